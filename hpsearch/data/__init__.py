@@ -1,0 +1,1 @@
+"""What to learn from: sources, the shuffled split, scaling and the fingerprint."""

@@ -1,0 +1,1 @@
+"""What telemetry means: one pure function per cause, and the verdict."""

@@ -1,0 +1,78 @@
+"""Errors that stop the program. A failed trial is not one of them: it is a verdict.
+
+A message says where: rule (got value): remedy. `hpsearch.cli.main` is the one place that turns these
+classes into exit codes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+
+class HpsearchError(Exception):
+    """Something that the user can put right: exit code 1."""
+
+
+class UsageError(HpsearchError):
+    """The command line itself is wrong: exit code 2."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input, and where.
+
+    `where` is a key path (`search.learning_rate.low`) or a place in a file (`line 3`); `message` is
+    "rule (got value): remedy".
+    """
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@final
+class StudyFileError(HpsearchError):
+    """A study file cannot be used. It names every problem at once."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in self.problems)]))
+
+
+@final
+class DataError(HpsearchError):
+    """A data set is missing, malformed, or does not fit its study."""
+
+
+class StorageError(HpsearchError):
+    """The database cannot be used: unreachable, of another kind, or of another version."""
+
+
+@final
+class StorageUnavailableError(StorageError):
+    """The database did not answer. The same call may succeed later."""
+
+
+@final
+class LeaseLostError(StorageError):
+    """A worker tried to write a trial whose lease it no longer holds. Nothing was written."""
+
+
+@final
+class StudyNotFoundError(HpsearchError):
+    """No study of that name is in the database."""
+
+
+@final
+class StudyExistsError(HpsearchError):
+    """The name is taken by a study with another specification."""
+
+
+@final
+class FingerprintError(HpsearchError):
+    """The data here is not the data that the study was created with."""

@@ -1,0 +1,297 @@
+"""Records that the stages hand to each other, and the words that all of them share."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias, final
+
+ParameterValue: TypeAlias = float | int | str | bool
+"""What a searched parameter can be. A list (such as the widths of layers) travels as its JSON text."""
+
+
+@final
+class TrialState(StrEnum):
+    """Where a trial stands. `COMPLETE`, `PRUNED` and `FAILED` are final."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True when the trial will not change any more."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
+
+
+@final
+class Cause(StrEnum):
+    """Why a trial ended, or what is wrong with it. Stored by name: append only, never rename.
+
+    The first block is the catalogue of diagnosis, the second what ends a trial from outside.
+    """
+
+    NONFINITE_INPUT = "nonfinite_input"
+    LOG_ZERO = "log_zero"
+    FLOAT_UNDERFLOW = "float_underflow"
+    DIVERGED_LR = "diverged_lr"
+    EXPLODING = "exploding"
+    DEAD_RELU_TOTAL = "dead_relu_total"
+    DEAD_RELU_PARTIAL = "dead_relu_partial"
+    BORN_DEAD = "born_dead"
+    SYMMETRIC_INIT = "symmetric_init"
+    SATURATED = "saturated"
+    NEG_PLATEAU = "neg_plateau"
+    VANISHING_GRAD = "vanishing_grad"
+    EXPLODING_GRAD = "exploding_grad"
+    LR_TOO_LOW = "lr_too_low"
+    LR_TOO_HIGH = "lr_too_high"
+    INPUT_UNSCALED = "input_unscaled"
+    INPUT_DEGENERATE = "input_degenerate"
+    LABELS_UNRELATED = "labels_unrelated"
+    VAL_MISALIGNED = "val_misaligned"
+    COLLAPSED_OUTPUT = "collapsed_output"
+    WRONG_LOSS_PAIR = "wrong_loss_pair"
+    OUTPUT_RANGE = "output_range"
+    WD_DOMINATES = "wd_dominates"
+    TRAIN_EVAL_SHIFT = "train_eval_shift"
+    OVERFIT = "overfit"
+    PLATEAU = "plateau"
+    GRAD_REDUCTION_SUM = "grad_reduction_sum"
+    HEALTHY = "healthy"
+    INCONCLUSIVE = "inconclusive"
+
+    OUTRANKED = "outranked"
+    WORKER_LOST = "worker_lost"
+    CODE_ERROR = "code_error"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+
+
+@final
+class Fate(StrEnum):
+    """How a trial ended, or stands, in the words of the report."""
+
+    COMPLETE = "complete"
+    OUTRANKED = "pruned by rank"
+    DIVERGED = "diverged"
+    DYING = "dying"
+    TOO_SLOW = "too slow"
+    OTHER = "other verdict"
+    CRASHED = "crashed"
+    LOST = "lost"
+    RUNNING = "running"
+    WAITING = "waiting"
+
+
+_FATE_OF_CAUSE = {
+    Cause.OUTRANKED: Fate.OUTRANKED,
+    Cause.LOG_ZERO: Fate.DIVERGED,
+    Cause.DIVERGED_LR: Fate.DIVERGED,
+    Cause.EXPLODING: Fate.DIVERGED,
+    Cause.EXPLODING_GRAD: Fate.DIVERGED,
+    Cause.DEAD_RELU_TOTAL: Fate.DYING,
+    Cause.DEAD_RELU_PARTIAL: Fate.DYING,
+    Cause.BORN_DEAD: Fate.DYING,
+    Cause.NEG_PLATEAU: Fate.DYING,
+    Cause.LR_TOO_LOW: Fate.TOO_SLOW,
+    Cause.WORKER_LOST: Fate.LOST,
+}
+
+
+def fate_of(state: TrialState, cause: Cause | None) -> Fate:
+    """Say in the report's words how a trial in `state` with the verdict `cause` stands."""
+    match state:
+        case TrialState.WAITING:
+            return Fate.WAITING
+        case TrialState.RUNNING:
+            return Fate.RUNNING
+        case TrialState.COMPLETE:
+            return Fate.COMPLETE
+        case TrialState.FAILED:
+            return Fate.LOST if cause is Cause.WORKER_LOST else Fate.CRASHED
+        case TrialState.PRUNED:
+            # A trial that some other Optuna client pruned carries no verdict of ours.
+            return Fate.OUTRANKED if cause is None else _FATE_OF_CAUSE.get(cause, Fate.OTHER)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that diagnosis found in a trial.
+
+    `confidence` is in 0..1; `first_step` is the optimizer step (0 is the first) at which it began;
+    `evidence` maps the name of a statistic to its value; `remedy` is one sentence; `suggested` maps
+    dotted names of study keys to values that should heal the trial.
+    """
+
+    cause: Cause
+    confidence: float
+    first_step: int
+    evidence: Mapping[str, float]
+    remedy: str
+    suggested: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a trial's telemetry means: findings, strongest first, at least one."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def cause(self) -> Cause:
+        """The strongest finding's cause."""
+        return self.findings[0].cause
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerSample:
+    """What one hidden layer of one trial looked like on one minibatch.
+
+    Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any
+    example of the minibatch. Norms are Euclidean, over the layer's weight matrix; `gradient_norm` is
+    that of the data loss alone, without weight decay, and is exactly 0.0 when every element is zero.
+    """
+
+    dead_share: float
+    gradient_norm: float
+    weight_norm: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One look inside one trial, taken on the minibatch of one step.
+
+    `step` counts optimizer steps from 0. `loss` is the minibatch mean of the data loss. `logit_max` is
+    the largest magnitude among the outputs before the output activation. `predicted_decrease` is
+    -(gradient . change of the parameters), the fall of the loss that the step promises to first order;
+    it is an average over examples even where gradients are summed. `layers` are all dense layers, input
+    side first; the last is the output layer, whose `dead_share` is 0.
+    """
+
+    step: int
+    loss: float
+    logit_max: float
+    predicted_decrease: float
+    layers: tuple[LayerSample, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NonFinite:
+    """The first non-finite number of a trial: the step, and the first array that held one.
+
+    Arrays are searched in the order of the computation: `weights` (written by the step before),
+    `activations`, `logits`, `loss`, `gradients`.
+    """
+
+    step: int
+    array: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One finished epoch of one trial.
+
+    `epoch` counts from 0. `training_loss` is the mean of the epoch's minibatch losses;
+    `validation_accuracy` is None in regression. Losses are data losses, without weight decay.
+    """
+
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    validation_accuracy: float | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telemetry:
+    """Everything that was measured inside one trial so far, oldest first."""
+
+    steps: int
+    samples: Sequence[Sample]
+    epochs: Sequence[Epoch]
+    nonfinite: NonFinite | None
+
+
+Series: TypeAlias = Mapping[str, Sequence[float]]
+"""The per-epoch series of a trial: name -> one number per finished epoch, NaN where there is none.
+
+Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's
+last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers) and
+`logit_max`. All series of a trial are equally long.
+"""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One trial as the database knows it.
+
+    `params` has flat dotted names. `value` is the study's metric (the last one reported for a pruned
+    trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
+    infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
+    Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
+    JSON values that only they understand.
+    """
+
+    number: int
+    state: TrialState
+    params: Mapping[str, ParameterValue]
+    value: float | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    finding: Finding | None = None
+    epochs: int = 0
+    steps: int = 0
+    worker: str | None = None
+    attempts: int = 0
+    started: datetime | None = None
+    finished: datetime | None = None
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Cause | None:
+        """The cause that the trial's verdict names, or None where there is no verdict yet."""
+        return None if self.finding is None else self.finding.cause
+
+    @property
+    def fate(self) -> Fate:
+        """How the trial ended, or stands."""
+        return fate_of(self.state, self.verdict)
+
+    @property
+    def is_ranked(self) -> bool:
+        """True when the trial can be the best: complete, with a finite value."""
+        return self.state is TrialState.COMPLETE and self.value is not None and math.isfinite(self.value)
+
+
+def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
+    """Return the `count` best ranked trials, best first; of equals the one with the lower number."""
+    ranked = [(trial.value, trial) for trial in trials if trial.is_ranked and trial.value is not None]
+    ranked.sort(key=lambda pair: (-pair[0] if maximize else pair[0], pair[1].number))
+    return [trial for _, trial in ranked[:count]]
+
+
+def ledger_of(trials: Sequence[Trial], *, lost_epochs: int = 0) -> dict[str, int]:
+    """Say where every epoch that was begun went: cause -> epochs, largest first, without empty entries.
+
+    Keys are `complete`, `running`, `waiting` (begun by an attempt that was handed back), the name of the
+    cause for trials that were stopped or failed, and `worker_lost` for `lost_epochs`, those that went
+    down with an attempt that will be run again.
+    """
+    epochs: dict[str, int] = {Cause.WORKER_LOST.value: lost_epochs}
+    for trial in trials:
+        if trial.state in (TrialState.PRUNED, TrialState.FAILED):
+            key = (trial.verdict or Cause.OUTRANKED).value
+        else:
+            key = trial.state.value
+        epochs[key] = epochs.get(key, 0) + trial.epochs
+    return dict(sorted(((k, n) for k, n in epochs.items() if n), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,1 @@
+"""What people see: figure data, figures, tables and the page."""

@@ -1,0 +1,124 @@
+"""Records that pass between the database and the workers, the report and the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, final
+
+from hpsearch.records import Fate, Finding, ParameterValue, Series, Trial, TrialState
+from hpsearch.study.spec import StudySpec
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredStudy:
+    """A study as the database holds it.
+
+    `key` is our own identity of it, never used again; `study_id` is Optuna's, which may be. `spec.trials` is
+    the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data.
+    """
+
+    key: str
+    study_id: int
+    spec: StudySpec
+    fingerprint: str
+    created: datetime
+
+    @property
+    def maximize(self) -> bool:
+        """True when more of the metric is better."""
+        return self.spec.metric == "validation_accuracy"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """One trial that a worker took out of the budget, and the token that fences its writes.
+
+    `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
+    `attempt` counts from 1.
+    """
+
+    number: int
+    trial_id: int
+    token: int
+    attempt: int
+    params: Mapping[str, ParameterValue] | None = None
+    fixed: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """The parameters that a sampler chose for a claim, and what the sampler wants kept with the trial."""
+
+    claim: Claim
+    params: Mapping[str, ParameterValue]
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a trial ended. `value` is None where the metric is not a number; infinity is kept."""
+
+    state: TrialState
+    value: float | None
+    finding: Finding
+    series: Series
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """What a worker writes about one of its trials: new values by epoch, and perhaps the end."""
+
+    claim: Claim
+    reports: Mapping[int, float]
+    epochs: int
+    steps: int
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How many trials met one fate, and the epochs that they began."""
+
+    trials: int
+    epochs: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a study stands.
+
+    `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
+    `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
+    before its budget is spent, and is None while it does.
+    """
+
+    name: str
+    budget: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    waiting: int
+    fates: Mapping[Fate, Tally]
+    ledger: Mapping[str, int]
+    epochs: int
+    best: Trial | None
+    stopped: str | None = None
+
+    @property
+    def finished(self) -> int:
+        """Trials that count against the budget."""
+        return self.complete + self.pruned
+
+    @property
+    def is_done(self) -> bool:
+        """True when the budget is spent."""
+        return self.finished >= self.budget

@@ -1,0 +1,256 @@
+"""The specification of a study: frozen records, complete and checked when they exist.
+
+`reader` makes them from TOML, `storage` keeps them as JSON, every other stage only reads them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, TypeAlias, final
+
+from hpsearch.records import ParameterValue
+
+Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
+Task: TypeAlias = Literal["auto", "classification", "regression"]
+Scale: TypeAlias = Literal["unit", "standard", "none"]
+Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
+Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
+Output: TypeAlias = Literal["auto", "softmax"] | Activation
+OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+Reduction: TypeAlias = Literal["mean", "sum"]
+Precision: TypeAlias = Literal["float32", "float64"]
+SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid"]
+RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Initializer:
+    """How initial weights are drawn; biases start at 0.
+
+    `name` is he, xavier, lecun, normal or uniform. `scale` is the standard deviation of `normal`, the
+    bound of `uniform`, and None for the others, whose scale follows from the layer's size.
+    """
+
+    name: Literal["he", "xavier", "lecun", "normal", "uniform"] = "he"
+    scale: float | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSpec:
+    """What to learn from. `target` names the column of a table; None is its last one."""
+
+    source: str
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.0
+    scale: Scale = "unit"
+    stratify: bool = False
+    task: Task = "auto"
+    target: str | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers."""
+
+    hidden: tuple[int, ...] = (64,)
+    activation: Activation = "relu"
+    initializer: Initializer = Initializer()
+    batch_norm: bool = False
+    batch_norm_affine: bool = True
+    dropout: float = 0.0
+    loss: Loss = "auto"
+    output: Output = "auto"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSpec:
+    """How one trial is trained. `momentum` is used by momentum and nesterov."""
+
+    epochs: int = 20
+    batch_size: int = 100
+    optimizer: OptimizerName = "sgd"
+    reduction: Reduction = "mean"
+    learning_rate: float = 0.1
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    precision: Precision = "float32"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """A searched number in [low, high]. `step` is the distance of neighbours, None for any value."""
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choices:
+    """A searched value out of a list. A list among them (widths of layers) stands as its JSON text."""
+
+    name: str
+    choices: tuple[ParameterValue, ...]
+
+
+Dimension: TypeAlias = Range | Choices
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerSpec:
+    """Where new configurations come from: one of Optuna's samplers.
+
+    `startup_trials` is how many random trials a learning sampler takes first; `points` is how many values
+    `grid` takes from each range.
+    """
+
+    name: SamplerName = "tpe"
+    startup_trials: int = 10
+    points: int = 10
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PruningSpec:
+    """When a trial is stopped before its last epoch.
+
+    `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must
+    have finished and a trial must be `warmup_epochs` old before median and percentile stop anything;
+    `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
+    """
+
+    diagnosis: bool = True
+    rank: RankName = "median"
+    startup_trials: int = 5
+    warmup_epochs: int = 1
+    percentile: float = 25.0
+    reduction_factor: int = 4
+
+
+DEFAULT_SEARCH: tuple[Dimension, ...] = (
+    Range(name="learning_rate", low=1e-6, high=1.0, log=True),
+    Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
+)
+"""What a study without `[search]` searches."""
+
+SHORT_NAMES: Mapping[str, str] = {
+    "learning_rate": "training.learning_rate",
+    "weight_decay": "training.weight_decay",
+    "momentum": "training.momentum",
+}
+"""Parameters that may be searched without their prefix. They keep their short name everywhere."""
+
+LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
+"""Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySpec:
+    """A whole study. Two studies are the same when these records are equal, `trials` aside."""
+
+    name: str
+    data: DataSpec
+    trials: int = 100
+    seed: int = 0
+    metric: Metric = "auto"
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    search: tuple[Dimension, ...] = DEFAULT_SEARCH
+    sampler: SamplerSpec = SamplerSpec()
+    pruning: PruningSpec = PruningSpec()
+
+    def to_json(self) -> str:
+        """Return the specification as JSON text that `from_json` turns back into an equal record."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudySpec":
+        """Read what `to_json` wrote. Keys of a newer version raise ValueError: they may change results."""
+        raw: dict[str, Any] = json.loads(text)
+        model = raw.pop("model")
+        return cls(
+            data=_record(DataSpec, raw.pop("data")),
+            model=_record(
+                ModelSpec,
+                {
+                    **model,
+                    "hidden": tuple(model["hidden"]),
+                    "initializer": _record(Initializer, model["initializer"]),
+                },
+            ),
+            training=_record(TrainingSpec, raw.pop("training")),
+            search=tuple(_dimension(dimension) for dimension in raw.pop("search")),
+            sampler=_record(SamplerSpec, raw.pop("sampler")),
+            pruning=_record(PruningSpec, raw.pop("pruning")),
+            **raw,
+        )
+
+    def is_same_search(self, other: "StudySpec") -> bool:
+        """True when `other` differs at most in its budget."""
+        return replace(self, trials=0) == replace(other, trials=0)
+
+
+def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    unknown = set(raw) - {f.name for f in fields(kind)}
+    if unknown:
+        raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
+    return kind(**raw)
+
+
+def _dimension(raw: Mapping[str, Any]) -> Dimension:
+    if "choices" in raw:
+        return Choices(name=raw["name"], choices=tuple(raw["choices"]))
+    dimension: Range = _record(Range, raw)
+    return dimension
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """What one trial trains: the study's model and training with the trial's parameters put in."""
+
+    model: ModelSpec
+    training: TrainingSpec
+
+
+def configure(spec: StudySpec, params: Mapping[str, ParameterValue]) -> Configuration:
+    """Return the configuration of a trial of `spec` with `params` (flat dotted names).
+
+    Raises ValueError for a name that is not a field of `[model]` or `[training]`.
+    """
+    changes: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
+    for name, value in params.items():
+        section, _, key = SHORT_NAMES.get(name, name).partition(".")
+        if section not in changes or not key:
+            raise ValueError(f"{name}: not a field of [model] or [training]")
+        changes[section][key] = _field_value(key, value)
+    return Configuration(
+        model=replace(spec.model, **changes["model"]), training=replace(spec.training, **changes["training"])
+    )
+
+
+def _field_value(key: str, value: ParameterValue) -> Any:
+    if key == "hidden":
+        return tuple(json.loads(str(value)))
+    if key == "initializer":
+        return _initializer(str(value))
+    return value
+
+
+def _initializer(text: str) -> Initializer:
+    """Read `he`, or `{"normal": 0.01}` as a choice of a search stands in the database."""
+    if not text.startswith("{"):
+        return Initializer(name=text)  # type: ignore[arg-type]
+    ((name, scale),) = json.loads(text).items()
+    return Initializer(name=name, scale=float(scale))

@@ -1,0 +1,1 @@
+"""Cohorts: trials that are trained in lockstep, their rows and their telemetry."""

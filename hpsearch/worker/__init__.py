@@ -1,0 +1,1 @@
+"""The loop that drives cohorts, diagnosis, search and the database; starting many of them."""
