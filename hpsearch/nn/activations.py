@@ -1,0 +1,186 @@
+"""Activation functions, in place: what they overwrite is not needed again.
+
+Every derivative is written in terms of the activation `a` itself, so the value before it need not be kept.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from hpsearch.nn.arrays import Array
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+
+class Activation(ABC):
+    """An elementwise function of arrays of any shape. `scratch` has the shape of the first argument."""
+
+    @abstractmethod
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by the activation, in place."""
+
+    @abstractmethod
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Turn `da` = dL/da into dL/dz, in place. `a` is spent: its contents may change."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Identity(Activation):
+    """a = z."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Leave `z` as it is."""
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Leave `da` as it is."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReLU(Activation):
+    """a = max(z, 0) (Nair and Hinton 2010). NaN stays NaN."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by max(z, 0), in place."""
+        np.maximum(z, 0, out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by 1 where a > 0 and by 0 elsewhere, in place."""
+        np.greater(a, 0, out=scratch, casting="unsafe")
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LeakyReLU(Activation):
+    """a = max(z, slope z) for a slope in (0, 1) (Maas et al. 2013)."""
+
+    slope: float = 0.01
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by max(z, slope z), in place."""
+        np.multiply(z, self.slope, out=scratch)
+        np.maximum(z, scratch, out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by 1 where a > 0 and by the slope elsewhere, in place."""
+        np.greater(a, 0, out=scratch, casting="unsafe")
+        np.maximum(scratch, self.slope, out=scratch)
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ELU(Activation):
+    """a = z for z > 0, exp(z) - 1 elsewhere (Clevert et al. 2016, with alpha = 1)."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by max(z, 0) + expm1(min(z, 0)), in place."""
+        _exponential_linear(z, scratch)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by 1 + min(a, 0), in place."""
+        np.minimum(a, 0, out=scratch)
+        np.add(scratch, 1, out=scratch)
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SELU(Activation):
+    """a = scale * (z for z > 0, alpha (exp(z) - 1) elsewhere) (Klambauer et al. 2017, section 2)."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by its scaled exponential linear unit, in place."""
+        _exponential_linear(z, scratch, alpha=SELU_ALPHA)
+        np.multiply(z, SELU_SCALE, out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by scale where a > 0 and by a + scale alpha elsewhere, in place."""
+        np.greater(a, 0, out=scratch, casting="unsafe")
+        np.multiply(scratch, SELU_SCALE * (1 - SELU_ALPHA), out=scratch)
+        np.add(scratch, SELU_SCALE * SELU_ALPHA, out=scratch)
+        np.minimum(a, 0, out=a)
+        np.add(scratch, a, out=scratch)
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sigmoid(Activation):
+    """a = 1 / (1 + exp(-z)). Where exp overflows the quotient is 0, as it should be."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by its logistic sigmoid, in place."""
+        np.negative(z, out=z)
+        np.exp(z, out=z)
+        np.add(z, 1, out=z)
+        np.reciprocal(z, out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by a (1 - a), in place."""
+        np.subtract(1, a, out=scratch)
+        np.multiply(scratch, a, out=scratch)
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tanh(Activation):
+    """a = tanh(z)."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` by its hyperbolic tangent, in place."""
+        np.tanh(z, out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Multiply `da` by 1 - a squared, in place."""
+        np.multiply(a, a, out=scratch)
+        np.subtract(1, scratch, out=scratch)
+        np.multiply(da, scratch, out=da)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Softmax(Activation):
+    """a = exp(z) / sum of exp(z) over the last axis, shifted by its maximum so that exp cannot overflow."""
+
+    def apply(self, z: Array, scratch: Array) -> None:
+        """Replace `z` (K, B, C) by its softmax over C, in place."""
+        np.subtract(z, z.max(axis=-1, keepdims=True), out=z)
+        np.exp(z, out=z)
+        np.divide(z, z.sum(axis=-1, keepdims=True), out=z)
+
+    def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
+        """Turn `da` into a (da - sum over C of a da), in place."""
+        np.multiply(a, da, out=scratch)
+        np.subtract(da, scratch.sum(axis=-1, keepdims=True), out=da)
+        np.multiply(da, a, out=da)
+
+
+def _exponential_linear(z: Array, scratch: Array, *, alpha: float = 1.0) -> None:
+    """Replace `z` by z where it is positive and alpha (exp(z) - 1) elsewhere, in place. NaN stays NaN."""
+    np.minimum(z, 0, out=scratch)
+    np.expm1(scratch, out=scratch)
+    if alpha != 1.0:
+        np.multiply(scratch, alpha, out=scratch)
+    np.maximum(z, 0, out=z)
+    np.add(z, scratch, out=z)
+
+
+ACTIVATIONS: Mapping[str, Activation] = {
+    "relu": ReLU(),
+    "leaky_relu": LeakyReLU(),
+    "elu": ELU(),
+    "selu": SELU(),
+    "sigmoid": Sigmoid(),
+    "tanh": Tanh(),
+    "identity": Identity(),
+    "softmax": Softmax(),
+}
+"""Every activation by its name in a study file. `softmax` is for outputs only."""

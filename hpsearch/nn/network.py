@@ -1,0 +1,252 @@
+"""A multilayer perceptron for K trials at once: the layout of its arrays, forward and backward.
+
+The network is a frozen description. Parameters, gradients and optimizer states are flat arrays (K, P), weights first;
+whoever trains owns them and the buffers of a minibatch, and lends slices of both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from hpsearch.nn.activations import ACTIVATIONS, Activation
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.initializers import draw_weights
+from hpsearch.nn.layers import BatchNorm, Dense, Normalization
+from hpsearch.nn.losses import Loss, LossName, loss_for
+from hpsearch.study.spec import Initializer, ModelSpec
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One dense layer with what follows it. The output block has neither normalization nor activation."""
+
+    dense: Dense
+    norm: BatchNorm | None
+    activation: Activation | None
+    dropout: bool
+
+    @property
+    def is_affine(self) -> bool:
+        """True when the block's normalization has gamma and beta."""
+        return self.norm is not None and self.norm.affine
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockParameters:
+    """Views of one block's parameters, or of their gradients: w (K, I, O), b, gamma and beta (K, O)."""
+
+    w: Array
+    b: Array
+    gamma: Array | None = None
+    beta: Array | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockBuffers:
+    """What one block writes for one minibatch.
+
+    `y` (K, B, O) are the activations (the logits, in the output block), `dy` their gradients; `scratch` is
+    anybody's. `mask` (K, B, O) is dropout's, `kept` batch normalization's.
+    """
+
+    y: Array
+    dy: Array
+    scratch: Array
+    mask: Array | None = None
+    kept: Normalization | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Blocks from inputs to logits, and the loss behind them."""
+
+    blocks: tuple[Block, ...]
+    loss: Loss
+
+    @cached_property
+    def weights(self) -> int:
+        """D: the number of elements of all weight matrices of one trial, the first of its P parameters."""
+        return sum(block.dense.inputs * block.dense.outputs for block in self.blocks)
+
+    @cached_property
+    def parameters(self) -> int:
+        """P: the number of parameters of one trial."""
+        vectors = sum(block.dense.outputs * (3 if block.is_affine else 1) for block in self.blocks)
+        return self.weights + vectors
+
+    @cached_property
+    def statistics(self) -> int:
+        """S: the number of running statistics of one trial, 0 without batch normalization."""
+        return sum(2 * block.norm.units for block in self.blocks if block.norm is not None)
+
+    def views(self, flat: Array) -> tuple[BlockParameters, ...]:
+        """Return views of `flat` (K, P): all weight matrices, then each block's b, gamma and beta."""
+        cut = _Cut(flat)
+        weights = [cut.take(block.dense.inputs, block.dense.outputs) for block in self.blocks]
+        vectors = [
+            [cut.take(block.dense.outputs) for _ in range(3 if block.is_affine else 1)]
+            for block in self.blocks
+        ]
+        return tuple(
+            BlockParameters(w=w, b=rest[0], gamma=rest[1], beta=rest[2])
+            if len(rest) > 1
+            else BlockParameters(w=w, b=rest[0])
+            for w, rest in zip(weights, vectors, strict=True)
+        )
+
+    def running_views(self, flat: Array) -> tuple[tuple[Array, Array] | None, ...]:
+        """Return views of the running statistics `flat` (K, S): each normalized block's mean and variance (K, O)."""
+        cut = _Cut(flat)
+        return tuple(
+            None if block.norm is None else (cut.take(block.norm.units), cut.take(block.norm.units))
+            for block in self.blocks
+        )
+
+    def initialize(
+        self, flat: Array, running: Array, initializer: Initializer, seed: np.random.Generator
+    ) -> None:
+        """Fill one trial's parameters `flat` (P,) and running statistics (S,), in place."""
+        flat[:] = 0
+        for block in self.views(flat[None]):
+            draw_weights(initializer, block.w[0], seed)
+            if block.gamma is not None:
+                block.gamma[:] = 1
+        for statistics in self.running_views(running[None]):
+            if statistics is not None:
+                statistics[0][:] = 0
+                statistics[1][:] = 1
+
+    def forward(self, parameters: Sequence[BlockParameters], batch: "Batch") -> None:
+        """Write activations and logits of one training pass into `batch`, in place. Masks are drawn already."""
+        x = batch.x
+        for block, p, buffers, running in zip(
+            self.blocks, parameters, batch.blocks, batch.running, strict=True
+        ):
+            block.dense.forward(p.w, p.b, x, buffers.y)
+            if block.norm is not None and buffers.kept is not None and running is not None:
+                block.norm.forward(buffers.y, buffers.kept, running, batch.ones, buffers.scratch)
+            _finish(block, p, buffers)
+            if buffers.mask is not None:
+                np.multiply(buffers.y, buffers.mask, out=buffers.y)
+            x = buffers.y
+
+    def evaluate(self, parameters: Sequence[BlockParameters], batch: "Batch") -> None:
+        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
+        x = batch.x
+        for block, p, buffers, running in zip(
+            self.blocks, parameters, batch.blocks, batch.running, strict=True
+        ):
+            block.dense.forward(p.w, p.b, x, buffers.y)
+            if block.norm is not None and running is not None:
+                block.norm.evaluate(buffers.y, running)
+            _finish(block, p, buffers)
+            x = buffers.y
+
+    def backward(
+        self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: "Batch"
+    ) -> None:
+        """Write the gradients of sum over B of the losses into `gradients`, in place.
+
+        The output block's `y` holds dL/dz (K, B, C), scaled as the caller likes: gradients scale with it.
+        """
+        last = len(self.blocks) - 1
+        for i in range(last, -1, -1):
+            block, buffers = self.blocks[i], batch.blocks[i]
+            dy = buffers.y if i == last else buffers.dy
+            if i < last:
+                _differentiate(block, parameters[i], gradients[i], buffers, batch.ones)
+            below = batch.blocks[i - 1] if i else None
+            block.dense.backward(
+                (gradients[i].w, gradients[i].b), batch.x if below is None else below.y, dy, batch.ones
+            )
+            if below is not None:
+                block.dense.backward_input(parameters[i].w, dy, below.dy)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """The buffers of one minibatch: inputs `x` (K or 1, B, I), targets `t` (K or 1, B, C), and each block's.
+
+    `ones` is (1, B). `running` are the statistics of normalized blocks, which training changes.
+    """
+
+    x: Array
+    t: Array
+    ones: Array
+    blocks: tuple[BlockBuffers, ...]
+    running: tuple[tuple[Array, Array] | None, ...]
+
+    @property
+    def logits(self) -> Array:
+        """The output block's `y` (K, B, C)."""
+        return self.blocks[-1].y
+
+
+def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
+    """Return the network of `model` between that many inputs and outputs. `model.loss` is not "auto"."""
+    if model.loss == "auto":
+        raise ValueError('model.loss must be resolved before a network is built (got "auto")')
+    widths = (inputs, *model.hidden)
+    hidden = tuple(
+        Block(
+            dense=Dense(inputs=below, outputs=width),
+            norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
+            activation=ACTIVATIONS[model.activation],
+            dropout=model.dropout > 0,
+        )
+        for below, width in zip(widths, model.hidden, strict=False)
+    )
+    output = Block(dense=Dense(inputs=widths[-1], outputs=outputs), norm=None, activation=None, dropout=False)
+    name: LossName = model.loss
+    return Network(blocks=(*hidden, output), loss=loss_for(name, model.output))
+
+
+def _finish(block: Block, p: BlockParameters, buffers: BlockBuffers) -> None:
+    """Apply gamma, beta and the activation to the block's `y`, in place."""
+    if block.norm is not None and p.gamma is not None and p.beta is not None:
+        block.norm.scale(p.gamma, p.beta, buffers.y)
+    if block.activation is not None:
+        block.activation.apply(buffers.y, buffers.scratch)
+
+
+def _differentiate(
+    block: Block, p: BlockParameters, gradient: BlockParameters, buffers: BlockBuffers, ones: Array
+) -> None:
+    """Turn a hidden block's `dy` = dL/dy into dL/d(x w + b), in place, and write the gradients of gamma and beta."""
+    dy, scratch = buffers.dy, buffers.scratch
+    if buffers.mask is not None:
+        np.multiply(dy, buffers.mask, out=dy)
+        # y was multiplied by the mask; where the mask is 0 dy is 0 too, so any finite activation will do there
+        np.divide(buffers.y, buffers.mask, out=buffers.y, where=buffers.mask != 0)
+    if block.activation is not None:
+        block.activation.differentiate(buffers.y, dy, scratch)
+    if block.norm is None or buffers.kept is None:
+        return
+    if p.gamma is not None and gradient.gamma is not None and gradient.beta is not None:
+        block.norm.backward_scale((gradient.gamma, gradient.beta), dy, buffers.kept.xhat, ones, scratch)
+        np.multiply(dy, p.gamma[:, None, :], out=dy)
+    block.norm.backward(dy, buffers.kept, ones, scratch)
+
+
+@final
+class _Cut:
+    """Takes consecutive pieces off the columns of a flat array (K, P), as views."""
+
+    def __init__(self, flat: Array) -> None:
+        self._flat = flat
+        self._start = 0
+
+    def take(self, *shape: int) -> Array:
+        """Return the next piece as a view (K, *shape)."""
+        stop = self._start + int(np.prod(shape))
+        piece = self._flat[:, self._start : stop].reshape(len(self._flat), *shape)
+        self._start = stop
+        return piece

@@ -1,0 +1,323 @@
+"""Cohorts: trials that are trained in lockstep, as stacked arrays, each as if it were alone (law 1)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+
+from hpsearch.data.prepare import PreparedData
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.layers import draw_dropout
+from hpsearch.nn.network import build_network
+from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
+from hpsearch.records import Epoch
+from hpsearch.study.spec import Configuration
+from hpsearch.training.examples import EpochOrders, Examples, output_count
+from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
+from hpsearch.training.telemetry import (
+    BackwardLook,
+    ForwardLook,
+    first_nonfinite,
+    look_backward,
+    look_forward,
+    predicted_decrease,
+    sample_of,
+)
+from hpsearch.training.workspace import Lane, Workspace, allocate_state
+
+EVALUATION_EXAMPLES = 500
+"""Most examples of one evaluation pass. It is fixed, since sums over examples depend on where they are cut."""
+
+SMALLEST_SCALE = 1e-300
+"""Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
+
+
+@final
+class Cohort:
+    """Up to `capacity` trials of one shape on one data set. Rows join and leave between any two steps.
+
+    Active rows are always the first ones: a row that leaves is filled by the last, so that every array operation
+    runs over a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut
+    into lanes: neighbouring rows whose minibatches are equally large.
+    """
+
+    def __init__(self, shape: Shape, data: PreparedData, *, capacity: int, seed: int) -> None:
+        self.shape = shape
+        self.capacity = capacity
+        self._seed = seed
+        self._batch_size = shape.training.batch_size
+        outputs = output_count(data, shape.model)
+        self.network = build_network(shape.model, inputs=data.inputs, outputs=outputs)
+        self._training = Examples(data.training, outputs=outputs)
+        self._validation = Examples(data.validation, outputs=outputs)
+        self._orders = EpochOrders(seed, len(self._training))
+        self._optimizer = OPTIMIZERS[shape.training.optimizer]
+        dtype = np.float32 if shape.training.precision == "float32" else np.float64
+        self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
+        self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
+        chunk = min(EVALUATION_EXAMPLES, len(self._validation))
+        self._evaluation = Workspace(self.network, self._state, examples=chunk, trains=False)
+        self._rows: list[Row] = []
+        self._chosen = np.zeros((capacity, self._batch_size), np.intp)
+        self._hyper = np.zeros((3, capacity, 1), dtype)
+        self._ages = np.zeros((capacity, 1))
+        self._delta_scale = np.zeros((capacity, 1, 1), dtype)
+        self._decays = False
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the trials in training, in the order of their rows."""
+        return tuple(row.number for row in self._rows)
+
+    @property
+    def free(self) -> int:
+        """How many more trials can join."""
+        return self.capacity - len(self._rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Minibatches in one pass over the training examples; the last may be smaller."""
+        return -(-len(self._training) // self._batch_size)
+
+    def join(self, number: int, configuration: Configuration) -> None:
+        """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
+
+        Raises ValueError when there is no free row, or the configuration has another shape.
+        """
+        if not self.free:
+            raise ValueError(f"trial {number}: the cohort is full (got {self.capacity} rows)")
+        if shape_of(configuration) != self.shape:
+            raise ValueError(f"trial {number}: its network or training has another shape than the cohort's")
+        index = len(self._rows)
+        dropout = np.random.Generator(np.random.PCG64([self._seed, DROPOUT_STREAM, number]))
+        self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
+        for array in self._state.optimizer:
+            array[index] = 0
+        weights = np.random.Generator(np.random.PCG64([self._seed, WEIGHTS_STREAM, number]))
+        self.network.initialize(
+            self._state.parameters[index],
+            self._state.running[index],
+            configuration.model.initializer,
+            weights,
+        )
+        self._settle(index)
+
+    def leave(self, number: int) -> None:
+        """Take trial `number` out of the arrays. Raises ValueError when it is not here."""
+        index = self.numbers.index(number)
+        last = self._rows.pop()
+        if last.number != number:
+            self._rows[index] = last
+            self._state.move(len(self._rows), index)
+            self._settle(index)
+        self._decays = bool(self._hyper[1, : len(self._rows)].any())
+
+    def parameters(self, number: int) -> Array:
+        """Return a copy of the parameters (P,) of trial `number`, in the network's layout."""
+        copy: Array = self._state.parameters[self.numbers.index(number)].copy()
+        return copy
+
+    def advance(self) -> list[Observation]:
+        """Train until there is something new to say about at least one trial, and return it; [] without trials.
+
+        Trials that have trained all their epochs must leave before the next call (ValueError).
+        """
+        if any(self._is_finished(row) for row in self._rows):
+            raise ValueError("trials that are finished must leave the cohort before it goes on")
+        with np.errstate(all="ignore"):  # what NaN and infinity mean is for diagnosis to say
+            while self._rows:
+                observed = self._step()
+                if observed:
+                    return observed
+        return []
+
+    def _settle(self, index: int) -> None:
+        """Write the hyper-parameters of the trial in row `index` where the steps read them, in place."""
+        row = self._rows[index]
+        training = row.configuration.training
+        self._hyper[:, index, 0] = (training.learning_rate, training.weight_decay, training.momentum)
+        self._ages[index] = row.age
+        self._decays = bool(self._hyper[1, : len(self._rows)].any())
+
+    def _is_finished(self, row: Row) -> bool:
+        return row.age >= row.configuration.training.epochs * self.steps_per_epoch
+
+    def _step(self) -> list[Observation]:
+        """Take one step with every trial, validate those that end an epoch, and return what is new."""
+        noticed: set[int] = set()
+        for start, stop, examples in self._lanes():
+            noticed.update(self._train(start, stop, examples))
+        ended = []
+        for index, row in enumerate(self._rows):
+            row.age += 1
+            if row.age % self.steps_per_epoch == 0:
+                ended.append(index)
+        self._ages[: len(self._rows)] += 1
+        for start, stop in _stretches(ended):
+            self._validate(start, stop)
+        return [self._observe(index, ended_epoch=index in ended) for index in sorted(noticed.union(ended))]
+
+    def _observe(self, index: int, *, ended_epoch: bool) -> Observation:
+        row = self._rows[index]
+        return Observation(
+            number=row.number,
+            telemetry=row.telemetry,
+            ended_epoch=ended_epoch,
+            is_finished=self._is_finished(row),
+        )
+
+    def _lanes(self) -> Iterator[tuple[int, int, int]]:
+        """Cut the rows into lanes (start, stop, examples) of neighbours with equally large minibatches."""
+        rest = len(self._training) % self._batch_size
+        last = self.steps_per_epoch - 1
+        short = [row.age % self.steps_per_epoch == last for row in self._rows] if rest else ()
+        if not any(short):
+            yield 0, len(self._rows), self._batch_size
+            return
+        start = 0
+        for stop in range(1, len(short) + 1):
+            if stop == len(short) or short[stop] != short[start]:
+                yield start, stop, rest if short[start] else self._batch_size
+                start = stop
+
+    def _train(self, start: int, stop: int, examples: int) -> list[int]:
+        """Take one step with the rows `start`..`stop`; return the rows that have something new."""
+        lane = self._gather(start, stop, examples)
+        rows = self._rows[start:stop]
+        self.network.forward(lane.parameter_views, lane.batch)
+        due = [i for i, row in enumerate(rows) if row.look_at <= row.age]
+        forward = [(part, look_forward(lane.batch.blocks, slice(*part))) for part in _stretches(due)]
+
+        logits = lane.batch.logits
+        losses = self.network.loss.evaluate(logits, lane.batch.t, lane.output_scratch)
+        means = losses.sum(axis=1).astype(np.float64) / examples
+        noticed = self._note_losses(lane, means, examples)
+        self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
+        np.multiply(logits, self._scale(lane, examples), out=logits)
+        self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
+
+        backward = [look_backward(lane, slice(*part)) for part, _ in forward]
+        self._update(lane)
+        for (part, ahead), behind in zip(forward, backward, strict=True):
+            noticed += self._note_samples(lane, part, means, (ahead, behind))
+        return noticed
+
+    def _gather(self, start: int, stop: int, examples: int) -> Lane:
+        """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""
+        rows = self._rows[start:stop]
+        is_shared = all(row.age == rows[0].age for row in rows)
+        lane = self._workspace.lane(start, stop, examples, shared_inputs=is_shared)
+        chosen = self._chosen[: 1 if is_shared else len(rows), :examples]
+        for target, row in zip(chosen, rows, strict=False):
+            epoch, step = divmod(row.age, self.steps_per_epoch)
+            first = step * self._batch_size
+            target[:] = self._orders.order(epoch)[first : first + examples]
+        self._training.gather(chosen, lane.batch.x, lane.batch.t)
+        for block in lane.batch.blocks:
+            if block.mask is not None:
+                for mask, row in zip(block.mask, rows, strict=True):
+                    draw_dropout(mask, row.configuration.model.dropout, row.dropout)
+        return lane
+
+    def _scale(self, lane: Lane, examples: int) -> Array:
+        """Return the factors (k, 1, 1) that turn gradients of summed losses into what the optimizer wants."""
+        scale = self._delta_scale[lane.start : lane.stop]
+        scale[...] = 1 if self.shape.training.reduction == "sum" else 1 / examples
+        if self._optimizer.folds_learning_rate:
+            np.multiply(scale[:, :, 0], self._hyper[0, lane.start : lane.stop], out=scale[:, :, 0])
+        return scale
+
+    def _update(self, lane: Lane) -> None:
+        """Move the lane's parameters by one step of the optimizer, in place."""
+        hyper = self._hyper[:, lane.start : lane.stop]
+        self._optimizer.update(
+            Step(
+                parameters=lane.parameters,
+                gradient=lane.gradient,
+                states=lane.optimizer,
+                scratch=lane.scratch,
+                decayed=self.network.weights,
+            ),
+            Rates(
+                learning_rate=hyper[0],
+                weight_decay=hyper[1],
+                momentum=hyper[2],
+                age=self._ages[lane.start : lane.stop],
+                decays=self._decays,
+            ),
+        )
+
+    def _note_losses(self, lane: Lane, means: Array, examples: int) -> list[int]:
+        """Add the minibatch means (k,) to the epochs' sums; return rows whose loss is not finite for the first time."""
+        broken = []
+        for i, (row, mean) in enumerate(zip(self._rows[lane.start : lane.stop], means.tolist(), strict=True)):
+            row.loss_sum += mean * examples
+            if row.nonfinite is None and not math.isfinite(mean):
+                row.nonfinite = first_nonfinite(lane, i, row.age)
+                broken.append(lane.start + i)
+        return broken
+
+    def _note_samples(
+        self, lane: Lane, part: tuple[int, int], means: Array, looks: tuple[ForwardLook, BackwardLook]
+    ) -> list[int]:
+        """Make a sample of each row of the lane's `part` out of what was seen before and behind the update."""
+        predicted = predicted_decrease(looks[1], lane.parameters[slice(*part)])
+        examples = lane.batch.ones.shape[1]
+        for i in range(*part):
+            row = self._rows[lane.start + i]
+            scale = max(float(self._delta_scale[lane.start + i, 0, 0]), SMALLEST_SCALE) * examples
+            row.note(sample_of(i - part[0], row.age, float(means[i]), (*looks, predicted, scale)))
+        return list(range(lane.start + part[0], lane.start + part[1]))
+
+    def _validate(self, start: int, stop: int) -> None:
+        """Evaluate the rows `start`..`stop` on the validation part and close their epoch."""
+        losses, hits = self._evaluate(start, stop)
+        total = len(self._validation)
+        for row, loss, hit in zip(self._rows[start:stop], losses, hits, strict=True):
+            row.epochs.append(
+                Epoch(
+                    epoch=len(row.epochs),
+                    training_loss=row.loss_sum / len(self._training),
+                    validation_loss=float(loss) / total,
+                    validation_accuracy=None if self._validation.labels is None else int(hit) / total,
+                )
+            )
+            row.loss_sum = 0.0
+
+    def _evaluate(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Return the summed validation losses (k,) in float64 and the number of right answers (k,)."""
+        losses = np.zeros(stop - start)
+        hits = np.zeros(stop - start, np.int64)
+        for first in range(0, len(self._validation), EVALUATION_EXAMPLES):
+            last = min(first + EVALUATION_EXAMPLES, len(self._validation))
+            lane = self._evaluation.lane(start, stop, last - first, shared_inputs=True)
+            batch = replace(
+                lane.batch,
+                x=self._validation.inputs[None, first:last],
+                t=self._validation.targets(first, last),
+            )
+            self.network.evaluate(lane.parameter_views, batch)
+            if self._validation.labels is not None:
+                hits += _right_answers(batch.logits, self._validation.labels[first:last])
+            losses += self.network.loss.evaluate(batch.logits, batch.t, lane.output_scratch).sum(axis=1)
+        return losses, hits
+
+
+def _right_answers(logits: Array, labels: Array) -> Array:
+    """Return how many examples (k,) have their largest logit at their label. NaN counts as the first class."""
+    answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
+    right: Array = (answers == labels).sum(axis=1)
+    return right
+
+
+def _stretches(indices: list[int]) -> list[tuple[int, int]]:
+    """Cut rising `indices` into stretches (start, stop) of neighbours."""
+    stretches: list[tuple[int, int]] = []
+    for index in indices:
+        if stretches and stretches[-1][1] == index:
+            stretches[-1] = (stretches[-1][0], index + 1)
+        else:
+            stretches.append((index, index + 1))
+    return stretches

@@ -1,0 +1,85 @@
+"""The examples as a cohort reads them: minibatches in one order for all trials, targets as the loss wants them."""
+
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.nn.arrays import Array
+from hpsearch.study.spec import ModelSpec
+
+ORDER_STREAM = 1
+"""Second word of the seed of every epoch's order; the first is the study's seed, the third the epoch."""
+
+REMEMBERED_ORDERS = 64
+
+
+@final
+class EpochOrders:
+    """The order in which every trial of a study sees the examples: one permutation per (study seed, epoch).
+
+    All trials share it, so configurations are compared on common random numbers (law 1).
+    """
+
+    def __init__(self, seed: int, examples: int) -> None:
+        self._seed = seed
+        self._examples = examples
+        self._remembered = lru_cache(REMEMBERED_ORDERS)(self._permutation)
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        """Return the permutation (N,) of that epoch, counted from 0."""
+        return self._remembered(epoch)
+
+    def _permutation(self, epoch: int) -> NDArray[np.intp]:
+        generator = np.random.Generator(np.random.PCG64([self._seed, ORDER_STREAM, epoch]))
+        return generator.permutation(self._examples).astype(np.intp, copy=False)
+
+
+@final
+class Examples:
+    """One fold of the data with its targets for one kind of network.
+
+    Classes become one-hot rows over C outputs, or the class's index itself where two classes share one output.
+    """
+
+    def __init__(self, fold: Fold, *, outputs: int) -> None:
+        self.inputs: Array = fold.inputs
+        is_classes = fold.targets.ndim == 1
+        self.labels: NDArray[np.int64] | None = fold.targets if is_classes else None
+        self._outputs = outputs
+        self._classes = np.arange(outputs).reshape(1, -1, 1)
+        dense = fold.targets[:, None] if outputs == 1 else fold.targets
+        self._dense = None if is_classes and outputs > 1 else dense.astype(fold.inputs.dtype, copy=False)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def gather(self, chosen: NDArray[np.intp], x: Array, t: Array) -> None:
+        """Write inputs into `x` (k, B, I) and targets into `t` (k, B, C), in place, of the examples `chosen` (k, B)."""
+        np.take(self.inputs, chosen, axis=0, out=x, mode="clip")
+        if self._dense is not None:
+            t[...] = self._dense[chosen].reshape(t.shape)
+        else:
+            self._one_hot(self.labels[chosen], t)  # type: ignore[index] # classes have labels
+
+    def targets(self, start: int, stop: int) -> Array:
+        """Return the targets (1, B, C) of the examples `start`..`stop`, with B last in memory."""
+        t = np.empty((1, self._outputs, stop - start), self.inputs.dtype).transpose(0, 2, 1)
+        if self._dense is not None:
+            t[0] = self._dense[start:stop].reshape(t.shape[1:])
+        else:
+            self._one_hot(self.labels[None, start:stop], t)  # type: ignore[index] # classes have labels
+        return t
+
+    def _one_hot(self, labels: NDArray[np.int64], t: Array) -> None:
+        """Write 1 at each example's class and 0 elsewhere into `t` (k, B, C), in place."""
+        np.equal(labels[:, None, :], self._classes, out=t.transpose(0, 2, 1), casting="unsafe")
+
+
+def output_count(data: PreparedData, model: ModelSpec) -> int:
+    """Return C: one output per class or number, and a single one for two classes under binary cross-entropy."""
+    if data.task == "classification" and data.outputs == 2 and model.loss == "binary_cross_entropy":
+        return 1
+    return data.outputs

@@ -1,0 +1,94 @@
+"""One trial's place in a cohort, and which trials can share one."""
+
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+
+from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
+from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
+from hpsearch.training.telemetry import ALARM_STREAK, is_alarming, next_look
+
+WEIGHTS_STREAM = 2
+DROPOUT_STREAM = 3
+"""Second words of the seeds of a trial's streams; the first is the study's seed, the third the trial's number."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What all trials of one cohort have in common. Everything else may differ from row to row."""
+
+    model: ModelSpec
+    training: TrainingSpec
+
+
+def shape_of(configuration: Configuration) -> Shape:
+    """Return the shape of the cohorts in which `configuration` can train.
+
+    Rates, the number of epochs, the initializer and the share of dropped units are the row's own.
+    """
+    own = TrainingSpec()
+    return Shape(
+        model=replace(
+            configuration.model,
+            initializer=Initializer(),
+            dropout=0.5 if configuration.model.dropout > 0 else 0.0,
+        ),
+        training=replace(
+            configuration.training,
+            epochs=own.epochs,
+            learning_rate=own.learning_rate,
+            weight_decay=own.weight_decay,
+            momentum=own.momentum,
+        ),
+    )
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class Row:
+    """One trial in training. Its cohort alone changes it.
+
+    `age` is the number of steps made; `look_at` the step at which it is looked at next; `loss_sum` the sum of this
+    epoch's losses over examples; `alarms` the number of alarming samples in a row.
+    """
+
+    number: int
+    configuration: Configuration
+    dropout: np.random.Generator
+    age: int = 0
+    look_at: int = 0
+    alarms: int = 0
+    loss_sum: float = 0.0
+    samples: list[Sample] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    nonfinite: NonFinite | None = None
+
+    def note(self, sample: Sample) -> None:
+        """Keep `sample`, and settle when to look again: at once while it alarms, up to a limit."""
+        self.samples.append(sample)
+        self.alarms = self.alarms + 1 if is_alarming(sample) else 0
+        again = 0 < self.alarms < ALARM_STREAK
+        self.look_at = sample.step + 1 if again else next_look(sample.step)
+        if self.alarms >= ALARM_STREAK:
+            self.alarms = 0
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Everything measured so far. The lists inside grow with the row."""
+        return Telemetry(steps=self.age, samples=self.samples, epochs=self.epochs, nonfinite=self.nonfinite)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """Something new about one trial: a sample, its first non-finite number, or the end of an epoch.
+
+    `is_finished` says that the trial has trained all its epochs; its row waits for `Cohort.leave`.
+    """
+
+    number: int
+    telemetry: Telemetry
+    ended_epoch: bool
+    is_finished: bool

@@ -1,0 +1,143 @@
+"""What is measured inside the networks of a cohort, when, and what it costs.
+
+Every step: the loss, and whether it is finite. At the steps of `next_look`: one `Sample`, from arrays that the step
+leaves behind anyway. Every epoch: the validation loss and accuracy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.network import BlockBuffers, BlockParameters
+from hpsearch.records import LayerSample, NonFinite, Sample
+from hpsearch.training.workspace import Lane
+
+DENSE_LOOKS_UNTIL = 25
+EARLY_LOOKS_UNTIL = 200
+ALARM_STREAK = 12
+ALARM_DEAD_SHARE = 0.85
+ALARM_LOGIT = 1e5
+
+
+def next_look(age: int) -> int:
+    """Return the first step after step `age` at which a healthy trial is looked at.
+
+    Every 5 steps until 25, every 25 until 200, every 100 from there. It depends on the trial's own age alone, so its
+    samples do not depend on its company.
+    """
+    if age < DENSE_LOOKS_UNTIL:
+        interval = 5
+    elif age < EARLY_LOOKS_UNTIL:
+        interval = 25
+    else:
+        interval = 100
+    return (age // interval + 1) * interval
+
+
+def is_alarming(sample: Sample) -> bool:
+    """True when the next step should be looked at as well: a nearly silent layer, or huge outputs."""
+    return sample.logit_max >= ALARM_LOGIT or any(
+        layer.dead_share >= ALARM_DEAD_SHARE for layer in sample.layers[:-1]
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForwardLook:
+    """Statistics of a forward pass for k trials: `logit_max` (k,), `dead_shares` (k, L) of the hidden layers."""
+
+    logit_max: Array
+    dead_shares: Array
+
+
+def look_forward(blocks: Sequence[BlockBuffers], rows: slice) -> ForwardLook:
+    """Measure the buffers that a forward pass left for `rows`, before the loss overwrites the logits."""
+    logits = blocks[-1].y[rows]
+    dead = [1 - (block.y[rows] > 0).any(axis=1).mean(axis=1) for block in blocks[:-1]]
+    return ForwardLook(
+        logit_max=np.abs(logits).max(axis=(1, 2)),
+        dead_shares=np.stack(dead, axis=1) if dead else np.zeros((len(logits), 0)),
+    )
+
+
+def layer_norms(views: Sequence[BlockParameters], rows: slice) -> Array:
+    """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients, of `rows`."""
+    squares = []
+    for view in views:
+        flat = view.w[rows].reshape(len(view.w[rows]), -1)
+        squares.append(np.vecdot(flat, flat).astype(np.float64))
+    norms: Array = np.sqrt(np.stack(squares, axis=1))
+    return norms
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackwardLook:
+    """Statistics of a backward pass for k trials, and what is needed to compare with the update that follows.
+
+    `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `gradient` and `before` (k, P) are copies.
+    """
+
+    gradient_norms: Array
+    weight_norms: Array
+    gradient: Array
+    before: Array
+
+
+def look_backward(lane: Lane, rows: slice) -> BackwardLook:
+    """Measure the gradients of `rows` of a lane before the optimizer spends them. They are scaled as they come."""
+    return BackwardLook(
+        gradient_norms=layer_norms(lane.gradient_views, rows),
+        weight_norms=layer_norms(lane.parameter_views, rows),
+        gradient=lane.gradient[rows].copy(),
+        before=lane.parameters[rows].copy(),
+    )
+
+
+def predicted_decrease(look: BackwardLook, after: Array) -> Array:
+    """Return gradient . (before - after) (k,): the fall of the loss to first order, in the gradient's scale."""
+    np.subtract(look.before, after, out=look.before)
+    products: Array = np.vecdot(look.gradient, look.before)
+    return products.astype(np.float64)
+
+
+def sample_of(
+    row: int, step: int, loss: float, parts: tuple[ForwardLook, BackwardLook, Array, float]
+) -> Sample:
+    """Return the sample of the trial in `row` of its looks; the last part is its gradient's scale."""
+    forward, backward, predicted, scale = parts
+    dead = [*(float(share) for share in forward.dead_shares[row]), 0.0]
+    return Sample(
+        step=step,
+        loss=loss,
+        logit_max=float(forward.logit_max[row]),
+        predicted_decrease=float(predicted[row]) / scale,
+        layers=tuple(
+            LayerSample(dead_share=share, gradient_norm=float(gradient) / scale, weight_norm=float(weight))
+            for share, gradient, weight in zip(
+                dead, backward.gradient_norms[row], backward.weight_norms[row], strict=True
+            )
+        ),
+    )
+
+
+def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
+    """Name the first array of a lane's trial that holds a NaN or an infinity, when its loss is not finite.
+
+    Called after the forward pass and before the backward pass. The loss overwrites the logits, so they are
+    computed again from the last hidden layer.
+    """
+    blocks, parameters = lane.batch.blocks, lane.parameter_views[-1]
+    below = blocks[-2].y[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]
+    candidates = [
+        ("weights", lane.parameters[row]),
+        *(("activations", block.y[row]) for block in blocks[:-1]),
+        ("logits", below @ parameters.w[row] + parameters.b[row]),
+    ]
+    for name, array in candidates:
+        if not np.isfinite(array).all():
+            return NonFinite(step=step, array=name)
+    return NonFinite(step=step, array="loss")

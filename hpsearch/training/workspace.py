@@ -1,0 +1,169 @@
+"""The arrays of a cohort: one set, allocated once, of which every step uses slices along the trial axis.
+
+`State` is what a trial is: parameters, optimizer states, running statistics. `Workspace` is what a minibatch needs and
+leaves behind. Slices are views and are remembered, because making them costs as much as a small product.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.layers import Normalization
+from hpsearch.nn.network import Batch, BlockBuffers, BlockParameters, Network
+
+REMEMBERED_SLICES = 256
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """Everything that one trial carries from step to step, K trials stacked.
+
+    `parameters` (K, P), `optimizer` arrays (K, P) each, `running` (K, S).
+    """
+
+    parameters: Array
+    optimizer: tuple[Array, ...]
+    running: Array
+
+    def move(self, source: int, target: int) -> None:
+        """Copy the trial in row `source` into row `target`, in place."""
+        for array in (self.parameters, self.running, *self.optimizer):
+            array[target] = array[source]
+
+
+def allocate_state(network: Network, *, rows: int, states: int, dtype: type[np.floating]) -> State:
+    """Return zeroed arrays for `rows` trials with `states` optimizer arrays each."""
+    return State(
+        parameters=np.zeros((rows, network.parameters), dtype),
+        optimizer=tuple(np.zeros((rows, network.parameters), dtype) for _ in range(states)),
+        running=np.zeros((rows, network.statistics), dtype),
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """Rows `start`..`stop` of a cohort on minibatches of one size: views of everything a step touches.
+
+    Flat arrays are (k, P) with k = stop - start; `batch` has B = `examples`.
+    """
+
+    start: int
+    stop: int
+    parameters: Array
+    gradient: Array
+    scratch: Array
+    optimizer: tuple[Array, ...]
+    parameter_views: tuple[BlockParameters, ...]
+    gradient_views: tuple[BlockParameters, ...]
+    batch: Batch
+    output_scratch: Array
+
+
+@final
+class Workspace:
+    """Buffers for up to K trials and B examples, and lanes cut out of them and of a `State`.
+
+    One that does not train has no gradients, and its lanes no inputs and targets: evaluation reads those in place.
+    """
+
+    def __init__(self, network: Network, state: State, *, examples: int, trains: bool) -> None:
+        self._network = network
+        self._state = state
+        self._trains = trains
+        rows = len(state.parameters)
+        dtype = state.parameters.dtype
+        flat = state.parameters.shape if trains else (0, network.parameters)
+        self._gradient = np.zeros(flat, dtype)
+        self._scratch = np.zeros(flat, dtype)
+        inputs, outputs = network.blocks[0].dense.inputs, network.blocks[-1].dense.outputs
+        minibatches = rows if trains else 0
+        self._x = np.zeros((minibatches, examples, inputs), dtype)
+        self._t = np.zeros((minibatches, outputs, examples), dtype)
+        self._ones = np.ones((1, examples), dtype)
+        self._output_scratch = np.zeros((rows, outputs, examples), dtype)
+        self._blocks = _allocate_blocks(network, (rows, examples), dtype, trains=trains)
+        self._lanes: dict[tuple[int, int, int, bool], Lane] = {}
+
+    def lane(self, start: int, stop: int, examples: int, *, shared_inputs: bool) -> Lane:
+        """Return the lane of rows `start`..`stop` with B = `examples`; `shared_inputs` makes x and t (1, B, ...)."""
+        key = (start, stop, examples, shared_inputs)
+        lane = self._lanes.get(key)
+        if lane is None:
+            if len(self._lanes) >= REMEMBERED_SLICES:
+                self._lanes.clear()
+            lane = self._lanes[key] = self._cut(start, stop, examples, shared_inputs=shared_inputs)
+        return lane
+
+    def _cut(self, start: int, stop: int, examples: int, *, shared_inputs: bool) -> Lane:
+        rows = slice(start, stop)
+        inputs = slice(start, start + 1) if shared_inputs else rows
+        parameters = self._state.parameters[rows]
+        gradient = self._gradient[rows]
+        return Lane(
+            start=start,
+            stop=stop,
+            parameters=parameters,
+            gradient=gradient,
+            scratch=self._scratch[rows],
+            optimizer=tuple(array[rows] for array in self._state.optimizer),
+            parameter_views=self._network.views(parameters),
+            gradient_views=self._network.views(gradient) if self._trains else (),
+            batch=Batch(
+                x=self._x[inputs, :examples],
+                t=_output_layout(self._t, inputs, examples),
+                ones=self._ones[:, :examples],
+                blocks=tuple(_cut_block(block, rows, examples) for block in self._blocks),
+                running=self._network.running_views(self._state.running[rows]),
+            ),
+            output_scratch=_output_layout(self._output_scratch, rows, examples),
+        )
+
+
+def _output_layout(array: Array, rows: slice, examples: int) -> Array:
+    """Return `array` (K, C, B) as (k, B, C) with B last in memory."""
+    return array[rows, :, :examples].transpose(0, 2, 1)
+
+
+def _allocate_blocks(
+    network: Network, sizes: tuple[int, int], dtype: np.dtype[np.floating], *, trains: bool
+) -> Sequence[BlockBuffers]:
+    """Return the buffers of all blocks, where the output block's stand as (K, C, B) views."""
+    rows, examples = sizes
+
+    def full(width: int) -> Array:
+        return np.zeros((rows, examples, width), dtype)
+
+    blocks = []
+    for block in network.blocks[:-1]:
+        width = block.dense.outputs
+        kept = Normalization(xhat=full(width), inverse_std=np.zeros((rows, width), dtype))
+        blocks.append(
+            BlockBuffers(
+                y=full(width),
+                dy=full(width if trains else 0),
+                scratch=full(width),
+                mask=full(width) if trains and block.dropout else None,
+                kept=kept if trains and block.norm is not None else None,
+            )
+        )
+    logits = np.zeros((rows, network.blocks[-1].dense.outputs, examples), dtype).transpose(0, 2, 1)
+    blocks.append(BlockBuffers(y=logits, dy=logits, scratch=logits))
+    return blocks
+
+
+def _cut_block(block: BlockBuffers, rows: slice, examples: int) -> BlockBuffers:
+    kept = block.kept
+    return BlockBuffers(
+        y=block.y[rows, :examples],
+        dy=block.dy[rows, :examples],
+        scratch=block.scratch[rows, :examples],
+        mask=None if block.mask is None else block.mask[rows, :examples],
+        kept=None
+        if kept is None
+        else Normalization(xhat=kept.xhat[rows, :examples], inverse_std=kept.inverse_std[rows]),
+    )
