@@ -7,7 +7,7 @@ import numpy as np
 
 from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
-from hpsearch.training.telemetry import ALARM_STREAK, is_alarming, next_look
+from hpsearch.training.telemetry import alarm_streak, is_alarming, next_look
 
 WEIGHTS_STREAM = 2
 DROPOUT_STREAM = 3
@@ -69,10 +69,11 @@ class Row:
         """Keep `sample`, and settle when to look again: at once while it alarms, up to a limit."""
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0
-        again = 0 < self.alarms < ALARM_STREAK
-        self.look_at = sample.step + 1 if again else next_look(sample.step)
-        if self.alarms >= ALARM_STREAK:
+        if 0 < self.alarms < alarm_streak(self.configuration.training.batch_size):
+            self.look_at = sample.step + 1
+        else:
             self.alarms = 0
+            self.look_at = next_look(sample.step)
 
     @property
     def telemetry(self) -> Telemetry:

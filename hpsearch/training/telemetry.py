@@ -17,7 +17,8 @@ from hpsearch.training.workspace import Lane
 
 DENSE_LOOKS_UNTIL = 25
 EARLY_LOOKS_UNTIL = 200
-ALARM_STREAK = 12
+LEAST_STREAK = 12
+STREAK_EXAMPLES = 1200
 ALARM_DEAD_SHARE = 0.85
 ALARM_LOGIT = 1e5
 
@@ -35,6 +36,14 @@ def next_look(age: int) -> int:
     else:
         interval = 100
     return (age // interval + 1) * interval
+
+
+def alarm_streak(batch_size: int) -> int:
+    """Return how many alarming samples in a row are taken at every step before looking goes back to its rhythm.
+
+    12 steps, or the 1,200 examples that tell a silent unit from a rare one where minibatches are smaller than 100.
+    """
+    return max(LEAST_STREAK, -(-STREAK_EXAMPLES // batch_size))
 
 
 def is_alarming(sample: Sample) -> bool:

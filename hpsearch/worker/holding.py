@@ -1,0 +1,86 @@
+"""The trials that a worker holds: what it knows of each, and what the database does not know yet."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.records import Cause, Finding, Telemetry, TrialState, Verdict
+from hpsearch.storage.records import Claim, Outcome, Update
+from hpsearch.training.series import series_of
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class Holding:
+    """One claimed trial in training. `reported` counts the epochs that the database has seen.
+
+    `metric` is the name of the series that the study ranks by.
+    """
+
+    claim: Claim
+    facts: Facts
+    metric: str
+    steps_per_epoch: int
+    telemetry: Telemetry | None = None
+    reported: int = 0
+    outcome: Outcome | None = None
+    system_attributes: dict[str, Any] = field(default_factory=dict)
+
+    def value(self, epoch: int) -> float:
+        """Return the study's metric after that epoch; NaN where there is none."""
+        value: float | None = getattr(self._measured.epochs[epoch], self.metric)
+        return math.nan if value is None else value
+
+    def end(self, state: TrialState, finding: Finding) -> None:
+        """Settle how the trial ended. A trial that is complete without a finite metric counts as pruned."""
+        telemetry = self._measured
+        value = self.value(-1) if telemetry.epochs else math.nan
+        if state is TrialState.COMPLETE and not math.isfinite(value):
+            state = TrialState.PRUNED
+        self.outcome = Outcome(
+            state=state,
+            value=None if math.isnan(value) else value,
+            finding=finding,
+            series=series_of(telemetry, steps_per_epoch=self.steps_per_epoch),
+        )
+
+    def update(self) -> Update | None:
+        """Return what the database should be told now, or None where nothing is new."""
+        if self.telemetry is None or (self.reported == len(self.telemetry.epochs) and self.outcome is None):
+            return None
+        reports = {epoch: self.value(epoch) for epoch in range(self.reported, len(self.telemetry.epochs))}
+        self.reported = len(self.telemetry.epochs)
+        attributes: Mapping[str, Any] = self.system_attributes
+        self.system_attributes = {}
+        return Update(
+            claim=self.claim,
+            reports=reports,
+            epochs=-(-self.telemetry.steps // self.steps_per_epoch),
+            steps=self.telemetry.steps,
+            system_attributes=attributes,
+            outcome=self.outcome,
+        )
+
+    @property
+    def _measured(self) -> Telemetry:
+        if self.telemetry is None:
+            raise ValueError(f"trial {self.claim.number}: nothing was measured yet")
+        return self.telemetry
+
+
+def outranked(telemetry: Telemetry, value: float, rank: str) -> Finding:
+    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`."""
+    return Finding(
+        cause=Cause.OUTRANKED,
+        confidence=1.0,
+        first_step=telemetry.steps,
+        evidence={"value": value, "epochs": len(telemetry.epochs)},
+        remedy=f'Nothing is wrong with it: others did better after as many epochs (pruning.rank = "{rank}").',
+    )
+
+
+def primary(verdict: Verdict) -> Finding:
+    """Return the verdict's strongest finding."""
+    return verdict.findings[0]

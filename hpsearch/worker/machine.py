@@ -1,0 +1,40 @@
+"""What the machine offers: cores, caches, a name."""
+
+import os
+import socket
+from pathlib import Path
+
+TYPICAL_CACHE_BYTES = 8 * 2**20
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_share_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Return one core's share of the largest cache it has, or 8 MiB where the system does not tell."""
+    shares = []
+    for cache in sorted(root.glob("index*")):
+        try:
+            size = (cache / "size").read_text().strip()
+            sharing = _count_cores((cache / "shared_cpu_list").read_text().strip())
+            shares.append(int(size[:-1]) * _UNITS[size[-1]] // sharing)
+        except (OSError, ValueError, KeyError, IndexError):
+            continue
+    return max(shares, default=TYPICAL_CACHE_BYTES)
+
+
+def _count_cores(cores: str) -> int:
+    """Return how many cores a list such as `0-3,8` names."""
+    count = 0
+    for part in cores.split(","):
+        first, _, last = part.partition("-")
+        count += int(last or first) - int(first) + 1
+    return count
+
+
+def worker_name() -> str:
+    """Return a name for this process that no other running worker has: `host-process`."""
+    return f"{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,201 @@
+"""Local workers of one study: started as processes of their own, watched, replaced when they crash, stopped.
+
+Each gets one BLAS thread, set before NumPy loads, and the database's URL through its environment, where no process
+list shows it.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, final
+
+from hpsearch.errors import HpsearchError
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.worker.machine import worker_name
+from hpsearch.worker.stopping import StopRequest
+
+THREAD_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+POLL_S = 0.1
+PROGRESS_EVERY_S = 0.5
+MOST_CRASHES_IN_VAIN = 5
+DRAIN_WITHIN_S = 10.0
+USER_ERROR = 1
+INTERRUPTED = 130
+
+
+class WorkersFailedError(HpsearchError):
+    """Workers cannot do their work, for a reason that another try would meet again."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolOptions:
+    """How many worker processes to keep, how many trials each trains at once, and where the study lives."""
+
+    workers: int
+    rows: int | None
+    url: str
+    environment: Mapping[str, str]
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class _Process:
+    """One worker process. Its error output goes to a file, since a pipe that nobody reads would stop it."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def last_words(self) -> str:
+        """Return the last lines that the worker wrote to its error output."""
+        self.errors.seek(0)
+        return self.errors.read()[-4000:].decode(errors="replace").strip()
+
+
+@final
+@dataclass(slots=True)
+class Pool:
+    """Keeps `options.workers` processes at work on one study.
+
+    `notes` collects what people should hear of: crashes and what was done about them.
+    """
+
+    store: Store
+    study: StoredStudy
+    options: PoolOptions
+    notes: list[str] = field(default_factory=list)
+    _processes: list[_Process] = field(default_factory=list)
+    _started: int = 0
+    _crashes_in_vain: int = 0
+    _finished: int = -1
+
+    def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
+        """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
+
+        However it ends, no process is left and no trial is still held by one. Raises WorkersFailedError when
+        workers meet an error of the user's, or crash again and again without finishing a trial.
+        """
+        try:
+            self._watch(stop, show)
+        finally:
+            self._stop_all()
+        progress = self.store.progress(self.study)
+        show(progress)
+        return progress
+
+    def _watch(self, stop: StopRequest, show: Callable[[Progress], None]) -> None:
+        shown_at = -PROGRESS_EVERY_S
+        progress = self.store.progress(self.study)
+        wanted = 0 if progress.is_done or progress.stopped is not None else self.options.workers
+        self._processes = [self._start() for _ in range(wanted)]
+        while self._processes and not stop.is_asked:
+            self._reap()
+            if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
+                shown_at = time.monotonic()
+                progress = self.store.progress(self.study)
+                self._judge_progress(progress)
+                show(progress)
+            stop.wait(POLL_S)
+
+    def _start(self) -> _Process:
+        self._started += 1
+        name = f"{worker_name()}-{self._started}"
+        command = [sys.executable, "-m", "hpsearch", "worker", "start", "--study", self.study.spec.name]
+        command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
+        if self.options.rows is not None:
+            command += ["--cohort", str(self.options.rows)]
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 # it is open for as long as the process runs
+        popen = subprocess.Popen(  # noqa: S603 # our own interpreter, our own program
+            command,
+            env=worker_environment(self.options.environment, self.options.url),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C reaches us alone: we pass it on
+        )
+        return _Process(name=name, popen=popen, errors=errors)
+
+    def _reap(self) -> None:
+        """Take note of workers that ended; replace those that crashed."""
+        for process in list(self._processes):
+            code = process.popen.poll()
+            if code is None:
+                continue
+            self._processes.remove(process)
+            if code in (0, INTERRUPTED):
+                process.errors.close()
+                continue
+            if code == USER_ERROR:
+                raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
+            self._give_back(process, code)
+            self._processes.append(self._start())
+
+    def _give_back(self, process: _Process, code: int) -> None:
+        """Return a crashed worker's trials to the budget at once, without waiting for its leases."""
+        why = (
+            f"the worker was killed by signal {-code}"
+            if code < 0
+            else f"the worker ended with exit code {code}"
+        )
+        numbers = self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=True)
+        words = process.last_words().splitlines()
+        reason = f": {words[-1]}" if words else ""
+        self.notes.append(f"{process.name}: {why}{reason}; {len(numbers)} trials went back, a new one starts")
+        self._crashes_in_vain += 1
+        if self._crashes_in_vain > MOST_CRASHES_IN_VAIN:
+            raise WorkersFailedError(
+                f"study {self.study.spec.name}: workers crashed {self._crashes_in_vain} times "
+                f"without finishing a trial; the last one: {why}{reason}"
+            )
+
+    def _judge_progress(self, progress: Progress) -> None:
+        """Forget earlier crashes once trials are finished again."""
+        if progress.finished > self._finished:
+            self._finished = progress.finished
+            self._crashes_in_vain = 0
+
+    def _stop_all(self) -> None:
+        """Drain all workers, kill those that do not end in time, and give back what they held.
+
+        A second request to stop, which comes as StopNowError, kills them at once.
+        """
+        try:
+            self._drain()
+        finally:
+            for process in self._processes:
+                process.popen.kill()
+                process.popen.wait()
+                if process.popen.returncode not in (0, INTERRUPTED):
+                    why = "the worker was stopped before it handed its trials back"
+                    self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=False)
+                process.errors.close()
+            self._processes.clear()
+
+    def _drain(self) -> None:
+        """Ask all workers to hand back their trials, and wait for them at most `DRAIN_WITHIN_S`."""
+        for process in self._processes:
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_WITHIN_S
+        for process in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(max(0.0, deadline - time.monotonic()))
+
+
+def worker_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:
+    """Return a worker's environment: one BLAS thread, and the database's URL."""
+    return {**environment, **dict.fromkeys(THREAD_VARIABLES, "1"), "HPSEARCH_STORAGE": url}

@@ -1,0 +1,54 @@
+"""How a worker is asked to stop: once to drain, twice to stop now."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import final
+
+from hpsearch.errors import HpsearchError
+
+
+@final
+class StopNowError(HpsearchError):
+    """The second request to stop: nothing is handed back, leases run out or the parent gives the trials back."""
+
+
+@final
+class StopRequest:
+    """Remembers requests to stop. The first lets the worker finish its turn; the second raises StopNowError.
+
+    A worker that was started by another process also drains when that process is gone.
+    """
+
+    def __init__(self, *, parent: int | None = None) -> None:
+        self._parent = parent
+        self._asked = threading.Event()
+        self.signal: int | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """True when the worker should drain."""
+        if self._parent is not None and os.getppid() != self._parent:
+            self._asked.set()
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Ask the worker to drain."""
+        self._asked.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a request, at most so long; return `is_asked`."""
+        self._asked.wait(seconds)
+        return self.is_asked
+
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM as requests, from now on. Only a program's main thread may call this."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise StopNowError("stopped at once by the second signal")
+        self.signal = number
+        self._asked.set()
