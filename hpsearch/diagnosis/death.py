@@ -59,9 +59,13 @@ def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A quarter or more of a ReLU layer fell silent in training and stayed so for ten samples; others learn on."""
+    """A quarter or more of a ReLU layer fell silent in training and stayed so for ten samples; others learn on.
+
+    Minibatches below 100 examples cannot tell a silent unit from a rare one, so they have no such finding.
+    """
     last = telemetry.samples[-PARTIAL_SAMPLES:]
-    if facts.activation not in _RELU or len(last) < PARTIAL_SAMPLES:
+    is_small = facts.configuration.training.batch_size * PARTIAL_SAMPLES < LEAST_EXAMPLES
+    if facts.activation not in _RELU or is_small or len(last) < PARTIAL_SAMPLES:
         return None
     hidden = range(len(last[0].layers) - 1)
     first = telemetry.samples[0]

@@ -210,8 +210,10 @@ class Worker:
             self._searcher.report(
                 observation.number, len(observation.telemetry.epochs) - 1, holding.value(-1)
             )
-        if self._has_ended(holding, observation):
+        has_ended = self._has_ended(holding, observation)
+        if observation.ended_epoch:
             holding.system_attributes.update(self._searcher.take_attributes(observation.number))
+        if has_ended:
             cohort.leave(observation.number)
             self._ended.append(self._holdings.pop(observation.number))
 
