@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, final
 
+from hpsearch.errors import Problem, StudyFileError
 from hpsearch.records import ParameterValue
 
 Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
-Task: TypeAlias = Literal["auto", "classification", "regression"]
+KnownTask: TypeAlias = Literal["classification", "regression"]
+Task: TypeAlias = Literal["auto"] | KnownTask
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
 Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
@@ -179,9 +181,9 @@ class StudySpec:
         """Read what `to_json` wrote. Keys of a newer version raise ValueError: they may change results."""
         raw: dict[str, Any] = json.loads(text)
         model = raw.pop("model")
-        return cls(
-            data=_record(DataSpec, raw.pop("data")),
-            model=_record(
+        read = {
+            "data": _record(DataSpec, raw.pop("data")),
+            "model": _record(
                 ModelSpec,
                 {
                     **model,
@@ -189,12 +191,13 @@ class StudySpec:
                     "initializer": _record(Initializer, model["initializer"]),
                 },
             ),
-            training=_record(TrainingSpec, raw.pop("training")),
-            search=tuple(_dimension(dimension) for dimension in raw.pop("search")),
-            sampler=_record(SamplerSpec, raw.pop("sampler")),
-            pruning=_record(PruningSpec, raw.pop("pruning")),
-            **raw,
-        )
+            "training": _record(TrainingSpec, raw.pop("training")),
+            "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
+            "sampler": _record(SamplerSpec, raw.pop("sampler")),
+            "pruning": _record(PruningSpec, raw.pop("pruning")),
+        }
+        study: StudySpec = _record(cls, {**raw, **read})
+        return study
 
     def is_same_search(self, other: "StudySpec") -> bool:
         """True when `other` differs at most in its budget."""
@@ -210,9 +213,43 @@ def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
 
 def _dimension(raw: Mapping[str, Any]) -> Dimension:
     if "choices" in raw:
-        return Choices(name=raw["name"], choices=tuple(raw["choices"]))
+        choices: Choices = _record(Choices, {**raw, "choices": tuple(raw["choices"])})
+        return choices
     dimension: Range = _record(Range, raw)
     return dimension
+
+
+def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:
+    """Return `spec` with what "auto" means for `task`, which its data has, in `data`, `metric` and the loss.
+
+    `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, in the name of the study,
+    where metric or loss do not fit the task.
+    """
+    if problems := task_problems(task=task, metric=spec.metric, loss=spec.model.loss):
+        raise StudyFileError(spec.name, problems)
+    metric: Metric = "validation_accuracy" if task == "classification" else "validation_loss"
+    loss: Loss = "cross_entropy" if task == "classification" else "mse"
+    return replace(
+        spec,
+        data=replace(spec.data, task=task),
+        metric=metric if spec.metric == "auto" else spec.metric,
+        model=replace(spec.model, loss=loss) if spec.model.loss == "auto" else spec.model,
+    )
+
+
+def task_problems(*, task: Task, metric: Metric, loss: Loss) -> list[Problem]:
+    """Return why `metric` and `loss` cannot serve `task`; nothing where the task is not known yet."""
+    if task != "regression":
+        return []
+    remedy = 'change it, or set data.task = "classification"'
+    problems = []
+    if metric == "validation_accuracy":
+        rule = "must be validation_loss in regression"
+        problems.append(Problem(where="metric", message=f'{rule} (got "{metric}"): {remedy}'))
+    if loss in ("cross_entropy", "binary_cross_entropy"):
+        rule = "must be mse in regression"
+        problems.append(Problem(where="model.loss", message=f'{rule} (got "{loss}"): {remedy}'))
+    return problems
 
 
 @final

@@ -16,6 +16,7 @@ from hpsearch.diagnosis.verdicts import is_fatal, judge
 from hpsearch.errors import FingerprintError, StorageError
 from hpsearch.records import Cause, Finding, ParameterValue, TrialState
 from hpsearch.search.searcher import Searcher
+from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
@@ -70,7 +71,7 @@ class Worker:
         self._stop = stop
         self._searcher = Searcher(study.spec, stream=zlib.crc32(options.name.encode()))
         self._learns = study.spec.sampler.name in LEARNING_SAMPLERS or study.spec.pruning.rank != "none"
-        self._mark: object | None = None
+        self._mark: Mark | None = None
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}
         self._ended: list[Holding] = []

@@ -1,0 +1,157 @@
+"""Text tables: CSV with commas, semicolons or tabs, with or without a header."""
+
+import csv
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TextIO, final
+
+import numpy as np
+
+from hpsearch.data.dataset import RawData
+from hpsearch.data.table import MISSING, not_a_number, target_index, targets_of
+from hpsearch.errors import DataError
+
+# Of equals the first wins: a comma inside a cell is more likely than a tab.
+_DELIMITERS = "\t;,"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layout:
+    """How the table is laid out. Columns without a header are named by their number, from 1."""
+
+    names: tuple[str, ...]
+    has_header: bool
+    target: int
+
+
+def read_csv(path: Path, *, target: str | None) -> RawData:
+    """Return the table in `path`; the target is the column of that name, or the last one.
+
+    The delimiter is the one of comma, semicolon and tab that cuts the first row into most cells. The first
+    row is a header when one of its inputs is text, or its target is and the next row's is not. Blank lines
+    are skipped. Raises DataError, with the line, for what is no table of numbers.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            return _read(_rows(file, _delimiter(file, path), path), path, target)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: must be text in UTF-8 (got the byte 0x{error.object[error.start]:02x}):"
+                " save it as UTF-8"
+            ) from error
+
+
+def _delimiter(file: TextIO, path: Path) -> str:
+    """Return the delimiter that cuts the first row into most cells; `file` is left at its start."""
+    first = next((line for line in file if line.strip()), None)
+    file.seek(0)
+    if first is None:
+        raise DataError(f"{path}: a table must hold at least one row (got an empty file): give it data")
+    return max(_DELIMITERS, key=lambda delimiter: _count_cells(first, delimiter))
+
+
+def _count_cells(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter)))
+    except csv.Error:
+        return 1  # a long line that is one cell is longer than a cell may be
+
+
+def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) for every row that is not blank; lines count from 1."""
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        for row in reader:
+            if len(row) > 1 or (row and row[0].strip()):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f'{path}: line {reader.line_num}: must be CSV (got "{error}"): check its quotes'
+        ) from error
+
+
+def _read(rows: Iterator[tuple[int, list[str]]], path: Path, target: str | None) -> RawData:
+    head = list(islice(rows, 2))
+    layout = _layout([cells for _, cells in head], target, where=str(path))
+    numbers = array("d")
+    texts: list[str] = []
+    for line, cells in chain(head[1:] if layout.has_header else head, rows):
+        where = f"{path}: line {line}"
+        _check_width(cells, layout, where)
+        texts.append(_take_target(cells, layout, where))
+        _append_inputs(numbers, cells, layout, where)
+    if not texts:
+        raise DataError(f"{path}: a table must hold at least one row (got a header alone): give it data")
+    return RawData(
+        inputs=np.frombuffer(numbers).reshape(len(texts), -1),
+        targets=targets_of(texts),
+        where=str(path),
+        origin=str(path),
+        features=_without(layout.names, layout.target) if layout.has_header else (),
+    )
+
+
+def _layout(head: Sequence[Sequence[str]], target: str | None, *, where: str) -> _Layout:
+    first, *others = head
+    has_header = any(_is_name(cell) for cell in first[:-1]) or (
+        _is_name(first[-1]) and bool(others) and _is_number(others[0][-1])
+    )
+    if target is not None and not has_header:
+        raise DataError(
+            f'{where}: data.target must name a column of the header (got "{target}", and no header):'
+            " add a header, or put the target last and leave data.target out"
+        )
+    names = tuple(cell.strip() if has_header else str(i) for i, cell in enumerate(first, start=1))
+    return _Layout(names=names, has_header=has_header, target=target_index(names, target, where=where))
+
+
+def _check_width(cells: Sequence[str], layout: _Layout, where: str) -> None:
+    if len(cells) != len(layout.names):
+        raise DataError(
+            f"{where}: every row must have {len(layout.names)} cells, as the first has"
+            f" (got {len(cells)}): mend the row"
+        )
+
+
+def _take_target(cells: list[str], layout: _Layout, where: str) -> str:
+    """Remove the target from `cells` in place and return it."""
+    text = cells.pop(layout.target).strip()
+    if text.lower() in MISSING:
+        place = f"{where}, column {_shown(layout, layout.target)}"
+        raise DataError(f'{place}: a target is missing (got "{text}"): fill it, or drop the row')
+    return text
+
+
+def _append_inputs(numbers: "array[float]", cells: Sequence[str], layout: _Layout, where: str) -> None:
+    """Append the inputs of one row to `numbers` in place."""
+    try:
+        numbers.extend(map(float, cells))
+    except ValueError as error:
+        place = next(i for i, cell in enumerate(cells) if not _is_number(cell))
+        column = place if place < layout.target else place + 1
+        raise not_a_number(f"{where}, column {_shown(layout, column)}", cells[place]) from error
+
+
+def _shown(layout: _Layout, column: int) -> str:
+    return f'"{layout.names[column]}"' if layout.has_header else layout.names[column]
+
+
+def _without(names: Sequence[str], place: int) -> tuple[str, ...]:
+    return (*names[:place], *names[place + 1 :])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_name(cell: str) -> bool:
+    """True for text that is neither a number nor a mark for a missing one."""
+    return not _is_number(cell) and cell.strip().lower() not in MISSING

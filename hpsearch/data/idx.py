@@ -1,0 +1,126 @@
+"""IDX, the file format of MNIST, and folders of four such files.
+
+A file is two zero bytes, one byte for the type, one for the number of axes, the length of each axis as a
+big-endian uint32, and the numbers in C order, big-endian (Y. LeCun, "The MNIST database", "File formats").
+"""
+
+import gzip
+import math
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpsearch.data.dataset import Array, Examples, RawData
+from hpsearch.errors import DataError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+_MOST_AXES = 64  # NumPy has no more
+_UNFINISHED = ".part"
+
+
+def read_idx(path: Path) -> Array:
+    """Return the array in `path`, plain or gzipped, in this machine's byte order. It may be read-only.
+
+    Raises DataError for a file of another format, or of another length than its head says.
+    """
+    content = _unpacked(path)
+    dtype, axes = _type_and_axes(content, path)
+    start = 4 + 4 * axes
+    _check_size(content, start, path)
+    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=axes, offset=4))
+    _check_size(content, start + math.prod(shape) * dtype.itemsize, path, exactly=True)
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _type_and_axes(content: bytes, path: Path) -> tuple[np.dtype[Any], int]:
+    """Return what the first four bytes say."""
+    head = content[:4]
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or not 1 <= head[3] <= _MOST_AXES:
+        raise DataError(
+            f"{path}: an IDX file must begin with two zero bytes, a known type and a number of axes"
+            f" (got {head.hex(' ') or 'an empty file'}): check that it is an IDX file"
+        )
+    return np.dtype(_TYPES[head[2]]), head[3]
+
+
+def _check_size(content: bytes, size_bytes: int, path: Path, *, exactly: bool = False) -> None:
+    if len(content) < size_bytes or (exactly and len(content) > size_bytes):
+        raise DataError(
+            f"{path}: must be {size_bytes:,} bytes long{'' if exactly else ' at least'}, as its head says"
+            f" (got {len(content):,}): copy or download it again"
+        )
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    if not content.startswith(_GZIP):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
+        ) from error
+
+
+def write_idx(path: Path, array: Array) -> None:
+    """Write `array` to `path`, plain, all of it or nothing. Its type must be one that IDX has."""
+    codes = {np.dtype(name).newbyteorder("="): code for code, name in _TYPES.items()}
+    head = bytes([0, 0, codes[array.dtype], array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
+    unfinished.write_bytes(head + array.astype(array.dtype.newbyteorder(">")).tobytes())
+    unfinished.replace(path)
+
+
+def read_folder(folder: Path) -> RawData:
+    """Return the training files of `folder`, with the t10k files as the sealed part where they are there.
+
+    Names are MNIST's own (`train-images-idx3-ubyte`), with `.idx` for `-idx` and with `.gz` as well.
+    Raises DataError for missing files and for images and labels that differ in number.
+    """
+    training = _part(folder, "train")
+    if training is None:
+        held = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
+        raise DataError(
+            f"{folder}: a folder must hold the files train-images-idx3-ubyte and train-labels-idx1-ubyte,"
+            f" plain or with .gz (got {held}): put them there"
+        )
+    return RawData(
+        inputs=training.inputs,
+        targets=training.targets,
+        where=str(folder),
+        origin=f"IDX files in {folder}",
+        is_image=training.inputs.dtype == np.uint8 or training.inputs.ndim > 2,
+        sealed=_part(folder, "t10k"),
+    )
+
+
+def _part(folder: Path, part: str) -> Examples | None:
+    """Return images and labels of `part`, or None where neither is there."""
+    images_path, labels_path = _find(folder, f"{part}-images"), _find(folder, f"{part}-labels")
+    if images_path is None and labels_path is None:
+        return None
+    if images_path is None or labels_path is None:
+        raise DataError(
+            f"{folder}: images and labels must come together"
+            f" (got {part}-{'labels' if images_path is None else 'images'} alone):"
+            f" add {part}-{'images' if images_path is None else 'labels'}"
+        )
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if labels.ndim == 0 or images.ndim == 0 or len(labels) != len(images):
+        raise DataError(
+            f"{labels_path}: there must be one label per image (got labels of shape {labels.shape}"
+            f" and images of shape {images.shape}): take both from the same data set"
+        )
+    return Examples(inputs=images, targets=labels)
+
+
+def _find(folder: Path, stem: str) -> Path | None:
+    """Return the file of that stem; a plain one before a gzipped one, which takes longer to read."""
+    found = [path for path in folder.glob(f"{stem}[-.]idx*-*") if path.suffix != _UNFINISHED]
+    return min(found, key=lambda path: (path.suffix == ".gz", path.name), default=None)

@@ -1,0 +1,86 @@
+"""Parquet tables, for which the extra `parquet` is needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpsearch.data.dataset import Array, RawData
+from hpsearch.data.table import not_a_number, target_index
+from hpsearch.errors import DataError
+
+
+def read_parquet(path: Path, *, target: str | None) -> RawData:
+    """Return the table in `path`; the target is the column of that name, or the last one.
+
+    Raises DataError where pyarrow is missing, and for what is no table of numbers.
+    """
+    table = _read_table(path)
+    names = [str(name) for name in table.column_names]
+    place = target_index(names, target, where=str(path))
+    if table.num_rows == 0:
+        raise DataError(f"{path}: a table must hold at least one row (got none): give it data")
+    features = [*names[:place], *names[place + 1 :]]
+    columns = [table.column(i) for i in range(len(names)) if i != place]
+    return RawData(
+        inputs=_inputs(columns, features, path),
+        targets=_targets(table.column(place), f'{path}: column "{names[place]}"'),
+        where=str(path),
+        origin=str(path),
+        features=tuple(features),
+    )
+
+
+def _read_table(path: Path) -> Any:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra that not everyone has
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise DataError(
+            f"{path}: Parquet files need pyarrow (got none): pip install 'hpsearch[parquet]'"
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f'{path}: must be a Parquet file (got "{error}"): write it again') from error
+
+
+def _inputs(columns: Sequence[Any], features: Sequence[str], path: Path) -> Array:
+    """Return the columns as (N, I) float64."""
+    inputs = np.empty((len(columns[0]), len(columns)))
+    for i, (column, name) in enumerate(zip(columns, features, strict=True)):
+        inputs[:, i] = _numbers(column, f'{path}: column "{name}"')
+    return inputs
+
+
+def _numbers(column: Any, where: str) -> Array:
+    _check_complete(column, where, what="number")
+    if not _is_numeric(column.type):
+        raise not_a_number(f"{where}, row 1", column[0].as_py())
+    return np.asarray(column.cast("float64", safe=False).to_numpy())
+
+
+def _targets(column: Any, where: str) -> Array:
+    """Return the targets as whole numbers, float64 numbers or text, as the column has them."""
+    _check_complete(column, where, what="target")
+    if _is_numeric(column.type):
+        return _numbers(column, where)
+    return np.array([str(value) for value in column.to_pylist()], dtype=np.str_)
+
+
+def _is_numeric(kind: Any) -> bool:
+    from pyarrow import types  # noqa: PLC0415 - an extra that not everyone has
+
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
+def _check_complete(column: Any, where: str, *, what: str) -> None:
+    if column.null_count:
+        row = int(np.asarray(column.is_null().to_numpy()).argmax())
+        raise DataError(
+            f"{where}, row {row + 1}: a {what} is missing (got null; {column.null_count} such in all):"
+            " fill it, or drop the row"
+        )

@@ -1,0 +1,129 @@
+"""Data as a worker trains on it: split, scaled, in the study's precision, and named by a fingerprint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data import scaling as scale
+from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.fingerprint import fingerprint
+from hpsearch.data.sources import load
+from hpsearch.data.split import Split, split
+from hpsearch.errors import DataError
+from hpsearch.study.spec import DataSpec, KnownTask, Precision
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Fold:
+    """One part: inputs (N, I), C-contiguous, and targets (N,) int64 classes or (N, O) numbers.
+
+    Inputs, and targets that are numbers, are in the study's precision. Targets are never scaled.
+    """
+
+    inputs: Array
+    targets: Array
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PreparedData:
+    """What a study learns from.
+
+    `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression.
+    `class_counts` (C entries) are of the training part; one is 0 where a rare class fell into another part.
+    `classes` and `class_counts` are empty in regression. `test` is sealed: only `study test` looks at it.
+    """
+
+    task: KnownTask
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    inputs: int
+    outputs: int
+    training: Fold
+    validation: Fold
+    test: Fold | None
+    fingerprint: str
+    origin: str
+
+
+def prepare(
+    spec: DataSpec, *, seed: int, precision: Precision, environment: Mapping[str, str]
+) -> PreparedData:
+    """Return the data of a study with this seed, the same on every machine that has the same source.
+
+    Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k
+    images) has it as the test part where `test_fraction` is 0; else the fraction is taken from the
+    examples, as validation is, and the sealed part stays aside.
+    Raises DataError for data that cannot be read, or does not fit `spec`.
+    """
+    dataset = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    parts = split(dataset, spec, seed=seed)
+    counts = _class_counts(dataset, parts)
+    try:
+        scaling = scale.fit(dataset.inputs, parts.training, kind=spec.scale, is_image=dataset.is_image)
+        training, validation, test = _folds(dataset, parts, scaling, precision)
+    except FloatingPointError as error:
+        raise DataError(
+            f'{dataset.origin}: numbers must fit {precision} after scaling (got "{error}"'
+            f' with data.scale = "{spec.scale}"): bring them to a smaller unit'
+        ) from error
+    return PreparedData(
+        task=dataset.task,
+        classes=dataset.classes,
+        class_counts=counts,
+        inputs=training.inputs.shape[1],
+        outputs=len(counts) or training.targets.shape[1],
+        training=training,
+        validation=validation,
+        test=test,
+        fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
+        origin=dataset.origin,
+    )
+
+
+def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:
+    """Return the training part's examples per class. Raises DataError where all are of one class."""
+    if dataset.task == "regression":
+        return ()
+    counts = np.bincount(dataset.targets[parts.training], minlength=len(dataset.classes))
+    if np.count_nonzero(counts) < 2:
+        only = dataset.classes[int(counts.argmax())]
+        raise DataError(
+            f'{dataset.origin}: the training part must have at least two classes (got "{only}" alone,'
+            f" in all {counts.sum()} examples): set data.stratify = true, or bring more examples"
+        )
+    return tuple(int(count) for count in counts)
+
+
+def _folds(
+    dataset: Dataset, parts: Split, scaling: scale.Scaling, precision: Precision
+) -> tuple[Fold, Fold, Fold | None]:
+    """Return training, validation and, where there is one, test part."""
+
+    def fold(inputs: Array, targets: Array, rows: npt.NDArray[np.int64]) -> Fold:
+        return Fold(
+            inputs=scale.apply(scaling, inputs, rows, precision=precision),
+            targets=_targets(targets[rows], precision),
+        )
+
+    test, sealed = None, dataset.sealed
+    if len(parts.test):
+        test = fold(dataset.inputs, dataset.targets, parts.test)
+    elif sealed is not None:
+        test = fold(sealed.inputs, sealed.targets, np.arange(len(sealed.targets)))
+    return (
+        fold(dataset.inputs, dataset.targets, parts.training),
+        fold(dataset.inputs, dataset.targets, parts.validation),
+        test,
+    )
+
+
+def _targets(targets: Array, precision: Precision) -> Array:
+    if targets.dtype == np.int64:
+        return targets
+    with np.errstate(over="raise"):
+        return targets.astype(precision)

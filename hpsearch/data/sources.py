@@ -1,0 +1,181 @@
+"""Where data comes from: built-in names, and paths of files and folders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from hpsearch.data.bundled import BUNDLED, read_bundled
+from hpsearch.data.csv_table import read_csv
+from hpsearch.data.dataset import Dataset, RawData, checked
+from hpsearch.data.idx import read_folder
+from hpsearch.data.mnist import read_mnist
+from hpsearch.data.npz import read_npz
+from hpsearch.data.parquet_table import read_parquet
+from hpsearch.data.suggestion import remedy_for
+from hpsearch.errors import DataError
+from hpsearch.study.spec import KnownTask, Task
+
+_TABLES: Final = (".csv", ".parquet")
+_FILES: Final = (".npz", *_TABLES)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltIn:
+    """A source that has a name of its own.
+
+    `examples` are those that a study splits, `sealed` those that the source keeps apart as a test set.
+    `classes` is 0 in regression. `origin` names where the data is from and its licence.
+    """
+
+    name: str
+    description: str
+    task: KnownTask
+    examples: int
+    inputs: int
+    classes: int
+    origin: str
+    sealed: int = 0
+
+
+_CATALOGUE: Final = (
+    BuiltIn(
+        name="digits",
+        description="handwritten digits, 8 x 8 pixels of 0 to 16",
+        task="classification",
+        examples=1797,
+        inputs=64,
+        classes=10,
+        origin="E. Alpaydin, C. Kaynak: UCI Machine Learning Repository, CC BY 4.0; in scikit-learn",
+    ),
+    BuiltIn(
+        name="breast_cancer",
+        description="cell nuclei of breast masses, malignant or benign",
+        task="classification",
+        examples=569,
+        inputs=30,
+        classes=2,
+        origin="W. Wolberg et al.: UCI Machine Learning Repository, CC BY 4.0; in scikit-learn",
+    ),
+    BuiltIn(
+        name="wine",
+        description="chemical analysis of wines from three cultivars",
+        task="classification",
+        examples=178,
+        inputs=13,
+        classes=3,
+        origin="S. Aeberhard, M. Forina: UCI Machine Learning Repository, CC BY 4.0; in scikit-learn",
+    ),
+    BuiltIn(
+        name="iris",
+        description="sizes of the leaves of three kinds of iris",
+        task="classification",
+        examples=150,
+        inputs=4,
+        classes=3,
+        origin="R. A. Fisher: UCI Machine Learning Repository, CC BY 4.0; in scikit-learn",
+    ),
+    BuiltIn(
+        name="diabetes",
+        description="progression of diabetes one year after ten measurements",
+        task="regression",
+        examples=442,
+        inputs=10,
+        classes=0,
+        origin="B. Efron et al., Least Angle Regression (2004); in scikit-learn, BSD-3-Clause",
+    ),
+    BuiltIn(
+        name="mnist",
+        description="handwritten digits, 28 x 28 pixels of 0 to 255",
+        task="classification",
+        examples=60_000,
+        inputs=784,
+        classes=10,
+        origin="Y. LeCun, C. Cortes, C. Burges, CC BY-SA 3.0; HPSEARCH_MNIST or openml.org",
+        sealed=10_000,
+    ),
+)
+
+
+def catalogue() -> tuple[BuiltIn, ...]:
+    """Return the built-in sources. Nothing is read."""
+    return _CATALOGUE
+
+
+def load(
+    source: str, *, target: str | None = None, task: Task = "auto", environment: Mapping[str, str]
+) -> Dataset:
+    """Return the data set that `source` names.
+
+    `source` is a built-in name, or the path of an .npz, .csv or .parquet file or of a folder of IDX files; a
+    leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
+    a table. `environment` holds the process's environment variables, of which HPSEARCH_MNIST, HOME,
+    XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
+    """
+    if source not in _names():
+        source = _expanded(source, environment)
+    try:
+        raw = _read(source, target, environment)
+    except OSError as error:
+        raise DataError(
+            f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'
+        ) from error
+    return checked(raw, name=source if source in _names() else Path(source).stem, task=task)
+
+
+def _names() -> tuple[str, ...]:
+    return (*BUNDLED, "mnist")
+
+
+def _expanded(source: str, environment: Mapping[str, str]) -> str:
+    if source.startswith("~/") and environment.get("HOME"):
+        return environment["HOME"] + source[1:]
+    return source
+
+
+def _read(source: str, target: str | None, environment: Mapping[str, str]) -> RawData:
+    path = Path(source)
+    if target is not None and path.suffix.lower() not in _TABLES:
+        raise DataError(
+            f'data.target: only columns of .csv and .parquet tables have names (got "{target}" for {source}):'
+            " leave it out"
+        )
+    if source == "mnist":
+        return read_mnist(environment)
+    if source in BUNDLED:
+        return read_bundled(source)
+    return _read_path(path, target)
+
+
+def _read_path(path: Path, target: str | None) -> RawData:
+    if path.is_dir():
+        return read_folder(path)
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise _not_found(path)
+    if suffix not in _FILES:
+        raise DataError(
+            f'data.source: a file must end in {", ".join(_FILES)} (got "{path}"): convert it to one of these'
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: a data file must hold something (got 0 bytes): give it data")
+    match suffix:
+        case ".npz":
+            return read_npz(path)
+        case ".csv":
+            return read_csv(path, target=target)
+        case _:
+            return read_parquet(path, target=target)
+
+
+def _not_found(path: Path) -> DataError:
+    """Return the error for a source that is no file; what has neither folder nor suffix was meant as a name."""
+    if path.suffix or len(path.parts) > 1:
+        return DataError(
+            f'data.source: the file must exist (got "{path}", that is {path.absolute()}): correct the path'
+        )
+    return DataError(
+        f'data.source: must be a built-in name, or a file or folder (got "{path}"):'
+        f" {remedy_for(str(path), _names())}"
+    )

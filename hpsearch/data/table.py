@@ -1,0 +1,52 @@
+"""What CSV and Parquet share: named columns, one of which is the target."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from hpsearch.data.dataset import Array
+from hpsearch.data.suggestion import remedy_for
+from hpsearch.errors import DataError
+
+MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "?"})
+"""What people write, in lower case, where a value is missing."""
+
+
+def target_index(names: Sequence[str], target: str | None, *, where: str) -> int:
+    """Return the place of the column `target` in `names`, the last one for None.
+
+    Raises DataError for a name that no column has, or several have, and for fewer than two columns.
+    """
+    if len(names) < 2:
+        raise DataError(
+            f"{where}: a table must have an input and a target"
+            f" (got {len(names)} column{'' if len(names) == 1 else 's'}): add columns, or check the delimiter"
+        )
+    if target is None:
+        return len(names) - 1
+    if names.count(target) != 1:
+        remedy = remedy_for(target, names) if target not in names else "give each column its own name"
+        raise DataError(
+            f'{where}: data.target must name one column (got "{target}",'
+            f" of which there are {names.count(target)}): {remedy}"
+        )
+    return names.index(target)
+
+
+def not_a_number(place: str, value: object) -> DataError:
+    """Return the error for an input at `place` that is no number."""
+    text = str(value).strip()
+    if value is None or text.lower() in MISSING:
+        return DataError(f'{place}: a number is missing (got "{text}"): fill it, or drop the row')
+    return DataError(
+        f'{place}: inputs must be numbers (got "{text}"): encode the column as numbers, or drop it'
+    )
+
+
+def targets_of(texts: Sequence[str]) -> Array:
+    """Return the targets as float64 numbers where every one is a number, else as text."""
+    try:
+        return np.array([float(text) for text in texts])
+    except ValueError:
+        return np.array(texts, dtype=np.str_)

@@ -1,0 +1,184 @@
+"""What a study would run, told before anything runs."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Final, final
+
+from hpsearch.errors import Problem, StudyFileError
+from hpsearch.records import ParameterValue
+from hpsearch.study.shown import shown
+from hpsearch.study.spec import (
+    LEARNING_SAMPLERS,
+    Choices,
+    Dimension,
+    ModelSpec,
+    PruningSpec,
+    Range,
+    SamplerSpec,
+    StudySpec,
+    configure,
+)
+
+_SHAPE: Final = frozenset({"model.hidden", "model.batch_norm", "model.batch_norm_affine"})
+"""Searched names that change the number of a network's parameters."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A count that depends on the trial: from `least` to `most`, both reached."""
+
+    least: int
+    most: int
+
+    @property
+    def is_fixed(self) -> bool:
+        """True when every trial has the same count."""
+        return self.least == self.most
+
+    def __str__(self) -> str:
+        return str(self.least) if self.is_fixed else f"{self.least} to {self.most}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a study would run.
+
+    `epochs` is what a trial trains unless it is stopped; `parameters` counts weights, biases and what batch
+    normalization learns, of one network; `search` has one line of text per dimension; `sampler` and
+    `pruning` are in words.
+    """
+
+    name: str
+    trials: int
+    training_examples: int
+    inputs: int
+    outputs: int
+    epochs: Span
+    steps_per_epoch: Span
+    parameters: Span
+    search: tuple[str, ...]
+    sampler: str
+    pruning: str
+
+
+def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) -> Plan:
+    """Return what `spec` would run on that many examples of `inputs` numbers with `outputs` targets.
+
+    Raises StudyFileError where a minibatch would be larger than the training part.
+    """
+    check_fits(spec, training_examples)
+    batches = _span(spec, "training.batch_size", fixed=spec.training.batch_size)
+    return Plan(
+        name=spec.name,
+        trials=spec.trials,
+        training_examples=training_examples,
+        inputs=inputs,
+        outputs=outputs,
+        epochs=_span(spec, "training.epochs", fixed=spec.training.epochs),
+        steps_per_epoch=Span(
+            least=math.ceil(training_examples / batches.most),
+            most=math.ceil(training_examples / batches.least),
+        ),
+        parameters=_parameters(spec, inputs=inputs, outputs=outputs),
+        search=tuple(_in_words(dimension) for dimension in spec.search),
+        sampler=_sampler_in_words(spec.sampler),
+        pruning=_pruning_in_words(spec.pruning),
+    )
+
+
+def check_fits(spec: StudySpec, training_examples: int) -> None:
+    """Return when every minibatch of `spec` fits in the training part. Raises StudyFileError otherwise.
+
+    A fixed batch size counts only where none is searched.
+    """
+    rule = f"must be at most the {training_examples} training examples"
+    problems = [
+        Problem(where=where, message=f"{rule} (got {size}): lower it")
+        for where, size in _batch_sizes(spec).items()
+        if size > training_examples
+    ]
+    if problems:
+        raise StudyFileError(spec.name, problems)
+
+
+def parameter_count(model: ModelSpec, *, inputs: int, outputs: int) -> int:
+    """Return how many numbers a network learns: weights, biases, gamma and beta."""
+    widths = (inputs, *model.hidden, outputs)
+    dense = sum(before * width + width for before, width in itertools.pairwise(widths))
+    return dense + (2 * sum(model.hidden) if model.batch_norm and model.batch_norm_affine else 0)
+
+
+def _batch_sizes(spec: StudySpec) -> dict[str, int]:
+    """Return the largest batch sizes by the key path that says them."""
+    match _dimension(spec, "training.batch_size"):
+        case None:
+            return {"training.batch_size": spec.training.batch_size}
+        case Range(name=name, high=high):
+            return {f"search.{name}.high": int(high)}
+        case Choices(name=name, choices=choices):
+            return {f"search.{name}.choices[{i}]": int(size) for i, size in enumerate(choices)}
+
+
+def _span(spec: StudySpec, name: str, *, fixed: int) -> Span:
+    match _dimension(spec, name):
+        case None:
+            return Span(least=fixed, most=fixed)
+        case Range(low=low, high=high):
+            return Span(least=int(low), most=int(high))
+        case Choices(choices=choices):
+            return Span(least=min(map(int, choices)), most=max(map(int, choices)))
+
+
+def _parameters(spec: StudySpec, *, inputs: int, outputs: int) -> Span:
+    shapes = {d.name: d.choices for d in spec.search if isinstance(d, Choices) and d.name in _SHAPE}
+    counts = [
+        parameter_count(
+            configure(spec, dict(zip(shapes, shape, strict=True))).model, inputs=inputs, outputs=outputs
+        )
+        for shape in itertools.product(*shapes.values())
+    ]
+    return Span(least=min(counts), most=max(counts))
+
+
+def _dimension(spec: StudySpec, name: str) -> Dimension | None:
+    return next((dimension for dimension in spec.search if dimension.name == name), None)
+
+
+def _in_words(dimension: Dimension) -> str:
+    match dimension:
+        case Choices(name=name, choices=choices):
+            return f"{name}: one of {', '.join(map(_plain, choices))}"
+        case Range(name=name, integer=integer):
+            low, high = (_number(bound, integer=integer) for bound in (dimension.low, dimension.high))
+            step = None if dimension.step is None else _number(dimension.step, integer=integer)
+            spacing = ", logarithmic" if dimension.log else "" if step is None else f", in steps of {step}"
+            return f"{name}: {low} to {high}{spacing}"
+
+
+def _number(number: float, *, integer: bool) -> str:
+    return str(int(number)) if integer else f"{number:g}"
+
+
+def _plain(value: ParameterValue) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _sampler_in_words(sampler: SamplerSpec) -> str:
+    if sampler.name in LEARNING_SAMPLERS:
+        return f"{sampler.name}, after {sampler.startup_trials} random trials"
+    return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
+
+
+def _pruning_in_words(pruning: PruningSpec) -> str:
+    after = f"after {pruning.startup_trials} trials and {pruning.warmup_epochs} epochs"
+    rank = {
+        "none": "",
+        "median": f"median {after}",
+        "percentile": f"best {pruning.percentile:g} percent {after}",
+        "asha": f"asha with reduction factor {pruning.reduction_factor}",
+        "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
+    }[pruning.rank]
+    return "; ".join(filter(None, ["fatal verdicts" if pruning.diagnosis else "", rank])) or "none"

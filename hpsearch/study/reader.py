@@ -1,0 +1,202 @@
+"""A study file into a specification: TOML is read and checked here, once, and every problem said at once."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from hpsearch.errors import Problem, StudyFileError
+from hpsearch.study.nearest import nearest
+from hpsearch.study.rules import broken, meant, unknown_key
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
+from hpsearch.study.search_space import search_problems, search_space
+from hpsearch.study.shown import key_path, shown
+from hpsearch.study.spec import DataSpec, ModelSpec, StudySpec, task_problems
+from hpsearch.study.toml_file import parse_document, read_text
+
+Locate: TypeAlias = Callable[[str], str | None]
+"""Returns where the file or folder that a source names lies, or None where there is none."""
+
+_Document: TypeAlias = Mapping[str, Any]
+
+_DEFAULT_DATA: Final = DataSpec(source="digits")
+
+_LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
+"""The last step of a key path: an index, or a key."""
+
+
+def nowhere(_: str) -> str | None:
+    """Find nothing: what a text without a folder knows about paths."""
+    return None
+
+
+def read_study(path: Path, *, name: str | None = None, trials: int | None = None) -> StudySpec:
+    """Return the study that the file `path` describes, with `name` and `trials` in place of its own.
+
+    A `data.source` that is a relative path and exists beside the file becomes an absolute one. Raises
+    StudyFileError, with every problem, where there is no such study.
+    """
+    asked = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
+    document = parse_document(read_text(path), source=str(path))
+    return _study({**document, **asked}, source=str(path), locate=_beside(path), asked=asked)
+
+
+def parse_study(text: str, *, source: str, locate: Locate = nowhere) -> StudySpec:
+    """Return the study that the TOML `text` describes; `source` names it in messages.
+
+    Raises StudyFileError with every problem.
+    """
+    return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
+
+
+def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
+    problems = [
+        *_unknown_keys(document),
+        *_top_problems(document, asked),
+        *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
+        *_source_problems(document, locate),
+        *search_problems(document.get("search", {})),
+        *_cross_problems(document),
+    ]
+    if problems:
+        raise StudyFileError(source, _in_file_order(problems, document))
+    return _specification(document, locate)
+
+
+def _specification(document: _Document, locate: Locate) -> StudySpec:
+    """Return the study of a document without problems."""
+    sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
+    data = {**document["data"], "source": _located(document["data"]["source"], locate)}
+    return StudySpec(
+        **{key: rule.value(document[key]) for key, rule in STUDY.items() if key in document},
+        **sections,
+        data=_record("data", data),
+        search=search_space(document.get("search", {})),
+    )
+
+
+def _record(name: str, table: _Document) -> Any:
+    section = SECTIONS[name]
+    return section.kind(**{key: section.rules[key].value(raw) for key, raw in table.items()})
+
+
+def _unknown_keys(document: _Document) -> Iterator[Problem]:
+    for key in document:
+        if key not in TOP_LEVEL:
+            yield unknown_key(key_path(key), TOP_LEVEL, near=_near(key, TOP_LEVEL))
+
+
+def _top_problems(document: _Document, asked: _Document) -> Iterator[Problem]:
+    """Yield what is wrong at the top of the file; what was `asked` for is an option of the command line."""
+    if "name" not in document:
+        yield Problem(where="name", message='must be given: name = "..." at the top')
+    for key, rule in STUDY.items():
+        if key in document:
+            yield from rule.problems(f"--{key}" if key in asked else key, document[key])
+
+
+def _section_problems(name: str, table: object) -> Iterator[Problem]:
+    if not isinstance(table, dict):
+        yield from broken(name, f"must be a table, [{name}]", table)
+        return
+    rules = SECTIONS[name].rules
+    for key, raw in table.items():
+        where = key_path(name, key)
+        if key in rules:
+            yield from rules[key].problems(where, raw)
+        else:
+            yield unknown_key(where, tuple(rules), near=_near(key, rules))
+
+
+def _near(key: str, known: Iterable[str]) -> str | None:
+    """Return in words what the unknown `key` may have meant: a key of another table, or one of `known`."""
+    if key in TOP_LEVEL:
+        place = "at the top of the file, before the first table" if key in STUDY else "as a table of its own"
+        return f"{shown(key)} {place}"
+    homes = [name for name, section in SECTIONS.items() if key in section.rules]
+    if homes:
+        return f"{shown(key)} under [{homes[0]}]"
+    near = nearest(key, known)
+    return None if near is None else shown(near)
+
+
+def _source_problems(document: _Document, locate: Locate) -> list[Problem]:
+    """Return what is wrong with `data.source` beyond its rule: it must be given, and be known or a path."""
+    data = document.get("data", {})
+    if not isinstance(data, dict):
+        return []
+    if "source" not in data:
+        sources = ", ".join(BUILTIN_SOURCES)
+        return [Problem(where="data.source", message=f"must be given: one of {sources}, or a path")]
+    source = data["source"]
+    if SECTIONS["data"].rules["source"].problems("data.source", source):
+        return []
+    if source in BUILTIN_SOURCES or _looks_like_a_path(source) or locate(source) is not None:
+        return []
+    rule = f"must be one of {', '.join(BUILTIN_SOURCES)}, or a path"
+    return broken("data.source", rule, source, meant(source, BUILTIN_SOURCES))
+
+
+def _looks_like_a_path(source: str) -> bool:
+    return "/" in source or "\\" in source or source.lower().endswith(PATH_SUFFIXES)
+
+
+def _located(source: str, locate: Locate) -> str:
+    return source if source in BUILTIN_SOURCES else locate(source) or source
+
+
+def _beside(path: Path) -> Locate:
+    """Return what finds sources beside the study file `path`, or else below the current folder."""
+
+    def locate(source: str) -> str | None:
+        # A source too long for a path, or in a folder that may not be entered, is left to the data's reader.
+        try:
+            beside = path.resolve().parent / source
+            return str(beside) if beside.exists() else source if Path(source).exists() else None
+        except OSError:
+            return None
+
+    return locate
+
+
+def _cross_problems(document: _Document) -> list[Problem]:
+    """Return what does not fit together among values that are right on their own."""
+    task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
+    loss = _right_value(document, "model", "loss", ModelSpec().loss)
+    problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
+    validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
+    test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
+    if validation + test >= 1:
+        rule = f"must leave examples to train on beside the validation fraction {validation}"
+        problems += broken("data.test_fraction", rule, test, "lower one of them")
+    return problems
+
+
+def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
+    """Return the value of `section.key`, or `default` where it is missing or wrong."""
+    table = document.get(section, {})
+    if not isinstance(table, dict) or key not in table:
+        return default
+    rule = SECTIONS[section].rules[key]
+    return default if rule.problems("", table[key]) else rule.value(table[key])
+
+
+def _in_file_order(problems: Sequence[Problem], document: _Document) -> list[Problem]:
+    """Return `problems` in the order of the keys that they are about; those about no key come first."""
+    ranks = {path: rank for rank, path in enumerate(_paths(document), start=1)}
+
+    def rank(problem: Problem) -> int:
+        where = problem.where
+        while where and where not in ranks:
+            where = _LAST_STEP.sub("", where)
+        return ranks.get(where, 0)
+
+    return sorted(problems, key=rank)
+
+
+def _paths(table: _Document, *above: str) -> Iterator[str]:
+    """Yield the path of every key down to three levels, in the order of the file."""
+    for key, value in table.items():
+        yield key_path(*above, key)
+        if isinstance(value, dict) and len(above) < 3:
+            yield from _paths(value, *above, key)

@@ -1,0 +1,203 @@
+"""What a value in a study file may be: one rule per kind of value, each with its own words.
+
+A rule looks at what tomllib read. `problems` says everything that is wrong with it; `value` turns a raw value
+without problems into what the specification holds.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+from hpsearch.errors import Problem
+from hpsearch.study.nearest import nearest
+from hpsearch.study.shown import shown
+from hpsearch.study.spec import Initializer
+
+
+class Rule(Protocol):
+    """What one key of a study file may hold."""
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`, the value of the key `where`; nothing where it is right."""
+
+    def value(self, raw: Any) -> Any:
+        """Return what the specification holds for `raw`, which has no problems."""
+
+
+def broken(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
+    """Return the one problem "rule (got raw): remedy" at `where`."""
+    return [
+        Problem(where=where, message=f"{rule} (got {shown(raw)}){': ' if remedy else ''}{remedy}"),
+    ]
+
+
+def is_number(raw: object) -> bool:
+    """True for integers and floats; true and false are no numbers."""
+    return isinstance(raw, int | float) and not isinstance(raw, bool)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A finite number from `low` to `high`, which are inside unless `above` or `below` leaves them out."""
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`. NaN is outside every range."""
+        return [] if is_number(raw) and self._holds(raw) else broken(where, self._rule(), raw)
+
+    def value(self, raw: float) -> float:
+        """Return `raw` as a float."""
+        return float(raw)
+
+    def _holds(self, raw: Any) -> bool:
+        inside: bool = self.low <= raw <= self.high
+        return inside and not (self.above and raw == self.low) and not (self.below and raw == self.high)
+
+    def _rule(self) -> str:
+        if not (self.above or self.below):
+            return f"must be a number from {self.low:g} to {self.high:g}"
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        return f"must be a number {low} and {'below' if self.below else 'at most'} {self.high:g}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeNumber:
+    """An integer from `low` to `high`, both inside. 1.0 is none."""
+
+    low: int
+    high: int
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`."""
+        if isinstance(raw, int) and not isinstance(raw, bool) and self.low <= raw <= self.high:
+            return []
+        return broken(where, f"must be a whole number from {self.low} to {self.high}", raw)
+
+    def value(self, raw: int) -> int:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`."""
+        return [] if isinstance(raw, bool) else broken(where, "must be true or false", raw)
+
+    def value(self, raw: bool) -> bool:  # noqa: FBT001 - the value itself, not a switch
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One of `words`."""
+
+    words: Sequence[str]
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`, with the word that is near to it."""
+        if isinstance(raw, str) and raw in self.words:
+            return []
+        return broken(where, f"must be one of {', '.join(self.words)}", raw, meant(raw, self.words))
+
+    def value(self, raw: str) -> str:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """One line of 1 to `longest` characters without spaces around it."""
+
+    longest: int
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`."""
+        if isinstance(raw, str) and 1 <= len(raw) <= self.longest and raw == raw.strip() and _is_line(raw):
+            return []
+        rule = f"must be 1 to {self.longest} characters of text, no control characters, no spaces around it"
+        return broken(where, rule, raw)
+
+    def value(self, raw: str) -> str:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Widths:
+    """The widths of the hidden layers, input side first. None at all makes a linear model."""
+
+    width: WholeNumber = WholeNumber(low=1, high=100_000)
+    most: int = 50
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`, item by item where it is a list."""
+        if not isinstance(raw, list) or len(raw) > self.most:
+            remedy = "" if self.width.problems(where, raw) else f"write [{raw}]"
+            return broken(where, f"must be a list of at most {self.most} whole numbers", raw, remedy)
+        return [p for i, item in enumerate(raw) for p in self.width.problems(f"{where}[{i}]", item)]
+
+    def value(self, raw: list[int]) -> tuple[int, ...]:
+        """Return the widths."""
+        return tuple(raw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitialWeights:
+    """The name of an initializer, or a table that gives one its scale: `{ normal = 0.01 }`."""
+
+    named: Sequence[str] = ("he", "xavier", "lecun")
+    scaled: Sequence[str] = ("normal", "uniform")
+    scale: Number = Number(low=0.0, high=1e6)
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`."""
+        match raw:
+            case str() if raw in self.named:
+                return []
+            case dict() if len(raw) == 1 and set(raw) <= set(self.scaled):
+                return [p for key, scale in raw.items() for p in self.scale.problems(f"{where}.{key}", scale)]
+            case _:
+                rule = f"must be one of {', '.join(self.named)}, {{ normal = 0.01 }}, {{ uniform = 0.05 }}"
+                return broken(where, rule, raw, self._remedy(raw))
+
+    def value(self, raw: str | dict[str, float]) -> Initializer:
+        """Return the initializer that `raw` names."""
+        name, scale = (raw, None) if isinstance(raw, str) else next(iter(raw.items()))
+        return Initializer(name=name, scale=None if scale is None else float(scale))  # type: ignore[arg-type]
+
+    def _remedy(self, raw: object) -> str:
+        if isinstance(raw, str) and raw in self.scaled:
+            return f"give it a scale, such as {{ {raw} = 0.05 }}"
+        return meant(raw, self.named)
+
+
+def meant(raw: object, words: Sequence[str]) -> str:
+    """Return `did you mean "relu"?` where one of `words` is near to `raw`, else nothing."""
+    near = nearest(raw, words) if isinstance(raw, str) else None
+    return "" if near is None else f"did you mean {shown(near)}?"
+
+
+def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:
+    """Return the problem of a key that does not exist: the `near` one, else all that are `known`."""
+    remedy = f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
+    return Problem(where=where, message=f"unknown key; {remedy}")
+
+
+def _is_line(text: str) -> bool:
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)

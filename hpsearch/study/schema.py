@@ -1,0 +1,126 @@
+"""The table of every key that a study file knows, and what each may hold.
+
+The keys are the fields of the records in `spec`, and the words of a choice are those of its `Literal`, so
+neither is written down twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final, get_args
+
+from hpsearch.study import spec
+from hpsearch.study.rules import Flag, InitialWeights, Number, Rule, Text, WholeNumber, Widths, Word
+from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, TrainingSpec
+
+MOST_TRIALS: Final = 10_000_000
+MOST_EPOCHS: Final = 1_000_000
+
+BUILTIN_SOURCES: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes", "mnist")
+"""Data sets that a study file names without a path."""
+
+PATH_SUFFIXES: Final = (".npz", ".csv", ".parquet")
+"""Endings that make a source a path, with or without a folder before it."""
+
+
+def words(kind: Any) -> tuple[str, ...]:
+    """Return the words of a `Literal`, or of a union of them, in the order in which they are written."""
+    return tuple(
+        word for part in get_args(kind) for word in ((part,) if isinstance(part, str) else words(part))
+    )
+
+
+STUDY: Final[Mapping[str, Rule]] = {
+    "name": Text(longest=200),
+    "trials": WholeNumber(low=1, high=MOST_TRIALS),
+    "seed": WholeNumber(low=0, high=2**63 - 1),
+    "metric": Word(words=words(spec.Metric)),
+}
+"""Keys at the top of the file."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """One table of a study file: the record that it becomes, and the rule of each field."""
+
+    kind: type[Any]
+    rules: Mapping[str, Rule]
+
+
+SECTIONS: Final[Mapping[str, Section]] = {
+    "data": Section(
+        kind=DataSpec,
+        rules={
+            "source": Text(longest=4096),
+            "validation_fraction": Number(low=0.0, high=1.0, above=True, below=True),
+            "test_fraction": Number(low=0.0, high=1.0, below=True),
+            "scale": Word(words=words(spec.Scale)),
+            "stratify": Flag(),
+            "task": Word(words=words(spec.Task)),
+            "target": Text(longest=1000),
+        },
+    ),
+    "model": Section(
+        kind=ModelSpec,
+        rules={
+            "hidden": Widths(),
+            "activation": Word(words=words(spec.Activation)),
+            "initializer": InitialWeights(),
+            "batch_norm": Flag(),
+            "batch_norm_affine": Flag(),
+            "dropout": Number(low=0.0, high=1.0, below=True),
+            "loss": Word(words=words(spec.Loss)),
+            "output": Word(words=words(spec.Output)),
+        },
+    ),
+    "training": Section(
+        kind=TrainingSpec,
+        rules={
+            "epochs": WholeNumber(low=1, high=MOST_EPOCHS),
+            "batch_size": WholeNumber(low=1, high=10_000_000),
+            "optimizer": Word(words=words(spec.OptimizerName)),
+            "reduction": Word(words=words(spec.Reduction)),
+            "learning_rate": Number(low=0.0, high=1e12, above=True),
+            "weight_decay": Number(low=0.0, high=1e12),
+            "momentum": Number(low=0.0, high=1.0, below=True),
+            "precision": Word(words=words(spec.Precision)),
+        },
+    ),
+    "sampler": Section(
+        kind=SamplerSpec,
+        rules={
+            "name": Word(words=words(spec.SamplerName)),
+            "startup_trials": WholeNumber(low=0, high=MOST_TRIALS),
+            "points": WholeNumber(low=2, high=10_000),
+        },
+    ),
+    "pruning": Section(
+        kind=PruningSpec,
+        rules={
+            "diagnosis": Flag(),
+            "rank": Word(words=words(spec.RankName)),
+            "startup_trials": WholeNumber(low=0, high=MOST_TRIALS),
+            "warmup_epochs": WholeNumber(low=0, high=MOST_EPOCHS),
+            "percentile": Number(low=0.0, high=100.0, above=True),
+            "reduction_factor": WholeNumber(low=2, high=1000),
+        },
+    ),
+}
+"""Keys of each table but [search], which `search_space` reads."""
+
+TOP_LEVEL: Final = (*STUDY, "data", "model", "training", "search", "sampler", "pruning")
+"""Everything that may stand at the top of a study file."""
+
+UNSEARCHED: Final[Mapping[str, str]] = {
+    "model.loss": "values of different losses cannot be compared: make one study for each",
+    "training.precision": "it says how exactly to compute, not what to train: make one study for each",
+}
+"""Fields of [model] and [training] that cannot be searched, and why."""
+
+SEARCHED: Final[Mapping[str, Rule]] = {
+    name: rule
+    for section in ("model", "training")
+    for key, rule in SECTIONS[section].rules.items()
+    if (name := f"{section}.{key}") not in UNSEARCHED
+}
+"""The rule of every field that can be searched, by its full dotted name."""

@@ -1,0 +1,110 @@
+"""Parquet tables."""
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.data.parquet_table import read_parquet
+
+pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+Refused = Callable[[Callable[[], object]], str]
+
+
+def _written(folder: Path, columns: Mapping[str, Any]) -> Path:
+    path = folder / "t.parquet"
+    parquet.write_table(pa.table(dict(columns)), path)
+    return path
+
+
+def test_every_kind_of_number_is_read(tmp_path: Path) -> None:
+    """Whole, decimal, floating and boolean columns become float64, in the order of the file."""
+    columns = {
+        "a": pa.array([1, 2], pa.int16()),
+        "b": pa.array([0.5, 1.5], pa.float32()),
+        "c": [True, False],
+        "d": [Decimal("1.25"), Decimal("2.50")],
+        "kind": ["x", "y"],
+    }
+    raw = read_parquet(_written(tmp_path, columns), target=None)
+    assert raw.inputs.tolist() == [[1, 0.5, 1, 1.25], [2, 1.5, 0, 2.5]]
+    assert raw.inputs.dtype == np.float64
+    assert raw.targets.tolist() == ["x", "y"]
+    assert raw.features == ("a", "b", "c", "d")
+
+
+def test_the_target_can_be_named_and_categorical(tmp_path: Path) -> None:
+    """A named column is the target; a dictionary-encoded one is text."""
+    columns = {"kind": pa.array(["x", "y"]).dictionary_encode(), "a": [1, 2]}
+    raw = read_parquet(_written(tmp_path, columns), target="kind")
+    assert raw.targets.tolist() == ["x", "y"]
+    assert raw.inputs.tolist() == [[1.0], [2.0]]
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A target that no column has gets the nearest name."""
+    path = _written(tmp_path, {"height": [1], "kind": ["x"]})
+    assert refused(lambda: read_parquet(path, target="kinds")) == (
+        f'{path}: data.target must name one column (got "kinds", of which there are 0): did you mean "kind"?'
+    )
+
+
+def test_a_missing_number_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A null is named by column and row, and all of the column's are counted."""
+    path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 3]})
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f'{path}: column "a", row 2: a number is missing (got null; 2 such in all): fill it, or drop the row'
+    )
+
+
+def test_a_missing_target_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A null never becomes a class."""
+    path = _written(tmp_path, {"a": [1.0, 2.0], "b": ["x", None]})
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f'{path}: column "b", row 2: a target is missing (got null; 1 such in all): fill it, or drop the row'
+    )
+
+
+@pytest.mark.parametrize("value", ["red", date(2020, 1, 1)])
+def test_text_among_the_inputs_is_refused(value: object, tmp_path: Path, refused: Refused) -> None:
+    """A column of text or dates is named with its first value."""
+    path = _written(tmp_path, {"a": [1], "b": [value], "c": [1]})
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f'{path}: column "b", row 1: inputs must be numbers (got "{value}"):'
+        " encode the column as numbers, or drop it"
+    )
+
+
+def test_an_empty_table_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """Columns without rows are no data."""
+    path = _written(tmp_path, {"a": pa.array([], pa.int64()), "b": pa.array([], pa.int64())})
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f"{path}: a table must hold at least one row (got none): give it data"
+    )
+
+
+def test_another_format_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A file that only has the name of a Parquet file is refused with pyarrow's reason."""
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"a,b\n1,2\n")
+    text = refused(lambda: read_parquet(path, target=None))
+    assert text.startswith(f'{path}: must be a Parquet file (got "Parquet magic bytes not found in footer.')
+    assert text.endswith('"): write it again')
+
+
+def test_without_pyarrow_the_extra_is_named(
+    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pyarrow is missing the message says how to get it."""
+    path = _written(tmp_path, {"a": [1], "b": [1]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f"{path}: Parquet files need pyarrow (got none): pip install 'hpsearch[parquet]'"
+    )

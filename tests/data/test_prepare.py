@@ -1,0 +1,137 @@
+"""Data as a worker trains on it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.study.spec import DataSpec, Precision
+
+Refused = Callable[[Callable[[], object]], str]
+
+
+def _prepared(spec: DataSpec, *, seed: int = 1, precision: Precision = "float32") -> PreparedData:
+    return prepare(spec, seed=seed, precision=precision, environment={})
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_digits(precision: Precision) -> None:
+    """Digits are split 80/20, divided by 16, and in the study's precision."""
+    data = _prepared(DataSpec(source="digits"), precision=precision)
+    assert (data.task, data.inputs, data.outputs, data.test) == ("classification", 64, 10, None)
+    assert data.training.inputs.shape == (1438, 64)
+    assert data.validation.inputs.shape == (359, 64)
+    assert data.training.inputs.dtype == precision
+    assert data.training.inputs.flags.c_contiguous
+    assert data.training.targets.dtype == np.int64
+    assert data.class_counts == tuple(np.bincount(data.training.targets))
+    assert set(np.unique(data.training.inputs * 16)) == set(range(17))
+    assert data.origin == "digits, as it comes with scikit-learn"
+
+
+def test_regression_keeps_its_targets() -> None:
+    """Targets of a regression are (N, 1) in the study's precision, unscaled, and there are no classes."""
+    data = _prepared(DataSpec(source="diabetes", test_fraction=0.1, scale="standard"))
+    assert (data.task, data.outputs, data.classes, data.class_counts) == ("regression", 1, (), ())
+    assert data.training.targets.shape == (310, 1)
+    assert data.training.targets.dtype == np.float32
+    assert data.test is not None
+    targets = np.concatenate([fold.targets for fold in (data.training, data.validation, data.test)])
+    assert (len(targets), targets.min(), targets.max()) == (442, 25, 346)
+    np.testing.assert_allclose(data.training.inputs.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(data.training.inputs.std(axis=0), 1, rtol=1e-5)
+
+
+def test_several_targets_are_several_outputs() -> None:
+    """Targets (N, O) give a network with O outputs."""
+    np.savez("d.npz", x=np.ones((9, 2)), y=np.ones((9, 3)))
+    data = _prepared(DataSpec(source="d.npz"))
+    assert (data.outputs, data.training.targets.shape) == (3, (7, 3))
+
+
+def test_other_parts_do_not_influence_training() -> None:
+    """Rows that are not trained on can be anything: what is trained on stays the same to the last bit."""
+    random = np.random.Generator(np.random.PCG64(2))
+    inputs, targets = random.normal(size=(50, 3)), np.arange(50) % 2
+    np.savez("a.npz", x=inputs, y=targets)
+    spec = DataSpec(source="a.npz", test_fraction=0.1)
+    first = _prepared(spec)
+    trained = np.isin(inputs.astype(np.float32), _prepared(replace(spec, scale="none")).training.inputs)[:, 0]
+    assert trained.sum() == 35
+    inputs[~trained] = 1e6
+    np.savez("b.npz", x=inputs, y=targets)
+    second = _prepared(replace(spec, source="b.npz"))
+    np.testing.assert_array_equal(second.training.inputs, first.training.inputs)
+    np.testing.assert_array_equal(second.training.targets, first.training.targets)
+    assert second.fingerprint != first.fingerprint
+
+
+def test_a_sealed_part_is_the_test_part(idx_folder: Path) -> None:
+    """Without a test fraction the source's sealed part is the test part, scaled as training is."""
+    data = _prepared(DataSpec(source=str(idx_folder)))
+    assert [len(f.targets) for f in (data.training, data.validation, data.test) if f] == [24, 6, 6]
+    assert data.test is not None
+    assert data.test.targets.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_test_fraction_leaves_the_sealed_part_aside(idx_folder: Path) -> None:
+    """With a test fraction all three parts come from the examples."""
+    data = _prepared(DataSpec(source=str(idx_folder), test_fraction=0.1))
+    assert [len(f.targets) for f in (data.training, data.validation, data.test) if f] == [21, 6, 3]
+
+
+def test_the_same_numbers_have_the_same_fingerprint_wherever_they_are() -> None:
+    """A table as CSV, as archive, under another name or path: one data set."""
+    random = np.random.Generator(np.random.PCG64(2))
+    inputs, targets = random.normal(size=(40, 3)), np.arange(40) % 2
+    np.savez("a.npz", x=inputs, y=targets)
+    Path("folder").mkdir()
+    rows = [
+        ",".join(map(repr, [*row, kind])) for row, kind in zip(inputs.tolist(), targets.tolist(), strict=True)
+    ]
+    for path in ("a.csv", "folder/b.csv"):
+        Path(path).write_text("\n".join(["p,q,r,kind", *rows]), encoding="utf-8")
+    names = {_prepared(DataSpec(source=path)).fingerprint for path in ("a.npz", "a.csv", "folder/b.csv")}
+    assert len(names) == 1
+
+
+def test_preparing_twice_gives_the_same() -> None:
+    """The same study has the same data in every worker; another seed has other parts."""
+    spec = DataSpec(source="wine", stratify=True)
+    first, second, other = _prepared(spec), _prepared(spec), _prepared(spec, seed=2)
+    np.testing.assert_array_equal(first.training.inputs, second.training.inputs)
+    assert first.fingerprint == second.fingerprint != other.fingerprint
+
+
+def test_a_rare_class_may_be_missing_in_training() -> None:
+    """Without stratification a rare class can fall into another part; its count says so."""
+    np.savez("d.npz", x=np.arange(40.0), y=np.r_[np.zeros(20), np.ones(19), 2])
+    spec = DataSpec(source="d.npz", validation_fraction=0.5)
+    counts = {_prepared(spec, seed=seed).class_counts[2] for seed in range(20)}
+    assert counts == {0, 1}
+
+
+def test_one_class_in_training_is_refused(refused: Refused) -> None:
+    """Two classes at least are trained on; here seed 0 puts the only example of one into validation."""
+    np.savez("d.npz", x=np.arange(4.0), y=np.array([0, 0, 0, 1]))
+    spec = DataSpec(source="d.npz", validation_fraction=0.5)
+    assert refused(lambda: _prepared(spec, seed=0)) == (
+        'd.npz: the training part must have at least two classes (got "0" alone, in all 2 examples):'
+        " set data.stratify = true, or bring more examples"
+    )
+    assert _prepared(spec, seed=1).class_counts == (1, 1)
+
+
+def test_numbers_beyond_the_precision_are_refused(refused: Refused) -> None:
+    """A number that float32 cannot hold is an error, not an infinity, among inputs and targets."""
+    np.savez("d.npz", x=np.full(9, 1e300), y=np.arange(9) / 2)
+    text = (
+        'd.npz: numbers must fit float32 after scaling (got "overflow encountered in cast"'
+        ' with data.scale = "{}"): bring them to a smaller unit'
+    )
+    assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format("none")
+    np.savez("d.npz", x=np.arange(9.0), y=np.full(9, 1.5e300))
+    assert refused(lambda: _prepared(DataSpec(source="d.npz"))) == text.format("unit")

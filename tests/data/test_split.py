@@ -1,0 +1,178 @@
+"""The split into training, validation and test part."""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.split import Split, split
+from hpsearch.errors import DataError
+from hpsearch.study.spec import DataSpec
+
+Refused = Callable[[Callable[[], object]], str]
+
+
+def _dataset(class_sizes: list[int], *, task: Any = "classification") -> Dataset:
+    """Return a data set whose classes have these sizes, sorted by class."""
+    targets = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    return Dataset(
+        name="x",
+        inputs=np.zeros((len(targets), 1)),
+        targets=targets if task == "classification" else targets[:, None].astype(float),
+        task=task,
+        classes=tuple(f"c{i}" for i in range(len(class_sizes))),
+        features=(),
+        is_image=False,
+        origin="x",
+    )
+
+
+def _spec(validation: float, test: float = 0.0, *, stratify: bool = False) -> DataSpec:
+    return DataSpec(source="x", validation_fraction=validation, test_fraction=test, stratify=stratify)
+
+
+def _parts(parts: Split) -> list[list[int]]:
+    return [parts.training.tolist(), parts.validation.tolist(), parts.test.tolist()]
+
+
+_FRACTIONS = st.floats(0.01, 0.6)
+_SEEDS = st.integers(0, 2**64)
+
+
+@given(examples=st.integers(4, 300), validation=_FRACTIONS, test=st.just(0.0) | _FRACTIONS, seed=_SEEDS)
+def test_parts_are_a_partition_of_the_right_sizes(
+    examples: int, validation: float, test: float, seed: int
+) -> None:
+    """Every row is in one part, and parts have the rounded sizes, at least one row where asked for."""
+    sizes = [max(1, round(examples * f)) if f else 0 for f in (validation, test)]
+    assume(examples - sum(sizes) >= 2)
+    parts = split(_dataset([examples]), _spec(validation, test), seed=seed)
+    assert sorted(chain(*_parts(parts))) == list(range(examples))
+    assert [len(parts.validation), len(parts.test)] == sizes
+    assert parts.training.dtype == np.int64
+
+
+@given(
+    class_sizes=st.lists(st.integers(3, 60), min_size=2, max_size=8),
+    validation=st.floats(0.05, 0.4),
+    test=st.just(0.0) | st.floats(0.05, 0.4),
+    seed=_SEEDS,
+)
+def test_stratified_parts_have_every_class_in_proportion(
+    class_sizes: list[int], validation: float, test: float, seed: int
+) -> None:
+    """A class has its share of each part to within one row, and at least one row of training."""
+    dataset = _dataset(class_sizes)
+    examples = sum(class_sizes)
+    parts = split(dataset, _spec(validation, test, stratify=True), seed=seed)
+    assert sorted(chain(*_parts(parts))) == list(range(examples))
+    test_size = max(1, round(examples * test)) if test else 0
+    assert [len(parts.validation), len(parts.test)] == [max(1, round(examples * validation)), test_size]
+
+    def counts(rows: Any) -> Any:
+        return np.bincount(dataset.targets[rows], minlength=len(class_sizes))
+
+    sizes = np.array(class_sizes)
+    assert counts(parts.training).min() >= 1
+    large = sizes >= 10  # Smaller classes may have to leave a row to the next part.
+    assert np.all(np.abs(counts(parts.test) - sizes * len(parts.test) / examples)[large] < 1)
+    rest = sizes - counts(parts.test)
+    quotas = rest * len(parts.validation) / rest.sum()
+    assert np.all(np.abs(counts(parts.validation) - quotas)[large] < 1)
+
+
+@given(seed=_SEEDS, stratify=st.booleans())
+def test_the_seed_alone_decides(seed: int, *, stratify: bool) -> None:
+    """The same seed gives the same split, another seed another one."""
+    dataset, spec = _dataset([40, 60]), _spec(0.3, 0.1, stratify=stratify)
+    again = _parts(split(dataset, spec, seed=seed))
+    assert _parts(split(dataset, spec, seed=seed)) == again
+    assert _parts(split(dataset, spec, seed=seed + 1)) != again
+
+
+def test_the_split_is_what_it_was() -> None:
+    """A seed means the same rows in every version: fingerprints that are stored depend on it."""
+    parts = split(_dataset([10]), _spec(0.3, 0.2), seed=20170523)
+    assert _parts(parts) == [[3, 9, 1, 2, 0], [6, 7, 4], [5, 8]]
+    stratified = split(_dataset([4, 6]), _spec(0.3, 0.2, stratify=True), seed=20170523)
+    assert _parts(stratified) == [[7, 4, 9, 2, 0], [8, 6, 1], [5, 3]]
+
+
+def test_rows_of_a_part_are_shuffled() -> None:
+    """A table that is sorted by class does not give parts that are."""
+    parts = split(_dataset([500, 500]), _spec(0.2, stratify=True), seed=3)
+    for rows in (parts.training, parts.validation):
+        assert np.count_nonzero(np.diff(rows) < 0) > len(rows) / 3
+
+
+@pytest.mark.parametrize(
+    ("fraction", "test", "got"),
+    [
+        (0.9, 0.0, "4 examples, 4 of them for validation and 0 for test"),
+        (0.7, 0.0, "4 examples, 3 of them for validation and 0 for test"),
+        (0.25, 0.5, "4 examples, 1 of them for validation and 2 for test"),
+    ],
+)
+def test_more_validation_than_there_is_is_refused(
+    fraction: float, test: float, got: str, refused: Refused
+) -> None:
+    """Two examples at least are left to train on."""
+    assert refused(lambda: split(_dataset([4]), _spec(fraction, test), seed=1)) == (
+        "data.validation_fraction: at least 2 examples must be left for training"
+        f" (got {got}): lower the fractions, or bring more examples"
+    )
+
+
+def test_a_small_fraction_is_one_example() -> None:
+    """A part that is asked for is never empty."""
+    parts = split(_dataset([4]), _spec(0.01, 0.01), seed=1)
+    assert [len(part) for part in _parts(parts)] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("test", "parts"), [(0.0, 2), (0.2, 3)])
+def test_too_few_of_a_class_are_refused(test: float, parts: int, refused: Refused) -> None:
+    """With stratification each class has an example for each part."""
+    dataset = _dataset([50, parts - 1])
+    assert refused(lambda: split(dataset, _spec(0.2, test, stratify=True), seed=1)) == (
+        f"data.stratify: every class must have at least {parts} examples, one per part (got {parts - 1} of"
+        ' class "c1"): bring more of them, drop the class, or set data.stratify = false'
+    )
+
+
+def test_a_part_that_would_use_a_class_up_is_refused(refused: Refused) -> None:
+    """With stratification every class keeps an example to train on, or the split is refused."""
+    dataset = _dataset([2, 2, 2])
+    assert refused(lambda: split(dataset, _spec(0.66, stratify=True), seed=1)) == (
+        "data.stratify: every class must keep an example for each part (got 4 examples to take out of 6"
+        " in 3 classes): lower the fractions"
+    )
+
+
+def test_regression_is_not_stratified(refused: Refused) -> None:
+    """Numbers have no classes to keep in proportion."""
+    dataset = _dataset([10], task="regression")
+    assert refused(lambda: split(dataset, _spec(0.2, stratify=True), seed=1)) == (
+        "data.stratify: only classes can be stratified (got a regression): set it to false"
+    )
+
+
+def test_a_class_of_few_keeps_one_to_train_on() -> None:
+    """A class that a large validation part would swallow leaves its place to the others."""
+    dataset = _dataset([2, 98])
+    parts = split(dataset, _spec(0.9, stratify=True), seed=1)
+    assert np.bincount(dataset.targets[parts.training]).tolist() == [1, 9]
+    with pytest.raises(DataError, match="every class must keep an example"):
+        split(_dataset([2, 2, 96]), _spec(0.98, stratify=True), seed=1)
+
+
+def test_a_class_of_few_keeps_one_to_validate_on() -> None:
+    """A class that a large test part would swallow is left for validation and training."""
+    dataset = _dataset([3, 97])
+    parts = split(dataset, _spec(0.2, 0.7, stratify=True), seed=1)
+    assert np.bincount(dataset.targets[parts.test]).tolist() == [1, 69]
+    assert np.bincount(dataset.targets[parts.validation]).tolist() == [1, 19]

@@ -1,0 +1,147 @@
+"""What targets mean."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hpsearch.data.targets import resolve_targets
+
+Refused = Callable[[Callable[[], object]], str]
+
+
+@pytest.mark.parametrize(
+    ("raw", "classes", "indices"),
+    [
+        (np.array(["wet", "dry", "wet", "dry"]), ("dry", "wet"), [1, 0, 1, 0]),
+        (np.array([3, -1, 3, -1]), ("-1", "3"), [1, 0, 1, 0]),
+        (np.array([10.0, 9.0, 9.0, 10.0]), ("9", "10"), [1, 0, 0, 1]),
+        (np.array([True, False, True]), ("False", "True"), [1, 0, 1]),
+        (np.array([[2], [1], [2]], dtype=np.uint8), ("1", "2"), [1, 0, 1]),
+        (np.array([b"b", b"a", b"a"]), ("a", "b"), [1, 0, 0]),
+    ],
+)
+def test_text_and_whole_numbers_are_sorted_classes(
+    raw: NDArray[np.generic], classes: tuple[str, ...], indices: list[int]
+) -> None:
+    """Without a task, text and whole numbers are classes: sorted, numbers by size, indexed by int64."""
+    targets = resolve_targets(raw, task="auto", where="x")
+    assert (targets.task, targets.classes) == ("classification", classes)
+    assert targets.values.dtype == np.int64
+    assert targets.values.tolist() == indices
+
+
+def test_other_numbers_are_regression() -> None:
+    """Without a task, numbers of which one is not whole are one column of float64."""
+    targets = resolve_targets(np.array([1.0, 2.5], dtype=np.float32), task="auto", where="x")
+    assert (targets.task, targets.classes) == ("regression", ())
+    assert targets.values.dtype == np.float64
+    assert targets.values.tolist() == [[1.0], [2.5]]
+
+
+def test_huge_numbers_are_regression() -> None:
+    """Floating numbers beyond 2**53 are whole by their nature, and no classes for that."""
+    assert resolve_targets(np.array([1e300, 2e300] * 2), task="auto", where="x").task == "regression"
+
+
+def test_several_columns_are_regression() -> None:
+    """Without a task, several columns are regression, even of whole numbers."""
+    targets = resolve_targets(np.array([[1, 0], [0, 1], [1, 0]]), task="auto", where="x")
+    assert targets.task == "regression"
+    assert targets.values.shape == (3, 2)
+
+
+def test_an_outright_task_is_believed() -> None:
+    """A task that is given wins over the rule, whatever the values look like."""
+    assert resolve_targets(np.arange(5), task="regression", where="x").values[4] == [4.0]
+    fractions = resolve_targets(np.array([0.5, 1.5, 0.5]), task="classification", where="x")
+    assert fractions.classes == ("0.5", "1.5")
+    assert len(resolve_targets(np.arange(5000), task="classification", where="x").classes) == 5000
+
+
+def test_two_classes_are_plausible_however_few_the_examples() -> None:
+    """Two classes of one and two examples are taken for classes."""
+    assert resolve_targets(np.array([0, 1, 1]), task="auto", where="x").classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (np.arange(5).repeat([2, 2, 2, 2, 1]), 5),
+        (np.arange(21).repeat(4), 21),
+        (np.arange(1001).repeat(6), 1001),
+    ],
+)
+def test_whole_numbers_that_look_like_measurements_are_refused(
+    values: NDArray[np.int64], classes: int, refused: Refused
+) -> None:
+    """Too many whole numbers for their examples ask for the task instead of guessing."""
+    assert refused(lambda: resolve_targets(values, task="auto", where="t.csv")) == (
+        "t.csv: targets that are whole numbers are classes, and a class must have several examples"
+        f" (got {classes} different values in {len(values)} examples): set data.task = "
+        '"regression", or data.task = "classification" if these are classes'
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(5).repeat(2), np.arange(21).repeat(5), np.arange(1000).repeat(5)]
+)
+def test_the_bounds_of_plausible_classes_are_inside(values: NDArray[np.int64]) -> None:
+    """2 examples per class up to 20 classes, 5 up to 1000 classes, are still classes."""
+    assert resolve_targets(values, task="auto", where="x").task == "classification"
+
+
+def test_text_that_names_single_rows_is_refused(refused: Refused) -> None:
+    """A column of names of rows is no target."""
+    names = np.array(["Ann", "Bob", "Cid"])
+    assert refused(lambda: resolve_targets(names, task="auto", where="t.csv")) == (
+        "t.csv: targets that are text are classes, and a class must have several examples"
+        " (got 3 different values in 3 examples): name another column as data.target,"
+        ' or data.task = "classification" if these are classes'
+    )
+
+
+def test_one_class_is_refused(refused: Refused) -> None:
+    """There is nothing to learn from one class."""
+    assert refused(lambda: resolve_targets(np.array(["a", "a"]), task="auto", where="t.csv")) == (
+        't.csv: there must be at least two classes (got "a" alone, in all 2 examples):'
+        " add examples of another class, or name another target"
+    )
+
+
+def test_text_is_no_regression(refused: Refused) -> None:
+    """Text cannot be the target of a regression."""
+    assert refused(lambda: resolve_targets(np.array(["a", "b"]), task="regression", where="t.csv")) == (
+        't.csv: targets of a regression must be numbers (got "a"):'
+        ' give numbers, or set data.task = "classification"'
+    )
+
+
+def test_classes_have_one_column(refused: Refused) -> None:
+    """Several columns cannot be classes."""
+    assert refused(lambda: resolve_targets(np.eye(3), task="classification", where="x.npz")) == (
+        "x.npz: classes must stand in one column (got 3 columns):"
+        ' give one class per example, or set data.task = "regression"'
+    )
+
+
+def test_targets_are_finite(refused: Refused) -> None:
+    """A target that is NaN or infinite is refused, with its row and how many there are."""
+    targets = np.array([1.5, np.inf, np.nan])
+    assert refused(lambda: resolve_targets(targets, task="auto", where="t.csv")) == (
+        "t.csv: row 2: targets must be finite (got inf; 2 such in all): fill or drop these rows"
+    )
+    several = np.array([[0.0, 1.0], [2.0, np.nan]])
+    assert refused(lambda: resolve_targets(several, task="regression", where="x.npz")) == (
+        "x.npz: row 2: targets must be finite (got nan; 1 such in all): fill or drop these rows"
+    )
+
+
+@pytest.mark.parametrize("raw", [np.zeros((2, 2, 2)), np.array([1j, 2j]), np.array(["2020-01-01"], "M8[D]")])
+def test_targets_are_numbers_or_text(raw: NDArray[np.generic], refused: Refused) -> None:
+    """Complex numbers, dates and arrays of more axes are no targets."""
+    assert refused(lambda: resolve_targets(raw, task="auto", where="x.npz")) == (
+        f"x.npz: targets must be one number or text per example (got dtype {raw.dtype} and shape"
+        f" {raw.shape}): give one column of numbers or text"
+    )

@@ -1,0 +1,165 @@
+"""The project itself: what lies where, what is declared once, and what the README promises."""
+
+import ast
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import threadpoolctl
+
+import hpsearch
+
+TOP_LEVEL = {"LICENSE", "README.md", "hpsearch", "pyproject.toml", "storage", "studies", "tests"}
+FIRST_LINE = (
+    "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/hpsearch study run studies/digits.toml"
+)
+SECOND_LINE = "bash tests/run"
+LONGEST_MODULE = 400
+TOOLS = ("hypothesis", "import-linter", "mypy", "pytest", "pytest-xdist", "ruff")
+
+# Modules that are called differently from the distribution they come from.
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+
+
+@pytest.fixture(scope="module")
+def pyproject(repository: Path) -> dict[str, Any]:
+    """Return what pyproject.toml says."""
+    return tomllib.loads((repository / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def tracked(repository: Path) -> list[Path]:
+    """Return the files that git knows or would add, relative to the repository."""
+    git = shutil.which("git")
+    if git is None or not (repository / ".git").exists():
+        pytest.skip("not a git checkout, so nothing says which files belong to the project")
+    command = [git, "-C", str(repository), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [Path(name) for name in listing.split("\0") if name]
+
+
+def test_the_top_level_holds_what_the_design_names(tracked: list[Path]) -> None:
+    """The top level has the design's files and folders, dot-files, dot-folders, and nothing else."""
+    names = {path.parts[0] for path in tracked}
+    assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+
+
+def test_nothing_that_was_made_is_kept(tracked: list[Path]) -> None:
+    """No database, bytecode, environment or built package belongs to the project."""
+    made = re.compile(r"(^|/)(__pycache__|\.venv[^/]*|dist|[^/]*\.egg-info)/|\.(db|db-wal|db-shm|pyc|whl)$")
+    assert [path for path in tracked if made.search(path.as_posix())] == []
+
+
+def test_no_module_is_long(repository: Path) -> None:
+    """No module has more lines than somebody reads in one go."""
+    lengths = {path: len(path.read_text().splitlines()) for path in (repository / "hpsearch").rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_the_version_is_one(pyproject: dict[str, Any]) -> None:
+    """The package says the version that it is published as."""
+    assert hpsearch.__version__ == pyproject["project"]["version"]
+
+
+def test_tools_are_pinned_once(pyproject: dict[str, Any], repository: Path, tracked: list[Path]) -> None:
+    """Every tool has one exact version, and only pyproject.toml says which."""
+    requirements = pyproject["project"]["optional-dependencies"]["test"]
+    pinned = [requirement.split("==")[0] for requirement in requirements if "==" in requirement]
+    assert sorted(pinned) == sorted(TOOLS)
+    pin = re.compile(rf"\b({'|'.join(TOOLS)})[=~<>]=\s*\d")
+    texts = [path for path in tracked if path.name != "pyproject.toml" and (repository / path).is_file()]
+    assert [path for path in texts if pin.search((repository / path).read_text(errors="replace"))] == []
+
+
+def third_party_imports(package: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the top-level name of every import in `package` that is neither Python's nor ours."""
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in names:
+                top = name.split(".")[0]
+                if top != "hpsearch" and top not in sys.stdlib_module_names:
+                    yield top, path
+
+
+def test_what_is_imported_is_declared(pyproject: dict[str, Any], repository: Path) -> None:
+    """Every library that the package imports is named in pyproject.toml, not found there by luck."""
+    project = pyproject["project"]
+    extras = project["optional-dependencies"].values()
+    requirements = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    declared = {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in requirements}
+    imported = third_party_imports(repository / "hpsearch")
+    assert {
+        (name, path) for name, path in imported if DISTRIBUTIONS.get(name, name).lower() not in declared
+    } == set()
+
+
+def commands_of(readme: str) -> list[str]:
+    """Return the lines of the README's blocks of shell commands."""
+    blocks = re.findall(r"^```(?:sh|bash|shell)\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def test_the_readme_starts_with_the_two_lines(repository: Path) -> None:
+    """The README's first two commands are the one that runs the main job and the one that tests."""
+    assert commands_of((repository / "README.md").read_text())[:2] == [FIRST_LINE, SECOND_LINE]
+
+
+def test_the_readme_has_no_gap(repository: Path) -> None:
+    """No block of the README waits to be filled in."""
+    assert re.findall(r"^```\w+\n\s*```$", (repository / "README.md").read_text(), flags=re.MULTILINE) == []
+
+
+def test_what_the_readme_links_to_is_there(repository: Path) -> None:
+    """Every relative link of the README leads somewhere."""
+    links = re.findall(r"\]\(([^)#:]+)\)", (repository / "README.md").read_text())
+    assert [link for link in links if not (repository / link).exists()] == []
+
+
+def test_every_study_file_is_explained(repository: Path) -> None:
+    """`studies/README.md` names every study file beside it."""
+    studies = sorted(path.name for path in (repository / "studies").glob("*.toml"))
+    assert "digits.toml" in studies
+    explained = (repository / "studies/README.md").read_text()
+    assert [name for name in studies if name not in explained] == []
+
+
+@pytest.mark.parametrize("script", ["tests/run", ".ci/run"])
+def test_the_scripts_are_bash(repository: Path, script: str) -> None:
+    """The scripts parse, and can be started by name."""
+    path = repository / script
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    assert os.access(path, os.X_OK)
+
+
+def test_a_test_cannot_reach_the_users_own(repository: Path) -> None:
+    """A test's default database, home and current folder are temporary, and no variable leads out."""
+    database = Path(os.environ["HPSEARCH_STORAGE"].removeprefix("sqlite:///"))
+    assert database.parent == Path.cwd()
+    assert not database.exists()
+    assert not Path.cwd().is_relative_to(repository)
+    assert Path.home().parent in database.parents
+    assert not {"OPTUNA_STORAGE", "HPSEARCH_MNIST"} & os.environ.keys()
+
+
+def test_numpy_has_one_thread() -> None:
+    """NumPy's BLAS runs with one thread in tests, as it does in a worker."""
+    import numpy as np  # noqa: PLC0415 - loaded here, so that the libraries are there to be asked
+
+    assert np.__version__
+    threads = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    if not threads:
+        pytest.skip("this NumPy runs on a BLAS that threadpoolctl does not know")
+    assert set(threads) == {1}

@@ -1,0 +1,248 @@
+"""One worker and several, in this process, on a real database and real data."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.errors import FingerprintError
+from hpsearch.records import Cause, ParameterValue, Trial, TrialState
+from hpsearch.storage.records import Progress, StoredStudy, Update
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.spec import (
+    Choices,
+    DataSpec,
+    PruningSpec,
+    Range,
+    SamplerSpec,
+    StudySpec,
+    TrainingSpec,
+    resolve,
+)
+from hpsearch.worker.loop import Worker, WorkerOptions
+from hpsearch.worker.stopping import StopRequest
+
+RATES = (
+    Range(name="learning_rate", low=1e-6, high=1e3, log=True),
+    Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
+)
+SPEC = StudySpec(
+    name="iris",
+    data=DataSpec(source="iris"),
+    trials=24,
+    seed=7,
+    training=TrainingSpec(epochs=6, batch_size=32),
+    search=RATES,
+    sampler=SamplerSpec(name="random"),
+    pruning=PruningSpec(rank="none"),
+)
+
+
+class Bench:
+    """A database with one study of iris, and workers for it."""
+
+    def __init__(self, url: str, spec: StudySpec = SPEC) -> None:
+        self.url = url
+        self.data: PreparedData = prepare(spec.data, seed=spec.seed, precision="float32", environment={})
+        self.store: Store = open_store(url)
+        self.study: StoredStudy = self.store.create_study(
+            resolve(spec, task=self.data.task), fingerprint=self.data.fingerprint
+        )
+
+    def worker(
+        self, name: str, *, rows: int = 5, stop: StopRequest | None = None, lease_s: float = 30.0
+    ) -> Worker:
+        """Return a worker with a database connection of its own."""
+        options = WorkerOptions(name=name, rows=rows, lease_s=lease_s)
+        return Worker(
+            open_store(self.url), self.study, self.data, options=options, stop=stop or StopRequest()
+        )
+
+    def progress(self) -> Progress:
+        """Return where the study stands."""
+        return self.store.progress(self.study)
+
+    def trials(self) -> list[Trial]:
+        """Return all trials by number."""
+        return self.store.trials(self.study)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Return the URL of a database of the test's own."""
+    return f"sqlite:///{tmp_path}/bench.db"
+
+
+def numbers_of(trial: Trial) -> tuple[object, ...]:
+    """Return everything about a trial that must not depend on who trained it, or when, as comparable text."""
+    curve = {epoch: repr(value) for epoch, value in trial.curve.items()}
+    finding = trial.finding
+    evidence = None if finding is None else {name: repr(value) for name, value in finding.evidence.items()}
+    return (
+        trial.number,
+        trial.state,
+        dict(trial.params),
+        repr(trial.value),
+        curve,
+        trial.verdict,
+        trial.steps,
+        evidence,
+    )
+
+
+def test_a_worker_spends_the_budget_exactly(url: str) -> None:
+    """A budget of 24 ends with 24 finished trials, numbered 0 to 23, and nothing running or waiting."""
+    bench = Bench(url)
+    bench.worker("a").run()
+    progress = bench.progress()
+    assert (progress.finished, progress.running, progress.waiting, progress.failed) == (24, 0, 0, 0)
+    assert [trial.number for trial in bench.trials()] == list(range(24))
+    assert all(trial.state.is_final and trial.finding is not None for trial in bench.trials())
+
+
+def test_the_ledger_adds_up(url: str) -> None:
+    """The ledger's entries sum to the epochs that the trials began, whatever became of them."""
+    bench = Bench(url)
+    bench.worker("a").run()
+    progress, trials = bench.progress(), bench.trials()
+    assert sum(progress.ledger.values()) == progress.epochs == sum(trial.epochs for trial in trials)
+    assert sum(tally.trials for tally in progress.fates.values()) == len(trials)
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    assert progress.ledger["complete"] == SPEC.training.epochs * len(complete)
+
+
+def test_several_ways_to_fail_are_told_apart(url: str) -> None:
+    """Over nine decades of learning rates some trials learn, some diverge or die, and some are too slow."""
+    bench = Bench(url, replace(SPEC, trials=60))
+    bench.worker("a", rows=16).run()
+    causes = {trial.verdict for trial in bench.trials()}
+    assert Cause.HEALTHY in causes
+    assert Cause.LR_TOO_LOW in causes
+    assert causes & {Cause.DIVERGED_LR, Cause.EXPLODING, Cause.DEAD_RELU_TOTAL}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_study_does_not_depend_on_the_number_of_workers(tmp_path: Path, workers: int) -> None:
+    """With a sampler that does not learn, every trial of a study is bit-identical with one worker and with several."""
+    alone = Bench(f"sqlite:///{tmp_path}/alone.db")
+    alone.worker("a", rows=1).run()
+    shared = Bench(f"sqlite:///{tmp_path}/shared.db")
+    crew = [shared.worker(f"w{i}", rows=3 + i) for i in range(workers)]
+    threads = [threading.Thread(target=worker.run) for worker in crew]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert shared.progress().finished == SPEC.trials
+    assert [numbers_of(trial) for trial in shared.trials()] == [numbers_of(trial) for trial in alone.trials()]
+
+
+def test_a_drained_worker_hands_its_trials_back(url: str) -> None:
+    """After a request to stop nothing runs, nothing is lost, and the next worker ends the budget with equal numbers."""
+    bench = Bench(url, replace(SPEC, training=replace(SPEC.training, epochs=300)))
+    stop = StopRequest()
+    worker = bench.worker("a", rows=4, stop=stop)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    while bench.progress().finished < 3:
+        thread.join(0.01)
+    stop.ask()
+    thread.join(60)
+    halted = bench.progress()
+    assert not thread.is_alive()
+    assert halted.running == 0
+    assert 3 <= halted.finished < SPEC.trials
+    before = {trial.number: numbers_of(trial) for trial in bench.trials() if trial.state.is_final}
+
+    bench.worker("b").run()
+    after = {trial.number: numbers_of(trial) for trial in bench.trials()}
+    assert bench.progress().finished == SPEC.trials
+    assert sorted(after) == list(range(SPEC.trials))
+    assert {number: after[number] for number in before} == before
+
+
+def test_the_budget_can_be_raised_while_workers_run(url: str) -> None:
+    """A budget raised from 24 to 31 ends with exactly 31."""
+    bench = Bench(url)
+    bench.worker("a").run()
+    bench.study = bench.store.set_budget(bench.study, 31)
+    bench.worker("b").run()
+    assert bench.progress().finished == 31
+
+
+def test_other_data_is_refused(url: str) -> None:
+    """A worker whose data has another fingerprint is refused, with both values."""
+    bench = Bench(url)
+    other = prepare(DataSpec(source="wine"), seed=7, precision="float32", environment={})
+    with pytest.raises(FingerprintError) as refusal:
+        Worker(bench.store, bench.study, other, options=WorkerOptions(name="a", rows=1), stop=StopRequest())
+    assert bench.data.fingerprint in str(refusal.value)
+    assert other.fingerprint in str(refusal.value)
+
+
+def test_enqueued_trials_come_first(url: str) -> None:
+    """What a stock Optuna client enqueued is trained with the parameters that it asked for."""
+    bench = Bench(url)
+    asked: Mapping[str, ParameterValue] = {"learning_rate": 0.125, "weight_decay": 1e-4}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.load_study(study_name="iris", storage=url).enqueue_trial(dict(asked))
+    bench.worker("a").run()
+    first = bench.trials()[0]
+    assert dict(first.params) == asked
+    assert first.state is TrialState.COMPLETE
+    assert bench.progress().finished == SPEC.trials
+
+
+def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
+    """Trials whose lease ran out and went to another worker are dropped by the first, and end once."""
+    bench = Bench(url)
+    first = bench.store.claim(bench.study, worker="sleeper", count=4, lease_s=-1.0)
+    bench.worker("a").run()
+    trials = bench.trials()
+    assert bench.progress().finished == SPEC.trials
+    assert {trials[claim.number].attempts for claim in first} == {2}
+    assert {trials[claim.number].worker for claim in first} == {"a"}
+    late = [Update(claim=claim, reports={0: 0.5}, epochs=1, steps=4) for claim in first]
+    assert bench.store.record(bench.study, late) == {claim.number for claim in first}
+    assert bench.trials() == trials
+
+
+def test_networks_of_other_shapes_train_in_other_cohorts(url: str) -> None:
+    """A search over widths and activations ends exactly, and every trial has the numbers that it has alone."""
+    shapes = (
+        *RATES,
+        Choices(name="model.hidden", choices=("[8]", "[16, 8]", "[]")),
+        Choices(name="model.activation", choices=("relu", "tanh")),
+    )
+    bench = Bench(url, replace(SPEC, search=shapes, trials=16))
+    bench.worker("a", rows=6).run()
+    other = Bench(f"{url}2", replace(SPEC, search=shapes, trials=16))
+    other.worker("b", rows=1).run()
+    assert bench.progress().finished == 16
+    assert [numbers_of(trial) for trial in bench.trials()] == [numbers_of(trial) for trial in other.trials()]
+    assert len({trial.params["model.hidden"] for trial in bench.trials()}) == 3
+
+
+def test_diagnosis_can_be_switched_off(url: str) -> None:
+    """Without diagnosis and rank every trial trains all its epochs, and its verdict is kept all the same."""
+    spec = replace(SPEC, pruning=PruningSpec(diagnosis=False, rank="none"))
+    bench = Bench(url, spec)
+    bench.worker("a").run()
+    trials = bench.trials()
+    assert {trial.epochs for trial in trials} == {SPEC.training.epochs}
+    assert Cause.LR_TOO_LOW in {trial.verdict for trial in trials}
+
+
+@pytest.mark.parametrize("rank", ["median", "asha", "hyperband"])
+def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
+    """With a pruner of Optuna's some trials are outranked, and they count against the budget."""
+    narrow = replace(SPEC, search=(replace(RATES[0], low=1e-3, high=1.0), RATES[1]), trials=30)
+    spec = replace(narrow, pruning=PruningSpec(rank=rank), training=replace(SPEC.training, epochs=12))  # type: ignore[arg-type]
+    bench = Bench(url, spec)
+    bench.worker("a", rows=3).run()
+    assert bench.progress().finished == 30
+    assert Cause.OUTRANKED in {trial.verdict for trial in bench.trials()}
