@@ -1,7 +1,7 @@
 """The shuffled split into training, validation and test part, from the study's seed alone."""
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from hpsearch.data.dataset import Array, Dataset
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec
 
-Indices = npt.NDArray[np.int64]
+Indices: TypeAlias = npt.NDArray[np.int64]
 
 SPLIT_STREAM: Final = int.from_bytes(b"splt")
 """Keeps the split's random stream apart from every other stream of the same seed."""
@@ -88,15 +88,16 @@ def _draw(rows: Indices, dataset: Dataset, *, size: int, later_parts: int) -> tu
 
 def _shares(counts: Array, size: int, *, later_parts: int) -> Array:
     """Return how many of each class (C,) make up `size`: largest remainder, leaving `later_parts` of each."""
-    quotas = counts * (size / counts.sum())
+    total = counts.sum()
     most = np.maximum(counts - later_parts, 0)
     if most.sum() < size:
         raise DataError(
             f"data.stratify: every class must keep an example for each part (got {size} examples to take"
-            f" out of {counts.sum()} in {len(counts)} classes): lower the fractions"
+            f" out of {total} in {len(counts)} classes): lower the fractions"
         )
-    shares: Array = np.minimum(np.floor(quotas).astype(np.int64), most)
-    order = np.argsort(shares - quotas, kind="stable")
+    # In whole numbers, so that equal remainders are equal: a class's quota is counts * size / total.
+    shares: Array = np.minimum(counts * size // total, most)
+    order = np.argsort(shares * total - counts * size, kind="stable")
     while (left := size - shares.sum()) > 0:
         shares[order[shares[order] < most[order]][:left]] += 1
     return shares
