@@ -5,7 +5,6 @@ the worker carries verdicts from one to the other, and results to the database.
 """
 
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -69,7 +68,7 @@ class Worker:
         self._data = data
         self._options = options
         self._stop = stop
-        self._searcher = Searcher(study.spec, stream=zlib.crc32(options.name.encode()))
+        self._searcher = Searcher(study.spec)
         self._learns = study.spec.sampler.name in LEARNING_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
         self._cohorts: dict[Shape, Cohort] = {}

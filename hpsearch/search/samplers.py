@@ -1,0 +1,239 @@
+"""Optuna's samplers by name, each tied to the numbers of the trials that it samples.
+
+An Optuna sampler draws from one stream of random numbers, so what it suggests depends on how often it was
+asked before. Here every trial has a stream of its own, from the study's seed and the trial's number: with
+`random`, `qmc` and `grid` nothing else decides (law 1), and a learning sampler suggests the same after the
+same history, whether or not its worker was started anew in between.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any, final
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from hpsearch.errors import HpsearchError
+from hpsearch.search.mirror import STUDY_ID, Mirror
+from hpsearch.search.space import distributions, grid, grid_size
+from hpsearch.study.spec import LEARNING_SAMPLERS, SamplerSpec, StudySpec
+
+LARGEST_GRID = 1_000_000
+"""Optuna's grid sampler lists every point of its grid in memory; more than this many are refused."""
+
+# Words that keep the streams of this stage apart from each other and from all others of the seed.
+_PER_TRIAL = 0x5EA2C401
+_SEQUENCE = 0x5EA2C402
+
+_PACKAGES = {"gp": ("torch", "PyTorch"), "cmaes": ("cmaes", "the package cmaes")}
+
+
+def check_sampler(spec: StudySpec) -> None:
+    """Raise HpsearchError where the study's sampler needs what is not installed, or too large a grid."""
+    name = spec.sampler.name
+    package, title = _PACKAGES.get(name, ("numpy", "NumPy"))
+    if find_spec(package) is None:
+        raise HpsearchError(
+            f'sampler.name: "{name}" needs {title} (not installed): pip install {package}, or choose tpe'
+        )
+    if name == "grid" and grid_size(spec) > LARGEST_GRID:
+        raise HpsearchError(
+            f"sampler.points: a grid must have at most {LARGEST_GRID:,} points (got {grid_size(spec):,}): "
+            f"take fewer than {spec.sampler.points} from each range, or another sampler"
+        )
+
+
+def make_sampler(spec: StudySpec, mirror: Mirror, stream: int) -> BaseSampler:
+    """Return the study's sampler for trials that are asked for in `mirror`.
+
+    `stream` changes what a learning sampler draws, and nothing for the others. Raises what `check_sampler`
+    raises.
+    """
+    check_sampler(spec)
+    space = {name: d for name, d in distributions(spec).items() if not d.single()}
+    match spec.sampler.name:
+        case "qmc":
+            return InSequence(spec.seed, space, mirror)
+        case "grid":
+            return OnGrid(spec, mirror)
+        case name:
+            words = (spec.seed, stream if name in LEARNING_SAMPLERS else 0)
+            return PerTrial(lambda seed: _MAKERS[name](spec.sampler, seed), words, _relative(name, space))
+
+
+@final
+class PerTrial(BaseSampler):
+    """One of Optuna's samplers, made anew for every trial with a seed of that trial's own.
+
+    It is told the parameters that are sampled together, `space`, which Optuna would infer from the trials
+    so far: our trials all have the same.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], BaseSampler],
+        words: tuple[int, ...],
+        space: Mapping[str, BaseDistribution],
+    ) -> None:
+        self._make = make
+        self._words = words
+        self._space = dict(space)
+        self._sampler = make(0)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make the sampler of `trial`."""
+        self._sampler = self._make(_seed(*self._words, trial.number, _PER_TRIAL))
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that are sampled together."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Sample them, or none while the sampler still takes random trials."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Sample one parameter on its own."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+@final
+class InSequence(BaseSampler):
+    """Optuna's QMC sampler (Sobol, scrambled by the seed), at the place that the trial's number gives."""
+
+    def __init__(self, seed: int, space: Mapping[str, BaseDistribution], mirror: Mirror) -> None:
+        self._space = dict(space)
+        self._mirror = mirror
+        with warnings.catch_warnings():
+            # Optuna has called it experimental since 3.0.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._sampler = QMCSampler(scramble=True, seed=_seed(seed, _SEQUENCE))
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the whole space, for the first trial too, which Optuna would sample at random."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the point of the sequence whose index is the trial's number."""
+        if not self._counters():
+            self._sampler.sample_relative(study, trial, search_space)  # makes the counter
+        for counter in self._counters():
+            self._mirror.set_study_system_attr(STUDY_ID, counter, trial.number - 1)
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Refuse: every parameter is part of the sequence."""
+        raise ValueError(
+            f"trial {trial.number}: {param_name}: not in the sequence (got {param_distribution})"
+        )
+
+    def _counters(self) -> list[str]:
+        """Return the study's attributes in which Optuna keeps the index of the last point."""
+        return [key for key in self._mirror.get_study_system_attrs(STUDY_ID) if key.startswith("qmc:")]
+
+
+@final
+class OnGrid(BaseSampler):
+    """Optuna's grid sampler, in an order shuffled by the seed, at the point that the trial's number gives.
+
+    Numbers beyond the grid begin it again. The attributes that it leaves on a trial are those that Optuna's
+    own would leave.
+    """
+
+    def __init__(self, spec: StudySpec, mirror: Mirror) -> None:
+        self._grid = grid(spec)
+        self._size = grid_size(spec)
+        self._mirror = mirror
+        self._sampler = GridSampler(self._grid, seed=_seed(spec.seed, _SEQUENCE))
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Choose the trial's point. Optuna's own choice would depend on other trials."""
+        self._mirror.set_trial_system_attr(trial.number, "search_space", dict(sorted(self._grid.items())))
+        self._mirror.set_trial_system_attr(trial.number, "grid_id", trial.number % self._size)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return nothing: a point is looked up parameter by parameter."""
+        return {}
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return one coordinate of the trial's point."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _tpe(sampler: SamplerSpec, seed: int) -> BaseSampler:
+    return TPESampler(n_startup_trials=sampler.startup_trials, seed=seed)
+
+
+def _random(sampler: SamplerSpec, seed: int) -> BaseSampler:  # noqa: ARG001  # one signature for all
+    return RandomSampler(seed=seed)
+
+
+def _cmaes(sampler: SamplerSpec, seed: int) -> BaseSampler:
+    # Optuna keeps its state pickled in the trials' attributes, and loads it from there: with this sampler,
+    # whoever can write the database can run code in every worker.
+    return CmaEsSampler(n_startup_trials=sampler.startup_trials, seed=seed, warn_independent_sampling=False)
+
+
+def _gp(sampler: SamplerSpec, seed: int) -> BaseSampler:
+    # Without the package greenlet it is slower, and says so on stderr once.
+    logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
+    # At least one: before the first trial has ended there is nothing to fit to.
+    return GPSampler(
+        n_startup_trials=max(1, sampler.startup_trials), seed=seed, warn_independent_sampling=False
+    )
+
+
+_MAKERS: Mapping[str, Callable[[SamplerSpec, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": _random,
+    "cmaes": _cmaes,
+    "gp": _gp,
+}
+
+
+def _relative(name: str, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return the part of `space` that the sampler `name` samples together."""
+    if name == "random":
+        return {}
+    if name == "cmaes":  # it has no way to treat choices, which are then random
+        return {k: d for k, d in space.items() if not isinstance(d, CategoricalDistribution)}
+    return dict(space)
+
+
+def _seed(*words: int) -> int:
+    """Return 32 bits that depend on every one of `words`, whole numbers from 0."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])

@@ -1,0 +1,133 @@
+"""Ask and verdict: what a trial is to try, and whether a running trial is outranked."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, final
+
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.study import StudyDirection, load_study
+
+from hpsearch.records import ParameterValue, Trial, TrialState
+from hpsearch.search.pictures import PrunerPicture, SamplerPicture
+from hpsearch.search.pruners import make_pruner
+from hpsearch.search.samplers import make_sampler
+from hpsearch.search.space import distributions
+from hpsearch.study.spec import StudySpec
+
+_NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
+
+_ALREADY_KEPT = ("tpe:relative_params", "gp:relative_params")
+"""Copies of a running trial's parameters, for storages that get them one by one. Ours gets them at once."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suggestion:
+    """The parameters of one trial (flat dotted names), and what the sampler wants kept with the trial."""
+
+    params: Mapping[str, ParameterValue]
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@final
+class Searcher:
+    """A study's sampler and pruner, with what they need to know of the study in memory.
+
+    It reads no database: `learn` brings what others did, and what `suggest` and `take_attributes` return is
+    to be stored, so that others can learn it. With random, qmc and grid the parameters of a trial depend on
+    the study's seed and the trial's number alone. A learning sampler suggests the same for the same number
+    after the same history; numbers are never given twice, so workers do not draw the same without any
+    `stream`, which is mixed into what a learning sampler draws.
+
+    Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package
+    that is not installed.
+    """
+
+    def __init__(self, spec: StudySpec, stream: int = 0) -> None:
+        direction = _direction(spec)
+        self._space = distributions(spec)
+        self._for_sampler = SamplerPicture(spec, direction)
+        self._for_pruner = PrunerPicture(spec, direction)
+        self._asked = load_study(
+            study_name=spec.name,
+            storage=self._for_sampler.mirror,
+            sampler=make_sampler(spec, self._for_sampler.mirror, stream),
+            pruner=NopPruner(),  # hyperband's would have the sampler learn from its bracket alone
+        )
+        self._pruner = make_pruner(spec)
+        self._judged = load_study(
+            study_name=spec.name,
+            storage=self._for_pruner.mirror,
+            sampler=RandomSampler(),  # never asked
+            pruner=self._pruner,
+        )
+        self._own: set[int] = set()
+        self._verdicts: dict[int, bool] = {}
+
+    def learn(self, trials: Iterable[Trial]) -> None:
+        """Take in what the database says about `trials`: each is inserted, or replaces the one of its number.
+
+        A trial that runs in this Searcher's own hands keeps what was reported here, which the database may
+        not have yet.
+        """
+        for trial in trials:
+            if trial.state is TrialState.RUNNING and trial.number in self._own:
+                if trial.number not in self._for_sampler.mirror:
+                    self._for_sampler.show(trial)
+                continue
+            self._own.discard(trial.number)
+            self._verdicts.pop(trial.number, None)
+            self._for_sampler.show(trial)
+            self._for_pruner.show(trial)
+
+    def suggest(self, number: int, fixed: Mapping[str, ParameterValue] = _NOTHING) -> Suggestion:
+        """Choose the parameters of trial `number`, which is running afterwards.
+
+        Those of `fixed` that lie inside the search space are taken as they are, the rest is sampled.
+        """
+        self._own.add(number)
+        self._verdicts.pop(number, None)
+        self._for_pruner.begin(number)
+        self._for_sampler.settle()
+        self._for_sampler.ask(number, fixed)
+        self._asked.ask(self._space)
+        params = self._for_sampler.mirror.get_trial(number).params
+        return Suggestion(params=params, system_attributes=self.take_attributes(number))
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Tell the pruner the metric of trial `number` after `epoch` (from 0), NaN and infinity included."""
+        self._own.add(number)
+        self._verdicts.pop(number, None)
+        self._for_pruner.report(number, epoch, value)
+
+    def is_outranked(self, number: int) -> bool:
+        """Return the pruner's verdict on the running trial `number` after its last report.
+
+        The pruner is asked once per report: asha and hyperband would let a trial pass that they stopped when
+        they are asked again. KeyError for a trial that was neither suggested, reported nor learned.
+        """
+        if number not in self._verdicts:
+            trial = self._for_pruner.mirror.get_trial(number)
+            with warnings.catch_warnings():
+                # Curves that are NaN throughout have rules in Optuna, and warnings from NumPy.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                self._verdicts[number] = bool(self._pruner.prune(self._judged, trial))
+        return self._verdicts[number]
+
+    def take_attributes(self, number: int) -> Mapping[str, Any]:
+        """Return the system attributes that sampler and pruner left on a trial since the last call.
+
+        They are to be stored with the trial: asha and hyperband keep their rungs in them, cmaes its state,
+        and other Searchers `learn` them from there.
+        """
+        written = self._for_sampler.mirror.take_written(number) | self._for_pruner.mirror.take_written(number)
+        return {key: value for key, value in written.items() if not key.startswith(_ALREADY_KEPT)}
+
+
+def _direction(spec: StudySpec) -> StudyDirection:
+    if spec.metric == "auto":
+        raise ValueError(f"metric: must be resolved before a search (got {spec.metric!r})")
+    return StudyDirection.MAXIMIZE if spec.metric == "validation_accuracy" else StudyDirection.MINIMIZE

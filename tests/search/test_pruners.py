@@ -1,0 +1,195 @@
+"""The pruners, through report and verdict."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpsearch.records import Cause, Finding, Trial, TrialState
+from hpsearch.search.pruners import most_epochs
+from hpsearch.search.searcher import Searcher
+from hpsearch.study.spec import Choices, PruningSpec, Range, RankName, StudySpec, TrainingSpec
+
+SpecOf = Callable[..., StudySpec]
+
+
+def complete(number: int, values: Sequence[float]) -> Trial:
+    """Return a complete trial that reported `values`, one per epoch."""
+    curve = dict(enumerate(values))
+    return Trial(number=number, state=TrialState.COMPLETE, params={}, value=values[-1], curve=curve)
+
+
+def report(searcher: Searcher, number: int, values: Sequence[float]) -> int | None:
+    """Report `values`, one per epoch, until the trial is outranked; return the epoch of that."""
+    for epoch, value in enumerate(values):
+        searcher.report(number, epoch, value)
+        if searcher.is_outranked(number):
+            return epoch
+    return None
+
+
+@pytest.fixture
+def median(spec_of: SpecOf) -> Searcher:
+    """Return a Searcher that prunes by the median of five complete trials: 0.2, 0.4 and 0.6 after an epoch."""
+    searcher = Searcher(spec_of("random", "median"))
+    searcher.learn(complete(i, [v, v + 0.1, v + 0.2]) for i, v in enumerate((0.2, 0.3, 0.4, 0.5, 0.6)))
+    return searcher
+
+
+def test_median_stops_what_is_below_the_median(median: Searcher) -> None:
+    """A trial is compared with the others at its own age."""
+    assert report(median, 10, [0.39]) == 0
+    assert report(median, 11, [0.41, 0.49]) == 1
+    assert report(median, 12, [0.41, 0.51, 0.61]) is None
+
+
+def test_median_minimizes_a_loss(spec_of: SpecOf) -> None:
+    """With the metric validation_loss less is better."""
+    searcher = Searcher(spec_of("random", "median", metric="validation_loss"))
+    searcher.learn(complete(i, [v]) for i, v in enumerate((0.2, 0.3, 0.4, 0.5, 0.6)))
+    assert report(searcher, 10, [0.41]) == 0
+    assert report(searcher, 11, [0.39]) is None
+
+
+def test_median_waits_for_complete_trials(spec_of: SpecOf) -> None:
+    """Nothing is stopped before `startup_trials` are complete; dead and running ones do not count."""
+    searcher = Searcher(spec_of("random", "median"))
+    finding = Finding(cause=Cause.DIVERGED_LR, confidence=1.0, first_step=0, evidence={}, remedy="")
+    searcher.learn(complete(i, [0.5]) for i in range(4))
+    searcher.learn(
+        Trial(number=i, state=TrialState.PRUNED, params={}, value=0.9, curve={0: 0.9}, finding=finding)
+        for i in range(4, 10)
+    )
+    assert report(searcher, 20, [0.1]) is None
+    searcher.learn([complete(10, [0.5])])
+    assert report(searcher, 21, [0.1]) == 0
+    assert report(searcher, 22, [0.6]) is None  # the dead ones' 0.9 does not raise the median
+
+
+@pytest.mark.parametrize("rank", ["median", "percentile"])
+@pytest.mark.parametrize(("warmup", "epoch"), [(0, 0), (1, 0), (2, 1), (3, 2), (9, None)])
+def test_nothing_is_stopped_before_it_is_old_enough(
+    spec_of: SpecOf, rank: RankName, warmup: int, epoch: int | None
+) -> None:
+    """The first verdict falls when a trial has trained `warmup_epochs` epochs."""
+    searcher = Searcher(spec_of("random", pruning=PruningSpec(rank=rank, warmup_epochs=warmup)))
+    searcher.learn(complete(i, [0.5] * 5) for i in range(5))
+    assert report(searcher, 10, [0.1] * 5) == epoch
+
+
+def test_percentile_keeps_its_share(spec_of: SpecOf) -> None:
+    """With 25 percent only what beats three quarters of the others goes on."""
+    searcher = Searcher(spec_of("random", "percentile"))
+    searcher.learn(complete(i, [i / 100]) for i in range(101))
+    assert report(searcher, 200, [0.74]) == 0
+    assert report(searcher, 201, [0.76]) is None
+
+
+@pytest.mark.parametrize("rank", ["median", "percentile", "asha", "hyperband"])
+def test_a_trial_that_is_never_a_number_is_stopped(spec_of: SpecOf, rank: RankName) -> None:
+    """NaN after every epoch loses against any number, at the latest at the last rung, without a warning."""
+    searcher = Searcher(spec_of("random", rank))
+    searcher.learn(complete(i, [0.5] * 20) for i in range(5))
+    assert report(searcher, 10, [math.nan] * 20) is not None
+
+
+@pytest.mark.parametrize("rank", ["none", "median", "percentile", "asha", "hyperband"])
+def test_infinite_and_missing_values_are_allowed(spec_of: SpecOf, rank: RankName) -> None:
+    """Curves with NaN and infinity, here and in the database, lead to verdicts and not to errors."""
+    searcher = Searcher(spec_of("random", rank, metric="validation_loss"))
+    odd = [math.inf, math.nan, 0.5, -math.inf, math.nan]
+    searcher.learn(complete(i, odd[i:] + odd[:i]) for i in range(5))
+    for number in range(10, 15):
+        for epoch, value in enumerate(odd[number - 10 :]):
+            searcher.report(number, epoch, value)
+            assert isinstance(searcher.is_outranked(number), bool)
+
+
+def test_without_a_pruner_nothing_is_outranked(spec_of: SpecOf) -> None:
+    """`rank = "none"` lets everything run."""
+    searcher = Searcher(spec_of("random", "none"))
+    searcher.learn(complete(i, [0.9] * 5) for i in range(20))
+    assert report(searcher, 30, [0.0, 0.0, math.nan]) is None
+
+
+def test_rungs_are_ages(spec_of: SpecOf) -> None:
+    """Asha's rungs with factor 4 are 1, 4 and 16 epochs, as in its paper: epochs 0, 3 and 15."""
+    searcher = Searcher(spec_of("random", "asha"))
+    rungs: dict[int, Mapping[str, Any]] = {}
+    for epoch in range(20):
+        searcher.report(0, epoch, epoch / 100)
+        assert not searcher.is_outranked(0)
+        if attributes := searcher.take_attributes(0):
+            rungs[epoch] = attributes
+    assert rungs == {
+        0: {"completed_rung_0": 0.0},
+        3: {"completed_rung_1": 0.03},
+        15: {"completed_rung_2": 0.15},
+    }
+
+
+@pytest.mark.parametrize("rank", ["asha", "hyperband"])
+def test_rungs_are_shared_through_the_database(spec_of: SpecOf, rank: RankName) -> None:
+    """Two Searchers that learn each other's attributes come to the verdicts of one that saw it all."""
+    spec = spec_of("random", rank)
+    together, apart = Searcher(spec), (Searcher(spec), Searcher(spec))
+    random = np.random.default_rng(0)
+    fates: dict[int, int | None] = {}
+    for number in range(40):
+        values = list(random.random(20))
+        one, other = apart[number % 2], apart[1 - number % 2]
+        fates[number] = report(together, number, values)
+        assert report(one, number, values) == fates[number]
+        other.learn(
+            [
+                Trial(
+                    number=number,
+                    state=TrialState.PRUNED,
+                    params={},
+                    curve=dict(enumerate(values)),
+                    system_attributes=one.take_attributes(number),
+                )
+            ]
+        )
+    assert len(set(fates.values())) > 2
+
+
+@pytest.mark.parametrize("rank", ["asha", "hyperband", "median"])
+def test_a_verdict_stands_until_the_next_report(spec_of: SpecOf, rank: RankName) -> None:
+    """Asking again does not let a trial pass that was stopped."""
+    searcher = Searcher(spec_of("random", rank))
+    searcher.learn(complete(i, [0.5] * 20) for i in range(5))
+    for number in range(10, 30):
+        values = np.linspace(0.5 - number / 100, 0.4, 20)
+        if (epoch := report(searcher, number, list(values))) is not None:
+            assert searcher.is_outranked(number)
+            assert epoch < 20
+
+
+def test_a_second_run_is_judged_by_its_own_age(median: Searcher) -> None:
+    """A trial whose worker was lost begins anew: what its first run reported later says nothing yet."""
+    median.learn([Trial(number=10, state=TrialState.RUNNING, params={}, curve={0: 0.45, 1: 0.45})])
+    assert report(median, 10, [0.45, 0.45]) == 1
+
+
+def test_what_others_wrote_as_rungs_is_read_with_care(spec_of: SpecOf) -> None:
+    """Values that asha could not have written are left out."""
+    searcher = Searcher(spec_of("random", "asha"))
+    rungs = ("high", None, math.nan, [1.0])
+    searcher.learn(
+        Trial(number=i, state=TrialState.COMPLETE, params={}, system_attributes={"completed_rung_0": rung})
+        for i, rung in enumerate(rungs)
+    )
+    assert report(searcher, 10, [0.1]) is None
+
+
+def test_the_most_epochs_of_a_trial_may_be_searched(spec_of: SpecOf) -> None:
+    """Hyperband's largest resource is the largest number of epochs that the search can choose."""
+    training = TrainingSpec(epochs=7)
+    ranged = (Range(name="training.epochs", low=2, high=30, integer=True),)
+    listed = (Choices(name="training.epochs", choices=(5, 50, 10)),)
+    assert most_epochs(spec_of(training=training)) == 7
+    assert most_epochs(spec_of(training=training, search=ranged)) == 30
+    assert most_epochs(spec_of(training=training, search=listed)) == 50
