@@ -168,12 +168,12 @@ def _plain(value: ParameterValue) -> str:
 
 def _sampler_in_words(sampler: SamplerSpec) -> str:
     if sampler.name in LEARNING_SAMPLERS:
-        return f"{sampler.name}, after {sampler.startup_trials} random trials"
+        return f"{sampler.name}, after {_count(sampler.startup_trials, 'random trial')}"
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
 
 
 def _pruning_in_words(pruning: PruningSpec) -> str:
-    after = f"after {pruning.startup_trials} trials and {pruning.warmup_epochs} epochs"
+    after = f"after {_count(pruning.startup_trials, 'trial')} and {_count(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",
         "median": f"median {after}",
@@ -182,3 +182,7 @@ def _pruning_in_words(pruning: PruningSpec) -> str:
         "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
     }[pruning.rank]
     return "; ".join(filter(None, ["fatal verdicts" if pruning.diagnosis else "", rank])) or "none"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

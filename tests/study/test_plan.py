@@ -1,0 +1,191 @@
+"""What a dry run tells."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import StudyFileError
+from hpsearch.study.plan import Plan, Span, check_fits, parameter_count, plan
+from hpsearch.study.spec import (
+    DEFAULT_SEARCH,
+    Choices,
+    DataSpec,
+    Dimension,
+    ModelSpec,
+    PruningSpec,
+    Range,
+    SamplerSpec,
+    StudySpec,
+    TrainingSpec,
+)
+
+DIGITS = StudySpec(name="digits", trials=200, data=DataSpec(source="digits"))
+
+
+def searching(*dimensions: Dimension) -> StudySpec:
+    """Return a study that searches `dimensions`."""
+    return replace(DIGITS, search=dimensions)
+
+
+def planned(spec: StudySpec) -> Plan:
+    """Return the plan on the training part of digits."""
+    return plan(spec, training_examples=1438, inputs=64, outputs=10)
+
+
+def test_the_main_job_is_told() -> None:
+    """A plan says how much would run, and in words what would be searched and stopped."""
+    assert planned(DIGITS) == Plan(
+        name="digits",
+        trials=200,
+        training_examples=1438,
+        inputs=64,
+        outputs=10,
+        epochs=Span(least=20, most=20),
+        steps_per_epoch=Span(least=15, most=15),
+        parameters=Span(least=4810, most=4810),
+        search=("learning_rate: 1e-06 to 1, logarithmic", "weight_decay: 1e-08 to 0.1, logarithmic"),
+        sampler="tpe, after 10 random trials",
+        pruning="fatal verdicts; median after 5 trials and 1 epoch",
+    )
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_an_epoch_has_every_example(examples: int, size: int) -> None:
+    """The steps of an epoch cover the training part, and one fewer would not."""
+    if size > examples:
+        return
+    spec = replace(DIGITS, training=TrainingSpec(batch_size=size))
+    steps = plan(spec, training_examples=examples, inputs=1, outputs=1).steps_per_epoch
+    assert steps.is_fixed
+    assert (steps.most - 1) * size < examples <= steps.most * size
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [
+        (ModelSpec(hidden=()), 650),
+        (ModelSpec(hidden=(64,)), 4810),
+        (ModelSpec(hidden=(3, 2), batch_norm=True), 64 * 3 + 3 + 3 * 2 + 2 + 2 * 10 + 10 + 2 * (3 + 2)),
+        (ModelSpec(hidden=(3, 2), batch_norm=True, batch_norm_affine=False), 64 * 3 + 3 + 8 + 30),
+    ],
+)
+def test_weights_biases_gamma_and_beta_are_counted(model: ModelSpec, count: int) -> None:
+    """A network learns its weights and biases, and gamma and beta where batch normalization has them."""
+    assert parameter_count(model, inputs=64, outputs=10) == count
+
+
+def test_searched_shapes_give_a_span() -> None:
+    """Where the shape is searched, a plan tells the smallest and the largest network."""
+    told = planned(
+        searching(
+            Choices(name="model.hidden", choices=("[8]", "[]", "[64, 64]")),
+            Choices(name="model.batch_norm", choices=(True, False)),
+        )
+    )
+    assert not told.parameters.is_fixed
+    assert str(told.parameters) == f"610 to {64 * 64 + 64 + 64 * 64 + 64 + 650 + 4 * 64}"
+
+
+def test_searched_batches_and_epochs_give_spans() -> None:
+    """The largest minibatch makes the fewest steps."""
+    told = planned(
+        searching(
+            Range(name="training.batch_size", low=16.0, high=256.0, log=True, integer=True),
+            Choices(name="training.epochs", choices=(20, 5, 10)),
+        )
+    )
+    assert (str(told.steps_per_epoch), str(told.epochs)) == ("6 to 90", "5 to 20")
+
+
+@pytest.mark.parametrize(
+    ("dimension", "text"),
+    [
+        (Range(name="momentum", low=0.0, high=0.9), "momentum: 0 to 0.9"),
+        (
+            Range(name="training.batch_size", low=100_000.0, high=9_000_000.0, step=100_000.0, integer=True),
+            "training.batch_size: 100000 to 9000000, in steps of 100000",
+        ),
+        (
+            Choices(name="model.initializer", choices=("he", '{"normal": 0.01}')),
+            'model.initializer: one of he, {"normal": 0.01}',
+        ),
+        (Choices(name="model.batch_norm", choices=(True, False)), "model.batch_norm: one of true, false"),
+    ],
+)
+def test_dimensions_are_told_in_words(dimension: Dimension, text: str) -> None:
+    """Each searched dimension is one line; whole numbers stay whole."""
+    spec = searching(dimension)
+    assert plan(spec, training_examples=10**7, inputs=1, outputs=1).search == (text,)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "text"),
+    [
+        (SamplerSpec(name="random"), "random"),
+        (SamplerSpec(name="grid", points=7), "grid, 7 values of each range"),
+        (SamplerSpec(name="gp", startup_trials=3), "gp, after 3 random trials"),
+    ],
+)
+def test_samplers_are_told_in_words(sampler: SamplerSpec, text: str) -> None:
+    """Only what a sampler uses is told."""
+    assert planned(replace(DIGITS, sampler=sampler)).sampler == text
+
+
+@pytest.mark.parametrize(
+    ("pruning", "text"),
+    [
+        (PruningSpec(diagnosis=False, rank="none"), "none"),
+        (PruningSpec(rank="none"), "fatal verdicts"),
+        (PruningSpec(startup_trials=1, warmup_epochs=0), "fatal verdicts; median after 1 trial and 0 epochs"),
+        (PruningSpec(diagnosis=False, rank="asha"), "asha with reduction factor 4"),
+        (
+            PruningSpec(rank="percentile", percentile=12.5),
+            "fatal verdicts; best 12.5 percent after 5 trials and 1 epoch",
+        ),
+        (
+            PruningSpec(rank="hyperband", reduction_factor=3),
+            "fatal verdicts; hyperband with reduction factor 3",
+        ),
+    ],
+)
+def test_pruning_is_told_in_words(pruning: PruningSpec, text: str) -> None:
+    """Only what a pruner uses is told."""
+    assert planned(replace(DIGITS, pruning=pruning)).pruning == text
+
+
+def test_a_minibatch_larger_than_the_training_part_is_refused() -> None:
+    """A batch needs as many examples as it is large; the whole training part is one batch."""
+    spec = replace(DIGITS, training=TrainingSpec(batch_size=5000))
+    with pytest.raises(StudyFileError) as caught:
+        planned(spec)
+    assert str(caught.value) == (
+        "digits: 1 problem\n"
+        "  training.batch_size: must be at most the 1438 training examples (got 5000): lower it"
+    )
+    check_fits(spec, 5000)
+
+
+def test_searched_minibatches_are_refused_by_place() -> None:
+    """A searched batch size must fit at its upper end, or choice by choice; the fixed one does not count."""
+    high = searching(Range(name="training.batch_size", low=1.0, high=60.0, integer=True))
+    choices = searching(*DEFAULT_SEARCH, Choices(name="training.batch_size", choices=(70, 50, 60)))
+    for spec, lines in [
+        (
+            high,
+            ["search.training.batch_size.high: must be at most the 50 training examples (got 60): lower it"],
+        ),
+        (
+            choices,
+            [
+                f"search.training.batch_size.choices[{i}]: must be at most the 50 training examples"
+                f" (got {size}): lower it"
+                for i, size in ((0, 70), (2, 60))
+            ],
+        ),
+    ]:
+        with pytest.raises(StudyFileError) as caught:
+            check_fits(spec, 50)
+        assert [str(problem) for problem in caught.value.problems] == lines
+    check_fits(high, 60)

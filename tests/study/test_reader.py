@@ -1,0 +1,375 @@
+"""Study files as a whole: what becomes of a right one, and what is said about a wrong one."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import Problem, StudyFileError
+from hpsearch.study.reader import _study, nowhere, parse_study, read_study
+from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
+from hpsearch.study.spec import (
+    Choices,
+    DataSpec,
+    Initializer,
+    ModelSpec,
+    PruningSpec,
+    Range,
+    SamplerSpec,
+    StudySpec,
+    TrainingSpec,
+)
+
+_TOP = "name, trials, seed, metric, data, model, training, search, sampler, pruning"
+
+SMALLEST = 'name = "first"\n[data]\nsource = "digits"'
+
+EVERYTHING = """
+name = "all"
+trials = 7
+seed = 3
+metric = "validation_loss"
+
+[data]
+source = "some/folder"
+validation_fraction = 0.25
+test_fraction = 0.5
+scale = "standard"
+stratify = true
+task = "classification"
+target = "species"
+
+[model]
+hidden = [32, 16]
+activation = "selu"
+initializer = { normal = 0.01 }
+batch_norm = true
+batch_norm_affine = false
+dropout = 0.5
+loss = "mse"
+output = "tanh"
+
+[training]
+epochs = 3
+batch_size = 10
+optimizer = "nesterov"
+reduction = "sum"
+learning_rate = 1
+weight_decay = 1e-4
+momentum = 0.5
+precision = "float64"
+
+[search]
+learning_rate = { low = 1e-4, high = 1.0, log = true }
+"model.hidden" = { choices = [[64], [64, 64]] }
+
+[sampler]
+name = "grid"
+startup_trials = 0
+points = 5
+
+[pruning]
+diagnosis = false
+rank = "percentile"
+startup_trials = 1
+warmup_epochs = 2
+percentile = 50
+reduction_factor = 3
+"""
+
+
+def problems_of(text: str) -> list[str]:
+    """Return what is said about `text`, line by line."""
+    with pytest.raises(StudyFileError) as caught:
+        parse_study(text, source="x.toml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_file_has_three_lines() -> None:
+    """A name and a source make a study; everything else has a default."""
+    assert len(SMALLEST.splitlines()) == 3
+    spec = parse_study(SMALLEST, source="x.toml")
+    assert spec == StudySpec(name="first", data=DataSpec(source="digits"))
+    assert [(d.name, isinstance(d, Range)) for d in spec.search] == [
+        ("learning_rate", True),
+        ("weight_decay", True),
+    ]
+
+
+def test_every_key_is_read() -> None:
+    """Every key of a file reaches its field."""
+    assert parse_study(EVERYTHING, source="x.toml") == StudySpec(
+        name="all",
+        trials=7,
+        seed=3,
+        metric="validation_loss",
+        data=DataSpec(
+            source="some/folder",
+            validation_fraction=0.25,
+            test_fraction=0.5,
+            scale="standard",
+            stratify=True,
+            task="classification",
+            target="species",
+        ),
+        model=ModelSpec(
+            hidden=(32, 16),
+            activation="selu",
+            initializer=Initializer(name="normal", scale=0.01),
+            batch_norm=True,
+            batch_norm_affine=False,
+            dropout=0.5,
+            loss="mse",
+            output="tanh",
+        ),
+        training=TrainingSpec(
+            epochs=3,
+            batch_size=10,
+            optimizer="nesterov",
+            reduction="sum",
+            learning_rate=1.0,
+            weight_decay=1e-4,
+            momentum=0.5,
+            precision="float64",
+        ),
+        search=(
+            Range(name="learning_rate", low=1e-4, high=1.0, log=True),
+            Choices(name="model.hidden", choices=("[64]", "[64, 64]")),
+        ),
+        sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
+        pruning=PruningSpec(
+            diagnosis=False,
+            rank="percentile",
+            startup_trials=1,
+            warmup_epochs=2,
+            percentile=50.0,
+            reduction_factor=3,
+        ),
+    )
+
+
+def test_every_problem_is_said_at_once_in_the_order_of_the_file() -> None:
+    """One reading names all that is wrong, from top to bottom, and first what is not there at all."""
+    text = """
+    trails = 200
+    seed = -1
+
+    [search]
+    learning_rate = { low = 0.0, high = 1.0, log = true }
+
+    [training]
+    optimiser = "sgd"
+    batch_size = 2.5
+
+    [data]
+    scale = "Unit"
+    """
+    with pytest.raises(StudyFileError) as caught:
+        parse_study(text, source="studies/digits.toml")
+    assert str(caught.value) == (
+        "studies/digits.toml: 8 problems\n"
+        '  name: must be given: name = "..." at the top\n'
+        '  trails: unknown key; did you mean "trials"?\n'
+        "  seed: must be a whole number from 0 to 9223372036854775807 (got -1)\n"
+        "  search.learning_rate.low: must be above 0 on a log scale (got 0.0)\n"
+        '  training.optimiser: unknown key; did you mean "optimizer"?\n'
+        "  training.batch_size: must be a whole number from 1 to 10000000 (got 2.5)\n"
+        "  data.source: must be given: one of digits, breast_cancer, wine, iris, diabetes, mnist, or a path\n"
+        '  data.scale: must be one of unit, standard, none (got "Unit"): did you mean "unit"?'
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("[trainng]\nepochs = 3", 'trainng: unknown key; did you mean "training"?'),
+        (
+            "[optimizer]\nname = 'sgd'",
+            'optimizer: unknown key; did you mean "optimizer" under [training]?',
+        ),
+        (
+            "[frobnicate]",
+            f"frobnicate: unknown key; known are {_TOP}",
+        ),
+        (
+            '["my table"]',
+            f'"my table": unknown key; known are {_TOP}',
+        ),
+        ("[training]\nhidden = [3]", 'training.hidden: unknown key; did you mean "hidden" under [model]?'),
+        (
+            "trials = 3",
+            'data.trials: unknown key; did you mean "trials" at the top of the file, before the first table?',
+        ),
+        ("[training.search]", 'training.search: unknown key; did you mean "search" as a table of its own?'),
+        ("[training]\nlr = 1.0", 'training.lr: unknown key; did you mean "learning_rate"?'),
+        ("[sampler]\nwarmup = 3", "sampler.warmup: unknown key; known are name, startup_trials, points"),
+        ("[[model]]\ndropout = 0.5", "model: must be a table, [model] (got [{ dropout = 0.5 }])"),
+        (
+            "validation_fraction = 0.6\ntest_fraction = 0.4",
+            (
+                "data.test_fraction: must leave examples to train on beside the validation fraction 0.6 (got 0.4):"
+                " lower one of them"
+            ),
+        ),
+        (
+            "task = 'regression'\n[model]\nloss = 'cross_entropy'",
+            (
+                'model.loss: must be mse in regression (got "cross_entropy"): '
+                'change it, or set data.task = "classification"'
+            ),
+        ),
+    ],
+)
+def test_a_wrong_key_is_told(lines: str, problem: str) -> None:
+    """An unknown key is refused with the one that was meant, or its place; values must fit together."""
+    assert problems_of(f"{SMALLEST}\n{lines}") == [problem]
+
+
+def test_accuracy_needs_classes() -> None:
+    """A regression said outright cannot be judged by accuracy; one that the data would show still may."""
+    text = 'name = "x"\nmetric = "validation_accuracy"\ndata = {{ source = "x.csv", task = "{}" }}'
+    assert problems_of(text.format("regression")) == [
+        (
+            'metric: must be validation_loss in regression (got "validation_accuracy"): '
+            'change it, or set data.task = "classification"'
+        )
+    ]
+    assert parse_study(text.format("auto"), source="x").metric == "validation_accuracy"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "data = 3\nname = 'x'", "search = 1\nname = 'x'\ndata = { source = 1 }"]
+)
+def test_nonsense_is_told_too(text: str) -> None:
+    """Whatever is valid TOML is either a study or a list of problems."""
+    assert problems_of(text)
+
+
+KEYS = st.sampled_from(
+    [
+        *TOP_LEVEL,
+        *(key for section in SECTIONS.values() for key in section.rules),
+        *("low", "high", "log", "step", "choices", "normal", "model.hidden", "model.loss", "", "odd key"),
+    ]
+)
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers()
+    | st.integers(1, 100)
+    | st.floats()
+    | st.floats(0.125, 0.875)
+    | st.sampled_from([*BUILTIN_SOURCES, "relu", "auto", "x.csv", "", "\0"])
+    | st.just(date(2017, 5, 23)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+TABLES = st.dictionaries(KEYS, VALUES, max_size=4)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"name": st.just("x"), "data": st.just({"source": "digits"})},
+        optional={key: VALUES | TABLES for key in TOP_LEVEL if key not in ("name", "data")},
+    )
+    | TABLES
+)
+def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> None:
+    """Whatever tomllib can read gives a study or a list of problems, never another exception."""
+    problems: Sequence[Problem] = ()
+    study = None
+    try:
+        study = _study(document, source="x.toml", locate=nowhere, asked={})
+    except StudyFileError as error:
+        problems = error.problems
+    assert problems or (study is not None and StudySpec.from_json(study.to_json()) == study)
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("digit", ': did you mean "digits"?'),
+        ("Iris", ': did you mean "iris"?'),
+        ("cifar", ""),
+    ],
+)
+def test_an_unknown_source_is_told(source: str, remedy: str) -> None:
+    """A source that is neither a name nor a path is refused, with the name that is near."""
+    sources = "digits, breast_cancer, wine, iris, diabetes, mnist, or a path"
+    assert problems_of(f'name = "x"\ndata.source = "{source}"') == [
+        f'data.source: must be one of {sources} (got "{source}"){remedy}'
+    ]
+
+
+@pytest.mark.parametrize(
+    "source", ["x.npz", "x.CSV", "x.parquet", "./x", "../mnist/", "C:\\\\data", "~/x.csv"]
+)
+def test_a_path_stays_as_it_is(source: str) -> None:
+    """What looks like a path is left to the stage that opens it."""
+    spec = parse_study(f'name = "x"\ndata.source = "{source}"', source="x.toml")
+    assert spec.data.source == source.replace("\\\\", "\\")
+
+
+def study_file(folder: Path, *, source: str) -> Path:
+    """Return a new study file in `folder` that names `source`."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "x.toml"
+    path.write_text(f'name = "x"\ndata.source = "{source}"')
+    return path
+
+
+def test_a_file_beside_the_study_is_found(tmp_path: Path) -> None:
+    """A relative path means what lies beside the study file, from whatever folder it is run."""
+    path = study_file(tmp_path / "studies", source="x.csv")
+    assert read_study(path).data.source == "x.csv"
+    (tmp_path / "studies/x.csv").touch()
+    assert read_study(path).data.source == str(tmp_path.resolve() / "studies/x.csv")
+    assert read_study(Path("studies/x.toml")) == read_study(path)
+
+
+def test_a_folder_needs_no_slash_where_it_exists(tmp_path: Path) -> None:
+    """A folder is a source under its bare name, beside the study file or in the current folder."""
+    path = study_file(tmp_path / "studies", source="images")
+    with pytest.raises(StudyFileError, match=r"1 problem\n  data\.source: must be one of"):
+        read_study(path)
+    (tmp_path / "images").mkdir()
+    assert read_study(path).data.source == "images"
+    (tmp_path / "studies/images").mkdir()
+    assert read_study(path).data.source == str(tmp_path.resolve() / "studies/images")
+
+
+def test_a_built_in_name_wins_over_a_folder(tmp_path: Path) -> None:
+    """`mnist` is MNIST even where a folder has that name; `./mnist` is the folder."""
+    (tmp_path / "studies/mnist").mkdir(parents=True)
+    assert read_study(study_file(tmp_path / "studies", source="mnist")).data.source == "mnist"
+    source = read_study(study_file(tmp_path / "studies", source="./mnist")).data.source
+    assert source == str(tmp_path.resolve() / "studies/mnist")
+
+
+def test_a_source_too_long_for_a_path_is_left_alone(tmp_path: Path) -> None:
+    """A name that no file can have does not stop the reading."""
+    source = f"{'x' * 300}.csv"
+    assert read_study(study_file(tmp_path, source=source)).data.source == source
+
+
+def test_name_and_trials_of_the_command_line_win(tmp_path: Path) -> None:
+    """An option replaces what the file says, also what is wrong or missing there."""
+    path = tmp_path / "x.toml"
+    path.write_text('trials = 0\ndata.source = "digits"')
+    spec = read_study(path, name="mine", trials=9)
+    assert (spec.name, spec.trials) == ("mine", 9)
+
+
+def test_a_wrong_option_is_told_as_an_option(tmp_path: Path) -> None:
+    """What the command line got wrong is not blamed on the file's key."""
+    path = tmp_path / "x.toml"
+    path.write_text(f"trials = 3\n{SMALLEST}")
+    with pytest.raises(StudyFileError) as caught:
+        read_study(path, name=" ", trials=0)
+    assert [str(problem) for problem in caught.value.problems] == [
+        '--name: must be 1 to 200 characters of text, no control characters, no spaces around it (got " ")',
+        "--trials: must be a whole number from 1 to 10000000 (got 0)",
+    ]

@@ -1,0 +1,98 @@
+"""Files that are no TOML, or no files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import StudyFileError
+from hpsearch.study.toml_file import parse_document, read_text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "name",
+            "line 1, column 5: must be TOML (got \"name\"): Expected '=' after a key in a key/value pair",
+        ),
+        ('name = "x\n', 'line 1, column 10: must be TOML (got "name = \\"x"): Illegal character \'\\n\''),
+        ("trials = \n", 'line 1, column 10: must be TOML (got "trials ="): Invalid value'),
+        ("a = [1,\n", "end of document: must be TOML (got the end of the file): Invalid value"),
+        ("trials = 1\ntrials = 2", "line 2, column 11: the key trials is given twice: keep one"),
+        ("a.b = 1\na.b = 2\n", "line 2, column 8: the key a.b is given twice: keep one"),
+        ("[data]\n[data]\n", "line 2, column 6: [data] is given twice: put its keys together"),
+        ("[a.b]\n[a.b]\n", "line 2, column 5: [a.b] is given twice: put its keys together"),
+        ("data = 1\n[data]\n", "line 2, column 6: the key data is given twice: keep one"),
+        ("a = { low = 1, low = 2 }", "line 1, column 23: the key low is given twice: keep one"),
+        ("a = 1\na = [\n  2,\n]\n", "line 4, column 2: the key is given twice: keep one"),
+        (f"a = {'[' * 5000}", "file: must not nest lists or tables this deep"),
+    ],
+)
+def test_what_is_not_toml_has_its_line(text: str, problem: str) -> None:
+    """A fault is told with line and column, what stands there and what is missing; repeated keys by name."""
+    with pytest.raises(StudyFileError) as caught:
+        parse_document(text, source="studies/x.toml")
+    assert str(caught.value) == f"studies/x.toml: 1 problem\n  {problem}"
+
+
+def test_a_number_of_thousands_of_digits_is_a_problem() -> None:
+    """An integer that Python refuses to read is the file's fault, not a crash."""
+    with pytest.raises(StudyFileError, match=r"x: 1 problem\n  file: must be TOML \(got Exceeds the limit"):
+        parse_document(f"a = {'1' * 5000}", source="x")
+
+
+def test_a_missing_file_is_told() -> None:
+    """A file that is not there is a problem with the path that was given."""
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("studies/none.toml"))
+    assert str(caught.value) == (
+        "studies/none.toml: 1 problem\n  file: must exist (got studies/none.toml): check the path"
+    )
+
+
+def test_a_folder_is_told(tmp_path: Path) -> None:
+    """A folder is no study file."""
+    (tmp_path / "studies").mkdir()
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("studies"))
+    assert str(caught.value) == (
+        "studies: 1 problem\n  file: must be a file (got the folder studies): name a .toml file in it"
+    )
+
+
+def test_other_encodings_are_told(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is told with the byte that is not."""
+    (tmp_path / "x.toml").write_bytes('name = "Größe"'.encode("latin-1"))
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("x.toml"))
+    assert str(caught.value) == (
+        "x.toml: 1 problem\n  file: must be UTF-8 text (got byte 0xf6 at offset 10): save it as UTF-8"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    """A file without permission to read is a problem of the file."""
+    (tmp_path / "x.toml").touch(mode=0o000)
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("x.toml"))
+    assert str(caught.value) == (
+        "x.toml: 1 problem\n  file: must be readable (got Permission denied): check its permissions"
+    )
+
+
+def test_a_path_through_a_file_is_told(tmp_path: Path) -> None:
+    """Whatever else the system says about a path is told in its words."""
+    (tmp_path / "x.toml").touch()
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("x.toml/y.toml"))
+    assert str(caught.value) == (
+        "x.toml/y.toml: 1 problem\n  file: must be readable (got Not a directory): check its permissions"
+    )
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_no_fault(tmp_path: Path) -> None:
+    """What Windows editors write is read."""
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfname = 1\r\ntrials = 2\r\n")
+    assert parse_document(read_text(Path("x.toml")), source="x.toml") == {"name": 1, "trials": 2}
