@@ -117,7 +117,7 @@ class Sigmoid(Activation):
 
     def apply(self, z: Array, scratch: Array) -> None:
         """Replace `z` by its logistic sigmoid, in place."""
-        np.negative(z, out=z)
+        np.multiply(z, -1, out=z)  # NumPy 2.4's `negative` reads the wrong elements at some strides
         np.exp(z, out=z)
         np.add(z, 1, out=z)
         np.reciprocal(z, out=z)

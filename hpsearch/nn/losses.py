@@ -64,7 +64,7 @@ class SigmoidCrossEntropy(Loss):
     def evaluate(self, z: Array, t: Array, scratch: Array) -> Array:
         """Return the losses; `z` becomes sigmoid(z), in place."""
         np.abs(z, out=scratch)
-        np.negative(scratch, out=scratch)
+        np.multiply(scratch, -1, out=scratch)  # not `negative`: see activations.Sigmoid
         np.exp(scratch, out=scratch)
         np.log1p(scratch, out=scratch)
         np.add(scratch, np.maximum(z, 0), out=scratch)
@@ -115,7 +115,7 @@ class PlainLoss(Loss):
             np.add(scratch, (1 - t) * np.log(1 - z), out=scratch)
             np.divide(scratch, z.shape[2], out=scratch)
         losses: Array = scratch.sum(axis=2)
-        np.negative(losses, out=losses)
+        losses *= -1
         return losses
 
     def differentiate(self, o: Array, t: Array, scratch: Array) -> None:

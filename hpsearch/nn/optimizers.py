@@ -22,8 +22,8 @@ from hpsearch.nn.arrays import Array
 class Rates:
     """Hyper-parameters of K trials, each (K, 1).
 
-    `age` (float64) is the number of steps that a trial has made before; `decays` is False when every weight decay
-    is 0, so that its passes can be left out.
+    `age` (float64) is the number of steps that a trial has made before. `decays` is False when every weight decay
+    is 0, so that its passes can be left out; `all_decay` is True when none is.
     """
 
     learning_rate: Array
@@ -31,6 +31,7 @@ class Rates:
     momentum: Array
     age: Array
     decays: bool
+    all_decay: bool
 
 
 @final
@@ -180,12 +181,15 @@ class Adam(Optimizer):
 
 
 def add_decay(step: Step, rates: Rates, factor: Array) -> None:
-    """Add `factor` (K, 1) times the weights to their gradient, in place."""
+    """Add `factor` (K, 1) times the weights to their gradient, in place.
+
+    A trial without weight decay keeps its gradient to the bit, as it does alone: 0 times an infinite weight is NaN.
+    """
     if rates.decays:
         penalty = step.scratch[:, : step.decayed]
         gradient = step.gradient[:, : step.decayed]
         np.multiply(step.parameters[:, : step.decayed], factor, out=penalty)
-        np.add(gradient, penalty, out=gradient)
+        np.add(gradient, penalty, out=gradient, where=rates.all_decay or rates.weight_decay != 0)
 
 
 def _average_square(squares: Array, step: Step, rho: float) -> None:

@@ -64,7 +64,7 @@ class Cohort:
         self._hyper = np.zeros((3, capacity, 1), dtype)
         self._ages = np.zeros((capacity, 1))
         self._delta_scale = np.zeros((capacity, 1, 1), dtype)
-        self._decays = False
+        self._decays = self._all_decay = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -84,10 +84,13 @@ class Cohort:
     def join(self, number: int, configuration: Configuration) -> None:
         """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
 
-        Raises ValueError when there is no free row, or the configuration has another shape.
+        Raises ValueError when there is no free row, the trial is here already, or the configuration has another
+        shape.
         """
         if not self.free:
             raise ValueError(f"trial {number}: the cohort is full (got {self.capacity} rows)")
+        if number in self.numbers:
+            raise ValueError(f"trial {number}: it is in this cohort already (got {self.numbers})")
         if shape_of(configuration) != self.shape:
             raise ValueError(f"trial {number}: its network or training has another shape than the cohort's")
         index = len(self._rows)
@@ -112,7 +115,7 @@ class Cohort:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
             self._settle(index)
-        self._decays = bool(self._hyper[1, : len(self._rows)].any())
+        self._note_decays()
 
     def parameters(self, number: int) -> Array:
         """Return a copy of the parameters (P,) of trial `number`, in the network's layout."""
@@ -139,7 +142,12 @@ class Cohort:
         training = row.configuration.training
         self._hyper[:, index, 0] = (training.learning_rate, training.weight_decay, training.momentum)
         self._ages[index] = row.age
-        self._decays = bool(self._hyper[1, : len(self._rows)].any())
+        self._note_decays()
+
+    def _note_decays(self) -> None:
+        """Keep whether any and whether every trial decays its weights, in the network's precision."""
+        decays = self._hyper[1, : len(self._rows)] != 0
+        self._decays, self._all_decay = bool(decays.any()), bool(decays.all())
 
     def _is_finished(self, row: Row) -> bool:
         return row.age >= row.configuration.training.epochs * self.steps_per_epoch
@@ -246,6 +254,7 @@ class Cohort:
                 momentum=hyper[2],
                 age=self._ages[lane.start : lane.stop],
                 decays=self._decays,
+                all_decay=self._all_decay,
             ),
         )
 

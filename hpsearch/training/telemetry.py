@@ -22,6 +22,9 @@ STREAK_EXAMPLES = 1200
 ALARM_DEAD_SHARE = 0.85
 ALARM_LOGIT = 1e5
 
+SMALLEST_SAFE_SQUARE = 1e-30
+"""Below it the squares of a float32 matrix, which end at 1e-45, may be missing from their sum."""
+
 
 def next_look(age: int) -> int:
     """Return the first step after step `age` at which a healthy trial is looked at.
@@ -74,12 +77,21 @@ def look_forward(blocks: Sequence[BlockBuffers], rows: slice) -> ForwardLook:
 
 def layer_norms(views: Sequence[BlockParameters], rows: slice) -> Array:
     """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients, of `rows`."""
-    squares = []
-    for view in views:
-        flat = view.w[rows].reshape(len(view.w[rows]), -1)
-        squares.append(np.vecdot(flat, flat).astype(np.float64))
-    norms: Array = np.sqrt(np.stack(squares, axis=1))
+    norms: Array = np.sqrt(np.stack([_sums_of_squares(view.w[rows]) for view in views], axis=1))
     return norms
+
+
+def _sums_of_squares(matrices: Array) -> Array:
+    """Return the sums of squares (k,) of `matrices` (k, I, O), in float64.
+
+    Sums that may have lost something to float32's range, as those of vanishing gradients do, are taken again.
+    """
+    flat = matrices.reshape(len(matrices), -1)
+    sums: Array = np.vecdot(flat, flat).astype(np.float64)
+    for row in np.flatnonzero((sums < SMALLEST_SAFE_SQUARE) | (sums == np.inf)):
+        wide = flat[row].astype(np.float64)
+        sums[row] = np.vecdot(wide, wide)
+    return sums
 
 
 @final

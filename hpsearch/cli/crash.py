@@ -1,0 +1,55 @@
+"""The crash file: what we need to know of a fault of ours, without the user's passwords."""
+
+import os
+import platform
+import re
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import hpsearch
+
+# A password may hold anything, quotes too: everything up to the last @ goes, rather than too little.
+_IN_URL: Final = re.compile(r"(//[^:/@\s]*):\S*@")
+_IN_QUERY: Final = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)=)[^&\s]*")
+
+
+def write_crash_file(error: BaseException, command: Sequence[str]) -> Path:
+    """Write what happened into a new file and return its path.
+
+    It lies in the current folder's `storage/` where there is one, else in the folder for temporary files.
+    """
+    now = datetime.now(UTC)
+    name = f"hpsearch-crash-{now:%Y%m%dT%H%M%S.%fZ}.txt"
+    path = _folder() / name
+    path.write_text(crash_text(error, command, now), encoding="utf-8", errors="backslashreplace")
+    return path.absolute()
+
+
+def crash_text(error: BaseException, command: Sequence[str], now: datetime) -> str:
+    """Return the text of a crash file, with passwords masked."""
+    lines = [
+        f"hpsearch {hpsearch.__version__}",
+        f"time      {now.isoformat(timespec='seconds')}",
+        f"command   {shlex.join(command)}",
+        f"python    {sys.version.splitlines()[0]}",
+        f"platform  {platform.platform()}",
+        "",
+        *traceback.format_exception(error),
+    ]
+    return masked("\n".join(line.rstrip("\n") for line in lines)) + "\n"
+
+
+def masked(text: str) -> str:
+    """Return `text` with the passwords of URLs replaced by ***."""
+    return _IN_QUERY.sub(r"\1***", _IN_URL.sub(r"\1:***@", text))
+
+
+def _folder() -> Path:
+    ours = Path("storage")
+    return ours if ours.is_dir() and os.access(ours, os.W_OK) else Path(tempfile.gettempdir())

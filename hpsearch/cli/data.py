@@ -1,0 +1,71 @@
+"""`hpsearch data`: what there is to learn from, and what it holds."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.options import Format, OutputFormat
+from hpsearch.cli.output import Listing, write_csv, write_json, write_listing, write_table
+
+app = typer.Typer(no_args_is_help=True, help="What there is to learn from, and what it holds.")
+
+
+@app.command("list")
+def list_sources(form: OutputFormat = Format.TABLE) -> None:
+    """List the built-in data sources. A study may also name a file or a folder.
+
+    Example: hpsearch data list
+    """
+    from hpsearch.data.sources import catalogue
+
+    sources = catalogue()
+    listing = Listing(
+        objects=[asdict(source) for source in sources],
+        heads=("source", "task", "examples", "inputs", "classes", "what it is", "origin"),
+        rows=[
+            (
+                source.name,
+                source.task,
+                f"{source.examples:,}",
+                f"{source.inputs:,}",
+                str(source.classes or ""),
+                source.description,
+                source.origin,
+            )
+            for source in sources
+        ],
+        right=frozenset({"examples", "inputs", "classes"}),
+    )
+    write_listing(listing, form)
+
+
+@app.command()
+def show(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A built-in name, or a file or folder.")],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", metavar="NAME", help="The column of a table to predict.  [default: the last]"
+        ),
+    ] = None,
+    form: OutputFormat = Format.TABLE,
+) -> None:
+    """Read a data source and show what it holds.
+
+    Example: hpsearch data show digits
+    """
+    import os
+
+    from hpsearch.cli.described import described, described_rows
+    from hpsearch.data.description import describe
+    from hpsearch.data.sources import load
+
+    description = describe(load(source, target=target, environment=os.environ))
+    match form:
+        case Format.TABLE:
+            write_table(("property", "value"), described_rows(description))
+        case Format.JSON:
+            write_json(described(description))
+        case Format.CSV:
+            write_csv([described(description)])

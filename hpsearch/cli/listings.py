@@ -1,0 +1,58 @@
+"""Studies and trials as listings."""
+
+from collections.abc import Sequence
+
+from hpsearch.cli.output import Listing
+from hpsearch.records import Trial, TrialState
+from hpsearch.report.export import study_object, trial_object
+from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
+from hpsearch.report.words import state_of, verdict_words
+from hpsearch.storage.records import Progress, StoredStudy
+
+_NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"})
+
+
+def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
+    """Return studies with where they stand."""
+    return Listing(
+        objects=[study_object(progress, study, progress.best) for study, progress in studies],
+        heads=("study", "state", "finished", "failed", "running", "best", "metric", "created"),
+        rows=[
+            (
+                study.spec.name,
+                state_of(progress),
+                f"{progress.finished:,} of {progress.budget:,}",
+                f"{progress.failed:,}",
+                f"{progress.running:,}",
+                "" if progress.best is None else format_result(progress.best.value, study.spec.metric),
+                study.spec.metric,
+                format_time(study.created),
+            )
+            for study, progress in studies
+        ],
+        right=_NUMBERS,
+        fields=("name", "state", "trials", "finished"),
+    )
+
+
+def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
+    """Return trials in the given order; what is searched has a column of its own."""
+    searched = [dimension.name for dimension in study.spec.search]
+    metric = study.spec.metric
+    return Listing(
+        objects=[trial_object(trial) for trial in trials],
+        heads=("trial", format_short_metric(metric), *searched, "state", "verdict", "epochs"),
+        rows=[
+            (
+                str(trial.number),
+                "" if trial.value is None else format_result(trial.value, metric),
+                *(format_parameter(trial.params[name]) if name in trial.params else "" for name in searched),
+                trial.state.value,
+                verdict_words(trial),
+                f"{trial.epochs:,}",
+            )
+            for trial in trials
+        ],
+        right=_NUMBERS | {format_short_metric(metric), *searched},
+        fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+    )

@@ -1,0 +1,98 @@
+"""The command `hpsearch`: its commands, and the one place that turns errors into exit codes.
+
+0 done; 1 an error that the user can put right; 2 wrong usage; 3 a fault of ours, with a crash file; 130 Ctrl-C.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import hpsearch
+from hpsearch.cli import data, report, storage, study, worker
+from hpsearch.cli.output import answer, make_output_safe, say
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.worker.stopping import StopNowError
+
+USER_ERROR = 1
+WRONG_USAGE = 2
+OUR_FAULT = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="hpsearch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(study.app, name="study")
+app.add_typer(worker.app, name="worker")
+app.command(name="report")(report.report)
+app.add_typer(data.app, name="data")
+app.add_typer(storage.app, name="storage")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        answer(f"hpsearch {hpsearch.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hpsearch_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Search hyperparameters of neural networks, and learn why trials die.
+
+    Example: hpsearch study run studies/digits.toml
+    """
+
+
+def run() -> None:
+    """Run the command line of this process and end it with an exit code."""
+    make_output_safe()
+    sys.exit(_flushed(_run()))
+
+
+def _run() -> int:
+    try:
+        app(prog_name="hpsearch")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except StopNowError as error:
+        say(str(error))
+        return INTERRUPTED
+    except HpsearchError as error:
+        say(f"Error: {error}")
+        return WRONG_USAGE if isinstance(error, UsageError) else USER_ERROR
+    except Exception as error:  # noqa: BLE001 # this is the boundary
+        return _crashed(error)
+    return 0
+
+
+def _crashed(error: Exception) -> int:
+    from hpsearch.cli.crash import masked, write_crash_file
+
+    try:
+        where = f"see {write_crash_file(error, sys.argv)}"
+    except OSError as unwritable:
+        where = f"the crash file could not be written ({unwritable.strerror})"
+    what = masked(f"{type(error).__name__}: {error}".partition("\n")[0])
+    say(f"Error: this is a fault of hpsearch ({what}): {where}")
+    return OUR_FAULT
+
+
+def _flushed(code: int) -> int:
+    """Write out what is left of stdout, and be quiet where nobody reads it any more (`| head`)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end; that must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

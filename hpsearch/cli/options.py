@@ -1,0 +1,72 @@
+"""Options and arguments that several commands share, and the completion of studies' names."""
+
+import os
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias, final
+
+import typer
+
+DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
+STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
+"""Environment variables that name the database, the first that is set and not empty wins."""
+
+
+@final
+class Format(StrEnum):
+    """How a listing is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def is_unmade(url: str) -> bool:
+    """True where `url` is the default database and nobody has made it yet."""
+    return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()
+
+
+def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
+    """Return the names of the stored studies that begin with `incomplete`; none where that fails.
+
+    A shell that completes has no place for an error.
+    """
+    from hpsearch.errors import HpsearchError
+    from hpsearch.storage.store import open_store
+
+    from_environment = (os.environ.get(name) for name in STORAGE_VARIABLES)
+    url = context.params.get("storage") or next(filter(None, from_environment), DEFAULT_STORAGE)
+    try:
+        with open_store(url, create=False) as store:
+            return [study.spec.name for study in store.studies() if study.spec.name.startswith(incomplete)]
+    except HpsearchError:
+        return []
+
+
+Storage: TypeAlias = Annotated[
+    str,
+    typer.Option("--storage", metavar="URL", envvar=list(STORAGE_VARIABLES), help="The database."),
+]
+OutputFormat: TypeAlias = Annotated[Format, typer.Option("--format", help="How to write the listing.")]
+StudyName: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A stored study.", autocompletion=complete_study_name),
+]
+NewName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Store the study under this name, not the file's."),
+]
+Trials: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--trials", metavar="N", min=1, help="The budget: how many trials are to finish."),
+]
+Rows: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--cohort",
+        metavar="K",
+        min=1,
+        help="Trials that one worker trains at once.  [default: by network, caches and budget]",
+    ),
+]

@@ -1,0 +1,117 @@
+"""What commands write: listings on stdout as table, JSON or CSV; everything else on stderr."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from hpsearch.cli.options import Format
+
+_WIDE = 10_000
+"""Columns of an output that is not a terminal: nothing is cut or folded there."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """The same things for people and for programs.
+
+    `objects` are the JSON objects, one a thing; CSV has a column for each of their fields, nested ones by
+    dotted names. `heads` and `rows` are the table; `right` names the heads of columns of numbers. `fields`
+    are those of any object, for the head of an empty CSV.
+    """
+
+    objects: Sequence[Mapping[str, Any]]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[str] = frozenset()
+    fields: Sequence[str] = ()
+
+
+def write_listing(listing: Listing, form: Format) -> None:
+    """Write the listing to stdout."""
+    match form:
+        case Format.JSON:
+            write_json(listing.objects)
+        case Format.CSV:
+            write_csv(listing.objects, fields=listing.fields)
+        case Format.TABLE:
+            write_table(listing.heads, listing.rows, right=listing.right)
+
+
+def write_json(value: Any) -> None:
+    """Write strict JSON to stdout: a number that is not finite is a ValueError."""
+    from hpsearch.report.export import json_text
+
+    answer(json_text(value, indent=2))
+
+
+def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = ()) -> None:
+    """Write the objects to stdout as CSV. What is None or missing is empty; lists and tables are JSON."""
+    flat = [_flat(item) for item in objects]
+    keys = list(dict.fromkeys(key for item in objects for key in item)) or list(fields)
+    names = dict.fromkeys(name for item in flat for name in item) or keys
+    writer = csv.DictWriter(
+        sys.stdout,
+        # What is nested stands together, also where not every object has all of it.
+        sorted(names, key=lambda name: keys.index(name.partition(".")[0])),
+        restval="",
+        lineterminator="\n",
+    )
+    writer.writeheader()
+    writer.writerows(flat)
+
+
+def write_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()
+) -> None:
+    """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        table.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=True)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        answer(line.rstrip())
+
+
+def make_output_safe() -> None:
+    """Let every text be written, in a terminal or locale that lacks its characters too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def answer(text: str = "") -> None:
+    """Write a line of the result to stdout."""
+    print(text)  # noqa: T201 # this is what stdout is for
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
+
+
+def _flat(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _cell(value)
+    return flat
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as CSV has it: booleans and lists as in JSON."""
+    return json.dumps(value, allow_nan=False) if isinstance(value, (bool, list, tuple)) else value

@@ -1,0 +1,116 @@
+"""A study before it runs: its file, its data, and how many trials a worker trains at once."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.errors import StudyFileError
+from hpsearch.nn.network import build_network
+from hpsearch.study.plan import check_fits
+from hpsearch.study.reader import read_study
+from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve
+from hpsearch.training.capacity import cohort_capacity, row_bytes, rows_in_flight
+from hpsearch.training.examples import output_count
+from hpsearch.worker.machine import cache_share_bytes
+
+_SIZING: Final = frozenset(
+    {
+        "model.hidden",
+        "model.batch_norm",
+        "model.batch_norm_affine",
+        "model.dropout",
+        "training.batch_size",
+        "training.optimizer",
+    }
+)
+"""Searched names on which the memory of a row depends."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedStudy:
+    """A specification in which nothing is "auto" any more, and its data. Minibatches fit the training part."""
+
+    spec: StudySpec
+    data: PreparedData
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What is known of a prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
+
+    spec: StudySpec
+    fingerprint: str
+    origin: str
+    bytes_per_row: int
+
+
+def is_study_file(target: str) -> bool:
+    """True where `target` means a study file, and not the name of a stored study."""
+    return target.endswith(".toml") or Path(target).is_file()
+
+
+def prepare_file(path: Path, *, name: str | None = None, trials: int | None = None) -> PreparedStudy:
+    """Return the study of a file, with `name` and `trials` in place of its own. Raises what is wrong with it."""
+    spec = read_study(path, name=name, trials=trials)
+    try:
+        return prepare_study(spec)
+    except StudyFileError as error:
+        # Only the data could tell, but what is wrong stands in the file.
+        raise StudyFileError(str(path), error.problems) from error
+
+
+def prepare_study(spec: StudySpec) -> PreparedStudy:
+    """Return `spec` with its data, which is read here.
+
+    Raises DataError for data that cannot be used, StudyFileError for a study that does not fit its data.
+    """
+    data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment=os.environ)
+    resolved = resolve(spec, task=data.task)
+    check_fits(resolved, len(data.training.inputs))
+    return PreparedStudy(spec=resolved, data=data)
+
+
+def job_of(study: PreparedStudy) -> Job:
+    """Return what is known of the study without its arrays, which may then go."""
+    return Job(
+        spec=study.spec,
+        fingerprint=study.data.fingerprint,
+        origin=study.data.origin,
+        bytes_per_row=largest_row_bytes(study),
+    )
+
+
+def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
+    """Return how many trials each of `workers` trains at once: what caches hold, and the budget allows."""
+    capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
+    return min(capacity, rows_in_flight(budget, workers=workers))
+
+
+def largest_row_bytes(study: PreparedStudy) -> int:
+    """Return the memory in bytes that the training step of the study's largest network touches."""
+    return max(_row_bytes(study, configuration) for configuration in _extremes(study.spec))
+
+
+def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
+    outputs = output_count(study.data, configuration.model)
+    network = build_network(configuration.model, inputs=study.data.inputs, outputs=outputs)
+    return row_bytes(network, configuration.training)
+
+
+def _extremes(spec: StudySpec) -> Iterator[Configuration]:
+    """Yield the configurations among which the largest network is."""
+    sizing = {dimension.name: _sizes(dimension) for dimension in spec.search if dimension.name in _SIZING}
+    for values in itertools.product(*sizing.values()):
+        yield configure(spec, dict(zip(sizing, values, strict=True)))
+
+
+def _sizes(dimension: Dimension) -> tuple[float | int | str | bool, ...]:
+    if isinstance(dimension, Range):
+        return (int(dimension.high) if dimension.integer else dimension.high,)
+    return dimension.choices

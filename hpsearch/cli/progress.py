@@ -1,0 +1,192 @@
+"""How a run shows on stderr: a live display in a terminal, a line now and then elsewhere."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self, final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.cli.output import say
+from hpsearch.report.formats import format_duration, format_result, format_short_metric
+from hpsearch.report.words import fate_rows
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.worker.stopping import StopRequest
+
+_LINE_EVERY_S: Final = 10.0
+_LINE_EVERY_SHARE: Final = 0.1
+_BAR_WIDTH: Final = 30
+_STOPPING: Final = "finishing; Ctrl-C again to stop at once"
+
+
+def _console() -> Console:
+    """Return stderr; it is asked for each time, since a test may replace it."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show that something takes a moment, in a terminal only."""
+    console = _console()
+    if console.is_terminal:
+        with console.status(f"{what} ..."):
+            yield
+    else:
+        yield
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class Pace:
+    """How fast a run is: epochs per second, and the time that is left.
+
+    Both are measured from the first finished state that was seen, so that what earlier runs did and the start
+    of the workers do not count.
+    """
+
+    began_s: float = 0.0
+    began_epochs: int = -1
+    began_finished: int = 0
+
+    def see(self, progress: Progress, now_s: float) -> None:
+        """Take the first state with a trained epoch as the beginning."""
+        if self.began_epochs < 0:
+            self.began_s, self.began_epochs = now_s, progress.epochs
+            self.began_finished = progress.finished
+        elif progress.epochs == self.began_epochs:
+            self.began_s = now_s
+
+    def is_waiting(self, progress: Progress) -> bool:
+        """True until the first epoch of this run was seen."""
+        return progress.epochs == self.began_epochs and not progress.is_done
+
+    def epochs_per_s(self, progress: Progress, now_s: float) -> float:
+        """Return the epochs per second, 0 where nothing can be said."""
+        elapsed_s = now_s - self.began_s
+        return (progress.epochs - self.began_epochs) / elapsed_s if elapsed_s > 0 else 0.0
+
+    def left_s(self, progress: Progress, now_s: float) -> float | None:
+        """Return the seconds that are left, None where nothing can be said."""
+        done = progress.finished - self.began_finished
+        if done <= 0:
+            return None
+        return (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
+
+
+@final
+@dataclass(slots=True)
+class Display:
+    """Shows a study's progress until it is left, and the pool's notes as they come.
+
+    Asked to stop, it says at once what happens now.
+    """
+
+    study: StoredStudy
+    stop: StopRequest
+    notes: Sequence[str] = ()
+    _console: Console = field(default_factory=_console)
+    _live: Live | None = None
+    _pace: Pace = field(default_factory=Pace)
+    _noted: int = 0
+    _line_at_s: float = 0.0
+    _line_share: float = -1.0
+    _left: threading.Event = field(default_factory=threading.Event)
+    watch: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(
+                Text("Starting workers ..."), console=self._console, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        else:
+            self._say("Starting workers")
+        self.watch = threading.Thread(target=self._announce, name="announce", daemon=True)
+        self.watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        if self.watch is not None:
+            self.watch.join()
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show where the study stands now."""
+        now_s = time.monotonic()
+        self._pace.see(progress, now_s)
+        for note in self.notes[self._noted :]:
+            self._say(note)
+        self._noted = len(self.notes)
+        if self._live is not None:
+            self._live.update(self._picture(progress, now_s))
+        elif self._is_line_due(progress, now_s):
+            self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
+
+    def _announce(self) -> None:
+        """Say once that a request to stop was heard; the main thread is busy with it."""
+        while not self._left.wait(0.05):
+            if self.stop.is_asked:
+                self._say(_STOPPING)
+                return
+
+    def _say(self, line: str) -> None:
+        if self._live is not None:
+            self._console.print(line, soft_wrap=True)
+        else:
+            say(line)
+
+    def _is_line_due(self, progress: Progress, now_s: float) -> bool:
+        """True every 10 % of the budget, every 10 s, and at the end."""
+        share = progress.finished / progress.budget
+        is_due = (
+            share - self._line_share >= _LINE_EVERY_SHARE
+            or now_s - self._line_at_s >= _LINE_EVERY_S
+            or (share >= 1 > self._line_share)
+        )
+        if is_due:
+            self._line_share, self._line_at_s = share, now_s
+        return is_due
+
+    def _picture(self, progress: Progress, now_s: float) -> RenderableType:
+        first, *rest = self._facts(progress, now_s)
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            Text(self.study.spec.name, style="bold", overflow="ellipsis", no_wrap=True),
+            ProgressBar(
+                total=progress.budget, completed=min(progress.finished, progress.budget), width=_BAR_WIDTH
+            ),
+            Text(f"{self._count(progress)}; {first}", no_wrap=True),
+        )
+        return Group(bar, *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in rest))
+
+    def _count(self, progress: Progress) -> str:
+        return f"{progress.finished:,} of {progress.budget:,} trials"
+
+    def _facts(self, progress: Progress, now_s: float) -> list[str]:
+        """Return what runs and how fast, then the fates, then the best."""
+        waits = self._pace.is_waiting(progress) and not progress.running and not self.stop.is_asked
+        speed = ["starting workers" if waits else f"{progress.running:,} running"]
+        if rate := self._pace.epochs_per_s(progress, now_s):
+            speed.append(f"{rate:,.0f} epochs/s" if rate >= 10 else f"{rate:.1f} epochs/s")
+        if (left_s := self._pace.left_s(progress, now_s)) and not progress.is_done:
+            speed.append(f"{format_duration(left_s)} left")
+        facts = [", ".join(speed)]
+        ended = [row for row in fate_rows(progress) if row.fate.value not in ("running", "waiting")]
+        if ended:
+            facts.append(", ".join(f"{row.fate.value} {row.trials:,}" for row in ended))
+        if progress.best is not None:
+            metric = self.study.spec.metric
+            value = format_result(progress.best.value, metric)
+            facts.append(f"best {format_short_metric(metric)} {value} (trial {progress.best.number})")
+        return facts

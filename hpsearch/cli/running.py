@@ -1,0 +1,119 @@
+"""`hpsearch study run`: from a study file or a name to a finished study, its best, and its report."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from hpsearch.cli.conclusion import check_report_path, conclude
+from hpsearch.cli.output import say
+from hpsearch.cli.preparation import Job, is_study_file, job_of, prepare_file, prepare_study, rows_per_worker
+from hpsearch.cli.progress import Display, busy
+from hpsearch.cli.storing import Stored, store_study, with_budget
+from hpsearch.errors import FingerprintError, HpsearchError, UsageError
+from hpsearch.report.words import state_sentence
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.worker.machine import core_count
+from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
+from hpsearch.worker.stopping import StopRequest
+
+DONE: Final = 0
+INTERRUPTED: Final = 130
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The options of `study run`; None is what the command decides itself."""
+
+    url: str
+    workers: int | None = None
+    name: str | None = None
+    trials: int | None = None
+    cohort: int | None = None
+    report: Path | None = None
+
+
+def run_study(target: str, options: RunOptions) -> int:
+    """Run the study that `target`, a file or a name, means; return the exit code: 0, or 130 after a request to stop.
+
+    Raises HpsearchError where the study stopped before its budget was spent.
+    """
+    _check(target, options)
+    job = _read_file(target, options) if is_study_file(target) else None
+    stop = StopRequest()
+    with open_store(options.url, create=job is not None) as store:
+        found = _stored(store, target, job, options)
+        say(found.sentence)
+        progress = store.progress(found.study)
+        if progress.is_done:
+            say("It is finished: --trials N goes on to N trials")
+        elif progress.stopped is None:
+            stop.listen()
+            progress = _work(store, found.study, job or _read_data(found.study), options, stop)
+        conclude(store, found.study, url=options.url, report=options.report)
+    return _exit_code(progress, stop)
+
+
+def _check(target: str, options: RunOptions) -> None:
+    """Raise what is wrong with the options before anything is read."""
+    if options.name is not None and not is_study_file(target):
+        raise UsageError(f'--name: is for study files (got the stored study "{target}"): leave it out')
+    if options.report is not None:
+        check_report_path(options.report)
+
+
+def _read_file(target: str, options: RunOptions) -> Job:
+    with busy("Reading the study and its data"):
+        return job_of(prepare_file(Path(target), name=options.name, trials=options.trials))
+
+
+def _read_data(study: StoredStudy) -> Job:
+    """Return a stored study's job. Raises FingerprintError where the data here is not the study's."""
+    with busy("Reading the data"):
+        job = job_of(prepare_study(study.spec))
+    if job.fingerprint != study.fingerprint:
+        raise FingerprintError(
+            f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
+            f"(got {job.fingerprint} from {job.origin}): bring back the data that the study was created with, "
+            "or create another study"
+        )
+    return job
+
+
+def _stored(store: Store, target: str, job: Job | None, options: RunOptions) -> Stored:
+    """Return the study in the database, created where needed, with the budget that was asked for."""
+    if job is not None:
+        return store_study(store, job, trials=options.trials)
+    study = store.study(target)
+    if options.trials is not None and options.trials != study.spec.trials:
+        return with_budget(store, study, options.trials)
+    return Stored(study=study, sentence=f'Study "{target}": has a budget of {study.spec.trials:,} trials')
+
+
+def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, stop: StopRequest) -> Progress:
+    """Let local workers run the study to its end, or until somebody asks to stop."""
+    pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
+    with Display(study, stop, notes=pool.notes) as display:
+        try:
+            return pool.run(stop, show=display.show)
+        except WorkersFailedError as error:
+            # It holds what a worker wrote for people, which is what we write again.
+            raise HpsearchError(str(error).removeprefix("Error: ")) from error
+
+
+def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
+    """Return how many workers to start, never more than trials are left, and how many rows each has."""
+    workers = min(options.workers or core_count(), progress.budget - progress.finished)
+    rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
+    return PoolOptions(workers=workers, rows=rows, url=options.url, environment=os.environ)
+
+
+def _exit_code(progress: Progress, stop: StopRequest) -> int:
+    if progress.is_done:
+        return DONE
+    if stop.is_asked:
+        say("Stopped: the same command goes on from here")
+        return INTERRUPTED
+    raise HpsearchError(f'study "{progress.name}": {state_sentence(progress)}')

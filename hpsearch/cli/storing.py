@@ -1,0 +1,62 @@
+"""Storing a study, and what to say about it."""
+
+from dataclasses import dataclass
+from typing import final
+
+from hpsearch.cli.preparation import Job
+from hpsearch.errors import StudyExistsError
+from hpsearch.report.formats import format_count
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.spec import StudySpec
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A study in the database, and a sentence that says what happened to it."""
+
+    study: StoredStudy
+    sentence: str
+
+
+def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
+    """Store the study unless the same one is there already, with the budget `trials` where that is given.
+
+    Raises StudyExistsError where another study has the name, and HpsearchError for a sampler that cannot run.
+    """
+    known = {other.key: other.spec.name for other in store.studies()}
+    if job.spec.name not in known.values():
+        check_sampler(job.spec)
+    try:
+        found = store.create_study(job.spec, fingerprint=job.fingerprint)
+    except StudyExistsError as error:
+        raise StudyExistsError(f"{error}: --name OTHER gives this one another name") from error
+    name, budget = found.spec.name, format_count(found.spec.trials, "trial")
+    if found.key not in known:
+        return Stored(
+            study=found, sentence=f'Study "{name}": created with a budget of {budget} in {store.url_shown}'
+        )
+    if trials is not None and trials != found.spec.trials:
+        return with_budget(store, found, trials)
+    hint = ""
+    if job.spec.trials != found.spec.trials:
+        hint = f" (the file says {job.spec.trials:,}: --trials {job.spec.trials} sets that)"
+    return Stored(study=found, sentence=f'Study "{name}": is stored already, with a budget of {budget}{hint}')
+
+
+def check_sampler(spec: StudySpec) -> None:
+    """Return where the study's sampler can run. Raises HpsearchError, before any worker would."""
+    from hpsearch.search.searcher import Searcher
+
+    Searcher(spec)
+
+
+def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:
+    """Give a stored study the budget `trials`. Trials that are finished stay, also where they are more."""
+    before = study.spec.trials
+    changed = store.set_budget(study, trials)
+    sentence = (
+        f'Study "{study.spec.name}": the budget is {format_count(trials, "trial")} now (it was {before:,})'
+    )
+    return Stored(study=changed, sentence=sentence)

@@ -1,0 +1,210 @@
+"""`hpsearch study`: make studies, run them, look at them, delete them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    Format,
+    NewName,
+    OutputFormat,
+    Rows,
+    Storage,
+    StudyName,
+    Trials,
+    complete_study_name,
+    is_unmade,
+)
+from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
+from hpsearch.records import TrialState
+
+app = typer.Typer(no_args_is_help=True, help="Make studies, run them, look at them, delete them.")
+
+
+@app.command()
+def create(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML).")],
+    *,
+    name: NewName = None,
+    trials: Trials = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and store nothing.")
+    ] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Check a study file and store the study, for workers to take up.
+
+    Example: hpsearch study create studies/digits.toml --dry-run
+    """
+    from hpsearch.cli.preparation import job_of, prepare_file
+    from hpsearch.cli.storing import store_study
+
+    study = prepare_file(file, name=name, trials=trials)
+    if dry_run:
+        from hpsearch.cli.dry_run import write_plan
+
+        write_plan(study)
+        return
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage) as store:
+        answer(store_study(store, job_of(study), trials=trials).sentence)
+
+
+@app.command()
+def run(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="A study file, or a stored study.",
+            autocompletion=complete_study_name,
+        ),
+    ],
+    *,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Worker processes.  [default: one per core]"),
+    ] = None,
+    name: NewName = None,
+    trials: Trials = None,
+    cohort: Rows = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="PATH", help="Where to write the report.  [default: beside the database]"
+        ),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Run a study on this machine: create it where needed, show progress, print the best, write the report.
+
+    Ctrl-C once writes what is finished and hands the rest back; the same command goes on from there. Twice
+    stops at once.
+
+    Example: hpsearch study run studies/digits.toml --workers 2
+    """
+    from hpsearch.cli.running import RunOptions, run_study
+
+    options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
+    raise typer.Exit(run_study(study, options))
+
+
+@app.command("list")
+def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
+    """List the studies of the database, oldest first.
+
+    Example: hpsearch study list --format json
+    """
+    from hpsearch.cli.listings import studies_listing
+    from hpsearch.storage.store import open_store
+
+    if is_unmade(storage):
+        say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
+        write_listing(studies_listing([]), form)
+        return
+    with open_store(storage, create=False) as store:
+        write_listing(studies_listing([(study, store.progress(study)) for study in store.studies()]), form)
+        if foreign := store.foreign_studies():
+            say(f"Made by other Optuna clients, and not listed: {', '.join(foreign)}")
+
+
+@app.command()
+def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Show where a study stands, and the ledger: where its epochs went.
+
+    Example: hpsearch study show digits
+    """
+    from hpsearch.cli.overview import write_overview
+    from hpsearch.report.export import study_object
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        study = store.study(name)
+        progress = store.progress(study)
+    if form is Format.TABLE:
+        write_overview(study, progress)
+        return
+    shown = study_object(progress, study, progress.best)
+    if form is Format.JSON:
+        write_json(shown)
+    else:
+        write_csv([shown])
+
+
+@app.command()
+def best(
+    name: StudyName,
+    *,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="How many trials.")] = 5,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """List the best configurations of a study, best first. Only complete trials are ranked.
+
+    Example: hpsearch study best digits --count 10 --format csv
+    """
+    from hpsearch.cli.listings import trials_listing
+    from hpsearch.records import best_trials
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        study = store.study(name)
+        ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
+    if not ranked:
+        say(f'No trial of "{name}" is complete with a finite result yet.')
+    write_listing(trials_listing(ranked, study), form)
+
+
+@app.command()
+def trials(
+    name: StudyName,
+    *,
+    state: Annotated[
+        list[TrialState] | None, typer.Option("--state", help="Only these; may be given again.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the first by number.")
+    ] = None,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """List the trials of a study by number, each with its verdict.
+
+    Example: hpsearch study trials digits --state pruned --limit 20
+    """
+    from hpsearch.cli.listings import trials_listing
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        study = store.study(name)
+        chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
+    write_listing(trials_listing(chosen[:limit], study), form)
+
+
+@app.command()
+def delete(
+    name: StudyName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Delete a study and all its trials, for good. Its report stays.
+
+    Example: hpsearch study delete digits --yes
+    """
+    from hpsearch.report.formats import format_count
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        study = store.study(name)
+        progress = store.progress(study)
+        made = progress.finished + progress.failed + progress.running + progress.waiting
+        what = f'study "{name}" with {format_count(made, "trial")} in {store.url_shown}'
+        if not yes:
+            in_training = f", {progress.running} of them in training," if progress.running else ""
+            typer.confirm(f"Delete the {what}{in_training} for good?", abort=True, err=True)
+        store.delete_study(study)
+    answer(f"Deleted the {what}.")

@@ -1,0 +1,104 @@
+"""Trials and studies as JSON objects for programs.
+
+JSON has no NaN and no infinity. Such a number is `null`, with the reason beside it under the same name and
+`_reason`: `nan`, `infinity` or `-infinity`; for a missing value `no_epoch` or the trial's state.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hpsearch.records import Trial
+from hpsearch.report.words import state_of
+from hpsearch.storage.records import Progress, StoredStudy
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return strict JSON. A number that is not finite raises ValueError: `trial_object` leaves none."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def trial_object(trial: Trial) -> dict[str, Any]:
+    """Return a trial; times are ISO 8601 in UTC, `params` flat with dotted names."""
+    finding = trial.finding
+    return {
+        "number": trial.number,
+        "value": _finite(trial.value),
+        "value_reason": _value_reason(trial),
+        "state": trial.state.value,
+        "fate": trial.fate.value,
+        "params": dict(trial.params),
+        "verdict": None if finding is None else finding.cause.value,
+        "epochs": trial.epochs,
+        "steps": trial.steps,
+        "attempts": trial.attempts,
+        "worker": trial.worker,
+        "started": _moment(trial.started),
+        "finished": _moment(trial.finished),
+        "first_step": None if finding is None else finding.first_step,
+        "confidence": None if finding is None else finding.confidence,
+        "evidence": {} if finding is None else _with_reasons(finding.evidence),
+        "remedy": None if finding is None else finding.remedy,
+        "suggested": {} if finding is None else dict(finding.suggested),
+    }
+
+
+def study_object(progress: Progress, study: StoredStudy, best: Trial | None) -> dict[str, Any]:
+    """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null."""
+    return {
+        "name": progress.name,
+        "state": state_of(progress),
+        "stopped": progress.stopped,
+        "metric": study.spec.metric,
+        "trials": progress.budget,
+        "finished": progress.finished,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "running": progress.running,
+        "waiting": progress.waiting,
+        "fates": {fate.value: tally.trials for fate, tally in progress.fates.items()},
+        "epochs": progress.epochs,
+        "ledger": dict(progress.ledger),
+        "best": None if best is None else trial_object(best),
+        "created": _moment(study.created),
+    }
+
+
+def _value_reason(trial: Trial) -> str | None:
+    if trial.value is not None:
+        return _reason(trial.value)
+    last = trial.curve[max(trial.curve)] if trial.curve else None
+    if last is not None and not math.isfinite(last):
+        return _reason(last)
+    return "no_epoch" if trial.state.is_final else trial.state.value
+
+
+def _with_reasons(numbers: Mapping[str, float]) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for name, number in numbers.items():
+        written[name] = _finite(number)
+        reason = _reason(number)
+        if reason is not None:
+            written[f"{name}_reason"] = reason
+    return written
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _reason(number: float) -> str | None:
+    """Return why a number is written as null; None for one that is not."""
+    if math.isnan(number):
+        return "nan"
+    if math.isinf(number):
+        return "infinity" if number > 0 else "-infinity"
+    return None
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -1,0 +1,1 @@
+"""What each figure shows, as records that can be tested without drawing anything."""

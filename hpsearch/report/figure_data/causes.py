@@ -1,0 +1,103 @@
+"""Why trials ended as they did: one row for each cause."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import final
+
+from hpsearch.records import Cause, Fate, Finding, Trial
+from hpsearch.report.figure_data.axes import learning_rate_of
+from hpsearch.report.formats import format_number, format_parameter
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.words import OUTSIDE
+from hpsearch.study.spec import Dimension, Range
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CauseRow:
+    """One cause: how many trials, where in the search space, at what price, by what evidence, and the remedy."""
+
+    cause: Cause
+    fate: Fate
+    trials: int
+    span: str
+    epochs: int
+    evidence: str
+    remedy: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CauseTable:
+    """The causes, most frequent first. `dimension` names the parameter of `span`, None where there is no range."""
+
+    dimension: str | None
+    rows: tuple[CauseRow, ...]
+
+
+def cause_table(snapshot: Snapshot) -> CauseTable:
+    """Return a row for each cause that a trial carries, `healthy` left out: it explains no end."""
+    groups: dict[Cause, list[Trial]] = {}
+    for trial in snapshot.trials:
+        if trial.verdict is not None and trial.verdict is not Cause.HEALTHY:
+            groups.setdefault(trial.verdict, []).append(trial)
+    dimension = _spanned(snapshot.study.spec.search)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    rows = tuple(_row(cause, trials, dimension) for cause, trials in ordered)
+    return CauseTable(dimension=dimension, rows=rows)
+
+
+def _spanned(search: Sequence[Dimension]) -> str | None:
+    """Return the name of the learning rate, else of the first searched range."""
+    ranges = [learning_rate_of(search), *(dimension for dimension in search if isinstance(dimension, Range))]
+    return next((dimension.name for dimension in ranges if dimension is not None), None)
+
+
+def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseRow:
+    findings = [trial.finding for trial in trials if trial.finding is not None]
+    remedies = Counter(finding.remedy for finding in findings)
+    return CauseRow(
+        cause=cause,
+        fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
+        trials=len(trials),
+        span=_span(trials, dimension),
+        epochs=sum(trial.epochs for trial in trials),
+        evidence=_evidence(findings),
+        remedy=remedies.most_common(1)[0][0],
+    )
+
+
+def _span(trials: Sequence[Trial], dimension: str | None) -> str:
+    values = [
+        value
+        for trial in trials
+        if dimension is not None and isinstance(value := trial.params.get(dimension), int | float)
+    ]
+    if not values:
+        return ""
+    low, high = format_parameter(min(values)), format_parameter(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _evidence(findings: Sequence[Finding]) -> str:
+    """Return the median of each statistic and of the first step: `dead_share 0.98, from step 132`."""
+    names = list(dict.fromkeys(name for finding in findings for name in finding.evidence))
+    columns: Mapping[str, list[float]] = {
+        name: [finding.evidence[name] for finding in findings if name in finding.evidence] for name in names
+    }
+    words = [f"{name} {format_number(_median(values))}" for name, values in columns.items()]
+    # A rank, a crash or a lost worker begins at no step of the optimizer.
+    diagnosed = [finding for finding in findings if finding.cause not in OUTSIDE]
+    steps = [float(finding.first_step) for finding in diagnosed if finding.first_step > 0]
+    return ", ".join([*words, f"from step {_median(steps):,.0f}"] if steps else words)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median; where values are not finite an element in the middle, NaN standing above all others."""
+    if all(math.isfinite(value) for value in values):
+        return median(values)
+    ordered = sorted(values, key=lambda value: (math.isnan(value), value))
+    return ordered[len(ordered) // 2]

@@ -1,0 +1,101 @@
+"""Where the epochs of a study went, and what its budget still holds."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from hpsearch.records import Cause, Fate, Trial, TrialState
+from hpsearch.report.formats import format_count, format_share
+from hpsearch.report.snapshot import Snapshot
+
+_FATE_OF_STATE = {
+    TrialState.COMPLETE.value: Fate.COMPLETE,
+    TrialState.RUNNING.value: Fate.RUNNING,
+    TrialState.WAITING.value: Fate.WAITING,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerBar:
+    """One entry of the ledger. `trials` may be 0: epochs lost with an attempt that was run again."""
+
+    cause: str
+    fate: Fate
+    epochs: int
+    trials: int
+    share: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """The entries, largest first; their epochs add up to `epochs`. `facts` are pairs of a name and a value."""
+
+    bars: tuple[LedgerBar, ...]
+    epochs: int
+    facts: tuple[tuple[str, str], ...]
+
+
+def ledger(snapshot: Snapshot) -> Ledger:
+    """Return the ledger of the study's progress with the trials behind every entry."""
+    entries = sorted(snapshot.progress.ledger.items(), key=lambda entry: (-entry[1], entry[0]))
+    total = sum(snapshot.progress.ledger.values())
+    trials = Counter(_key(trial) for trial in snapshot.trials)
+    fates = {_key(trial): trial.fate for trial in snapshot.trials}
+    bars = tuple(
+        LedgerBar(
+            cause=cause,
+            fate=fates.get(cause) or _fate_without_trials(cause),
+            epochs=epochs,
+            trials=trials[cause],
+            share=format_share(epochs, total),
+        )
+        for cause, epochs in entries
+    )
+    return Ledger(bars=bars, epochs=total, facts=_facts(snapshot, total))
+
+
+def _key(trial: Trial) -> str:
+    """Return the ledger's key of a trial, as `records.ledger_of` has it."""
+    if trial.state in (TrialState.PRUNED, TrialState.FAILED):
+        return (trial.verdict or Cause.OUTRANKED).value
+    return trial.state.value
+
+
+def _fate_without_trials(cause: str) -> Fate:
+    return Fate.LOST if cause == Cause.WORKER_LOST else _FATE_OF_STATE.get(cause, Fate.OTHER)
+
+
+def _facts(snapshot: Snapshot, epochs: int) -> tuple[tuple[str, str], ...]:
+    progress = snapshot.progress
+    left = max(progress.budget - progress.finished, 0)
+    counts = [
+        ("Finished", f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"),
+        ("Complete", f"{progress.complete:,}"),
+        ("Stopped early", f"{progress.pruned:,}"),
+        ("Failed", f"{progress.failed:,}"),
+        ("In training", f"{progress.running:,}"),
+        ("Waiting", f"{progress.waiting:,}"),
+        ("Left of the budget", format_count(left, "trial")),
+        ("Epochs trained", f"{epochs:,}"),
+    ]
+    saved = _saved(snapshot)
+    return (*counts, ("Saved by stopping early", saved)) if saved else tuple(counts)
+
+
+def _saved(snapshot: Snapshot) -> str:
+    """Say how many epochs the stopped trials did not train; empty where none was stopped."""
+    stopped: Sequence[Trial] = [trial for trial in snapshot.trials if trial.state is TrialState.PRUNED]
+    full = sum(_full_epochs(trial, snapshot) for trial in stopped)
+    saved = full - sum(trial.epochs for trial in stopped)
+    if not stopped or saved <= 0:
+        return ""
+    whole = saved + sum(snapshot.progress.ledger.values())
+    return f"{format_count(saved, 'epoch')}, {format_share(saved, whole)} of all"
+
+
+def _full_epochs(trial: Trial, snapshot: Snapshot) -> int:
+    searched = trial.params.get("training.epochs", snapshot.study.spec.training.epochs)
+    return int(searched)

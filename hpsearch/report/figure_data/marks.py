@@ -1,0 +1,38 @@
+"""What hovering over a trial says."""
+
+import textwrap
+
+from hpsearch.records import Trial, TrialState
+from hpsearch.report.figure_data.results import measured
+from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
+from hpsearch.report.words import verdict_words
+from hpsearch.study.spec import StudySpec
+
+_WIDTH = 60
+
+
+def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
+    """Name the trial, its parameters, its result, its verdict and the remedy: plain text, short lines."""
+    params = format_parameters(trial.params, spec.search) or "no parameters yet"
+    return (
+        f"trial {trial.number}: {trial.fate}",
+        *textwrap.wrap(params, _WIDTH),
+        result_words(trial, spec),
+        f"verdict: {verdict_words(trial)}",
+        *textwrap.wrap(remedy_words(trial), _WIDTH),
+    )
+
+
+def result_words(trial: Trial, spec: StudySpec) -> str:
+    """Say what the trial reached in how many epochs: `val acc 0.971 after 12 epochs`."""
+    value = measured(trial)
+    epochs = format_count(trial.epochs, "epoch")
+    if value is None:
+        return f"no result, {epochs} begun"
+    so_far = " so far" if trial.state is TrialState.RUNNING else ""
+    return f"{format_short_metric(spec.metric)} {format_result(value, spec.metric)}, {epochs} begun{so_far}"
+
+
+def remedy_words(trial: Trial) -> str:
+    """Return the remedy of the trial's verdict, empty where there is none."""
+    return "" if trial.finding is None else trial.finding.remedy

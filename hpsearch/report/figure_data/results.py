@@ -1,0 +1,177 @@
+"""The scale that results stand on, and the rails for what has no place on it.
+
+Accuracies stand on the logarithm of the error (0.9, 0.99, 0.999 are equally far apart), losses on their
+own logarithm: that is where good trials differ.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from hpsearch.records import Fate, Trial, TrialState
+from hpsearch.report.figure_data.axes import Tick, ticks_between
+from hpsearch.report.formats import format_metric, format_tick
+from hpsearch.report.snapshot import Snapshot
+
+NOT_A_NUMBER = "NaN"
+INFINITE = "infinite"
+NO_EPOCH = "no epoch"
+
+_ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1.0)
+_CAP_OVER_SURVIVORS = 10.0
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a result is drawn: at a position of its scale, or on the rail of that label."""
+
+    position: float | None
+    rail: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultScale:
+    """A scale from `low` to `high`, in positions, with ticks in positions and labels in the metric.
+
+    `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
+    told apart. Losses above `cap` go to a rail: they would squeeze all others into a line.
+    """
+
+    metric: str
+    maximize: bool
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    floor: float
+    cap: float
+
+    @property
+    def title(self) -> str:
+        """The metric in words."""
+        return format_metric(self.metric)
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """Every rail that the scale can have, the one nearest to the scale first."""
+        above = (self._above,) if math.isfinite(self.cap) else ()
+        return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
+
+    def place(self, value: float | None) -> Place:
+        """Return the place of a value; None, NaN and infinities are on rails."""
+        if value is None:
+            return Place(position=None, rail=NO_EPOCH)
+        if math.isnan(value):
+            return Place(position=None, rail=NOT_A_NUMBER)
+        if math.isinf(value):
+            return Place(position=None, rail=INFINITE)
+        if value > self.cap:
+            return Place(position=None, rail=self._above)
+        return Place(position=_position(value, maximize=self.maximize, floor=self.floor), rail=None)
+
+    @property
+    def _above(self) -> str:
+        return f"above {format_tick(self.cap)}"
+
+
+def scale_of(metric: str, values: Iterable[float], *, survivors: Iterable[float] = ()) -> ResultScale:
+    """Return the scale that holds the finite `values`.
+
+    `survivors` are the losses of trials that no diagnosis stopped; what is far above them is off the
+    scale. Where there are none, nothing is.
+    """
+    maximize = metric.endswith("accuracy")
+    cap = math.inf if maximize else _cap(survivors)
+    finite = [value for value in values if math.isfinite(value) and value <= cap]
+    distances = [1 - value if maximize else value for value in finite]
+    floor = min((distance for distance in distances if distance > 1e-12), default=1e-3) / 2
+    positions = [_position(value, maximize=maximize, floor=floor) for value in finite] or [0.0, 1.0]
+    low, high, ticks = _frame(min(positions), max(positions), maximize=maximize, floor=floor)
+    return ResultScale(
+        metric=metric, maximize=maximize, low=low, high=high, ticks=ticks, floor=floor, cap=cap
+    )
+
+
+def study_scale(snapshot: Snapshot) -> ResultScale:
+    """Return the one scale of the study's metric, over every value that any trial reported."""
+    final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
+    curves = [value for trial in snapshot.trials for value in trial.curve.values()]
+    survivors = [
+        value
+        for trial in snapshot.trials
+        if trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)
+        for value in trial.curve.values()
+    ]
+    ranked = [trial.value for trial in snapshot.trials if trial.is_ranked and trial.value is not None]
+    return scale_of(snapshot.study.spec.metric, [*final, *curves], survivors=[*survivors, *ranked])
+
+
+def measured(trial: Trial) -> float | None:
+    """Return the trial's result, or the last value that it reported; None before its first epoch ended."""
+    if trial.value is not None:
+        return trial.value
+    return trial.curve[max(trial.curve)] if trial.curve else None
+
+
+def place_of(trial: Trial, scale: ResultScale) -> Place | None:
+    """Return where the trial's result is drawn; None while it waits, or runs without a result."""
+    value = measured(trial)
+    if value is None and trial.state in (TrialState.WAITING, TrialState.RUNNING):
+        return None
+    return scale.place(value)
+
+
+def rails_of(scale: ResultScale, places: Iterable[Place | None]) -> tuple[str, ...]:
+    """Return the rails that at least one of the places is on, in the scale's order."""
+    used = {place.rail for place in places if place is not None}
+    return tuple(rail for rail in scale.rails if rail in used)
+
+
+def _cap(survivors: Iterable[float]) -> float:
+    """Return ten times what nine tenths of the survivors' losses stay below, rounded up to one digit.
+
+    Infinity where no survivor has a loss above 0. A tenth is left aside: a rank, too, can stop a trial
+    whose loss is astronomic.
+    """
+    positive = sorted(value for value in survivors if math.isfinite(value) and value > 0)
+    if not positive:
+        return math.inf
+    usual = positive[(9 * (len(positive) - 1)) // 10]
+    power = 10.0 ** math.floor(math.log10(usual))
+    return math.ceil(usual / power) * _CAP_OVER_SURVIVORS * power
+
+
+def _position(value: float, *, maximize: bool, floor: float) -> float:
+    return -math.log10(max(1 - value, floor)) if maximize else math.log10(max(value, floor))
+
+
+def _frame(
+    lowest: float, highest: float, *, maximize: bool, floor: float
+) -> tuple[float, float, tuple[Tick, ...]]:
+    """Return low, high and ticks so that all positions lie between two ticks, or a little inside the frame."""
+    margin = max(0.04 * (highest - lowest), 0.02)
+    low, high = lowest - margin, highest + margin
+    ticks = _accuracy_ticks(floor) if maximize else _loss_ticks(low, high)
+    inside = [tick for tick in ticks if low <= tick.at <= high]
+    below = [tick for tick in ticks if tick.at < low][-1:]
+    above = [tick for tick in ticks if tick.at > high][:1]
+    if len(inside) < 3:
+        inside = [*below, *inside, *above]
+        low = min(low, *(tick.at for tick in inside)) if inside else low
+        high = max(high, *(tick.at for tick in inside)) if inside else high
+    return low, high, tuple(inside)
+
+
+def _accuracy_ticks(floor: float) -> Sequence[Tick]:
+    return [
+        Tick(at=_position(value, maximize=True, floor=floor), text=f"{value:g}")
+        for value in _ACCURACY_TICKS
+        if value == 1.0 or 1 - value > floor * 1.01
+    ]
+
+
+def _loss_ticks(low: float, high: float) -> Sequence[Tick]:
+    ticks = ticks_between(10.0**low, 10.0**high, log=True)
+    return [Tick(at=math.log10(tick.at), text=tick.text) for tick in ticks if tick.at > 0]

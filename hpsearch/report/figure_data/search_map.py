@@ -1,0 +1,102 @@
+"""The search map: every trial at its place in the search space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of
+from hpsearch.report.figure_data.marks import hover_lines
+from hpsearch.report.figure_data.results import Place, ResultScale, place_of, study_scale
+from hpsearch.report.formats import format_count
+from hpsearch.report.snapshot import Snapshot
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapMark:
+    """One trial in the map. `result` is its position on the scale, None where it has no finite result."""
+
+    number: int
+    fate: Fate
+    x: float
+    y: float
+    result: float | None
+    hover: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchMap:
+    """All trials that have parameters, over the whole search space. `best` is also among the marks."""
+
+    x: Axis
+    y: Axis
+    scale: ResultScale
+    marks: tuple[MapMark, ...]
+    best: MapMark | None
+    caption: str
+
+
+def search_map(snapshot: Snapshot) -> SearchMap | None:
+    """Return the map of the first two searched dimensions, None where fewer than two are searched."""
+    search = snapshot.study.spec.search
+    if len(search) < 2:
+        return None
+    x, y = axis_of(search[0]), axis_of(search[1], stride=SECOND_STRIDE)
+    scale = study_scale(snapshot)
+    placed = [(trial, _mark(trial, snapshot, (x, y), scale)) for trial in snapshot.trials]
+    marks = tuple(mark for _, mark in placed if mark is not None)
+    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=1)
+    number = best[0].number if best else None
+    return SearchMap(
+        x=x,
+        y=y,
+        scale=scale,
+        marks=marks,
+        best=next((mark for mark in marks if mark.number == number), None),
+        caption=_caption(snapshot, marks, (x, y)),
+    )
+
+
+def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: ResultScale) -> MapMark | None:
+    x, y = (_coordinate(trial, axis) for axis in axes)
+    if x is None or y is None:
+        return None
+    place = place_of(trial, scale)
+    return MapMark(
+        number=trial.number,
+        fate=trial.fate,
+        x=x,
+        y=y,
+        result=_result(place),
+        hover=hover_lines(trial, snapshot.study.spec),
+    )
+
+
+def _result(place: Place | None) -> float | None:
+    return None if place is None else place.position
+
+
+def _coordinate(trial: Trial, axis: Axis) -> float | None:
+    value = trial.params.get(axis.title)
+    return None if value is None else axis.place(value, trial.number)
+
+
+def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axis]) -> str:
+    sentences = [f"{format_count(len(marks), 'trial')} over the whole search space.".capitalize()]
+    absent = len(snapshot.trials) - len(marks)
+    if absent:
+        sentences.append(f"Not drawn, having no parameters yet: {format_count(absent, 'trial')}.")
+    outside = sum(_is_outside(trial, axes) for trial in snapshot.trials)
+    if outside:
+        sentences.append(f"Drawn at the edge, lying outside: {format_count(outside, 'trial')}.")
+    others = ", ".join(dimension.name for dimension in snapshot.study.spec.search[2:])
+    if others:
+        sentences.append(f"Also searched: {others}.")
+    return " ".join(sentences)
+
+
+def _is_outside(trial: Trial, axes: tuple[Axis, Axis]) -> bool:
+    """True when a trial that some client enqueued asks for what is not searched."""
+    return any(axis.title in trial.params and not axis.holds(trial.params[axis.title]) for axis in axes)

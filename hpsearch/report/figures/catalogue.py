@@ -1,0 +1,137 @@
+"""Every figure of the report by name, with the sentence that stands in for it where there is nothing to draw."""
+
+from dataclasses import dataclass
+from typing import final
+
+import plotly.graph_objects as go
+
+from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
+from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
+from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figures.best_so_far import draw_best_so_far
+from hpsearch.report.figures.learning_curves import draw_learning_curves
+from hpsearch.report.figures.ledger import draw_ledger
+from hpsearch.report.figures.result_strip import draw_result_strip
+from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.snapshot import Snapshot
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One drawing. `label` says in words what it shows, for those who cannot see it."""
+
+    name: str
+    label: str
+    figure: go.Figure
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhibit:
+    """One figure of the report: its drawings side by side, or none and a caption that says why."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...] = ()
+
+
+def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
+    """Return the report's figures in their order, drawn in light colours."""
+    return (
+        _map_exhibit(snapshot),
+        _rates_exhibit(snapshot),
+        _curves_exhibit(snapshot),
+        _best_exhibit(snapshot),
+        _ledger_exhibit(snapshot),
+    )
+
+
+def _map_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "search-map", "Search map"
+    search = snapshot.study.spec.search
+    if not search:
+        return Exhibit(name=name, title=title, caption="This study searches nothing, so it has no map.")
+    data = search_map(snapshot)
+    if data is None:
+        strip = result_strip(snapshot, search[0])
+        caption = f"This study searches {search[0].name} alone. {strip.caption}"
+        return _strip_exhibit(name, title, strip, caption=caption)
+    if not data.marks:
+        return Exhibit(name=name, title=title, caption="No trial has parameters yet.")
+    key = (
+        " Fill is the result, symbol and edge are the fate; hollow symbols have no finite result."
+        " The star is the best trial."
+    )
+    label = f"Every trial by {data.x.title} and {data.y.title}."
+    panel = Panel(name=name, label=label, figure=draw_search_map(data))
+    return Exhibit(name=name, title=title, caption=data.caption + key, panels=(panel,))
+
+
+def _rates_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "learning-rates", "Which learning rates die"
+    data = learning_rate_strip(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="This study does not search the learning rate.")
+    if len(snapshot.study.spec.search) == 1:
+        return Exhibit(name=name, title=title, caption="The search map shows it: nothing else is searched.")
+    return _strip_exhibit(name, title, data, caption=data.caption)
+
+
+def _strip_exhibit(name: str, title: str, data: ResultStrip, *, caption: str) -> Exhibit:
+    if not data.marks:
+        return Exhibit(name=name, title=title, caption="No trial has a result yet.")
+    label = f"Results against {data.x.title}, above the fates along it."
+    panel = Panel(name=name, label=label, figure=draw_result_strip(data))
+    return Exhibit(name=name, title=title, caption=caption, panels=(panel,))
+
+
+def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "learning-curves", "Learning curves"
+    data = learning_curves(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No trial has begun an epoch yet.")
+    panels = [
+        _curve_panel(f"{name}-{part}", panel)
+        for part, panel in (("training", data.training), ("metric", data.metric))
+        if panel.curves
+    ]
+    key = " A symbol marks where a run ended; hovering over it says why."
+    return Exhibit(name=name, title=title, caption=data.caption + key, panels=tuple(panels))
+
+
+def _curve_panel(name: str, data: CurvePanel) -> Panel:
+    return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
+
+
+def _best_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "best-so-far", "Best so far"
+    data = best_so_far(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No trial has ended yet.")
+    panels = (
+        Panel(
+            name=f"{name}-trials",
+            label="The best result against trials.",
+            figure=draw_best_so_far(data, "trials"),
+        ),
+        Panel(
+            name=f"{name}-epochs",
+            label="The best result against epochs.",
+            figure=draw_best_so_far(data, "epochs"),
+        ),
+    )
+    return Exhibit(name=name, title=title, caption=data.caption, panels=panels)
+
+
+def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "ledger", "Where the epochs went"
+    data = ledger(snapshot)
+    if not data.bars:
+        return Exhibit(name=name, title=title, caption="No epoch has been trained yet.")
+    panel = Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data))
+    caption = f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended."
+    return Exhibit(name=name, title=title, caption=caption, panels=(panel,))

@@ -1,0 +1,191 @@
+"""What all figures have in common: paper, axes, rails, markers and the text of hovering."""
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import plotly.graph_objects as go
+
+from hpsearch.records import Fate
+from hpsearch.report.figure_data.axes import Axis, Tick
+from hpsearch.report.figure_data.results import ResultScale
+from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+RAIL_PX = 22
+GAP_PX = 6
+MARGIN = {"l": 62, "r": 14, "t": 14, "b": 46}
+
+_EDGE_MARGIN = 0.02
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """One of the panels that share an x axis: a name for it and its height in pixels."""
+
+    name: str
+    height_px: int
+
+
+def domains(bands: Sequence[Band]) -> tuple[dict[str, list[float]], int]:
+    """Return the vertical domain of every band, the first at the top, and the height of all in pixels."""
+    total = sum(band.height_px for band in bands) + GAP_PX * (len(bands) - 1)
+    top = total
+    found = {}
+    for band in bands:
+        found[band.name] = [(top - band.height_px) / total, top / total]
+        top -= band.height_px + GAP_PX
+    return found, total
+
+
+def figure(traces: Iterable[Any], layout: Mapping[str, Any], *, plot_px: int, top_px: int = 0) -> go.Figure:
+    """Return a figure on light paper whose plot is `plot_px` high, with `top_px` of free room above it."""
+    margin = {**MARGIN, "t": MARGIN["t"] + top_px}
+    common = {
+        "template": go.layout.Template(),
+        "height": plot_px + margin["t"] + margin["b"],
+        "margin": margin,
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK, "size": 12}, "align": "left"},
+        "modebar": {"bgcolor": PAPER, "color": SOFT_INK, "activecolor": INK},
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": -0.16, "yanchor": "top", "font": {"color": SOFT_INK}},
+    }
+    return go.Figure(data=list(traces), layout={**common, **layout})
+
+
+def plain_axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return the settings of an axis with our lines and fonts."""
+    return {
+        "title": {"text": escaped(title), "font": {"color": SOFT_INK, "size": 12}, "standoff": 8},
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "tickcolor": GRID,
+        "tickfont": {"color": SOFT_INK, "size": 11},
+        "showline": True,
+        "zeroline": False,
+        "exponentformat": "e",
+        **settings,
+    }
+
+
+def ticked(ticks: Sequence[Tick]) -> dict[str, Any]:
+    """Return the settings that put labels at `ticks` and nowhere else."""
+    return {
+        "tickmode": "array",
+        "tickvals": [rounded(tick.at) for tick in ticks],
+        "ticktext": [escaped(tick.text) for tick in ticks],
+    }
+
+
+def search_axis(axis: Axis, **settings: Any) -> dict[str, Any]:
+    """Return the settings of an axis that spans the whole search space, and a little more for the markers."""
+    low, high = plotted(axis, axis.low), plotted(axis, axis.high)
+    margin = _EDGE_MARGIN * (high - low) or 0.5
+    kind = "log" if axis.kind == "log" else "linear"
+    span = [low - margin, high + margin]
+    room = axis.kind == "category"  # words can be longer than the margin
+    return plain_axis(axis.title, type=kind, range=span, automargin=room, **ticked(axis.ticks), **settings)
+
+
+def plotted(axis: Axis, value: float) -> float:
+    """Return a value of the axis as Plotly has it in ranges and shapes: logarithms on log axes."""
+    return math.log10(value) if axis.kind == "log" else value
+
+
+def result_bands(scale: ResultScale, rails: Sequence[str], height_px: int) -> list[Band]:
+    """Return the bands `results` and, on the bad side of the scale, `rails` where there are any."""
+    results = Band(name="results", height_px=height_px)
+    if not rails:
+        return [results]
+    below = Band(name="rails", height_px=RAIL_PX * len(rails))
+    return [results, below] if scale.maximize else [below, results]
+
+
+def result_axes(
+    scale: ResultScale, rails: Sequence[str], places: Mapping[str, list[float]]
+) -> dict[str, Any]:
+    """Return the layout of `yaxis` for results and, where there are rails, of `yaxis2` and its shaded ground."""
+    results = plain_axis(
+        scale.title, range=[scale.low, scale.high], domain=places["results"], **ticked(scale.ticks)
+    )
+    if not rails:
+        return {"yaxis": results}
+    rows = [Tick(at=row, text=rail) for rail, row in rail_rows(rails, scale).items()]
+    settings = {"range": [-0.6, len(rails) - 0.4], "domain": places["rails"], **ticked(rows)}
+    return {
+        "yaxis": results,
+        "yaxis2": plain_axis("", showgrid=False, fixedrange=True, **settings),
+        "shapes": [_ground(places["rails"])],
+    }
+
+
+def lowest_axis(scale: ResultScale, rails: Sequence[str]) -> str:
+    """Return the vertical axis that an x axis below results and rails belongs to."""
+    return "y2" if rails and scale.maximize else "y"
+
+
+def rail_rows(rails: Sequence[str], scale: ResultScale) -> dict[str, int]:
+    """Return the row of each rail: the rail nearest to the scale is its neighbour in the drawing too."""
+    last = len(rails) - 1
+    return {rail: last - row if scale.maximize else row for row, rail in enumerate(rails)}
+
+
+def _ground(domain: Sequence[float]) -> dict[str, Any]:
+    """Return the shaded ground of the rails, which sets them apart from the scale."""
+    return {
+        "type": "rect",
+        "xref": "paper",
+        "yref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": domain[0],
+        "y1": domain[1],
+        "fillcolor": RAIL,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def marker(fate: Fate, *, size: float, hollow: bool = False) -> dict[str, Any]:
+    """Return the marker of a fate: its symbol with an edge in its colour, filled with it unless hollow."""
+    look = LOOKS[fate]
+    return {
+        "symbol": look.hollow if hollow else look.symbol,
+        "size": size,
+        "color": look.colour,
+        "line": {"color": look.colour, "width": 1.5 if hollow or look.is_line else 1},
+    }
+
+
+def marker_size(count: int) -> float:
+    """Return the size of markers in pixels that keeps `count` of them apart."""
+    return 10 if count <= 300 else 8 if count <= 1000 else 6
+
+
+def fate_trace(fate: Fate, **settings: Any) -> go.Scatter:
+    """Return a trace that the filter of fates shows and hides, with one entry per fate in the legend."""
+    return go.Scatter(
+        name=fate.value, legendgroup=fate.value, meta={"fate": fate.value}, hoverinfo="text", **settings
+    )
+
+
+def escaped(text: str) -> str:
+    """Return text that Plotly shows as it is: it would take `<b>` and `&lt;` for markup."""
+    return html.escape(text, quote=False)
+
+
+def hover(lines: Sequence[str]) -> str:
+    """Return the lines of a hover label."""
+    return "<br>".join(escaped(line) for line in lines)
+
+
+def rounded(value: float) -> float:
+    """Return `value` with 6 significant digits: what a screen can show, in half the bytes."""
+    return float(f"{value:.6g}")

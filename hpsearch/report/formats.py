@@ -1,0 +1,96 @@
+"""How numbers, parameters and times are written for people: one place for the report and the command line."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from hpsearch.records import ParameterValue
+from hpsearch.study.spec import Dimension
+
+
+def format_number(value: float, *, digits: int = 2) -> str:
+    """Return `value` with `digits` significant digits: 0.79, 0.0092, 9.5e-06, 1500."""
+    if not math.isfinite(value):
+        return format_nonfinite(value)
+    rounded = float(f"{value:.{digits}g}")
+    # `g` writes 1500 as 1.5e+03, which nobody does.
+    return f"{rounded:.0f}" if 10**digits <= abs(rounded) < 1e6 else f"{rounded:.{digits}g}"
+
+
+def format_nonfinite(value: float) -> str:
+    """Return the word for a value that is not finite."""
+    if math.isnan(value):
+        return "NaN"
+    return "infinite" if value > 0 else "minus infinite"
+
+
+def format_parameter(value: ParameterValue) -> str:
+    """Return a parameter's value: floats with 2 significant digits, whole numbers and text as they are."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return format_number(value) if isinstance(value, float) else str(value)
+
+
+def format_parameters(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> str:
+    """Return `learning_rate 0.79, weight_decay 9.5e-06`: the order of `search`, then what else was set."""
+    searched = [dimension.name for dimension in search if dimension.name in params]
+    names = [*searched, *sorted(set(params) - set(searched))]
+    return ", ".join(f"{name} {format_parameter(params[name])}" for name in names)
+
+
+def format_result(value: float | None, metric: str) -> str:
+    """Return a value of the metric: accuracy with 3 decimals, a loss with 4 significant digits."""
+    if value is None:
+        return "none"
+    if not math.isfinite(value):
+        return format_nonfinite(value)
+    return f"{value:.3f}" if metric == "validation_accuracy" else f"{value:.4g}"
+
+
+def format_metric(metric: str) -> str:
+    """Return the metric in words: `validation accuracy`."""
+    return metric.replace("_", " ")
+
+
+def format_short_metric(metric: str) -> str:
+    """Return the metric as the best lines have it: `val acc` or `val loss`."""
+    return "val acc" if metric == "validation_accuracy" else "val loss"
+
+
+def format_count(count: int, noun: str = "") -> str:
+    """Return `1,234`, or with a noun `1,234 trials`, `1 trial`, `no trials`."""
+    if not noun:
+        return f"{count:,}"
+    return f"{count or 'no':{',' if count else ''}} {noun}{'' if count == 1 else 's'}"
+
+
+def format_share(part: float, whole: float) -> str:
+    """Return `part` of `whole` in percent: `0 %`, `below 1 %`, `37 %`; of nothing it is `0 %`."""
+    percent = 100 * part / whole if whole else 0.0
+    return "below 1 %" if 0 < percent < 1 else f"{percent:.0f} %"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time span in its two largest units: `12.3 s`, `4 min 05 s`, `2 h 07 min`, `3 d 04 h`."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for name, size, part, part_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // part_size:02d} {part}"
+    return f"{whole // 60} min {whole % 60:02d} s"
+
+
+def format_time(moment: datetime) -> str:
+    """Return an aware time in UTC to the minute, with the zone: `2026-07-26 14:02 UTC`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def format_tick(value: float) -> str:
+    """Return a tick's label: `1e-5`, `2e-4`, `0.01`, `0.5`, `1`, `100`, `1e4`."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)) + 1e-9)
+    if -3 < exponent < 4:
+        return f"{value:.10g}"
+    return f"{value / 10.0**exponent:.6g}e{exponent}"

@@ -1,0 +1,127 @@
+"""The report: one HTML file that needs no network."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Fate
+from hpsearch.report import palette, sections
+from hpsearch.report.export import json_text
+from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.snapshot import Snapshot
+
+
+def render(snapshot: Snapshot) -> str:
+    """Return the report as one HTML page with everything inside it."""
+    shown = exhibits(snapshot)
+    scripts = (get_plotlyjs(), _asset("page.js"))
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
+            f"<title>{sections.text(snapshot.study.spec.name)}: hpsearch report</title>",
+            f"<style>{_variables()}\n{_asset('page.css')}</style></head><body><main>",
+            _body(snapshot, shown),
+            "</main>",
+            f'<script type="application/json" id="report-data">{_data(shown)}</script>',
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body></html>\n",
+        ]
+    )
+
+
+def write_report(snapshot: Snapshot, path: Path) -> None:
+    """Write the report to `path`, whole or not at all. What stood there before is replaced.
+
+    Raises HpsearchError where the folder is missing or cannot be written.
+    """
+    page = render(snapshot)
+    if not path.parent.is_dir():
+        remedy = "make it, or name another file"
+        raise HpsearchError(f"report: its folder must exist (got {path.parent}): {remedy}")
+    # Beside the target, since a rename is atomic within one file system only.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HpsearchError(f"report: must be writable (got {path}: {reason}): name another file") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
+    exhibit = {one.name: sections.exhibit(one) for one in shown}
+    is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))
+    return "\n".join(
+        [
+            sections.header(snapshot),
+            sections.best(snapshot),
+            "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
+            sections.fate_filter(snapshot),
+            f'<div class="{"single" if is_map_alone else "pair"}">',
+            exhibit["search-map"],
+            exhibit["learning-rates"],
+            "</div>",
+            exhibit["learning-curves"],
+            exhibit["best-so-far"],
+            f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
+            sections.causes(snapshot),
+            sections.specification(snapshot),
+            sections.footer(snapshot),
+        ]
+    )
+
+
+def _data(shown: Sequence[Exhibit]) -> str:
+    """Return the drawings and the dark colours as JSON that no HTML parser takes for markup.
+
+    Texts of hovering stand once in `texts`, and `hovertext` numbers them: most trials are in every figure.
+    """
+    numbers: dict[str, int] = {}
+    figures = {panel.name: panel.figure.to_plotly_json() for exhibit in shown for panel in exhibit.panels}
+    for figure in figures.values():
+        for trace in figure["data"]:
+            if "hovertext" in trace:
+                trace["hovertext"] = [numbers.setdefault(text, len(numbers)) for text in trace["hovertext"]]
+    data: dict[str, Any] = {"figures": figures, "texts": list(numbers), "dark": dict(palette.DARK)}
+    return json_text(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return a policy that runs these scripts and no other, and loads nothing."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _variables() -> str:
+    """Return the colours as CSS variables, once for light and once for dark paper."""
+    named = {
+        "--ink": palette.INK,
+        "--soft-ink": palette.SOFT_INK,
+        "--grid": palette.GRID,
+        "--rail": palette.RAIL,
+        "--paper": palette.PAPER,
+        **{sections.variable(fate): palette.LOOKS[fate].colour for fate in Fate},
+    }
+    light = ";".join(f"{name}:{colour}" for name, colour in named.items())
+    dark = ";".join(f"{name}:{palette.DARK[colour]}" for name, colour in named.items())
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def _asset(name: str) -> str:
+    return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,205 @@
+"""The parts of the page as HTML. Every text that came from outside goes through `text`."""
+
+import html
+from collections.abc import Iterable, Sequence
+
+from hpsearch import __version__
+from hpsearch.records import Fate
+from hpsearch.report.figure_data.best_table import best_table
+from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
+from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.formats import (
+    format_count,
+    format_duration,
+    format_metric,
+    format_result,
+    format_time,
+)
+from hpsearch.report.palette import LOOKS
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.specification import specification_text
+from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
+
+
+def text(raw: object) -> str:
+    """Return any text as HTML that shows it and runs nothing."""
+    return html.escape(str(raw), quote=True)
+
+
+def header(snapshot: Snapshot) -> str:
+    """Return the heading: name, how the study stands, and the facts about it."""
+    return (
+        f'<header><p class="kicker">hpsearch study, <span class="state">{state_of(snapshot.progress)}</span></p>'
+        f"<h1>{text(snapshot.study.spec.name)}</h1>"
+        f'<p class="lead">{text(state_sentence(snapshot.progress))}</p>'
+        f"{_facts(_study_facts(snapshot))}</header>"
+    )
+
+
+def fate_filter(snapshot: Snapshot) -> str:
+    """Return the legend of all figures, which is also their filter."""
+    rows = fate_rows(snapshot.progress)
+    if not rows:
+        return ""
+    chips = "".join(
+        f'<label class="chip"><input type="checkbox" checked value="{text(row.fate)}">'
+        f"{symbol(row.fate)}<span>{text(row.fate)}</span> <b>{row.trials:,}</b></label>"
+        for row in rows
+    )
+    return f'<fieldset class="filter"><legend>Fates: show or hide in every figure</legend>{chips}</fieldset>'
+
+
+def best(snapshot: Snapshot) -> str:
+    """Return the best lines and the table of the best configurations."""
+    lines = best_lines(snapshot.trials, snapshot.study)
+    if not lines:
+        why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
+        return _section("best", "Best configurations", f'<p class="empty">{why}</p>')
+    listed = "".join(f"<li>{text(line)}</li>" for line in lines)
+    return _section("best", "Best configurations", f'<ol class="lines">{listed}</ol>{_best_table(snapshot)}')
+
+
+def exhibit(shown: Exhibit) -> str:
+    """Return a figure: places for its drawings, and its caption."""
+    places = "".join(
+        f'<div class="plot" data-figure="{panel.name}" role="img" aria-label="{text(panel.label)}"'
+        f' style="min-height:{panel.figure.layout.height}px"></div>'
+        for panel in shown.panels
+    )
+    if not places:
+        return _section(shown.name, shown.title, f'<p class="empty">{text(shown.caption)}</p>')
+    figure = (
+        f"<figure><figcaption>{text(shown.caption)}</figcaption>"
+        f'<div class="plots plots-{len(shown.panels)}">{places}</div></figure>'
+    )
+    return _section(shown.name, shown.title, figure)
+
+
+def budget(snapshot: Snapshot) -> str:
+    """Return what is done and left of the budget."""
+    return _section("budget", "Budget", _facts(ledger(snapshot).facts))
+
+
+def causes(snapshot: Snapshot) -> str:
+    """Return the table of causes."""
+    table = cause_table(snapshot)
+    if not table.rows:
+        return _section(
+            "causes", "Causes", '<p class="empty">No trial carries a verdict that explains its end.</p>'
+        )
+    return _section("causes", "Causes", _cause_table(table))
+
+
+def specification(snapshot: Snapshot) -> str:
+    """Return the study file, folded away."""
+    file = text(specification_text(snapshot.study.spec))
+    return _section(
+        "specification",
+        "Specification",
+        f"<details><summary>The study file that makes this search</summary><pre><code>{file}</code></pre></details>",
+    )
+
+
+def footer(snapshot: Snapshot) -> str:
+    """Return who made the page and when."""
+    return (
+        f"<footer><p>hpsearch {text(__version__)}, read from the database on {format_time(snapshot.taken)}."
+        f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>.</p></footer>"
+    )
+
+
+def symbol(fate: Fate) -> str:
+    """Return the symbol of a fate as a small drawing in its colour."""
+    look = LOOKS[fate]
+    paint = "stroke" if look.is_line else "fill"
+    return (
+        f'<svg class="symbol {paint}" viewBox="-8 -8 16 16" aria-hidden="true">'
+        f'<path d="{look.path}" style="--paint:var({variable(fate)})"/></svg>'
+    )
+
+
+def variable(fate: Fate) -> str:
+    """Return the name of the CSS variable that holds the colour of a fate."""
+    return f"--fate-{fate.value.replace(' ', '-')}"
+
+
+def _section(name: str, title: str, content: str) -> str:
+    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    pairs = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts)
+    return f'<dl class="facts">{pairs}</dl>'
+
+
+def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    spec, progress = snapshot.study.spec, snapshot.progress
+    found = progress.best
+    value = (
+        "none yet" if found is None else f"{format_result(found.value, spec.metric)} (trial {found.number})"
+    )
+    facts = [
+        (f"Best {format_metric(spec.metric)}", value),
+        ("Budget", format_count(progress.budget, "trial")),
+        ("Data", spec.data.source),
+        ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
+        ("Epochs trained", f"{progress.epochs:,}"),
+        ("Training took", _training_time(snapshot)),
+        ("Created", format_time(snapshot.study.created)),
+        ("Read", format_time(snapshot.taken)),
+    ]
+    return [(name, fact) for name, fact in facts if fact]
+
+
+def _training_time(snapshot: Snapshot) -> str:
+    """Return the time from the first start to the last end of a trial; empty where none has ended."""
+    started = [trial.started for trial in snapshot.trials if trial.started is not None]
+    finished = [trial.finished for trial in snapshot.trials if trial.finished is not None]
+    if not started or not finished:
+        return ""
+    return format_duration(max((max(finished) - min(started)).total_seconds(), 0.0))
+
+
+def _best_table(snapshot: Snapshot) -> str:
+    table = best_table(snapshot)
+    heads = ["rank", "trial", format_metric(table.metric), *table.names, "epochs", "verdict"]
+    rows = [
+        (row.fate, [str(row.rank), str(row.number), row.value, *row.params, str(row.epochs), row.verdict])
+        for row in table.rows
+    ]
+    body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
+    return _table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+
+
+def _cause_table(table: CauseTable) -> str:
+    span = [] if table.dimension is None else [table.dimension]
+    heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
+    body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
+    return _table("Evidence is the median over the trials of a cause", heads, body)
+
+
+def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
+    return [
+        f'<span class="cause">{symbol(row.fate)}<code>{text(row.cause)}</code></span>',
+        f"{row.trials:,}",
+        *([f'<span class="span">{text(row.span)}</span>'] if has_span else []),
+        f"{row.epochs:,}",
+        text(row.evidence),
+        text(row.remedy),
+    ]
+
+
+def _table(caption: str, heads: Sequence[str], body: str) -> str:
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
+    return (
+        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(fate: Fate, heads: Sequence[str], cells: Sequence[str]) -> str:
+    """Return a row; a narrow screen shows the heads beside the cells."""
+    pairs = zip(heads, cells, strict=True)
+    inner = "".join(f'<td data-head="{text(head)}">{cell}</td>' for head, cell in pairs)
+    return f'<tr data-fate="{text(fate)}">{inner}</tr>'

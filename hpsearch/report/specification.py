@@ -1,0 +1,73 @@
+"""A specification as the text of a study file that makes the same study."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from hpsearch.study.spec import Choices, Dimension, Initializer, Range, StudySpec
+
+_WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
+"""Fields whose choices are lists or tables, which trials carry as their JSON text."""
+
+
+def specification_text(spec: StudySpec) -> str:
+    """Return `spec` as TOML, every key written out."""
+    top = [f"{key} = {_value(getattr(spec, key))}" for key in ("name", "trials", "seed", "metric")]
+    blocks = [
+        "\n".join(top),
+        _section("data", _pairs(spec.data)),
+        _section("model", _pairs(spec.model)),
+        _section("training", _pairs(spec.training)),
+        _section("search", [(_key(dimension.name), _dimension(dimension)) for dimension in spec.search]),
+        _section("sampler", _pairs(spec.sampler)),
+        _section("pruning", _pairs(spec.pruning)),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in pairs)])
+
+
+def _pairs(record: Any) -> list[tuple[str, str]]:
+    """Return the fields of a record of the specification; what is None is left out, as in a study file."""
+    values = [(field.name, getattr(record, field.name)) for field in fields(record)]
+    return [(name, _value(value)) for name, value in values if value is not None]
+
+
+def _key(name: str) -> str:
+    return json.dumps(name) if "." in name else name
+
+
+def _dimension(dimension: Dimension) -> str:
+    if isinstance(dimension, Choices):
+        return f"{{ choices = [{', '.join(_choice(dimension.name, c) for c in dimension.choices)}] }}"
+    low, high = (_bound(dimension, bound) for bound in (dimension.low, dimension.high))
+    log = ", log = true" if dimension.log else ""
+    step = "" if dimension.step is None else f", step = {_bound(dimension, dimension.step)}"
+    return f"{{ low = {low}, high = {high}{log}{step} }}"
+
+
+def _bound(dimension: Range, bound: float) -> str:
+    return str(int(bound)) if dimension.integer else repr(bound)
+
+
+def _choice(name: str, choice: Any) -> str:
+    is_json = name in _WRITTEN_AS_JSON and str(choice).startswith(("[", "{"))
+    return _value(json.loads(choice) if is_json else choice)
+
+
+def _value(value: Any) -> str:
+    match value:
+        case Initializer(name=name, scale=scale):
+            return _value(name if scale is None else {name: scale})
+        case Mapping():
+            return f"{{ {', '.join(f'{key} = {_value(item)}' for key, item in value.items())} }}"
+        case list() | tuple():
+            return f"[{', '.join(_value(item) for item in value)}]"
+        case bool() | str():
+            # Flags and strings of JSON are flags and strings of TOML.
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return repr(value)

@@ -1,0 +1,81 @@
+"""Sentences and rows about a study, for the report and the command line alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, final
+
+from hpsearch.records import Cause, Fate, Trial, best_trials
+from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
+from hpsearch.storage.records import Progress, StoredStudy
+
+StudyState: TypeAlias = Literal["finished", "stopped", "running", "open"]
+
+OUTSIDE = frozenset(
+    {Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.TIMEOUT, Cause.STOPPED, Cause.HEALTHY}
+)
+"""Causes that no step of the optimizer brought about."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FateRow:
+    """How many trials met one fate, and the epochs that they began."""
+
+    fate: Fate
+    trials: int
+    epochs: int
+
+
+def best_lines(trials: Sequence[Trial], study: StoredStudy, count: int = 5) -> list[str]:
+    """Return `Best-1 (val acc 0.989) | learning_rate 0.79, weight_decay 9.5e-06`, one line a trial.
+
+    At most `count` lines, best first; none where no trial is complete with a finite value.
+    """
+    metric = study.spec.metric
+    best = best_trials(trials, maximize=study.maximize, count=count)
+    return [
+        f"Best-{rank} ({format_short_metric(metric)} {format_result(trial.value, metric)})"
+        f" | {format_parameters(trial.params, study.spec.search)}"
+        for rank, trial in enumerate(best, start=1)
+    ]
+
+
+def fate_rows(progress: Progress) -> list[FateRow]:
+    """Return the fates that at least one trial met, in the order of `Fate`."""
+    tallies = [(fate, progress.fates.get(fate)) for fate in Fate]
+    return [
+        FateRow(fate=fate, trials=tally.trials, epochs=tally.epochs)
+        for fate, tally in tallies
+        if tally is not None and tally.trials
+    ]
+
+
+def state_of(progress: Progress) -> StudyState:
+    """Say in one word how the study stands; `open` is waiting for a worker."""
+    if progress.is_done:
+        return "finished"
+    if progress.stopped is not None:
+        return "stopped"
+    return "running" if progress.running else "open"
+
+
+def state_sentence(progress: Progress) -> str:
+    """Say in one sentence how the study stands."""
+    done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
+    match state_of(progress):
+        case "finished":
+            return f"Finished: {done}."
+        case "stopped":
+            return f"Stopped: {done} finished. {progress.stopped}"
+        case "running":
+            return f"Running: {done} finished, {progress.running:,} in training."
+        case _:
+            return f"Open: {done} finished, none in training."
+
+
+def verdict_words(trial: Trial) -> str:
+    """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
+    if trial.finding is None:
+        return "no verdict" if trial.state.is_final else trial.state.value
+    cause, first_step = trial.finding.cause, trial.finding.first_step
+    return cause.value if cause in OUTSIDE else f"{cause} from step {first_step:,}"

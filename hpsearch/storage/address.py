@@ -1,0 +1,182 @@
+"""A database's URL, as the user gave it: parsed, given a driver, and shown without its password."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hpsearch.errors import StorageError
+
+_SQLITE_HEADER: Final = b"SQLite format 3\x00"
+
+_EXAMPLES: Final = (
+    "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
+    "or mysql://user@host/database"
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Family:
+    """Drivers of one kind of database, as (name in the URL, module), the first is ours; and our extra."""
+
+    drivers: tuple[tuple[str, str], ...]
+    extra: str | None
+
+
+_FAMILIES: Final[Mapping[str, _Family]] = {
+    "sqlite": _Family(drivers=(("pysqlite", "sqlite3"),), extra=None),
+    "postgresql": _Family(drivers=(("psycopg", "psycopg"), ("psycopg2", "psycopg2")), extra="postgres"),
+    "mysql": _Family(drivers=(("pymysql", "pymysql"), ("mysqldb", "MySQLdb")), extra="mysql"),
+    "mariadb": _Family(drivers=(("pymysql", "pymysql"), ("mysqldb", "MySQLdb")), extra="mysql"),
+}
+
+_STOCK_DRIVERS: Final[Mapping[str, str]] = {
+    "postgresql": "psycopg2",
+    "mysql": "mysqldb",
+    "mariadb": "mysqldb",
+}
+"""What SQLAlchemy, and so every other Optuna client, takes when the URL names no driver."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where a database is.
+
+    `url` names a driver that is installed; `shown` is the user's URL with its password masked; `family` is
+    sqlite, postgresql, mysql or mariadb; `path` is the file of an SQLite database.
+    """
+
+    url: URL
+    shown: str
+    family: str
+    path: Path | None
+
+    @property
+    def full(self) -> str:
+        """The URL as text, with its password: for drivers, never for people."""
+        return self.url.render_as_string(hide_password=False)
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `text` is.
+
+    A URL without a driver gets the one that other Optuna clients take where that is installed, else ours:
+    psycopg 3 and PyMySQL. Raises StorageError for what is no URL, for another kind of database, for a
+    driver that is not installed, and for an SQLite database in memory, which workers could not share.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise StorageError(f'storage: must be a database URL (got "{mask(text)}"): {_EXAMPLES}') from None
+    shown = _shown(url)
+    family = url.get_backend_name()
+    if family not in _FAMILIES:
+        raise StorageError(_unknown_family(shown, family))
+    url = url.set(drivername=f"{family}+{_driver(url, family, shown)}")
+    path = _sqlite_path(url, shown) if family == "sqlite" else None
+    return Address(url=url, shown=shown, family=family, path=path)
+
+
+def mask(text: str) -> str:
+    """Return `text` with what may be a password replaced by ***."""
+    masked = re.sub(r"(//[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    return re.sub(r"(?i)((?:password|passwd|pwd|secret)=)[^&\s]*", r"\1***", masked)
+
+
+def _shown(url: URL) -> str:
+    return mask(url.render_as_string(hide_password=True))
+
+
+def _unknown_family(shown: str, family: str) -> str:
+    near = get_close_matches(family, _FAMILIES, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else _EXAMPLES
+    return f'{shown}: the database must be sqlite, postgresql, mysql or mariadb (got "{family}"): {hint}'
+
+
+def _driver(url: URL, family: str, shown: str) -> str:
+    """Return the driver that the URL names, or else the first that is there."""
+    drivers = dict(_FAMILIES[family].drivers)
+    _, _, named = url.drivername.partition("+")
+    if named and named not in drivers:
+        raise StorageError(
+            f'{shown}: the driver must be {" or ".join(drivers)} (got "{named}"): '
+            f"leave it out, as in {family}://..."
+        )
+    stock = _STOCK_DRIVERS.get(family)
+    candidates = [named] if named else sorted(drivers, key=lambda driver: driver != stock)
+    for driver in candidates:
+        if find_spec(drivers[driver]) is not None:
+            return driver
+    raise StorageError(_missing_driver(shown, family, named or next(iter(drivers))))
+
+
+def _missing_driver(shown: str, family: str, driver: str) -> str:
+    ours = _FAMILIES[family].drivers[0][0]
+    install = f'pip install "hpsearch[{_FAMILIES[family].extra}]"'
+    remedy = install if driver == ours else f"write {family}://... and {install}, or install {driver}"
+    return f"{shown}: needs the driver {driver}, which is not installed: {remedy}"
+
+
+def _sqlite_path(url: URL, shown: str) -> Path:
+    name = url.database or ""
+    if name in ("", ":memory:") or "mode=memory" in name or url.query.get("mode") == "memory":
+        raise StorageError(
+            f"{shown}: must be a file, because workers share it (got a database in memory): "
+            "give a URL such as sqlite:///storage/hpsearch.db"
+        )
+    return Path(name.removeprefix("file:").partition("?")[0])
+
+
+def prepare_file(address: Address, *, create: bool) -> None:
+    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database.
+
+    With `create` False the file must be there. Raises StorageError.
+    """
+    path = address.path
+    if path is None:
+        return
+    if path.is_dir():
+        raise StorageError(f"{address.shown}: must be a file (got a folder): add a name such as hpsearch.db")
+    if not path.exists():
+        _prepare_folder(path, address.shown, create=create)
+        return
+    _check_file(path, address.shown)
+
+
+def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
+    if not create:
+        raise StorageError(
+            f"{shown}: there is no such file (got {path}): create a study first, or check the path"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise StorageError(
+            f"{shown}: cannot be created ({error.strerror}): choose a folder that you may write to"
+        ) from error
+
+
+def _check_file(path: Path, shown: str) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(_SQLITE_HEADER))
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"{shown}: must be a file that you may read and write ({error.strerror}): check its owner and mode"
+        ) from error
+    if header not in (b"", _SQLITE_HEADER):
+        raise StorageError(
+            f"{shown}: is no SQLite database (it begins with {header[:8]!r}): "
+            "give the path of another file, or of none"
+        )

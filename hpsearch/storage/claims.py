@@ -1,0 +1,272 @@
+"""Claims: how trials pass from the budget to a worker. See the state machine in `schema`.
+
+Each function works inside its caller's transaction, on a study that the transaction has locked.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+
+from hpsearch.records import ParameterValue
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.clock import naive_utc
+from hpsearch.storage.details import params_of, system_attributes_of
+from hpsearch.storage.leases import sweep
+from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from hpsearch.storage.records import Claim
+from hpsearch.storage.studies import LockedStudy
+
+_SETTLE_STEP: Final = 500
+"""Trials that must have ended in a row before they are counted for good."""
+
+_ours = schema.trials
+_theirs = optuna_schema.trials
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How many trials of a study are in each of Optuna's states, and where its numbers end."""
+
+    counts: Mapping[str, int]
+    last_trial_id: int
+    next_number: int
+
+    def of(self, *states: str) -> int:
+        """Return how many trials are in any of `states`."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+
+def failed_limit(budget: int) -> int:
+    """Return how many failed trials stop a study of that budget."""
+    return max(3, budget // 10)
+
+
+def claim(
+    connection: Connection, locked: LockedStudy, *, worker: str, count: int, lease_s: float
+) -> list[Claim]:
+    """Take up to `count` trials out of the budget, waiting ones first, and return them by number."""
+    sweep(connection, locked)
+    standing = _standing(connection, locked)
+    room = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
+    stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
+    room = 0 if stops else min(room, count)
+    if room <= 0:
+        return []
+    lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
+    waiting = _take_waiting(connection, locked, lease, room) if standing.of(WAITING) else []
+    return waiting + _take_new(connection, locked, lease, standing, room - len(waiting))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lease:
+    """What one claim writes beside each of its trials."""
+
+    token: int
+    worker: str
+    until_s: float
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {"token": self.token, "worker": self.worker, "lease_until": self.until_s}
+
+
+_COUNTS: Final = (
+    select(
+        _theirs.c.state,
+        func.count().label("trials"),
+        func.min(_theirs.c.trial_id).label("first_trial_id"),
+        func.max(_theirs.c.trial_id).label("last_trial_id"),
+        func.min(_theirs.c.number).label("first_number"),
+        func.max(_theirs.c.number).label("last_number"),
+    )
+    .where(_theirs.c.study_id == bindparam("study_id"), _theirs.c.trial_id > bindparam("settled"))
+    .group_by(_theirs.c.state)
+)
+
+
+def _standing(connection: Connection, locked: LockedStudy) -> Standing:
+    """Count the trials, looking only at those that are not settled, and settle more when that pays."""
+    at = {"study_id": locked.study.study_id, "settled": locked.settled_trial_id}
+    rows = connection.execute(_COUNTS, at).all()
+    counts = dict(locked.settled)
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + row.trials
+    settled = sum(locked.settled.values())
+    standing = Standing(
+        counts=counts,
+        last_trial_id=max((row.last_trial_id for row in rows), default=locked.settled_trial_id),
+        next_number=max((row.last_number + 1 for row in rows), default=settled),
+    )
+    _settle(connection, locked, [row for row in rows if row.state in (WAITING, RUNNING)], settled)
+    return standing
+
+
+def _settle(
+    connection: Connection, locked: LockedStudy, unfinished: Sequence[Row[Any]], settled: int
+) -> None:
+    """Count the trials before the first unfinished one for good, when they have become many."""
+    if not unfinished or min(row.first_number for row in unfinished) - settled < _SETTLE_STEP:
+        return
+    first_trial_id = min(row.first_trial_id for row in unfinished)
+    rows = connection.execute(
+        select(_theirs.c.state, func.count().label("trials"), func.max(_theirs.c.trial_id).label("last"))
+        .where(
+            _theirs.c.study_id == locked.study.study_id,
+            _theirs.c.trial_id > locked.settled_trial_id,
+            _theirs.c.trial_id < first_trial_id,
+        )
+        .group_by(_theirs.c.state)
+    ).all()
+    more = {row.state: row.trials for row in rows}
+    studies = schema.studies
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_key == locked.study.key)
+        .values(
+            settled_trial_id=max(row.last for row in rows),
+            settled_complete=locked.settled[COMPLETE] + more.get(COMPLETE, 0),
+            settled_pruned=locked.settled[PRUNED] + more.get(PRUNED, 0),
+            settled_failed=locked.settled[FAIL] + more.get(FAIL, 0),
+        )
+    )
+
+
+def _take_waiting(connection: Connection, locked: LockedStudy, lease: _Lease, count: int) -> list[Claim]:
+    """Set the waiting trials with the lowest numbers running under `lease`."""
+    candidates = connection.execute(
+        select(_theirs.c.trial_id)
+        .where(
+            _theirs.c.study_id == locked.study.study_id,
+            _theirs.c.trial_id > locked.settled_trial_id,
+            _theirs.c.state == WAITING,
+        )
+        .order_by(_theirs.c.number)
+        .limit(count)
+    ).scalars()
+    # Another Optuna client takes a waiting trial by locking its row alone, so ask again under that lock.
+    rows = connection.execute(
+        select(_theirs.c.trial_id, _theirs.c.number)
+        .where(_theirs.c.trial_id.in_(candidates.all()), _theirs.c.state == WAITING)
+        .order_by(_theirs.c.number)
+        .with_for_update()
+    ).all()
+    numbers = {row.trial_id: row.number for row in rows}
+    if not numbers:
+        return []
+    connection.execute(
+        update(_theirs)
+        .where(_theirs.c.trial_id.in_(list(numbers)))
+        .values(state=RUNNING, datetime_start=naive_utc(locked.now_s))
+    )
+    attempts = _lease_again(connection, locked, lease, numbers)
+    return _claims(connection, locked, lease, numbers, attempts)
+
+
+def _lease_again(
+    connection: Connection, locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]
+) -> dict[int, int]:
+    """Write the lease of waiting trials (trial_id -> number); return number -> attempt."""
+    at = and_(_ours.c.study_key == locked.study.key, _ours.c.number.in_(list(numbers.values())))
+    known = {
+        row.number: row.attempt + 1
+        for row in connection.execute(select(_ours.c.number, _ours.c.attempt).where(at))
+    }
+    if known:
+        connection.execute(
+            update(_ours)
+            .where(at)
+            .values(attempt=_ours.c.attempt + 1, version=_ours.c.version + 1, **lease.columns)
+        )
+    enqueued = {trial_id: number for trial_id, number in numbers.items() if number not in known}
+    _lease_first(connection, locked, lease, enqueued)
+    return known | dict.fromkeys(enqueued.values(), 1)
+
+
+def _claims(
+    connection: Connection,
+    locked: LockedStudy,
+    lease: _Lease,
+    numbers: Mapping[int, int],
+    attempts: Mapping[int, int],
+) -> list[Claim]:
+    """Return the claims of waiting trials, with the parameters that they have or ask for."""
+    params = params_of(connection, locked.study.study_id, list(numbers))
+    attributes = system_attributes_of(connection, locked.study.study_id, list(numbers))
+    searched = {dimension.name for dimension in locked.study.spec.search}
+    claims = []
+    for trial_id, number in numbers.items():
+        stored: Mapping[str, ParameterValue] = params.get(trial_id, {})
+        asked = attributes.get(trial_id, {}).get("fixed_params", {})
+        whole = searched <= set(stored)
+        claims.append(
+            Claim(
+                number=number,
+                trial_id=trial_id,
+                token=lease.token,
+                attempt=attempts[number],
+                params=stored if whole else None,
+                fixed={} if whole else {**asked, **stored},
+            )
+        )
+    return claims
+
+
+_MADE: Final = (
+    select(_theirs.c.trial_id, _theirs.c.number)
+    .where(
+        _theirs.c.study_id == bindparam("study_id"),
+        _theirs.c.trial_id > bindparam("last_trial_id"),
+        _theirs.c.number >= bindparam("first"),
+    )
+    .order_by(_theirs.c.number)
+)
+
+
+def _take_new(
+    connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, count: int
+) -> list[Claim]:
+    """Make `count` new trials, numbered on, running under `lease`."""
+    if count <= 0:
+        return []
+    first = standing.next_number
+    row = {
+        "study_id": locked.study.study_id,
+        "state": RUNNING,
+        "datetime_start": naive_utc(locked.now_s),
+    }
+    insert_rows(connection, _theirs, [{**row, "number": first + i} for i in range(count)])
+    at = {"study_id": locked.study.study_id, "last_trial_id": standing.last_trial_id, "first": first}
+    made = connection.execute(_MADE, at).all()
+    numbers = {row.trial_id: row.number for row in made}
+    _lease_first(connection, locked, lease, numbers)
+    return [
+        Claim(number=number, trial_id=trial_id, token=lease.token, attempt=1)
+        for trial_id, number in numbers.items()
+    ]
+
+
+def _lease_first(
+    connection: Connection, locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]
+) -> None:
+    """Write the rows of trials (trial_id -> number) that never had one of ours."""
+    row = {
+        "study_key": locked.study.key,
+        "attempt": 1,
+        "crashes": 0,
+        "epochs": 0,
+        "steps": 0,
+        "reported": -1,
+        "version": 1,
+        **lease.columns,
+    }
+    insert_rows(
+        connection,
+        _ours,
+        [{**row, "trial_id": trial_id, "number": number} for trial_id, number in numbers.items()],
+    )

@@ -1,0 +1,45 @@
+"""The database's clock. No time that is stored comes from anywhere else."""
+
+from datetime import UTC, datetime
+from typing import Any, final
+
+from sqlalchemy import Double
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+@final
+class EpochSeconds(FunctionElement[float]):
+    """SQL for the seconds since 1970-01-01 UTC when the statement began, at least to the millisecond."""
+
+    name = "epoch_seconds"
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(EpochSeconds, "sqlite")
+def _sqlite(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(EpochSeconds, "postgresql")
+def _postgresql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
+    # now() is when the transaction began, which may be long before it got its lock.
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(EpochSeconds, "mysql", "mariadb")
+def _mysql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
+    # unix_timestamp() would go through the session's time zone and its summer time.
+    return "(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6)"
+
+
+def utc(epoch_s: float) -> datetime:
+    """Return the aware time that is `epoch_s` seconds since 1970-01-01 UTC."""
+    return datetime.fromtimestamp(epoch_s, UTC)
+
+
+def naive_utc(epoch_s: float) -> datetime:
+    """Return the same time as Optuna stores it: in UTC without saying so."""
+    return utc(epoch_s).replace(tzinfo=None)

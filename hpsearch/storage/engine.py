@@ -1,0 +1,130 @@
+"""Connections and transactions.
+
+SQLite runs in WAL mode with a busy timeout; writers take their lock at once (`BEGIN IMMEDIATE`), so that
+none fails half-way. Servers run writers at READ COMMITTED, so that what is read after a lock was waited for
+is what the lock's last owner left, and readers at REPEATABLE READ, so that one call sees one state.
+
+A transaction is `durable` when a power cut must not undo it: finished trials, studies, budgets. Claims,
+parameters, reports and heartbeats are not: their commit does not wait for the disk (SQLite synchronous
+NORMAL, PostgreSQL synchronous_commit off). A durable commit writes out everything before it. A claim that a
+power cut undid is harmless, because the token that it gave no longer opens anything. MySQL and MariaDB
+decide this for the whole server (innodb_flush_log_at_trx_commit).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from hpsearch.storage.address import Address
+
+BUSY_TIMEOUT_S: Final = 30
+"""How long a writer waits for another writer's lock."""
+
+_CONNECT_TIMEOUT_S: Final = 10
+
+_WRITES: Final = "hpsearch_writes"
+_DURABLE: Final = "hpsearch_durable"
+
+
+def make_engine(address: Address) -> Engine:
+    """Return an engine for `address`. Nothing is connected yet. It may be used by several threads.
+
+    It must not cross a fork: start processes by spawning them, or open the store anew.
+    """
+    if address.family == "sqlite":
+        engine = create_engine(
+            address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True, pool_size=4
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = create_engine(
+        address.url,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        pool_size=4,
+    )
+
+    def prepare(connection: Any, _record: Any) -> None:
+        _prepare_server(connection, family=address.family)
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", _begin_server)
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection on which everything is read as of one moment."""
+    level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with engine.connect().execution_options(**level) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
+    """Give a connection whose changes are committed at the end, or undone by an exception.
+
+    Raises UncertainCommitError when the connection was lost while it committed.
+    """
+    options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
+    with engine.connect().execution_options(**options) as connection:
+        transaction = connection.begin()
+        try:
+            yield connection
+        except BaseException:
+            transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise UncertainCommitError from error
+            raise
+
+
+@final
+class UncertainCommitError(Exception):
+    """The connection was lost while a transaction was committed: it may be in the database or not."""
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Transactions are ours to begin: the driver would begin them late and without their lock.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _prepare_server(connection: Any, *, family: str) -> None:
+    """Bound how long this connection waits for a lock, and how long it holds one if its process is stopped."""
+    cursor = connection.cursor()
+    if family == "postgresql":
+        cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_S}s'")
+    else:
+        cursor.execute(f"SET innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}")
+        cursor.execute("SELECT version()")
+        if "mariadb" in cursor.fetchone()[0].lower():
+            cursor.execute(f"SET idle_write_transaction_timeout = {BUSY_TIMEOUT_S}")
+    cursor.close()
+    connection.commit()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get(_WRITES, False):
+        level = "FULL" if options.get(_DURABLE, True) else "NORMAL"
+        connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_server(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if connection.dialect.name == "postgresql" and not options.get(_DURABLE, True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

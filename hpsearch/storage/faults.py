@@ -1,0 +1,136 @@
+"""What a driver's exceptions mean: worth another try, the server's absence, or something to put right."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage.address import Address, mask
+from hpsearch.storage.engine import UncertainCommitError
+
+_T = TypeVar("_T")
+
+_TRIES: Final = 6
+_PATIENCE_S: Final = 45.0
+"""No new try is begun after this long; one that waits for an SQLite lock takes up to 30 s itself."""
+
+_TRANSIENT_POSTGRESQL: Final = frozenset({"40001", "40P01", "55P03"})
+_TRANSIENT_MYSQL: Final = frozenset({1020, 1205, 1213})
+_TRANSIENT_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
+
+_UNCERTAIN: Final = "the connection was lost in the middle of a commit"
+
+_REFUSED: Final = "the server refused the user{name}: check user name and password"
+_NO_DATABASE: Final = "the server has no database{name}: create it first, or check its name"
+_NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
+_READ_ONLY: Final = "the database is read-only: give one that can be written"
+
+_MEANINGS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"password authentication failed|no password supplied|access denied for user .*using password",
+        _REFUSED,
+    ),
+    (r'role "[^"]*" does not exist|no pg_hba\.conf entry|access denied for user', _REFUSED),
+    (r'database "[^"]*" does not exist|unknown database', _NO_DATABASE),
+    (r"permission denied|command denied", _NO_RIGHTS),
+    (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
+    (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),
+    (
+        r"disk is full|no space left|disk full",
+        "the disk is full: make room, nothing that was written is lost",
+    ),
+    (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
+)
+"""Pattern in the driver's message (lower case) -> what to tell the user."""
+
+_ABSENT: Final[tuple[tuple[str, str], ...]] = (
+    (r"connection refused|errno 111", "connection refused"),
+    (
+        r"translate host name|resolve host|name or service not known|getaddrinfo|name resolution",
+        "unknown host",
+    ),
+    (r"timed? ?out|timeout", "no answer in time"),
+    (r"shutting down|starting up|recovery mode|shutdown", "it is starting or stopping"),
+    (r"too many (connections|clients)|remaining connection slots", "it has too many connections"),
+)
+
+
+def attempt(work: Callable[[], _T], address: Address) -> _T:
+    """Return what `work`, one whole transaction, returns.
+
+    Deadlocks, locked files and connections that were lost before the commit are tried again. Raises
+    StorageUnavailableError when the server does not answer, and StorageError for the rest.
+    """
+    began = time.monotonic()
+    for count in range(1, _TRIES + 1):
+        try:
+            return work()
+        except UncertainCommitError:
+            raise _absent(address, _UNCERTAIN) from None
+        except (DBAPIError, PoolTimeoutError) as error:
+            patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
+            if not (patient and is_transient(error)):
+                raise translated(error, address) from error
+            # Chance keeps two that collided from colliding again; it touches no result.
+            time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**count)  # noqa: S311
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    """True when the same transaction may succeed if it is tried again at once."""
+    if getattr(error, "connection_invalidated", False):
+        return True
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlstate", getattr(cause, "pgcode", None)) in _TRANSIENT_POSTGRESQL:
+        return True
+    if _mysql_code(cause) in _TRANSIENT_MYSQL:
+        return True
+    return any(text in str(cause) for text in _TRANSIENT_SQLITE)
+
+
+def translated(error: SQLAlchemyError, address: Address) -> StorageError:
+    """Return `error` in the user's words."""
+    reason = _reason(error)
+    for pattern, meaning in _MEANINGS:
+        if re.search(pattern, reason.lower()):
+            return StorageError(f"{address.shown}: {_filled(meaning, address, reason)}")
+    for pattern, absence in _ABSENT:
+        if re.search(pattern, reason.lower()):
+            return _absent(address, absence)
+    if any(text in reason for text in _TRANSIENT_SQLITE):
+        return StorageUnavailableError(
+            f"{address.shown}: another process has kept the database locked for too long: try again"
+        )
+    if getattr(error, "connection_invalidated", False):
+        return _absent(address, "the connection was lost")
+    if isinstance(error, PoolTimeoutError):
+        return _absent(address, "no connection was free in time")
+    return StorageError(f"{address.shown}: the database refused ({reason}): see the database's own log")
+
+
+def _absent(address: Address, why: str) -> StorageUnavailableError:
+    return StorageUnavailableError(
+        f"{address.shown}: the server does not answer ({why}): check that it runs, its host and its port"
+    )
+
+
+def _filled(meaning: str, address: Address, reason: str) -> str:
+    name = address.url.database if meaning is _NO_DATABASE else address.url.username
+    return meaning.format(name=f' "{name}"' if name else "", reason=reason)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return the first line of what the driver says, without a password."""
+    cause: Any = getattr(error, "orig", None) or error
+    text = str(cause.args[1]) if _mysql_code(cause) and len(cause.args) > 1 else str(cause)
+    return mask(text.strip().partition("\n")[0])
+
+
+def _mysql_code(cause: Any) -> int | None:
+    code = cause.args[0] if getattr(cause, "args", ()) else None
+    return code if isinstance(code, int) else None

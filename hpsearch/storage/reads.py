@@ -1,0 +1,193 @@
+"""Trials as records: all of a study, or those that changed. Each function reads in its caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, final
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from hpsearch.records import ParameterValue, Series, Trial, TrialState
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.details import (
+    IDS_MAX,
+    params_of,
+    reports_of,
+    rows_of,
+    system_attributes_of,
+    values_of,
+)
+from hpsearch.storage.optuna_schema import STATES
+from hpsearch.storage.payloads import unpack_finding, unpack_series
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.studies import row_of
+
+_ours = schema.trials
+_theirs = optuna_schema.trials
+_params = optuna_schema.trial_params
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Signature:
+    """What differs when a trial that was not final has changed."""
+
+    state: str
+    last_param_id: int | None
+    version: int | None
+
+    @property
+    def is_final(self) -> bool:
+        return STATES[self.state].is_final
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """How far somebody has read a study: an opaque value for `changes`.
+
+    `unfinished` maps the ids of trials that were not final to what tells that they have changed: Optuna's
+    state, the id of its last parameter, and our version. A trial without a row of ours has no version; it is
+    kept whole.
+    """
+
+    last_trial_id: int = -1
+    unfinished: Mapping[int, "_Signature"] = field(default_factory=dict)
+    unversioned: Mapping[int, Trial] = field(default_factory=dict)
+
+
+def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | None = None) -> list[Trial]:
+    """Return the trials of a study by number: all, or those with these ids.
+
+    Raises StudyNotFoundError when the study was deleted.
+    """
+    row_of(connection, study)
+    return list(_read(connection, study, ids).values())
+
+
+def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:
+    """Return the trials that are new or different since the mark, by number, and the next mark.
+
+    Raises StudyNotFoundError when the study was deleted.
+    """
+    row_of(connection, study)
+    seen = _signatures(connection, study, since)
+    moved = [
+        trial_id
+        for trial_id, signature in seen.items()
+        if signature.version is None or since.unfinished.get(trial_id) != signature
+    ]
+    read = _read(connection, study, moved) if moved else {}
+    changed = [trial for trial_id, trial in read.items() if since.unversioned.get(trial_id) != trial]
+    unfinished = {i: signature for i, signature in seen.items() if not signature.is_final}
+    return changed, Mark(
+        last_trial_id=max(since.last_trial_id, *seen) if seen else since.last_trial_id,
+        unfinished=unfinished,
+        unversioned={i: read[i] for i, signature in unfinished.items() if signature.version is None},
+    )
+
+
+def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict[int, _Signature]:
+    """Return trial_id -> signature of the trials that are new or were not final at the mark.
+
+    What is final stays as it is, and trials get their ids in order, under the lock on the study.
+    """
+    last_param = select(func.max(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
+    rows = connection.execute(
+        select(
+            _theirs.c.trial_id,
+            _theirs.c.state,
+            last_param.scalar_subquery().label("last_param_id"),
+            _ours.c.version,
+        )
+        .select_from(_theirs.outerjoin(_ours, _same_trial(study)))
+        .where(
+            _theirs.c.study_id == study.study_id,
+            or_(_theirs.c.trial_id > since.last_trial_id, _theirs.c.trial_id.in_(list(since.unfinished))),
+        )
+        .order_by(_theirs.c.trial_id)
+    )
+    return {
+        row.trial_id: _Signature(state=row.state, last_param_id=row.last_param_id, version=row.version)
+        for row in rows
+    }
+
+
+def _same_trial(study: StoredStudy) -> Any:
+    return and_(_ours.c.study_key == study.key, _ours.c.number == _theirs.c.number)
+
+
+def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None) -> dict[int, Trial]:
+    """Return trial_id -> trial, by number; all of the study where `ids` is None."""
+    study_id = study.study_id
+    statement = _trial_rows().select_from(_theirs.outerjoin(_ours, _same_trial(study)))
+    rows = list(rows_of(connection, statement, _theirs, study_id, ids))
+    params = params_of(connection, study_id, ids)
+    values = values_of(connection, study_id, ids)
+    reports = reports_of(connection, study_id, ids)
+    attributes = system_attributes_of(connection, study_id, ids)
+    return {
+        row.trial_id: _trial(
+            row,
+            params=params.get(row.trial_id, {}),
+            value=values.get(row.trial_id),
+            curve=reports.get(row.trial_id, {}),
+            system_attributes=attributes.get(row.trial_id, {}),
+        )
+        for row in sorted(rows, key=lambda row: row.number)
+    }
+
+
+def _trial_rows() -> Select[Any]:
+    return select(
+        _theirs,
+        _ours.c.attempt,
+        _ours.c.worker,
+        _ours.c.epochs,
+        _ours.c.steps,
+        _ours.c.finding,
+    )
+
+
+def _trial(
+    row: Row[Any],
+    *,
+    params: Mapping[str, ParameterValue],
+    value: float | None,
+    curve: Mapping[int, float],
+    system_attributes: Mapping[str, Any],
+) -> Trial:
+    state = STATES[row.state]
+    foreign_attempts = 0 if state is TrialState.WAITING else 1
+    return Trial(
+        number=row.number,
+        state=state,
+        params=params,
+        value=value,
+        curve=curve,
+        finding=None if row.finding is None else unpack_finding(row.finding),
+        epochs=row.epochs or 0,
+        steps=row.steps or 0,
+        worker=row.worker,
+        attempts=foreign_attempts if row.attempt is None else row.attempt,
+        started=_aware(row.datetime_start),
+        finished=_aware(row.datetime_complete),
+        system_attributes=system_attributes,
+    )
+
+
+def _aware(stored: datetime | None) -> datetime | None:
+    return None if stored is None else stored.replace(tzinfo=UTC)
+
+
+def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
+    """Return number -> series of those trials among `numbers` that have ended with one."""
+    table = schema.series
+    found: dict[int, Series] = {}
+    for start in range(0, len(numbers), IDS_MAX):
+        chunk = list(numbers[start : start + IDS_MAX])
+        rows = connection.execute(
+            select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
+        )
+        found |= {row.number: unpack_series(row.format, row.payload) for row in rows}
+    return found

@@ -1,0 +1,137 @@
+"""Our tables, beside Optuna's, and the states of a trial.
+
+The state is Optuna's `trials.state`:
+
+                 claim (attempt + 1, a new token, a lease)
+      waiting ------------------------------------------------> running
+         ^                                                        | |
+         |   release, sweep (attempt written to the history,      | |
+         |   reports removed, epochs and steps 0, lease gone)     | |
+         +--------------------------------------------------------+ |
+                                                                    |
+         record with an outcome: complete, pruned or failed         |
+         release or sweep of a third crash: failed, worker_lost <---+
+
+* A trial may be written by the claim that holds its token while its state is running, and by nobody else.
+  The token outlives the end of the trial, so that a writer whose answer got lost finds its own work done.
+* `lease_until` is not null exactly while a worker of ours runs the trial. A lease that has run out is lost
+  when somebody sweeps it, not before. All times are the database's, in seconds since 1970-01-01 UTC.
+* A trial that another Optuna client made has no row here until a worker of ours claims it.
+* `studies.study_key` is the identity of a study. Optuna's `study_id` may be used again after a deletion, so
+  the study's user attribute `hpsearch:study` holds the key, and both must agree. No foreign key leads from
+  here to Optuna's tables: their owners may delete what they like, and `orphans` sweeps after them.
+* Every trial with `trial_id` at or below `settled_trial_id` has ended, which is for ever; `settled_*` count
+  them, so that a claim looks at the rest only.
+* `version` of a trial grows with everything that is written about it, its parameters aside.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
+
+VERSION: Final = 1
+"""The version of these tables. A database with a greater one belongs to a newer hpsearch."""
+
+LINK_ATTRIBUTE: Final = "hpsearch:study"
+"""The user attribute of Optuna's study that holds our key of it."""
+
+metadata = MetaData()
+
+_key = String(36)
+_worker = String(190)
+_json = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+_blob = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
+_mysql: Any = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+versions = Table("hpsearch_schema", metadata, Column("version", Integer, primary_key=True), **_mysql)
+
+studies = Table(
+    "hpsearch_studies",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("study_id", Integer, nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("spec", _json, nullable=False),
+    Column("fingerprint", String(190), nullable=False),
+    Column("budget", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("stopped", _json),
+    Column("hpsearch_version", String(64), nullable=False),
+    Column("settled_trial_id", Integer, nullable=False, default=-1),
+    Column("settled_complete", Integer, nullable=False, default=0),
+    Column("settled_pruned", Integer, nullable=False, default=0),
+    Column("settled_failed", Integer, nullable=False, default=0),
+    **_mysql,
+)
+
+trials = Table(
+    "hpsearch_trials",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("trial_id", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("worker", _worker),
+    Column("lease_until", Double),
+    Column("epochs", Integer, nullable=False),
+    Column("steps", BigInteger, nullable=False),
+    Column("reported", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("verdict", String(64)),
+    Column("finding", _json),
+    **_mysql,
+)
+
+for _name, _columns in (
+    ("hpsearch_leases_of_study", (trials.c.study_key, trials.c.lease_until)),
+    ("hpsearch_leases_of_worker", (trials.c.worker, trials.c.lease_until)),
+):
+    # Only running trials have a lease, and where the database can, only they are in these indexes.
+    _leased = trials.c.lease_until.is_not(None)
+    Index(_name, *_columns, sqlite_where=_leased, postgresql_where=_leased)
+
+attempts = Table(
+    "hpsearch_attempts",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("worker", _worker),
+    Column("why", _json, nullable=False),
+    Column("crashed", Boolean, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("ended", Double, nullable=False),
+    **_mysql,
+)
+
+series = Table(
+    "hpsearch_series",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("format", Integer, nullable=False),
+    Column("payload", _blob, nullable=False),
+    **_mysql,
+)
+
+STUDY_DETAILS: Final = (trials, attempts, series)
+"""Tables whose rows belong to a study, by `study_key`."""

@@ -1,0 +1,245 @@
+"""The database of studies, as workers, reports and commands use it. One public method is one transaction."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from hpsearch.errors import StudyExistsError
+from hpsearch.records import Series, Trial
+from hpsearch.storage import claims, leases, migration, orphans, reads, studies, writes
+from hpsearch.storage import progress as sums
+from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.faults import attempt
+from hpsearch.storage.reads import Mark
+from hpsearch.storage.records import Assignment, Claim, Progress, StoredStudy, Update
+from hpsearch.study.spec import StudySpec
+
+_T = TypeVar("_T")
+
+
+def open_store(url: str, *, create: bool = True) -> "Store":
+    """Return the database at `url`, checked: reachable, and with schemas of versions that fit.
+
+    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. Raises
+    StorageError, and StorageUnavailableError where a server does not answer.
+    """
+    address = parse_address(url)
+    prepare_file(address, create=create)
+    engine = make_engine(address)
+    try:
+        attempt(lambda: migration.ensure(engine, address, create=create), address)
+        store = Store(engine, address)
+        store.sweep_orphans()
+    except BaseException:
+        engine.dispose()
+        raise
+    return store
+
+
+@final
+class Store:
+    """The database of studies. Threads may share it; processes may not: each opens its own.
+
+    Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
+    later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its
+    trials lost instead.
+    """
+
+    def __init__(self, engine: Engine, address: Address) -> None:
+        self._engine = engine
+        self._address = address
+
+    @property
+    def url_shown(self) -> str:
+        """The URL as the user gave it, its password masked."""
+        return self._address.shown
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. Leases stay until they run out."""
+        self._engine.dispose()
+
+    def create_study(self, spec: StudySpec, *, fingerprint: str) -> StoredStudy:
+        """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
+
+        Where the same search over the same data is stored already, that study is returned and its budget
+        stays. Raises StudyExistsError, saying what differs, where the name belongs to another study.
+        """
+        return self._write(lambda connection: self._created(connection, spec, fingerprint))
+
+    def _created(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy:
+        if (stored := self._same(connection, spec, fingerprint)) is not None:
+            return stored
+        try:
+            with connection.begin_nested():
+                return studies.create(connection, spec, fingerprint)
+        except IntegrityError:
+            # Somebody else created it between our look and our insert.
+            stored = self._same(connection, spec, fingerprint)
+            if stored is None:
+                raise
+            return stored
+
+    def _same(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
+        stored = {study.spec.name: study for study in studies.every(connection)}.get(spec.name)
+        if stored is not None:
+            studies.check_same(stored, spec, fingerprint)
+        elif spec.name in studies.foreign(connection):
+            raise StudyExistsError(
+                f'study "{spec.name}": the name must be free (another Optuna client made a study of that '
+                "name): choose another name"
+            )
+        return stored
+
+    def study(self, name: str) -> StoredStudy:
+        """Return the study of that name.
+
+        Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
+        """
+        return self._read(lambda connection: studies.find(connection, name))
+
+    def studies(self) -> list[StoredStudy]:
+        """Return all studies that hpsearch made, oldest first."""
+        return self._read(studies.every)
+
+    def foreign_studies(self) -> list[str]:
+        """Return the names of the studies that other Optuna clients made."""
+        return self._read(studies.foreign)
+
+    def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
+        """Set the budget and return the study with it. Workers obey it from their next claim on.
+
+        A budget below what has finished or runs takes nothing back. Raises ValueError below 1.
+        """
+        if trials < 1:
+            raise ValueError(f"trials: must be at least 1 (got {trials})")
+        return self._write(
+            lambda connection: studies.set_budget(connection, studies.lock(connection, study), trials)
+        )
+
+    def delete_study(self, study: StoredStudy) -> None:
+        """Delete everything of the study. Workers that train it lose their leases."""
+
+        def delete(connection: Connection) -> None:
+            studies.lock(connection, study)
+            studies.remove(connection, study)
+            orphans.sweep(connection)
+
+        self._write(delete)
+
+    def sweep_orphans(self) -> None:
+        """Follow studies that other Optuna clients renamed, and forget what they deleted."""
+        if self._read(orphans.has_orphans):
+            self._write(orphans.sweep)
+
+    def trials(self, study: StoredStudy) -> list[Trial]:
+        """Return all trials by number."""
+        return self._read(lambda connection: reads.trials(connection, study))
+
+    def changes(self, study: StoredStudy, since: Mark | None) -> tuple[list[Trial], Mark]:
+        """Return the trials that are new or different since the mark, by number, and the next mark.
+
+        None is the mark before everything. One small query where nothing has changed.
+        """
+        return self._read(lambda connection: reads.changes(connection, study, since or Mark()))
+
+    def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
+        """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
+        return self._read(lambda connection: reads.series(connection, study, numbers))
+
+    def progress(self, study: StoredStudy) -> Progress:
+        """Return where the study stands, after expired leases were swept."""
+        self.sweep(study)
+        return self._read(lambda connection: sums.progress(connection, study))
+
+    def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
+        """Take up to `count` trials out of the budget for `worker`, and return them by number.
+
+        Waiting trials come first, then new ones. Never more than the budget leaves: complete, pruned and
+        running trials count against it. None are left where the budget is spent or the study is stopped;
+        `progress` says which. The leases run out `lease_s` seconds from now unless they are renewed.
+        """
+        return self._write(
+            lambda connection: claims.claim(
+                connection,
+                studies.lock(connection, study),
+                worker=worker,
+                count=count,
+                lease_s=lease_s,
+            ),
+            durable=False,
+        )
+
+    def assign(self, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
+        """Store the parameters of claimed trials; the last call counts.
+
+        Writes all trials whose token still holds and returns the numbers of the others.
+        """
+        return self._write(lambda connection: writes.assign(connection, study, assignments), durable=False)
+
+    def record(self, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
+        """Store reports and outcomes of claimed trials; reports that were stored before are left alone.
+
+        Writes all trials whose token still holds and returns the numbers of the others. A trial that the
+        same claim has ended already is left as it is and is not among them.
+        """
+        durable = any(update.outcome is not None for update in updates)
+        return self._write(lambda connection: writes.record(connection, study, updates), durable=durable)
+
+    def release(
+        self, study: StoredStudy, *, worker: str, numbers: Sequence[int] | None, why: str, crashed: bool
+    ) -> list[int]:
+        """Hand the worker's running trials back, all of them where `numbers` is None; return their numbers.
+
+        They wait under the same number with the same parameters, and the epochs that they began count as
+        lost. With `crashed` this counts against the trial: after three it fails with `worker_lost`.
+        """
+        return self._write(
+            lambda connection: leases.release(
+                connection,
+                studies.lock(connection, study),
+                worker=worker,
+                numbers=numbers,
+                ending=leases.Ending(why=why, crashed=crashed),
+            )
+        )
+
+    def renew(self, worker: str, lease_s: float) -> int:
+        """Let all leases of the worker, of all studies, run for `lease_s` seconds more; return their number."""
+        return self._write(
+            lambda connection: leases.renew(connection, worker=worker, lease_s=lease_s), durable=False
+        )
+
+    def sweep(self, study: StoredStudy) -> list[int]:
+        """Hand back the trials whose lease has run out, as after a crash; return their numbers."""
+        if not self._read(lambda connection: leases.has_expired(connection, study.key)):
+            return []
+        return self._write(lambda connection: leases.sweep(connection, studies.lock(connection, study)))
+
+    def _read(self, work: Callable[[Connection], _T]) -> _T:
+        def transaction() -> _T:
+            with reading(self._engine) as connection:
+                return work(connection)
+
+        return attempt(transaction, self._address)
+
+    def _write(self, work: Callable[[Connection], _T], *, durable: bool = True) -> _T:
+        def transaction() -> _T:
+            with writing(self._engine, durable=durable) as connection:
+                return work(connection)
+
+        return attempt(transaction, self._address)

@@ -1,0 +1,253 @@
+"""Studies: made, found, compared, locked, deleted. Each function works inside its caller's transaction."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+
+import hpsearch
+from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.records import StoredStudy
+from hpsearch.study.spec import StudySpec
+
+_METRIC_NAMES: Final = "study:metric_names"
+"""Where Optuna keeps what its plots and dashboards call a study's value."""
+
+_ours = schema.studies
+_theirs = optuna_schema.studies
+_links = optuna_schema.study_user_attributes
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedStudy:
+    """A study whose row this transaction holds, so that nobody else numbers or counts its trials.
+
+    `now_s` is the database's time. Trials up to `settled_trial_id` have ended; `settled` counts them by
+    Optuna's name of their state.
+    """
+
+    study: StoredStudy
+    now_s: float
+    budget: int
+    stopped: str | None
+    settled_trial_id: int
+    settled: Mapping[str, int]
+
+
+def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy:
+    """Write a new study. Raises IntegrityError when the name is taken, also by one just being made."""
+    connection.execute(insert(_theirs).values(study_name=spec.name))
+    same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
+    study_id = connection.execute(same_name).scalar_one()
+    key = str(uuid.uuid4())
+    created_s = connection.execute(select(EpochSeconds())).scalar_one()
+    connection.execute(
+        insert(_ours).values(
+            study_key=key,
+            study_id=study_id,
+            name=spec.name,
+            spec=spec.to_json(),
+            fingerprint=fingerprint,
+            budget=spec.trials,
+            created=created_s,
+            hpsearch_version=hpsearch.__version__,
+        )
+    )
+    study = StoredStudy(
+        key=key, study_id=study_id, spec=spec, fingerprint=fingerprint, created=utc(created_s)
+    )
+    _describe_to_optuna(connection, study)
+    return study
+
+
+def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
+    """Write what other Optuna clients look at: the direction, the metric's name, and whose study it is."""
+    direction = "MAXIMIZE" if study.maximize else "MINIMIZE"
+    connection.execute(
+        insert(optuna_schema.study_directions).values(
+            study_id=study.study_id, objective=0, direction=direction
+        )
+    )
+    connection.execute(
+        insert(optuna_schema.study_system_attributes).values(
+            study_id=study.study_id, key=_METRIC_NAMES, value_json=json.dumps([study.spec.metric])
+        )
+    )
+    attributes = {
+        schema.LINK_ATTRIBUTE: study.key,
+        "hpsearch:fingerprint": study.fingerprint,
+        "hpsearch:version": hpsearch.__version__,
+    }
+    connection.execute(
+        insert(_links),
+        [
+            {"study_id": study.study_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in attributes.items()
+        ],
+    )
+
+
+def find(connection: Connection, name: str) -> StoredStudy:
+    """Return the study of that name.
+
+    Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
+    """
+    known = {study.spec.name: study for study in every(connection)}
+    if name in known:
+        return known[name]
+    if name in (others := foreign(connection)):
+        raise StudyNotFoundError(
+            f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
+            "choose another study"
+        )
+    near = get_close_matches(name, [*known, *others], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch study list` shows what there is"
+    raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+
+
+def every(connection: Connection) -> list[StoredStudy]:
+    """Return all studies of ours, in the order in which they were made."""
+    return [_study(row) for row in linked(connection)]
+
+
+def foreign(connection: Connection) -> list[str]:
+    """Return the names of the studies that other Optuna clients made, by id."""
+    ours = {row.study_id for row in linked(connection)}
+    rows = connection.execute(select(_theirs).order_by(_theirs.c.study_id))
+    return [row.study_name for row in rows if row.study_id not in ours]
+
+
+def linked(connection: Connection) -> Iterator[Row[Any]]:
+    """Yield the rows of our studies that still are studies of Optuna's, under its `study_name`."""
+    for row in connection.execute(_linked().order_by(_ours.c.study_id)):
+        if json.loads(row.value_json) == row.study_key:
+            yield row
+
+
+def _linked() -> Select[Any]:
+    return (
+        select(_ours, _theirs.c.study_name, _links.c.value_json)
+        .join(_theirs, _theirs.c.study_id == _ours.c.study_id)
+        .join(_links, _links.c.study_id == _ours.c.study_id)
+        .where(_links.c.key == schema.LINK_ATTRIBUTE)
+    )
+
+
+def _study(row: Row[Any]) -> StoredStudy:
+    try:
+        spec = StudySpec.from_json(row.spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f'study "{row.study_name}": was made by hpsearch {row.hpsearch_version}, '
+            f"which this one, {hpsearch.__version__}, cannot read ({error}): use that version or a newer one"
+        ) from error
+    return StoredStudy(
+        key=row.study_key,
+        study_id=row.study_id,
+        spec=replace(spec, name=row.study_name, trials=row.budget),
+        fingerprint=row.fingerprint,
+        created=utc(row.created),
+    )
+
+
+_LOCK: Final = select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("study_id")).with_for_update()
+
+_ROW: Final = (
+    _linked().add_columns(EpochSeconds().label("now_s")).where(_ours.c.study_key == bindparam("at_key"))
+)
+
+
+def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
+    """Wait for the study's row, the lock that every Optuna client takes to number trials, and read it.
+
+    Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
+    """
+    connection.execute(_LOCK, {"study_id": study.study_id})
+    row = row_of(connection, study)
+    return LockedStudy(
+        study=study,
+        now_s=row.now_s,
+        budget=row.budget,
+        stopped=row.stopped,
+        settled_trial_id=row.settled_trial_id,
+        settled={
+            optuna_schema.COMPLETE: row.settled_complete,
+            optuna_schema.PRUNED: row.settled_pruned,
+            optuna_schema.FAIL: row.settled_failed,
+        },
+    )
+
+
+def row_of(connection: Connection, study: StoredStudy) -> Row[Any]:
+    """Return our row of the study, with the database's time as `now_s`.
+
+    Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
+    """
+    row = connection.execute(_ROW, {"at_key": study.key}).one_or_none()
+    if row is None or json.loads(row.value_json) != study.key or row.study_id != study.study_id:
+        raise StudyNotFoundError(f'study "{study.spec.name}": it was deleted: create it again')
+    return row
+
+
+def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:
+    """Write a new budget and return the study with it."""
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
+    return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
+
+
+def remove(connection: Connection, study: StoredStudy) -> None:
+    """Delete everything of a study, Optuna's rows and ours."""
+    trial_ids = select(optuna_schema.trials.c.trial_id).where(
+        optuna_schema.trials.c.study_id == study.study_id
+    )
+    for table in optuna_schema.TRIAL_DETAILS:
+        connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
+    for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS, _theirs):
+        connection.execute(delete(table).where(table.c.study_id == study.study_id))
+    forget(connection, study.key)
+
+
+def forget(connection: Connection, key: str) -> None:
+    """Delete our rows of a study."""
+    for table in (*schema.STUDY_DETAILS, _ours):
+        connection.execute(delete(table).where(table.c.study_key == key))
+
+
+def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
+    """Raise StudyExistsError, saying what differs, unless `spec` and the data are those of `stored`."""
+    there, here = _flat(asdict(stored.spec)), _flat(asdict(spec))
+    differences = [
+        f"{key} is {_text(there, key)} there (got {_text(here, key)})"
+        for key in dict.fromkeys([*there, *here])
+        if key != "trials" and (key not in there or key not in here or there[key] != here[key])
+    ]
+    if stored.fingerprint != fingerprint:
+        differences.append(f"the data's fingerprint is {stored.fingerprint} there (got {fingerprint})")
+    if differences:
+        raise StudyExistsError(
+            f'study "{spec.name}": exists with another specification: {"; ".join(differences)}: '
+            "choose another name, or delete that study"
+        )
+
+
+def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one with dotted keys. A searched parameter goes by its name."""
+    if isinstance(raw, tuple) and raw and all(isinstance(item, dict) for item in raw):
+        raw = {item["name"]: {k: v for k, v in item.items() if k != "name"} for item in raw}
+    if not isinstance(raw, dict):
+        return {prefix: raw}
+    flat: dict[str, Any] = {}
+    for key, value in raw.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "nothing"

@@ -1,0 +1,229 @@
+"""What a worker writes about the trials that it holds, many at once.
+
+Each function works inside its caller's transaction and writes only trials whose token it can show.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
+
+from hpsearch.records import TrialState
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.bulk import insert_rows, upsert_rows
+from hpsearch.storage.clock import EpochSeconds, naive_utc
+from hpsearch.storage.details import write_attributes, write_params, write_reports, write_values
+from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
+from hpsearch.storage.parameters import stored_parameters
+from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
+from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+
+_ours = schema.trials
+_theirs = optuna_schema.trials
+_params = optuna_schema.trial_params
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Held:
+    """A trial that the caller's claim still holds: its row of ours, by column."""
+
+    row: Mapping[str, Any]
+    has_params: bool
+    now_s: float
+
+    @property
+    def trial_id(self) -> int:
+        trial_id: int = self.row["trial_id"]
+        return trial_id
+
+    @property
+    def reported(self) -> int:
+        reported: int = self.row["reported"]
+        return reported
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fence:
+    """What the tokens of some claims still open: trials by number, and the numbers that are lost.
+
+    A number in neither was ended by the same claim before, by a call whose answer was lost.
+    """
+
+    held: Mapping[int, _Held]
+    lost: frozenset[int]
+
+
+_FENCED: Final = (
+    select(
+        _ours,
+        _theirs.c.state,
+        exists().where(_params.c.trial_id == _ours.c.trial_id).label("has_params"),
+        EpochSeconds().label("now_s"),
+    )
+    .join(_theirs, and_(_theirs.c.trial_id == _ours.c.trial_id, _theirs.c.study_id == bindparam("study_id")))
+    .where(
+        _ours.c.study_key == bindparam("study_key"),
+        _ours.c.number.in_(bindparam("numbers", expanding=True)),
+    )
+    .order_by(_ours.c.number)
+    .with_for_update(of=[_ours, _theirs])
+)
+
+
+def _fence(connection: Connection, study: StoredStudy, claims: Sequence[Claim]) -> _Fence:
+    """Lock the rows of `claims` and say which of them may still be written.
+
+    Raises ValueError when a trial is among them twice.
+    """
+    tokens = {claim.number: claim.token for claim in claims}
+    if len(tokens) != len(claims):
+        raise ValueError(f"claims: each trial must be there once (got {[c.number for c in claims]})")
+    at = {"study_id": study.study_id, "study_key": study.key, "numbers": list(tokens)}
+    rows = connection.execute(_FENCED, at).mappings()
+    ours = [row for row in rows if row["token"] == tokens[row["number"]]]
+    held = {
+        row["number"]: _Held(
+            row={name: row[name] for name in _ours.columns.keys()},  # noqa: SIM118  # no dict
+            has_params=row["has_params"],
+            now_s=row["now_s"],
+        )
+        for row in ours
+        if row["state"] == RUNNING and row["lease_until"] is not None
+    }
+    ended = {row["number"] for row in ours if row["state"] != RUNNING and row["lease_until"] is None}
+    return _Fence(held=held, lost=frozenset(tokens) - set(held) - ended)
+
+
+def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
+    """Store the parameters of claimed trials; return the numbers whose lease was lost."""
+    fence = _fence(connection, study, [assignment.claim for assignment in assignments])
+    kept = {fence.held[a.claim.number].trial_id: a for a in assignments if a.claim.number in fence.held}
+    # The same claim may assign again when the answer to its first try was lost: the last one counts.
+    again = [held.trial_id for held in fence.held.values() if held.has_params]
+    if again:
+        connection.execute(delete(_params).where(_params.c.trial_id.in_(again)))
+    write_params(
+        connection, {trial_id: stored_parameters(study.spec, a.params) for trial_id, a in kept.items()}
+    )
+    write_attributes(
+        connection,
+        optuna_schema.trial_system_attributes,
+        {trial_id: a.system_attributes for trial_id, a in kept.items()},
+    )
+    return fence.lost
+
+
+def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
+    """Store reports and outcomes of claimed trials; return the numbers whose lease was lost."""
+    for entry in updates:
+        _check(entry)
+    fence = _fence(connection, study, [entry.claim for entry in updates])
+    kept = [(fence.held[e.claim.number], e) for e in updates if e.claim.number in fence.held]
+    if not kept:
+        return fence.lost
+    # Optuna's row first: MySQL locks it for a row that refers to it, and two such locks could deadlock.
+    _end_trials(connection, kept)
+    write_reports(connection, {held.trial_id: _new_reports(held, entry) for held, entry in kept})
+    write_attributes(
+        connection,
+        optuna_schema.trial_system_attributes,
+        {held.trial_id: entry.system_attributes for held, entry in kept},
+    )
+    _write_outcomes(connection, study, kept)
+    _write_ours(connection, kept)
+    return fence.lost
+
+
+def _check(entry: Update) -> None:
+    """Raise ValueError for an outcome that Optuna has no place for."""
+    outcome = entry.outcome
+    if outcome is None:
+        return
+    where = f"trial {entry.claim.number}"
+    if not outcome.state.is_final:
+        raise ValueError(f"{where}: an outcome must be final (got {outcome.state})")
+    if outcome.value is not None and math.isnan(outcome.value):
+        raise ValueError(f"{where}: a value must be a number or None (got nan)")
+    if outcome.state is TrialState.COMPLETE and outcome.value is None:
+        raise ValueError(f"{where}: a complete trial must have a value (got None)")
+
+
+def _new_reports(held: _Held, entry: Update) -> dict[int, float]:
+    """Return the reports that are not stored yet: a call may repeat what an earlier one wrote."""
+    return {epoch: value for epoch, value in sorted(entry.reports.items()) if epoch > held.reported}
+
+
+def _outcomes(kept: Sequence[tuple[_Held, Update]]) -> list[tuple[_Held, Update, Outcome]]:
+    return [(held, entry, entry.outcome) for held, entry in kept if entry.outcome is not None]
+
+
+def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
+    """Set Optuna's state of the trials that ended, one statement per state."""
+    by_state: dict[TrialState, list[int]] = {}
+    for held, _, outcome in _outcomes(kept):
+        by_state.setdefault(outcome.state, []).append(held.trial_id)
+    for state, trial_ids in by_state.items():
+        connection.execute(
+            update(_theirs)
+            .where(_theirs.c.trial_id.in_(trial_ids))
+            .values(state=STATE_NAMES[state], datetime_complete=naive_utc(kept[0][0].now_s))
+        )
+
+
+def _write_outcomes(connection: Connection, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:
+    """Write the values, attributes and series of the trials that ended."""
+    ended = _outcomes(kept)
+    write_values(
+        connection,
+        {held.trial_id: outcome.value for held, _, outcome in ended if outcome.value is not None},
+    )
+    write_attributes(
+        connection,
+        optuna_schema.trial_user_attributes,
+        {
+            held.trial_id: {
+                "verdict": outcome.finding.cause.value,
+                "epochs": entry.epochs,
+                "worker": held.row["worker"],
+            }
+            for held, entry, outcome in ended
+        },
+    )
+    insert_rows(
+        connection,
+        schema.series,
+        [
+            {
+                "study_key": study.key,
+                "number": entry.claim.number,
+                "format": SERIES_FORMAT,
+                "payload": pack_series(outcome.series),
+            }
+            for _, entry, outcome in ended
+        ],
+    )
+
+
+def _write_ours(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
+    """Write how far each trial came and, where it ended, why; an ended trial's lease is over."""
+    rows: list[dict[str, Any]] = []
+    for held, entry in kept:
+        finding = None if entry.outcome is None else entry.outcome.finding
+        rows.append(
+            {
+                **held.row,
+                "lease_until": held.row["lease_until"] if finding is None else None,
+                "epochs": entry.epochs,
+                "steps": entry.steps,
+                "reported": max([held.reported, *entry.reports]),
+                "version": held.row["version"] + 1,
+                "verdict": None if finding is None else finding.cause.value,
+                "finding": None if finding is None else pack_finding(finding),
+            }
+        )
+    # These rows exist and are locked: the upsert is an update of many rows, each with values of its own.
+    upsert_rows(connection, _ours, rows, key=("study_key", "number"))

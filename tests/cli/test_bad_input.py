@@ -1,0 +1,307 @@
+"""Bad input gets a clear error on stderr and the exit code 1, word for word, and nothing is stored."""
+
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+import hpsearch
+
+Command = Callable[..., CompletedProcess[str]]
+
+DATA = '[data]\nsource = "iris"\n'
+
+
+def refused(ended: CompletedProcess[str]) -> str:
+    """Return the message of a command that was refused."""
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+    return ended.stderr.removeprefix("Error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("name = ", ['line 1, column 8: must be TOML (got "name ="): Invalid value']),
+        (
+            "",
+            [
+                'name: must be given: name = "..." at the top',
+                (
+                    "data.source: must be given: one of digits, "
+                    "breast_cancer, wine, iris, diabetes, mnist, or a path"
+                ),
+            ],
+        ),
+        (
+            f'name = "x"\n{DATA}[training]\noptimiser = "sgd"\n',
+            ['training.optimiser: unknown key; did you mean "optimizer"?'],
+        ),
+        (
+            f'name = "x"\ntrials = 1\ntrials = 2\n{DATA}',
+            ["line 3, column 11: the key trials is given twice: keep one"],
+        ),
+        (
+            (
+                f'name = "x"\n{DATA}[search]\nlearning_rate = {{ low = 1.0, high = 0.1 }}\n'
+                "weight_decay = { low = 0.0, high = 1.0, log = true }\n"
+            ),
+            [
+                "search.learning_rate.low: must be below high, which is 0.1 (got 1.0): swap them",
+                "search.weight_decay.low: must be above 0 on a log scale (got 0.0)",
+            ],
+        ),
+        (
+            f'name = "x"\n{DATA}[training]\nbatch_size = 200\n',
+            ["training.batch_size: must be at most the 120 training examples (got 200): lower it"],
+        ),
+        (
+            'name = "x"\nmetric = "validation_accuracy"\ndata = { source = "diabetes" }\n',
+            [
+                (
+                    'metric: must be validation_loss in regression (got "validation_accuracy"): change it, '
+                    'or set data.task = "classification"'
+                )
+            ],
+        ),
+    ],
+    ids=[
+        "no TOML",
+        "empty",
+        "unknown key",
+        "repeated key",
+        "ranges",
+        "batch too large",
+        "metric of another task",
+    ],
+)
+def test_a_study_file_says_all_its_problems(command: Command, text: str, problems: list[str]) -> None:
+    """A study file that cannot be used is named, and all that is wrong in it, each with its place."""
+    Path("x.toml").write_text(text)
+    head = f"x.toml: {len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    for arguments in (
+        ("study", "create", "x.toml"),
+        ("study", "create", "x.toml", "--dry-run"),
+        ("study", "run", "x.toml"),
+    ):
+        assert refused(command(*arguments)).split("\n  ") == [head, *problems]
+    assert not Path("default.db").exists()
+
+
+def test_a_study_file_must_exist(command: Command) -> None:
+    """A study file that is missing is named."""
+    message = "nothere.toml: 1 problem\n  file: must exist (got nothere.toml): check the path"
+    assert refused(command("study", "run", "nothere.toml")) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            None,
+            'data.source: the file must exist (got "data.csv", that is {here}/data.csv): correct the path',
+        ),
+        ("", "{here}/data.csv: a data file must hold something (got 0 bytes): give it data"),
+        (
+            "a,b\n1,0\n1,2,1\n",
+            "{here}/data.csv: line 3: every row must have 2 cells, as the first has (got 3): mend the row",
+        ),
+        (
+            "a,b\n1,0\nnan,1\n2,0\n3,1\n4,1\n",
+            (
+                '{here}/data.csv: row 2, column "a": inputs must be finite (got nan; 1 such in all): '
+                "fill or drop these rows"
+            ),
+        ),
+        (
+            "a,b\n1,0\n2,0\n3,0\n4,0\n5,0\n",
+            (
+                '{here}/data.csv: there must be at least two classes (got "0" alone, in all 5 examples): '
+                "add examples of another class, or name another target"
+            ),
+        ),
+        (
+            "a,b\n1,0\n2,1\n",
+            (
+                "data.validation_fraction: at least 2 examples must be left for training (got 2 examples, 1 of them "
+                "for validation and 0 for test): lower the fractions, or bring more examples"
+            ),
+        ),
+    ],
+    ids=["missing", "empty", "ragged", "NaN", "one class", "all for validation"],
+)
+def test_data_says_what_is_wrong_with_it(
+    command: Command, tmp_path: Path, text: str | None, message: str
+) -> None:
+    """Data that cannot be used is named, with the place, the rule, what was given, and the remedy."""
+    Path("x.toml").write_text('name = "x"\ndata = { source = "data.csv" }\n')
+    if text is not None:
+        Path("data.csv").write_text(text)
+    assert refused(command("study", "create", "x.toml")) == message.format(here=tmp_path)
+    assert not Path("default.db").exists()
+
+
+def test_a_fraction_must_leave_examples(command: Command) -> None:
+    """More validation than there is, asked for by the fractions, is told before data is read."""
+    Path("x.toml").write_text(
+        'name = "x"\n[data]\nsource = "iris"\nvalidation_fraction = 0.6\ntest_fraction = 0.4\n'
+    )
+    assert refused(command("study", "create", "x.toml")) == (
+        "x.toml: 1 problem\n  data.test_fraction: must leave examples to train on beside the validation fraction 0.6 "
+        "(got 0.4): lower one of them"
+    )
+
+
+def test_a_taken_name_is_told_with_the_difference(command: Command, finished: str, study_file: Path) -> None:
+    """Another study under a stored name is refused, saying what differs and how to go on; nothing is changed."""
+    before = command("study", "show", finished, "--format", "json").stdout
+    study_file.write_text(study_file.read_text().replace("epochs = 3", "epochs = 4"))
+    for verb in ("create", "run"):
+        assert refused(command("study", verb, str(study_file))) == (
+            'study "flowers": exists with another specification: training.epochs is 3 there (got 4): '
+            "choose another name, or delete that study: --name OTHER gives this one another name"
+        )
+    assert command("study", "show", finished, "--format", "json").stdout == before
+    assert command("study", "create", str(study_file), "--name", "other").returncode == 0
+
+
+EXAMPLES = "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database or mysql://user@host/database"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", f'storage: must be a database URL (got "nonsense"): {EXAMPLES}'),
+        (
+            "sqlite://",
+            (
+                "sqlite://: must be a file, because workers share it (got a database in memory): "
+                "give a URL such as sqlite:///storage/hpsearch.db"
+            ),
+        ),
+        (
+            "oracle://ann:s3cret@host/d",
+            (
+                'oracle://ann:***@host/d: the database must be sqlite, postgresql, mysql or mariadb (got "oracle"): '
+                f"{EXAMPLES}"
+            ),
+        ),
+        (
+            "postgresql+asyncpg://ann:s3cret@host/d",
+            (
+                "postgresql+asyncpg://ann:***@host/d: the driver must be psycopg or psycopg2 "
+                '(got "asyncpg"): leave it out, as in postgresql://...'
+            ),
+        ),
+        (
+            "sqlite:///nothere.db",
+            "sqlite:///nothere.db: there is no such file (got nothere.db): create a study first, or check the path",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_is_told(command: Command, url: str, message: str) -> None:
+    """A URL that means no database we can use is shown, without its password, with what would do."""
+    for arguments in (
+        ("study", "list"),
+        ("storage", "check"),
+        ("study", "run", "flowers"),
+        ("report", "flowers"),
+    ):
+        assert refused(command(*arguments, "--storage", url)) == message
+
+
+def test_a_missing_driver_is_told_with_its_installation(command: Command) -> None:
+    """A URL whose driver is not installed says which one and how to get it."""
+    if find_spec("MySQLdb") is not None:
+        pytest.skip("MySQLdb is installed here")
+    assert refused(command("study", "list", "--storage", "mysql+mysqldb://ann:s3cret@host/d")) == (
+        "mysql+mysqldb://ann:***@host/d: needs the driver mysqldb, which is not installed: "
+        'write mysql://... and pip install "hpsearch[mysql]", or install mysqldb'
+    )
+
+
+def test_a_database_that_does_not_answer_is_told(command: Command) -> None:
+    """A server that nobody runs is told with its address, and without the password."""
+    pytest.importorskip("psycopg", reason="needs the extra `postgres`")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        message = refused(
+            command("study", "list", "--storage", f"postgresql+psycopg://ann:s3cret@127.0.0.1:{port}/d")
+        )
+    assert message == (
+        f"postgresql+psycopg://ann:***@127.0.0.1:{port}/d: the server does not answer (connection refused): "
+        "check that it runs, its host and its port"
+    )
+
+
+def test_a_file_that_is_no_database_is_left_alone(command: Command, study_file: Path) -> None:
+    """A file of another kind is refused and keeps its contents."""
+    before = study_file.read_bytes()
+    message = refused(command("study", "create", str(study_file), "--storage", f"sqlite:///{study_file}"))
+    assert message == (
+        f"sqlite:///{study_file}: is no SQLite database (it begins with {before[:8]!r}): "
+        "give the path of another file, or of none"
+    )
+    assert study_file.read_bytes() == before
+
+
+def test_a_newer_schema_is_left_alone(command: Command, finished: str, tmp_path: Path) -> None:
+    """A database that a newer hpsearch wrote is refused, and not touched."""
+    with sqlite3.connect(tmp_path / "default.db") as connection:
+        connection.execute("UPDATE hpsearch_schema SET version = 999")
+    connection.close()
+    before = shutil.copy(tmp_path / "default.db", tmp_path / "before.db")
+    url = f"sqlite:///{tmp_path / 'default.db'}"
+    assert refused(command("study", "show", finished)) == (
+        f"{url}: its hpsearch tables must be of version 1 or older (got 999): "
+        f"use a newer hpsearch than {hpsearch.__version__}"
+    )
+    assert (tmp_path / "default.db").read_bytes() == Path(before).read_bytes()
+
+
+def test_a_source_that_is_meant_otherwise_is_suggested(command: Command) -> None:
+    """`data show` names the nearest source."""
+    assert refused(command("data", "show", "digit")) == (
+        'data.source: must be a built-in name, or a file or folder (got "digit"): did you mean "digits"?'
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [("study", "run", "flowers", "--report"), ("report", "flowers", "--output")]
+)
+def test_a_report_needs_a_folder(command: Command, finished: str, arguments: tuple[str, ...]) -> None:
+    """A report that could not be written is told before anything is done."""
+    assert refused(command(*arguments, "nowhere/report.html")) == (
+        "report: its folder must exist (got nowhere): make it, or name another file"
+    )
+    assert refused(command(*arguments, ".")) == "report: must be a file (got the folder .): name a file in it"
+
+
+def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:
+    """A stored study does not go on with data that is not the one that it was created with."""
+    rows = "\n".join(f"{i},{i % 2}" for i in range(40))
+    Path("data.csv").write_text(f"a,b\n{rows}\n")
+    Path("x.toml").write_text('name = "x"\ndata = { source = "data.csv" }\ntraining.batch_size = 10\n')
+    assert command("study", "create", "x.toml").returncode == 0
+    Path("data.csv").write_text(f"a,b\n{rows.replace('39,1', '39,0')}\n")
+    message = refused_with_notes(command("study", "run", "x"))
+    assert message.startswith('study "x": its data has the fingerprint ')
+    assert message.endswith(
+        f" from {tmp_path / 'data.csv'}): bring back the data that the study was created with, or create another study"
+    )
+    message = refused_with_notes(command("worker", "start", "--study", "x", "--exit-when-idle"))
+    assert message.startswith("study x: its data has the fingerprint ")
+
+
+def refused_with_notes(ended: CompletedProcess[str]) -> str:
+    """Return the message of a command that was refused after it had said what it does."""
+    assert (ended.returncode, ended.stdout) == (1, "")
+    _, found, message = ended.stderr.partition("Error: ")
+    assert found
+    return message.rstrip("\n")

@@ -1,0 +1,224 @@
+"""The boundary: every way in which a command ends has its exit code and its words."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import typer.main
+
+import hpsearch
+from hpsearch.cli.main import app
+
+Command = Callable[..., CompletedProcess[str]]
+
+HEAVY = (
+    "alembic",
+    "numpy",
+    "optuna",
+    "pandas",
+    "plotly",
+    "rich",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "threadpoolctl",
+)
+
+FAULTY = """
+import signal, sys
+from hpsearch.cli import main
+
+@main.app.command()
+def fault() -> None:
+    raise RuntimeError("boom at postgresql://ann:s3cret@host/d")
+
+@main.app.command()
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+sys.argv[0] = "hpsearch"
+main.run()
+"""
+
+
+def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the words and the command of every command below `group`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+def run_faulty(*arguments: str) -> CompletedProcess[str]:
+    """Run the real boundary with two commands more, which fail."""
+    command = [sys.executable, "-c", FAULTY, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_version_is_the_packages(command: Command) -> None:
+    """`--version` says the version of the package and nothing else."""
+    ended = command("--version")
+    assert (ended.returncode, ended.stdout) == (0, f"hpsearch {hpsearch.__version__}\n")
+
+
+def test_the_module_is_the_command() -> None:
+    """`python -m hpsearch` is `hpsearch`."""
+    command = [sys.executable, "-m", "hpsearch", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"hpsearch {hpsearch.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("study", "run"), ("worker", "start"), ("data", "list")])
+def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    """Help, which answers in a blink, loads none of the libraries that only work needs."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+        "sys.argv[0] = 'hpsearch'; from hpsearch.cli.main import run; run()"
+    )
+    command = [sys.executable, "-c", code, *arguments, "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith(f"Usage: hpsearch {' '.join(arguments)}".strip())
+    assert {module.partition(".")[0] for module in ended.stderr.split()} & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_teaches_by_an_example(command: Command, words: tuple[str, ...]) -> None:
+    """Each command's help has an example of that command, on one line, which its own parser takes."""
+    helped = command(*words, "--help").stdout
+    examples = re.findall(r"^  Example: hpsearch (.*)$", helped, flags=re.MULTILINE)
+    assert len(examples) == 1
+    arguments = shlex.split(examples[0])
+    assert tuple(arguments[: len(words)]) == words
+    COMMANDS[words].make_context("hpsearch", arguments[len(words) :])
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_readme_documents_every_command(repository: Path, words: tuple[str, ...]) -> None:
+    """The README's table of commands has every command."""
+    table = "\n".join(
+        line for line in (repository / "README.md").read_text().splitlines() if line.startswith("| `")
+    )
+    assert f"`hpsearch {' '.join(words)}" in table or f"`{' '.join(words)} " in table
+
+
+def test_the_readme_documents_no_other_command(repository: Path) -> None:
+    """What the README's table calls a command is one."""
+    rows = re.findall(
+        r"^\| `hpsearch ([a-z][a-z ]*[a-z])", (repository / "README.md").read_text(), flags=re.MULTILINE
+    )
+    assert rows
+    assert [row for row in rows if tuple(row.split()) not in COMMANDS] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["study", "show"], "Missing argument 'NAME'"),
+        (["study", "best", "flowers", "--count", "0"], "--count"),
+        (["study", "list", "--format", "xml"], "--format"),
+        (
+            ["study", "run", "flowers", "--name", "other"],
+            '--name: is for study files (got the stored study "flowers")',
+        ),
+    ],
+)
+def test_wrong_usage_ends_with_2(command: Command, arguments: list[str], message: str) -> None:
+    """A command line that is wrong ends with 2 and says what is wrong, on stderr alone."""
+    ended = command(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr
+
+
+def test_what_the_user_can_put_right_ends_with_1(command: Command, finished: str) -> None:
+    """An error of the user's ends with 1, in one line without a traceback."""
+    ended = command("study", "show", "flower")
+    assert ended.returncode == 1
+    assert ended.stderr == 'Error: study "flower": there is no such study: did you mean flowers?\n'
+
+
+def test_a_fault_of_ours_ends_with_3(tmp_path: Path) -> None:
+    """A fault ends with 3 and a crash file that has what we need, and no password."""
+    (tmp_path / "storage").mkdir()
+    ended = run_faulty("fault", "--storage", "mysql://ann:'s3cret@host/d")
+    assert ended.returncode == 2  # an unknown option is no fault
+    ended = run_faulty("fault")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    (crash,) = (tmp_path / "storage").glob("hpsearch-crash-*.txt")
+    assert ended.stderr == (
+        "Error: this is a fault of hpsearch (RuntimeError: boom at postgresql://ann:***@host/d): "
+        f"see {crash}\n"
+    )
+    text = crash.read_text()
+    for part in (
+        f"hpsearch {hpsearch.__version__}",
+        "hpsearch fault",
+        sys.version.split()[0],
+        "Traceback",
+        "in fault",
+    ):
+        assert part in text
+    assert "s3cret" not in text + ended.stderr
+
+
+def test_a_crash_file_leaves_the_users_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no `storage/`, a crash file goes to the folder for temporary files."""
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+    assert run_faulty("fault").returncode == 3
+    assert [path.parent for path in tmp_path.rglob("hpsearch-crash-*.txt")] == [elsewhere]
+
+
+def test_an_interruption_ends_with_130() -> None:
+    """Ctrl-C ends with 130, without a traceback."""
+    ended = run_faulty("interrupt")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """Where nobody reads stdout any more (`| head`), a command ends without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "hpsearch", "data", "list"]
+    with os.fdopen(writing, "wb") as stdout:
+        ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    assert ended.stderr == b""
+
+
+def test_every_text_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that lacks a character gets another one instead of a fault."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    command = [sys.executable, "-m", "hpsearch", "study", "show", "größer"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(command: Command, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    """There is a completion script for the shells that people use."""
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    ended = command("--show-completion", shell)
+    assert ended.returncode == 0
+    assert "_HPSEARCH_COMPLETE" in ended.stdout
+
+
+def test_names_of_studies_complete(command: Command, finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell completes the names of stored studies, and gets nothing where there is no database."""
+    monkeypatch.setenv("_HPSEARCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "hpsearch study show fl")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert command().stdout.split() == [finished]
+    monkeypatch.setenv("HPSEARCH_STORAGE", "sqlite:///nowhere.db")
+    assert command().stdout.split() == []

@@ -1,0 +1,99 @@
+"""The progress of a run: what is said, how often, and how fast it goes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from hpsearch.cli.progress import Display, Pace
+from hpsearch.records import Fate, Trial, TrialState
+from hpsearch.storage.records import Progress, StoredStudy, Tally
+from hpsearch.study.spec import DataSpec, StudySpec
+from hpsearch.worker.stopping import StopRequest
+
+STUDY = StoredStudy(
+    key="k",
+    study_id=1,
+    spec=StudySpec(name="flowers", data=DataSpec(source="iris"), metric="validation_accuracy"),
+    fingerprint="f",
+    created=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+def progress(*, complete: int = 0, epochs: int = 0, running: int = 0) -> Progress:
+    """Return the state of a study of 20 trials."""
+    fates: Mapping[Fate, Tally] = {Fate.COMPLETE: Tally(trials=complete, epochs=epochs)} if complete else {}
+    best = Trial(number=7, state=TrialState.COMPLETE, params={}, value=0.9876) if complete else None
+    return Progress(
+        name="flowers",
+        budget=20,
+        complete=complete,
+        pruned=0,
+        failed=0,
+        running=running,
+        waiting=0,
+        fates=fates,
+        ledger={"complete": epochs} if epochs else {},
+        epochs=epochs,
+        best=best,
+    )
+
+
+def test_the_pace_leaves_out_what_was_there() -> None:
+    """Epochs per second and the time left count from the first epoch of this run."""
+    pace = Pace()
+    before = progress(complete=10, epochs=100)
+    for now_s in (50.0, 60.0):
+        pace.see(before, now_s)
+        assert pace.is_waiting(before)
+        assert pace.left_s(before, now_s) is None
+    after = progress(complete=15, epochs=150)
+    pace.see(after, 70.0)
+    assert pace.epochs_per_s(after, 70.0) == pytest.approx(5.0)
+    assert pace.left_s(after, 70.0) == pytest.approx(10.0)
+    assert not pace.is_waiting(after)
+
+
+def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal a line is written every 10 % of the budget, and at the end; notes come at once."""
+    notes: list[str] = []
+    with Display(STUDY, StopRequest(), notes=notes) as display:
+        for complete in (0, 1, 2, 3):
+            display.show(progress(complete=complete, epochs=complete, running=0 if complete == 0 else 4))
+        notes.append("ann: the worker was killed by signal 9")
+        display.show(progress(complete=3, epochs=3, running=4))
+        display.show(progress(complete=20, epochs=20))
+        display.show(progress(complete=20, epochs=20))
+    written = capsys.readouterr()
+    assert written.out == ""
+    lines = written.err.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        "Starting workers",
+        "0 of 20 trials",
+        "2 of 20 trials",
+        "ann: the worker was killed by signal 9",
+        "20 of 20 trials",
+    ]
+    assert lines[1] == "0 of 20 trials; starting workers"
+    assert lines[2].endswith("; complete 2; best val acc 0.988 (trial 7)")
+
+
+def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who presses Ctrl-C is told at once what happens now, while the workers still finish."""
+    stop = StopRequest()
+    with Display(STUDY, stop) as display:
+        stop.ask()
+        # The thread that speaks ends by itself once it has spoken.
+        assert display.watch is not None
+        display.watch.join(10)
+        assert "finishing; Ctrl-C again to stop at once\n" in capsys.readouterr().err
+
+
+def test_a_lowered_budget_is_done() -> None:
+    """More finished trials than the budget leave no time and no fault."""
+    pace = Pace()
+    pace.see(progress(complete=1, epochs=1), 0.0)
+    lowered = replace(progress(complete=9, epochs=9), budget=5)
+    assert lowered.is_done
+    assert pace.left_s(lowered, 1.0) == 0.0

@@ -1,0 +1,245 @@
+"""`hpsearch study`: what is stored, shown and deleted, for people and for programs."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import optuna
+import pytest
+
+Command = Callable[..., CompletedProcess[str]]
+
+STUDY_FIELDS = {
+    "name",
+    "state",
+    "trials",
+    "finished",
+    "complete",
+    "pruned",
+    "failed",
+    "running",
+    "waiting",
+    "ledger",
+    "best",
+}
+TRIAL_FIELDS = {"number", "value", "state", "params", "verdict", "epochs"}
+
+
+def strict_json(ended: CompletedProcess[str]) -> Any:
+    """Return what a command wrote as JSON, in which NaN and infinity have no place."""
+
+    def forbidden(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    assert ended.returncode == 0
+    return json.loads(ended.stdout, parse_constant=forbidden)
+
+
+def rows_of(ended: CompletedProcess[str]) -> list[dict[str, str]]:
+    """Return what a command wrote as CSV."""
+    assert ended.returncode == 0
+    return list(csv.DictReader(io.StringIO(ended.stdout)))
+
+
+def test_a_dry_run_says_what_would_run(command: Command, study_file: Path) -> None:
+    """`--dry-run` says trials, epochs, steps, parameters and memory, and makes nothing."""
+    ended = command("study", "create", str(study_file), "--dry-run", "--trials", "40", "--name", "other")
+    assert ended.returncode == 0
+    said = dict(
+        line.split(maxsplit=1) for line in ended.stdout.splitlines() if line.startswith(("study", "trials"))
+    )
+    assert said == {"study": "other", "trials": "40"}
+    for line in (
+        "epochs per trial      3 at most",
+        "steps per epoch       6",
+        "parameters            515 per network, 4 inputs, 3 outputs",
+        "examples              120 to train on, 30 to validate",
+        "search                learning_rate: 1e-07 to 1e+06, logarithmic",
+        "search                model.activation: one of relu, tanh",
+    ):
+        assert line in ended.stdout.splitlines()
+    assert "memory of a cohort" in ended.stdout
+    assert [path.name for path in Path().iterdir()] == [study_file.name]
+
+
+def test_the_memory_of_a_cohort_is_of_the_largest_network(command: Command, study_file: Path) -> None:
+    """Where widths are searched, `--dry-run` counts the memory of the widest network."""
+    text = study_file.read_text()
+    memory = []
+    for hidden in ("[2000]", "[20]"):
+        study_file.write_text(f"{text}\n[model]\nhidden = {hidden}\n")
+        memory.append(command("study", "create", str(study_file), "--dry-run").stdout.splitlines()[-1])
+    study_file.write_text(text + '"model.hidden" = { choices = [[20], [2000]] }\n')
+    assert command("study", "create", str(study_file), "--dry-run").stdout.splitlines()[-1] == memory[0]
+    assert memory[0] != memory[1]
+
+
+def test_creating_twice_keeps_the_study(command: Command, study_file: Path) -> None:
+    """The same file again changes nothing; `--trials` sets the budget."""
+    url = f"sqlite:///{Path('default.db').absolute()}"
+    ended = command("study", "create", str(study_file))
+    assert ended.stdout == f'Study "flowers": created with a budget of 12 trials in {url}\n'
+    assert command("study", "create", str(study_file)).stdout == (
+        'Study "flowers": is stored already, with a budget of 12 trials\n'
+    )
+    assert command("study", "create", str(study_file), "--trials", "20").stdout == (
+        'Study "flowers": the budget is 20 trials now (it was 12)\n'
+    )
+    assert command("study", "create", str(study_file)).stdout == (
+        'Study "flowers": is stored already, with a budget of 20 trials (the file says 12: --trials 12 sets that)\n'
+    )
+    assert strict_json(command("study", "show", "flowers", "--format", "json"))["trials"] == 20
+
+
+def test_the_default_database_is_made_on_first_use(
+    command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a URL the database is `storage/hpsearch.db`; looking makes nothing, creating makes its folder too."""
+    monkeypatch.delenv("HPSEARCH_STORAGE")
+    assert strict_json(command("study", "list", "--format", "json")) == []
+    assert not Path("storage").exists()
+    assert command("study", "create", str(study_file)).returncode == 0
+    assert Path("storage/hpsearch.db").exists()
+
+
+def test_the_variables_choose_the_database(
+    command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--storage` wins over HPSEARCH_STORAGE, which wins over OPTUNA_STORAGE; an empty one counts as unset."""
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///optuna.db")
+    command("study", "create", str(study_file), "--storage", "sqlite:///option.db")
+    assert sorted(path.name for path in Path().glob("*.db")) == ["option.db"]
+    command("study", "create", str(study_file))
+    assert sorted(path.name for path in Path().glob("*.db")) == ["default.db", "option.db"]
+    monkeypatch.setenv("HPSEARCH_STORAGE", "")
+    command("study", "create", str(study_file))
+    assert sorted(path.name for path in Path().glob("*.db")) == ["default.db", "option.db", "optuna.db"]
+
+
+def test_show_counts_trials_and_epochs(command: Command, finished: str) -> None:
+    """`study show` as JSON has the promised fields, and its counts add up."""
+    shown = strict_json(command("study", "show", finished, "--format", "json"))
+    assert shown.keys() >= STUDY_FIELDS
+    assert (shown["name"], shown["state"], shown["trials"], shown["finished"]) == (
+        finished,
+        "finished",
+        12,
+        12,
+    )
+    assert shown["complete"] + shown["pruned"] == 12
+    assert sum(shown["ledger"].values()) == shown["epochs"]
+    assert shown["best"].keys() >= TRIAL_FIELDS
+
+
+def test_trials_are_listed_with_their_verdicts(command: Command, finished: str) -> None:
+    """`study trials` as JSON has the promised fields for all trials, by number; no value has a reason."""
+    trials = strict_json(command("study", "trials", finished, "--format", "json"))
+    assert [trial["number"] for trial in trials] == list(range(12))
+    for trial in trials:
+        assert trial.keys() >= TRIAL_FIELDS
+        assert set(trial["params"]) == {"learning_rate", "weight_decay", "model.activation"}
+        assert (trial["value"] is None) == (trial["value_reason"] is not None)
+    verdicts = {trial["verdict"] for trial in trials}
+    assert len(verdicts) > 1
+    assert None not in verdicts
+
+
+def test_the_best_are_ranked(command: Command, finished: str) -> None:
+    """`study best` lists complete trials only, best first, as many as were asked for."""
+    best = strict_json(command("study", "best", finished, "--format", "json", "--count", "3"))
+    trials = strict_json(command("study", "trials", finished, "--format", "json", "--state", "complete"))
+    ranked = sorted(trials, key=lambda trial: (-trial["value"], trial["number"]))
+    assert best == ranked[:3]
+    assert strict_json(command("study", "show", finished, "--format", "json"))["best"] == ranked[0]
+
+
+def test_states_and_limits_choose_trials(command: Command, finished: str) -> None:
+    """`--state` may be given twice, and `--limit` takes the first by number."""
+    every = strict_json(command("study", "trials", finished, "--format", "json"))
+    both = command(
+        "study", "trials", finished, "--format", "json", "--state", "pruned", "--state", "complete"
+    )
+    assert strict_json(both) == every
+    pruned = command("study", "trials", finished, "--format", "json", "--state", "pruned", "--limit", "1")
+    assert strict_json(pruned) == [trial for trial in every if trial["state"] == "pruned"][:1]
+    assert strict_json(command("study", "trials", finished, "--format", "json", "--state", "running")) == []
+
+
+def test_csv_says_what_json_says(command: Command, finished: str) -> None:
+    """CSV has one line a trial, with nested fields under dotted names beside each other."""
+    trials = strict_json(command("study", "trials", finished, "--format", "json"))
+    rows = rows_of(command("study", "trials", finished, "--format", "csv"))
+    assert [int(row["number"]) for row in rows] == [trial["number"] for trial in trials]
+    for row, trial in zip(rows, trials, strict=True):
+        assert float(row["params.learning_rate"]) == trial["params"]["learning_rate"]
+        assert row["params.model.activation"] == trial["params"]["model.activation"]
+        assert (row["value"] == "") == (trial["value"] is None)
+        assert row["verdict"] == trial["verdict"]
+    tops = [name.partition(".")[0] for name in rows[0]]
+    assert tops == sorted(tops, key=tops.index)
+    assert float(rows_of(command("study", "show", finished, "--format", "csv"))[0]["finished"]) == 12
+
+
+def test_an_empty_csv_has_a_head(command: Command, finished: str) -> None:
+    """A listing of nothing is still CSV that can be read."""
+    ended = command("study", "trials", finished, "--format", "csv", "--state", "waiting")
+    assert set(ended.stdout.strip().split(",")) >= TRIAL_FIELDS
+
+
+def test_tables_are_not_cut(command: Command, finished: str) -> None:
+    """A table that goes into a pipe has one line a thing, however long."""
+    lines = command("study", "trials", finished).stdout.splitlines()
+    assert lines[0].split() == [
+        "trial", "val", "acc", "learning_rate", "weight_decay", "model.activation", "state", "verdict", "epochs",
+    ]  # fmt: skip
+    assert len(lines) == 13
+    assert lines == [line.rstrip() for line in lines]
+    (head, row) = command("study", "list").stdout.splitlines()
+    assert head.startswith("study")
+    assert row.startswith("flowers  finished  12 of 12")
+
+
+def test_the_overview_is_for_people(command: Command, finished: str) -> None:
+    """`study show` says how the study stands, its best, its fates and its ledger."""
+    shown = command("study", "show", finished).stdout
+    assert shown.startswith("flowers: Finished: 12 of 12 trials")
+    assert "\nBest so far: trial " in shown
+    assert "\nfate " in shown
+    assert "\nledger " in shown
+
+
+def test_other_clients_studies_are_left_alone(command: Command, finished: str) -> None:
+    """A study that another Optuna client made is named, never listed, and its name is taken."""
+    optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")
+    ended = command("study", "list", "--format", "json")
+    assert [study["name"] for study in strict_json(ended)] == [finished]
+    assert ended.stderr == "Made by other Optuna clients, and not listed: theirs\n"
+    assert command("study", "delete", "theirs", "--yes").returncode == 1
+    assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished, "theirs"]
+
+
+def test_optuna_sees_the_same_trials(command: Command, finished: str) -> None:
+    """`optuna.load_study` has the same parameters and values."""
+    trials = strict_json(command("study", "trials", finished, "--format", "json"))
+    theirs = optuna.load_study(storage=f"sqlite:///{Path('default.db')}", study_name=finished).trials
+    assert [trial.params for trial in theirs] == [trial["params"] for trial in trials]
+    values = [None if t.value is None or not math.isfinite(t.value) else t.value for t in theirs]
+    assert values == [trial["value"] for trial in trials]
+
+
+def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`study delete` deletes after a yes only, and nothing but that study."""
+    for reply in ("n\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(reply))
+        ended = command("study", "delete", finished)
+        assert (ended.returncode, ended.stdout.strip()) == (1, "")
+        assert f'Delete the study "{finished}" with 12 trials' in ended.stderr
+    assert command("study", "show", finished).returncode == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert command("study", "delete", finished).returncode == 0
+    assert strict_json(command("study", "list", "--format", "json")) == []

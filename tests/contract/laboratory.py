@@ -1,0 +1,123 @@
+"""Studies to try a database with, and short ways to train their trials without training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import uuid4
+
+import optuna
+from sqlalchemy import make_url
+
+from hpsearch.records import Cause, Finding, ParameterValue, Series, TrialState
+from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.storage.store import Store
+from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
+
+FINGERPRINT: Final = "0123456789abcdef"
+
+SEARCH: Final[tuple[Dimension, ...]] = (
+    Range(name="learning_rate", low=1e-6, high=1.0, log=True),
+    Range(name="model.dropout", low=0.0, high=0.5, step=0.125),
+    Range(name="training.batch_size", low=16, high=256, log=True, integer=True),
+    Choices(name="model.activation", choices=("relu", "tanh", "elu")),
+)
+
+FINDING: Final = Finding(
+    cause=Cause.HEALTHY, confidence=0.75, first_step=3, evidence={"loss": 0.5}, remedy="nothing to do"
+)
+
+
+
+@dataclass
+class Lab:
+    """A study of its own in a store, and short ways to train its trials."""
+
+    store: Store
+    url: str
+    study: StoredStudy
+    opened: list[optuna.storages.RDBStorage] = field(default_factory=list)
+    worker: str = field(default_factory=lambda: f"worker-{uuid4().hex}")
+
+    def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[Claim]:
+        """Claim trials. A lease of less than 0 s has run out already."""
+        return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
+
+    def params(self, number: int) -> dict[str, ParameterValue]:
+        """Return parameters that differ from trial to trial."""
+        return {
+            "learning_rate": 1e-6 * (1.0 + number) ** (1 / 3),
+            "model.dropout": 0.125 * (number % 5),
+            "training.batch_size": 16 + number % 200,
+            "model.activation": ("relu", "tanh", "elu")[number % 3],
+        }
+
+    def assign(self, claims: Sequence[Claim]) -> frozenset[int]:
+        """Give claims the parameters of their numbers."""
+        return self.store.assign(
+            self.study, [Assignment(claim=claim, params=self.params(claim.number)) for claim in claims]
+        )
+
+    def end(self, claims: Sequence[Claim], **outcome: Any) -> frozenset[int]:
+        """Record that claims ended, after two epochs, as `update` says."""
+        return self.store.record(self.study, [update(claim, **outcome) for claim in claims])
+
+    def finish(self, count: int, **outcome: Any) -> list[Claim]:
+        """Claim, assign and end `count` trials."""
+        claims = self.claim(count)
+        self.assign(claims)
+        self.end(claims, **outcome)
+        return claims
+
+    def stock(self) -> optuna.Study:
+        """Return the study as any other Optuna client sees it."""
+        storage = stock_storage(self.url)
+        self.opened.append(storage)
+        return optuna.load_study(study_name=self.study.spec.name, storage=storage)
+
+    def close(self) -> None:
+        """Close what `stock` opened."""
+        for storage in self.opened:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def update(
+    claim: Claim,
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    value: float | None = 0.5,
+    reports: Mapping[int, float] | None = None,
+    finding: Finding = FINDING,
+    series: Series | None = None,
+) -> Update:
+    """Return the end of a trial after as many epochs as it has reports, ten steps each."""
+    curve = {0: 0.25, 1: 0.5} if reports is None else reports
+    outcome = Outcome(
+        state=state,
+        value=value,
+        finding=finding,
+        series={"training_loss": [1.0] * len(curve)} if series is None else series,
+    )
+    return Update(
+        claim=claim, reports=curve, epochs=len(curve), steps=10 * len(curve), outcome=outcome
+    )
+
+
+def stock_storage(url: str) -> optuna.storages.RDBStorage:
+    """Return Optuna's own storage on a database, silent."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+    parsed = make_url(url)
+    named = parsed.set(drivername=driver.get(parsed.drivername, parsed.drivername))
+    return optuna.storages.RDBStorage(named.render_as_string(hide_password=False))
+
+
+def a_spec(name: str | None = None, *, trials: int = 20, **changes: Any) -> StudySpec:
+    """Return a specification with every kind of parameter, under a name of its own."""
+    return StudySpec(
+        name=name or f"study-{uuid4().hex}",
+        data=DataSpec(source="digits"),
+        trials=trials,
+        search=SEARCH,
+        **{"metric": "validation_accuracy", **changes},
+    )

@@ -1,0 +1,112 @@
+"""Changes: increments from which a reader keeps an exact picture of a study."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import event
+
+from hpsearch.records import Trial, TrialState
+from hpsearch.storage.records import Update
+from tests.contract.laboratory import Lab
+
+Labs = Callable[..., Lab]
+
+
+def test_changes_are_what_is_new_or_different(new_lab: Labs) -> None:
+    """Each event of a trial's life appears in the next increment, once."""
+    lab = new_lab()
+    changed, mark = lab.store.changes(lab.study, None)
+    assert changed == []
+    first, second = lab.claim(2)
+    events: list[tuple[Callable[[], object], list[int]]] = [
+        (lambda: None, [0, 1]),
+        (lambda: lab.assign([first]), [0]),
+        (lambda: lab.store.record(lab.study, [Update(claim=second, reports={0: 0.5}, epochs=1, steps=9)]), [1]),
+        (lambda: lab.store.renew(lab.worker, 600.0), []),
+        (lambda: lab.end([first]), [0]),
+        (lambda: lab.end([first]), []),
+        (
+            lambda: lab.store.release(
+                lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False
+            ),
+            [1],
+        ),
+        (lambda: lab.finish(2), [1, 2]),
+        (lambda: None, []),
+    ]
+    for act, numbers in events:
+        act()
+        changed, mark = lab.store.changes(lab.study, mark)
+        assert [trial.number for trial in changed] == numbers
+        everything = {trial.number: trial for trial in lab.store.trials(lab.study)}
+        assert changed == [everything[number] for number in numbers]
+
+
+def test_changes_of_other_clients_appear_too(new_lab: Labs) -> None:
+    """What a stock client enqueues, asks, suggests, reports and tells comes in increments, each once."""
+    lab = new_lab()
+    lab.finish(1)
+    stock = lab.stock()
+    _, mark = lab.store.changes(lab.study, None)
+    distributions = stock.trials[0].distributions
+    stock.enqueue_trial({"learning_rate": 0.5})
+    asked: list[object] = []
+    trial = None
+    for act in (
+        lambda: None,
+        lambda: asked.append(stock.ask()),
+        lambda: asked[0].suggest_categorical("model.activation", distributions["model.activation"].choices),
+        lambda: asked[0].report(float("nan"), 0),
+        lambda: stock.tell(asked[0], 0.5),
+    ):
+        act()
+        changed, mark = lab.store.changes(lab.study, mark)
+        assert [trial.number for trial in changed] == [1]
+        again, mark = lab.store.changes(lab.study, mark)
+        assert again == []
+    (trial,) = changed
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+
+
+def test_a_random_history_read_in_increments_is_the_whole(new_lab: Labs) -> None:
+    """A picture kept up by increments equals what is read at once, after any history."""
+    lab = new_lab(trials=60)
+    rng = random.Random(20170523)
+    picture: dict[int, Trial] = {}
+    mark = None
+    for _ in range(60):
+        claims = lab.claim(rng.randint(0, 3), worker=f"w{rng.randint(0, 2)}", lease_s=rng.choice([-1.0, 600.0]))
+        lab.assign([claim for claim in claims if rng.random() < 0.75])
+        lab.end([claim for claim in claims if rng.random() < 0.5])
+        if rng.random() < 0.2:
+            lab.store.release(lab.study, worker="w1", numbers=None, why="x", crashed=rng.random() < 0.5)
+        if rng.random() < 0.5:
+            changed, mark = lab.store.changes(lab.study, mark)
+            picture |= {trial.number: trial for trial in changed}
+    lab.claim(2)
+    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=False)
+    changed, mark = lab.store.changes(lab.study, mark)
+    picture |= {trial.number: trial for trial in changed}
+    assert [picture[number] for number in sorted(picture)] == lab.store.trials(lab.study)
+    states = {trial.state for trial in picture.values()}
+    assert states >= {TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING}
+
+
+@pytest.mark.parametrize("finished", [10, 600])
+def test_an_increment_without_changes_is_two_small_queries(new_lab: Labs, finished: int) -> None:
+    """However long a study is, looking in vain reads no trial."""
+    lab = new_lab(trials=1000)
+    lab.finish(finished)
+    lab.claim(3)
+    _, mark = lab.store.changes(lab.study, None)
+    statements: list[str] = []
+
+    def note(*execution: object) -> None:
+        statements.append(str(execution[2]))
+
+    event.listen(lab.store._engine, "before_cursor_execute", note)
+    changed, _ = lab.store.changes(lab.study, mark)
+    event.remove(lab.store._engine, "before_cursor_execute", note)
+    assert changed == []
+    assert len([statement for statement in statements if "SELECT" in statement]) == 2

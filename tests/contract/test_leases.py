@@ -1,0 +1,238 @@
+"""Leases: who may write a trial, and what becomes of trials whose worker is gone."""
+
+from collections.abc import Callable
+
+import pytest
+
+from hpsearch.records import Cause, Fate, TrialState, ledger_of
+from hpsearch.storage.records import Assignment, Claim, Update
+from tests.contract.laboratory import Lab
+
+Labs = Callable[..., Lab]
+
+EXPIRED_S = -1.0
+"""A lease that has run out when it begins, so that no test has to wait."""
+
+
+def begun(claim: Claim, epochs: int) -> Update:
+    """Return an update of a trial that goes on after some epochs."""
+    reports = {epoch: 0.1 * epoch for epoch in range(epochs)}
+    return Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)
+
+
+def test_a_released_trial_waits_as_if_it_had_not_begun(new_lab: Labs) -> None:
+    """A trial that was handed back keeps number and parameters, and nothing of what was trained."""
+    lab = new_lab()
+    kept, returned = lab.claim(2)
+    lab.assign([kept, returned])
+    lab.store.record(lab.study, [begun(kept, 3), begun(returned, 3)])
+    numbers = lab.store.release(
+        lab.study, worker=lab.worker, numbers=[returned.number], why="stopped", crashed=False
+    )
+    assert numbers == [returned.number]
+    running, waiting = lab.store.trials(lab.study)
+    assert (running.state, running.epochs, len(running.curve)) == (TrialState.RUNNING, 3, 3)
+    assert (waiting.state, waiting.epochs, waiting.steps) == (TrialState.WAITING, 0, 0)
+    assert (waiting.params, waiting.curve) == (lab.params(returned.number), {})
+    assert (waiting.worker, waiting.started, waiting.attempts) == (None, None, 1)
+
+
+def test_a_release_touches_the_trials_of_its_worker_only(new_lab: Labs) -> None:
+    """A worker can hand back nothing that another one holds."""
+    lab = new_lab()
+    lab.claim(2)
+    others = [claim.number for claim in lab.claim(2, worker="another")]
+    released = lab.store.release(
+        lab.study, worker=lab.worker, numbers=[0, *others], why="stopped", crashed=False
+    )
+    assert released == [0]
+    assert lab.store.release(lab.study, worker="nobody", numbers=None, why="x", crashed=False) == []
+
+
+def test_an_expired_lease_is_swept_by_the_next_claim(new_lab: Labs) -> None:
+    """What a vanished worker held is taken by whoever claims next, under the same numbers."""
+    lab = new_lab(trials=3)
+    lab.claim(2, lease_s=EXPIRED_S)
+    again = lab.claim(3, worker="another")
+    assert [(claim.number, claim.attempt) for claim in again] == [(0, 2), (1, 2), (2, 1)]
+
+
+def test_an_expired_lease_is_swept_by_whoever_looks(new_lab: Labs) -> None:
+    """Progress never shows trials as running whose lease has run out."""
+    lab = new_lab()
+    lab.claim(1)
+    lab.claim(2, lease_s=EXPIRED_S)
+    progress = lab.store.progress(lab.study)
+    assert (progress.running, progress.waiting) == (1, 2)
+    assert lab.store.sweep(lab.study) == []
+
+
+def test_a_sweep_says_which_trials_it_took_back(new_lab: Labs) -> None:
+    """A sweep returns the numbers of expired leases and leaves the others alone."""
+    lab = new_lab()
+    lab.claim(1)
+    lab.claim(2, lease_s=EXPIRED_S, worker="vanished")
+    assert lab.store.sweep(lab.study) == [1, 2]
+
+
+def test_heartbeats_keep_all_leases_of_a_worker(new_lab: Labs) -> None:
+    """One renewal covers every study of the worker, and nobody else's trials."""
+    lab, other = new_lab(), new_lab()
+    lab.claim(2, lease_s=EXPIRED_S)
+    other.store.claim(other.study, worker=lab.worker, count=1, lease_s=EXPIRED_S)
+    lab.store.claim(lab.study, worker="another", count=0, lease_s=EXPIRED_S)
+    assert lab.store.renew("nobody", 600.0) == 0
+    # Claiming nothing swept the two of this study; the one of the other study still stands.
+    assert lab.store.renew(lab.worker, 600.0) == 1
+    assert other.store.sweep(other.study) == []
+    assert other.store.renew(lab.worker, EXPIRED_S) == 1
+    assert other.store.sweep(other.study) == [0]
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_old_token_writes_nothing(new_lab: Labs, *, again: bool) -> None:
+    """A worker that was stopped past its lease finds its trials lost, claimed again by others or not."""
+    lab = new_lab()
+    stale = lab.claim(2, lease_s=EXPIRED_S)
+    lab.store.sweep(lab.study)
+    if again:
+        fresh = lab.claim(2, worker="another")
+        lab.assign(fresh)
+    before = lab.store.trials(lab.study)
+    params = {**lab.params(7), "learning_rate": 0.5}
+    lost = lab.store.assign(lab.study, [Assignment(claim=claim, params=params) for claim in stale])
+    assert lost == {0, 1}
+    assert lab.end(stale, value=0.9) == {0, 1}
+    assert lab.store.record(lab.study, [begun(claim, 1) for claim in stale]) == {0, 1}
+    assert lab.store.trials(lab.study) == before
+    assert lab.store.series(lab.study, [0, 1]) == {}
+
+
+def test_a_batch_writes_what_holds_and_names_what_is_lost(new_lab: Labs) -> None:
+    """One lost trial in a batch keeps none of the others from being written."""
+    lab = new_lab()
+    claims = lab.claim(4)
+    lab.assign(claims)
+    lab.store.release(lab.study, worker=lab.worker, numbers=[1], why="stopped", crashed=False)
+    assert lab.end(claims) == {1}
+    states = [trial.state for trial in lab.store.trials(lab.study)]
+    complete, waiting = TrialState.COMPLETE, TrialState.WAITING
+    assert states == [complete, waiting, complete, complete]
+
+
+def test_an_expired_lease_that_nobody_swept_still_writes(new_lab: Labs) -> None:
+    """A lease is lost when somebody takes the trial back, not by the clock alone: no result is thrown away."""
+    lab = new_lab()
+    claims = lab.claim(1, lease_s=EXPIRED_S)
+    lab.assign(claims)
+    assert lab.end(claims) == frozenset()
+    assert lab.store.sweep(lab.study) == []
+
+
+def test_writing_the_same_end_twice_changes_nothing(new_lab: Labs) -> None:
+    """A worker whose answer got lost may write again: it loses nothing and doubles nothing."""
+    lab = new_lab()
+    claims = lab.claim(2)
+    lab.assign(claims)
+    assert lab.end(claims) == frozenset()
+    before = lab.store.trials(lab.study)
+    assert lab.end(claims, value=0.9) == frozenset()
+    assert lab.store.trials(lab.study) == before
+
+
+def test_writing_the_same_reports_twice_changes_nothing(new_lab: Labs) -> None:
+    """Reports that are stored already are left alone, and new ones follow."""
+    lab = new_lab()
+    (claim,) = lab.claim(1)
+    lab.store.record(lab.study, [begun(claim, 2)])
+    lab.store.record(lab.study, [begun(claim, 3)])
+    assert lab.store.trials(lab.study)[0].curve == {0: 0.0, 1: 0.1, 2: 0.2}
+    lab.store.record(lab.study, [Update(claim=claim, reports={}, epochs=4, steps=28)])
+    (trial,) = lab.store.trials(lab.study)
+    assert (trial.epochs, trial.steps, len(trial.curve)) == (4, 28, 3)
+
+
+def test_assigning_again_replaces_the_parameters(new_lab: Labs) -> None:
+    """The last assignment of a claim counts: its worker may have sampled anew after a lost answer."""
+    lab = new_lab()
+    (claim,) = lab.claim(1)
+    lab.assign([claim])
+    params = {**lab.params(0), "learning_rate": 0.125}
+    attributes = {"sampler:seed": 3}
+    for _ in range(2):
+        lab.store.assign(
+            lab.study, [Assignment(claim=claim, params=params, system_attributes=attributes)]
+        )
+    (trial,) = lab.store.trials(lab.study)
+    assert (trial.params, trial.system_attributes) == (params, attributes)
+
+
+def test_a_trial_that_loses_three_workers_fails(new_lab: Labs) -> None:
+    """After three crashes a trial fails with worker_lost and the study goes on; hand-backs do not count."""
+    lab = new_lab()
+    for attempt in range(1, 5):
+        (claim,) = lab.claim(1)
+        assert (claim.number, claim.attempt) == (0, attempt)
+        lab.store.record(lab.study, [begun(claim, attempt)])
+        crashed = attempt != 2
+        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="out of memory", crashed=crashed)
+    (trial,) = lab.store.trials(lab.study)
+    assert (trial.state, trial.verdict, trial.fate) == (TrialState.FAILED, Cause.WORKER_LOST, Fate.LOST)
+    assert trial.finding is not None
+    assert trial.finding.evidence == {"workers_lost": 3.0}
+    assert "the last one because: out of memory" in trial.finding.remedy
+    assert (trial.worker, trial.attempts, trial.curve) == (lab.worker, 4, {})
+    assert trial.finished is not None
+    (stock,) = lab.stock().trials
+    assert stock.user_attrs == {"verdict": "worker_lost", "epochs": 0, "worker": lab.worker}
+    assert [claim.number for claim in lab.claim(1)] == [1]
+
+
+def test_every_begun_epoch_is_in_the_ledger(new_lab: Labs) -> None:
+    """The ledger adds up: what crashed and what was handed back counts as lost, beside what trials show."""
+    lab = new_lab()
+    lab.finish(2)
+    lab.finish(1, state=TrialState.PRUNED, reports={0: 0.1})
+    crashed, returned, running = lab.claim(3)
+    lab.store.record(lab.study, [begun(crashed, 4), begun(returned, 2), begun(running, 3)])
+    lab.store.release(lab.study, worker=lab.worker, numbers=[crashed.number], why="gone", crashed=True)
+    lab.store.release(lab.study, worker=lab.worker, numbers=[returned.number], why="bye", crashed=False)
+    progress = lab.store.progress(lab.study)
+    assert progress.ledger == {"worker_lost": 6, "complete": 4, "running": 3, "healthy": 1}
+    assert progress.ledger == ledger_of(lab.store.trials(lab.study), lost_epochs=6)
+    assert progress.epochs == 14
+
+
+def test_a_trial_that_another_client_ended_stays_as_it_is(new_lab: Labs) -> None:
+    """When a stock client ends a trial under our hands, its word counts and our worker's write is lost."""
+    lab = new_lab()
+    claims = lab.claim(2)
+    lab.assign(claims)
+    lab.stock().tell(0, 0.125)
+    assert lab.end(claims, value=0.5) == {0}
+    assert lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=True) == []
+    values = [(trial.state, trial.value) for trial in lab.store.trials(lab.study)]
+    assert values == [(TrialState.COMPLETE, 0.125), (TrialState.COMPLETE, 0.5)]
+    assert lab.store.renew(lab.worker, 600.0) == 0
+
+
+def test_a_study_that_was_deleted_loses_its_trials(new_lab: Labs) -> None:
+    """A worker that writes to a deleted study is told that its trials are lost, even if its id is used again."""
+    lab = new_lab()
+    claims = lab.claim(2)
+    lab.store.delete_study(lab.study)
+    successor = new_lab()
+    successor.claim(2)
+    assert lab.assign(claims) == {0, 1}
+    assert lab.end(claims) == {0, 1}
+    assert lab.store.renew(lab.worker, 600.0) == 0
+    assert {trial.state for trial in lab.store.trials(successor.study)} == {TrialState.RUNNING}
+
+
+def test_a_batch_has_each_trial_once(new_lab: Labs) -> None:
+    """Two updates of one trial in one call are a bug of the caller's, and nothing is written."""
+    lab = new_lab()
+    (claim,) = lab.claim(1)
+    with pytest.raises(ValueError, match=r"^claims: each trial must be there once \(got \[0, 0\]\)$"):
+        lab.store.record(lab.study, [begun(claim, 1), begun(claim, 2)])
+    assert lab.store.trials(lab.study)[0].epochs == 0

@@ -1,0 +1,125 @@
+"""Activations: their values, their derivatives, and what they do with numbers that are out of the ordinary."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hpsearch.nn.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, Activation
+from hpsearch.nn.arrays import Array
+
+STEP = 1e-6
+NAMES = sorted(ACTIVATIONS)
+
+FORMULAE: dict[str, Callable[[float], float]] = {
+    "relu": lambda z: max(z, 0.0),
+    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
+    "elu": lambda z: z if z > 0 else math.expm1(z),
+    "selu": lambda z: SELU_SCALE * (z if z > 0 else SELU_ALPHA * math.expm1(z)),
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "tanh": math.tanh,
+    "identity": lambda z: z,
+}
+
+
+def applied(activation: Activation, z: Array) -> Array:
+    """Return the activation of `z`, which stays as it is."""
+    a = z.copy()
+    with np.errstate(all="ignore"):
+        activation.apply(a, np.empty_like(a))
+    return a
+
+
+def differentiated(activation: Activation, a: Array, da: Array) -> Array:
+    """Return dL/dz for activations `a` and dL/da; both stay as they are."""
+    dz = da.copy()
+    activation.differentiate(a.copy(), dz, np.empty_like(a))
+    return dz
+
+
+def away_from_zero(shape: tuple[int, ...], seed: int) -> Array:
+    """Return normal numbers with 0.1 between them and 0, where some activations have a kink."""
+    z = np.random.default_rng(seed).standard_normal(shape)
+    return z + np.copysign(0.1, z)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(FORMULAE))
+def test_values_are_those_of_the_formula(name: str, dtype: type[np.floating]) -> None:
+    """An activation is its textbook formula, to the precision of its numbers."""
+    z = np.concatenate([np.linspace(-8, 8, 65), [1e-6, -1e-6]]).astype(dtype)
+    expected = [FORMULAE[name](float(number)) for number in z]
+    np.testing.assert_allclose(applied(ACTIVATIONS[name], z), expected, rtol=8 * np.finfo(dtype).eps)
+
+
+def test_every_activation_has_a_formula() -> None:
+    """No activation is left out of these tests; softmax has its own."""
+    assert set(FORMULAE) | {"softmax"} == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives_agree_with_finite_differences(name: str) -> None:
+    """<J v, w> by central differences is <v, J' w> by the chain rule."""
+    activation = ACTIVATIONS[name]
+    generator = np.random.default_rng(7)
+    z = away_from_zero((3, 5, 4), seed=1)
+    v, w = generator.standard_normal((2, *z.shape))
+    change = (applied(activation, z + STEP * v) - applied(activation, z - STEP * v)) / (2 * STEP)
+    gradient = differentiated(activation, applied(activation, z), w)
+    np.testing.assert_allclose(np.vdot(change, w), np.vdot(v, gradient), rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_stays_nan(name: str, dtype: type[np.floating]) -> None:
+    """A NaN that goes in comes out, and touches no other trial."""
+    z = np.ones((2, 1, 3), dtype)
+    z[0, 0, 1] = np.nan
+    a = applied(ACTIVATIONS[name], z)
+    assert np.isnan(a[0, 0, 1])
+    assert np.isfinite(a[1]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_nan_gradient_stays_nan(name: str) -> None:
+    """A gradient that is NaN is not hidden by an activation whose derivative is 0."""
+    a = applied(ACTIVATIONS[name], np.full((1, 1, 3), -2.0))
+    assert np.isnan(differentiated(ACTIVATIONS[name], a, np.full((1, 1, 3), np.nan))).all()
+
+
+def test_sigmoid_of_minus_500() -> None:
+    """The sigmoid of -500 is exactly 0 in float32 and 7.12e-218 in float64, and 1 on the other side."""
+    sigmoid = ACTIVATIONS["sigmoid"]
+    assert applied(sigmoid, np.array([-500], np.float32))[0] == 0
+    assert float(applied(sigmoid, np.array([-500.0]))[0]) == pytest.approx(7.12e-218, rel=1e-3)
+    assert applied(sigmoid, np.array([500], np.float32))[0] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("relu", 0, math.inf),
+        ("leaky_relu", -math.inf, math.inf),
+        ("elu", -1, math.inf),
+        ("selu", -SELU_ALPHA * SELU_SCALE, math.inf),
+        ("sigmoid", 0, 1),
+        ("tanh", -1, 1),
+        ("identity", -math.inf, math.inf),
+    ],
+)
+def test_infinity_leads_to_the_limit(name: str, low: float, high: float, dtype: type[np.floating]) -> None:
+    """At minus and plus infinity an activation has its limit, without a NaN on the way."""
+    a = applied(ACTIVATIONS[name], np.array([-math.inf, math.inf], dtype))
+    np.testing.assert_allclose(a, np.array([low, high], dtype))
+
+
+def test_softmax_sums_to_one_at_huge_logits() -> None:
+    """Softmax gives shares that sum to 1, and does not overflow at 1e4."""
+    z = np.array([[[1e4, 1e4 - 1, 0], [0, 0, 0], [-1e4, 0, 1e4]]], np.float32)
+    a = applied(ACTIVATIONS["softmax"], z)
+    np.testing.assert_allclose(a.sum(axis=2), 1, rtol=1e-6)
+    np.testing.assert_allclose(a[0, 1], 1 / 3, rtol=1e-6)
+    np.testing.assert_array_equal(a[0, 2], [0, 0, 1])
+    np.testing.assert_allclose(a[0, 0, 0] / a[0, 0, 1], math.e, rtol=1e-5)

@@ -1,0 +1,265 @@
+"""Whole networks: gradients of random architectures, the layout of their arrays, and evaluation."""
+
+import re
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.layers import draw_dropout
+from hpsearch.nn.network import Batch, BlockParameters, Network, build_network
+from hpsearch.study.spec import Activation, Initializer, Loss, ModelSpec, Output
+from hpsearch.training.workspace import Lane, Workspace, allocate_state
+
+STEP = 1e-6
+TOLERANCE = 1e-6
+ATTEMPTS = 20
+
+Pair = tuple[Loss, Output]
+
+ACTIVATIONS: tuple[Activation, ...] = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity")
+PAIRS: tuple[Pair, ...] = (
+    ("cross_entropy", "auto"),
+    ("cross_entropy", "sigmoid"),
+    ("binary_cross_entropy", "auto"),
+    ("binary_cross_entropy", "softmax"),
+    ("mse", "auto"),
+    ("mse", "softmax"),
+    ("mse", "tanh"),
+    ("mse", "selu"),
+)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> ModelSpec:
+    """Draw a network of up to three hidden layers."""
+    loss, output = draw(st.sampled_from(PAIRS))
+    return ModelSpec(
+        hidden=tuple(draw(st.lists(st.integers(1, 9), max_size=3))),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        batch_norm=draw(st.booleans()),
+        batch_norm_affine=draw(st.booleans()),
+        dropout=draw(st.sampled_from([0.0, 0.4])),
+        loss=loss,
+        output=output,
+    )
+
+
+def prepared(model: ModelSpec, *, trials: int, examples: int, seed: int) -> tuple[Network, Lane]:
+    """Return a network with random parameters, and a lane in float64 with inputs, targets and masks."""
+    generator = np.random.default_rng(seed)
+    inputs, outputs = int(generator.integers(1, 6)), int(generator.integers(2, 5))
+    network = build_network(model, inputs=inputs, outputs=outputs)
+    state = allocate_state(network, rows=trials, states=0, dtype=np.float64)
+    lane = Workspace(network, state, examples=examples, trains=True).lane(
+        0, trials, examples, shared_inputs=False
+    )
+    fill(lane, generator)
+    lane.batch.t[...] = generator.random(lane.batch.t.shape)
+    lane.batch.t[...] /= lane.batch.t.sum(axis=2, keepdims=True)
+    for block in lane.batch.blocks:
+        if block.mask is not None:
+            for mask in block.mask:
+                draw_dropout(mask, model.dropout, generator)
+    return network, lane
+
+
+def fill(lane: Lane, generator: np.random.Generator) -> None:
+    """Fill parameters and inputs with normal numbers, in place; weights are scaled so that logits stay near 1."""
+    lane.parameters[...] = generator.standard_normal(lane.parameters.shape)
+    lane.batch.x[...] = generator.standard_normal(lane.batch.x.shape)
+    for view in lane.parameter_views:
+        view.w[...] /= np.sqrt(view.w.shape[1])
+
+
+def mean_loss(network: Network, parameters: tuple[BlockParameters, ...], batch: Batch) -> float:
+    """Return the sum over trials of their minibatch means, and leave outputs in place of the logits."""
+    network.forward(parameters, batch)
+    losses = network.loss.evaluate(batch.logits, batch.t, np.empty_like(batch.logits))
+    return float(losses.mean(axis=1).sum())
+
+
+def signs(batch: Batch) -> list[Array]:
+    """Return which hidden activations and outputs are positive, to tell whether a kink was crossed."""
+    return [block.y > 0 for block in batch.blocks]
+
+
+def slope(network: Network, lane: Lane, array: Array, direction: Array) -> float | None:
+    """Return the central difference of the loss along `direction` in `array`; None where it crosses a kink."""
+    here = array.copy()
+    losses, sides = [], []
+    for step in (STEP, -STEP):
+        array[...] = here + step * direction
+        losses.append(mean_loss(network, lane.parameter_views, lane.batch))
+        sides.append(signs(lane.batch))
+    array[...] = here
+    if any((one != other).any() for one, other in zip(*sides, strict=True)):
+        return None
+    return (losses[0] - losses[1]) / (2 * STEP)
+
+
+def check(network: Network, lane: Lane, array: Array, gradient: Array) -> None:
+    """Assert that `gradient` agrees with the first of some random directions that crosses no kink."""
+    scale = np.linalg.norm(gradient) + 1
+    for seed in range(ATTEMPTS):
+        direction = np.random.default_rng(seed).standard_normal(array.shape)
+        measured = slope(network, lane, array, direction)
+        if measured is not None:
+            assert abs(measured - np.vdot(gradient, direction)) < TOLERANCE * scale
+            return
+    pytest.fail(f"each of {ATTEMPTS} directions crosses a kink")
+
+
+def backpropagated(network: Network, lane: Lane) -> None:
+    """Fill the lane's gradients with those of the sum over trials of their minibatch means."""
+    batch = lane.batch
+    mean_loss(network, lane.parameter_views, batch)
+    network.loss.differentiate(batch.logits, batch.t, lane.output_scratch)
+    np.divide(batch.logits, batch.ones.shape[1], out=batch.logits)
+    network.backward(lane.parameter_views, lane.gradient_views, batch)
+
+
+@settings(max_examples=300)
+@given(models(), st.integers(1, 3), st.integers(2, 6), st.integers(0, 2**20))
+def test_gradients_of_all_parameters(model: ModelSpec, trials: int, examples: int, seed: int) -> None:
+    """Backpropagation gives the slope of the loss along any direction of all parameters of all trials."""
+    network, lane = prepared(model, trials=trials, examples=examples, seed=seed)
+    backpropagated(network, lane)
+    check(network, lane, lane.parameters, lane.gradient.copy())
+
+
+@settings(max_examples=300)
+@given(models(), st.integers(1, 3), st.integers(2, 6), st.integers(0, 2**20))
+def test_gradients_of_the_inputs_of_every_layer(
+    model: ModelSpec, trials: int, examples: int, seed: int
+) -> None:
+    """Backpropagation gives the slope of the loss along any direction of the inputs of any layer."""
+    network, lane = prepared(model, trials=trials, examples=examples, seed=seed)
+    for first in range(len(network.blocks)):
+        rest, cut = _from_layer(network, lane, first)
+        backpropagated(rest, cut)
+        below = cut.batch.blocks[0]
+        dz = below.y if len(rest.blocks) == 1 else below.dy
+        gradient = np.empty_like(cut.batch.x)
+        rest.blocks[0].dense.backward_input(cut.parameter_views[0].w, dz, gradient)
+        check(rest, cut, cut.batch.x, gradient)
+
+
+def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane]:
+    """Return the network from layer `first` on, and a lane of its own with made-up inputs for that layer."""
+    rest = Network(blocks=network.blocks[first:], loss=network.loss)
+    trials, examples, _ = lane.batch.logits.shape
+    state = allocate_state(rest, rows=trials, states=0, dtype=np.float64)
+    cut = Workspace(rest, state, examples=examples, trains=True).lane(0, trials, examples, shared_inputs=False)
+    fill(cut, np.random.default_rng(first))
+    cut.batch.t[...] = lane.batch.t
+    for target, source in zip(cut.batch.blocks, lane.batch.blocks[first:], strict=True):
+        if target.mask is not None and source.mask is not None:
+            target.mask[...] = source.mask
+    return rest, cut
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-6), (np.float64, 1e-14)])
+def test_a_bias_before_batch_norm_gets_no_gradient(dtype: type[np.floating], bound: float) -> None:
+    """Behind a bias that batch normalization takes away again the gradient is 0 up to rounding; elsewhere not."""
+    model = ModelSpec(hidden=(8,), loss="cross_entropy", batch_norm=True)
+    network = build_network(model, inputs=5, outputs=3)
+    state = allocate_state(network, rows=2, states=0, dtype=dtype)
+    lane = Workspace(network, state, examples=50, trains=True).lane(0, 2, 50, shared_inputs=False)
+    generator = np.random.default_rng(4)
+    lane.parameters[...] = generator.standard_normal(lane.parameters.shape)
+    lane.batch.x[...] = generator.standard_normal(lane.batch.x.shape)
+    lane.batch.t[..., 0] = 1
+    backpropagated(network, lane)
+    hidden, output = lane.gradient_views
+    assert np.abs(hidden.b).max() < bound
+    assert np.abs(hidden.w).max() > 1e-3
+    assert np.abs(output.b).max() > 1e-3
+
+
+def test_gradients_scale_with_the_output_delta() -> None:
+    """A factor on the output block's delta is the same factor on every gradient."""
+    model = ModelSpec(hidden=(6, 5), activation="tanh", loss="cross_entropy", batch_norm=True)
+    network, lane = prepared(model, trials=2, examples=4, seed=1)
+    found = []
+    for factor in (1.0, 4.0):
+        mean_loss(network, lane.parameter_views, lane.batch)
+        network.loss.differentiate(lane.batch.logits, lane.batch.t, lane.output_scratch)
+        np.multiply(lane.batch.logits, factor, out=lane.batch.logits)
+        network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
+        found.append(lane.gradient.copy())
+    np.testing.assert_array_equal(found[1], 4 * found[0])  # a power of two rounds nothing
+
+
+@given(models(), st.integers(1, 4))
+def test_views_share_out_every_parameter_once(model: ModelSpec, trials: int) -> None:
+    """The views of a flat array cover each of its elements exactly once, weight matrices first."""
+    network = build_network(model, inputs=3, outputs=2)
+    flat = np.zeros((trials, network.parameters))
+    views = network.views(flat)
+    for view in views:
+        for array in (view.w, view.b, view.gamma, view.beta):
+            if array is not None:
+                array += 1
+    assert (flat == 1).all()
+    for view in views:
+        view.w[...] = 2
+    assert (flat[:, : network.weights] == 2).all()
+    assert (flat[:, network.weights :] == 1).all()
+
+
+@given(models())
+def test_running_views_share_out_every_statistic_once(model: ModelSpec) -> None:
+    """The views of the running statistics cover each of them exactly once, and none without batch normalization."""
+    network = build_network(model, inputs=3, outputs=2)
+    flat = np.zeros((2, network.statistics))
+    for pair in network.running_views(flat):
+        for array in pair or ():
+            array += 1
+    assert (flat == 1).all()
+    assert (network.statistics > 0) == (model.batch_norm and len(model.hidden) > 0)
+
+
+def test_evaluation_knows_neither_dropout_nor_the_minibatch() -> None:
+    """In evaluation an example's logits are the same bits in any minibatch of the same size, whatever the masks."""
+    model = ModelSpec(hidden=(6, 5), loss="cross_entropy", batch_norm=True, dropout=0.5)
+    network, lane = prepared(model, trials=2, examples=4, seed=3)
+    mean_loss(network, lane.parameter_views, lane.batch)  # moves the running statistics
+    network.evaluate(lane.parameter_views, lane.batch)
+    before = lane.batch.logits.copy()
+    lane.batch.x[:, 1:] += 1
+    for block in lane.batch.blocks[:-1]:
+        assert block.mask is not None
+        block.mask[...] = 0
+    network.evaluate(lane.parameter_views, lane.batch)
+    np.testing.assert_array_equal(lane.batch.logits[:, 0], before[:, 0])
+    assert (lane.batch.logits[:, 1:] != before[:, 1:]).all()
+
+
+def test_evaluation_is_training_without_noise() -> None:
+    """Without batch normalization and dropout, evaluation and training compute the same bits."""
+    network, lane = prepared(ModelSpec(hidden=(6,), loss="mse"), trials=2, examples=4, seed=3)
+    network.forward(lane.parameter_views, lane.batch)
+    trained = lane.batch.logits.copy()
+    network.evaluate(lane.parameter_views, lane.batch)
+    np.testing.assert_array_equal(lane.batch.logits, trained)
+
+
+@pytest.mark.parametrize("name", ["he", "xavier", "lecun"])
+def test_initial_weights_are_a_function_of_the_seed(name: Literal["he", "xavier", "lecun"]) -> None:
+    """The same generator gives the same parameters, another one others."""
+    network = build_network(ModelSpec(loss="mse"), inputs=3, outputs=2)
+    flats = np.zeros((3, network.parameters))
+    for flat, seed in zip(flats, (1, 1, 2), strict=True):
+        network.initialize(flat, np.zeros(0), Initializer(name=name), np.random.default_rng(seed))
+    np.testing.assert_array_equal(flats[0], flats[1])
+    assert (flats[0, : network.weights] != flats[2, : network.weights]).all()
+
+
+def test_a_loss_that_is_not_resolved_is_a_bug() -> None:
+    """A network is built of a loss that is known, or ValueError is raised."""
+    with pytest.raises(ValueError, match=re.escape('must be resolved before a network is built (got "auto")')):
+        build_network(ModelSpec(), inputs=3, outputs=2)

@@ -1,0 +1,56 @@
+"""The table of causes."""
+
+import math
+from dataclasses import replace
+
+from hpsearch.records import Cause, Fate
+from hpsearch.report.figure_data.causes import cause_table
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.study.spec import Choices
+from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
+
+
+def test_every_cause_has_a_row(study: Snapshot) -> None:
+    """Each cause that a trial carries has a row with its remedy, most trials first; healthy explains no end."""
+    table = cause_table(study)
+    carried = {trial.verdict for trial in study.trials} - {None, Cause.HEALTHY}
+    assert {row.cause for row in table.rows} == carried
+    assert [row.trials for row in table.rows] == sorted((row.trials for row in table.rows), reverse=True)
+    assert all(row.remedy == REMEDIES[row.cause] for row in table.rows)
+
+
+def test_a_row_has_range_epochs_and_evidence(study: Snapshot) -> None:
+    """A row has the range of its learning rates, the epochs it cost and the median of its evidence."""
+    rows = {row.cause: row for row in cause_table(study).rows}
+    dying = rows[Cause.DEAD_RELU_TOTAL]
+    trials = [trial for trial in study.trials if trial.verdict is Cause.DEAD_RELU_TOTAL]
+    rates = [float(trial.params["learning_rate"]) for trial in trials]
+    assert dying.span == f"{min(rates):.2g} to {max(rates):.2g}"
+    assert dying.epochs == sum(trial.epochs for trial in trials)
+    assert dying.evidence.startswith("dead_share 1, gradient_norm 0, from step ")
+    assert dying.fate is Fate.DYING
+    assert rows[Cause.OUTRANKED].evidence == ""
+
+
+def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
+    """A median of infinities or NaN is that word, never an error."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
+    losses = (math.nan, math.inf, math.inf, 3.0)
+    trials = [
+        replace(base, number=i, finding=finding(Cause.EXPLODING_GRAD, evidence={"loss": loss}))
+        for i, loss in enumerate(losses)
+    ]
+    (row,) = cause_table(snapshot_of(trials)).rows
+    assert row.evidence == "loss infinite"
+
+
+def test_without_a_range_there_is_no_span() -> None:
+    """A search of choices alone has no range of values to give."""
+    table = cause_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
+    assert table.dimension is None
+    assert {row.span for row in table.rows} == {""}
+
+
+def test_no_trials_have_no_causes() -> None:
+    """An empty study has an empty table."""
+    assert cause_table(empty()).rows == ()

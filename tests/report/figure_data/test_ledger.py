@@ -1,0 +1,59 @@
+"""The ledger and the budget."""
+
+from dataclasses import replace
+
+from hpsearch.records import Cause, Fate, ledger_of
+from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.snapshot import Snapshot
+from tests.report.synthetic import empty, snapshot_of
+
+
+def test_the_bars_add_up_to_the_epochs_trained(study: Snapshot) -> None:
+    """No epoch is lost between the ledger and the figure, and the largest entry is first."""
+    data = ledger(study)
+    assert sum(bar.epochs for bar in data.bars) == data.epochs == study.progress.epochs
+    assert [bar.epochs for bar in data.bars] == sorted((bar.epochs for bar in data.bars), reverse=True)
+
+
+def test_every_bar_counts_its_trials(study: Snapshot) -> None:
+    """The trials behind the bars are all trials that began an epoch, each in one bar."""
+    data = ledger(study)
+    bars = {bar.cause: bar for bar in data.bars}
+    assert bars["complete"].trials == study.progress.complete
+    assert bars["complete"].fate is Fate.COMPLETE
+    assert bars[Cause.DIVERGED_LR].fate is Fate.DIVERGED
+    assert bars[Cause.WD_DOMINATES].fate is Fate.OTHER
+    assert sum(bar.trials for bar in data.bars) == len(study.trials) - study.progress.waiting
+
+
+def test_lost_attempts_have_a_bar_without_trials(study: Snapshot) -> None:
+    """Epochs that went down with an attempt that was run again are in the ledger, with no trial."""
+    trials = [trial for trial in study.trials if trial.fate is Fate.COMPLETE]
+    snapshot = snapshot_of(trials)
+    progress = replace(snapshot.progress, ledger=ledger_of(trials, lost_epochs=7))
+    lost = ledger(replace(snapshot, progress=progress)).bars[-1]
+    assert (lost.cause, lost.fate, lost.epochs, lost.trials) == ("worker_lost", Fate.LOST, 7, 0)
+
+
+def test_the_facts_are_those_of_the_budget(study: Snapshot) -> None:
+    """The facts say what is finished, left and saved; saved are the epochs that stopped trials did not train."""
+    facts = dict(ledger(study).facts)
+    assert facts["Finished"] == f"{study.progress.finished} of 120 trials"
+    assert facts["Left of the budget"] == f"{120 - study.progress.finished} trials"
+    saved = sum(20 - trial.epochs for trial in study.trials if trial.state == "pruned")
+    assert facts["Saved by stopping early"].startswith(f"{saved:,} epochs")
+
+
+def test_a_trial_saves_what_it_was_given(study: Snapshot) -> None:
+    """Where the number of epochs is searched, a stopped trial saves the rest of its own number."""
+    stopped = next(trial for trial in study.trials if trial.fate is Fate.TOO_SLOW)
+    one = replace(stopped, params={**stopped.params, "training.epochs": 5})
+    assert dict(ledger(snapshot_of([one])).facts)["Saved by stopping early"] == "2 epochs, 40 % of all"
+
+
+def test_a_study_without_trials_has_no_bars() -> None:
+    """Nothing was trained, nothing was saved, the whole budget is left."""
+    data = ledger(empty())
+    assert data.bars == ()
+    assert dict(data.facts)["Left of the budget"] == "120 trials"
+    assert "Saved by stopping early" not in dict(data.facts)

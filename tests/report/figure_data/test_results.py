@@ -1,0 +1,113 @@
+"""The scale of results and its rails."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.records import Trial, TrialState
+from hpsearch.report.figure_data.results import (
+    INFINITE,
+    NO_EPOCH,
+    NOT_A_NUMBER,
+    Place,
+    measured,
+    place_of,
+    rails_of,
+    scale_of,
+    study_scale,
+)
+from hpsearch.report.snapshot import Snapshot
+
+ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+LOSSES = st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
+RUNNING = Trial(number=0, state=TrialState.RUNNING, params={})
+
+
+@given(ACCURACIES)
+def test_every_accuracy_is_in_the_frame(values: list[float]) -> None:
+    """No accuracy is off its scale, and the better one never stands lower."""
+    scale = scale_of("validation_accuracy", values)
+    places = [scale.place(value).position for value in sorted(values)]
+    inside = [place for place in places if place is not None and scale.low <= place <= scale.high]
+    assert len(inside) == len(values)
+    assert inside == sorted(inside)
+
+
+@given(LOSSES)
+def test_every_loss_is_in_the_frame(values: list[float]) -> None:
+    """Where no trial survived, every finite loss is in the frame, 0 included."""
+    scale = scale_of("validation_loss", values)
+    places = [scale.place(value).position for value in values]
+    assert all(place is not None and scale.low <= place <= scale.high for place in places)
+
+
+@given(st.one_of(ACCURACIES.map(lambda v: ("accuracy", v)), LOSSES.map(lambda v: ("loss", v))))
+def test_a_scale_has_labelled_ticks_inside_its_frame(drawn: tuple[str, list[float]]) -> None:
+    """Every scale has at least one tick, and none outside."""
+    scale = scale_of(f"validation_{drawn[0]}", drawn[1])
+    assert scale.ticks
+    assert all(scale.low <= tick.at <= scale.high for tick in scale.ticks)
+    assert len({tick.text for tick in scale.ticks}) == len(scale.ticks)
+
+
+def test_good_accuracies_are_told_apart() -> None:
+    """From 0.9 to 0.99 is as far as from 0.99 to 0.999: the scale is that of the error."""
+    scale = scale_of("validation_accuracy", [0.0, 0.9, 0.99, 0.999])
+    a, b, c = (scale.place(value).position or 0.0 for value in (0.9, 0.99, 0.999))
+    assert b - a == pytest.approx(c - b)
+    assert "0.99" in [tick.text for tick in scale.ticks]
+
+
+@pytest.mark.parametrize(
+    ("value", "rail"), [(None, NO_EPOCH), (math.nan, NOT_A_NUMBER), (math.inf, INFINITE), (-math.inf, INFINITE)]
+)
+def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
+    """NaN, infinities and missing results have a labelled rail on every scale."""
+    for metric in ("validation_accuracy", "validation_loss"):
+        scale = scale_of(metric, [0.5])
+        assert scale.place(value) == Place(position=None, rail=rail)
+        assert rail in scale.rails
+
+
+def test_astronomic_losses_do_not_squeeze_the_others() -> None:
+    """A loss far above all survivors goes to a rail whose label is the true limit."""
+    survivors = [0.02, 0.5, 2.17]
+    scale = scale_of("training_loss", [*survivors, 30.0, 31.0, 1e30], survivors=[*survivors, 2.1])
+    assert scale.rails[0] == "above 30"
+    assert scale.place(30.0).position is not None
+    assert scale.place(31.0).rail == scale.place(1e30).rail == "above 30"
+    assert 10.0**scale.high < 100
+
+
+def test_one_astronomic_survivor_changes_nothing() -> None:
+    """A trial that rank stopped on its way to infinity does not set the scale."""
+    usual = [0.1 + 0.01 * i for i in range(40)]
+    scale = scale_of("validation_loss", [*usual, 1e30], survivors=[*usual, 1e30])
+    assert scale.place(1e30).rail == "above 5"
+
+
+def test_a_result_is_the_value_or_the_last_report() -> None:
+    """A running trial stands where it last was; a value counts more than the curve."""
+    assert measured(RUNNING) is None
+    assert measured(replace(RUNNING, curve={0: 0.2, 1: 0.4})) == 0.4
+    assert measured(replace(RUNNING, curve={0: 0.2}, value=0.9)) == 0.9
+
+
+def test_a_trial_that_has_not_ended_is_on_no_rail() -> None:
+    """A trial that still may get a result has no place; one that ended without has the rail of that name."""
+    scale = scale_of("validation_accuracy", [0.5])
+    assert place_of(RUNNING, scale) is None
+    assert place_of(replace(RUNNING, state=TrialState.WAITING), scale) is None
+    failed = place_of(replace(RUNNING, state=TrialState.FAILED), scale)
+    assert failed == Place(position=None, rail=NO_EPOCH)
+
+
+def test_rails_are_those_in_use(study: Snapshot) -> None:
+    """A figure has the rails that some trial is on, in the scale's order."""
+    scale = study_scale(study)
+    places = [place_of(trial, scale) for trial in study.trials]
+    assert rails_of(scale, places) == (NOT_A_NUMBER, NO_EPOCH)
+    assert rails_of(scale, []) == ()

@@ -1,0 +1,220 @@
+"""Figures, as what Plotly is given."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hpsearch.records import Fate
+from hpsearch.report.export import json_text
+from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figure_data.learning_curves import learning_curves
+from hpsearch.report.figure_data.result_strip import learning_rate_strip
+from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
+from hpsearch.report.figures.catalogue import exhibits
+from hpsearch.report.figures.learning_curves import draw_learning_curves
+from hpsearch.report.figures.result_strip import draw_result_strip
+from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.palette import DARK, LOOKS
+from hpsearch.report.snapshot import Snapshot
+from tests.report.synthetic import SPECIAL
+
+def _traces(figure: Any) -> list[dict[str, Any]]:
+    traces: list[dict[str, Any]] = figure.to_plotly_json()["data"]
+    return traces
+
+
+def _points(figure: Any, *, kind: str = "markers") -> Counter[str]:
+    """Return how many points each fate has in a figure, stars aside."""
+    counts: Counter[str] = Counter()
+    for trace in _traces(figure):
+        if trace.get("mode") == kind and trace["name"] != "best":
+            counts[trace["meta"]["fate"]] += len(trace["x"])
+    return counts
+
+
+def _strings(value: Any, *, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text of a figure with the key that it stands under."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _strings(item, key=name)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item, key=key)
+
+
+def test_the_map_draws_every_trial_with_parameters(study: Snapshot) -> None:
+    """Each fate has as many markers as it has trials with parameters, in its own symbol."""
+    data = search_map(study)
+    assert data is not None
+    figure = draw_search_map(data)
+    assert _points(figure) == Counter(trial.fate.value for trial in study.trials if trial.params)
+    for trace in _traces(figure):
+        if trace["name"] != "best":
+            look = LOOKS[Fate(trace["meta"]["fate"])]
+            assert trace["marker"]["symbol"] in (look.symbol, look.hollow)
+            assert trace["marker"]["line"]["color"] == look.colour
+
+
+def test_the_map_has_log_axes_with_plain_ticks(study: Snapshot) -> None:
+    """Both axes are logarithmic, span the search space and read 1e-5."""
+    data = search_map(study)
+    assert data is not None
+    layout = draw_search_map(data).to_plotly_json()["layout"]
+    for name, low, high in (("xaxis", -6, 0), ("yaxis", -8, -1)):
+        assert layout[name]["type"] == "log"
+        assert layout[name]["range"][0] < low < high < layout[name]["range"][1]
+        assert "1e-5" in layout[name]["ticktext"]
+    assert layout["coloraxis"]["colorbar"]["title"]["text"] == "validation accuracy"
+
+
+def test_the_best_is_a_star(study: Snapshot) -> None:
+    """One star marks the best trial, above everything else."""
+    data = search_map(study)
+    assert data is not None
+    assert data.best is not None
+    last = _traces(draw_search_map(data))[-1]
+    assert last["marker"]["symbol"] == "star"
+    assert (list(last["x"]), list(last["y"])) == (
+        [pytest.approx(data.best.x, rel=1e-5)],
+        [pytest.approx(data.best.y, rel=1e-5)],
+    )
+
+
+@pytest.mark.parametrize("name", ["study", "regression"])
+def test_a_strip_draws_every_result_and_every_fate(name: str, request: pytest.FixtureRequest) -> None:
+    """The strip has each trial with a place, and its bars count the ended ones."""
+    snapshot: Snapshot = request.getfixturevalue(name)
+    data = learning_rate_strip(snapshot)
+    assert data is not None
+    figure = draw_result_strip(data)
+    assert _points(figure) == Counter(mark.fate.value for mark in data.marks)
+    bars = {trace["name"]: sum(trace["y"]) for trace in _traces(figure) if trace["type"] == "bar"}
+    assert bars == Counter(trial.fate.value for trial in snapshot.trials if trial.state.is_final)
+
+
+@pytest.mark.parametrize("name", ["study", "regression"])
+def test_rails_are_labelled_and_on_the_bad_side(name: str, request: pytest.FixtureRequest) -> None:
+    """Rails have an axis of their own with a label each: below an accuracy, above a loss."""
+    snapshot: Snapshot = request.getfixturevalue(name)
+    curves = learning_curves(snapshot)
+    assert curves is not None
+    layout = draw_learning_curves(curves.metric).to_plotly_json()["layout"]
+    assert sorted(layout["yaxis2"]["ticktext"]) == sorted(curves.metric.rails)
+    is_below = layout["yaxis2"]["domain"][1] < layout["yaxis"]["domain"][0]
+    is_above = layout["yaxis2"]["domain"][0] > layout["yaxis"]["domain"][1]
+    assert (is_below, is_above) == (snapshot.study.maximize, not snapshot.study.maximize)
+
+
+def test_curves_keep_every_value(study: Snapshot) -> None:
+    """Lines hold every finite value; what is on a rail is a gap in the line and a marker on the rail."""
+    data = learning_curves(study)
+    assert data is not None
+    points = [point for curve in data.training.curves for point in curve.points]
+    finite = [point for point in points if point.place.rail is None]
+    railed = [point for point in points if point.place.rail is not None]
+    traces = _traces(draw_learning_curves(data.training))
+    lines = [t for t in traces if t["mode"] == "lines" and t["name"] != "best"]
+    assert sum(sum(y is not None for y in trace["y"]) for trace in lines) == len(finite)
+    on_rails = [t for t in traces if t.get("yaxis") == "y2"]
+    ends_without_epoch = sum(not curve.points for curve in data.training.curves)
+    assert railed
+    assert sum(len(trace["x"]) for trace in on_rails) == len(railed) + ends_without_epoch
+
+
+def test_every_ended_curve_has_an_end_marker(study: Snapshot) -> None:
+    """Each run that ended has a marker of its fate, whose hover text names the verdict."""
+    data = learning_curves(study)
+    assert data is not None
+    expected = Counter(curve.fate.value for curve in data.metric.curves if curve.end is not None)
+    traces = [t for t in _traces(draw_learning_curves(data.metric)) if t["mode"] == "markers"]
+    ends = [t for t in traces if t["name"] != "best" and "symbol" in t["marker"]]
+    counted: Counter[str] = Counter()
+    for trace in ends:
+        counted[trace["name"]] += len(trace["x"])
+        assert all("verdict: " in text for text in trace["hovertext"])
+    assert counted == expected
+
+
+@pytest.mark.parametrize(("against", "end"), [("trials", 120), ("epochs", None)])
+def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Against, end: int | None) -> None:
+    """All ended trials are drawn, and the line of the best runs on to the last of them."""
+    data = best_so_far(study)
+    assert data is not None
+    figure = draw_best_so_far(data, against)
+    assert sum(_points(figure).values()) == len(data.steps)
+    line = next(trace for trace in _traces(figure) if trace["name"] == "best so far")
+    last = data.steps[-1]
+    assert line["x"][-1] == (last.trials if against == "trials" else last.epochs)
+    assert line["y"][-1] == max(y for y in line["y"])
+    assert figure.layout.xaxis.range[1] > (end or last.epochs)
+
+
+def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
+    """The report's figures are there by name, each with a caption and at least one drawing."""
+    shown = exhibits(study)
+    assert [exhibit.name for exhibit in shown] == [
+        "search-map",
+        "learning-rates",
+        "learning-curves",
+        "best-so-far",
+        "ledger",
+    ]
+    assert all(exhibit.panels and exhibit.caption for exhibit in shown)
+    names = [panel.name for exhibit in shown for panel in exhibit.panels]
+    assert len(set(names)) == len(names) == 7
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_every_study_has_a_figure_or_a_sentence(name: str) -> None:
+    """What cannot be drawn is a sentence, never an empty box; what is drawn is strict JSON."""
+    for exhibit in exhibits(SPECIAL[name]()):
+        assert exhibit.caption.endswith(".")
+        for panel in exhibit.panels:
+            points = [len(trace["x"]) for trace in _traces(panel.figure)]
+            assert sum(points) > 0
+            json_text(panel.figure.to_plotly_json())
+
+
+@pytest.mark.parametrize("name", ["study", "regression"])
+def test_no_number_of_a_figure_is_nan(name: str, request: pytest.FixtureRequest) -> None:
+    """NaN and infinity never reach Plotly, which would drop them: they are rows of a rail."""
+    for exhibit in exhibits(request.getfixturevalue(name)):
+        for panel in exhibit.panels:
+            for trace in _traces(panel.figure):
+                numbers = [*trace["x"], *trace["y"]]
+                assert all(number is None or math.isfinite(number) for number in numbers)
+
+
+def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
+    """Names, choices and remedies reach Plotly escaped: nothing but our own line breaks is markup."""
+    texts = [
+        text
+        for exhibit in exhibits(hostile)
+        for panel in exhibit.panels
+        for _, text in _strings(panel.figure.to_plotly_json())
+    ]
+    assert any("&lt;script&gt;" in text for text in texts)
+    assert not any("<" in text.replace("<br>", "") for text in texts)
+
+
+def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> None:
+    """No figure uses a colour that has no dark counterpart, the star's aside."""
+    for exhibit in exhibits(study):
+        for panel in exhibit.panels:
+            for _, text in _strings(panel.figure.to_plotly_json()):
+                if text.startswith("#"):
+                    assert text in DARK or text == "#ffcf33"
+
+
+def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
+    """Each trace names a fate for the filter; only the line of the best belongs to none."""
+    for exhibit in exhibits(study):
+        for panel in exhibit.panels:
+            for trace in _traces(panel.figure):
+                assert trace["name"] == "best so far" or trace["meta"]["fate"] in set(Fate)

@@ -1,0 +1,159 @@
+"""The page as text; a browser looks at it in `tests/end_to_end`."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import HpsearchError
+from hpsearch.report.page import render, write_report
+from hpsearch.report.snapshot import Snapshot
+from tests.report import synthetic
+from tests.report.synthetic import SPECIAL
+
+VOID = {"meta", "link", "br", "input", "img"}
+
+
+class Outline(HTMLParser):
+    """Collects tags, headings, scripts and what would be loaded; raises where tags do not match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag and what it would load or run."""
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that the tag that ends is the one that is open."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note what is read, and apart from it what is run."""
+        (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
+
+
+def _outline(page: str) -> Outline:
+    outline = Outline()
+    outline.feed(page)
+    outline.close()
+    assert outline.open == []
+    return outline
+
+
+@pytest.fixture(scope="module")
+def page(study: Snapshot) -> str:
+    """Return the page of the study with every fate."""
+    return render(study)
+
+
+def test_nothing_is_loaded(page: str) -> None:
+    """No tag names an address, the policy allows none, and Plotly is inside once."""
+    outline = _outline(page)
+    assert outline.addresses == ["data:,"]
+    assert "default-src 'none'" in page
+    assert page.count("* plotly.js v") == 1
+    assert len(re.findall("<script", page)) == 3
+
+
+def test_the_heading_says_what_people_ask_first(page: str) -> None:
+    """Name, state, budget, data, best and times in UTC with the zone are on the page."""
+    text = " ".join(_outline(page).text)
+    for words in (
+        "digits",
+        "Running: 111 of 120 trials finished, 3 in training.",
+        "120 trials",
+        "2026-07-26 13:58 UTC",
+        "2026-07-26 14:02 UTC",
+        "Best-1 (val acc 0.9",
+        "sha256:5f2c8e1d90aa77b3",
+        "Lower the learning rate to a tenth, or add batch normalization.",
+    ):
+        assert words in text
+
+
+def test_the_page_has_an_outline(page: str) -> None:
+    """One heading of the first level, one section for each of the others, a language and a viewport."""
+    tags = _outline(page).tags
+    assert tags.count("h1") == 1
+    assert tags.count("h2") == tags.count("section") == 9
+    assert '<html lang="en">' in page
+    assert 'name="viewport"' in page
+
+
+def test_the_data_is_strict_json(page: str) -> None:
+    """Figures travel as JSON without NaN, which a browser could not read."""
+    found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert len(data["figures"]) == 7
+    for figure in data["figures"].values():
+        for trace in figure["data"]:
+            assert all(0 <= number < len(data["texts"]) for number in trace.get("hovertext", ()))
+
+
+def test_markup_runs_nothing(hostile: Snapshot) -> None:
+    """A study whose every text is markup makes a page with the same scripts and no tag of its own."""
+    outline = _outline(render(hostile))
+    assert outline.tags.count("script") == 3
+    assert outline.handlers == []
+    assert "img" not in outline.tags
+    assert any(synthetic.MARKUP in text for text in outline.text)
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_every_study_has_a_page(name: str) -> None:
+    """Studies without trials, results, survivors or a learning rate have an honest page."""
+    outline = _outline(render(SPECIAL[name]()))
+    assert outline.tags.count("h2") == 9
+    if name == "empty":
+        text = " ".join(outline.text)
+        assert "Open: 0 of 120 trials finished, none in training." in text
+        assert "No epoch has been trained yet." in text
+
+
+def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> None:
+    """The page depends on nothing but its snapshot."""
+    assert render(study) == page
+
+
+def test_a_report_replaces_the_one_before(study: Snapshot, page: str, tmp_path: Path) -> None:
+    """Writing leaves the whole new page and nothing else in the folder."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    write_report(study, path)
+    assert path.read_text(encoding="utf-8") == page
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_named(study: Snapshot, tmp_path: Path) -> None:
+    """A report for a folder that does not exist says which one, and makes nothing."""
+    folder = tmp_path / "none"
+    with pytest.raises(HpsearchError) as caught:
+        write_report(study, folder / "report.html")
+    assert str(caught.value) == (
+        f"report: its folder must exist (got {folder}): make it, or name another file"
+    )
+    assert not folder.exists()
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(study: Snapshot, tmp_path: Path) -> None:
+    """Where a folder stands in the way, the error says so and no unfinished file is left."""
+    path = tmp_path / "report.html"
+    path.mkdir()
+    with pytest.raises(HpsearchError) as caught:
+        write_report(study, path)
+    assert str(caught.value) == f"report: must be writable (got {path}: Is a directory): name another file"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,52 @@
+"""Specifications as study files."""
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from hpsearch.report.specification import specification_text
+from hpsearch.study.reader import parse_study
+from hpsearch.study.spec import (
+    Choices,
+    DataSpec,
+    Initializer,
+    ModelSpec,
+    PruningSpec,
+    Range,
+    SamplerSpec,
+    StudySpec,
+    TrainingSpec,
+)
+from tests.report.synthetic import MARKUP, SPEC
+
+WIDE = StudySpec(
+    name='quotes " and \\ and ünïcode',
+    data=DataSpec(source="wine", test_fraction=0.1, stratify=True, scale="standard"),
+    metric="validation_loss",
+    model=ModelSpec(hidden=(64, 32), initializer=Initializer(name="normal", scale=0.01), batch_norm=True),
+    training=TrainingSpec(optimizer="momentum", epochs=7),
+    search=(
+        Range(name="learning_rate", low=1e-05, high=0.5, log=True),
+        Range(name="training.batch_size", low=10, high=100, step=10, integer=True),
+        Range(name="model.dropout", low=0.0, high=0.5, step=0.1),
+        Choices(name="model.hidden", choices=("[64]", "[128, 64]")),
+        Choices(name="model.initializer", choices=("he", '{"normal": 0.01}')),
+        Choices(name="model.batch_norm", choices=(True, False)),
+        Choices(name="model.activation", choices=("relu", "elu")),
+    ),
+    sampler=SamplerSpec(name="random"),
+    pruning=PruningSpec(diagnosis=False, rank="asha"),
+)
+
+
+@pytest.mark.parametrize("spec", [SPEC, WIDE], ids=["smallest", "widest"])
+def test_the_text_is_a_study_file_of_the_same_study(spec: StudySpec) -> None:
+    """Reading the text as a study file gives an equal specification."""
+    assert parse_study(specification_text(spec), source="report") == spec
+
+
+def test_any_name_is_toml() -> None:
+    """Quotes, markup and line breaks in a name are still one TOML string."""
+    name = f'{MARKUP}"\n\t\\'
+    assert tomllib.loads(specification_text(replace(SPEC, name=name)))["name"] == name

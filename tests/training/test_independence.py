@@ -1,0 +1,268 @@
+"""Law 1: a trial's numbers do not depend on its company."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import pytest
+import threadpoolctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpsearch.data.prepare import PreparedData
+from hpsearch.study.spec import Configuration, Initializer
+from hpsearch.training.cohort import Cohort
+from hpsearch.training.row import shape_of
+from tests.training.cases import SEED, classification, configuration, regression, stepped
+
+MOST_TRIALS = 33
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+INITIALIZERS = (
+    Initializer(name="he"),
+    Initializer(name="xavier"),
+    Initializer(name="normal", scale=0.01),
+    Initializer(name="normal", scale=1e20),
+    Initializer(name="uniform", scale=0.5),
+)
+CLASSIFICATION = (
+    ("cross_entropy", "auto"),
+    ("cross_entropy", "sigmoid"),
+    ("binary_cross_entropy", "auto"),
+    ("binary_cross_entropy", "softmax"),
+    ("mse", "auto"),
+    ("mse", "softmax"),
+)
+REGRESSION = (("mse", "auto"), ("mse", "relu"), ("mse", "tanh"))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Stay:
+    """One trial's time in a cohort: it joins after step `after` at the earliest, and leaves at age `steps`.
+
+    Where its epochs end sooner, it leaves then.
+    """
+
+    number: int
+    configuration: Configuration
+    after: int
+    steps: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """Who trains beside whom, on what, and when."""
+
+    data: PreparedData
+    capacity: int
+    stays: tuple[Stay, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Everything that a trial was when it left: its state bit by bit, its telemetry number by number."""
+
+    parameters: bytes
+    state: tuple[bytes, ...]
+    telemetry: str
+    news: tuple[str, ...]
+
+
+def end_of(cohort: Cohort, number: int, news: Sequence[str], telemetry: str) -> End:
+    """Return what trial `number` is now; `news` are the observations so far."""
+    row = cohort.numbers.index(number)
+    state = cohort._state
+    return End(
+        parameters=bits(cohort.parameters(number)),
+        state=tuple(bits(array[row]) for array in (state.running, *state.optimizer)),
+        telemetry=telemetry,
+        news=tuple(news),
+    )
+
+
+def bits(array: Any) -> bytes:
+    """Return the bits of `array`, where every NaN is the same NaN."""
+    bytes_: bytes = np.where(np.isnan(array), array.dtype.type(np.nan), array).tobytes()
+    return bytes_
+
+
+def played(story: Story) -> list[End]:
+    """Train the story's trials in one cohort and return what became of each stay."""
+    cohort = Cohort(shape_of(story.stays[0].configuration), story.data, capacity=story.capacity, seed=SEED)
+    waiting, present = list(enumerate(story.stays)), dict[int, tuple[int, Stay]]()
+    news: dict[int, list[str]] = {}
+    ends: dict[int, End] = {}
+    clock = 0
+    while waiting or present:
+        for index, stay in list(waiting):
+            if cohort.free and stay.number not in present and (stay.after <= clock or not present):
+                waiting.remove((index, stay))
+                cohort.join(stay.number, stay.configuration)
+                present[stay.number] = index, stay
+                news[index] = []
+        for observation in stepped(cohort):
+            news[present[observation.number][0]].append(repr(observation))
+        clock += 1
+        for index, stay in list(present.values()):
+            row = cohort._rows[cohort.numbers.index(stay.number)]
+            if row.age == stay.steps or cohort._is_finished(row):
+                ends[index] = end_of(cohort, stay.number, news[index], repr(row.telemetry))
+                cohort.leave(stay.number)
+                del present[stay.number]
+    return [ends[index] for index in range(len(story.stays))]
+
+
+def alone(story: Story, stay: Stay, *, capacity: int = 1) -> End:
+    """Return what becomes of `stay` in a cohort of its own."""
+    (end,) = played(replace(story, stays=(stay,), capacity=capacity))
+    return end
+
+
+@st.composite
+def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
+    """Draw data, a shape, and trials of that shape that come and go, some of them twice.
+
+    What hypothesis need not shrink is drawn from a seed.
+    """
+    precision = draw(st.sampled_from(["float32", "float32", "float64"]))
+    count = draw(st.sampled_from([1, 2, 3, 5, 8, 13, most_trials]))
+    batch_size = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 10, 16, 25]))
+    sizes = {
+        "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
+        "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
+        "inputs": draw(st.integers(1, 70)),
+        "precision": precision,
+    }
+    if draw(st.booleans()):
+        data = classification(**sizes, classes=draw(st.integers(2, 11)))
+        loss, output = draw(st.sampled_from(CLASSIFICATION))
+    else:
+        data = regression(**sizes, outputs=draw(st.integers(1, 9)))
+        loss, output = draw(st.sampled_from(REGRESSION))
+    has_dropout = draw(st.booleans())
+    shape = {
+        "hidden": tuple(draw(st.lists(st.integers(1, 70), max_size=3))),
+        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "batch_norm": draw(st.booleans()),
+        "batch_norm_affine": draw(st.booleans()),
+        "loss": loss,
+        "output": output,
+        "optimizer": draw(st.sampled_from(OPTIMIZERS)),
+        "reduction": draw(st.sampled_from(["mean", "sum"])),
+        "batch_size": batch_size,
+        "precision": precision,
+    }
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    stays = tuple(
+        _stay(number, shape, generator, has_dropout=has_dropout) for number in generator.permutation(count)
+    )
+    again = tuple(
+        replace(stay, after=stay.after + 3) for stay in stays[: draw(st.sampled_from([0, 0, 1, 3]))]
+    )
+    return Story(
+        data=data,
+        capacity=draw(st.integers(1, count + 2)) if count < 8 else draw(st.integers(count // 2, count)),
+        stays=stays + again,
+    )
+
+
+def _stay(
+    number: int, shape: dict[str, Any], generator: np.random.Generator, *, has_dropout: bool
+) -> Stay:
+    """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence."""
+    return Stay(
+        number=int(number),
+        configuration=configuration(
+            **shape,
+            learning_rate=float(10 ** generator.choice([-3.0, -1.0, -0.5, 0.5, 9.0, generator.uniform(-7, 1)])),
+            weight_decay=float(generator.choice([0.0, 1e-6, 1e-2, 10.0])),
+            momentum=float(generator.choice([0.0, 0.5, 0.9, 0.99])),
+            dropout=float(generator.choice([0.1, 0.5, 0.9])) if has_dropout else 0.0,
+            initializer=INITIALIZERS[generator.choice(len(INITIALIZERS), p=[0.4, 0.2, 0.2, 0.05, 0.15])],
+            epochs=int(generator.integers(1, 5)),
+        ),
+        after=int(generator.integers(0, 12)),
+        steps=int(generator.integers(1, 40)),
+    )
+
+
+def check(story: Story) -> None:
+    """Assert that every stay of `story` ends as it does alone."""
+    for stay, end in zip(story.stays, played(story), strict=True):
+        assert end == alone(story, stay), stay
+
+
+@settings(max_examples=100)
+@given(stories())
+def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
+    """Training K trials together gives each the numbers it gets alone, to the last bit."""
+    check(story)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_blas_threads_keep_the_law(threads: int, precision: str) -> None:
+    """With one and with two BLAS threads, products that are large enough for both keep trials apart.
+
+    One thread and two need not agree: OpenBLAS cuts a large product in other places for each number.
+    """
+    data = classification(training=230, validation=600, inputs=300, classes=10, precision=precision)  # type: ignore[arg-type]
+    shape = {"hidden": (100, 70), "batch_size": 100, "precision": precision, "optimizer": "momentum"}
+    stays = tuple(
+        Stay(
+            number=number,
+            configuration=configuration(**shape, learning_rate=0.02 * (number + 1), weight_decay=1e-4),
+            after=number % 3,
+            steps=7,
+        )
+        for number in range(9)
+    )
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        check(Story(data=data, capacity=7, stays=stays))
+
+
+def test_small_products_do_not_know_the_number_of_blas_threads() -> None:
+    """A network like that of the digits has the same numbers with one BLAS thread and with two."""
+    data = classification(training=230, validation=200, inputs=64, classes=10)
+    stays = tuple(
+        Stay(
+            number=number,
+            configuration=configuration(hidden=(64,), batch_size=100, learning_rate=0.1 * (number + 1)),
+            after=0,
+            steps=9,
+        )
+        for number in range(4)
+    )
+    ends = []
+    for threads in (1, 2):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            ends.append(played(Story(data=data, capacity=4, stays=stays)))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_row_that_was_used_is_as_good_as_new(optimizer: str) -> None:
+    """A trial that joins where a diverged one left, and one that joins a second time, train as they do alone."""
+    data = classification(training=43)
+    shape: dict[str, Any] = {"optimizer": optimizer, "batch_norm": True, "dropout": 0.3, "epochs": 2}
+    diverging = Stay(
+        number=0,
+        configuration=configuration(
+            **shape, learning_rate=1e9, initializer=Initializer(name="normal", scale=1e20)
+        ),
+        after=0,
+        steps=6,
+    )
+    fresh = Stay(
+        number=1, configuration=configuration(**shape, learning_rate=0.01, weight_decay=0.1), after=0, steps=99
+    )
+    story = Story(data=data, capacity=1, stays=(diverging, fresh, replace(fresh, steps=4), fresh))
+    ends = played(story)
+    check(story)
+    assert "nan" in ends[0].telemetry
+    assert "nan" not in ends[1].telemetry
+    assert ends[1] == ends[3]
