@@ -60,8 +60,7 @@ def make_engine(address: Address) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection on which everything is read as of one moment."""
-    level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    with engine.connect().execution_options(**level) as connection, connection.begin():
+    with engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -117,7 +116,7 @@ def _prepare_server(connection: Any, *, family: str) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(_WRITES, False):
-        level = "FULL" if options.get(_DURABLE, True) else "NORMAL"
+        level = "FULL" if options[_DURABLE] else "NORMAL"
         connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -126,5 +125,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _begin_server(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if connection.dialect.name == "postgresql" and not options.get(_DURABLE, True):
+    if not options.get(_WRITES, False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    elif connection.dialect.name == "postgresql" and not options[_DURABLE]:
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

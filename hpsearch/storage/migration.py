@@ -17,15 +17,18 @@ from hpsearch.storage.engine import reading, writing
 
 _TRIES: Final = 8
 
+UNSTAMPED: Final = "none"
+"""Tables of an Optuna from before revisions, or tables that somebody is making at this moment."""
+
 
 def optuna_version(connection: Connection) -> str | None:
-    """Return the revision of Optuna's schema, "none" for tables from before revisions, None without tables."""
+    """Return the revision of Optuna's schema, UNSTAMPED for tables without one, None without tables."""
     names = set(inspect(connection).get_table_names())
     if optuna_schema.studies.name not in names:
         return None
     if optuna_schema.alembic_version.name not in names:
-        return "none"
-    return connection.execute(select(optuna_schema.alembic_version)).scalars().first() or "none"
+        return UNSTAMPED
+    return connection.execute(select(optuna_schema.alembic_version)).scalars().first() or UNSTAMPED
 
 
 def our_version(connection: Connection) -> int | None:
@@ -45,8 +48,8 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> None:
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if theirs is None:
-        _until_made(lambda: _make_theirs(address), lambda: _versions(engine)[0] is not None)
+    if create and theirs in (None, UNSTAMPED):
+        _until_made(lambda: _make_theirs(address), lambda: _versions(engine)[0] not in (None, UNSTAMPED))
     if ours is None:
         _until_made(lambda: _make_ours(engine), lambda: _versions(engine)[1] is not None)
     check_versions(*_versions(engine), shown=address.shown)
@@ -79,7 +82,7 @@ def check_versions(theirs: str | None, ours: int | None, *, shown: str) -> None:
 
 def _order(revision: str) -> tuple[int, ...] | tuple[float]:
     """Return a key that sorts Optuna's revisions by age; what does not look like one is the newest."""
-    if revision == "none":
+    if revision == UNSTAMPED:
         return (-1,)
     match = re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)\.([a-z])", revision)
     if match is None:

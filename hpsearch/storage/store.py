@@ -7,7 +7,6 @@ from typing import Self, TypeVar, final
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.errors import StudyExistsError
 from hpsearch.records import Series, Trial
 from hpsearch.storage import claims, leases, migration, orphans, reads, studies, writes
 from hpsearch.storage import progress as sums
@@ -95,14 +94,10 @@ class Store:
             return stored
 
     def _same(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
-        stored = {study.spec.name: study for study in studies.every(connection)}.get(spec.name)
-        if stored is not None:
+        if (stored := studies.named(connection, spec.name)) is not None:
             studies.check_same(stored, spec, fingerprint)
-        elif spec.name in studies.foreign(connection):
-            raise StudyExistsError(
-                f'study "{spec.name}": the name must be free (another Optuna client made a study of that '
-                "name): choose another name"
-            )
+        else:
+            studies.check_free(connection, spec.name)
         return stored
 
     def study(self, name: str) -> StoredStudy:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final, final
@@ -99,10 +99,10 @@ def find(connection: Connection, name: str) -> StoredStudy:
 
     Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
     """
-    known = {study.spec.name: study for study in every(connection)}
-    if name in known:
-        return known[name]
-    if name in (others := foreign(connection)):
+    if (study := named(connection, name)) is not None:
+        return study
+    known, others = [study.spec.name for study in every(connection)], foreign(connection)
+    if name in others:
         raise StudyNotFoundError(
             f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
             "choose another study"
@@ -110,6 +110,12 @@ def find(connection: Connection, name: str) -> StoredStudy:
     near = get_close_matches(name, [*known, *others], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch study list` shows what there is"
     raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+
+
+def named(connection: Connection, name: str) -> StoredStudy | None:
+    """Return our study of exactly that name, or None."""
+    rows = [row for row in linked(connection) if row.study_name == name]
+    return _study(rows[0]) if rows else None
 
 
 def every(connection: Connection) -> list[StoredStudy]:
@@ -222,7 +228,8 @@ def forget(connection: Connection, key: str) -> None:
 
 def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, saying what differs, unless `spec` and the data are those of `stored`."""
-    there, here = _flat(asdict(stored.spec)), _flat(asdict(spec))
+    common = {d.name for d in stored.spec.search} & {d.name for d in spec.search}
+    there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
         for key in dict.fromkeys([*there, *here])
@@ -235,6 +242,26 @@ def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
             f'study "{spec.name}": exists with another specification: {"; ".join(differences)}: '
             "choose another name, or delete that study"
         )
+
+
+def check_free(connection: Connection, name: str) -> None:
+    """Raise StudyExistsError when a study has that name, or one that the database takes for the same."""
+    taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
+    holder = connection.execute(taken).scalars().first()
+    if holder is None:
+        return
+    why = (
+        "another Optuna client made a study of that name"
+        if holder == name
+        else f'this database takes it for "{holder}"'
+    )
+    raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
+
+
+def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
+    """Return a specification by dotted keys: what is searched, and how the `common` parameters are."""
+    shared = replace(spec, search=tuple(dimension for dimension in spec.search if dimension.name in common))
+    return {**_flat(asdict(shared)), "search": [dimension.name for dimension in spec.search]}
 
 
 def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_changes_of_other_clients_appear_too(new_lab: Labs) -> None:
 
 def test_a_random_history_read_in_increments_is_the_whole(new_lab: Labs) -> None:
     """A picture kept up by increments equals what is read at once, after any history."""
-    lab = new_lab(trials=60)
+    lab = new_lab(trials=200)
     rng = random.Random(20170523)
     picture: dict[int, Trial] = {}
     mark = None

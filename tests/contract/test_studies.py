@@ -67,8 +67,8 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
     assert str(caught.value) == (
         'study "taken": exists with another specification: seed is 1 there (got 2); '
         "training.epochs is 20 there (got 3); search.learning_rate.low is 1e-06 there (got 1e-05); "
-        'search.model.activation.choices is ["relu", "tanh", "elu"] there (got nothing); '
-        "search.model.batch_norm.choices is nothing there (got [true, false]); "
+        'search is ["learning_rate", "model.dropout", "training.batch_size", "model.activation"] there '
+        '(got ["learning_rate", "model.dropout", "training.batch_size", "model.batch_norm"]); '
         "the data's fingerprint is 0123456789abcdef there (got feedbeef): "
         "choose another name, or delete that study"
     )
@@ -170,7 +170,7 @@ def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:
     lab.finish(3)
     lab.assign(lab.claim(2))
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=True)
-    lab.stock().ask().set_system_attr("key", 1)
+    lab.stock().ask().set_user_attr("key", 1)
     lab.store.delete_study(lab.study)
     assert rows(lab.store) == before
     with pytest.raises(StudyNotFoundError):

@@ -77,6 +77,7 @@ def visit(page: str, script: str, folder: Path, *, width: int = 1280, paper: Pap
     `script` is the body of an asynchronous function of `page` (the document), `view` (its window) and
     `pause(ms)`; it starts when the page has set `data-drawn` on its root. `folder` takes the profile.
     """
+    folder.mkdir(exist_ok=True)
     harness = folder / "harness.html"
     log = folder / "network.json"
     parts = {"page": html.escape(page), "script": script, "width": width, "ready": "dataset.drawn"}
@@ -102,4 +103,5 @@ def _requests(log: Path) -> tuple[str, ...]:
     recorded = json.loads(log.read_text(encoding="utf-8"))
     started = recorded["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
     jobs = [event.get("params", {}) for event in recorded["events"] if event["type"] == started]
-    return tuple(job["url"] for job in jobs if job.get("initiator") != "not an origin")
+    # A job is there twice; its end has no address.
+    return tuple(job["url"] for job in jobs if "url" in job and job.get("initiator") != "not an origin")

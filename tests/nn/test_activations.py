@@ -88,6 +88,23 @@ def test_a_nan_gradient_stays_nan(name: str) -> None:
     assert np.isnan(differentiated(ACTIVATIONS[name], a, np.full((1, 1, 3), np.nan))).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_values_do_not_depend_on_where_they_stand(name: str, dtype: type[np.floating]) -> None:
+    """A minibatch cut out of a larger one has the bits of its copy, whatever the strides.
+
+    NumPy 2.4's `negative` fails here: it reads other elements at strides of 16 and of 64 bytes.
+    """
+    activation = ACTIVATIONS[name]
+    for most in range(1, 20):
+        for examples in range(1, most + 1):
+            whole = np.random.default_rng(most).standard_normal((3, 4, most)).astype(dtype)
+            z = whole[:, :, :examples].transpose(0, 2, 1)
+            expected = applied(activation, np.ascontiguousarray(z))
+            activation.apply(z, np.empty((3, 4, most), dtype)[:, :, :examples].transpose(0, 2, 1))
+            np.testing.assert_array_equal(z, expected)
+
+
 def test_sigmoid_of_minus_500() -> None:
     """The sigmoid of -500 is exactly 0 in float32 and 7.12e-218 in float64, and 1 on the other side."""
     sigmoid = ACTIVATIONS["sigmoid"]

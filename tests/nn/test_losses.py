@@ -186,3 +186,23 @@ def test_shared_targets_are_everybodys_targets(name: LossName, output: str) -> N
     everybodys = outputs_last(np.repeat(t, K, axis=0))
     np.testing.assert_array_equal(evaluated(loss, z, t), evaluated(loss, z, everybodys))
     np.testing.assert_array_equal(differentiated(loss, z, t), differentiated(loss, z, everybodys))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "output"), MATCHED + UNMATCHED)
+def test_losses_do_not_depend_on_where_they_stand(
+    name: LossName, output: str, dtype: type[np.floating]
+) -> None:
+    """A minibatch cut out of a larger one has the losses and gradients of its copy, to the last bit."""
+    loss = loss_for(name, output)
+    for most in range(1, 18):
+        for examples in range(1, most):
+            whole, scratch = np.random.default_rng(most).random((2, K, C, most)).astype(dtype)
+            z, cut = (array[:, :, :examples].transpose(0, 2, 1) for array in (whole, scratch))
+            t = outputs_last(targets()[:, :1] * np.ones((1, examples, 1))).astype(dtype)
+            copy = outputs_last(z)
+            expected = loss.evaluate(copy, t, np.empty_like(copy))
+            np.testing.assert_array_equal(loss.evaluate(z, t, cut), expected)
+            loss.differentiate(copy, t, np.empty_like(copy))
+            loss.differentiate(z, t, cut)
+            np.testing.assert_array_equal(z, copy)

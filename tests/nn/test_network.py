@@ -153,7 +153,9 @@ def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane
     rest = Network(blocks=network.blocks[first:], loss=network.loss)
     trials, examples, _ = lane.batch.logits.shape
     state = allocate_state(rest, rows=trials, states=0, dtype=np.float64)
-    cut = Workspace(rest, state, examples=examples, trains=True).lane(0, trials, examples, shared_inputs=False)
+    cut = Workspace(rest, state, examples=examples, trains=True).lane(
+        0, trials, examples, shared_inputs=False
+    )
     fill(cut, np.random.default_rng(first))
     cut.batch.t[...] = lane.batch.t
     for target, source in zip(cut.batch.blocks, lane.batch.blocks[first:], strict=True):
@@ -261,5 +263,7 @@ def test_initial_weights_are_a_function_of_the_seed(name: Literal["he", "xavier"
 
 def test_a_loss_that_is_not_resolved_is_a_bug() -> None:
     """A network is built of a loss that is known, or ValueError is raised."""
-    with pytest.raises(ValueError, match=re.escape('must be resolved before a network is built (got "auto")')):
+    with pytest.raises(
+        ValueError, match=re.escape('must be resolved before a network is built (got "auto")')
+    ):
         build_network(ModelSpec(), inputs=3, outputs=2)

@@ -172,9 +172,7 @@ def test_no_weight_decay_is_the_same_on_both_paths(name: str) -> None:
     """A weight decay of 0 gives the same bits whether its passes are left out or not."""
     none = np.zeros(K)
     skipped = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5), decays=none)
-    passed = run(
-        OPTIMIZERS[name], start().astype(np.float32), gradients(5), decays=none, skips_decay=False
-    )
+    passed = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5), decays=none, skips_decay=False)
     np.testing.assert_array_equal(skipped, passed)
 
 
@@ -186,9 +184,7 @@ def test_a_trial_without_decay_ignores_its_neighbours_decay(name: str) -> None:
     decays = np.array([0.1, 0.0, 0.2, 0.0])
     together = run(OPTIMIZERS[name], parameters, gradients(5), decays=decays)
     for row in (1, 3):
-        alone = run(
-            OPTIMIZERS[name], parameters, gradients(5), decays=decays, rows=slice(row, row + 1)
-        )
+        alone = run(OPTIMIZERS[name], parameters, gradients(5), decays=decays, rows=slice(row, row + 1))
         np.testing.assert_array_equal(together[row], alone[0])
     assert together[1, 0] == -np.inf
 

@@ -35,8 +35,18 @@ def test_a_trial_has_the_fields_of_the_design() -> None:
     """All fields are there, parameters flat, times in ISO 8601 with the zone."""
     shown = trial_object(TRIAL)
     assert shown["params"] == {"learning_rate": 0.5, "model.activation": "relu"}
-    assert (shown["number"], shown["state"], shown["verdict"], shown["epochs"]) == (7, "pruned", "diverged_lr", 2)
-    assert (shown["worker"], shown["steps"], shown["attempts"], shown["first_step"]) == ("worker-1", 30, 1, 132)
+    assert (shown["number"], shown["state"], shown["verdict"], shown["epochs"]) == (
+        7,
+        "pruned",
+        "diverged_lr",
+        2,
+    )
+    assert (shown["worker"], shown["steps"], shown["attempts"], shown["first_step"]) == (
+        "worker-1",
+        30,
+        1,
+        132,
+    )
     assert shown["started"] == shown["finished"] == "2026-07-26T13:58:07+00:00"
     assert shown["remedy"].startswith("Lower the learning rate")
 

@@ -52,7 +52,12 @@ def test_fates_are_counted_in_their_order(study: Snapshot) -> None:
         (["complete"] * 2, None, "finished", "Finished: 2 of 2 trials."),
         (["complete", "running"], None, "running", "Running: 1 of 2 trials finished, 1 in training."),
         (["pruned"], None, "open", "Open: 1 of 2 trials finished, none in training."),
-        (["running"], "The grid is used up.", "stopped", "Stopped: 0 of 2 trials finished. The grid is used up."),
+        (
+            ["running"],
+            "The grid is used up.",
+            "stopped",
+            "Stopped: 0 of 2 trials finished. The grid is used up.",
+        ),
     ],
 )
 def test_a_study_says_how_it_stands(states: list[str], stopped: str | None, word: str, sentence: str) -> None:

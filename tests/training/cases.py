@@ -76,9 +76,7 @@ def cohort_of(
     data: PreparedData, configurations: list[Configuration], *, capacity: int | None = None, seed: int = SEED
 ) -> Cohort:
     """Return a cohort in which trial k, with the k-th configuration, has just joined."""
-    cohort = Cohort(
-        shape_of(configurations[0]), data, capacity=capacity or len(configurations), seed=seed
-    )
+    cohort = Cohort(shape_of(configurations[0]), data, capacity=capacity or len(configurations), seed=seed)
     for number, chosen in enumerate(configurations):
         cohort.join(number, chosen)
     return cohort

@@ -279,7 +279,9 @@ def test_every_epoch_is_observed_once() -> None:
     assert finished == [0, 2, 1]
 
 
-@pytest.mark.parametrize(("examples", "batch_size", "steps"), [(60, 10, 6), (61, 10, 7), (7, 10, 1), (10, 10, 1)])
+@pytest.mark.parametrize(
+    ("examples", "batch_size", "steps"), [(60, 10, 6), (61, 10, 7), (7, 10, 1), (10, 10, 1)]
+)
 def test_an_epoch_is_one_pass(examples: int, batch_size: int, steps: int) -> None:
     """An epoch has one step per minibatch, the remainder included, also where the batch is larger than the data."""
     data = classification(training=examples)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data.prepare import PreparedData
-from hpsearch.study.spec import Configuration, Initializer
+from hpsearch.study.spec import Configuration, Initializer, Precision
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
 from tests.training.cases import SEED, classification, configuration, regression, stepped
@@ -170,15 +170,15 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     )
 
 
-def _stay(
-    number: int, shape: dict[str, Any], generator: np.random.Generator, *, has_dropout: bool
-) -> Stay:
+def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, *, has_dropout: bool) -> Stay:
     """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence."""
     return Stay(
         number=int(number),
         configuration=configuration(
             **shape,
-            learning_rate=float(10 ** generator.choice([-3.0, -1.0, -0.5, 0.5, 9.0, generator.uniform(-7, 1)])),
+            learning_rate=float(
+                10 ** generator.choice([-3.0, -1.0, -0.5, 0.5, 9.0, generator.uniform(-7, 1)])
+            ),
             weight_decay=float(generator.choice([0.0, 1e-6, 1e-2, 10.0])),
             momentum=float(generator.choice([0.0, 0.5, 0.9, 0.99])),
             dropout=float(generator.choice([0.1, 0.5, 0.9])) if has_dropout else 0.0,
@@ -196,7 +196,7 @@ def check(story: Story) -> None:
         assert end == alone(story, stay), stay
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(stories())
 def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
     """Training K trials together gives each the numbers it gets alone, to the last bit."""
@@ -204,44 +204,24 @@ def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_two_blas_threads_keep_the_law(threads: int, precision: str) -> None:
-    """With one and with two BLAS threads, products that are large enough for both keep trials apart.
+def test_two_blas_threads_keep_the_law(precision: Precision) -> None:
+    """With two BLAS threads, products that are large enough for both keep trials apart.
 
     One thread and two need not agree: OpenBLAS cuts a large product in other places for each number.
     """
-    data = classification(training=230, validation=600, inputs=300, classes=10, precision=precision)  # type: ignore[arg-type]
-    shape = {"hidden": (100, 70), "batch_size": 100, "precision": precision, "optimizer": "momentum"}
+    data = classification(training=230, validation=200, inputs=300, classes=10, precision=precision)
+    shape = {"hidden": (100,), "batch_size": 100, "precision": precision, "optimizer": "momentum"}
     stays = tuple(
         Stay(
             number=number,
             configuration=configuration(**shape, learning_rate=0.02 * (number + 1), weight_decay=1e-4),
-            after=number % 3,
-            steps=7,
-        )
-        for number in range(9)
-    )
-    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-        check(Story(data=data, capacity=7, stays=stays))
-
-
-def test_small_products_do_not_know_the_number_of_blas_threads() -> None:
-    """A network like that of the digits has the same numbers with one BLAS thread and with two."""
-    data = classification(training=230, validation=200, inputs=64, classes=10)
-    stays = tuple(
-        Stay(
-            number=number,
-            configuration=configuration(hidden=(64,), batch_size=100, learning_rate=0.1 * (number + 1)),
-            after=0,
-            steps=9,
+            after=number % 2,
+            steps=4,
         )
         for number in range(4)
     )
-    ends = []
-    for threads in (1, 2):
-        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-            ends.append(played(Story(data=data, capacity=4, stays=stays)))
-    assert ends[0] == ends[1]
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        check(Story(data=data, capacity=3, stays=stays))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -252,13 +232,16 @@ def test_a_row_that_was_used_is_as_good_as_new(optimizer: str) -> None:
     diverging = Stay(
         number=0,
         configuration=configuration(
-            **shape, learning_rate=1e9, initializer=Initializer(name="normal", scale=1e20)
+            **shape, learning_rate=1e9, initializer=Initializer(name="normal", scale=1e38)
         ),
         after=0,
         steps=6,
     )
     fresh = Stay(
-        number=1, configuration=configuration(**shape, learning_rate=0.01, weight_decay=0.1), after=0, steps=99
+        number=1,
+        configuration=configuration(**shape, learning_rate=0.01, weight_decay=0.1),
+        after=0,
+        steps=99,
     )
     story = Story(data=data, capacity=1, stays=(diverging, fresh, replace(fresh, steps=4), fresh))
     ends = played(story)

@@ -58,7 +58,6 @@ def _spanned(search: Sequence[Dimension]) -> str | None:
 
 def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseRow:
     findings = [trial.finding for trial in trials if trial.finding is not None]
-    remedies = Counter(finding.remedy for finding in findings)
     return CauseRow(
         cause=cause,
         fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
@@ -66,20 +65,31 @@ def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseR
         span=_span(trials, dimension),
         epochs=sum(trial.epochs for trial in trials),
         evidence=_evidence(findings),
-        remedy=remedies.most_common(1)[0][0],
+        remedy=_remedy(trials, dimension),
     )
 
 
 def _span(trials: Sequence[Trial], dimension: str | None) -> str:
-    values = [
-        value
-        for trial in trials
-        if dimension is not None and isinstance(value := trial.params.get(dimension), int | float)
-    ]
+    values = [value for trial in trials if (value := _coordinate(trial, dimension)) is not None]
     if not values:
         return ""
     low, high = format_parameter(min(values)), format_parameter(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+def _coordinate(trial: Trial, dimension: str | None) -> float | None:
+    value = None if dimension is None else trial.params.get(dimension)
+    return value if isinstance(value, int | float) else None
+
+
+def _remedy(trials: Sequence[Trial], dimension: str | None) -> str:
+    """Return the remedy that all trials share, else that of the trial in the middle of their range."""
+    remedies = {trial.number: trial.finding.remedy for trial in trials if trial.finding is not None}
+    if len(set(remedies.values())) == 1:
+        return next(iter(remedies.values()))
+    ordered = sorted(trials, key=lambda trial: (_coordinate(trial, dimension) or 0.0, trial.number))
+    middle = ordered[len(ordered) // 2].number
+    return f"For trial {middle}: {remedies[middle]}"
 
 
 def _evidence(findings: Sequence[Finding]) -> str:

@@ -52,7 +52,11 @@ def figure(traces: Iterable[Any], layout: Mapping[str, Any], *, plot_px: int, to
         "plot_bgcolor": PAPER,
         "font": {"family": FONT, "size": 12, "color": INK},
         "hovermode": "closest",
-        "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK, "size": 12}, "align": "left"},
+        "hoverlabel": {
+            "bgcolor": PAPER,
+            "font": {"family": FONT, "color": INK, "size": 12},
+            "align": "left",
+        },
         "modebar": {"bgcolor": PAPER, "color": SOFT_INK, "activecolor": INK},
         "showlegend": True,
         "legend": {"orientation": "h", "y": -0.16, "yanchor": "top", "font": {"color": SOFT_INK}},

@@ -44,6 +44,22 @@ def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
     assert row.evidence == "loss infinite"
 
 
+def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
+    """Where every trial has its own remedy, the row has that of the trial in the middle, and says whose it is."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
+    trials = [
+        replace(
+            base,
+            number=number,
+            params={"learning_rate": rate},
+            finding=replace(finding(Cause.DIVERGED_LR), remedy=f"Lower it from {rate}."),
+        )
+        for number, rate in enumerate((0.9, 0.5, 0.7))
+    ]
+    (row,) = cause_table(snapshot_of(trials)).rows
+    assert (row.span, row.remedy) == ("0.5 to 0.9", "For trial 2: Lower it from 0.7.")
+
+
 def test_without_a_range_there_is_no_span() -> None:
     """A search of choices alone has no range of values to give."""
     table = cause_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))

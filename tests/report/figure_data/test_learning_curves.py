@@ -82,7 +82,9 @@ def test_a_run_without_a_finished_epoch_ends_on_its_rail(study: Snapshot) -> Non
 
 def test_a_trial_of_another_client_is_only_in_the_metric(study: Snapshot) -> None:
     """A trial with reported values and no recorded series has no line of training loss, and no false end."""
-    foreign = replace(study.trials[0], state=TrialState.COMPLETE, curve={0: 0.3, 1: 0.6}, value=0.6, finding=None)
+    foreign = replace(
+        study.trials[0], state=TrialState.COMPLETE, curve={0: 0.3, 1: 0.6}, value=0.6, finding=None
+    )
     data = learning_curves(snapshot_of([foreign]))
     assert data is not None
     assert data.training.curves == ()

@@ -62,7 +62,8 @@ def test_good_accuracies_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "rail"), [(None, NO_EPOCH), (math.nan, NOT_A_NUMBER), (math.inf, INFINITE), (-math.inf, INFINITE)]
+    ("value", "rail"),
+    [(None, NO_EPOCH), (math.nan, NOT_A_NUMBER), (math.inf, INFINITE), (-math.inf, INFINITE)],
 )
 def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
     """NaN, infinities and missing results have a labelled rail on every scale."""

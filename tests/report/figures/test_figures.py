@@ -22,6 +22,7 @@ from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import SPECIAL
 
+
 def _traces(figure: Any) -> list[dict[str, Any]]:
     traces: list[dict[str, Any]] = figure.to_plotly_json()["data"]
     return traces
