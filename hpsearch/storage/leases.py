@@ -1,6 +1,6 @@
 """Leases: a worker's right to write a trial, renewed, swept and handed back. See the state machine in `schema`.
 
-Each function works inside its caller's transaction; all but `renew` and `has_expired` on a study that the
+Each function works inside its caller's transaction; all but `renew`, `held` and `has_expired` on a study that the
 transaction has locked.
 """
 
@@ -48,6 +48,16 @@ def renew(connection: Connection, *, worker: str, lease_s: float) -> int:
         .where(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
         .values(lease_until=EpochSeconds() + lease_s)
     ).rowcount
+
+
+def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
+    """Return the numbers of the study's trials that the worker holds leases of, in order."""
+    numbers = connection.execute(
+        select(_ours.c.number)
+        .where(_ours.c.study_key == study_key, _ours.c.worker == worker, _ours.c.lease_until.is_not(None))
+        .order_by(_ours.c.number)
+    ).scalars()
+    return list(numbers)
 
 
 def has_expired(connection: Connection, study_key: str) -> bool:

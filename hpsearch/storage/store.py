@@ -94,10 +94,13 @@ class Store:
             return stored
 
     def _same(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
-        if (stored := studies.named(connection, spec.name)) is not None:
+        # In this order: a study that is made meanwhile is then seen by both looks or by the second.
+        holder = studies.holder(connection, spec.name)
+        stored = studies.named(connection, spec.name)
+        if stored is not None:
             studies.check_same(stored, spec, fingerprint)
-        else:
-            studies.check_free(connection, spec.name)
+        elif holder is not None:
+            studies.refuse_name(spec.name, holder)
         return stored
 
     def study(self, name: str) -> StoredStudy:
@@ -212,6 +215,10 @@ class Store:
                 ending=leases.Ending(why=why, crashed=crashed),
             )
         )
+
+    def held(self, study: StoredStudy, *, worker: str) -> list[int]:
+        """Return the numbers of the running trials that the worker holds leases of."""
+        return self._read(lambda connection: leases.held(connection, study.key, worker=worker))
 
     def renew(self, worker: str, lease_s: float) -> int:
         """Let all leases of the worker, of all studies, run for `lease_s` seconds more; return their number."""

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from typing import Any, Final, final
+from typing import Any, Final, NoReturn, final
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
@@ -244,16 +244,18 @@ def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
         )
 
 
-def check_free(connection: Connection, name: str) -> None:
-    """Raise StudyExistsError when a study has that name, or one that the database takes for the same."""
+def holder(connection: Connection, name: str) -> str | None:
+    """Return the name of the study, anybody's, whose name the database takes for this one."""
     taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
-    holder = connection.execute(taken).scalars().first()
-    if holder is None:
-        return
+    return connection.execute(taken).scalars().first()
+
+
+def refuse_name(name: str, taken_by: str) -> NoReturn:
+    """Raise StudyExistsError: the name belongs to a study that is not ours, or is spelled otherwise."""
     why = (
         "another Optuna client made a study of that name"
-        if holder == name
-        else f'this database takes it for "{holder}"'
+        if taken_by == name
+        else f'this database takes it for "{taken_by}"'
     )
     raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
 

@@ -1,7 +1,7 @@
 """Cohorts: trials that are trained in lockstep, as stacked arrays, each as if it were alone (law 1)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import final
 
@@ -32,6 +32,11 @@ EVALUATION_EXAMPLES = 500
 
 SMALLEST_SCALE = 1e-300
 """Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
+
+
+def never() -> bool:
+    """Interrupt nothing."""
+    return False
 
 
 @final
@@ -122,15 +127,16 @@ class Cohort:
         copy: Array = self._state.parameters[self.numbers.index(number)].copy()
         return copy
 
-    def advance(self) -> list[Observation]:
-        """Train until there is something new to say about at least one trial, and return it; [] without trials.
+    def advance(self, *, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
+        """Train until there is something new to say about at least one trial, and return it.
 
-        Trials that have trained all their epochs must leave before the next call (ValueError).
+        Returns [] without trials, and as soon as `is_interrupted`, which is asked before every step. Trials that
+        have trained all their epochs must leave before the next call (ValueError).
         """
         if any(self._is_finished(row) for row in self._rows):
             raise ValueError("trials that are finished must leave the cohort before it goes on")
         with np.errstate(all="ignore"):  # what NaN and infinity mean is for diagnosis to say
-            while self._rows:
+            while self._rows and not is_interrupted():
                 observed = self._step()
                 if observed:
                     return observed

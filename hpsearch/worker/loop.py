@@ -5,7 +5,7 @@ the worker carries verdicts from one to the other, and results to the database.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -23,6 +23,7 @@ from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.holding import Holding, outranked, primary
+from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
 
 LEASE_S = 30.0
@@ -55,8 +56,9 @@ class Worker:
         *,
         options: WorkerOptions,
         stop: StopRequest,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Raise FingerprintError when `data` is not the data of the study."""
+        """Raise FingerprintError when `data` is not the data of the study. `tell` hears of outages."""
         if data.fingerprint != study.fingerprint:
             raise FingerprintError(
                 f"study {study.spec.name}: its data has the fingerprint {study.fingerprint} (got {data.fingerprint} "
@@ -68,6 +70,7 @@ class Worker:
         self._data = data
         self._options = options
         self._stop = stop
+        self._patience = Patience(stop=stop, tell=tell)
         self._searcher = Searcher(study.spec)
         self._learns = study.spec.sampler.name in LEARNING_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
@@ -101,11 +104,14 @@ class Worker:
         if not self._holdings:
             return self._wait_for_work()
         for cohort in list(self._cohorts.values()):
-            for observation in cohort.advance():
+            for observation in cohort.advance(is_interrupted=self._is_stopping):
                 self._observe(cohort, observation)
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
         return True
+
+    def _is_stopping(self) -> bool:
+        return self._stop.is_asked
 
     def _wants_trials(self) -> bool:
         """True when enough rows are free, or some have been for a while: a claim costs as much as several steps."""
@@ -117,7 +123,7 @@ class Worker:
 
     def _wait_for_work(self) -> bool:
         """Say whether trials may still come: they may while other workers hold some of the budget."""
-        progress = self._store.progress(self._study)
+        progress = self._patience.call(lambda: self._store.progress(self._study))
         if progress.is_done or progress.stopped is not None:
             return False
         return not self._stop.wait(IDLE_WAIT_S)
@@ -125,20 +131,36 @@ class Worker:
     def _take(self) -> None:
         """Claim trials for the free rows, choose parameters for new ones, and let them join."""
         self._claimed_at = time.monotonic()
-        claims = self._store.claim(
+        claims = self._patience.call(self._claim, between=self._forget_uncertain_claims)
+        if not claims:
+            return
+        if self._learns:
+            trials, self._mark = self._patience.call(lambda: self._store.changes(self._study, self._mark))
+            self._searcher.learn(trials)
+        params = self._choose(claims)
+        for claim in claims:
+            self._join(claim, params[claim.number])
+
+    def _claim(self) -> list[Claim]:
+        return self._store.claim(
             self._study,
             worker=self._options.name,
             count=self._options.rows - len(self._holdings),
             lease_s=self._options.lease_s,
         )
-        if not claims:
-            return
-        if self._learns:
-            trials, self._mark = self._store.changes(self._study, self._mark)
-            self._searcher.learn(trials)
-        params = self._choose(claims)
-        for claim in claims:
-            self._join(claim, params[claim.number])
+
+    def _forget_uncertain_claims(self) -> None:
+        """Hand back trials that a claim took whose answer was lost: nobody trains them, and we would renew them."""
+        held = self._store.held(self._study, worker=self._options.name)
+        unknown = [number for number in held if number not in self._holdings]
+        if unknown:
+            self._store.release(
+                self._study,
+                worker=self._options.name,
+                numbers=unknown,
+                why="the claim's answer was lost",
+                crashed=False,
+            )
 
     def _choose(self, claims: Sequence[Claim]) -> Mapping[int, Mapping[str, ParameterValue]]:
         """Return every claim's parameters, after storing those that are new."""
@@ -156,7 +178,7 @@ class Worker:
                 )
             )
         if assignments:
-            self._store.assign(self._study, assignments)
+            self._patience.call(lambda: self._store.assign(self._study, assignments))
         return params
 
     def _join(self, claim: Claim, params: Mapping[str, ParameterValue]) -> None:
@@ -188,7 +210,8 @@ class Worker:
             remedy=f"Enqueue it again: {reason}.",
         )
         outcome = Outcome(state=TrialState.FAILED, value=None, finding=finding, series={})
-        self._store.record(self._study, [Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)])
+        update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
+        self._patience.call(lambda: self._store.record(self._study, [update]))
 
     def _cohort(self, configuration: Configuration) -> Cohort:
         """Return the cohort of that shape; idle ones make room for new ones."""
@@ -241,7 +264,7 @@ class Worker:
         self._ended.clear()
         if not updates:
             return
-        for number in self._store.record(self._study, updates):
+        for number in self._patience.call(lambda: self._store.record(self._study, updates)):
             if self._holdings.pop(number, None) is not None:
                 next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
 

@@ -4,7 +4,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -188,7 +188,7 @@ def numpy_case(data: PreparedData) -> Case:
                 (w1, x.T @ dh + 1e-6 * w1),
                 (b1, dh.sum(axis=0)),
             ):
-                parameter -= rate * gradient
+                np.subtract(parameter, rate * gradient, out=parameter)
 
     return Case(row_steps=count, run=run)
 
@@ -230,14 +230,14 @@ def look_shares() -> tuple[float, float]:
     return looks / STEPS_PER_EPOCH, 1 / (next_look(10**6) - 10**6)
 
 
-def lines(cases: dict[tuple[int, str], dict[str, Case]], rate: float) -> Iterator[str]:
+def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> Iterator[str]:
     """Yield the lines of the Markdown table."""
     yield "| network | K | off | same age | first epoch | later | cost |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     first, later = look_shares()
-    for (inputs, name), measured in cases.items():
+    for (inputs, name), kinds in cases.items():
         limit_us = flops(inputs) / rate * 1e6
-        times = {kind: Times.of(case.times_us) for kind, case in measured.items()}
+        times = {kind: Times.of(case.times_us) for kind, case in kinds.items()}
         off = times["off"]
         cells = [f"{inputs}-{HIDDEN}-{CLASSES}", name, off.cell(limit_us)]
         if "looks" in times:

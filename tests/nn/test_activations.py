@@ -50,7 +50,7 @@ def test_values_are_those_of_the_formula(name: str, dtype: type[np.floating]) ->
     """An activation is its textbook formula, to the precision of its numbers."""
     z = np.concatenate([np.linspace(-8, 8, 65), [1e-6, -1e-6]]).astype(dtype)
     expected = [FORMULAE[name](float(number)) for number in z]
-    np.testing.assert_allclose(applied(ACTIVATIONS[name], z), expected, rtol=8 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(applied(ACTIVATIONS[name], z), expected, rtol=8 * float(np.finfo(dtype).eps))
 
 
 def test_every_activation_has_a_formula() -> None:

@@ -1,5 +1,7 @@
 """Layers by themselves: derivatives by random projection, and the statistics of batch normalization and dropout."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ STEP = 1e-6
 ONES = np.ones((1, B))
 
 
-def close(left: float, right: float) -> None:
+def close(left: Any, right: Any) -> None:
     """Assert that two projections agree to what finite differences allow."""
     np.testing.assert_allclose(left, right, rtol=1e-7, atol=1e-7)
 
@@ -83,7 +85,7 @@ def test_batch_norm_gives_mean_0_and_variance_1(dtype: type[np.floating]) -> Non
     """In training every unit has mean 0 and variance 1 over the minibatch."""
     y = (50 * normal(K, 200, O) + 300).astype(dtype)
     out, kept = normalized(y)
-    np.testing.assert_allclose(out.mean(axis=1), 0, atol=100 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(out.mean(axis=1), 0, atol=100 * float(np.finfo(dtype).eps))
     np.testing.assert_allclose(out.var(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(out, kept.xhat)
 

@@ -205,7 +205,7 @@ def test_views_share_out_every_parameter_once(model: ModelSpec, trials: int) -> 
     for view in views:
         for array in (view.w, view.b, view.gamma, view.beta):
             if array is not None:
-                array += 1
+                np.add(array, 1, out=array)
     assert (flat == 1).all()
     for view in views:
         view.w[...] = 2
@@ -220,7 +220,7 @@ def test_running_views_share_out_every_statistic_once(model: ModelSpec) -> None:
     flat = np.zeros((2, network.statistics))
     for pair in network.running_views(flat):
         for array in pair or ():
-            array += 1
+            np.add(array, 1, out=array)
     assert (flat == 1).all()
     assert (network.statistics > 0) == (model.batch_norm and len(model.hidden) > 0)
 

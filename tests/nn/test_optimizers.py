@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, final
 
 import numpy as np
 import pytest
@@ -17,44 +18,55 @@ MOMENTA = np.array([0.9, 0.5, 0.0, 0.99])
 DECAYS = np.array([0.1, 0.001, 0.2, 0.05])
 
 Memory = list[float]
-Formula = Callable[[float, float, float, float, int, Memory], float]
 
 
-def sgd(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
+@final
+class At(NamedTuple):
+    """Learning rate, momentum, and the number of the step, from 1."""
+
+    lr: float
+    mu: float
+    t: int
+
+
+Formula = Callable[[float, float, At, Memory], float]
+
+
+def sgd(w: float, g: float, at: At, memory: Memory) -> float:
     """Return the next weight of plain gradient descent."""
-    return w - lr * g
+    return w - at.lr * g
 
 
-def momentum(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
+def momentum(w: float, g: float, at: At, memory: Memory) -> float:
     """Sutskever et al. 2013, equations 1 and 2, with the velocity's sign turned round."""
-    memory[0] = mu * memory[0] - lr * g
+    memory[0] = at.mu * memory[0] - at.lr * g
     return w + memory[0]
 
 
-def nesterov(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
+def nesterov(w: float, g: float, at: At, memory: Memory) -> float:
     """Bengio et al. 2012, equation 7."""
-    memory[0] = mu * memory[0] - lr * g
-    return w + mu * memory[0] - lr * g
+    memory[0] = at.mu * memory[0] - at.lr * g
+    return w + at.mu * memory[0] - at.lr * g
 
 
-def adagrad(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
+def adagrad(w: float, g: float, at: At, memory: Memory) -> float:
     """Duchi et al. 2011, with the diagonal."""
     memory[0] += g * g
-    return w - lr * g / (math.sqrt(memory[0]) + 1e-7)
+    return w - at.lr * g / (math.sqrt(memory[0]) + 1e-7)
 
 
-def rmsprop(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
+def rmsprop(w: float, g: float, at: At, memory: Memory) -> float:
     """Tieleman and Hinton 2012."""
     memory[0] = 0.9 * memory[0] + 0.1 * g * g
-    return w - lr * g / (math.sqrt(memory[0]) + 1e-7)
+    return w - at.lr * g / (math.sqrt(memory[0]) + 1e-7)
 
 
-def adam(w: float, g: float, lr: float, mu: float, t: int, memory: Memory) -> float:
-    """Kingma and Ba 2015, algorithm 1; t counts from 1."""
+def adam(w: float, g: float, at: At, memory: Memory) -> float:
+    """Kingma and Ba 2015, algorithm 1."""
     memory[0] = 0.9 * memory[0] + 0.1 * g
     memory[1] = 0.999 * memory[1] + 0.001 * g * g
-    first, second = memory[0] / (1 - 0.9**t), memory[1] / (1 - 0.999**t)
-    return w - lr * first / (math.sqrt(second) + 1e-8)
+    first, second = memory[0] / (1 - 0.9**at.t), memory[1] / (1 - 0.999**at.t)
+    return w - at.lr * first / (math.sqrt(second) + 1e-8)
 
 
 FORMULAE: dict[str, Formula] = {
@@ -127,7 +139,7 @@ def reference(name: str, row: int, column: int, course: Sequence[float], decay: 
             w -= lr * wd * w
         else:
             penalized += wd * w
-        w = FORMULAE[name](w, penalized, lr, mu, t, memory)
+        w = FORMULAE[name](w, penalized, At(lr, mu, t), memory)
     return w
 
 

@@ -63,7 +63,7 @@ def test_a_cohort_has_8_to_32_rows(bytes_per_row: int, cache_bytes: int) -> None
     """A cohort fills the cache where that takes between 8 and 32 rows, and has 8 or 32 elsewhere."""
     rows = cohort_capacity(bytes_per_row, cache_bytes=cache_bytes)
     assert LEAST_ROWS <= rows <= MOST_ROWS
-    if LEAST_ROWS < rows:
+    if rows > LEAST_ROWS:
         assert rows * bytes_per_row <= cache_bytes
     if rows < MOST_ROWS:
         assert (rows + 1) * bytes_per_row > cache_bytes

@@ -131,7 +131,7 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     precision = draw(st.sampled_from(["float32", "float32", "float64"]))
     count = draw(st.sampled_from([1, 2, 3, 5, 8, 13, most_trials]))
     batch_size = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 10, 16, 25]))
-    sizes = {
+    sizes: dict[str, Any] = {
         "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
         "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
         "inputs": draw(st.integers(1, 70)),

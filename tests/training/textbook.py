@@ -74,8 +74,8 @@ class Perceptron:
         for w, b, dw, db in zip(self.weights, self.biases, dws, dbs, strict=True):
             change = factor * dw + self.learning_rate * self.weight_decay * w
             promised += float((dw * change).sum() + (db * factor * db).sum())
-            w -= change
-            b -= factor * db
+            np.subtract(w, change, out=w)
+            np.subtract(b, factor * db, out=b)
         self.looks.append(
             Look(
                 loss=float(losses.mean()),
