@@ -109,7 +109,7 @@ class _Shift:
             self.store,
             study,
             prepared.data,
-            options=WorkerOptions(name=self.name, rows=rows),
+            options=WorkerOptions(name=self.name, rows=rows, tell=self.say),
             stop=self.stop,
         )
 

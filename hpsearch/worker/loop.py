@@ -34,14 +34,22 @@ REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
 
 
+def print_nothing(_: str) -> None:
+    """Tell nobody."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
-    """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds."""
+    """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
+
+    `tell` hears of what people may want to know, such as a database that is gone.
+    """
 
     name: str
     rows: int
     lease_s: float = LEASE_S
+    tell: Callable[[str], None] = print_nothing
 
 
 @final
@@ -56,9 +64,8 @@ class Worker:
         *,
         options: WorkerOptions,
         stop: StopRequest,
-        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Raise FingerprintError when `data` is not the data of the study. `tell` hears of outages."""
+        """Raise FingerprintError when `data` is not the data of the study."""
         if data.fingerprint != study.fingerprint:
             raise FingerprintError(
                 f"study {study.spec.name}: its data has the fingerprint {study.fingerprint} (got {data.fingerprint} "
@@ -70,7 +77,7 @@ class Worker:
         self._data = data
         self._options = options
         self._stop = stop
-        self._patience = Patience(stop=stop, tell=tell)
+        self._patience = Patience(stop=stop, tell=options.tell)
         self._searcher = Searcher(study.spec)
         self._learns = study.spec.sampler.name in LEARNING_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
