@@ -69,6 +69,16 @@ class StudyNotFoundError(HpsearchError):
 
 
 @final
+class WorkerNotFoundError(HpsearchError):
+    """No worker of that name is registered."""
+
+
+@final
+class VersionError(HpsearchError):
+    """A study was made by another major version of hpsearch, whose trials may have other numbers."""
+
+
+@final
 class StudyExistsError(HpsearchError):
     """The name is taken by a study with another specification."""
 

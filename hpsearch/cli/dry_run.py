@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from hpsearch.cli.output import answer
-from hpsearch.cli.preparation import PreparedStudy, largest_row_bytes, rows_per_worker
 from hpsearch.report.formats import format_count
 from hpsearch.study.plan import Plan, plan
 from hpsearch.training.examples import output_count
 from hpsearch.worker.machine import core_count
+from hpsearch.worker.preparation import PreparedStudy, largest_row_bytes, rows_per_worker
 
 
 def write_plan(study: PreparedStudy) -> None:

@@ -7,7 +7,6 @@ from typing import Final, final
 
 from hpsearch.cli.conclusion import check_report_path, conclude
 from hpsearch.cli.output import say
-from hpsearch.cli.preparation import Job, is_study_file, job_of, prepare_file, prepare_study, rows_per_worker
 from hpsearch.cli.progress import Display, busy
 from hpsearch.cli.storing import Stored, store_study, with_budget
 from hpsearch.errors import FingerprintError, HpsearchError, UsageError
@@ -16,6 +15,14 @@ from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
+from hpsearch.worker.preparation import (
+    Job,
+    is_study_file,
+    job_of,
+    prepare_file,
+    prepare_study,
+    rows_per_worker,
+)
 from hpsearch.worker.stopping import StopRequest
 
 DONE: Final = 0

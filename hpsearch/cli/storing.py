@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.cli.preparation import Job
 from hpsearch.errors import StudyExistsError
 from hpsearch.report.formats import format_count
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import StudySpec
+from hpsearch.worker.preparation import Job
 
 
 @final

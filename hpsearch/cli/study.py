@@ -38,8 +38,8 @@ def create(
 
     Example: hpsearch study create studies/digits.toml --dry-run
     """
-    from hpsearch.cli.preparation import job_of, prepare_file
     from hpsearch.cli.storing import store_study
+    from hpsearch.worker.preparation import job_of, prepare_file
 
     study = prepare_file(file, name=name, trials=trials)
     if dry_run:

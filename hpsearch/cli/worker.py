@@ -41,9 +41,20 @@ def start(
 
     Example: hpsearch worker start --study digits --exit-when-idle
     """
-    from hpsearch.cli.working import WorkOptions, work
+    from hpsearch.cli.output import say
+    from hpsearch.worker.shift import ShiftOptions, work
 
-    options = WorkOptions(
-        url=storage, study=study, exit_when_idle=exit_when_idle, rows=cohort, name=name, parent=parent
+    options = ShiftOptions(
+        url=storage,
+        tell=say if parent is None else _tell_nobody,
+        study=study,
+        exit_when_idle=exit_when_idle,
+        rows=cohort,
+        name=name,
+        parent=parent,
     )
     raise typer.Exit(work(options))
+
+
+def _tell_nobody(_: str) -> None:
+    """Leave what happens to the parent, which shows what matters."""

@@ -76,7 +76,7 @@ def parse_address(text: str) -> Address:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise StorageError(f'storage: must be a database URL (got "{mask(text)}"): {_EXAMPLES}') from None
-    shown = _shown(url)
+    shown = mask(text) if url.password is not None else _mask_options(text)
     family = url.get_backend_name()
     if family not in _FAMILIES:
         raise StorageError(_unknown_family(shown, family))
@@ -87,12 +87,11 @@ def parse_address(text: str) -> Address:
 
 def mask(text: str) -> str:
     """Return `text` with what may be a password replaced by ***."""
-    masked = re.sub(r"(//[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
-    return re.sub(r"(?i)((?:password|passwd|pwd|secret)=)[^&\s]*", r"\1***", masked)
+    return _mask_options(re.sub(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", r"\1:***@", text))
 
 
-def _shown(url: URL) -> str:
-    return mask(url.render_as_string(hide_password=True))
+def _mask_options(text: str) -> str:
+    return re.sub(r"(?i)((?:password|passwd|pwd|secret)=)[^&\s]*", r"\1***", text)
 
 
 def _unknown_family(shown: str, family: str) -> str:
@@ -160,8 +159,10 @@ def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is where a folder should be" if in_the_way else error.strerror
         raise StorageError(
-            f"{shown}: cannot be created ({error.strerror}): choose a folder that you may write to"
+            f"{shown}: cannot be created ({reason}): choose a folder that you may write to"
         ) from error
 
 

@@ -4,18 +4,34 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, insert, inspect, select
+from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 import hpsearch
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, writing
+from hpsearch.storage.faults import is_transient
 
 _TRIES: Final = 8
+
+_MYSQL_LOCK: Final = (
+    "SELECT get_lock(concat('hpsearch:', md5(database())), 60)",
+    "SELECT release_lock(concat('hpsearch:', md5(database())))",
+)
+
+_LOCK: Final = {
+    "postgresql": ("SELECT pg_advisory_lock(20170523)", "SELECT pg_advisory_unlock(20170523)"),
+    "mysql": _MYSQL_LOCK,
+    "mariadb": _MYSQL_LOCK,
+}
+"""Statements that take and give back a lock on the making of tables in this database."""
 
 UNSTAMPED: Final = "none"
 """Tables of an Optuna from before revisions, or tables that somebody is making at this moment."""
@@ -48,10 +64,10 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> None:
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if create and theirs in (None, UNSTAMPED):
-        _until_made(lambda: _make_theirs(address), lambda: _versions(engine)[0] not in (None, UNSTAMPED))
-    if ours is None:
-        _until_made(lambda: _make_ours(engine), lambda: _versions(engine)[1] is not None)
+    if create and (ours is None or theirs in (None, UNSTAMPED)):
+        with _alone(engine):
+            _until_made(lambda: _make_theirs(address), lambda: _versions(engine)[0] not in (None, UNSTAMPED))
+            _until_made(lambda: _make_ours(engine), lambda: _versions(engine)[1] is not None)
     check_versions(*_versions(engine), shown=address.shown)
 
 
@@ -91,33 +107,60 @@ def _order(revision: str) -> tuple[int, ...] | tuple[float]:
     return (*map(int, numbers), ord(letter))
 
 
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Hold, where the server can, a lock that nobody else has who is here."""
+    if engine.dialect.name not in _LOCK:
+        yield
+        return
+    lock, unlock = _LOCK[engine.dialect.name]
+    with engine.connect() as connection:
+        connection.execute(text(lock))
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.execute(text(unlock))
+
+
 def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:
     """Call `make` until the tables are there, whoever made them.
 
-    Processes that make the same tables at once get each other's errors, of many kinds; the tables in the end
-    are the same.
+    Processes that make the same tables at once get each other's errors; the tables in the end are the same.
     """
     for count in range(1, _TRIES + 1):
-        try:
-            make()
-        except Exception:
-            # Chance keeps two that collided from colliding again; it touches no result.
-            time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**count)  # noqa: S311
-            if not is_made() and count == _TRIES:
-                raise
         if is_made():
             return
+        try:
+            make()
+        except SQLAlchemyError as error:
+            if not _collided(error) or count == _TRIES:
+                raise
+            # Chance keeps two that collided from colliding again; it touches no result.
+            time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**count)  # noqa: S311
+
+
+def _collided(error: SQLAlchemyError) -> bool:
+    """True when somebody else made the same table or row at the same time."""
+    return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 
 def _make_theirs(address: Address) -> None:
-    """Let Optuna make its own tables and stamp their revision."""
-    from optuna.storages import RDBStorage  # noqa: PLC0415  slow to import, and rarely needed
+    """Let Optuna make its own tables and stamp their revision. Raises SQLAlchemyError."""
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # slow to import, and rarely needed
+    from optuna.storages import RDBStorage  # noqa: PLC0415  # the same
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Optuna fills in braces as in a template.
-    storage = RDBStorage(address.full.replace("{", "{{").replace("}", "}}"))
+    try:
+        # Optuna fills in braces as in a template. That the version fits is checked by our caller.
+        url = address.full.replace("{", "{{").replace("}", "}}")
+        # Without a pool nothing stays open, also where this fails.
+        storage = RDBStorage(url, {"poolclass": NullPool}, skip_compatibility_check=True)
+    except StorageInternalError as error:
+        if isinstance(error.__cause__, SQLAlchemyError):
+            raise error.__cause__ from None
+        raise
     storage.remove_session()
-    storage.engine.dispose()
 
 
 def _make_ours(engine: Engine) -> None:

@@ -15,7 +15,8 @@ class StoredStudy:
     """A study as the database holds it.
 
     `key` is our own identity of it, never used again; `study_id` is Optuna's, which may be. `spec.trials` is
-    the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data.
+    the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is
+    that of the hpsearch that created it; workers serve studies of higher `priority` first.
     """
 
     key: str
@@ -23,6 +24,8 @@ class StoredStudy:
     spec: StudySpec
     fingerprint: str
     created: datetime
+    version: str
+    priority: int = 0
 
     @property
     def maximize(self) -> bool:
@@ -122,3 +125,39 @@ class Progress:
     def is_done(self) -> bool:
         """True when the budget is spent."""
         return self.finished >= self.budget
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerIdentity:
+    """Who a worker is. `name` is unique among the workers of a database."""
+
+    name: str
+    host: str
+    process_id: int
+    version: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRecord:
+    """A registered worker. `running` maps the names of studies to the number of trials that it holds there.
+
+    `is_lost` says that it was not seen for a while, `should_stop` that it was asked to drain. Times are in UTC.
+    """
+
+    identity: WorkerIdentity
+    started: datetime
+    seen: datetime
+    is_lost: bool
+    should_stop: bool
+    running: Mapping[str, int]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beat:
+    """What a heartbeat found: how many leases it renewed, and whether the worker was asked to stop."""
+
+    leases: int
+    should_stop: bool

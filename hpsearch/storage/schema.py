@@ -71,6 +71,7 @@ studies = Table(
     Column("spec", _json, nullable=False),
     Column("fingerprint", String(190), nullable=False),
     Column("budget", Integer, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
     Column("created", Double, nullable=False),
     Column("stopped", _json),
     Column("hpsearch_version", String(64), nullable=False),
@@ -130,6 +131,19 @@ series = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("format", Integer, nullable=False),
     Column("payload", _blob, nullable=False),
+    **_mysql,
+)
+
+workers = Table(
+    "hpsearch_workers",
+    metadata,
+    Column("worker", _worker, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("process_id", Integer, nullable=False),
+    Column("hpsearch_version", String(64), nullable=False),
+    Column("started", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+    Column("should_stop", Boolean, nullable=False),
     **_mysql,
 )
 

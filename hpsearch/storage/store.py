@@ -1,20 +1,31 @@
 """The database of studies, as workers, reports and commands use it. One public method is one transaction."""
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from types import TracebackType
 from typing import Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
+from hpsearch.errors import WorkerNotFoundError
 from hpsearch.records import Series, Trial
-from hpsearch.storage import claims, leases, migration, orphans, reads, studies, writes
+from hpsearch.storage import claims, leases, migration, orphans, reads, registry, studies, writes
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.reads import Mark
-from hpsearch.storage.records import Assignment, Claim, Progress, StoredStudy, Update
+from hpsearch.storage.records import (
+    Assignment,
+    Beat,
+    Claim,
+    Progress,
+    StoredStudy,
+    Update,
+    WorkerIdentity,
+    WorkerRecord,
+)
 from hpsearch.study.spec import StudySpec
 
 _T = TypeVar("_T")
@@ -129,6 +140,14 @@ class Store:
             lambda connection: studies.set_budget(connection, studies.lock(connection, study), trials)
         )
 
+    def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
+        """Set the priority and return the study with it. Workers without a study of their own look at it next."""
+        return self._write(
+            lambda connection: studies.set_priority(
+                connection, studies.lock(connection, study).study, priority
+            )
+        )
+
     def delete_study(self, study: StoredStudy) -> None:
         """Delete everything of the study. Workers that train it lose their leases."""
 
@@ -219,6 +238,44 @@ class Store:
     def held(self, study: StoredStudy, *, worker: str) -> list[int]:
         """Return the numbers of the running trials that the worker holds leases of."""
         return self._read(lambda connection: leases.held(connection, study.key, worker=worker))
+
+    def register_worker(self, identity: WorkerIdentity) -> None:
+        """Enter a worker into the registry, in place of one of the same name."""
+        self._write(lambda connection: registry.enter(connection, identity), durable=False)
+
+    def unregister_worker(self, name: str) -> None:
+        """Take a worker that ends out of the registry."""
+        self._write(lambda connection: registry.leave(connection, name), durable=False)
+
+    def beat(self, identity: WorkerIdentity, *, lease_s: float) -> Beat:
+        """Note that the worker lives and renew all its leases; say whether it was asked to stop."""
+
+        def beat(connection: Connection) -> Beat:
+            should_stop = registry.beat(connection, identity)
+            leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s)
+            return Beat(leases=leases_renewed, should_stop=should_stop)
+
+        return self._write(beat, durable=False)
+
+    def workers(self) -> list[WorkerRecord]:
+        """Return all registered workers, those that started first in front."""
+        return self._read(registry.every)
+
+    def ask_to_stop(self, name: str) -> None:
+        """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
+
+        def ask(connection: Connection) -> list[str] | None:
+            if registry.ask_to_stop(connection, name):
+                return None
+            return [worker.identity.name for worker in registry.every(connection)]
+
+        known = self._write(ask, durable=False)
+        if known is not None:
+            near = get_close_matches(name, known, n=3)
+            hint = (
+                f"did you mean {' or '.join(near)}?" if near else "`hpsearch worker list` shows who there is"
+            )
+            raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
 
     def renew(self, worker: str, lease_s: float) -> int:
         """Let all leases of the worker, of all studies, run for `lease_s` seconds more; return their number."""

@@ -61,7 +61,12 @@ def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredS
         )
     )
     study = StoredStudy(
-        key=key, study_id=study_id, spec=spec, fingerprint=fingerprint, created=utc(created_s)
+        key=key,
+        study_id=study_id,
+        spec=spec,
+        fingerprint=fingerprint,
+        created=utc(created_s),
+        version=hpsearch.__version__,
     )
     _describe_to_optuna(connection, study)
     return study
@@ -160,6 +165,8 @@ def _study(row: Row[Any]) -> StoredStudy:
         spec=replace(spec, name=row.study_name, trials=row.budget),
         fingerprint=row.fingerprint,
         created=utc(row.created),
+        version=row.hpsearch_version,
+        priority=row.priority,
     )
 
 
@@ -206,6 +213,12 @@ def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> Stor
     """Write a new budget and return the study with it."""
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
     return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
+
+
+def set_priority(connection: Connection, study: StoredStudy, priority: int) -> StoredStudy:
+    """Write a new priority and return the study with it."""
+    connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(priority=priority))
+    return replace(study, priority=priority)
 
 
 def remove(connection: Connection, study: StoredStudy) -> None:

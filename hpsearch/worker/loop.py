@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import hpsearch
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import is_fatal, judge
-from hpsearch.errors import FingerprintError, StorageError
+from hpsearch.errors import FingerprintError, StorageError, VersionError
 from hpsearch.records import Cause, Finding, ParameterValue, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
@@ -21,7 +22,6 @@ from hpsearch.storage.store import Store
 from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, Shape, shape_of
-from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.holding import Holding, outranked, primary
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
@@ -54,7 +54,10 @@ class WorkerOptions:
 
 @final
 class Worker:
-    """Trains trials of one study until its budget is spent, it is stopped, or it is asked to drain."""
+    """Trains trials of one study until its budget is spent, it is stopped, or it is asked to drain.
+
+    Whoever runs it keeps its leases alive (`Heartbeat`). `ended` counts the trials that ended in its hands.
+    """
 
     def __init__(
         self,
@@ -65,7 +68,8 @@ class Worker:
         options: WorkerOptions,
         stop: StopRequest,
     ) -> None:
-        """Raise FingerprintError when `data` is not the data of the study."""
+        """Raise FingerprintError when `data` is not the study's, VersionError for another major version's study."""
+        check_version(study)
         if data.fingerprint != study.fingerprint:
             raise FingerprintError(
                 f"study {study.spec.name}: its data has the fingerprint {study.fingerprint} (got {data.fingerprint} "
@@ -84,6 +88,7 @@ class Worker:
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}
         self._ended: list[Holding] = []
+        self.ended = 0
         self._wrote_at = self._claimed_at = time.monotonic()
 
     def run(self) -> None:
@@ -93,10 +98,9 @@ class Worker:
         """
         crashed = True
         try:
-            with Heartbeat(self._store, worker=self._options.name, lease_s=self._options.lease_s):
-                while self._turn():
-                    pass
-                self._write()
+            while self._turn():
+                pass
+            self._write()
             crashed = False
         finally:
             self._hand_back(crashed=crashed)
@@ -263,6 +267,7 @@ class Worker:
     def _write(self) -> None:
         """Store everything that the database does not know yet, in one transaction; drop trials lost to others."""
         self._wrote_at = time.monotonic()
+        self.ended += len(self._ended)
         updates = [
             update
             for holding in (*self._ended, *self._holdings.values())
@@ -285,3 +290,13 @@ class Worker:
         except StorageError:
             if not crashed:
                 raise
+
+
+def check_version(study: StoredStudy) -> None:
+    """Raise VersionError unless the study was made by this major version of hpsearch."""
+    theirs, ours = study.version.partition(".")[0], hpsearch.__version__.partition(".")[0]
+    if theirs != ours:
+        raise VersionError(
+            f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
+            f"hpsearch {theirs} (got {hpsearch.__version__}): use that version for this worker"
+        )

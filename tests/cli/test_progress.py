@@ -17,6 +17,7 @@ STUDY = StoredStudy(
     study_id=1,
     spec=StudySpec(name="flowers", data=DataSpec(source="iris"), metric="validation_accuracy"),
     fingerprint="f",
+    version="0.1.0",
     created=datetime(2026, 1, 1, tzinfo=UTC),
 )
 

@@ -23,6 +23,7 @@ _SERVERS: Final[Mapping[str, tuple[str, str]]] = {
     "mariadb": ("HPSEARCH_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/"),
 }
 
+
 def _server_url(dialect: str) -> str:
     """Return the URL of a server that answers; else skip the test, or fail it where servers are required."""
     variable, default = _SERVERS[dialect]

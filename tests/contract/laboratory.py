@@ -27,7 +27,6 @@ FINDING: Final = Finding(
 )
 
 
-
 @dataclass
 class Lab:
     """A study of its own in a store, and short ways to train its trials."""
@@ -98,9 +97,7 @@ def update(
         finding=finding,
         series={"training_loss": [1.0] * len(curve)} if series is None else series,
     )
-    return Update(
-        claim=claim, reports=curve, epochs=len(curve), steps=10 * len(curve), outcome=outcome
-    )
+    return Update(claim=claim, reports=curve, epochs=len(curve), steps=10 * len(curve), outcome=outcome)
 
 
 def stock_storage(url: str) -> optuna.storages.RDBStorage:

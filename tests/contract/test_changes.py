@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+import optuna
 import pytest
 from sqlalchemy import event
 
@@ -22,14 +23,15 @@ def test_changes_are_what_is_new_or_different(new_lab: Labs) -> None:
     events: list[tuple[Callable[[], object], list[int]]] = [
         (lambda: None, [0, 1]),
         (lambda: lab.assign([first]), [0]),
-        (lambda: lab.store.record(lab.study, [Update(claim=second, reports={0: 0.5}, epochs=1, steps=9)]), [1]),
+        (
+            lambda: lab.store.record(lab.study, [Update(claim=second, reports={0: 0.5}, epochs=1, steps=9)]),
+            [1],
+        ),
         (lambda: lab.store.renew(lab.worker, 600.0), []),
         (lambda: lab.end([first]), [0]),
         (lambda: lab.end([first]), []),
         (
-            lambda: lab.store.release(
-                lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False
-            ),
+            lambda: lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False),
             [1],
         ),
         (lambda: lab.finish(2), [1, 2]),
@@ -50,16 +52,17 @@ def test_changes_of_other_clients_appear_too(new_lab: Labs) -> None:
     stock = lab.stock()
     _, mark = lab.store.changes(lab.study, None)
     distributions = stock.trials[0].distributions
-    stock.enqueue_trial({"learning_rate": 0.5})
-    asked: list[object] = []
-    trial = None
-    for act in (
-        lambda: None,
+    choices = distributions["model.activation"]
+    assert isinstance(choices, optuna.distributions.CategoricalDistribution)
+    asked: list[optuna.Trial] = []
+    acts: list[Callable[[], object]] = [
+        lambda: stock.enqueue_trial({"learning_rate": 0.5}),
         lambda: asked.append(stock.ask()),
-        lambda: asked[0].suggest_categorical("model.activation", distributions["model.activation"].choices),
+        lambda: asked[0].suggest_categorical("model.activation", choices.choices),
         lambda: asked[0].report(float("nan"), 0),
         lambda: stock.tell(asked[0], 0.5),
-    ):
+    ]
+    for act in acts:
         act()
         changed, mark = lab.store.changes(lab.study, mark)
         assert [trial.number for trial in changed] == [1]
@@ -76,7 +79,9 @@ def test_a_random_history_read_in_increments_is_the_whole(new_lab: Labs) -> None
     picture: dict[int, Trial] = {}
     mark = None
     for _ in range(60):
-        claims = lab.claim(rng.randint(0, 3), worker=f"w{rng.randint(0, 2)}", lease_s=rng.choice([-1.0, 600.0]))
+        claims = lab.claim(
+            rng.randint(0, 3), worker=f"w{rng.randint(0, 2)}", lease_s=rng.choice([-1.0, 600.0])
+        )
         lab.assign([claim for claim in claims if rng.random() < 0.75])
         lab.end([claim for claim in claims if rng.random() < 0.5])
         if rng.random() < 0.2:

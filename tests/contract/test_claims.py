@@ -38,9 +38,7 @@ def test_processes_that_claim_at_once_take_exactly_the_budget(new_lab: Labs, rep
     """Four processes end a study at exactly its budget, each number once."""
     lab = new_lab(trials=50)
     command = [sys.executable, "-m", "tests.contract.trainer", lab.url, lab.study.spec.name, "3"]
-    workers = [
-        subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    workers = [subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     ended = [int(worker.communicate(timeout=120)[0]) for worker in workers]
     assert sum(ended) == 50
     assert [trial.number for trial in lab.store.trials(lab.study)] == list(range(50))
@@ -213,5 +211,5 @@ def test_a_deleted_study_gives_no_claims(new_lab: Labs) -> None:
     """A claim on a study that was deleted meanwhile says so."""
     lab = new_lab()
     lab.store.delete_study(lab.study)
-    with pytest.raises(StudyNotFoundError, match="it was deleted: create it again$"):
+    with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
         lab.claim(1)

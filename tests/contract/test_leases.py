@@ -160,9 +160,7 @@ def test_assigning_again_replaces_the_parameters(new_lab: Labs) -> None:
     params = {**lab.params(0), "learning_rate": 0.125}
     attributes = {"sampler:seed": 3}
     for _ in range(2):
-        lab.store.assign(
-            lab.study, [Assignment(claim=claim, params=params, system_attributes=attributes)]
-        )
+        lab.store.assign(lab.study, [Assignment(claim=claim, params=params, system_attributes=attributes)])
     (trial,) = lab.store.trials(lab.study)
     assert (trial.params, trial.system_attributes) == (params, attributes)
 

@@ -110,9 +110,7 @@ def test_a_newer_schema_of_ours_is_refused(url: str, opens: Callable[[str], obje
         ("w1", "newer", f"use a newer hpsearch than {hpsearch.__version__}"),
     ],
 )
-def test_another_version_of_optunas_schema_is_refused(
-    url: str, version: str, age: str, remedy: str
-) -> None:
+def test_another_version_of_optunas_schema_is_refused(url: str, version: str, age: str, remedy: str) -> None:
     """Tables of an older or newer Optuna are left alone, with both versions and what to do."""
     shown = make_url(url).render_as_string()
     stamp = "UPDATE alembic_version SET version_num = '{}'".format
@@ -181,8 +179,7 @@ def kill_others(lab: Lab, dialect: str) -> None:
             )
             return
         others = text(
-            "SELECT id FROM information_schema.processlist "
-            f"WHERE db = '{database}' AND id <> connection_id()"
+            f"SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id <> connection_id()"
         )
         for connection_id in connection.execute(others).scalars().all():
             connection.execute(text(f"KILL {connection_id}"))
@@ -212,7 +209,9 @@ def test_a_connection_that_dies_at_work_is_tried_again(
         return len(taken)
 
     if at_commit:
-        with pytest.raises(StorageUnavailableError, match="the connection was lost in the middle of a commit"):
+        with pytest.raises(
+            StorageUnavailableError, match="the connection was lost in the middle of a commit"
+        ):
             lab.store._write(work)
         assert len(lab.store.trials(lab.study)) in (0, 2)
     else:
@@ -224,17 +223,3 @@ def test_health_is_a_record_of_plain_values(url: str) -> None:
     """Everything in a health record can be printed as JSON."""
     open_store(url).close()
     assert json.loads(json.dumps(asdict(check(url))))["trials"] >= 0
-
-
-def test_a_server_that_is_not_there_is_unavailable(dialect: str) -> None:
-    """An address where nobody listens is an error that says what to check, and may pass later."""
-    scheme = {"postgresql": "postgresql", "mariadb": "mysql"}.get(dialect)
-    if scheme is None:
-        pytest.skip("a file has no server")
-    for opens in (open_store, check):
-        with pytest.raises(StorageUnavailableError) as caught:
-            opens(f"{scheme}://somebody:s3cret@127.0.0.1:9/database")
-        assert str(caught.value) == (
-            f"{scheme}://somebody:***@127.0.0.1:9/database: the server does not answer (connection refused): "
-            "check that it runs, its host and its port"
-        )

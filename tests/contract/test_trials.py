@@ -37,15 +37,13 @@ def test_a_trial_is_read_as_it_was_written(new_lab: Labs) -> None:
     lab = new_lab()
     (claim,) = lab.claim(1)
     attributes = {"sampler": [1, "two", None]}
-    lab.store.assign(
-        lab.study, [Assignment(claim=claim, params=lab.params(0), system_attributes=attributes)]
-    )
+    lab.store.assign(lab.study, [Assignment(claim=claim, params=lab.params(0), system_attributes=attributes)])
     finding = Finding(
         cause=Cause.DIVERGED_LR,
         confidence=0.875,
         first_step=41,
         evidence={"logit_max": math.inf, "loss": math.nan, "ratio": 1e-300},
-        remedy="lower the learning rate – by half",
+        remedy="lower the learning rate, \u201cby half\u201d",
         suggested={"learning_rate": 0.05, "model.activation": "tanh", "model.batch_norm": True},
     )
     lab.store.record(
@@ -197,7 +195,9 @@ def test_a_thousand_trials_read_correctly(new_lab: Labs) -> None:
     lab = new_lab(trials=1000)
     while claims := lab.claim(200):
         lab.assign(claims)
-        for_each = [update(c, reports={e: c.number + e / 8 for e in range(4)}, value=c.number) for c in claims]
+        for_each = [
+            update(c, reports={e: c.number + e / 8 for e in range(4)}, value=c.number) for c in claims
+        ]
         lab.store.record(lab.study, for_each)
     trials = lab.store.trials(lab.study)
     assert [trial.number for trial in trials] == list(range(1000))
@@ -275,5 +275,5 @@ def test_trials_of_a_deleted_study_are_an_error(new_lab: Labs) -> None:
     lab.store.delete_study(lab.study)
     new_lab().finish(1)
     for read in (lab.store.trials, lab.store.progress, lambda study: lab.store.changes(study, None)):
-        with pytest.raises(StudyNotFoundError, match="it was deleted: create it again$"):
+        with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
             read(lab.study)

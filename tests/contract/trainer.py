@@ -21,4 +21,4 @@ def main(url: str, name: str, count: int) -> int:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.stdout.write(str(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

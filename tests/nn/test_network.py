@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.nn.arrays import Array
@@ -122,7 +122,6 @@ def backpropagated(network: Network, lane: Lane) -> None:
     network.backward(lane.parameter_views, lane.gradient_views, batch)
 
 
-@settings(max_examples=300)
 @given(models(), st.integers(1, 3), st.integers(2, 6), st.integers(0, 2**20))
 def test_gradients_of_all_parameters(model: ModelSpec, trials: int, examples: int, seed: int) -> None:
     """Backpropagation gives the slope of the loss along any direction of all parameters of all trials."""
@@ -131,7 +130,6 @@ def test_gradients_of_all_parameters(model: ModelSpec, trials: int, examples: in
     check(network, lane, lane.parameters, lane.gradient.copy())
 
 
-@settings(max_examples=300)
 @given(models(), st.integers(1, 3), st.integers(2, 6), st.integers(0, 2**20))
 def test_gradients_of_the_inputs_of_every_layer(
     model: ModelSpec, trials: int, examples: int, seed: int

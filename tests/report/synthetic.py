@@ -57,7 +57,12 @@ def finding(cause: Cause, *, first_step: int = 0, evidence: Mapping[str, float] 
 def study_of(spec: StudySpec) -> StoredStudy:
     """Return a stored study of that specification."""
     return StoredStudy(
-        key="k1", study_id=1, spec=spec, fingerprint="sha256:5f2c8e1d90aa77b3", created=CREATED
+        key="k1",
+        study_id=1,
+        spec=spec,
+        fingerprint="sha256:5f2c8e1d90aa77b3",
+        version="0.1.0",
+        created=CREATED,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import pytest
 import threadpoolctl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.prepare import PreparedData
@@ -196,7 +196,6 @@ def check(story: Story) -> None:
         assert end == alone(story, stay), stay
 
 
-@settings(max_examples=80)
 @given(stories())
 def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
     """Training K trials together gives each the numbers it gets alone, to the last bit."""

@@ -1,18 +1,22 @@
-"""`hpsearch worker start`: one worker, which goes from study to study."""
+"""A worker's shift: registered in the database, with its heart beating, it goes from study to study."""
 
+import os
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
 from threadpoolctl import threadpool_limits
 
-from hpsearch.cli.output import say
-from hpsearch.cli.preparation import PreparedStudy, largest_row_bytes, prepare_study, rows_per_worker
+import hpsearch
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError
-from hpsearch.report.formats import format_count
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
-from hpsearch.worker.loop import Worker, WorkerOptions
+from hpsearch.worker.heartbeat import Heartbeat
+from hpsearch.worker.loop import LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.patience import Patience
+from hpsearch.worker.preparation import PreparedStudy, largest_row_bytes, prepare_study, rows_per_worker
 from hpsearch.worker.stopping import StopRequest
 
 DONE: Final = 0
@@ -23,26 +27,41 @@ POLL_S: Final = 2.0
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkOptions:
-    """The options of `worker start`. A `parent` is the process that started this one and reads its stderr."""
+class ShiftOptions:
+    """How a worker works: one `study` or every open one, until it is asked to stop or, so wished, is idle.
+
+    `rows` is how many trials it trains at once, chosen from the network and the machine where it is None.
+    `parent` is the process that started it, without which it does not go on. `tell` takes lines for people.
+    """
 
     url: str
+    tell: Callable[[str], None]
     study: str | None = None
     exit_when_idle: bool = False
     rows: int | None = None
     name: str | None = None
     parent: int | None = None
+    lease_s: float = LEASE_S
 
 
-def work(options: WorkOptions) -> int:
+def work(options: ShiftOptions) -> int:
     """Work until there is nothing left to do, or somebody asks to stop; return the exit code."""
     stop = StopRequest(parent=options.parent)
     stop.listen()
+    name = options.name or worker_name()
+
+    def tell(line: str) -> None:
+        options.tell(f"worker {name}: {line}")
+
     with threadpool_limits(limits=1), open_store(options.url) as store:
-        shift = _Shift(store=store, options=options, name=options.name or worker_name(), stop=stop)
-        shift.say(f"started on {store.url_shown}; Ctrl-C ends it")
-        shift.run()
-        shift.say("stopped" if stop.is_asked else "nothing is left to do")
+        identity = WorkerIdentity(
+            name=name, host=socket.gethostname(), process_id=os.getpid(), version=hpsearch.__version__
+        )
+        with Heartbeat(store, identity=identity, lease_s=options.lease_s, stop=stop):
+            shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
+            tell(f"started on {store.url_shown}; Ctrl-C ends it")
+            shift.run()
+        tell("stopped" if stop.is_asked else "nothing is left to do")
     return INTERRUPTED if stop.is_asked else DONE
 
 
@@ -52,21 +71,18 @@ class _Shift:
     """One worker's way from study to study. `refused` are those that cannot run here, for want of data perhaps."""
 
     store: Store
-    options: WorkOptions
+    options: ShiftOptions
     name: str
     stop: StopRequest
+    tell: Callable[[str], None]
     refused: set[str] = field(default_factory=set)
-
-    def say(self, line: str) -> None:
-        """Write a line to stderr, unless a parent shows what matters."""
-        if self.options.parent is None:
-            say(f"worker {self.name}: {line}")
 
     def run(self) -> None:
         """Work on one open study after the other. One that somebody deletes meanwhile is gone, no more."""
+        patience = Patience(stop=self.stop, tell=self.tell)
         while not self.stop.is_asked:
             try:
-                study = self._open_study()
+                study = patience.call(self._open_study)
                 if study is not None:
                     self._work(study)
                 elif self.options.exit_when_idle:
@@ -78,10 +94,10 @@ class _Shift:
                     raise
 
     def _open_study(self) -> StoredStudy | None:
-        """Return the oldest study that still takes trials and was not refused."""
+        """Return the study to work on: open, not refused, of the highest priority, and of those the oldest."""
         named = self.options.study
         studies = self.store.studies() if named is None else [self.store.study(named)]
-        for study in sorted(studies, key=lambda study: study.created):
+        for study in sorted(studies, key=lambda study: (-study.priority, study.created)):
             progress = self.store.progress(study)
             if study.key not in self.refused and not progress.is_done and progress.stopped is None:
                 return study
@@ -92,26 +108,18 @@ class _Shift:
         try:
             prepared = prepare_study(study.spec)
             rows = self.options.rows or _rows(prepared)
-            worker = self._worker(study, prepared, rows)
+            options = WorkerOptions(name=self.name, rows=rows, lease_s=self.options.lease_s, tell=self.tell)
+            worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
         except HpsearchError as error:
             if self.options.study is not None or isinstance(error, StorageError):
                 raise
             self.refused.add(study.key)
-            self.say(f'leaves the study "{study.spec.name}" to others: {error}')
+            self.tell(f'leaves the study "{study.spec.name}" to others: {error}')
             return
-        self.say(f'study "{study.spec.name}": trains up to {format_count(rows, "trial")} at once')
+        self.tell(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
         worker.run()
-        ended = sum(trial.worker == self.name and trial.state.is_final for trial in self.store.trials(study))
-        self.say(f'study "{study.spec.name}": {format_count(ended, "trial")} ended here')
-
-    def _worker(self, study: StoredStudy, prepared: PreparedStudy, rows: int) -> Worker:
-        return Worker(
-            self.store,
-            study,
-            prepared.data,
-            options=WorkerOptions(name=self.name, rows=rows, tell=self.say),
-            stop=self.stop,
-        )
+        ended = worker.ended
+        self.tell(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
 
 
 def _rows(study: PreparedStudy) -> int:

@@ -1,0 +1,109 @@
+"""The way to the database: transactions that are tried again while it is away."""
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar, final
+
+from sqlalchemy import Connection
+
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage import migration
+from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.engine import UncertainCommitError, glancing, make_engine, reading, writing
+from hpsearch.storage.faults import attempt
+
+_T = TypeVar("_T")
+
+_PATIENCE_S: Final = 60.0
+"""A database that does not answer is asked again for so long: about a restart."""
+
+_LONGEST_PAUSE_S: Final = 2.0
+
+
+@final
+class Database:
+    """A database of studies. Threads may share it; the child of a fork calls `forget_connections` first.
+
+    Every method raises StorageUnavailableError when the database does not come back in time, and StorageError
+    for the rest.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open the database at `url`; tables that are missing are made. Raises StorageError."""
+        self.address: Address = parse_address(url)
+        prepare_file(self.address, create=True)
+        self._engine = make_engine(self.address)
+        try:
+            attempt(lambda: migration.ensure(self._engine, self.address, create=True), self.address)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connections that nobody uses. The next call opens new ones."""
+        self._engine.dispose()
+
+    def forget_connections(self) -> None:
+        """Leave the connections to the process that this one was forked from."""
+        self._engine.dispose(close=False)
+
+    def glance(self, work: Callable[[Connection], _T]) -> _T:
+        """Return what `work` reads; each of its statements sees what is committed when it begins."""
+
+        def look() -> _T:
+            with glancing(self._engine) as connection:
+                return work(connection)
+
+        return self._patiently(look)
+
+    def read(self, work: Callable[[Connection], _T]) -> _T:
+        """Return what `work` reads, all of it as of one moment."""
+
+        def transaction() -> _T:
+            with reading(self._engine) as connection:
+                return work(connection)
+
+        return self._patiently(transaction)
+
+    def write(self, work: Callable[[Connection], _T], *, durable: bool = True) -> _T:
+        """Return what `work` returns, once. Raises StorageError when nobody knows whether it was written."""
+
+        def transaction() -> _T:
+            try:
+                with writing(self._engine, durable=durable) as connection:
+                    return work(connection)
+            except UncertainCommitError:
+                raise StorageError(
+                    f"{self.address.shown}: the connection was lost in the middle of a commit: "
+                    "look whether the study or trial is there, and if not, try again"
+                ) from None
+
+        return self._patiently(transaction)
+
+    def rewrite(self, work: Callable[[Connection, bool], _T], *, durable: bool = True) -> _T:
+        """Return what `work` returns, which may be done twice: its second argument says that it may have been."""
+        uncertain = False
+
+        def transaction() -> _T:
+            nonlocal uncertain
+            try:
+                with writing(self._engine, durable=durable) as connection:
+                    return work(connection, uncertain)
+            except UncertainCommitError:
+                uncertain = True
+                raise
+
+        return self._patiently(transaction)
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Return what `work`, one whole transaction, returns; wait while the database is away."""
+        began = time.monotonic()
+        pause_s = 0.1
+        while True:
+            try:
+                return attempt(work, self.address)
+            except StorageUnavailableError:
+                if time.monotonic() - began > _PATIENCE_S:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

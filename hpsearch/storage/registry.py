@@ -1,0 +1,101 @@
+"""The registry of workers: who they are, when they were last seen, and who was asked to stop.
+
+Each function works inside its caller's transaction. A worker writes its own row, and anybody may set
+`should_stop` of it. A worker that vanished stays listed as lost for a day.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.records import WorkerIdentity, WorkerRecord
+
+LOST_AFTER_S: Final = 30.0
+"""A worker that was not seen for this long is called lost. Its leases decide about its trials, not this."""
+
+FORGET_AFTER_S: Final = 86_400.0
+
+_workers = schema.workers
+_ours = schema.trials
+_theirs = optuna_schema.studies
+
+
+def enter(connection: Connection, identity: WorkerIdentity) -> None:
+    """Write the row of a worker that starts, in place of one of the same name, and forget those long lost."""
+    stale = _workers.c.seen < EpochSeconds() - FORGET_AFTER_S
+    connection.execute(delete(_workers).where((_workers.c.worker == identity.name) | stale))
+    connection.execute(
+        insert(_workers).values(
+            worker=identity.name,
+            host=identity.host,
+            process_id=identity.process_id,
+            hpsearch_version=identity.version,
+            started=EpochSeconds(),
+            seen=EpochSeconds(),
+            should_stop=False,
+        )
+    )
+
+
+def beat(connection: Connection, identity: WorkerIdentity) -> bool:
+    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again."""
+    seen = connection.execute(
+        update(_workers).where(_workers.c.worker == identity.name).values(seen=EpochSeconds())
+    )
+    if seen.rowcount == 0:
+        enter(connection, identity)
+        return False
+    asked = select(_workers.c.should_stop).where(_workers.c.worker == identity.name)
+    return bool(connection.execute(asked).scalar_one())
+
+
+def leave(connection: Connection, name: str) -> None:
+    """Delete the row of a worker that ends."""
+    connection.execute(delete(_workers).where(_workers.c.worker == name))
+
+
+def ask_to_stop(connection: Connection, name: str) -> bool:
+    """Ask a worker to stop at its next beat; return whether there is one of that name."""
+    asked = connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
+    # MySQL counts only rows that changed: a second request finds the worker all the same.
+    known = select(func.count()).where(_workers.c.worker == name)
+    return asked.rowcount > 0 or connection.execute(known).scalar_one() > 0
+
+
+def every(connection: Connection) -> list[WorkerRecord]:
+    """Return all workers, those that started first in front."""
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    holds: dict[str, list[Row[Any]]] = {}
+    for row in _holdings(connection):
+        holds.setdefault(row.worker, []).append(row)
+    rows = connection.execute(select(_workers).order_by(_workers.c.started, _workers.c.worker))
+    return [_record(row, now_s, holds.get(row.worker, ())) for row in rows]
+
+
+def _holdings(connection: Connection) -> Sequence[Row[Any]]:
+    """Return one row per worker and study in which it holds leases: worker, study_name, trials."""
+    studies = schema.studies
+    return connection.execute(
+        select(_ours.c.worker, _theirs.c.study_name, func.count().label("trials"))
+        .join(studies, studies.c.study_key == _ours.c.study_key)
+        .join(_theirs, and_(_theirs.c.study_id == studies.c.study_id))
+        .where(_ours.c.lease_until.is_not(None))
+        .group_by(_ours.c.worker, _theirs.c.study_name)
+        .order_by(_ours.c.worker, _theirs.c.study_name)
+    ).all()
+
+
+def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
+    return WorkerRecord(
+        identity=WorkerIdentity(
+            name=row.worker, host=row.host, process_id=row.process_id, version=row.hpsearch_version
+        ),
+        started=utc(row.started),
+        seen=utc(row.seen),
+        is_lost=now_s - row.seen > LOST_AFTER_S,
+        should_stop=bool(row.should_stop),
+        running={held.study_name: held.trials for held in holds},
+    )

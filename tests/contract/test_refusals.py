@@ -1,0 +1,122 @@
+"""Refusals of real servers, in plain words and without a password."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage.check import check
+from hpsearch.storage.store import open_store
+from tests.contract.laboratory import FINGERPRINT, a_spec
+
+PASSWORD = "s3cret"
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Give each kind of server in turn."""
+    chosen: str = request.param
+    return chosen
+
+
+def run(url: str, *statements: str) -> None:
+    """Run statements as the owner of the server."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def reader(url: str, dialect: str) -> Iterator[URL]:
+    """Give the URL of a user who may read the shared database and write nothing."""
+    open_store(url).close()
+    name, database = f"reader_{uuid4().hex[:12]}", make_url(url).database
+    if dialect == "postgresql":
+        run(url, f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'", f"GRANT pg_read_all_data TO {name}")
+    else:
+        run(
+            url,
+            f"CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'",
+            f"GRANT SELECT ON `{database}`.* TO '{name}'@'%'",
+        )
+    yield make_url(url).set(username=name, password=PASSWORD)
+    run(url, f"DROP ROLE {name}" if dialect == "postgresql" else f"DROP USER '{name}'@'%'")
+
+
+def as_text(url: URL) -> str:
+    """Return a URL with its password."""
+    return url.render_as_string(hide_password=False)
+
+
+def opened_and_closed(url: str) -> None:
+    """Open a database and close it."""
+    open_store(url).close()
+
+
+@pytest.mark.parametrize("opens", [opened_and_closed, check])
+def test_a_user_whom_the_server_does_not_know_is_refused(url: str, opens: Callable[[str], object]) -> None:
+    """A wrong user or password is said to be one, and the password is nowhere in it."""
+    stranger = make_url(url).set(username="stranger", password=PASSWORD)
+    with pytest.raises(StorageError) as caught:
+        opens(as_text(stranger))
+    assert str(caught.value) == (
+        f'{stranger.render_as_string()}: the server refused the user "stranger": check user name and password'
+    )
+    assert PASSWORD not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("opens", [opened_and_closed, check])
+def test_a_database_that_is_not_there_is_named(url: str, opens: Callable[[str], object]) -> None:
+    """A server's databases are made by its owner, so a missing one is an error."""
+    missing = make_url(url).set(database="hpsearch_test_missing")
+    with pytest.raises(StorageError) as caught:
+        opens(as_text(missing))
+    assert str(caught.value) == (
+        f'{missing.render_as_string()}: the server has no database "hpsearch_test_missing": '
+        "create it first, or check its name"
+    )
+
+
+def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
+    """Whoever may only read sees studies and trials, and is told what to ask for when writing."""
+    with open_store(as_text(reader), create=False) as store:
+        store.studies()
+        with pytest.raises(StorageError, match=r"the user may not do this \(.*denied.*\): grant the rights"):
+            store.create_study(a_spec(), fingerprint=FINGERPRINT)
+    assert check(as_text(reader)).hpsearch_schema == 1
+
+
+def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, dialect: str) -> None:
+    """An empty database that the user cannot fill is an error at once."""
+    if dialect == "mariadb":
+        run(fresh_url, f"GRANT SELECT ON `{make_url(fresh_url).database}`.* TO '{reader.username}'@'%'")
+    empty = reader.set(database=make_url(fresh_url).database)
+    with pytest.raises(StorageError, match=r"the user may not do this \(.*denied.*\): grant the rights"):
+        opened_and_closed(as_text(empty))
+
+
+def test_a_server_that_is_not_there_is_unavailable(dialect: str) -> None:
+    """An address where nobody listens is an error that says what to check, and may pass later."""
+    scheme = "postgresql" if dialect == "postgresql" else "mysql"
+    for opens in (opened_and_closed, check):
+        with pytest.raises(StorageUnavailableError) as caught:
+            opens(f"{scheme}://somebody:{PASSWORD}@127.0.0.1:9/database")
+        assert str(caught.value) == (
+            f"{scheme}://somebody:***@127.0.0.1:9/database: the server does not answer (connection refused): "
+            "check that it runs, its host and its port"
+        )
+
+
+def test_a_host_without_an_address_is_unavailable(dialect: str) -> None:
+    """A host name that nobody knows is said to be one."""
+    scheme = "postgresql" if dialect == "postgresql" else "mysql"
+    with pytest.raises(StorageUnavailableError) as caught:
+        opened_and_closed(f"{scheme}://somebody:{PASSWORD}@nowhere.invalid/database")
+    assert str(caught.value) == (
+        f"{scheme}://somebody:***@nowhere.invalid/database: the server does not answer (unknown host): "
+        "check that it runs, its host and its port"
+    )

@@ -1,0 +1,138 @@
+"""SQLite files: made where they are missing, and refused in plain words where they cannot be a database."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage import engine
+from hpsearch.storage.check import check
+from hpsearch.storage.store import open_store
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def strangers_folder() -> Iterator[Path]:
+    """Give a folder and run the test as somebody who may look into it and write nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with closing(sqlite3.connect(folder / "there.db")) as connection:
+            connection.execute("CREATE TABLE t (x)")
+        (folder / "there.db").chmod(0o444)
+        (folder / "secret.db").write_bytes(b"SQLite format 3\x00")
+        (folder / "secret.db").chmod(0)
+        if is_root := os.geteuid() == 0:
+            os.seteuid(NOBODY)
+        else:
+            folder.chmod(0o555)
+        yield folder
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def refusal(path: Path) -> str:
+    """Return what opening the file says, its URL left out."""
+    with pytest.raises(StorageError) as caught:
+        open_store(f"sqlite:///{path}")
+    return str(caught.value).removeprefix(f"sqlite:///{path}: ")
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    """Opening makes the file and the folders above it, also by a relative path."""
+    open_store("sqlite:///storage/deep/hpsearch.db").close()
+    assert (tmp_path / "storage/deep/hpsearch.db").stat().st_size > 0
+
+
+def test_a_path_may_have_spaces_and_braces(tmp_path: Path) -> None:
+    """What means something in URLs' and templates' languages is only a name in a path."""
+    with open_store("sqlite:///a {b} c.db") as store:
+        assert store.url_shown == "sqlite:///a {b} c.db"
+    assert (tmp_path / "a {b} c.db").stat().st_size > 0
+
+
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
+    """An empty file is what `mktemp` leaves: it is filled."""
+    path = tmp_path / "empty.db"
+    path.touch()
+    open_store(f"sqlite:///{path}").close()
+    assert check(f"sqlite:///{path}").hpsearch_schema == 1
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """A file that is no database is named as such and stays as it is."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes")
+    assert refusal(path) == (
+        "is no SQLite database (it begins with b'my notes'): give the path of another file, or of none"
+    )
+    assert path.read_text() == "my notes"
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    """A file that only begins like a database is refused."""
+    path = tmp_path / "damaged.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
+    assert refusal(path) == "the file is no SQLite database, or a damaged one: give another"
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """A folder is no database."""
+    assert refusal(tmp_path) == "must be a file (got a folder): add a name such as hpsearch.db"
+
+
+def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    """No folder can be made below a file."""
+    (tmp_path / "file").touch()
+    for path in ("file/x.db", "file/deep/x.db"):
+        assert refusal(tmp_path / path) == (
+            "cannot be created (a file is where a folder should be): choose a folder that you may write to"
+        )
+
+
+def test_a_folder_without_write_permission_is_refused(strangers_folder: Path) -> None:
+    """Where the user may not write nothing is made."""
+    assert refusal(strangers_folder / "new.db") == (
+        "cannot be created (Permission denied): choose a folder that you may write to"
+    )
+
+
+def test_a_file_without_write_permission_is_refused(strangers_folder: Path) -> None:
+    """A file that the user may only read cannot hold leases."""
+    assert refusal(strangers_folder / "there.db") == (
+        "must be a file that you may read and write (Permission denied): check its owner and mode"
+    )
+    assert refusal(strangers_folder / "secret.db") == (
+        "must be a file that you may read and write (Permission denied): check its owner and mode"
+    )
+
+
+def test_a_file_that_another_process_keeps_locked_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that nobody gives back is an error in the end, not a wait for ever."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0)
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    with open_store(url) as store:
+        with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailableError) as caught:
+                store.renew("worker", 1.0)
+            assert str(caught.value) == (
+                f"{url}: another process has kept the database locked for too long: try again"
+            )
+        assert store.renew("worker", 1.0) == 0
+
+
+def test_files_are_written_ahead(tmp_path: Path) -> None:
+    """The database is in WAL mode, so that readers and the writer do not keep each other waiting."""
+    open_store(f"sqlite:///{tmp_path / 'x.db'}").close()
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

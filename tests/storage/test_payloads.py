@@ -1,0 +1,88 @@
+"""Payloads: series and findings survive being one value of a row."""
+
+import json
+import math
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import StorageError
+from hpsearch.records import Cause, Finding
+from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series, unpack_finding, unpack_series
+
+numbers = st.floats(width=32)
+
+
+@given(
+    st.integers(0, 5).flatmap(lambda n: st.dictionaries(st.text(), st.lists(numbers, min_size=n, max_size=n)))
+)
+def test_series_survive_as_float32(series: dict[str, list[float]]) -> None:
+    """Names, their order and every float32, NaN and infinity included, come back."""
+    read = unpack_series(SERIES_FORMAT, pack_series(series))
+    assert list(read) == list(series)
+    assert [repr(list(values)) for values in read.values()] == [repr(values) for values in series.values()]
+
+
+def test_series_are_stored_in_little_endian_float32() -> None:
+    """The format is fixed, whatever machine wrote it: a line of JSON, then the numbers, compressed."""
+    payload = pack_series({"a": [1.0, 1e39], "b": [math.nan, -0.5]})
+    header, _, body = zlib.decompress(payload).partition(b"\n")
+    assert json.loads(header) == {"names": ["a", "b"], "length": 2}
+    assert body[:8] == struct.pack("<2f", 1.0, math.inf)
+    assert body[12:] == struct.pack("<f", -0.5)
+
+
+def test_series_of_unequal_length_are_a_bug() -> None:
+    """All series of a trial have one number per epoch."""
+    with pytest.raises(ValueError, match=r"^series: must be equally long \(got lengths \[1, 2\]\)$"):
+        pack_series({"a": [1.0], "b": [1.0, 2.0]})
+
+
+def test_series_of_a_newer_format_are_refused() -> None:
+    """A format that this version does not know is not guessed at."""
+    with pytest.raises(StorageError) as caught:
+        unpack_series(2, b"")
+    assert str(caught.value) == "series: format must be at most 1 (got 2): use a newer hpsearch"
+
+
+@given(
+    st.builds(
+        Finding,
+        cause=st.sampled_from(Cause),
+        confidence=st.floats(0, 1),
+        first_step=st.integers(0, 2**40),
+        evidence=st.dictionaries(st.text(), st.floats()),
+        remedy=st.text(),
+        suggested=st.dictionaries(
+            st.text(),
+            st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text() | st.booleans(),
+        ),
+    )
+)
+def test_findings_survive(finding: Finding) -> None:
+    """Every finding comes back equal, whatever its numbers are."""
+    text = pack_finding(finding)
+    assert repr(unpack_finding(text)) == repr(finding)
+
+
+def test_findings_are_json_that_every_program_reads() -> None:
+    """NaN and infinity, which JSON does not know, stand as their names."""
+    finding = Finding(
+        cause=Cause.EXPLODING,
+        confidence=1.0,
+        first_step=0,
+        evidence={"a": math.nan, "b": -math.inf},
+        remedy="",
+    )
+    evidence = json.loads(pack_finding(finding), parse_constant=pytest.fail)["evidence"]
+    assert evidence == {"a": "nan", "b": "-inf"}
+
+
+def test_findings_of_a_newer_version_are_read_as_far_as_they_are_known() -> None:
+    """A key that a later version adds to findings keeps nobody from reading them."""
+    finding = Finding(cause=Cause.HEALTHY, confidence=1.0, first_step=0, evidence={}, remedy="")
+    raw = {**json.loads(pack_finding(finding)), "mood": "good"}
+    assert unpack_finding(json.dumps(raw)) == finding
