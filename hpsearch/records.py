@@ -201,7 +201,7 @@ class NonFinite:
 class Epoch:
     """One finished epoch of one trial.
 
-    `epoch` counts from 0. `training_loss` is the mean of the epoch's minibatch losses;
+    `epoch` counts from 0. `training_loss` is the mean over the epoch's examples, each measured in its minibatch;
     `validation_accuracy` is None in regression. Losses are data losses, without weight decay.
     """
 

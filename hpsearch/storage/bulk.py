@@ -5,7 +5,7 @@ PyMySQL joins the rows into one statement.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -48,8 +48,14 @@ def upsert_rows(connection: Connection, table: Table, rows: Rows, *, key: tuple[
         connection.execute(_unfold(table, columns, key), {"document": document})
         return
     statement, places, positional = _placeholders(connection.dialect, table, columns, key)
-    values = [{n: row[n] if convert is None else convert(row[n]) for n, convert in places} for row in rows]
-    connection.exec_driver_sql(statement, [tuple(row.values()) for row in values] if positional else values)
+    given: Iterable[Any] = (
+        (row[n] if convert is None else convert(row[n]) for n, convert in places) for row in rows
+    )
+    if positional:
+        connection.exec_driver_sql(statement, [tuple(values) for values in given])
+    else:
+        names = [name for name, _ in places]
+        connection.exec_driver_sql(statement, [dict(zip(names, values, strict=True)) for values in given])
 
 
 def _json(value: object) -> str:

@@ -25,6 +25,7 @@ BUSY_TIMEOUT_S: Final = 30
 
 _CONNECT_TIMEOUT_S: Final = 10
 
+_SINGLE: Final = "hpsearch_single"
 _WRITES: Final = "hpsearch_writes"
 _DURABLE: Final = "hpsearch_durable"
 
@@ -61,6 +62,17 @@ def make_engine(address: Address) -> Engine:
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection on which everything is read as of one moment."""
     with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def glancing(engine: Engine) -> Iterator[Connection]:
+    """Give a connection without a transaction: each statement reads what is committed when it begins."""
+    options: dict[str, Any] = {_SINGLE: True}
+    if engine.dialect.name != "sqlite":
+        # The driver of SQLite begins nothing by itself here, see `_prepare_sqlite`.
+        options["isolation_level"] = "AUTOCOMMIT"
+    with engine.connect().execution_options(**options) as connection:
         yield connection
 
 
@@ -119,12 +131,14 @@ def _begin_sqlite(connection: Connection) -> None:
         level = "FULL" if options[_DURABLE] else "NORMAL"
         connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
+    elif not options.get(_SINGLE, False):
         connection.exec_driver_sql("BEGIN")
 
 
 def _begin_server(connection: Connection) -> None:
     options = connection.get_execution_options()
+    if options.get(_SINGLE, False):
+        return
     if not options.get(_WRITES, False):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     elif connection.dialect.name == "postgresql" and not options[_DURABLE]:

@@ -223,14 +223,17 @@ def set_priority(connection: Connection, study: StoredStudy, priority: int) -> S
 
 def remove(connection: Connection, study: StoredStudy) -> None:
     """Delete everything of a study, Optuna's rows and ours."""
-    trial_ids = select(optuna_schema.trials.c.trial_id).where(
-        optuna_schema.trials.c.study_id == study.study_id
-    )
+    remove_theirs(connection, study.study_id)
+    forget(connection, study.key)
+
+
+def remove_theirs(connection: Connection, study_id: int) -> None:
+    """Delete Optuna's rows of a study."""
+    trial_ids = select(optuna_schema.trials.c.trial_id).where(optuna_schema.trials.c.study_id == study_id)
     for table in optuna_schema.TRIAL_DETAILS:
         connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
     for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS, _theirs):
-        connection.execute(delete(table).where(table.c.study_id == study.study_id))
-    forget(connection, study.key)
+        connection.execute(delete(table).where(table.c.study_id == study_id))
 
 
 def forget(connection: Connection, key: str) -> None:

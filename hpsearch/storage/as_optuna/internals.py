@@ -13,7 +13,12 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["DEFAULT_STUDY_NAME_PREFIX", "FrozenStudy", "frozen_study", "frozen_trial"]
+__all__ = ["DEFAULT_STUDY_NAME_PREFIX", "FrozenStudy", "frozen_study", "frozen_trial", "trial_id_of"]
+
+
+def trial_id_of(trial: FrozenTrial) -> int:
+    """Return a trial's id in the database."""
+    return trial._trial_id  # noqa: SLF001  # the documented attributes have its number only
 
 
 def frozen_trial(  # noqa: PLR0913  # Optuna's record of a trial has these parts

@@ -116,6 +116,17 @@ def trials_of(connection: Connection, study_id: int, ids: Sequence[int]) -> Iter
                 yield head, details
 
 
+def distribution(connection: Connection, study_id: int, name: str) -> str | None:
+    """Return the distribution, as JSON text, that some trial of the study has for a parameter of that name."""
+    params = optuna_schema.trial_params
+    return connection.execute(
+        select(params.c.distribution_json)
+        .join(_trials, _trials.c.trial_id == params.c.trial_id)
+        .where(_trials.c.study_id == study_id, params.c.param_name == name)
+        .limit(1)
+    ).scalar()
+
+
 def _padded(ids: Sequence[int]) -> list[int]:
     """Return `ids`, at least one, with the last repeated up to a power of two: few texts of one statement."""
     some = [*ids] or [-1]

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.storage.as_optuna.internals import frozen_trial
+from hpsearch.storage.as_optuna.internals import frozen_trial, trial_id_of
 from hpsearch.storage.optuna_schema import ATTRIBUTE_LENGTH
 
 _INTEGER_MAX: Final = 2**31 - 1
@@ -99,10 +99,10 @@ def frozen(head: Head, details: Details) -> FrozenTrial:
     )
 
 
-def copied(trial: FrozenTrial, trial_id: int) -> FrozenTrial:
+def copied(trial: FrozenTrial) -> FrozenTrial:
     """Return a copy of a trial that may be changed: `copy.deepcopy`, but for what nobody changes."""
     return frozen_trial(
-        trial_id=trial_id,
+        trial_id=trial_id_of(trial),
         number=trial.number,
         state=trial.state,
         values=trial.values,
@@ -172,8 +172,3 @@ def local(stored: datetime | None) -> datetime | None:
 def stored_time(shown: datetime | None) -> datetime | None:
     """Return the time that `local` shows."""
     return None if shown is None else shown.astimezone(UTC).replace(tzinfo=None)
-
-
-def attributes(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return attributes as the values that their JSON texts say."""
-    return {key: json.loads(text) for key, text in texts.items()}

@@ -96,7 +96,19 @@ def finished(number: int) -> str:
     return f"Trial#{number} has already finished and can not be updated."
 
 
-def writable(connection: Connection, ids: Collection[int]) -> set[int]:
+def write_waiting(
+    connection: Connection, waiting: Mapping[int, Details], *, held: Collection[int] = ()
+) -> set[int]:
+    """Store the rows of trials by id, but for those that have ended; return the ids of the others.
+
+    The transaction has locked the trials in `held` already.
+    """
+    written = _lock_unfinished(connection, waiting.keys() - set(held)) | set(held)
+    write_details(connection, {i: details for i, details in waiting.items() if i in written})
+    return written
+
+
+def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:
     """Lock the trials with these ids and return those that have not ended."""
     if not ids:
         return set()
@@ -111,27 +123,44 @@ def writable(connection: Connection, ids: Collection[int]) -> set[int]:
 
 def write_details(connection: Connection, details: Mapping[int, Details]) -> None:
     """Store the rows of trials by id, over those of the same name, key, step or objective."""
-    for table, key, rows in (
-        (
-            optuna_schema.trial_params,
-            "param_name",
-            [
-                {"trial_id": i, "param_name": name, "param_value": stored, "distribution_json": text}
-                for i, each in details.items()
-                for name, (stored, text) in each.params.items()
-            ],
-        ),
-        (optuna_schema.trial_intermediate_values, "step", _report_rows(details)),
-        (
-            optuna_schema.trial_user_attributes,
-            "key",
-            _attribute_rows({i: each.user_attributes for i, each in details.items()}),
-        ),
-        (
-            optuna_schema.trial_system_attributes,
-            "key",
-            _attribute_rows({i: each.system_attributes for i, each in details.items()}),
-        ),
-        (optuna_schema.trial_values, "objective", _value_rows(details)),
-    ):
-        upsert_rows(connection, table, rows, key=("trial_id", key))
+    _write_params(connection, details)
+    _write_numbers(connection, optuna_schema.trial_intermediate_values, details)
+    _write_numbers(connection, optuna_schema.trial_values, details)
+    _write_attributes(connection, optuna_schema.trial_user_attributes, details)
+    _write_attributes(connection, optuna_schema.trial_system_attributes, details)
+
+
+def _write_params(connection: Connection, details: Mapping[int, Details]) -> None:
+    rows = [
+        {"trial_id": trial_id, "param_name": name, "param_value": stored, "distribution_json": text}
+        for trial_id, each in details.items()
+        for name, (stored, text) in each.params.items()
+    ]
+    upsert_rows(connection, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
+
+
+def _write_numbers(connection: Connection, table: Table, details: Mapping[int, Details]) -> None:
+    """Store reports by step or values by objective, whichever `table` holds."""
+    is_values = table is optuna_schema.trial_values
+    place, value, kind = (
+        ("objective", "value", "value_type")
+        if is_values
+        else ("step", "intermediate_value", "intermediate_value_type")
+    )
+    rows = []
+    for trial_id, each in details.items():
+        for at, number in (each.values if is_values else each.reports).items():
+            stored, stored_kind = stored_number(number)
+            rows.append({"trial_id": trial_id, place: at, value: stored, kind: stored_kind})
+    upsert_rows(connection, table, rows, key=("trial_id", place))
+
+
+def _write_attributes(connection: Connection, table: Table, details: Mapping[int, Details]) -> None:
+    """Store the attributes that `table` holds."""
+    is_user = table is optuna_schema.trial_user_attributes
+    rows = [
+        {"trial_id": trial_id, "key": key, "value_json": text}
+        for trial_id, each in details.items()
+        for key, text in (each.user_attributes if is_user else each.system_attributes).items()
+    ]
+    upsert_rows(connection, table, rows, key=("trial_id", "key"))

@@ -1,0 +1,183 @@
+"""Optuna's interface to a storage, over the database. `hpsearch.storage.open_storage` opens one."""
+
+import json
+import os
+import weakref
+from collections.abc import Container, Sequence
+from typing import Any, Final, final
+
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.storage.as_optuna import studies
+from hpsearch.storage.as_optuna.connection import Database
+from hpsearch.storage.as_optuna.internals import FrozenStudy
+from hpsearch.storage.as_optuna.record import Details, copied, key_of, param_of, step_of
+from hpsearch.storage.as_optuna.trials import Trials
+
+_ALL_STATES: Final = frozenset(TrialState)
+
+
+@final
+class OptunaStorage(BaseStorage):
+    """A database as a storage for Optuna. Threads may share it; pickled, it is its URL.
+
+    What is set on a running trial is in the database with the next change of a state, or half a second later; this
+    process reads it at once. All other writes are in the database when they return.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open the database at `url`; tables that are missing are made. Raises StorageError."""
+        self._url = url
+        self._database = Database(url)
+        self._trials = Trials(self._database)
+        _storages.add(self)
+
+    def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[str]]:
+        self._trials.flush()
+        return OptunaStorage, (self._url,)
+
+    def remove_session(self) -> None:
+        """Write everything that waits, and close the connections. The next call opens new ones."""
+        self._trials.flush()
+        self._database.close()
+
+    def after_fork(self) -> None:
+        """Start afresh in a child process: connections, and what waits, stay with the parent."""
+        self._database.forget_connections()
+        self._trials = Trials(self._database)
+
+    # Studies
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        """Store a study and return its id. Raises DuplicatedStudyError when the name is taken."""
+        name = studies.new_name() if study_name is None else key_of(study_name)
+        study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
+        if study_id is None:
+            raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
+        self._trials.forget_study(study_id)
+        return study_id
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete everything of a study. Raises KeyError when there is none."""
+        self._trials.forget_study(study_id)
+        self._database.write(lambda connection: studies.delete(connection, study_id))
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Store an attribute of a study. Raises KeyError when there is no such study."""
+        attribute = key_of(key), json.dumps(value)
+        self._database.rewrite(
+            lambda connection, _: studies.set_attribute(connection, studies.USER, study_id, attribute)
+        )
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Store an attribute of a study that is Optuna's own. Raises KeyError when there is no such study."""
+        attribute = key_of(key), json.dumps(value)
+        self._database.rewrite(
+            lambda connection, _: studies.set_attribute(connection, studies.SYSTEM, study_id, attribute)
+        )
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the id of the study of that name. Raises KeyError when there is none."""
+        return self._database.glance(lambda connection: studies.id_of(connection, study_name))
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return a study's name. Raises KeyError when there is no such study."""
+        name, _ = self._database.glance(
+            lambda connection: studies.name_and_directions(connection, study_id)
+        )
+        return name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return what a study wants of each objective. Raises KeyError when there is no such study."""
+        _, directions = self._database.glance(
+            lambda connection: studies.name_and_directions(connection, study_id)
+        )
+        return directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes of a study. Raises KeyError when there is no such study."""
+        return self._database.glance(
+            lambda connection: studies.attributes(connection, studies.USER, study_id)
+        )
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes of a study that are Optuna's own. Raises KeyError when there is no such study."""
+        return self._database.glance(
+            lambda connection: studies.attributes(connection, studies.SYSTEM, study_id)
+        )
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return all studies by id."""
+        return self._database.read(studies.every)
+
+    # Trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Store a running trial, or one as `template_trial`, and return its id.
+
+        Raises KeyError when there is no such study, and ValueError for what cannot be stored.
+        """
+        return self._trials.create(study_id, template_trial)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Set a parameter of a trial.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
+        distribution under that name.
+        """
+        self._trials.set_param(trial_id, key_of(param_name), param_of(param_value_internal, distribution))
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Write a trial's state and values and say whether the state changed. Of many that start a waiting trial one does.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError for a value that is NaN.
+        """
+        return self._trials.set_state(trial_id, state, values)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Set the value that a trial reports for a step. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(trial_id, Details(reports={step_of(step): float(intermediate_value)}))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a trial. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(trial_id, Details(user_attributes={key_of(key): json.dumps(value)}))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a trial that is Optuna's own. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(trial_id, Details(system_attributes={key_of(key): json.dumps(value)}))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial. Raises KeyError when there is none."""
+        return self._trials.one(trial_id)
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
+        return self._trials.trial_id(study_id, trial_number)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None  # noqa: FBT001, FBT002  # as Optuna
+    ) -> list[FrozenTrial]:
+        """Return a study's trials in `states` by number, copies with `deepcopy`. Raises KeyError for no such study."""
+        wanted = _ALL_STATES if states is None else frozenset(s for s in TrialState if s in states)
+        trials = self._trials.all(study_id, wanted)
+        return [copied(trial) for trial in trials] if deepcopy else trials
+
+
+_storages: Final[weakref.WeakSet[OptunaStorage]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for storage in list(_storages):
+        storage.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

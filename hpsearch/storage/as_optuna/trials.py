@@ -1,0 +1,228 @@
+"""The trials of all studies, as Optuna reads and writes them.
+
+What is set on a running trial waits, and goes out in the transaction that changes a state, or soon: no state change
+overtakes what was set before it. Reads show what waits as if it were written.
+"""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, final
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection
+
+from hpsearch.errors import StorageError
+from hpsearch.storage.as_optuna import reading, writing
+from hpsearch.storage.as_optuna.connection import Database
+from hpsearch.storage.as_optuna.known import Known
+from hpsearch.storage.as_optuna.pending import Pending
+from hpsearch.storage.as_optuna.picture import OpenTrial
+from hpsearch.storage.as_optuna.record import (
+    Details,
+    Head,
+    copied,
+    details_of,
+    distribution_of,
+    value_of,
+)
+
+_log: Final = logging.getLogger(__name__)
+
+
+@final
+class Trials:
+    """The trials of all studies in a database. Threads may share it.
+
+    One lock guards everything, and is held while the database is asked: what one thread wrote every thread reads.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.RLock()
+        self._known = Known(database)
+        self._pending = Pending(self._flush_in_background)
+
+    def all(self, study_id: int, states: Collection[TrialState]) -> list[FrozenTrial]:
+        """Return a study's trials in these states by number. Raises KeyError when there is no such study."""
+        with self._lock:
+            picture = self._known.study_now(study_id)
+            if unread := picture.unread(states):
+                self._known.read(picture, unread)
+            return picture.trials(states, self._pending.details)
+
+    def one(self, trial_id: int) -> FrozenTrial:
+        """Return a trial, a copy where it is not final. Raises KeyError when there is none."""
+        with self._lock:
+            if (settled := self._known.settled(trial_id)) is not None:
+                return settled
+            picture = self._known.read_one(trial_id)
+            if (trial := self._known.open(trial_id)) is None:
+                return picture.settled[trial_id]
+            return copied(picture.show(trial, self._pending.details.get(trial_id)))
+
+    def trial_id(self, study_id: int, number: int) -> int:
+        """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
+        with self._lock:
+            trial_id = self._known.study(study_id).trial_id(number)
+            if trial_id is None:
+                trial_id = self._known.study_now(study_id).trial_id(number)
+            if trial_id is None:
+                raise KeyError(f"study_id {study_id}: there is no trial {number}")
+            return trial_id
+
+    def forget_study(self, study_id: int) -> None:
+        """Forget a study that is gone."""
+        with self._lock:
+            self._known.forget_study(study_id)
+
+    def create(self, study_id: int, template: FrozenTrial | None) -> int:
+        """Store a new trial, running or as `template` says, and return its id.
+
+        Raises KeyError when there is no such study, and ValueError for what cannot be stored or has another kind of
+        distribution than the study's other trials.
+        """
+        head = Head(
+            trial_id=-1,
+            study_id=study_id,
+            number=-1,
+            state=TrialState.RUNNING if template is None else template.state,
+            start=datetime.now() if template is None else template.datetime_start,  # noqa: DTZ005  # as Optuna
+            complete=None if template is None else template.datetime_complete,
+        )
+        details = Details() if template is None else details_of(template)
+        with self._lock:
+            for name, (_, text) in details.params.items():
+                self._check_distribution(study_id, name, distribution_of(text))
+            newest = self._known.study(study_id).newest_trial_id
+            made = self._database.write(
+                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest)
+            )
+            trial = self._known.see(made)
+            trial.details = details
+            if made.state.is_finished():
+                self._known.study(study_id).settle(trial)
+            return made.trial_id
+
+    def set_param(self, trial_id: int, name: str, param: tuple[float, str]) -> None:
+        """Set a parameter of a trial, soon in the database; `param` is as `Details` has it.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
+        distribution under that name.
+        """
+        with self._lock:
+            trial = self._writable(trial_id)
+            _, text = param
+            self._check_distribution(trial.head.study_id, name, distribution_of(text))
+            self._known.study(trial.head.study_id).distributions.setdefault(name, text)
+            self._set(trial, Details(params={name: param}))
+
+    def set(self, trial_id: int, details: Details) -> None:
+        """Set reports or attributes of a trial, soon in the database.
+
+        Raises KeyError, and UpdateFinishedTrialError.
+        """
+        with self._lock:
+            self._set(self._writable(trial_id), details)
+
+    def set_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        """Write a trial's state and values, with everything that waits, and say whether that changed the state.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError for a value that is NaN.
+        """
+        now = datetime.now()  # noqa: DTZ005  # as Optuna
+        details = Details(values={i: value_of(value) for i, value in enumerate(values or ())})
+        with self._lock:
+            self._writable(trial_id)
+            waiting = self._waiting()
+            waiting[trial_id] = waiting.get(trial_id, Details()).under(details)
+
+            def work(connection: Connection, again: bool) -> tuple[bool, set[int]]:  # noqa: FBT001
+                changed = writing.set_state(connection, trial_id, state, now, again=again)
+                return changed, writing.write_waiting(connection, waiting, held={trial_id})
+
+            try:
+                changed, written = self._database.rewrite(work)
+            except (KeyError, UpdateFinishedTrialError):
+                self._pending.remove([trial_id])
+                raise
+            self._take_written(waiting, written)
+            if changed:
+                self._take_state(trial_id, state, now)
+            return changed
+
+    def flush(self) -> None:
+        """Write everything that waits."""
+        with self._lock:
+            if waiting := self._waiting():
+                written = self._database.rewrite(
+                    lambda connection, _: writing.write_waiting(connection, waiting), durable=False
+                )
+                self._take_written(waiting, written)
+
+    def _flush_in_background(self) -> None:
+        with self._lock:
+            self._pending.stop_clock()
+            try:
+                self.flush()
+            except StorageError as error:
+                _log.warning("what was set on running trials is not stored yet: %s", error)
+                if threading.main_thread().is_alive():
+                    self._pending.start_clock()
+
+    def _set(self, trial: OpenTrial, details: Details) -> None:
+        trial.shown = None
+        self._pending.add(trial.head.trial_id, details)
+        if self._pending.is_urgent:
+            self.flush()
+
+    def _waiting(self) -> dict[int, Details]:
+        return dict(self._pending.details)
+
+    def _writable(self, trial_id: int) -> OpenTrial:
+        """Return a trial that has not ended, as far as is known. Raises KeyError, and UpdateFinishedTrialError."""
+        if (ended := self._known.settled(trial_id)) is not None:
+            raise UpdateFinishedTrialError(writing.finished(ended.number))
+        trial = self._known.open(trial_id)
+        if trial is None:
+            self._known.read_one(trial_id)
+            return self._writable(trial_id)
+        if trial.head.state.is_finished():
+            raise UpdateFinishedTrialError(writing.finished(trial.head.number))
+        return trial
+
+    def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
+        """Raise ValueError when the study has another kind of distribution under that name."""
+        distributions = self._known.study(study_id).distributions
+        if name not in distributions:
+            text = self._database.glance(
+                lambda connection: reading.distribution(connection, study_id, name)
+            )
+            if text is None:
+                return
+            distributions[name] = text
+        check_distribution_compatibility(distribution_of(distributions[name]), distribution)
+
+    def _take_written(self, waiting: Mapping[int, Details], written: Collection[int]) -> None:
+        """Take note that what waited is stored, but for trials that somebody else ended or deleted meanwhile."""
+        self._pending.remove(waiting.keys())
+        for trial_id, details in waiting.items():
+            trial = self._known.open(trial_id)
+            if trial_id not in written:
+                _log.warning("trial_id %d: what was set on it is lost: it had finished before", trial_id)
+            elif trial is not None and trial.details is not None:
+                trial.details = trial.details.under(details)
+            if trial is not None and trial_id not in written:
+                trial.details = trial.shown = None
+
+    def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:
+        """Take note that this process changed a trial's state. One that ended is read once more, for what others set."""
+        trial = self._known.open(trial_id)
+        assert trial is not None
+        start = now if state is TrialState.RUNNING else trial.head.start
+        complete = now if state.is_finished() else trial.head.complete
+        self._known.see(replace(trial.head, state=state, start=start, complete=complete))
