@@ -69,6 +69,11 @@ class StudyNotFoundError(HpsearchError):
 
 
 @final
+class TrialNotFoundError(HpsearchError):
+    """No trial of that number is in the study."""
+
+
+@final
 class WorkerNotFoundError(HpsearchError):
     """No worker of that name is registered."""
 

@@ -152,7 +152,7 @@ class Verdict:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSample:
-    """What one hidden layer of one trial looked like on one minibatch.
+    """What one dense layer of one trial looked like on one minibatch.
 
     Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any
     example of the minibatch. Norms are Euclidean, over the layer's weight matrix; `gradient_norm` is
@@ -181,6 +181,16 @@ class Sample:
     logit_max: float
     predicted_decrease: float
     layers: tuple[LayerSample, ...]
+
+    @property
+    def hidden(self) -> tuple[LayerSample, ...]:
+        """The hidden layers, input side first."""
+        return self.layers[:-1]
+
+    @property
+    def dead_share(self) -> float:
+        """The largest share of silent units in a hidden layer; 0 without hidden layers."""
+        return max((layer.dead_share for layer in self.hidden), default=0.0)
 
 
 @final
@@ -280,6 +290,13 @@ def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[
     return [trial for _, trial in ranked[:count]]
 
 
+def ledger_key(state: TrialState, cause: Cause | None) -> str:
+    """Say where in the ledger the epochs of a trial in `state` with the verdict `cause` stand."""
+    if state in (TrialState.PRUNED, TrialState.FAILED):
+        return (cause or Cause.OUTRANKED).value
+    return state.value
+
+
 def ledger_of(trials: Sequence[Trial], *, lost_epochs: int = 0) -> dict[str, int]:
     """Say where every epoch that was begun went: cause -> epochs, largest first, without empty entries.
 
@@ -289,9 +306,6 @@ def ledger_of(trials: Sequence[Trial], *, lost_epochs: int = 0) -> dict[str, int
     """
     epochs: dict[str, int] = {Cause.WORKER_LOST.value: lost_epochs}
     for trial in trials:
-        if trial.state in (TrialState.PRUNED, TrialState.FAILED):
-            key = (trial.verdict or Cause.OUTRANKED).value
-        else:
-            key = trial.state.value
+        key = ledger_key(trial.state, trial.verdict)
         epochs[key] = epochs.get(key, 0) + trial.epochs
     return dict(sorted(((k, n) for k, n in epochs.items() if n), key=lambda item: (-item[1], item[0])))

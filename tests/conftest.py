@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 # OpenBLAS and OpenMP read these when NumPy loads, which is later. A worker has one thread, too.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
+
+# A shell ignores Ctrl-C for what it runs in the background, and children inherit that; ours are to hear it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run. `--hypothesis-profile=explore` looks further, at other ones each time.
 settings.register_profile("deterministic", derandomize=True, deadline=None, print_blob=True)

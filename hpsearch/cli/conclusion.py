@@ -15,6 +15,7 @@ from hpsearch.cli.overview import write_fates
 from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial
+from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import best_lines, state_sentence
@@ -46,6 +47,7 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
 
 def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     """Read everything that a report is made from."""
+    store.sweep(study)
     trials = store.trials(study)
     return Snapshot(
         study=study,
@@ -56,21 +58,11 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     )
 
 
-def check_report_path(path: Path) -> None:
-    """Raise HpsearchError where a report could not be written to `path`: better before a run than behind it."""
-    if not path.parent.is_dir():
-        raise HpsearchError(
-            f"report: its folder must exist (got {path.parent}): make it, or name another file"
-        )
-    if path.is_dir():
-        raise HpsearchError(f"report: must be a file (got the folder {path}): name a file in it")
-
-
 def save_report(snapshot: Snapshot, path: Path) -> Path:
     """Write the report and return its path. Raises HpsearchError where that cannot be."""
-    from hpsearch.report.page import write_report
+    from hpsearch.report.page import render
 
-    write_report(snapshot, path)
+    write_page(render(snapshot), path)
     return path
 
 
@@ -109,7 +101,7 @@ def dashboard_command(url: str) -> str:
     shown = address.shown if address.path else mask(address.url.render_as_string(hide_password=True))
     command = f"optuna-dashboard {shlex.quote(shown)}"
     missing = find_spec("optuna_dashboard") is None
-    return f"{command} (install it first: pip install 'hpsearch[dashboard]')" if missing else command
+    return f"{command} (install it first: pip install optuna-dashboard)" if missing else command
 
 
 def why_nothing(trials: Sequence[Trial]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.options import Format, OutputFormat
-from hpsearch.cli.output import Listing, write_csv, write_json, write_listing, write_table
+from hpsearch.cli.output import Listing, write_listing, write_properties
 
 app = typer.Typer(no_args_is_help=True, help="What there is to learn from, and what it holds.")
 
@@ -17,11 +17,10 @@ def list_sources(form: OutputFormat = Format.TABLE) -> None:
 
     Example: hpsearch data list
     """
-    from hpsearch.data.sources import catalogue
+    from hpsearch.data.sources import CATALOGUE
 
-    sources = catalogue()
     listing = Listing(
-        objects=[asdict(source) for source in sources],
+        objects=[asdict(source) for source in CATALOGUE],
         heads=("source", "task", "examples", "inputs", "classes", "what it is", "origin"),
         rows=[
             (
@@ -33,7 +32,7 @@ def list_sources(form: OutputFormat = Format.TABLE) -> None:
                 source.description,
                 source.origin,
             )
-            for source in sources
+            for source in CATALOGUE
         ],
         right=frozenset({"examples", "inputs", "classes"}),
     )
@@ -62,10 +61,4 @@ def show(
     from hpsearch.data.sources import load
 
     description = describe(load(source, target=target, environment=os.environ))
-    match form:
-        case Format.TABLE:
-            write_table(("property", "value"), described_rows(description))
-        case Format.JSON:
-            write_json(described(description))
-        case Format.CSV:
-            write_csv([described(description)])
+    write_properties(described_rows(description), described(description), form)

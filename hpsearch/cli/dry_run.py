@@ -34,7 +34,7 @@ def _lines(study: PreparedStudy, planned: Plan) -> Iterator[tuple[str, str]]:
         f"{planned.parameters} per network, {planned.inputs} inputs, {planned.outputs} outputs",
     )
     yield "metric", spec.metric
-    yield "data", f"{data.origin}"
+    yield "data", data.origin
     yield "examples", _examples(study)
     for line in planned.search or ("nothing: every trial is the same but for its seed",):
         yield "search", line

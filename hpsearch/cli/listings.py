@@ -9,14 +9,14 @@ from hpsearch.report.formats import format_parameter, format_result, format_shor
 from hpsearch.report.words import state_of, verdict_words
 from hpsearch.storage.records import Progress, StoredStudy
 
-_NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"})
+_NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 
 
 def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
     """Return studies with where they stand."""
     return Listing(
-        objects=[study_object(progress, study, progress.best) for study, progress in studies],
-        heads=("study", "state", "finished", "failed", "running", "best", "metric", "created"),
+        objects=[study_object(study, progress) for study, progress in studies],
+        heads=("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created"),
         rows=[
             (
                 study.spec.name,
@@ -26,6 +26,7 @@ def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
                 f"{progress.running:,}",
                 "" if progress.best is None else format_result(progress.best.value, study.spec.metric),
                 study.spec.metric,
+                str(study.priority),
                 format_time(study.created),
             )
             for study, progress in studies

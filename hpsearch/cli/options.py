@@ -1,12 +1,15 @@
 """Options and arguments that several commands share, and the completion of studies' names."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, final
 
 import typer
+
+if TYPE_CHECKING:
+    from hpsearch.storage.store import Store
 
 DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
 STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
@@ -28,7 +31,19 @@ def is_unmade(url: str) -> bool:
 
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
-    """Return the names of the stored studies that begin with `incomplete`; none where that fails.
+    """Return the names of the stored studies that begin with `incomplete`; none where that fails."""
+    names = _from_database(context, lambda store: [study.spec.name for study in store.studies()])
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_worker(context: typer.Context, incomplete: str) -> Iterable[str]:
+    """Return the workers whose name begins with `incomplete`; none where that fails."""
+    names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers()])
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _from_database(context: typer.Context, read: Callable[["Store"], list[str]]) -> list[str]:
+    """Return what `read` finds in the database that the command line means, or nothing.
 
     A shell that completes has no place for an error.
     """
@@ -39,7 +54,7 @@ def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str
     url = context.params.get("storage") or next(filter(None, from_environment), DEFAULT_STORAGE)
     try:
         with open_store(url, create=False) as store:
-            return [study.spec.name for study in store.studies() if study.spec.name.startswith(incomplete)]
+            return read(store)
     except HpsearchError:
         return []
 
@@ -68,5 +83,13 @@ Rows: TypeAlias = Annotated[
         metavar="K",
         min=1,
         help="Trials that one worker trains at once.  [default: by network, caches and budget]",
+    ),
+]
+Priority: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        help="Workers without a study of their own serve higher ones first; it begins with 0.",
     ),
 ]

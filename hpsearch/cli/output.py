@@ -42,6 +42,17 @@ def write_listing(listing: Listing, form: Format) -> None:
             write_table(listing.heads, listing.rows, right=listing.right)
 
 
+def write_properties(rows: Sequence[tuple[str, str]], item: Mapping[str, Any], form: Format) -> None:
+    """Write one thing to stdout: as a table of its properties, or as the JSON object `item`, or that as CSV."""
+    match form:
+        case Format.TABLE:
+            write_table(("property", "value"), rows)
+        case Format.JSON:
+            write_json(item)
+        case Format.CSV:
+            write_csv([item])
+
+
 def write_json(value: Any) -> None:
     """Write strict JSON to stdout: a number that is not finite is a ValueError."""
     from hpsearch.report.export import json_text

@@ -15,18 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.output import say
-from hpsearch.report.formats import format_duration, format_result, format_short_metric
+from hpsearch.records import Fate
+from hpsearch.report.formats import format_count, format_duration, format_result, format_short_metric
 from hpsearch.report.words import fate_rows
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.worker.stopping import StopRequest
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1
-_BAR_WIDTH: Final = 30
+_WIDEST_BAR: Final = 30
+_NARROWEST_BAR: Final = 6
 _STOPPING: Final = "finishing; Ctrl-C again to stop at once"
 
 
-def _console() -> Console:
+def _stderr() -> Console:
     """Return stderr; it is asked for each time, since a test may replace it."""
     return Console(stderr=True, highlight=False, markup=False)
 
@@ -34,7 +36,7 @@ def _console() -> Console:
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """Show that something takes a moment, in a terminal only."""
-    console = _console()
+    console = _stderr()
     if console.is_terminal:
         with console.status(f"{what} ..."):
             yield
@@ -91,7 +93,7 @@ class Display:
     study: StoredStudy
     stop: StopRequest
     notes: Sequence[str] = ()
-    _console: Console = field(default_factory=_console)
+    _console: Console = field(default_factory=_stderr)
     _live: Live | None = None
     _pace: Pace = field(default_factory=Pace)
     _noted: int = 0
@@ -131,6 +133,7 @@ class Display:
         if self._live is not None:
             self._live.update(self._picture(progress, now_s))
         elif self._is_line_due(progress, now_s):
+            self._line_share, self._line_at_s = _share(progress), now_s
             self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
 
     def _announce(self) -> None:
@@ -148,30 +151,31 @@ class Display:
 
     def _is_line_due(self, progress: Progress, now_s: float) -> bool:
         """True every 10 % of the budget, every 10 s, and at the end."""
-        share = progress.finished / progress.budget
-        is_due = (
+        share = _share(progress)
+        return (
             share - self._line_share >= _LINE_EVERY_SHARE
             or now_s - self._line_at_s >= _LINE_EVERY_S
             or (share >= 1 > self._line_share)
         )
-        if is_due:
-            self._line_share, self._line_at_s = share, now_s
-        return is_due
 
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
         first, *rest = self._facts(progress, now_s)
+        numbers = f"{self._count(progress)}; {first}"
+        # The bar gives way to the numbers, the last of which is the time that is left.
+        free = self._console.width - len(self.study.spec.name) - len(numbers) - 3
+        width = max(_NARROWEST_BAR, min(_WIDEST_BAR, free))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(self.study.spec.name, style="bold", overflow="ellipsis", no_wrap=True),
             ProgressBar(
-                total=progress.budget, completed=min(progress.finished, progress.budget), width=_BAR_WIDTH
+                total=progress.budget, completed=min(progress.finished, progress.budget), width=width
             ),
-            Text(f"{self._count(progress)}; {first}", no_wrap=True),
+            Text(numbers, no_wrap=True),
         )
         return Group(bar, *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in rest))
 
     def _count(self, progress: Progress) -> str:
-        return f"{progress.finished:,} of {progress.budget:,} trials"
+        return f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
 
     def _facts(self, progress: Progress, now_s: float) -> list[str]:
         """Return what runs and how fast, then the fates, then the best."""
@@ -182,7 +186,7 @@ class Display:
         if (left_s := self._pace.left_s(progress, now_s)) and not progress.is_done:
             speed.append(f"{format_duration(left_s)} left")
         facts = [", ".join(speed)]
-        ended = [row for row in fate_rows(progress) if row.fate.value not in ("running", "waiting")]
+        ended = [row for row in fate_rows(progress) if row.fate not in (Fate.RUNNING, Fate.WAITING)]
         if ended:
             facts.append(", ".join(f"{row.fate.value} {row.trials:,}" for row in ended))
         if progress.best is not None:
@@ -190,3 +194,8 @@ class Display:
             value = format_result(progress.best.value, metric)
             facts.append(f"best {format_short_metric(metric)} {value} (trial {progress.best.number})")
         return facts
+
+
+def _share(progress: Progress) -> float:
+    """Return the finished share of the budget."""
+    return progress.finished / progress.budget

@@ -21,12 +21,8 @@ def report(
 
     Example: hpsearch report digits --output digits.html
     """
-    from hpsearch.cli.conclusion import (
-        check_report_path,
-        default_report_path,
-        save_report,
-        take_snapshot,
-    )
+    from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
+    from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
 
     if output is not None:

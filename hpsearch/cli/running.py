@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from hpsearch.cli.conclusion import check_report_path, conclude
+from hpsearch.cli.conclusion import conclude
 from hpsearch.cli.output import say
 from hpsearch.cli.progress import Display, busy
 from hpsearch.cli.storing import Stored, store_study, with_budget
 from hpsearch.errors import FingerprintError, HpsearchError, UsageError
+from hpsearch.report.file import check_report_path
+from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
@@ -58,7 +60,7 @@ def run_study(target: str, options: RunOptions) -> int:
             say("It is finished: --trials N goes on to N trials")
         elif progress.stopped is None:
             stop.listen()
-            progress = _work(store, found.study, job or _read_data(found.study), options, stop)
+            progress = _work(store, found.study, job or _read_data(found.study), options, stop=stop)
         conclude(store, found.study, url=options.url, report=options.report)
     return _exit_code(progress, stop)
 
@@ -96,10 +98,11 @@ def _stored(store: Store, target: str, job: Job | None, options: RunOptions) -> 
     study = store.study(target)
     if options.trials is not None and options.trials != study.spec.trials:
         return with_budget(store, study, options.trials)
-    return Stored(study=study, sentence=f'Study "{target}": has a budget of {study.spec.trials:,} trials')
+    budget = format_count(study.spec.trials, "trial")
+    return Stored(study=study, sentence=f'Study "{target}": has a budget of {budget}')
 
 
-def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, stop: StopRequest) -> Progress:
+def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest) -> Progress:
     """Let local workers run the study to its end, or until somebody asks to stop."""
     pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
     with Display(study, stop, notes=pool.notes) as display:
@@ -123,4 +126,5 @@ def _exit_code(progress: Progress, stop: StopRequest) -> int:
     if stop.is_asked:
         say("Stopped: the same command goes on from here")
         return INTERRUPTED
-    raise HpsearchError(f'study "{progress.name}": {state_sentence(progress)}')
+    remedy = "" if progress.stopped else " Its workers were stopped: the same command goes on from here"
+    raise HpsearchError(f'study "{progress.name}": {state_sentence(progress)}{remedy}')

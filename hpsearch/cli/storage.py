@@ -1,14 +1,15 @@
 """`hpsearch storage`: the database itself."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, Format, OutputFormat, Storage
-from hpsearch.cli.output import write_csv, write_json, write_table
+from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
+    from hpsearch.storage.copying import Copied
 
 app = typer.Typer(no_args_is_help=True, help="The database itself.")
 
@@ -20,7 +21,9 @@ def storage_command() -> None:
 
 @app.command()
 def check(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Say whether the database answers and can be used, and how fast it is. Nothing is changed.
+    """Say whether the database answers and can be used, how fast it is, and what the open studies will cost it.
+
+    A few small rows are written to measure that, and removed again.
 
     Example: hpsearch storage check --storage sqlite:///storage/hpsearch.db
     """
@@ -38,17 +41,121 @@ def check(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE)
             write_csv([asdict(health)])
 
 
+@app.command()
+def upgrade(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it also while workers are at work.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Bring the tables of an older hpsearch or Optuna to those that this version uses. Everything in them is kept.
+
+    Stop the workers first, and make a backup: there is no way back.
+
+    Example: hpsearch storage upgrade --storage sqlite:///storage/hpsearch.db
+    """
+    from hpsearch.storage.upgrade import upgrade as upgraded
+
+    done = upgraded(storage, beside_workers=yes)
+    for owner, before, after in (
+        ("Optuna", done.before.optuna, done.after.optuna),
+        ("hpsearch", done.before.hpsearch, done.after.hpsearch),
+    ):
+        if before is None:
+            answer(f"Tables of {owner}: none yet")
+        elif before == after:
+            answer(f"Tables of {owner}: version {after}, nothing to do")
+        else:
+            answer(f"Tables of {owner}: version {after} now (it was {before})")
+
+
+@app.command()
+def copy(
+    *,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The database to copy from.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The database to copy into; made where it is missing.")
+    ],
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="NAME", help="Copy this study; may be given several times."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Copy the studies of other Optuna clients too.")
+    ] = False,
+    include_running: Annotated[
+        bool, typer.Option("--include-running", help="Copy trials that run as waiting ones.")
+    ] = False,
+) -> None:
+    """Copy studies from one database into another, and read them back. Without --study: all that hpsearch made.
+
+    Each study is there whole or not at all, with its numbers, times and history. The source stays as it is.
+
+    Example: hpsearch storage copy sqlite:///storage/hpsearch.db postgresql://user@host/database
+    """
+    from hpsearch.errors import UsageError
+    from hpsearch.storage.copying import copy_studies
+    from hpsearch.storage.selection import Selection
+
+    if study and everything:
+        raise UsageError("storage copy: --study and --all exclude each other: leave one out")
+    selection = Selection(names=tuple(study or ()), foreign=everything, running=include_running)
+    done = copy_studies(source, target, selection, tell=lambda copied: answer(_copied(copied)))
+    if any(copied.in_whole_seconds for copied in done):
+        say("MySQL and MariaDB keep when trials began and ended to the second.")
+
+
+def _copied(copied: "Copied") -> str:
+    from hpsearch.report.formats import format_count
+
+    returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""
+    trials = format_count(copied.trials, "trial")
+    return f'Study "{copied.name}": copied with {trials}{returned}, and read back'
+
+
 def _rows(health: "Health") -> list[tuple[str, str]]:
     """Return (property, value) for people."""
     return [
         ("database", health.url_shown),
         ("server", f"{health.dialect} {health.server_version}"),
         ("tables of Optuna", health.optuna_schema or "none yet"),
-        ("tables of hpsearch", str(health.hpsearch_schema or "none yet")),
-        ("size", f"{health.size_bytes / 2**20:,.1f} MiB"),
+        ("tables of hpsearch", health.hpsearch_schema or "none yet"),
+        ("size", _size(health.size_bytes)),
         ("round trip", f"{health.round_trip_s * 1e3:.2f} ms"),
+        ("commits", _write_rate(health)),
         ("clock difference", f"{health.clock_difference_s * 1e3:+.0f} ms"),
+        ("workers alive", f"{health.workers_alive:,}"),
         ("studies", f"{health.studies:,}"),
         ("studies of other Optuna clients", f"{health.foreign_studies:,}"),
         ("trials", f"{health.trials:,}"),
+        *_outlook_rows(health),
     ]
+
+
+def _outlook_rows(health: "Health") -> list[tuple[str, str]]:
+    """Return what the budgets that are left will cost."""
+    from hpsearch.report.formats import format_count, format_duration
+
+    left = health.outlook
+    if left is None:
+        return []
+    source = "measured here" if left.bytes_are_measured else "a typical trial's"
+    studies = "1 open study" if left.open_studies == 1 else f"{left.open_studies:,} open studies"
+    rows = [
+        ("not claimed yet", f"{format_count(left.trials, 'trial')} of {studies}"),
+        ("which will take", f"{_size(left.size_bytes)} ({left.bytes_per_trial:,.0f} bytes each, {source})"),
+    ]
+    if left.seconds is not None and left.seconds_per_trial is not None:
+        each = f"{left.seconds_per_trial * 1e3:.1f} ms each, claimed one at a time"
+        rows.append(("and at most", f"{format_duration(left.seconds)} of the database ({each})"))
+    return rows
+
+
+def _write_rate(health: "Health") -> str:
+    rate = health.write_rate
+    if rate is None:
+        return f"not measured: {health.no_write_rate}"
+    return f"{rate.durable_per_s:,.0f} durable or {rate.light_per_s:,.0f} light ones per second"
+
+
+def _size(size_bytes: float) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"

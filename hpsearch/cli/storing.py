@@ -27,6 +27,8 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
     """
     known = {other.key: other.spec.name for other in store.studies()}
     if job.spec.name not in known.values():
+        from hpsearch.search.samplers import check_sampler
+
         check_sampler(job.spec)
     try:
         found = store.create_study(job.spec, fingerprint=job.fingerprint)
@@ -35,7 +37,8 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
     name, budget = found.spec.name, format_count(found.spec.trials, "trial")
     if found.key not in known:
         return Stored(
-            study=found, sentence=f'Study "{name}": created with a budget of {budget} in {store.url_shown}'
+            study=found,
+            sentence=f'Study "{name}": created with a budget of {budget} in {store.url_shown}{_grid_hint(found.spec)}',
         )
     if trials is not None and trials != found.spec.trials:
         return with_budget(store, found, trials)
@@ -45,11 +48,13 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
     return Stored(study=found, sentence=f'Study "{name}": is stored already, with a budget of {budget}{hint}')
 
 
-def check_sampler(spec: StudySpec) -> None:
-    """Return where the study's sampler can run. Raises HpsearchError, before any worker would."""
-    from hpsearch.search.searcher import Searcher
+def _grid_hint(spec: StudySpec) -> str:
+    """Say so where a grid has fewer points than the study has trials, so that points are tried again."""
+    from hpsearch.search.space import grid_size
 
-    Searcher(spec)
+    if spec.sampler.name != "grid" or (points := grid_size(spec)) >= spec.trials:
+        return ""
+    return f"; its grid has {format_count(points, 'point')} only, so trials repeat them"
 
 
 def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:

@@ -10,6 +10,7 @@ from hpsearch.cli.options import (
     Format,
     NewName,
     OutputFormat,
+    Priority,
     Rows,
     Storage,
     StudyName,
@@ -127,7 +128,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     if form is Format.TABLE:
         write_overview(study, progress)
         return
-    shown = study_object(progress, study, progress.best)
+    shown = study_object(study, progress)
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -152,6 +153,7 @@ def best(
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
+        store.sweep(study)
         ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
@@ -180,8 +182,52 @@ def trials(
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
+        store.sweep(study)
         chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
     write_listing(trials_listing(chosen[:limit], study), form)
+
+
+@app.command()
+def edit(
+    name: StudyName, *, trials: Trials = None, priority: Priority = None, storage: Storage = DEFAULT_STORAGE
+) -> None:
+    """Raise or lower a study's budget or its priority; workers obey from their next claim on.
+
+    What has finished or is in training stays, also where it is more than the new budget.
+
+    Example: hpsearch study edit digits --trials 400 --priority 5
+    """
+    from hpsearch.cli.editing import edit_study
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        edit_study(store, name, trials=trials, priority=priority)
+
+
+@app.command()
+def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Let workers take no more trials of a study. Those in training go on to their end.
+
+    Example: hpsearch study pause digits
+    """
+    from hpsearch.cli.editing import pause_study
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        pause_study(store, name)
+
+
+@app.command()
+def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Let a paused study go on.
+
+    Example: hpsearch study resume digits
+    """
+    from hpsearch.cli.editing import resume_study
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        resume_study(store, name)
 
 
 @app.command()

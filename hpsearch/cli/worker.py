@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Rows, Storage, complete_study_name
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    Format,
+    OutputFormat,
+    Rows,
+    Storage,
+    complete_study_name,
+    complete_worker,
+    is_unmade,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Take trials from a database and train them.")
 
@@ -22,7 +31,7 @@ def start(
         typer.Option(
             "--study",
             metavar="NAME",
-            help="Work on this study only.  [default: every open one, the oldest first]",
+            help="Work on this study only.  [default: every open one, those of higher priority first]",
             autocompletion=complete_study_name,
         ),
     ] = None,
@@ -32,16 +41,19 @@ def start(
     cohort: Rows = None,
     name: Annotated[str | None, typer.Option("--name", hidden=True)] = None,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
+    lease: Annotated[float | None, typer.Option("--lease", metavar="SECONDS", min=0.5, hidden=True)] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take trials from the open studies of the database and train them, with one core.
 
-    Start one for each core, on as many machines as can reach the database. Ctrl-C once writes what is
-    finished and hands the rest back; twice stops at once.
+    Start one for each core, on as many machines as can reach the database. When a study of higher priority
+    appears, a worker ends the trials that it has, takes no more of them, and changes over. Ctrl-C once writes
+    what is finished and hands the rest back; twice stops at once.
 
     Example: hpsearch worker start --study digits --exit-when-idle
     """
     from hpsearch.cli.output import say
+    from hpsearch.worker.loop import LEASE_S
     from hpsearch.worker.shift import ShiftOptions, work
 
     options = ShiftOptions(
@@ -52,8 +64,50 @@ def start(
         rows=cohort,
         name=name,
         parent=parent,
+        lease_s=LEASE_S if lease is None else lease,
     )
     raise typer.Exit(work(options))
+
+
+@app.command("list")
+def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
+    """List the workers of the database with what they train. Lost ones have not been seen for half a minute.
+
+    Example: hpsearch worker list --format json
+    """
+    from hpsearch.cli.output import say, write_listing
+    from hpsearch.cli.workers import workers_listing
+    from hpsearch.storage.store import open_store
+
+    if is_unmade(storage):
+        say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
+        write_listing(workers_listing([]), form)
+        return
+    with open_store(storage, create=False) as store:
+        write_listing(workers_listing(store.workers()), form)
+
+
+@app.command()
+def stop(
+    worker: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="A worker, as `worker list` names it.", autocompletion=complete_worker
+        ),
+    ],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the worker has ended.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Ask a worker, wherever it runs, to write what is finished, hand the rest back, and end.
+
+    Example: hpsearch worker stop node7-4711-9f3c --wait
+    """
+    from hpsearch.cli.workers import stop_worker
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        stop_worker(store, worker, wait=wait)
 
 
 def _tell_nobody(_: str) -> None:

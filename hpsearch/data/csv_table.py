@@ -11,7 +11,7 @@ from typing import TextIO, final
 import numpy as np
 
 from hpsearch.data.dataset import RawData
-from hpsearch.data.table import MISSING, not_a_number, target_index, targets_of
+from hpsearch.data.table import MISSING, features_of, not_a_number, target_index, targets_of
 from hpsearch.errors import DataError
 
 # Of equals the first wins: a comma inside a cell is more likely than a tab.
@@ -91,7 +91,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], path: Path, target: str | None)
         targets=targets_of(texts),
         where=str(path),
         origin=str(path),
-        features=_without(layout.names, layout.target) if layout.has_header else (),
+        features=features_of(layout.names, layout.target) if layout.has_header else (),
     )
 
 
@@ -138,10 +138,6 @@ def _append_inputs(numbers: "array[float]", cells: Sequence[str], layout: _Layou
 
 def _shown(layout: _Layout, column: int) -> str:
     return f'"{layout.names[column]}"' if layout.has_header else layout.names[column]
-
-
-def _without(names: Sequence[str], place: int) -> tuple[str, ...]:
-    return (*names[:place], *names[place + 1 :])
 
 
 def _is_number(cell: str) -> bool:

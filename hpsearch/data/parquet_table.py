@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.dataset import Array, RawData
-from hpsearch.data.table import not_a_number, target_index
+from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.errors import DataError
 
 
@@ -21,14 +21,14 @@ def read_parquet(path: Path, *, target: str | None) -> RawData:
     place = target_index(names, target, where=str(path))
     if table.num_rows == 0:
         raise DataError(f"{path}: a table must hold at least one row (got none): give it data")
-    features = [*names[:place], *names[place + 1 :]]
+    features = features_of(names, place)
     columns = [table.column(i) for i in range(len(names)) if i != place]
     return RawData(
         inputs=_inputs(columns, features, path),
         targets=_targets(table.column(place), f'{path}: column "{names[place]}"'),
         where=str(path),
         origin=str(path),
-        features=tuple(features),
+        features=features,
     )
 
 

@@ -14,10 +14,10 @@ from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
 from hpsearch.data.suggestion import remedy_for
 from hpsearch.errors import DataError
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import KnownTask, Task
 
 _TABLES: Final = (".csv", ".parquet")
-_FILES: Final = (".npz", *_TABLES)
 
 
 @final
@@ -39,7 +39,7 @@ class BuiltIn:
     sealed: int = 0
 
 
-_CATALOGUE: Final = (
+CATALOGUE: Final = (
     BuiltIn(
         name="digits",
         description="handwritten digits, 8 x 8 pixels of 0 to 16",
@@ -96,11 +96,7 @@ _CATALOGUE: Final = (
         sealed=10_000,
     ),
 )
-
-
-def catalogue() -> tuple[BuiltIn, ...]:
-    """Return the built-in sources. Nothing is read."""
-    return _CATALOGUE
+"""The built-in sources, known without reading one."""
 
 
 def load(
@@ -113,7 +109,7 @@ def load(
     a table. `environment` holds the process's environment variables, of which HPSEARCH_MNIST, HOME,
     XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
     """
-    if source not in _names():
+    if source not in BUILTIN_SOURCES:
         source = _expanded(source, environment)
     try:
         raw = _read(source, target, environment)
@@ -121,11 +117,7 @@ def load(
         raise DataError(
             f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'
         ) from error
-    return checked(raw, name=source if source in _names() else Path(source).stem, task=task)
-
-
-def _names() -> tuple[str, ...]:
-    return (*BUNDLED, "mnist")
+    return checked(raw, name=source if source in BUILTIN_SOURCES else Path(source).stem, task=task)
 
 
 def _expanded(source: str, environment: Mapping[str, str]) -> str:
@@ -154,9 +146,9 @@ def _read_path(path: Path, target: str | None) -> RawData:
     suffix = path.suffix.lower()
     if not path.exists():
         raise _not_found(path)
-    if suffix not in _FILES:
+    if suffix not in PATH_SUFFIXES:
         raise DataError(
-            f'data.source: a file must end in {", ".join(_FILES)} (got "{path}"): convert it to one of these'
+            f'data.source: a file must end in {", ".join(PATH_SUFFIXES)} (got "{path}"): convert it to one of these'
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: a data file must hold something (got 0 bytes): give it data")
@@ -177,5 +169,5 @@ def _not_found(path: Path) -> DataError:
         )
     return DataError(
         f'data.source: must be a built-in name, or a file or folder (got "{path}"):'
-        f" {remedy_for(str(path), _names())}"
+        f" {remedy_for(str(path), BUILTIN_SOURCES)}"
     )

@@ -34,6 +34,11 @@ def target_index(names: Sequence[str], target: str | None, *, where: str) -> int
     return names.index(target)
 
 
+def features_of(names: Sequence[str], target: int) -> tuple[str, ...]:
+    """Return the names of the inputs: all but that of the column at place `target`."""
+    return (*names[:target], *names[target + 1 :])
+
+
 def not_a_number(place: str, value: object) -> DataError:
     """Return the error for an input at `place` that is no number."""
     text = str(value).strip()

@@ -7,7 +7,7 @@ layers fell silent learned.
 
 from collections.abc import Sequence
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import Facts, lower_learning_rate
 from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 SILENT_SHARE = 0.85
@@ -67,9 +67,8 @@ def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
     is_small = facts.configuration.training.batch_size * PARTIAL_SAMPLES < LEAST_EXAMPLES
     if facts.activation not in _RELU or is_small or len(last) < PARTIAL_SAMPLES:
         return None
-    hidden = range(len(last[0].layers) - 1)
     first = telemetry.samples[0]
-    for layer in hidden:
+    for layer in range(len(first.hidden)):
         least = min(sample.layers[layer].dead_share for sample in last)
         if least >= PARTIAL_SHARE and least - first.layers[layer].dead_share > PARTIAL_RISE:
             return Finding(
@@ -78,7 +77,7 @@ def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
                 first_step=last[0].step,
                 evidence={"layer": layer, "dead_share": least, "samples": len(last)},
                 remedy=_remedy_of_death(facts),
-                suggested={"learning_rate": facts.learning_rate / 10},
+                suggested={"learning_rate": facts.safer_learning_rate},
             )
     return None
 
@@ -87,10 +86,10 @@ def _silent_run(telemetry: Telemetry, facts: Facts) -> Sequence[Sample] | None:
     """Return the samples of the silent stretch that the telemetry ends with, if it is long enough."""
     needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
     run = telemetry.samples[-needed:]
-    if len(run) < needed or not run[0].layers[:-1]:
+    if len(run) < needed or not run[0].hidden:
         return None
-    hidden = range(len(run[0].layers) - 1)
-    if any(all(sample.layers[layer].dead_share >= SILENT_SHARE for sample in run) for layer in hidden):
+    layers = range(len(run[0].hidden))
+    if any(all(sample.layers[layer].dead_share >= SILENT_SHARE for sample in run) for layer in layers):
         return run
     return None
 
@@ -98,27 +97,26 @@ def _silent_run(telemetry: Telemetry, facts: Facts) -> Sequence[Sample] | None:
 def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     """Return the last three samples where the first layer's gradient was exactly 0 in all of them."""
     run = telemetry.samples[-ZERO_GRADIENTS_IN_A_ROW:]
-    if len(run) < ZERO_GRADIENTS_IN_A_ROW or not run[0].layers[:-1]:
+    if len(run) < ZERO_GRADIENTS_IN_A_ROW or not run[0].hidden:
         return None
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
 
 
 def _has_learned(telemetry: Telemetry) -> bool:
-    """True when the loss is at most half of what it was at the first step: silence is then no failure."""
+    """True when the loss has halved since the first step, or was never seen: silence is then no failure."""
     samples = telemetry.samples
     return not samples or samples[-1].loss <= LEARNED_SHARE * samples[0].loss
 
 
 def _finding(cause: Cause, run: Sequence[Sample], remedy: str, facts: Facts) -> Finding:
     last = run[-1]
-    silent = max(layer.dead_share for layer in last.layers[:-1])
     is_certain = last.layers[0].gradient_norm == 0.0
     return Finding(
         cause=cause,
         confidence=1.0 if is_certain else 0.95,
         first_step=run[0].step,
         evidence={
-            "dead_share": silent,
+            "dead_share": last.dead_share,
             "samples": len(run),
             "gradient_norm_first_layer": last.layers[0].gradient_norm,
             "loss": last.loss,
@@ -127,11 +125,10 @@ def _finding(cause: Cause, run: Sequence[Sample], remedy: str, facts: Facts) -> 
         remedy=remedy,
         suggested={"model.initializer": "he"}
         if cause is Cause.BORN_DEAD
-        else {"learning_rate": facts.learning_rate / 10},
+        else {"learning_rate": facts.safer_learning_rate},
     )
 
 
 def _remedy_of_death(facts: Facts) -> str:
-    lower = facts.learning_rate / 10
     other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
-    return f"Lower the learning rate from {facts.learning_rate:.2g} to {lower:.2g}, or {other}."
+    return f"{lower_learning_rate(facts)}, or {other}."

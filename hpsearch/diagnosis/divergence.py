@@ -5,13 +5,12 @@ Thresholds and their counts come from 2,360 measured runs of small ReLU, LeakyRe
 
 import math
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import Facts, lower_learning_rate
 from hpsearch.records import Cause, Finding, Telemetry
 
 HUGE_LOGIT = 1e5
 HUGE_LOSS = 1e3
 SAMPLES_ABOVE = 2
-SAFE_FACTOR = 10.0
 
 _OWN_OUTPUT = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mse": "identity"}
 
@@ -101,7 +100,7 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
             "learning_rate": facts.learning_rate,
         },
         remedy=_lower(facts),
-        suggested={"learning_rate": facts.learning_rate / SAFE_FACTOR},
+        suggested={"learning_rate": facts.safer_learning_rate},
     )
 
 
@@ -118,14 +117,13 @@ def _divergence(
         first_step=step,
         evidence={**evidence, "learning_rate": facts.learning_rate, **_last_finite(telemetry)},
         remedy=_lower(facts),
-        suggested={"learning_rate": facts.learning_rate / SAFE_FACTOR},
+        suggested={"learning_rate": facts.safer_learning_rate},
     )
 
 
 def _lower(facts: Facts) -> str:
-    lower = facts.learning_rate / SAFE_FACTOR
     batch_norm = "" if facts.configuration.model.batch_norm else ", or normalize with model.batch_norm = true"
-    return f"Lower the learning rate from {facts.learning_rate:.2g} to {lower:.2g}{batch_norm}."
+    return f"{lower_learning_rate(facts)}{batch_norm}."
 
 
 def _last_finite(telemetry: Telemetry) -> dict[str, float]:

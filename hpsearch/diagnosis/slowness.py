@@ -23,7 +23,7 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
     if len(samples) < LEAST_SAMPLES or telemetry.steps < min(LEAST_STEPS, facts.steps / 2):
         return None
     first, recent = samples[0].loss, samples[-LEAST_SAMPLES:]
-    if max((layer.dead_share for layer in samples[-1].layers[:-1]), default=0.0) > MOST_SILENT_SHARE:
+    if samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
     promised = median(sample.predicted_decrease for sample in recent) * facts.steps
     fallen = first - median(sample.loss for sample in recent)

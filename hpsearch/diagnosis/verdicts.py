@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from hpsearch.diagnosis.death import born_dead, dead_partial, dead_total, negative_plateau
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
@@ -9,7 +10,7 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.slowness import lr_too_low
 from hpsearch.records import Cause, Finding, Telemetry, Verdict
 
-Rule = Callable[[Telemetry, Facts], Finding | None]
+Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
 
 CATALOGUE: Sequence[Rule] = (
     log_zero,
@@ -36,16 +37,17 @@ FATAL = frozenset(
 )
 """Verdicts that stop a trial where the study lets diagnosis do so."""
 
-LEARNED_SHARE = 0.9
+HEALTHY_SHARE = 0.9
 
 
 def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     """Say what the telemetry of a trial means so far.
 
-    Without a finding the trial is `healthy` once its loss has fallen by a tenth, and `inconclusive` before.
+    Without a finding the trial is `healthy` once its loss is a tenth below both its first loss and that of
+    chance, and `inconclusive` before.
     """
     findings = tuple(found for rule in CATALOGUE if (found := rule(telemetry, facts)) is not None)
-    return Verdict(findings=findings or (_without_finding(telemetry),))
+    return Verdict(findings=findings or (_without_finding(telemetry, facts),))
 
 
 def is_fatal(verdict: Verdict) -> bool:
@@ -53,10 +55,10 @@ def is_fatal(verdict: Verdict) -> bool:
     return verdict.cause in FATAL
 
 
-def _without_finding(telemetry: Telemetry) -> Finding:
+def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:
     first = telemetry.samples[0].loss if telemetry.samples else float("nan")
     last = telemetry.epochs[-1].training_loss if telemetry.epochs else float("nan")
-    has_learned = last < LEARNED_SHARE * first
+    has_learned = last < HEALTHY_SHARE * min(first, facts.chance_loss)
     return Finding(
         cause=Cause.HEALTHY if has_learned else Cause.INCONCLUSIVE,
         confidence=1.0 if has_learned else 0.0,

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 """A floating-point array in the network's precision."""
 
-Labels: TypeAlias = NDArray[np.int64]
-"""Indices of classes."""
-
 
 def sum_over_examples(values: Array, ones: Array, out: Array) -> None:
     """Write the sum over B of `values` (K, B, O) into `out` (K, O), in place, as a product with `ones` (1, B)."""

@@ -63,7 +63,7 @@ class BatchNorm:
     affine: bool
 
     def forward(
-        self, y: Array, kept: Normalization, running: tuple[Array, Array], ones: Array, scratch: Array
+        self, y: Array, kept: Normalization, running: tuple[Array, Array], *, ones: Array, scratch: Array
     ) -> None:
         """Replace `y` (K, B, O) by its normalized value, in place; update `running` and `kept` in place too."""
         examples = y.shape[1]
@@ -93,7 +93,7 @@ class BatchNorm:
         np.add(y, beta[:, None, :], out=y)
 
     def backward_scale(
-        self, gradient: tuple[Array, Array], dy: Array, xhat: Array, ones: Array, scratch: Array
+        self, gradient: tuple[Array, Array], dy: Array, xhat: Array, *, ones: Array, scratch: Array
     ) -> None:
         """Write dL/dgamma and dL/dbeta (K, O) into `gradient`, in place."""
         dgamma, dbeta = gradient
@@ -101,7 +101,7 @@ class BatchNorm:
         sum_over_examples(scratch, ones, dgamma)
         sum_over_examples(dy, ones, dbeta)
 
-    def backward(self, dy: Array, kept: Normalization, ones: Array, scratch: Array) -> None:
+    def backward(self, dy: Array, kept: Normalization, *, ones: Array, scratch: Array) -> None:
         """Turn `dy` = dL/dxhat (K, B, O) into dL/dz, in place.
 
         dz = (dxhat - mean(dxhat) - xhat mean(dxhat xhat)) / std, means over B (the paper's section 3, with

@@ -10,14 +10,14 @@ Outputs and targets are (K, B, C), laid out in memory with B last, so that sums 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 
 from hpsearch.nn.activations import ACTIVATIONS, Activation
 from hpsearch.nn.arrays import Array
 
-LossName = Literal["cross_entropy", "binary_cross_entropy", "mse"]
+LossName: TypeAlias = Literal["cross_entropy", "binary_cross_entropy", "mse"]
 
 
 class Loss(ABC):

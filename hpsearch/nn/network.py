@@ -63,6 +63,26 @@ class BlockBuffers:
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """The buffers of one minibatch: inputs `x` (K or 1, B, I), targets `t` (K or 1, B, C), and each block's.
+
+    `ones` is (1, B). `running` are the statistics of normalized blocks, which training changes.
+    """
+
+    x: Array
+    t: Array
+    ones: Array
+    blocks: tuple[BlockBuffers, ...]
+    running: tuple[tuple[Array, Array] | None, ...]
+
+    @property
+    def logits(self) -> Array:
+        """The output block's `y` (K, B, C)."""
+        return self.blocks[-1].y
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """Blocks from inputs to logits, and the loss behind them."""
@@ -110,12 +130,12 @@ class Network:
         )
 
     def initialize(
-        self, flat: Array, running: Array, initializer: Initializer, seed: np.random.Generator
+        self, flat: Array, running: Array, initializer: Initializer, generator: np.random.Generator
     ) -> None:
         """Fill one trial's parameters `flat` (P,) and running statistics (S,), in place."""
         flat[:] = 0
         for block in self.views(flat[None]):
-            draw_weights(initializer, block.w[0], seed)
+            draw_weights(initializer, block.w[0], generator)
             if block.gamma is not None:
                 block.gamma[:] = 1
         for statistics in self.running_views(running[None]):
@@ -123,7 +143,7 @@ class Network:
                 statistics[0][:] = 0
                 statistics[1][:] = 1
 
-    def forward(self, parameters: Sequence[BlockParameters], batch: "Batch") -> None:
+    def forward(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
         """Write activations and logits of one training pass into `batch`, in place. Masks are drawn already."""
         x = batch.x
         for block, p, buffers, running in zip(
@@ -131,13 +151,13 @@ class Network:
         ):
             block.dense.forward(p.w, p.b, x, buffers.y)
             if block.norm is not None and buffers.kept is not None and running is not None:
-                block.norm.forward(buffers.y, buffers.kept, running, batch.ones, buffers.scratch)
+                block.norm.forward(buffers.y, buffers.kept, running, ones=batch.ones, scratch=buffers.scratch)
             _finish(block, p, buffers)
             if buffers.mask is not None:
                 np.multiply(buffers.y, buffers.mask, out=buffers.y)
             x = buffers.y
 
-    def evaluate(self, parameters: Sequence[BlockParameters], batch: "Batch") -> None:
+    def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
         """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
         x = batch.x
         for block, p, buffers, running in zip(
@@ -150,7 +170,7 @@ class Network:
             x = buffers.y
 
     def backward(
-        self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: "Batch"
+        self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: Batch
     ) -> None:
         """Write the gradients of sum over B of the losses into `gradients`, in place.
 
@@ -161,33 +181,13 @@ class Network:
             block, buffers = self.blocks[i], batch.blocks[i]
             dy = buffers.y if i == last else buffers.dy
             if i < last:
-                _differentiate(block, parameters[i], gradients[i], buffers, batch.ones)
+                _differentiate(block, parameters[i], gradients[i], buffers, ones=batch.ones)
             below = batch.blocks[i - 1] if i else None
             block.dense.backward(
                 (gradients[i].w, gradients[i].b), batch.x if below is None else below.y, dy, batch.ones
             )
             if below is not None:
                 block.dense.backward_input(parameters[i].w, dy, below.dy)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """The buffers of one minibatch: inputs `x` (K or 1, B, I), targets `t` (K or 1, B, C), and each block's.
-
-    `ones` is (1, B). `running` are the statistics of normalized blocks, which training changes.
-    """
-
-    x: Array
-    t: Array
-    ones: Array
-    blocks: tuple[BlockBuffers, ...]
-    running: tuple[tuple[Array, Array] | None, ...]
-
-    @property
-    def logits(self) -> Array:
-        """The output block's `y` (K, B, C)."""
-        return self.blocks[-1].y
 
 
 def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
@@ -218,7 +218,7 @@ def _finish(block: Block, p: BlockParameters, buffers: BlockBuffers) -> None:
 
 
 def _differentiate(
-    block: Block, p: BlockParameters, gradient: BlockParameters, buffers: BlockBuffers, ones: Array
+    block: Block, p: BlockParameters, gradient: BlockParameters, buffers: BlockBuffers, *, ones: Array
 ) -> None:
     """Turn a hidden block's `dy` = dL/dy into dL/d(x w + b), in place, and write the gradients of gamma and beta."""
     dy, scratch = buffers.dy, buffers.scratch
@@ -231,9 +231,11 @@ def _differentiate(
     if block.norm is None or buffers.kept is None:
         return
     if p.gamma is not None and gradient.gamma is not None and gradient.beta is not None:
-        block.norm.backward_scale((gradient.gamma, gradient.beta), dy, buffers.kept.xhat, ones, scratch)
+        block.norm.backward_scale(
+            (gradient.gamma, gradient.beta), dy, buffers.kept.xhat, ones=ones, scratch=scratch
+        )
         np.multiply(dy, p.gamma[:, None, :], out=dy)
-    block.norm.backward(dy, buffers.kept, ones, scratch)
+    block.norm.backward(dy, buffers.kept, ones=ones, scratch=scratch)
 
 
 @final

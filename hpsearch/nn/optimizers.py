@@ -67,9 +67,7 @@ class SGD(Optimizer):
 
     def update(self, step: Step, rates: Rates) -> None:
         """Shrink the weights by 1 - lr wd, then subtract the folded gradient, in place."""
-        if rates.decays:
-            weights = step.parameters[:, : step.decayed]
-            np.multiply(weights, 1 - rates.learning_rate * rates.weight_decay, out=weights)
+        _shrink(step, rates)
         np.subtract(step.parameters, step.gradient, out=step.parameters)
 
 
@@ -84,7 +82,7 @@ class Momentum(Optimizer):
     def update(self, step: Step, rates: Rates) -> None:
         """Move by the velocity, in place."""
         (velocity,) = step.states
-        add_decay(step, rates, rates.learning_rate * rates.weight_decay)
+        _add_decay(step, rates, rates.learning_rate * rates.weight_decay)
         np.multiply(velocity, rates.momentum, out=velocity)
         np.add(velocity, step.gradient, out=velocity)
         np.subtract(step.parameters, velocity, out=step.parameters)
@@ -105,7 +103,7 @@ class Nesterov(Optimizer):
     def update(self, step: Step, rates: Rates) -> None:
         """Move by the velocity that the next step would have, in place."""
         (velocity,) = step.states
-        add_decay(step, rates, rates.learning_rate * rates.weight_decay)
+        _add_decay(step, rates, rates.learning_rate * rates.weight_decay)
         np.multiply(velocity, rates.momentum, out=velocity)
         np.add(velocity, step.gradient, out=velocity)
         np.multiply(velocity, rates.momentum, out=step.scratch)
@@ -124,10 +122,10 @@ class Adagrad(Optimizer):
     def update(self, step: Step, rates: Rates) -> None:
         """Move by the gradient scaled with the root of its summed squares, in place."""
         (squares,) = step.states
-        add_decay(step, rates, rates.weight_decay)
+        _add_decay(step, rates, rates.weight_decay)
         np.multiply(step.gradient, step.gradient, out=step.scratch)
         np.add(squares, step.scratch, out=squares)
-        _descend(step, rates.learning_rate, step.gradient, squares, self.epsilon)
+        _descend(step, rates.learning_rate, step.gradient, squares, epsilon=self.epsilon)
 
 
 @final
@@ -142,9 +140,9 @@ class RMSprop(Optimizer):
     def update(self, step: Step, rates: Rates) -> None:
         """Move by the gradient scaled with the root of its mean square, in place."""
         (squares,) = step.states
-        add_decay(step, rates, rates.weight_decay)
+        _add_decay(step, rates, rates.weight_decay)
         _average_square(squares, step, self.rho)
-        _descend(step, rates.learning_rate, step.gradient, squares, self.epsilon)
+        _descend(step, rates.learning_rate, step.gradient, squares, epsilon=self.epsilon)
 
 
 @final
@@ -164,11 +162,10 @@ class Adam(Optimizer):
     def update(self, step: Step, rates: Rates) -> None:
         """Move by the bias-corrected ratio of the gradient's first two moments, in place."""
         mean, squares = step.states
-        if not self.decoupled:
-            add_decay(step, rates, rates.weight_decay)
-        elif rates.decays:
-            weights = step.parameters[:, : step.decayed]
-            np.multiply(weights, 1 - rates.learning_rate * rates.weight_decay, out=weights)
+        if self.decoupled:
+            _shrink(step, rates)
+        else:
+            _add_decay(step, rates, rates.weight_decay)
         _average_square(squares, step, self.beta2)
         np.multiply(mean, self.beta1, out=mean)
         np.multiply(step.gradient, 1 - self.beta1, out=step.gradient)
@@ -177,10 +174,17 @@ class Adam(Optimizer):
         second = np.sqrt(1 - self.beta2 ** (rates.age + 1))
         # lr (m / first) / (sqrt(s) / second + epsilon), with the corrections moved to one number per trial
         rate = rates.learning_rate * (second / first).astype(mean.dtype)
-        _descend(step, rate, mean, squares, (self.epsilon * second).astype(mean.dtype))
+        _descend(step, rate, mean, squares, epsilon=(self.epsilon * second).astype(mean.dtype))
 
 
-def add_decay(step: Step, rates: Rates, factor: Array) -> None:
+def _shrink(step: Step, rates: Rates) -> None:
+    """Multiply the weights by 1 - lr wd, in place. Where no trial decays they are left alone."""
+    if rates.decays:
+        weights = step.parameters[:, : step.decayed]
+        np.multiply(weights, 1 - rates.learning_rate * rates.weight_decay, out=weights)
+
+
+def _add_decay(step: Step, rates: Rates, factor: Array) -> None:
     """Add `factor` (K, 1) times the weights to their gradient, in place.
 
     A trial without weight decay keeps its gradient to the bit, as it does alone: 0 times an infinite weight is NaN.
@@ -200,7 +204,7 @@ def _average_square(squares: Array, step: Step, rho: float) -> None:
     np.add(squares, step.scratch, out=squares)
 
 
-def _descend(step: Step, rate: Array, direction: Array, squares: Array, epsilon: Array | float) -> None:
+def _descend(step: Step, rate: Array, direction: Array, squares: Array, *, epsilon: Array | float) -> None:
     """Subtract rate direction / (sqrt(squares) + epsilon) from the parameters, in place."""
     np.sqrt(squares, out=step.scratch)
     np.add(step.scratch, epsilon, out=step.scratch)

@@ -36,8 +36,8 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "steps": trial.steps,
         "attempts": trial.attempts,
         "worker": trial.worker,
-        "started": _moment(trial.started),
-        "finished": _moment(trial.finished),
+        "started": moment_text(trial.started),
+        "finished": moment_text(trial.finished),
         "first_step": None if finding is None else finding.first_step,
         "confidence": None if finding is None else finding.confidence,
         "evidence": {} if finding is None else _with_reasons(finding.evidence),
@@ -46,7 +46,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
     }
 
 
-def study_object(progress: Progress, study: StoredStudy, best: Trial | None) -> dict[str, Any]:
+def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null."""
     return {
         "name": progress.name,
@@ -63,8 +63,9 @@ def study_object(progress: Progress, study: StoredStudy, best: Trial | None) -> 
         "fates": {fate.value: tally.trials for fate, tally in progress.fates.items()},
         "epochs": progress.epochs,
         "ledger": dict(progress.ledger),
-        "best": None if best is None else trial_object(best),
-        "created": _moment(study.created),
+        "best": None if progress.best is None else trial_object(progress.best),
+        "priority": study.priority,
+        "created": moment_text(study.created),
     }
 
 
@@ -100,5 +101,6 @@ def _reason(number: float) -> str | None:
     return None
 
 
-def _moment(moment: datetime | None) -> str | None:
+def moment_text(moment: datetime | None) -> str | None:
+    """Return an aware time as ISO 8601 in UTC; None stays None."""
     return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -2,15 +2,12 @@
 
 import base64
 import hashlib
-import secrets
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from hpsearch.errors import HpsearchError
 from hpsearch.records import Fate
 from hpsearch.report import palette, sections
 from hpsearch.report.export import json_text
@@ -37,27 +34,6 @@ def render(snapshot: Snapshot) -> str:
             "</body></html>\n",
         ]
     )
-
-
-def write_report(snapshot: Snapshot, path: Path) -> None:
-    """Write the report to `path`, whole or not at all. What stood there before is replaced.
-
-    Raises HpsearchError where the folder is missing or cannot be written.
-    """
-    page = render(snapshot)
-    if not path.parent.is_dir():
-        remedy = "make it, or name another file"
-        raise HpsearchError(f"report: its folder must exist (got {path.parent}): {remedy}")
-    # Beside the target, since a rename is atomic within one file system only.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise HpsearchError(f"report: must be writable (got {path}: {reason}): name another file") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:

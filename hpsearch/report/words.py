@@ -66,11 +66,15 @@ def state_sentence(progress: Progress) -> str:
         case "finished":
             return f"Finished: {done}."
         case "stopped":
-            return f"Stopped: {done} finished. {progress.stopped}"
+            return f"Stopped: {done} finished. {_sentence(progress.stopped or '')}"
         case "running":
             return f"Running: {done} finished, {progress.running:,} in training."
         case _:
             return f"Open: {done} finished, none in training."
+
+
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]
 
 
 def verdict_words(trial: Trial) -> str:

@@ -9,7 +9,8 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
-from hpsearch.study.spec import Range, StudySpec
+from hpsearch.study.plan import epoch_span
+from hpsearch.study.spec import StudySpec
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:
@@ -32,15 +33,5 @@ def make_pruner(spec: StudySpec) -> BasePruner:
             return SuccessiveHalvingPruner(min_resource=1, reduction_factor=pruning.reduction_factor)
         case "hyperband":
             return HyperbandPruner(
-                min_resource=1, max_resource=most_epochs(spec), reduction_factor=pruning.reduction_factor
+                min_resource=1, max_resource=epoch_span(spec).most, reduction_factor=pruning.reduction_factor
             )
-
-
-def most_epochs(spec: StudySpec) -> int:
-    """Return the largest number of epochs that any trial of the study can have."""
-    for dimension in spec.search:
-        if dimension.name == "training.epochs":
-            if isinstance(dimension, Range):
-                return int(dimension.high)
-            return max(int(choice) for choice in dimension.choices)
-    return spec.training.epochs

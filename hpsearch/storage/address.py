@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hpsearch.errors import StorageError
+from hpsearch.storage.mounts import network_mount_of
 
 _SQLITE_HEADER: Final = b"SQLite format 3\x00"
 
@@ -137,13 +138,20 @@ def _sqlite_path(url: URL, shown: str) -> Path:
 def prepare_file(address: Address, *, create: bool) -> None:
     """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database.
 
-    With `create` False the file must be there. Raises StorageError.
+    Network file systems are refused where they can be seen. With `create` False the file must be there. Raises
+    StorageError.
     """
     path = address.path
     if path is None:
         return
     if path.is_dir():
         raise StorageError(f"{address.shown}: must be a file (got a folder): add a name such as hpsearch.db")
+    if (mount := network_mount_of(path)) is not None:
+        kind, point = mount
+        raise StorageError(
+            f"{address.shown}: must not lie on a network file system, where SQLite's locks do not hold "
+            f"(got {kind} at {point}): choose a local disk, or PostgreSQL or MariaDB"
+        )
     if not path.exists():
         _prepare_folder(path, address.shown, create=create)
         return

@@ -21,6 +21,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy import insert as any_insert
@@ -28,6 +29,8 @@ from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from hpsearch.storage.direct import Direct, run
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 """Rows by column name; all of one call have the same columns."""
@@ -45,17 +48,18 @@ def upsert_rows(connection: Connection, table: Table, rows: Rows, *, key: tuple[
     columns = tuple(rows[0])
     if connection.dialect.name == "postgresql":
         document = json.dumps(rows, default=_json, allow_nan=False)
-        connection.execute(_unfold(table, columns, key), {"document": document})
+        _unfold(table, columns, key).count(connection, {"document": document})
         return
     statement, places, positional = _placeholders(connection.dialect, table, columns, key)
     given: Iterable[Any] = (
         (row[n] if convert is None else convert(row[n]) for n, convert in places) for row in rows
     )
     if positional:
-        connection.exec_driver_sql(statement, [tuple(values) for values in given])
+        run(connection, statement, [tuple(values) for values in given], many=True)
     else:
         names = [name for name, _ in places]
-        connection.exec_driver_sql(statement, [dict(zip(names, values, strict=True)) for values in given])
+        named = [dict(zip(names, values, strict=True)) for values in given]
+        run(connection, statement, named, many=True)
 
 
 def _json(value: object) -> str:
@@ -67,18 +71,21 @@ def _json(value: object) -> str:
 
 
 @lru_cache(maxsize=64)
-def _unfold(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Insert:
+def _unfold(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Direct:
     """Return PostgreSQL's insert of the rows in the parameter `document`."""
     binary = {name for name in columns if isinstance(table.c[name].type, LargeBinary)}
     typed = [column(name, String() if name in binary else table.c[name].type) for name in columns]
     document = cast(bindparam("document", type_=String()), JSON)
     rows = func.json_to_recordset(document).table_valued(*typed, name="rows").render_derived(with_types=True)
-    values = [func.decode(rows.c[name], "hex") if name in binary else rows.c[name] for name in columns]
+    values = [
+        func.decode(rows.c[name], literal_column("'hex'")) if name in binary else rows.c[name]
+        for name in columns
+    ]
     statement = postgresql_insert(table).from_select(columns, select(*values), include_defaults=False)
     if not key:
-        return statement
+        return Direct(statement)
     replaced = {name: statement.excluded[name] for name in columns if name not in key}
-    return statement.on_conflict_do_update(index_elements=key, set_=replaced)
+    return Direct(statement.on_conflict_do_update(index_elements=key, set_=replaced))
 
 
 @lru_cache(maxsize=256)

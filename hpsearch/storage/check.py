@@ -1,19 +1,17 @@
 """The health of a database, for people who look after it."""
 
-import time
 from dataclasses import dataclass
-from statistics import median
 from typing import Final, final
 
-from sqlalchemy import Connection, func, inspect, literal, select, text
+from sqlalchemy import Connection, Engine, func, inspect, select, text
 
-from hpsearch.storage import migration, optuna_schema, schema, studies
-from hpsearch.storage.address import parse_address, prepare_file
-from hpsearch.storage.clock import EpochSeconds
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage import migration, optuna_schema, registry, schema, studies
+from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import make_engine, reading
 from hpsearch.storage.faults import attempt
-
-_ROUND_TRIPS: Final = 9
+from hpsearch.storage.outlook import Outlook, outlook
+from hpsearch.storage.pace import WriteRate, clock, write_rate
 
 _VERSION: Final = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
 
@@ -36,8 +34,9 @@ class Health:
 
     Versions of schemas are None where their tables are missing; `optuna_head` and `hpsearch_head` are those
     that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
-    database's clock minus this machine's, known to about one round trip. `studies` counts ours, and
-    `foreign_studies` those of other Optuna clients; `trials` those of both.
+    database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
+    `no_write_rate` says why. `studies` counts ours, and `foreign_studies` those of other Optuna clients; `trials`
+    those of both. `outlook` is None where there are no tables of ours.
     """
 
     url_shown: str
@@ -45,54 +44,90 @@ class Health:
     server_version: str
     optuna_schema: str | None
     optuna_head: str
-    hpsearch_schema: int | None
-    hpsearch_head: int
+    hpsearch_schema: str | None
+    hpsearch_head: str
     size_bytes: int
     round_trip_s: float
     clock_difference_s: float
+    write_rate: WriteRate | None
+    no_write_rate: str | None
+    workers_alive: int
     studies: int
     foreign_studies: int
     trials: int
+    outlook: Outlook | None
 
 
 def check(url: str) -> Health:
-    """Return the health of the database at `url`. No table is made or changed.
+    """Return the health of the database at `url`. No table is made or changed; a few rows come and go.
 
     Raises StorageError as `open_store`, for schemas of another version too, but not for missing tables.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
     engine = make_engine(address)
-
-    def measured() -> Health:
-        with reading(engine) as connection:
-            return _health(connection, address.shown, address.family)
-
     try:
+        found = attempt(lambda: migration.revisions_of(engine), address)
+        migration.check_revisions(found, shown=address.shown)
+        rate, no_rate = _write_rate(engine, address, found)
+
+        def measured() -> Health:
+            with reading(engine) as connection:
+                return _health(connection, address, found, rate=rate, no_rate=no_rate)
+
         return attempt(measured, address)
     finally:
         engine.dispose()
 
 
-def _health(connection: Connection, shown: str, family: str) -> Health:
-    theirs, ours = migration.optuna_version(connection), migration.our_version(connection)
-    migration.check_versions(theirs, ours, shown=shown)
-    own = 0 if theirs is None or ours is None else len(list(studies.linked(connection)))
-    round_trip_s, clock_difference_s = _clock(connection)
+def _write_rate(
+    engine: Engine, address: Address, found: migration.Revisions
+) -> tuple[WriteRate | None, str | None]:
+    """Return how many transactions a second are committed, or None and why that is not known."""
+    if found.hpsearch is None:
+        return None, "there are no tables of hpsearch yet"
+    try:
+        return attempt(lambda: write_rate(engine), address), None
+    except StorageUnavailableError:
+        raise
+    except StorageError as error:
+        return None, str(error)
+
+
+def _health(
+    connection: Connection,
+    address: Address,
+    found: migration.Revisions,
+    *,
+    rate: WriteRate | None,
+    no_rate: str | None,
+) -> Health:
+    is_ours = found.optuna is not None and found.hpsearch is not None
+    own = len(list(studies.linked(connection))) if is_ours else 0
+    trials = _count(connection, optuna_schema.trials.name)
+    round_trip_s, clock_difference_s = clock(connection)
     return Health(
-        url_shown=shown,
-        dialect=family,
-        server_version=str(_scalar(connection, _VERSION.get(family, _MYSQL_VERSION))),
-        optuna_schema=theirs,
+        url_shown=address.shown,
+        dialect=address.family,
+        server_version=str(_scalar(connection, _VERSION.get(address.family, _MYSQL_VERSION))),
+        optuna_schema=found.optuna,
         optuna_head=optuna_schema.HEAD,
-        hpsearch_schema=ours,
-        hpsearch_head=schema.VERSION,
-        size_bytes=int(str(_scalar(connection, _SIZE.get(family, _MYSQL_SIZE)))),
+        hpsearch_schema=found.hpsearch,
+        hpsearch_head=schema.REVISION,
+        size_bytes=int(str(_scalar(connection, _SIZE.get(address.family, _MYSQL_SIZE)))),
         round_trip_s=round_trip_s,
         clock_difference_s=clock_difference_s,
+        write_rate=rate,
+        no_write_rate=no_rate,
+        workers_alive=len(registry.alive(connection)) if is_ours else 0,
         studies=own,
         foreign_studies=_count(connection, optuna_schema.studies.name) - own,
-        trials=_count(connection, optuna_schema.trials.name),
+        trials=trials,
+        outlook=(
+            outlook(connection, trials=trials, round_trip_s=round_trip_s, write_rate=rate)
+            if is_ours
+            else None
+        ),
     )
 
 
@@ -105,15 +140,3 @@ def _count(connection: Connection, table: str) -> int:
     if not inspect(connection).has_table(table):
         return 0
     return connection.execute(select(func.count()).select_from(text(table))).scalar_one()
-
-
-def _clock(connection: Connection) -> tuple[float, float]:
-    """Return the round-trip time and the database's clock minus ours, in seconds."""
-    trips = []
-    for _ in range(_ROUND_TRIPS):
-        began = time.perf_counter()
-        connection.execute(select(literal(1))).scalar_one()
-        trips.append(time.perf_counter() - began)
-    before = time.time()
-    there = connection.execute(select(EpochSeconds())).scalar_one()
-    return median(trips), float(there) - (before + time.time()) / 2

@@ -15,13 +15,17 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
-from hpsearch.storage.leases import sweep
+from hpsearch.storage.leases import held, sweep
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
 
 _SETTLE_STEP: Final = 500
 """Trials that must have ended in a row before they are counted for good."""
+
+FAILED_SHARE: Final = 10
+FAILED_LEAST: Final = 3
+"""A study stops when a tenth of its budget has failed, or three trials of a small one."""
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -43,23 +47,37 @@ class Standing:
 
 def failed_limit(budget: int) -> int:
     """Return how many failed trials stop a study of that budget."""
-    return max(3, budget // 10)
+    return max(FAILED_LEAST, budget // FAILED_SHARE)
+
+
+def enough_for(failed: int) -> int:
+    """Return the smallest budget that so many failed trials do not stop, three or more."""
+    return FAILED_SHARE * (failed + 1)
 
 
 def claim(
     connection: Connection, locked: LockedStudy, *, worker: str, count: int, lease_s: float
 ) -> list[Claim]:
-    """Take up to `count` trials out of the budget, waiting ones first, and return them by number."""
+    """Take up to `count` trials out of the budget, waiting ones first, and return them by number.
+
+    A trial that lost a worker comes last, and alone, to a worker that holds nothing.
+    """
     sweep(connection, locked)
     standing = _standing(connection, locked)
-    room = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
+    left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
-    room = 0 if stops else min(room, count)
-    if room <= 0:
+    if stops or min(left, count) <= 0:
         return []
     lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
-    waiting = _take_waiting(connection, locked, lease, room) if standing.of(WAITING) else []
-    return waiting + _take_new(connection, locked, lease, standing, room - len(waiting))
+    waits = standing.of(WAITING) > 0
+    suspects = _suspects(connection, locked) if waits else []
+    waiting = _take_waiting(connection, locked, lease, min(left, count), but=suspects) if waits else []
+    # Every suspect keeps its place in the budget, so that none is left over in the end.
+    more = min(count, left - len(suspects)) - len(waiting)
+    taken = waiting + _take_new(connection, locked, lease, standing, more)
+    if taken or not suspects or held(connection, locked.study.key, worker=worker):
+        return taken
+    return _take(connection, locked, lease, suspects[:1])
 
 
 @final
@@ -103,17 +121,18 @@ def _standing(connection: Connection, locked: LockedStudy) -> Standing:
         last_trial_id=max((row.last_trial_id for row in rows), default=locked.settled_trial_id),
         next_number=max((row.last_number + 1 for row in rows), default=settled),
     )
-    _settle(connection, locked, [row for row in rows if row.state in (WAITING, RUNNING)], settled)
+    _settle(connection, locked, standing, [row for row in rows if row.state in (WAITING, RUNNING)])
     return standing
 
 
 def _settle(
-    connection: Connection, locked: LockedStudy, unfinished: Sequence[Row[Any]], settled: int
+    connection: Connection, locked: LockedStudy, standing: Standing, unfinished: Sequence[Row[Any]]
 ) -> None:
     """Count the trials before the first unfinished one for good, when they have become many."""
-    if not unfinished or min(row.first_number for row in unfinished) - settled < _SETTLE_STEP:
+    end = min((row.first_number for row in unfinished), default=standing.next_number)
+    if end - sum(locked.settled.values()) < _SETTLE_STEP:
         return
-    first_trial_id = min(row.first_trial_id for row in unfinished)
+    first_trial_id = min((row.first_trial_id for row in unfinished), default=standing.last_trial_id + 1)
     rows = connection.execute(
         select(_theirs.c.state, func.count().label("trials"), func.max(_theirs.c.trial_id).label("last"))
         .where(
@@ -137,22 +156,48 @@ def _settle(
     )
 
 
-def _take_waiting(connection: Connection, locked: LockedStudy, lease: _Lease, count: int) -> list[Claim]:
-    """Set the waiting trials with the lowest numbers running under `lease`."""
+def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
+    """Return the ids of the waiting trials that lost a worker, those that lost the fewest in front."""
+    rows = connection.execute(
+        select(_theirs.c.trial_id)
+        .join(_ours, and_(_ours.c.study_key == locked.study.key, _ours.c.number == _theirs.c.number))
+        .where(
+            _theirs.c.study_id == locked.study.study_id,
+            _theirs.c.trial_id > locked.settled_trial_id,
+            _theirs.c.state == WAITING,
+            _ours.c.crashes > 0,
+        )
+        .order_by(_ours.c.crashes, _theirs.c.number)
+    )
+    return list(rows.scalars())
+
+
+def _take_waiting(
+    connection: Connection, locked: LockedStudy, lease: _Lease, count: int, *, but: Sequence[int]
+) -> list[Claim]:
+    """Set the waiting trials with the lowest numbers, `but` these ids, running under `lease`."""
     candidates = connection.execute(
         select(_theirs.c.trial_id)
         .where(
             _theirs.c.study_id == locked.study.study_id,
             _theirs.c.trial_id > locked.settled_trial_id,
             _theirs.c.state == WAITING,
+            _theirs.c.trial_id.not_in(list(but)),
         )
         .order_by(_theirs.c.number)
         .limit(count)
     ).scalars()
+    return _take(connection, locked, lease, candidates.all())
+
+
+def _take(
+    connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
+) -> list[Claim]:
+    """Set those of these trials that still wait running under `lease`."""
     # Another Optuna client takes a waiting trial by locking its row alone, so ask again under that lock.
     rows = connection.execute(
         select(_theirs.c.trial_id, _theirs.c.number)
-        .where(_theirs.c.trial_id.in_(candidates.all()), _theirs.c.state == WAITING)
+        .where(_theirs.c.trial_id.in_(list(trial_ids)), _theirs.c.state == WAITING)
         .order_by(_theirs.c.number)
         .with_for_update()
     ).all()
@@ -164,18 +209,27 @@ def _take_waiting(connection: Connection, locked: LockedStudy, lease: _Lease, co
         .where(_theirs.c.trial_id.in_(list(numbers)))
         .values(state=RUNNING, datetime_start=naive_utc(locked.now_s))
     )
-    attempts = _lease_again(connection, locked, lease, numbers)
-    return _claims(connection, locked, lease, numbers, attempts)
+    past = _lease_again(connection, locked, lease, numbers)
+    return _claims(connection, locked, lease, numbers, past)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Past:
+    """What is counted of a trial's attempts: how many, this one included, and how many lost their worker."""
+
+    attempt: int = 1
+    crashes: int = 0
 
 
 def _lease_again(
     connection: Connection, locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]
-) -> dict[int, int]:
-    """Write the lease of waiting trials (trial_id -> number); return number -> attempt."""
+) -> dict[int, _Past]:
+    """Write the lease of waiting trials (trial_id -> number); return number -> past."""
     at = and_(_ours.c.study_key == locked.study.key, _ours.c.number.in_(list(numbers.values())))
     known = {
-        row.number: row.attempt + 1
-        for row in connection.execute(select(_ours.c.number, _ours.c.attempt).where(at))
+        row.number: _Past(attempt=row.attempt + 1, crashes=row.crashes)
+        for row in connection.execute(select(_ours.c.number, _ours.c.attempt, _ours.c.crashes).where(at))
     }
     if known:
         connection.execute(
@@ -185,7 +239,7 @@ def _lease_again(
         )
     enqueued = {trial_id: number for trial_id, number in numbers.items() if number not in known}
     _lease_first(connection, locked, lease, enqueued)
-    return known | dict.fromkeys(enqueued.values(), 1)
+    return known | dict.fromkeys(enqueued.values(), _Past())
 
 
 def _claims(
@@ -193,7 +247,7 @@ def _claims(
     locked: LockedStudy,
     lease: _Lease,
     numbers: Mapping[int, int],
-    attempts: Mapping[int, int],
+    past: Mapping[int, _Past],
 ) -> list[Claim]:
     """Return the claims of waiting trials, with the parameters that they have or ask for."""
     params = params_of(connection, locked.study.study_id, list(numbers))
@@ -209,7 +263,8 @@ def _claims(
                 number=number,
                 trial_id=trial_id,
                 token=lease.token,
-                attempt=attempts[number],
+                attempt=past[number].attempt,
+                crashes=past[number].crashes,
                 params=stored if whole else None,
                 fixed={} if whole else {**asked, **stored},
             )

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from hpsearch.storage.address import Address
+from hpsearch.storage.replacing import follow_file
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -35,10 +36,11 @@ def make_engine(address: Address) -> Engine:
 
     It must not cross a fork: start processes by spawning them, or open the store anew.
     """
-    if address.family == "sqlite":
+    if address.path is not None:
         engine = create_engine(
             address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True, pool_size=4
         )
+        follow_file(engine, address.path, shown=address.shown)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -46,7 +48,7 @@ def make_engine(address: Address) -> Engine:
         address.url,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
         hide_parameters=True,
-        isolation_level="READ COMMITTED",
+        isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
         pool_size=4,
     )
 
@@ -68,11 +70,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def glancing(engine: Engine) -> Iterator[Connection]:
     """Give a connection without a transaction: each statement reads what is committed when it begins."""
-    options: dict[str, Any] = {_SINGLE: True}
-    if engine.dialect.name != "sqlite":
-        # The driver of SQLite begins nothing by itself here, see `_prepare_sqlite`.
-        options["isolation_level"] = "AUTOCOMMIT"
-    with engine.connect().execution_options(**options) as connection:
+    with engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
@@ -118,6 +116,7 @@ def _prepare_server(connection: Any, *, family: str) -> None:
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_S}s'")
     else:
         cursor.execute(f"SET innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}")
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("SELECT version()")
         if "mariadb" in cursor.fetchone()[0].lower():
             cursor.execute(f"SET idle_write_transaction_timeout = {BUSY_TIMEOUT_S}")
@@ -139,7 +138,14 @@ def _begin_server(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(_SINGLE, False):
         return
-    if not options.get(_WRITES, False):
+    writes = options.get(_WRITES, False)
+    if connection.dialect.name == "postgresql":
+        level = "READ COMMITTED" if writes else "REPEATABLE READ"
+        waits = not writes or options[_DURABLE]
+        # One round trip for both: psycopg sends a text without parameters as it is.
+        local = "" if waits else "; SET LOCAL synchronous_commit = off"
+        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {level}{local}")
+        return
+    if not writes:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    elif connection.dialect.name == "postgresql" and not options[_DURABLE]:
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    connection.exec_driver_sql("BEGIN")

@@ -4,7 +4,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -55,9 +55,22 @@ _ABSENT: Final[tuple[tuple[str, str], ...]] = (
         "unknown host",
     ),
     (r"timed? ?out|timeout", "no answer in time"),
-    (r"shutting down|starting up|recovery mode|shutdown", "it is starting or stopping"),
-    (r"too many (connections|clients)|remaining connection slots", "it has too many connections"),
+    (r"shutting down|starting up|recovery mode|shutdown|not yet accepting", "it is starting or stopping"),
+    (
+        r"too many (connections|clients)|remaining connection slots|no more connections",
+        "it has too many connections",
+    ),
+    (r"no route to host|network is unreachable|errno 1(01|13)\b", "no way to its host"),
+    (
+        r"(server|host) closed the connection|connection (was )?(reset|aborted|closed)|lost connection|broken pipe",
+        "it closed the connection",
+    ),
 )
+
+
+@final
+class CollisionError(SQLAlchemyError):
+    """Somebody changed a row between our look and our write: the transaction must run again."""
 
 
 def attempt(work: Callable[[], _T], address: Address) -> _T:
@@ -72,7 +85,7 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
             return work()
         except UncertainCommitError:
             raise _absent(address, _UNCERTAIN) from None
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError, CollisionError) as error:
             patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
             if not (patient and is_transient(error)):
                 raise translated(error, address) from error
@@ -83,7 +96,12 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
 
 def is_transient(error: SQLAlchemyError) -> bool:
     """True when the same transaction may succeed if it is tried again at once."""
-    if getattr(error, "connection_invalidated", False):
+    return getattr(error, "connection_invalidated", False) or _collided(error)
+
+
+def _collided(error: SQLAlchemyError) -> bool:
+    """True when another transaction was in the way of this one."""
+    if isinstance(error, CollisionError):
         return True
     cause = getattr(error, "orig", None)
     if getattr(cause, "sqlstate", getattr(cause, "pgcode", None)) in _TRANSIENT_POSTGRESQL:
@@ -95,6 +113,10 @@ def is_transient(error: SQLAlchemyError) -> bool:
 
 def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     """Return `error` in the user's words."""
+    if _collided(error):
+        return StorageUnavailableError(
+            f"{address.shown}: other processes have kept the database locked for too long: try again"
+        )
     reason = _reason(error)
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, reason.lower()):
@@ -102,10 +124,6 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     for pattern, absence in _ABSENT:
         if re.search(pattern, reason.lower()):
             return _absent(address, absence)
-    if any(text in reason for text in _TRANSIENT_SQLITE):
-        return StorageUnavailableError(
-            f"{address.shown}: another process has kept the database locked for too long: try again"
-        )
     if getattr(error, "connection_invalidated", False):
         return _absent(address, "the connection was lost")
     if isinstance(error, PoolTimeoutError):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, and_, delete, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, select, update
 
 from hpsearch.records import Cause, Finding
 from hpsearch.storage import optuna_schema, schema
@@ -41,12 +41,14 @@ class Ending:
 EXPIRED: Final = Ending(why="lease expired", crashed=True)
 
 
-def renew(connection: Connection, *, worker: str, lease_s: float) -> int:
-    """Let every lease of the worker run for `lease_s` from now on; return how many there are."""
+def renew(
+    connection: Connection, *, worker: str, lease_s: float, tokens: Collection[int] | None = None
+) -> int:
+    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are."""
+    of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
+    chosen = of_worker if tokens is None else and_(of_worker, _ours.c.token.in_(list(tokens)))
     return connection.execute(
-        update(_ours)
-        .where(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
-        .values(lease_until=EpochSeconds() + lease_s)
+        update(_ours).where(chosen).values(lease_until=EpochSeconds() + lease_s)
     ).rowcount
 
 
@@ -68,6 +70,14 @@ def has_expired(connection: Connection, study_key: str) -> bool:
         .limit(1)
     )
     return connection.execute(expired).first() is not None
+
+
+def expired_studies(connection: Connection) -> list[str]:
+    """Return the keys of the studies in which a lease has run out and nobody has swept it yet."""
+    studies = schema.studies
+    # One look into the index per study: MySQL's has all trials, also those without a lease.
+    expired = exists().where(_ours.c.study_key == studies.c.study_key, _ours.c.lease_until < EpochSeconds())
+    return list(connection.execute(select(studies.c.study_key).where(expired)).scalars())
 
 
 def sweep(connection: Connection, locked: LockedStudy) -> list[int]:

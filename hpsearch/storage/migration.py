@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Table, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -18,6 +19,9 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.faults import is_transient
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 _TRIES: Final = 8
 
@@ -37,63 +41,101 @@ UNSTAMPED: Final = "none"
 """Tables of an Optuna from before revisions, or tables that somebody is making at this moment."""
 
 
-def optuna_version(connection: Connection) -> str | None:
-    """Return the revision of Optuna's schema, UNSTAMPED for tables without one, None without tables."""
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revisions:
+    """The revisions of the two schemas in a database, None where their tables are missing.
+
+    `optuna` is UNSTAMPED for tables of Optuna's without one.
+    """
+
+    optuna: str | None
+    hpsearch: str | None
+
+    @property
+    def is_made(self) -> bool:
+        """True when the tables are there, of whatever revision."""
+        return self.hpsearch is not None and self.optuna not in (None, UNSTAMPED)
+
+    @property
+    def is_current(self) -> bool:
+        """True when the tables are there and those that this version of hpsearch reads and writes."""
+        return self == Revisions(optuna=optuna_schema.HEAD, hpsearch=schema.REVISION)
+
+
+def revisions(connection: Connection) -> Revisions:
+    """Return what is stamped on the tables."""
     names = set(inspect(connection).get_table_names())
-    if optuna_schema.studies.name not in names:
-        return None
-    if optuna_schema.alembic_version.name not in names:
-        return UNSTAMPED
-    return connection.execute(select(optuna_schema.alembic_version)).scalars().first() or UNSTAMPED
+
+    def stamped(table: Table) -> str | None:
+        if table.name not in names:
+            return None
+        return connection.execute(select(table)).scalars().first()
+
+    theirs = stamped(optuna_schema.alembic_version) or UNSTAMPED
+    return Revisions(
+        optuna=theirs if optuna_schema.studies.name in names else None, hpsearch=stamped(schema.versions)
+    )
 
 
-def our_version(connection: Connection) -> int | None:
-    """Return the version of our tables, or None without them."""
-    if not inspect(connection).has_table(schema.versions.name):
-        return None
-    return connection.execute(select(schema.versions)).scalars().first()
+def revisions_of(engine: Engine) -> Revisions:
+    """Return what is stamped on the tables, in a transaction of its own."""
+    with reading(engine) as connection:
+        return revisions(connection)
 
 
 def ensure(engine: Engine, address: Address, *, create: bool) -> None:
-    """Make the tables that are missing and check the versions of those that are there.
+    """Make the tables that are missing and check the revisions of those that are there.
 
     Several processes may do this at once. Without `create`, missing tables are an error. Raises StorageError.
     """
-    theirs, ours = _versions(engine)
-    if not create and (theirs is None or ours is None):
+    found = revisions_of(engine)
+    if found.is_current:
+        return
+    if not create and (found.optuna is None or found.hpsearch is None):
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if create and (ours is None or theirs in (None, UNSTAMPED)):
-        with _alone(engine):
-            _until_made(lambda: _make_theirs(address), lambda: _versions(engine)[0] not in (None, UNSTAMPED))
-            _until_made(lambda: _make_ours(engine), lambda: _versions(engine)[1] is not None)
-    check_versions(*_versions(engine), shown=address.shown)
+    if found.optuna != UNSTAMPED:
+        check_revisions(found, shown=address.shown)
+    if create and not found.is_made:
+        with alone(engine):
+            _until_made(
+                lambda: _make_theirs(address), lambda: revisions_of(engine).optuna not in (None, UNSTAMPED)
+            )
+            _until_made(lambda: _make_ours(engine), lambda: revisions_of(engine).hpsearch is not None)
+    check_revisions(revisions_of(engine), shown=address.shown)
 
 
-def _versions(engine: Engine) -> tuple[str | None, int | None]:
-    with reading(engine) as connection:
-        return optuna_version(connection), our_version(connection)
-
-
-def check_versions(theirs: str | None, ours: int | None, *, shown: str) -> None:
-    """Raise StorageError for a schema that this version of hpsearch cannot use."""
-    if ours is not None and ours > schema.VERSION:
+def check_revisions(found: Revisions, *, shown: str) -> None:
+    """Raise StorageError for a schema that this version of hpsearch cannot use. What is missing passes."""
+    check_not_newer(found, shown=shown)
+    upgrade = f"run `hpsearch storage upgrade --storage {shown}`"
+    if found.hpsearch is not None and found.hpsearch != schema.REVISION:
         raise StorageError(
-            f"{shown}: its hpsearch tables must be of version {schema.VERSION} or older (got {ours}): "
-            f"use a newer hpsearch than {hpsearch.__version__}"
+            f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
+            f"(got {found.hpsearch}, older): {upgrade}"
         )
-    if theirs is None or theirs == optuna_schema.HEAD:
-        return
-    if _order(theirs) < _order(optuna_schema.HEAD):
+    if found.optuna is not None and found.optuna != optuna_schema.HEAD:
         raise StorageError(
-            f"{shown}: its Optuna tables must be of version {optuna_schema.HEAD} (got {theirs}, older): "
-            f"run `optuna storage upgrade --storage {shown}`"
+            f"{shown}: its Optuna tables must be of version {optuna_schema.HEAD} "
+            f"(got {found.optuna}, older): {upgrade}"
         )
-    raise StorageError(
-        f"{shown}: its Optuna tables must be of version {optuna_schema.HEAD} (got {theirs}, newer): "
-        f"use a newer hpsearch than {hpsearch.__version__}"
-    )
+
+
+def check_not_newer(found: Revisions, *, shown: str) -> None:
+    """Raise StorageError for a schema of a newer hpsearch or Optuna."""
+    newer = f"use a newer hpsearch than {hpsearch.__version__}"
+    if found.hpsearch is not None and found.hpsearch > schema.REVISION:
+        raise StorageError(
+            f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
+            f"(got {found.hpsearch}, newer): {newer}"
+        )
+    if found.optuna is not None and _order(found.optuna) > _order(optuna_schema.HEAD):
+        raise StorageError(
+            f"{shown}: its Optuna tables must be of version {optuna_schema.HEAD} "
+            f"(got {found.optuna}, newer): {newer}"
+        )
 
 
 def _order(revision: str) -> tuple[int, ...] | tuple[float]:
@@ -108,7 +150,7 @@ def _order(revision: str) -> tuple[int, ...] | tuple[float]:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
+def alone(engine: Engine) -> Iterator[None]:
     """Hold, where the server can, a lock that nobody else has who is here."""
     if engine.dialect.name not in _LOCK:
         yield
@@ -147,6 +189,16 @@ def _collided(error: SQLAlchemyError) -> bool:
 
 def _make_theirs(address: Address) -> None:
     """Let Optuna make its own tables and stamp their revision. Raises SQLAlchemyError."""
+    with optunas_own(address):
+        pass
+
+
+@contextmanager
+def optunas_own(address: Address) -> "Iterator[RDBStorage]":
+    """Give Optuna's own storage on the database, with all its tables, in whatever revision they are.
+
+    Raises SQLAlchemyError.
+    """
     from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # slow to import, and rarely needed
     from optuna.storages import RDBStorage  # noqa: PLC0415  # the same
 
@@ -160,10 +212,14 @@ def _make_theirs(address: Address) -> None:
         if isinstance(error.__cause__, SQLAlchemyError):
             raise error.__cause__ from None
         raise
-    storage.remove_session()
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
 
 
 def _make_ours(engine: Engine) -> None:
     with writing(engine, durable=True) as connection:
         schema.metadata.create_all(connection)
-        connection.execute(insert(schema.versions).values(version=schema.VERSION))
+        schema.versions.create(connection, checkfirst=True)
+        connection.execute(insert(schema.versions).values(version_num=schema.REVISION))

@@ -1,5 +1,6 @@
 """Where a study stands, from sums that the database makes."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, desc, func, select
 
 from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.claims import failed_limit
+from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
 from hpsearch.storage.reads import trials
 from hpsearch.storage.records import Progress, StoredStudy, Tally
@@ -39,7 +40,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         ledger=ledger,
         epochs=sum(ledger.values()),
         best=_best(connection, study),
-        stopped=own.stopped or _too_many_failures(study, groups, own.budget),
+        stopped=_paused(study, own.stopped) or _too_many_failures(study, groups, own.budget),
     )
 
 
@@ -108,6 +109,11 @@ def _best(connection: Connection, study: StoredStudy) -> Trial | None:
     return None if trial_id is None else trials(connection, study, ids=[trial_id])[0]
 
 
+def _paused(study: StoredStudy, why: str | None) -> str | None:
+    """Return why the study stopped, with the remedy, when somebody paused it."""
+    return why and f"{why}: `hpsearch study resume {shlex.quote(study.spec.name)}` goes on"
+
+
 def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: int) -> str | None:
     """Return why the study stopped when as many trials failed as may."""
     causes = {
@@ -117,7 +123,8 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
     if failed < failed_limit(budget):
         return None
     listed = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda c: -c[1]))
+    name = shlex.quote(study.spec.name)
     return (
-        f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {study.spec.name}`, "
-        "and raise the budget to go on"
+        f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
+        f"`hpsearch study edit {name} --trials {enough_for(failed)}` goes on"
     )

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, final
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
 
+from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import utc
 from hpsearch.storage.details import (
     IDS_MAX,
     params_of,
@@ -17,9 +19,9 @@ from hpsearch.storage.details import (
     system_attributes_of,
     values_of,
 )
-from hpsearch.storage.optuna_schema import STATES
+from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.storage.studies import row_of
 
 _ours = schema.trials
@@ -33,7 +35,7 @@ class _Signature:
     """What differs when a trial that was not final has changed."""
 
     state: str
-    last_param_id: int | None
+    params: int | None
     version: int | None
 
     @property
@@ -47,8 +49,8 @@ class Mark:
     """How far somebody has read a study: an opaque value for `changes`.
 
     `unfinished` maps the ids of trials that were not final to what tells that they have changed: Optuna's
-    state, the id of its last parameter, and our version. A trial without a row of ours has no version; it is
-    kept whole.
+    state, the sum of the ids of its parameters, and our version. A trial without a row of ours has no version;
+    it is kept whole.
     """
 
     last_trial_id: int = -1
@@ -65,6 +67,39 @@ def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | N
     return list(_read(connection, study, ids).values())
 
 
+def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
+    """Return one trial. Raises TrialNotFoundError, and StudyNotFoundError when the study was deleted."""
+    row_of(connection, study)
+    numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
+    trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
+    if trial_id is None:
+        count = connection.execute(select(func.count()).select_from(numbered.subquery())).scalar_one()
+        have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
+        raise TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
+    return _read(connection, study, [trial_id])[trial_id]
+
+
+def attempts(connection: Connection, study: StoredStudy, number: int) -> list[Attempt]:
+    """Return the attempts at a trial that came to nothing, oldest first."""
+    table = schema.attempts
+    rows = connection.execute(
+        select(table)
+        .where(table.c.study_key == study.key, table.c.number == number)
+        .order_by(table.c.attempt)
+    )
+    return [
+        Attempt(
+            attempt=row.attempt,
+            worker=row.worker,
+            why=row.why,
+            crashed=bool(row.crashed),
+            epochs=row.epochs,
+            ended=utc(row.ended),
+        )
+        for row in rows
+    ]
+
+
 def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:
     """Return the trials that are new or different since the mark, by number, and the next mark.
 
@@ -77,8 +112,11 @@ def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[li
         for trial_id, signature in seen.items()
         if signature.version is None or since.unfinished.get(trial_id) != signature
     ]
-    read = _read(connection, study, moved) if moved else {}
-    changed = [trial for trial_id, trial in read.items() if since.unversioned.get(trial_id) != trial]
+    # Most of a study is new to whoever has seen little of it: one scan is then cheaper than many look-ups.
+    read = _read(connection, study, moved if len(moved) <= IDS_MAX else None) if moved else {}
+    wanted = set(moved)
+    new = {trial_id: trial for trial_id, trial in read.items() if trial_id in wanted}
+    changed = [trial for trial_id, trial in new.items() if since.unversioned.get(trial_id) != trial]
     unfinished = {i: signature for i, signature in seen.items() if not signature.is_final}
     return changed, Mark(
         last_trial_id=max(since.last_trial_id, *seen) if seen else since.last_trial_id,
@@ -92,25 +130,26 @@ def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict
 
     What is final stays as it is, and trials get their ids in order, under the lock on the study.
     """
-    last_param = select(func.max(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
+    # A sum differs when a parameter is added or replaced, and no planner takes it for a look at an index's end.
+    params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
+    first_trial_id = min([since.last_trial_id + 1, *since.unfinished])
+    is_unfinished = _theirs.c.state.in_((WAITING, RUNNING))
     rows = connection.execute(
         select(
             _theirs.c.trial_id,
             _theirs.c.state,
-            last_param.scalar_subquery().label("last_param_id"),
+            case((is_unfinished, params.scalar_subquery())).label("params"),
             _ours.c.version,
         )
         .select_from(_theirs.outerjoin(_ours, _same_trial(study)))
         .where(
             _theirs.c.study_id == study.study_id,
+            _theirs.c.trial_id >= first_trial_id,
             or_(_theirs.c.trial_id > since.last_trial_id, _theirs.c.trial_id.in_(list(since.unfinished))),
         )
         .order_by(_theirs.c.trial_id)
     )
-    return {
-        row.trial_id: _Signature(state=row.state, last_param_id=row.last_param_id, version=row.version)
-        for row in rows
-    }
+    return {row.trial_id: _Signature(state=row.state, params=row.params, version=row.version) for row in rows}
 
 
 def _same_trial(study: StoredStudy) -> Any:

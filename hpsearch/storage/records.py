@@ -39,13 +39,15 @@ class Claim:
     """One trial that a worker took out of the budget, and the token that fences its writes.
 
     `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
-    `attempt` counts from 1.
+    `attempt` counts from 1. `crashes` counts the workers that were lost with the trial: with any, it is
+    trained alone.
     """
 
     number: int
     trial_id: int
     token: int
     attempt: int
+    crashes: int = 0
     params: Mapping[str, ParameterValue] | None = None
     fixed: Mapping[str, ParameterValue] = field(default_factory=dict)
 
@@ -74,7 +76,11 @@ class Outcome:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Update:
-    """What a worker writes about one of its trials: new values by epoch, and perhaps the end."""
+    """What a worker writes about one of its trials: its values by epoch, and perhaps the end.
+
+    `reports` are all values so far, and `assignment` is what was chosen for the claim: a database that crashed may
+    have lost those that it was given before, and takes what it lacks.
+    """
 
     claim: Claim
     reports: Mapping[int, float]
@@ -82,6 +88,7 @@ class Update:
     steps: int
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
+    assignment: Assignment | None = None
 
 
 @final
@@ -125,6 +132,37 @@ class Progress:
     def is_done(self) -> bool:
         """True when the budget is spent."""
         return self.finished >= self.budget
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """What a study has left to do.
+
+    `room` is how many trials a claim could take now. A study `is_open` until its budget is spent, or it
+    `is_stopped` before; an open one without room may get some when trials that others hold come back.
+    """
+
+    study: StoredStudy
+    room: int
+    is_open: bool
+    is_stopped: bool
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One attempt at a trial that came to nothing: by whom, why it ended, and the epochs that it began.
+
+    `attempt` counts from 1. `crashed` says that it counts against the trial. `ended` is in UTC.
+    """
+
+    attempt: int
+    worker: str | None
+    why: str
+    crashed: bool
+    epochs: int
+    ended: datetime
 
 
 @final

@@ -5,10 +5,12 @@ Each function works inside its caller's transaction. A worker writes its own row
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
+from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
@@ -57,12 +59,14 @@ def leave(connection: Connection, name: str) -> None:
     connection.execute(delete(_workers).where(_workers.c.worker == name))
 
 
-def ask_to_stop(connection: Connection, name: str) -> bool:
-    """Ask a worker to stop at its next beat; return whether there is one of that name."""
-    asked = connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
-    # MySQL counts only rows that changed: a second request finds the worker all the same.
-    known = select(func.count()).where(_workers.c.worker == name)
-    return asked.rowcount > 0 or connection.execute(known).scalar_one() > 0
+def ask_to_stop(connection: Connection, name: str) -> None:
+    """Ask a worker to stop at its next beat. Raises WorkerNotFoundError with the nearest names."""
+    names = connection.execute(select(_workers.c.worker)).scalars().all()
+    if name not in names:
+        near = get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch worker list` shows who there is"
+        raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
+    connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
 
 
 def every(connection: Connection) -> list[WorkerRecord]:
@@ -73,6 +77,12 @@ def every(connection: Connection) -> list[WorkerRecord]:
         holds.setdefault(row.worker, []).append(row)
     rows = connection.execute(select(_workers).order_by(_workers.c.started, _workers.c.worker))
     return [_record(row, now_s, holds.get(row.worker, ())) for row in rows]
+
+
+def alive(connection: Connection) -> list[str]:
+    """Return the names of the workers that were seen lately, in order. Tables of an older revision will do."""
+    seen = select(_workers.c.worker).where(_workers.c.seen >= EpochSeconds() - LOST_AFTER_S)
+    return list(connection.execute(seen.order_by(_workers.c.worker)).scalars())
 
 
 def _holdings(connection: Connection) -> Sequence[Row[Any]]:

@@ -16,6 +16,9 @@ The state is Optuna's `trials.state`:
   The token outlives the end of the trial, so that a writer whose answer got lost finds its own work done.
 * `lease_until` is not null exactly while a worker of ours runs the trial. A lease that has run out is lost
   when somebody sweeps it, not before. All times are the database's, in seconds since 1970-01-01 UTC.
+* A worker that is lost leaves a crash with each trial that it held, most of them innocent. So a trial with
+  crashes is claimed last, and alone, by a worker that holds nothing and takes nothing beside it: the third
+  crash, which fails it, is its own.
 * A trial that another Optuna client made has no row here until a worker of ours claims it.
 * `studies.study_key` is the identity of a study. Optuna's `study_id` may be used again after a deletion, so
   the study's user attribute `hpsearch:study` holds the key, and both must agree. No foreign key leads from
@@ -42,8 +45,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-VERSION: Final = 1
-"""The version of these tables. A database with a greater one belongs to a newer hpsearch."""
+REVISION: Final = "0001"
+"""The newest of `migrations`, which these tables are: four digits, so that they sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
 """The user attribute of Optuna's study that holds our key of it."""
@@ -60,7 +63,10 @@ _mysql: Any = {
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
 
-versions = Table("hpsearch_schema", metadata, Column("version", Integer, primary_key=True), **_mysql)
+versions = Table(
+    "hpsearch_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True), **_mysql
+)
+"""Alembic's note of the revision of our tables, which it would make itself. Optuna's is `alembic_version`."""
 
 studies = Table(
     "hpsearch_studies",

@@ -1,16 +1,16 @@
 """The database of studies, as workers, reports and commands use it. One public method is one transaction."""
 
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.errors import WorkerNotFoundError
+from hpsearch.errors import StudyNotFoundError
 from hpsearch.records import Series, Trial
-from hpsearch.storage import claims, leases, migration, orphans, reads, registry, studies, writes
+from hpsearch.storage import claims, leases, migration, openings, orphans, reads, registry, studies, writes
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import make_engine, reading, writing
@@ -18,8 +18,10 @@ from hpsearch.storage.faults import attempt
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import (
     Assignment,
+    Attempt,
     Beat,
     Claim,
+    Opening,
     Progress,
     StoredStudy,
     Update,
@@ -148,6 +150,17 @@ class Store:
             )
         )
 
+    def pause(self, study: StoredStudy, *, by: str) -> str:
+        """Let the study's claims give nothing until it is resumed; return by whom and when it was paused.
+
+        Trials in training go on to their end. One that is paused already stays as it is.
+        """
+        return self._write(lambda connection: studies.pause(connection, studies.lock(connection, study), by))
+
+    def resume(self, study: StoredStudy) -> bool:
+        """Let the study's claims give trials again; return whether it was paused."""
+        return self._write(lambda connection: studies.resume(connection, studies.lock(connection, study)))
+
     def delete_study(self, study: StoredStudy) -> None:
         """Delete everything of the study. Workers that train it lose their leases."""
 
@@ -167,6 +180,14 @@ class Store:
         """Return all trials by number."""
         return self._read(lambda connection: reads.trials(connection, study))
 
+    def trial(self, study: StoredStudy, number: int) -> Trial:
+        """Return one trial. Raises TrialNotFoundError."""
+        return self._read(lambda connection: reads.trial(connection, study, number))
+
+    def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
+        """Return the attempts at a trial that came to nothing, oldest first."""
+        return self._read(lambda connection: reads.attempts(connection, study, number))
+
     def changes(self, study: StoredStudy, since: Mark | None) -> tuple[list[Trial], Mark]:
         """Return the trials that are new or different since the mark, by number, and the next mark.
 
@@ -183,12 +204,27 @@ class Store:
         self.sweep(study)
         return self._read(lambda connection: sums.progress(connection, study))
 
+    def opening(self, study: StoredStudy) -> Opening:
+        """Return what the study has left to do, after expired leases were swept."""
+        self.sweep(study)
+        return self._read(lambda connection: openings.opening(connection, study))
+
+    def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
+        """Return what all studies, or those of higher priority than `above`, have left to do.
+
+        Expired leases were swept. Those of higher priority are in front, and of equals the older ones.
+        """
+        self.sweep_all()
+        return self._read(lambda connection: openings.openings(connection, above=above))
+
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
 
-        Waiting trials come first, then new ones. Never more than the budget leaves: complete, pruned and
-        running trials count against it. None are left where the budget is spent or the study is stopped;
-        `progress` says which. The leases run out `lease_s` seconds from now unless they are renewed.
+        Waiting trials come first, then new ones, then trials that lost a worker: one alone, to a worker that
+        holds nothing, and until it ended that worker must not claim again. Never more than the budget leaves:
+        complete, pruned and running trials count against it. None are left where the budget is spent or the
+        study is stopped; `progress` says which. The leases run out `lease_s` seconds from now unless they are
+        renewed.
         """
         return self._write(
             lambda connection: claims.claim(
@@ -209,7 +245,7 @@ class Store:
         return self._write(lambda connection: writes.assign(connection, study, assignments), durable=False)
 
     def record(self, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
-        """Store reports and outcomes of claimed trials; reports that were stored before are left alone.
+        """Store reports and outcomes of claimed trials; what was stored before is left alone.
 
         Writes all trials whose token still holds and returns the numbers of the others. A trial that the
         same claim has ended already is left as it is and is not among them.
@@ -247,35 +283,30 @@ class Store:
         """Take a worker that ends out of the registry."""
         self._write(lambda connection: registry.leave(connection, name), durable=False)
 
-    def beat(self, identity: WorkerIdentity, *, lease_s: float) -> Beat:
-        """Note that the worker lives and renew all its leases; say whether it was asked to stop."""
+    def beat(
+        self, identity: WorkerIdentity, *, lease_s: float, tokens: Collection[int] | None = None
+    ) -> Beat:
+        """Note that the worker lives and renew its leases; say whether it was asked to stop.
+
+        With `tokens` only the leases of those claims are renewed: trials that the database believes in the worker's
+        hands, and it does not, come back when their leases run out.
+        """
 
         def beat(connection: Connection) -> Beat:
             should_stop = registry.beat(connection, identity)
-            leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s)
+            leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
             return Beat(leases=leases_renewed, should_stop=should_stop)
 
         return self._write(beat, durable=False)
 
     def workers(self) -> list[WorkerRecord]:
-        """Return all registered workers, those that started first in front."""
+        """Return all registered workers, those that started first in front, after expired leases were swept."""
+        self.sweep_all()
         return self._read(registry.every)
 
     def ask_to_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
-
-        def ask(connection: Connection) -> list[str] | None:
-            if registry.ask_to_stop(connection, name):
-                return None
-            return [worker.identity.name for worker in registry.every(connection)]
-
-        known = self._write(ask, durable=False)
-        if known is not None:
-            near = get_close_matches(name, known, n=3)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else "`hpsearch worker list` shows who there is"
-            )
-            raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
+        self._write(lambda connection: registry.ask_to_stop(connection, name), durable=False)
 
     def renew(self, worker: str, lease_s: float) -> int:
         """Let all leases of the worker, of all studies, run for `lease_s` seconds more; return their number."""
@@ -288,6 +319,14 @@ class Store:
         if not self._read(lambda connection: leases.has_expired(connection, study.key)):
             return []
         return self._write(lambda connection: leases.sweep(connection, studies.lock(connection, study)))
+
+    def sweep_all(self) -> None:
+        """Hand back the trials of all studies whose lease has run out, as after a crash."""
+        expired = self._read(leases.expired_studies)
+        for study in self.studies() if expired else ():
+            if study.key in expired:
+                with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
+                    self.sweep(study)
 
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         def transaction() -> _T:

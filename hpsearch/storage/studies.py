@@ -120,12 +120,12 @@ def find(connection: Connection, name: str) -> StoredStudy:
 def named(connection: Connection, name: str) -> StoredStudy | None:
     """Return our study of exactly that name, or None."""
     rows = [row for row in linked(connection) if row.study_name == name]
-    return _study(rows[0]) if rows else None
+    return study_of(rows[0]) if rows else None
 
 
 def every(connection: Connection) -> list[StoredStudy]:
     """Return all studies of ours, in the order in which they were made."""
-    return [_study(row) for row in linked(connection)]
+    return [study_of(row) for row in linked(connection)]
 
 
 def foreign(connection: Connection) -> list[str]:
@@ -151,7 +151,8 @@ def _linked() -> Select[Any]:
     )
 
 
-def _study(row: Row[Any]) -> StoredStudy:
+def study_of(row: Row[Any]) -> StoredStudy:
+    """Return the study of a row that `linked` or `row_of` gave. Raises StorageError for one that we cannot read."""
     try:
         spec = StudySpec.from_json(row.spec)
     except (KeyError, TypeError, ValueError) as error:
@@ -219,6 +220,21 @@ def set_priority(connection: Connection, study: StoredStudy, priority: int) -> S
     """Write a new priority and return the study with it."""
     connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(priority=priority))
     return replace(study, priority=priority)
+
+
+def pause(connection: Connection, locked: LockedStudy, by: str) -> str:
+    """Let claims give nothing, and return why: paused by whom, and when. Who paused first is kept."""
+    if locked.stopped is not None:
+        return locked.stopped
+    why = f"paused by {by} at {utc(locked.now_s):%Y-%m-%d %H:%M} UTC"
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=why))
+    return why
+
+
+def resume(connection: Connection, locked: LockedStudy) -> bool:
+    """Let claims give trials again; return whether the study was paused."""
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=None))
+    return locked.stopped is not None
 
 
 def remove(connection: Connection, study: StoredStudy) -> None:

@@ -15,6 +15,7 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import insert_rows, upsert_rows
 from hpsearch.storage.clock import EpochSeconds, naive_utc
 from hpsearch.storage.details import write_attributes, write_params, write_reports, write_values
+from hpsearch.storage.faults import CollisionError
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.parameters import stored_parameters
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
@@ -70,7 +71,7 @@ _FENCED: Final = (
         _ours.c.number.in_(bindparam("numbers", expanding=True)),
     )
     .order_by(_ours.c.number)
-    .with_for_update(of=[_ours, _theirs])
+    .with_for_update(of=_ours)
 )
 
 
@@ -101,20 +102,24 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[Claim]) 
 def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
     """Store the parameters of claimed trials; return the numbers whose lease was lost."""
     fence = _fence(connection, study, [assignment.claim for assignment in assignments])
-    kept = {fence.held[a.claim.number].trial_id: a for a in assignments if a.claim.number in fence.held}
     # The same claim may assign again when the answer to its first try was lost: the last one counts.
     again = [held.trial_id for held in fence.held.values() if held.has_params]
     if again:
         connection.execute(delete(_params).where(_params.c.trial_id.in_(again)))
-    write_params(
-        connection, {trial_id: stored_parameters(study.spec, a.params) for trial_id, a in kept.items()}
-    )
-    write_attributes(
-        connection,
-        optuna_schema.trial_system_attributes,
-        {trial_id: a.system_attributes for trial_id, a in kept.items()},
-    )
+    held = fence.held
+    kept = [(held[a.claim.number], a) for a in assignments if a.claim.number in held]
+    _write_assignments(connection, study, kept)
     return fence.lost
+
+
+def _write_assignments(
+    connection: Connection, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
+) -> None:
+    """Write the parameters of trials that have none, and what the sampler wants kept with them."""
+    params = {held.trial_id: stored_parameters(study.spec, chosen.params) for held, chosen in assignments}
+    write_params(connection, params)
+    attributes = {held.trial_id: chosen.system_attributes for held, chosen in assignments}
+    write_attributes(connection, optuna_schema.trial_system_attributes, attributes)
 
 
 def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
@@ -127,6 +132,8 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
         return fence.lost
     # Optuna's row first: MySQL locks it for a row that refers to it, and two such locks could deadlock.
     _end_trials(connection, kept)
+    undone = [(held, e.assignment) for held, e in kept if e.assignment is not None and not held.has_params]
+    _write_assignments(connection, study, undone)
     write_reports(connection, {held.trial_id: _new_reports(held, entry) for held, entry in kept})
     write_attributes(
         connection,
@@ -162,16 +169,21 @@ def _outcomes(kept: Sequence[tuple[_Held, Update]]) -> list[tuple[_Held, Update,
 
 
 def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
-    """Set Optuna's state of the trials that ended, one statement per state."""
+    """Set Optuna's state of the trials that ended, one statement per state.
+
+    Raises CollisionError when another Optuna client has ended one of them since we looked.
+    """
     by_state: dict[TrialState, list[int]] = {}
     for held, _, outcome in _outcomes(kept):
         by_state.setdefault(outcome.state, []).append(held.trial_id)
     for state, trial_ids in by_state.items():
-        connection.execute(
+        changed = connection.execute(
             update(_theirs)
-            .where(_theirs.c.trial_id.in_(trial_ids))
+            .where(_theirs.c.trial_id.in_(trial_ids), _theirs.c.state == RUNNING)
             .values(state=STATE_NAMES[state], datetime_complete=naive_utc(kept[0][0].now_s))
-        )
+        ).rowcount
+        if changed != len(trial_ids):
+            raise CollisionError(f"trials: {len(trial_ids)} must be running (got {changed})")
 
 
 def _write_outcomes(connection: Connection, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:

@@ -91,7 +91,7 @@ def _range_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list
 def _bound_problems(where: str, rule: Rule, raw: object, *, log: bool) -> list[Problem]:
     if raw is None:
         return [Problem(where=where, message="must be given: a range has low and high")]
-    if log and where.endswith(".low") and is_number(raw) and raw <= 0:  # type: ignore[operator]
+    if log and where.endswith(".low") and is_number(raw) and raw <= 0:
         return broken(where, "must be above 0 on a log scale", raw)
     return rule.problems(where, raw)
 

@@ -77,7 +77,7 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
         training_examples=training_examples,
         inputs=inputs,
         outputs=outputs,
-        epochs=_span(spec, "training.epochs", fixed=spec.training.epochs),
+        epochs=epoch_span(spec),
         steps_per_epoch=Span(
             least=math.ceil(training_examples / batches.most),
             most=math.ceil(training_examples / batches.least),
@@ -87,6 +87,11 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
         sampler=_sampler_in_words(spec.sampler),
         pruning=_pruning_in_words(spec.pruning),
     )
+
+
+def epoch_span(spec: StudySpec) -> Span:
+    """Return how many epochs a trial of `spec` can have: as many as are fixed, or searched."""
+    return _span(spec, "training.epochs", fixed=spec.training.epochs)
 
 
 def check_fits(spec: StudySpec, training_examples: int) -> None:

@@ -7,7 +7,7 @@ without problems into what the specification holds.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeGuard, final
 
 from hpsearch.errors import Problem
 from hpsearch.study.nearest import nearest
@@ -27,12 +27,10 @@ class Rule(Protocol):
 
 def broken(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
     """Return the one problem "rule (got raw): remedy" at `where`."""
-    return [
-        Problem(where=where, message=f"{rule} (got {shown(raw)}){': ' if remedy else ''}{remedy}"),
-    ]
+    return [Problem(where=where, message=f"{rule} (got {shown(raw)}){': ' if remedy else ''}{remedy}")]
 
 
-def is_number(raw: object) -> bool:
+def is_number(raw: object) -> TypeGuard[float]:
     """True for integers and floats; true and false are no numbers."""
     return isinstance(raw, int | float) and not isinstance(raw, bool)
 

@@ -199,10 +199,6 @@ class StudySpec:
         study: StudySpec = _record(cls, {**raw, **read})
         return study
 
-    def is_same_search(self, other: "StudySpec") -> bool:
-        """True when `other` differs at most in its budget."""
-        return replace(self, trials=0) == replace(other, trials=0)
-
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
     unknown = set(raw) - {f.name for f in fields(kind)}
@@ -270,7 +266,7 @@ def configure(spec: StudySpec, params: Mapping[str, ParameterValue]) -> Configur
     for name, value in params.items():
         section, _, key = SHORT_NAMES.get(name, name).partition(".")
         if section not in changes or not key:
-            raise ValueError(f"{name}: not a field of [model] or [training]")
+            raise ValueError(f"{name}: not a field of [model] or [training] (got {value!r})")
         changes[section][key] = _field_value(key, value)
     return Configuration(
         model=replace(spec.model, **changes["model"]), training=replace(spec.training, **changes["training"])

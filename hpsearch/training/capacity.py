@@ -1,6 +1,7 @@
 """How many trials a cohort should train at once."""
 
 from hpsearch.nn.network import Network
+from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.study.spec import TrainingSpec
 
 MOST_ROWS = 32
@@ -10,7 +11,7 @@ SHARE_IN_FLIGHT = 10
 
 def row_bytes(network: Network, training: TrainingSpec) -> int:
     """Return the memory in bytes that one row's training step touches: parameters, gradients, states, buffers."""
-    states = {"sgd": 0, "adam": 2, "adamw": 2}.get(training.optimizer, 1)
+    states = OPTIMIZERS[training.optimizer].states
     per_example = network.blocks[0].dense.inputs + sum(
         # activations, their gradients and scratch, and what normalization and dropout keep
         (3 + (block.norm is not None) + block.dropout) * block.dense.outputs

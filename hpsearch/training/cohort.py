@@ -1,8 +1,7 @@
 """Cohorts: trials that are trained in lockstep, as stacked arrays, each as if it were alone (law 1)."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -22,16 +21,10 @@ from hpsearch.training.telemetry import (
     first_nonfinite,
     look_backward,
     look_forward,
-    predicted_decrease,
-    sample_of,
+    samples_of,
 )
+from hpsearch.training.validation import Evaluation, Validation
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
-
-EVALUATION_EXAMPLES = 500
-"""Most examples of one evaluation pass. It is fixed, since sums over examples depend on where they are cut."""
-
-SMALLEST_SCALE = 1e-300
-"""Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
 
 
 def never() -> bool:
@@ -56,15 +49,16 @@ class Cohort:
         outputs = output_count(data, shape.model)
         self.network = build_network(shape.model, inputs=data.inputs, outputs=outputs)
         self._training = Examples(data.training, outputs=outputs)
-        self._validation = Examples(data.validation, outputs=outputs)
         self._orders = EpochOrders(seed, len(self._training))
         self._optimizer = OPTIMIZERS[shape.training.optimizer]
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
-        chunk = min(EVALUATION_EXAMPLES, len(self._validation))
-        self._evaluation = Workspace(self.network, self._state, examples=chunk, trains=False)
+        validation = Examples(data.validation, outputs=outputs)
+        self._validation = Validation(self.network, self._state, validation)
         self._rows: list[Row] = []
+        self._noticed: set[int] = set()
+        self._due: set[int] = set()
         self._chosen = np.zeros((capacity, self._batch_size), np.intp)
         self._hyper = np.zeros((3, capacity, 1), dtype)
         self._ages = np.zeros((capacity, 1))
@@ -115,6 +109,8 @@ class Cohort:
     def leave(self, number: int) -> None:
         """Take trial `number` out of the arrays. Raises ValueError when it is not here."""
         index = self.numbers.index(number)
+        self._due.discard(number)
+        self._noticed.discard(number)
         last = self._rows.pop()
         if last.number != number:
             self._rows[index] = last
@@ -130,15 +126,16 @@ class Cohort:
     def advance(self, *, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
         """Train until there is something new to say about at least one trial, and return it.
 
-        Returns [] without trials, and as soon as `is_interrupted`, which is asked before every step. Trials that
-        have trained all their epochs must leave before the next call (ValueError).
+        Returns [] without trials, and as soon as `is_interrupted`, which is asked before every step and every pass
+        of a validation; the next call goes on from there. Trials that have trained all their epochs must leave
+        before the next call (ValueError).
         """
         if any(self._is_finished(row) for row in self._rows):
             raise ValueError("trials that are finished must leave the cohort before it goes on")
         with np.errstate(all="ignore"):  # what NaN and infinity mean is for diagnosis to say
             while self._rows and not is_interrupted():
-                observed = self._step()
-                if observed:
+                observed = self._step(is_interrupted)
+                if observed or self._due:  # what is still due was interrupted
                     return observed
         return []
 
@@ -156,22 +153,36 @@ class Cohort:
         self._decays, self._all_decay = bool(decays.any()), bool(decays.all())
 
     def _is_finished(self, row: Row) -> bool:
-        return row.age >= row.configuration.training.epochs * self.steps_per_epoch
+        return len(row.epochs) >= row.configuration.training.epochs
 
-    def _step(self) -> list[Observation]:
-        """Take one step with every trial, validate those that end an epoch, and return what is new."""
-        noticed: set[int] = set()
+    def _step(self, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
+        """Take one step with every trial, validate those that end an epoch, and return what is new.
+
+        A validation that is interrupted leaves no trace: it is made again in place of the next step.
+        """
+        if not self._due:
+            self._train_all()
+        if self._due and not self._validate(is_interrupted):
+            return []
+        ended, self._due = self._due, set()
+        new = ended | self._noticed
+        return [
+            self._observe(index, ended_epoch=row.number in ended)
+            for index, row in enumerate(self._rows if new else ())
+            if row.number in new
+        ]
+
+    def _train_all(self) -> None:
+        """Take one step with every trial; note which have something new, and whose epoch is due for validation."""
+        noticed: list[int] = []
         for start, stop, examples in self._lanes():
-            noticed.update(self._train(start, stop, examples))
-        ended = []
-        for index, row in enumerate(self._rows):
+            noticed += self._train(start, stop, examples)
+        self._noticed = {self._rows[index].number for index in noticed}
+        for row in self._rows:
             row.age += 1
             if row.age % self.steps_per_epoch == 0:
-                ended.append(index)
+                self._due.add(row.number)
         self._ages[: len(self._rows)] += 1
-        for start, stop in _stretches(ended):
-            self._validate(start, stop)
-        return [self._observe(index, ended_epoch=index in ended) for index in sorted(noticed.union(ended))]
 
     def _observe(self, index: int, *, ended_epoch: bool) -> Observation:
         row = self._rows[index]
@@ -209,10 +220,11 @@ class Cohort:
         means = losses.sum(axis=1).astype(np.float64) / examples
         noticed = self._note_losses(lane, means, examples)
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
-        np.multiply(logits, self._scale(lane, examples), out=logits)
+        scale = self._scale(lane, examples)
+        np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
 
-        backward = [look_backward(lane, slice(*part)) for part, _ in forward]
+        backward = [look_backward(lane, slice(*part), scale[slice(*part), 0, 0]) for part, _ in forward]
         self._update(lane)
         for (part, ahead), behind in zip(forward, backward, strict=True):
             noticed += self._note_samples(lane, part, means, (ahead, behind))
@@ -278,53 +290,40 @@ class Cohort:
         self, lane: Lane, part: tuple[int, int], means: Array, looks: tuple[ForwardLook, BackwardLook]
     ) -> list[int]:
         """Make a sample of each row of the lane's `part` out of what was seen before and behind the update."""
-        predicted = predicted_decrease(looks[1], lane.parameters[slice(*part)])
-        examples = lane.batch.ones.shape[1]
-        for i in range(*part):
-            row = self._rows[lane.start + i]
-            scale = max(float(self._delta_scale[lane.start + i, 0, 0]), SMALLEST_SCALE) * examples
-            row.note(sample_of(i - part[0], row.age, float(means[i]), (*looks, predicted, scale)))
-        return list(range(lane.start + part[0], lane.start + part[1]))
+        here, there = slice(*part), slice(lane.start + part[0], lane.start + part[1])
+        rows = self._rows[there]
+        samples = samples_of(
+            *looks, after=lane.parameters[here], losses=means[here], steps=[row.age for row in rows]
+        )
+        for row, sample in zip(rows, samples, strict=True):
+            row.note(sample)
+        return list(range(there.start, there.stop))
 
-    def _validate(self, start: int, stop: int) -> None:
-        """Evaluate the rows `start`..`stop` on the validation part and close their epoch."""
-        losses, hits = self._evaluate(start, stop)
-        total = len(self._validation)
-        for row, loss, hit in zip(self._rows[start:stop], losses, hits, strict=True):
+    def _validate(self, is_interrupted: Callable[[], bool]) -> bool:
+        """Close the epochs that are due, all or, where it is interrupted, none; say which of the two."""
+        due = _stretches([index for index, row in enumerate(self._rows) if row.number in self._due])
+        evaluations = []
+        for start, stop in due:
+            evaluation = self._validation.evaluate(start, stop, is_interrupted=is_interrupted)
+            if evaluation is None:
+                return False
+            evaluations.append(evaluation)
+        for (start, stop), evaluation in zip(due, evaluations, strict=True):
+            self._close_epochs(self._rows[start:stop], evaluation)
+        return True
+
+    def _close_epochs(self, rows: Sequence[Row], evaluation: Evaluation) -> None:
+        validation = self._validation.examples
+        for row, loss, hit in zip(rows, evaluation.losses, evaluation.hits, strict=True):
             row.epochs.append(
                 Epoch(
                     epoch=len(row.epochs),
                     training_loss=row.loss_sum / len(self._training),
-                    validation_loss=float(loss) / total,
-                    validation_accuracy=None if self._validation.labels is None else int(hit) / total,
+                    validation_loss=float(loss) / len(validation),
+                    validation_accuracy=None if validation.labels is None else int(hit) / len(validation),
                 )
             )
             row.loss_sum = 0.0
-
-    def _evaluate(self, start: int, stop: int) -> tuple[Array, Array]:
-        """Return the summed validation losses (k,) in float64 and the number of right answers (k,)."""
-        losses = np.zeros(stop - start)
-        hits = np.zeros(stop - start, np.int64)
-        for first in range(0, len(self._validation), EVALUATION_EXAMPLES):
-            last = min(first + EVALUATION_EXAMPLES, len(self._validation))
-            lane = self._evaluation.lane(start, stop, last - first, shared_inputs=True)
-            batch = replace(
-                lane.batch,
-                x=self._validation.inputs[None, first:last],
-                t=self._validation.targets(first, last),
-            )
-            self.network.evaluate(lane.parameter_views, batch)
-            if self._validation.labels is not None:
-                hits += _right_answers(batch.logits, self._validation.labels[first:last])
-            losses += self.network.loss.evaluate(batch.logits, batch.t, lane.output_scratch).sum(axis=1)
-        return losses, hits
-
-
-def _right_answers(logits: Array, labels: Array) -> Array:
-    """Return how many examples (k,) have their largest logit at their label. NaN counts as the first class."""
-    answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
-    right: Array = (answers == labels).sum(axis=1)
-    return right
 
 
 def _stretches(indices: list[int]) -> list[tuple[int, int]]:

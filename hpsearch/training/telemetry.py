@@ -4,7 +4,7 @@ Every step: the loss, and whether it is finite. At the steps of `next_look`: one
 leaves behind anyway. Every epoch: the validation loss and accuracy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -24,6 +24,9 @@ ALARM_LOGIT = 1e5
 
 SMALLEST_SAFE_SQUARE = 1e-30
 """Below it the squares of a float32 matrix, which end at 1e-45, may be missing from their sum."""
+
+SMALLEST_SCALE = 1e-300
+"""Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
 
 
 def next_look(age: int) -> int:
@@ -51,9 +54,7 @@ def alarm_streak(batch_size: int) -> int:
 
 def is_alarming(sample: Sample) -> bool:
     """True when the next step should be looked at as well: a nearly silent layer, or huge outputs."""
-    return sample.logit_max >= ALARM_LOGIT or any(
-        layer.dead_share >= ALARM_DEAD_SHARE for layer in sample.layers[:-1]
-    )
+    return sample.logit_max >= ALARM_LOGIT or sample.dead_share >= ALARM_DEAD_SHARE
 
 
 @final
@@ -75,7 +76,7 @@ def look_forward(blocks: Sequence[BlockBuffers], rows: slice) -> ForwardLook:
     )
 
 
-def layer_norms(views: Sequence[BlockParameters], rows: slice) -> Array:
+def _layer_norms(views: Sequence[BlockParameters], rows: slice) -> Array:
     """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients, of `rows`."""
     norms: Array = np.sqrt(np.stack([_sums_of_squares(view.w[rows]) for view in views], axis=1))
     return norms
@@ -100,49 +101,60 @@ class BackwardLook:
     """Statistics of a backward pass for k trials, and what is needed to compare with the update that follows.
 
     `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `gradient` and `before` (k, P) are copies.
+    Gradients are those of the mean loss multiplied by `scales` (k,), float64.
     """
 
     gradient_norms: Array
     weight_norms: Array
     gradient: Array
     before: Array
+    scales: Array
 
 
-def look_backward(lane: Lane, rows: slice) -> BackwardLook:
-    """Measure the gradients of `rows` of a lane before the optimizer spends them. They are scaled as they come."""
+def look_backward(lane: Lane, rows: slice, scales: Array) -> BackwardLook:
+    """Measure the gradients of `rows` of a lane before the optimizer spends them.
+
+    `scales` (k,) are the factors by which each example's gradient was multiplied.
+    """
+    examples = lane.batch.ones.shape[1]
     return BackwardLook(
-        gradient_norms=layer_norms(lane.gradient_views, rows),
-        weight_norms=layer_norms(lane.parameter_views, rows),
+        gradient_norms=_layer_norms(lane.gradient_views, rows),
+        weight_norms=_layer_norms(lane.parameter_views, rows),
         gradient=lane.gradient[rows].copy(),
         before=lane.parameters[rows].copy(),
+        scales=np.maximum(scales.astype(np.float64), SMALLEST_SCALE) * examples,
     )
 
 
-def predicted_decrease(look: BackwardLook, after: Array) -> Array:
+def samples_of(
+    forward: ForwardLook, backward: BackwardLook, *, after: Array, losses: Array, steps: Sequence[int]
+) -> Iterator[Sample]:
+    """Yield the samples of k trials out of two looks at the same rows.
+
+    `after` (k, P) are the parameters that the update left, `losses` (k,) the minibatch means in float64, `steps`
+    the trials' own.
+    """
+    predicted = _predicted_decrease(backward, after)
+    for i, (step, scale) in enumerate(zip(steps, backward.scales.tolist(), strict=True)):
+        dead_shares = [*forward.dead_shares[i].tolist(), 0.0]
+        norms = zip(dead_shares, backward.gradient_norms[i], backward.weight_norms[i], strict=True)
+        yield Sample(
+            step=step,
+            loss=float(losses[i]),
+            logit_max=float(forward.logit_max[i]),
+            predicted_decrease=float(predicted[i]) / scale,
+            layers=tuple(
+                LayerSample(dead_share=dead, gradient_norm=float(gradient) / scale, weight_norm=float(weight))
+                for dead, gradient, weight in norms
+            ),
+        )
+
+
+def _predicted_decrease(look: BackwardLook, after: Array) -> Array:
     """Return gradient . (before - after) (k,): the fall of the loss to first order, in the gradient's scale."""
     np.subtract(look.before, after, out=look.before)
     products: Array = np.vecdot(look.gradient, look.before)
     return products.astype(np.float64)
-
-
-def sample_of(
-    row: int, step: int, loss: float, parts: tuple[ForwardLook, BackwardLook, Array, float]
-) -> Sample:
-    """Return the sample of the trial in `row` of its looks; the last part is its gradient's scale."""
-    forward, backward, predicted, scale = parts
-    dead = [*(float(share) for share in forward.dead_shares[row]), 0.0]
-    return Sample(
-        step=step,
-        loss=loss,
-        logit_max=float(forward.logit_max[row]),
-        predicted_decrease=float(predicted[row]) / scale,
-        layers=tuple(
-            LayerSample(dead_share=share, gradient_norm=float(gradient) / scale, weight_norm=float(weight))
-            for share, gradient, weight in zip(
-                dead, backward.gradient_norms[row], backward.weight_norms[row], strict=True
-            )
-        ),
-    )
 
 
 def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:

@@ -1,6 +1,7 @@
 """The heartbeat: a thread that keeps a worker registered and its leases alive while its main thread trains."""
 
 import threading
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self, final
 
@@ -16,17 +17,30 @@ SLOWEST_BEAT_S = 2.0
 
 @final
 class Heartbeat:
-    """Registers a worker, and renews all its leases for as long as the context is open.
+    """Registers a worker, and renews the leases of its `tokens` for as long as the context is open.
 
-    A beat also brings requests to stop that were made from afar. A database that does not answer is tried again at
-    the next beat: the lease, not the thread, decides whether the worker still holds its trials.
+    What a worker does not know that it holds is not renewed: a claim whose answer was lost, or a trial that it has
+    ended and that a database restored to an older state shows as running. A beat also brings requests to stop that
+    were made from afar. A database that does not answer is tried again at the next beat: the lease, not the thread,
+    decides whether the worker still holds its trials. A fault of ours asks the worker to stop, and is raised at the
+    end of the context: without its heartbeat, a worker would train in vain for ever.
     """
 
-    def __init__(self, store: Store, *, identity: WorkerIdentity, lease_s: float, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        identity: WorkerIdentity,
+        lease_s: float,
+        tokens: Callable[[], Collection[int]],
+        stop: StopRequest,
+    ) -> None:
         self._store = store
         self._identity = identity
         self._lease_s = lease_s
+        self._tokens = tokens
         self._stop = stop
+        self._fault: Exception | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
@@ -40,15 +54,25 @@ class Heartbeat:
     ) -> None:
         self._done.set()
         self._thread.join(self._lease_s)
+        if self._fault is not None and error is None:
+            raise self._fault
         try:
             self._store.unregister_worker(self._identity.name)
         except StorageError:
             return  # it is known as lost until somebody sweeps it
 
     def _beat_on(self) -> None:
-        while not self._done.wait(min(self._lease_s / BEATS_PER_LEASE, SLOWEST_BEAT_S)):
-            try:
-                if self._store.beat(self._identity, lease_s=self._lease_s).should_stop:
-                    self._stop.ask()
-            except StorageError:
-                continue
+        try:
+            while not self._done.wait(min(self._lease_s / BEATS_PER_LEASE, SLOWEST_BEAT_S)):
+                self._beat()
+        except Exception as fault:  # noqa: BLE001  # whatever it is, the main thread must hear of it
+            self._fault = fault
+            self._stop.ask()
+
+    def _beat(self) -> None:
+        try:
+            beat = self._store.beat(self._identity, lease_s=self._lease_s, tokens=self._tokens())
+        except StorageError:
+            return
+        if beat.should_stop:
+            self._stop.ask()

@@ -7,19 +7,20 @@ from typing import Any, final
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause, Finding, Telemetry, TrialState, Verdict
-from hpsearch.storage.records import Claim, Outcome, Update
+from hpsearch.storage.records import Assignment, Claim, Outcome, Update
 from hpsearch.training.series import series_of
 
 
 @final
 @dataclass(kw_only=True, slots=True)
 class Holding:
-    """One claimed trial in training. `reported` counts the epochs that the database has seen.
+    """One claimed trial in training, with the parameters of its `assignment`.
 
-    `metric` is the name of the series that the study ranks by.
+    `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database was
+    told of; `untold` are those of the `system_attributes` that it was not.
     """
 
-    claim: Claim
+    assignment: Assignment
     facts: Facts
     metric: str
     steps_per_epoch: int
@@ -27,6 +28,17 @@ class Holding:
     reported: int = 0
     outcome: Outcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
+    untold: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that the trial is held by."""
+        return self.assignment.claim
+
+    def keep(self, attributes: Mapping[str, Any]) -> None:
+        """Take what sampler and pruner want kept with the trial."""
+        self.system_attributes |= attributes
+        self.untold |= attributes
 
     def value(self, epoch: int) -> float:
         """Return the study's metric after that epoch; NaN where there is none."""
@@ -50,10 +62,10 @@ class Holding:
         """Return what the database should be told now, or None where nothing is new."""
         if self.telemetry is None or (self.reported == len(self.telemetry.epochs) and self.outcome is None):
             return None
-        reports = {epoch: self.value(epoch) for epoch in range(self.reported, len(self.telemetry.epochs))}
+        reports = {epoch: self.value(epoch) for epoch in range(len(self.telemetry.epochs))}
         self.reported = len(self.telemetry.epochs)
-        attributes: Mapping[str, Any] = self.system_attributes
-        self.system_attributes = {}
+        # At the end all of them: a database that crashed may have lost some.
+        attributes, self.untold = self.untold if self.outcome is None else self.system_attributes, {}
         return Update(
             claim=self.claim,
             reports=reports,
@@ -61,6 +73,7 @@ class Holding:
             steps=self.telemetry.steps,
             system_attributes=attributes,
             outcome=self.outcome,
+            assignment=self.assignment,
         )
 
     @property

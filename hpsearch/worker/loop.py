@@ -4,8 +4,10 @@ It alone knows all stages. Training does not know what a verdict is, diagnosis d
 the worker carries verdicts from one to the other, and results to the database.
 """
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,13 +15,13 @@ import hpsearch
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import is_fatal, judge
-from hpsearch.errors import FingerprintError, StorageError, VersionError
-from hpsearch.records import Cause, Finding, ParameterValue, TrialState
+from hpsearch.errors import FingerprintError, HpsearchError, VersionError
+from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
-from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
+from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, StudySpec, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.holding import Holding, outranked, primary
@@ -38,25 +40,35 @@ def print_nothing(_: str) -> None:
     """Tell nobody."""
 
 
+def never() -> bool:
+    """Want the worker nowhere else."""
+    return False
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
     """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
 
-    `tell` hears of what people may want to know, such as a database that is gone.
+    `tell` hears of what people may want to know, such as a database that is gone. One that `stays` waits while
+    others hold what is left of the budget. While it `is_wanted_elsewhere` it takes no more trials, and ends with
+    the last that it has.
     """
 
     name: str
     rows: int
     lease_s: float = LEASE_S
     tell: Callable[[str], None] = print_nothing
+    stays: bool = True
+    is_wanted_elsewhere: Callable[[], bool] = never
 
 
 @final
 class Worker:
     """Trains trials of one study until its budget is spent, it is stopped, or it is asked to drain.
 
-    Whoever runs it keeps its leases alive (`Heartbeat`). `ended` counts the trials that ended in its hands.
+    Whoever runs it keeps the leases of its `tokens` alive (`Heartbeat`), perhaps in another thread. `ended` counts
+    the trials that ended in its hands.
     """
 
     def __init__(
@@ -72,8 +84,9 @@ class Worker:
         check_version(study)
         if data.fingerprint != study.fingerprint:
             raise FingerprintError(
-                f"study {study.spec.name}: its data has the fingerprint {study.fingerprint} (got {data.fingerprint} "
-                f"from {data.origin}): give this worker the data that the study was created with"
+                f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
+                f"(got {data.fingerprint} from {data.origin}): give this worker the data that the study was "
+                "created with"
             )
         self._store = store
         self._study = study
@@ -87,23 +100,30 @@ class Worker:
         self._mark: Mark | None = None
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}
+        self._chance_loss = chance_loss(study.spec, data)
         self._ended: list[Holding] = []
         self.ended = 0
+        self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
+        self._claimed_in_vain = False
 
     def run(self) -> None:
-        """Work until there is nothing left to do, then hand back what is not finished.
+        """Work until there is nothing left to do, then hand back what is not finished. It may run again.
 
-        An exception hands the trials back too, and counts as one lost worker for each of them.
+        Exceptions hand the trials back too. Those that are no HpsearchError, which may be a trial's doing, count
+        as one lost worker for each of them.
         """
-        crashed = True
         try:
             while self._turn():
                 pass
             self._write()
-            crashed = False
+            self._patience.call(lambda: self._hand_back("the worker was stopped", crashed=False))
+        except BaseException as error:
+            with contextlib.suppress(HpsearchError):  # the leases run out by themselves
+                self._hand_back("the worker failed", crashed=not isinstance(error, HpsearchError))
+            raise
         finally:
-            self._hand_back(crashed=crashed)
+            self._forget_trials()
 
     def _turn(self) -> bool:
         """Claim where rows are free, train until something is new, write; return False when the work is over."""
@@ -113,7 +133,7 @@ class Worker:
             self._write()
             self._take()
         if not self._holdings:
-            return self._wait_for_work()
+            return self._options.stays and self._wait_for_work()
         for cohort in list(self._cohorts.values()):
             for observation in cohort.advance(is_interrupted=self._is_stopping):
                 self._observe(cohort, observation)
@@ -125,32 +145,39 @@ class Worker:
         return self._stop.is_asked
 
     def _wants_trials(self) -> bool:
-        """True when enough rows are free, or some have been for a while: a claim costs as much as several steps."""
+        """True when enough rows are free, or some have been for a while: a claim costs as much as several steps.
+
+        Never beside a trial that lost a worker: if it takes this one down too, no other must suffer.
+        """
+        if not self._holdings:
+            return True
         free = self._options.rows - len(self._holdings)
-        waited = time.monotonic() - self._claimed_at
-        return not self._holdings or (
-            free > 0 and (free * REFILL_SHARE >= self._options.rows or waited > REFILL_WITHIN_S)
-        )
+        if not free or any(holding.claim.crashes for holding in self._holdings.values()):
+            return False
+        are_many = free * REFILL_SHARE >= self._options.rows and not self._claimed_in_vain
+        return are_many or time.monotonic() - self._claimed_at > REFILL_WITHIN_S
 
     def _wait_for_work(self) -> bool:
         """Say whether trials may still come: they may while other workers hold some of the budget."""
-        progress = self._patience.call(lambda: self._store.progress(self._study))
-        if progress.is_done or progress.stopped is not None:
+        if not self._patience.call(lambda: self._store.opening(self._study)).is_open:
             return False
         return not self._stop.wait(IDLE_WAIT_S)
 
     def _take(self) -> None:
         """Claim trials for the free rows, choose parameters for new ones, and let them join."""
         self._claimed_at = time.monotonic()
+        if self._options.is_wanted_elsewhere():
+            return
         claims = self._patience.call(self._claim, between=self._forget_uncertain_claims)
+        self.tokens |= {claim.token for claim in claims}
+        self._claimed_in_vain = not claims
         if not claims:
             return
         if self._learns:
             trials, self._mark = self._patience.call(lambda: self._store.changes(self._study, self._mark))
             self._searcher.learn(trials)
-        params = self._choose(claims)
-        for claim in claims:
-            self._join(claim, params[claim.number])
+        for assignment in self._choose(claims):
+            self._join(assignment)
 
     def _claim(self) -> list[Claim]:
         return self._store.claim(
@@ -161,7 +188,7 @@ class Worker:
         )
 
     def _forget_uncertain_claims(self) -> None:
-        """Hand back trials that a claim took whose answer was lost: nobody trains them, and we would renew them."""
+        """Hand back trials that a claim took whose answer was lost: nobody trains them, and nobody else may."""
         held = self._store.held(self._study, worker=self._options.name)
         unknown = [number for number in held if number not in self._holdings]
         if unknown:
@@ -173,39 +200,39 @@ class Worker:
                 crashed=False,
             )
 
-    def _choose(self, claims: Sequence[Claim]) -> Mapping[int, Mapping[str, ParameterValue]]:
+    def _choose(self, claims: Sequence[Claim]) -> list[Assignment]:
         """Return every claim's parameters, after storing those that are new."""
-        params: dict[int, Mapping[str, ParameterValue]] = {}
-        assignments = []
-        for claim in claims:
-            if claim.params is not None:
-                params[claim.number] = claim.params
-                continue
-            suggestion = self._searcher.suggest(claim.number, claim.fixed)
-            params[claim.number] = suggestion.params
-            assignments.append(
-                Assignment(
-                    claim=claim, params=suggestion.params, system_attributes=suggestion.system_attributes
-                )
-            )
-        if assignments:
-            self._patience.call(lambda: self._store.assign(self._study, assignments))
-        return params
+        assignments = [self._assignment(claim) for claim in claims]
+        new = [assignment for assignment in assignments if assignment.claim.params is None]
+        if new:
+            self._patience.call(lambda: self._store.assign(self._study, new))
+        return assignments
 
-    def _join(self, claim: Claim, params: Mapping[str, ParameterValue]) -> None:
+    def _assignment(self, claim: Claim) -> Assignment:
+        """Return the parameters that the claim has, or else those that the searcher suggests."""
+        if claim.params is not None:
+            return Assignment(claim=claim, params=claim.params)
+        suggestion = self._searcher.suggest(claim.number, claim.fixed)
+        return Assignment(
+            claim=claim, params=suggestion.params, system_attributes=suggestion.system_attributes
+        )
+
+    def _join(self, assignment: Assignment) -> None:
+        claim = assignment.claim
         try:
-            configuration = configure(self._spec, params)
+            configuration = configure(self._spec, assignment.params)
         except (ValueError, TypeError) as error:
             self._refuse(claim, str(error))
             return
         cohort = self._cohort(configuration)
         cohort.join(claim.number, configuration)
         self._holdings[claim.number] = Holding(
-            claim=claim,
+            assignment=assignment,
             facts=Facts(
                 configuration=configuration,
                 steps=configuration.training.epochs * cohort.steps_per_epoch,
                 is_classification=self._data.task == "classification",
+                chance_loss=self._chance_loss,
             ),
             metric=self._spec.metric,
             steps_per_epoch=cohort.steps_per_epoch,
@@ -246,7 +273,7 @@ class Worker:
             )
         has_ended = self._has_ended(holding, observation)
         if observation.ended_epoch:
-            holding.system_attributes.update(self._searcher.take_attributes(observation.number))
+            holding.keep(self._searcher.take_attributes(observation.number))
         if has_ended:
             cohort.leave(observation.number)
             self._ended.append(self._holdings.pop(observation.number))
@@ -276,20 +303,25 @@ class Worker:
         self._ended.clear()
         if not updates:
             return
-        for number in self._patience.call(lambda: self._store.record(self._study, updates)):
+        lost = self._patience.call(lambda: self._store.record(self._study, updates))
+        for number in lost:
             if self._holdings.pop(number, None) is not None:
                 next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
+        self.tokens = frozenset(holding.claim.token for holding in self._holdings.values())
+        if lost:
+            listed = ", ".join(map(str, sorted(lost)))
+            self._options.tell(f"what it trained of {listed} is void: their leases ended meanwhile")
 
-    def _hand_back(self, *, crashed: bool) -> None:
-        """Give all trials in training back to the budget. A database that is gone leaves that to the leases."""
-        why = "the worker failed" if crashed else "the worker was stopped"
-        try:
-            self._store.release(
-                self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed
-            )
-        except StorageError:
-            if not crashed:
-                raise
+    def _hand_back(self, why: str, *, crashed: bool) -> None:
+        """Give all trials in training back to the budget."""
+        self._store.release(self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed)
+
+    def _forget_trials(self) -> None:
+        for cohort in self._cohorts.values():
+            for number in cohort.numbers:
+                cohort.leave(number)
+        self._holdings.clear()
+        self.tokens = frozenset()
 
 
 def check_version(study: StoredStudy) -> None:
@@ -300,3 +332,11 @@ def check_version(study: StoredStudy) -> None:
             f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
             f"hpsearch {theirs} (got {hpsearch.__version__}): use that version for this worker"
         )
+
+
+def chance_loss(spec: StudySpec, data: PreparedData) -> float:
+    """Return the cross-entropy in nats of always answering with the classes' shares; infinity for other losses."""
+    if spec.model.loss != "cross_entropy":
+        return math.inf
+    total = sum(data.class_counts)
+    return -sum(count / total * math.log(count / total) for count in data.class_counts if count)

@@ -1,6 +1,7 @@
 """What the machine offers: cores, caches, a name."""
 
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -36,5 +37,8 @@ def _count_cores(cores: str) -> int:
 
 
 def worker_name() -> str:
-    """Return a name for this process that no other running worker has: `host-process`."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """Return a name that no other worker has: `host-process-chance`.
+
+    A container that starts again has the host and the process of the one before, whose leases it must not keep.
+    """
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"

@@ -19,13 +19,14 @@ TRY_EVERY_S = 1.0
 class Patience:
     """Calls the database again and again while it does not answer.
 
-    It gives up, with the database's StorageUnavailableError, after `longest_s` seconds or when the worker is asked
-    to stop. `tell` hears of an outage when it begins.
+    It tries every `every_s` seconds, and gives up, with the database's StorageUnavailableError, after `longest_s`
+    seconds or when the worker is asked to stop. `tell` hears of an outage when it begins.
     """
 
     stop: StopRequest
     tell: Callable[[str], None]
     longest_s: float = LONGEST_OUTAGE_S
+    every_s: float = TRY_EVERY_S
 
     def call(self, work: Callable[[], _T], *, between: Callable[[], None] | None = None) -> _T:
         """Return what `work` returns. `between` runs before every new try, and counts as part of it."""
@@ -35,7 +36,7 @@ class Patience:
             self.tell(str(error))
         deadline = time.monotonic() + self.longest_s
         while True:
-            is_last = self.stop.wait(TRY_EVERY_S) or time.monotonic() > deadline
+            is_last = self.stop.wait(self.every_s) or time.monotonic() > deadline
             try:
                 if between is not None:
                     between()

@@ -19,6 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.worker.machine import worker_name
+from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
 
 THREAD_VARIABLES = (
@@ -93,23 +94,28 @@ class Pool:
             self._watch(stop, show)
         finally:
             self._stop_all()
-        progress = self.store.progress(self.study)
+        progress = self._progress(stop)
         show(progress)
         return progress
 
     def _watch(self, stop: StopRequest, show: Callable[[Progress], None]) -> None:
         shown_at = -PROGRESS_EVERY_S
-        progress = self.store.progress(self.study)
+        progress = self._progress(stop)
         wanted = 0 if progress.is_done or progress.stopped is not None else self.options.workers
         self._processes = [self._start() for _ in range(wanted)]
         while self._processes and not stop.is_asked:
             self._reap()
             if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
                 shown_at = time.monotonic()
-                progress = self.store.progress(self.study)
+                progress = self._progress(stop)
                 self._judge_progress(progress)
                 show(progress)
             stop.wait(POLL_S)
+
+    def _progress(self, stop: StopRequest) -> Progress:
+        """Return where the study stands. A database that is gone for a while is waited for, as workers do."""
+        patience = Patience(stop=stop, tell=self.notes.append)
+        return patience.call(lambda: self.store.progress(self.study))
 
     def _start(self) -> _Process:
         self._started += 1
@@ -136,11 +142,16 @@ class Pool:
             if code is None:
                 continue
             self._processes.remove(process)
-            if code in (0, INTERRUPTED):
-                process.errors.close()
-                continue
-            if code == USER_ERROR:
-                raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
+            with process.errors:
+                self._take_note(process, code)
+
+    def _take_note(self, process: _Process, code: int) -> None:
+        """Take note of how a worker ended, and start another one where it crashed."""
+        if code == INTERRUPTED:
+            self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
+        elif code == USER_ERROR:
+            raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
+        elif code != 0:
             self._give_back(process, code)
             self._processes.append(self._start())
 

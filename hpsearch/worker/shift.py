@@ -1,28 +1,27 @@
 """A worker's shift: registered in the database, with its heart beating, it goes from study to study."""
 
+import contextlib
+import math
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import final
 
 from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError
-from hpsearch.storage.records import StoredStudy, WorkerIdentity
+from hpsearch.storage.records import Opening, StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.heartbeat import Heartbeat
-from hpsearch.worker.loop import LEASE_S, Worker, WorkerOptions
+from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions, check_version, never
 from hpsearch.worker.machine import core_count, worker_name
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.preparation import PreparedStudy, largest_row_bytes, prepare_study, rows_per_worker
 from hpsearch.worker.stopping import StopRequest
-
-DONE: Final = 0
-INTERRUPTED: Final = 130
-POLL_S: Final = 2.0
-"""How often a worker without work looks for some."""
 
 
 @final
@@ -32,6 +31,7 @@ class ShiftOptions:
 
     `rows` is how many trials it trains at once, chosen from the network and the machine where it is None.
     `parent` is the process that started it, without which it does not go on. `tell` takes lines for people.
+    Every `look_every_s` seconds it looks for work where it has none, and for something more urgent where it has.
     """
 
     url: str
@@ -42,33 +42,50 @@ class ShiftOptions:
     name: str | None = None
     parent: int | None = None
     lease_s: float = LEASE_S
+    look_every_s: float = 2.0
 
 
 def work(options: ShiftOptions) -> int:
-    """Work until there is nothing left to do, or somebody asks to stop; return the exit code."""
+    """Work until there is nothing left to do, or somebody asks to stop; return the exit code.
+
+    Asked to stop, the process ends within 5 s, with what it holds handed back.
+    """
     stop = StopRequest(parent=options.parent)
     stop.listen()
     name = options.name or worker_name()
+    shift: _Shift | None = None
 
     def tell(line: str) -> None:
         options.tell(f"worker {name}: {line}")
 
-    with threadpool_limits(limits=1), open_store(options.url) as store:
+    def hand_back() -> None:
+        if shift is not None:
+            shift.hand_back()
+
+    with (
+        DrainWatch(stop, hand_back=hand_back),
+        threadpool_limits(limits=1),
+        open_store(options.url) as store,
+    ):
         identity = WorkerIdentity(
             name=name, host=socket.gethostname(), process_id=os.getpid(), version=hpsearch.__version__
         )
-        with Heartbeat(store, identity=identity, lease_s=options.lease_s, stop=stop):
-            shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
+        shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
+        with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=shift.tokens, stop=stop):
             tell(f"started on {store.url_shown}; Ctrl-C ends it")
             shift.run()
         tell("stopped" if stop.is_asked else "nothing is left to do")
-    return INTERRUPTED if stop.is_asked else DONE
+    return stop.exit_code
 
 
 @final
 @dataclass(kw_only=True, slots=True)
 class _Shift:
-    """One worker's way from study to study. `refused` are those that cannot run here, for want of data perhaps."""
+    """One worker's way from study to study.
+
+    `refused` are those that cannot run here, for want of data perhaps; `told` those whose stop people have heard
+    of. `last` is the study that it works on, or worked on last, with all that it has in memory for it.
+    """
 
     store: Store
     options: ShiftOptions
@@ -76,50 +93,112 @@ class _Shift:
     stop: StopRequest
     tell: Callable[[str], None]
     refused: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    last: tuple[StoredStudy, Worker] | None = None
+    looked_at_s: float = -math.inf
+    is_wanted: bool = False
 
     def run(self) -> None:
         """Work on one open study after the other. One that somebody deletes meanwhile is gone, no more."""
         patience = Patience(stop=self.stop, tell=self.tell)
         while not self.stop.is_asked:
             try:
-                study = patience.call(self._open_study)
-                if study is not None:
-                    self._work(study)
-                elif self.options.exit_when_idle:
+                openings = patience.call(self._look)
+                ready = next((opening.study for opening in openings if self._is_ready(opening)), None)
+                if ready is not None:
+                    self._work(ready)
+                elif self.options.exit_when_idle and not any(opening.is_open for opening in openings):
                     return
                 else:
-                    self.stop.wait(POLL_S)
+                    self.stop.wait(self.options.look_every_s)
             except StudyNotFoundError:
                 if self.options.study is not None:
                     raise
 
-    def _open_study(self) -> StoredStudy | None:
-        """Return the study to work on: open, not refused, of the highest priority, and of those the oldest."""
+    def hand_back(self) -> None:
+        """Hand back all trials that this worker holds, while it is busy with something that takes too long."""
+        if self.last is not None:
+            why = "the worker was stopped"
+            self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
+            self.tell("stopped in the middle of a long step")
+
+    def tokens(self) -> frozenset[int]:
+        """Return the tokens of the claims that this worker holds. Any thread may ask."""
+        return frozenset() if self.last is None else self.last[1].tokens
+
+    def _look(self) -> list[Opening]:
+        """Return what is left to do of the studies that can run here, the first to be served in front."""
         named = self.options.study
-        studies = self.store.studies() if named is None else [self.store.study(named)]
-        for study in sorted(studies, key=lambda study: (-study.priority, study.created)):
-            progress = self.store.progress(study)
-            if study.key not in self.refused and not progress.is_done and progress.stopped is None:
-                return study
-        return None
+        openings = self.store.openings() if named is None else [self.store.opening(self.store.study(named))]
+        self._tell_why_stopped(openings)
+        return [opening for opening in openings if opening.study.key not in self.refused]
+
+    def _is_ready(self, opening: Opening) -> bool:
+        """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
+        return opening.room > 0 or (opening.is_open and self.options.study is not None)
+
+    def _tell_why_stopped(self, openings: Sequence[Opening]) -> None:
+        """Say why studies stopped before their budget was spent, once for each stop."""
+        stopped = {opening.study.key: opening.study for opening in openings if opening.is_stopped}
+        self.told &= stopped.keys()
+        for key, study in stopped.items():
+            if key not in self.told:
+                self.tell(f'study "{study.spec.name}": stopped: {self.store.progress(study).stopped}')
+                self.told.add(key)
 
     def _work(self, study: StoredStudy) -> None:
-        """Train trials of `study` until it has none left. One that cannot run here is left to others."""
+        """Train trials of `study` until it has none left for us. One that cannot run here is left to others."""
         try:
-            prepared = prepare_study(study.spec)
-            rows = self.options.rows or _rows(prepared)
-            options = WorkerOptions(name=self.name, rows=rows, lease_s=self.options.lease_s, tell=self.tell)
-            worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
+            worker = self._worker(study)
         except HpsearchError as error:
             if self.options.study is not None or isinstance(error, StorageError):
                 raise
             self.refused.add(study.key)
             self.tell(f'leaves the study "{study.spec.name}" to others: {error}')
             return
-        self.tell(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
+        self.looked_at_s, self.is_wanted = time.monotonic(), False
+        before = worker.ended
         worker.run()
-        ended = worker.ended
-        self.tell(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
+        ended = worker.ended - before
+        if ended:
+            self.tell(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
+        else:
+            self.stop.wait(IDLE_WAIT_S)  # others were faster
+
+    def _worker(self, study: StoredStudy) -> Worker:
+        """Return what trains `study`: the last one again where it is the same, else one with its data, read now."""
+        if self.last is not None and _is_same(self.last[0], study):
+            return self.last[1]
+        self.last = None
+        check_version(study)
+        prepared = prepare_study(study.spec)
+        rows = self.options.rows or _rows(prepared)
+        options = WorkerOptions(
+            name=self.name,
+            rows=rows,
+            lease_s=self.options.lease_s,
+            tell=self.tell,
+            stays=self.options.study is not None,
+            is_wanted_elsewhere=never if self.options.study is not None else self._is_wanted_elsewhere,
+        )
+        worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
+        self.last = study, worker
+        self.tell(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
+        return worker
+
+    def _is_wanted_elsewhere(self) -> bool:
+        """Say whether a study of higher priority than the present one has something to claim, as of a while ago."""
+        if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
+            self.looked_at_s = time.monotonic()
+            with contextlib.suppress(StorageError):  # the claim that follows meets it too
+                above = self.store.openings(above=self.last[0])
+                self.is_wanted = any(o.room for o in above if o.study.key not in self.refused)
+        return self.is_wanted
+
+
+def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
+    """True for the same study, unless another Optuna client has copied it to a new name in between."""
+    return (one.key, one.study_id) == (other.key, other.study_id)
 
 
 def _rows(study: PreparedStudy) -> int:

@@ -4,14 +4,16 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import final
+from typing import Final, final
 
 from hpsearch.errors import HpsearchError
+
+INTERRUPTED: Final = 130
 
 
 @final
 class StopNowError(HpsearchError):
-    """The second request to stop: nothing is handed back, leases run out or the parent gives the trials back."""
+    """The second request to stop: nothing more is written, and what is in training goes back at once."""
 
 
 @final
@@ -25,6 +27,11 @@ class StopRequest:
         self._parent = parent
         self._asked = threading.Event()
         self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What a worker ends with: 130 after a signal, 0 where it was asked in another way."""
+        return INTERRUPTED if self.signal is not None else 0
 
     @property
     def is_asked(self) -> bool:

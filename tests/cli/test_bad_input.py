@@ -254,12 +254,12 @@ def test_a_file_that_is_no_database_is_left_alone(command: Command, study_file: 
 def test_a_newer_schema_is_left_alone(command: Command, finished: str, tmp_path: Path) -> None:
     """A database that a newer hpsearch wrote is refused, and not touched."""
     with sqlite3.connect(tmp_path / "default.db") as connection:
-        connection.execute("UPDATE hpsearch_schema SET version = 999")
+        connection.execute("UPDATE hpsearch_alembic_version SET version_num = '0999'")
     connection.close()
     before = shutil.copy(tmp_path / "default.db", tmp_path / "before.db")
     url = f"sqlite:///{tmp_path / 'default.db'}"
     assert refused(command("study", "show", finished)) == (
-        f"{url}: its hpsearch tables must be of version 1 or older (got 999): "
+        f"{url}: its hpsearch tables must be of version 0001 (got 0999, newer): "
         f"use a newer hpsearch than {hpsearch.__version__}"
     )
     assert (tmp_path / "default.db").read_bytes() == Path(before).read_bytes()
@@ -296,7 +296,7 @@ def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:
         f" from {tmp_path / 'data.csv'}): bring back the data that the study was created with, or create another study"
     )
     message = refused_with_notes(command("worker", "start", "--study", "x", "--exit-when-idle"))
-    assert message.startswith("study x: its data has the fingerprint ")
+    assert message.startswith('study "x": its data has the fingerprint ')
 
 
 def refused_with_notes(ended: CompletedProcess[str]) -> str:
@@ -305,3 +305,35 @@ def refused_with_notes(ended: CompletedProcess[str]) -> str:
     _, found, message = ended.stderr.partition("Error: ")
     assert found
     return message.rstrip("\n")
+
+
+def test_a_study_of_another_major_version_is_refused(
+    command: Command, study_file: Path, tmp_path: Path
+) -> None:
+    """Trials of another major version may have other numbers, so no worker trains them; both versions are told."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with sqlite3.connect(tmp_path / "default.db") as connection:
+        connection.execute("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
+    connection.close()
+    message = (
+        'study "flowers": was made by hpsearch 7.2.1, and its trials must be trained by hpsearch 7 '
+        f"(got {hpsearch.__version__}): use that version for this worker"
+    )
+    for arguments in (
+        ("worker", "start", "--study", "flowers"),
+        ("study", "run", "flowers", "--workers", "1"),
+    ):
+        assert refused_with_notes(command(*arguments)) == message
+    assert command("study", "show", "flowers").returncode == 0
+
+
+def test_another_fingerprint_is_refused(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """A study whose data is not the data here is refused with both fingerprints."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with sqlite3.connect(tmp_path / "default.db") as connection:
+        (fingerprint,) = connection.execute("SELECT fingerprint FROM hpsearch_studies").fetchone()
+        connection.execute("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
+    connection.close()
+    told = f'study "flowers": its data has the fingerprint feedbeef (got {fingerprint} from '
+    assert refused_with_notes(command("worker", "start", "--study", "flowers")).startswith(told)
+    assert refused_with_notes(command("study", "run", "flowers")).startswith(told)

@@ -1,14 +1,21 @@
-"""`hpsearch worker start`: which studies a worker takes up, and how it ends."""
+"""`hpsearch worker`: which studies a worker takes up, how it ends, who works, and stopping from afar."""
 
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+
+import hpsearch
+from hpsearch.storage.records import WorkerIdentity
+from hpsearch.storage.store import open_store
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -76,3 +83,99 @@ def test_a_waiting_worker_ends_on_request(command: Command, finished: str) -> No
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == "worker ann: stopped\n"
+
+
+def started(store_url: str, name: str, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a worker that says on stderr what it does."""
+    command = [sys.executable, "-m", "hpsearch", "worker", "start", "--name", name, "--storage", store_url]
+    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def test_workers_are_listed_with_what_they_do(command: Command, finished: str, tmp_path: Path) -> None:
+    """A worker is listed while it runs, for people and for programs, and is gone when it was stopped from afar."""
+    url = f"sqlite:///{tmp_path / 'default.db'}"
+    assert command("worker", "list", "--format", "json").stdout == "[]\n"
+    with started(url, "ann") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("worker ann: started on sqlite:///")
+        (worker,) = json.loads(command("worker", "list", "--format", "json").stdout)
+        assert (worker.pop("started") <= worker["seen"], worker.pop("seen")[-6:]) == (True, "+00:00")
+        assert worker == {
+            "id": "ann",
+            "state": "idle",
+            "host": socket.gethostname(),
+            "process": process.pid,
+            "version": hpsearch.__version__,
+            "trains": [],
+        }
+        head, row = command("worker", "list").stdout.splitlines()
+        assert head.split() == [
+            "worker",
+            "state",
+            "host",
+            "process",
+            "version",
+            "started",
+            "last",
+            "seen",
+            "trains",
+        ]
+        assert row.split()[:5] == [
+            "ann",
+            "idle",
+            socket.gethostname(),
+            str(process.pid),
+            hpsearch.__version__,
+        ]
+        assert command("worker", "list", "--format", "csv").stdout.splitlines()[0] == (
+            "id,state,host,process,version,started,seen,trains"
+        )
+        ended = command("worker", "stop", "ann", "--wait")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (
+            0,
+            'Worker "ann": was asked to stop\nWorker "ann": has ended\n',
+            "",
+        )
+        assert process.wait(30) == 0
+        assert process.stderr.read() == "worker ann: stopped\n"
+    assert (
+        command("worker", "list", "--format", "csv").stdout
+        == "id,state,host,process,version,started,seen,trains\n"
+    )
+
+
+def test_workers_are_listed_with_what_they_train(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """Each study that a worker trains is named with the number of trials, and a lost or stopping worker is marked."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        study = store.study("flowers")
+        for name in ("ann", "bob", "eve"):
+            store.register_worker(WorkerIdentity(name=name, host="node7", process_id=47, version="0.1.0"))
+            store.claim(study, worker=name, count=2, lease_s=600.0)
+    assert command("worker", "stop", "eve").stdout == 'Worker "eve": was asked to stop\n'
+    with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
+        connection.execute("UPDATE hpsearch_workers SET seen = seen - 60 WHERE worker = 'bob'")
+    workers = json.loads(command("worker", "list", "--format", "json").stdout)
+    assert [(worker["id"], worker["state"]) for worker in workers] == [
+        ("ann", "working"),
+        ("bob", "lost"),
+        ("eve", "stopping"),
+    ]
+    assert {json.dumps(worker["trains"]) for worker in workers} == {'[{"study": "flowers", "trials": 2}]'}
+    rows = command("worker", "list").stdout.splitlines()[1:]
+    assert [row.rsplit("UTC", 1)[1].strip() for row in rows] == ["flowers (2)"] * 3
+
+
+def test_a_lost_worker_is_not_waited_for(command: Command, finished: str, tmp_path: Path) -> None:
+    """Stopping a worker that has not been seen for a while is an error that says what becomes of its trials."""
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        store.register_worker(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
+    with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
+        connection.execute("UPDATE hpsearch_workers SET seen = 1700000000")
+    for arguments in ((), ("--wait",)):
+        ended = command("worker", "stop", "bob", *arguments)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == (
+            'Error: worker "bob": must have been seen lately (got 2023-11-14 22:13 UTC): it is lost, and its '
+            "trials go back by themselves; if it comes back, it stops\n"
+        )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sqlalchemy import select
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.records import Cause, Finding, TrialState
+from hpsearch.storage import schema
 from hpsearch.storage.claims import failed_limit
+from hpsearch.storage.engine import reading
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]
@@ -175,10 +178,13 @@ def test_failures_stop_a_study_that_has_too_many(new_lab: Labs) -> None:
     assert lab.store.progress(lab.study).stopped is None
     lab.finish(1, state=TrialState.FAILED, value=None)
     assert lab.claim(1) == []
+    name = lab.study.spec.name
     assert lab.store.progress(lab.study).stopped == (
-        "3 of 20 trials failed: code_error 2, healthy 1: "
-        f"see `hpsearch study trials {lab.study.spec.name}`, and raise the budget to go on"
+        f"3 of 20 trials failed: code_error 2, healthy 1: see `hpsearch study trials {name} --state failed`; "
+        f"`hpsearch study edit {name} --trials 40` goes on"
     )
+    lab.store.set_budget(lab.study, 39)
+    assert lab.claim(1) == []
     lab.store.set_budget(lab.study, 40)
     assert lab.store.progress(lab.study).stopped is None
     assert len(lab.claim(1)) == 1
@@ -205,6 +211,11 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
     lab.store.set_budget(lab.study, 1206)
     assert [claim.number for claim in lab.claim(10)] == [1205, 1206]
     assert lab.claim(10) == []
+    with reading(lab.store._engine) as connection:
+        settled = connection.execute(
+            select(schema.studies).where(schema.studies.c.study_key == lab.study.key)
+        ).one()
+    assert (settled.settled_complete, settled.settled_pruned, settled.settled_failed) == (801, 400, 1)
 
 
 def test_a_deleted_study_gives_no_claims(new_lab: Labs) -> None:

@@ -48,7 +48,8 @@ def test_many_that_open_an_empty_database_fill_it_once(fresh_url: str) -> None:
     assert [process.communicate(timeout=120)[1] for process in processes] == [""] * 5
     assert [process.returncode for process in processes] == [0] * 5
     with changing(fresh_url) as engine, engine.connect() as connection:
-        for table, version in (("alembic_version", optuna_schema.HEAD), ("hpsearch_schema", schema.VERSION)):
+        stamps = {"alembic_version": optuna_schema.HEAD, "hpsearch_alembic_version": schema.REVISION}
+        for table, version in stamps.items():
             assert connection.execute(text(f"SELECT * FROM {table}")).scalars().all() == [version]
 
 
@@ -72,6 +73,27 @@ def test_optuna_can_create_and_delete_beside_our_tables(fresh_url: str) -> None:
             assert inspect(engine).get_foreign_keys(table) == []
 
 
+COUNTED = """
+import sys
+from sqlalchemy import Engine, event
+from hpsearch.storage.store import open_store
+
+statements = []
+event.listen(Engine, "before_cursor_execute", lambda *execution: statements.append(execution[2]))
+open_store(sys.argv[1], create=False).close()
+print(sum("SELECT" in s or "SHOW" in s for s in statements), sorted({"alembic", "optuna"} & set(sys.modules)))
+"""
+
+
+def test_opening_what_is_up_to_date_is_cheap(url: str) -> None:
+    """Five queries and neither Alembic nor Optuna: which tables, both revisions, and whether studies are gone."""
+    open_store(url).close()
+    opened = subprocess.run(
+        [sys.executable, "-W", "error", "-c", COUNTED, url], capture_output=True, text=True, check=True
+    )
+    assert opened.stdout == "5 []\n"
+
+
 def test_nothing_is_made_unless_asked(fresh_url: str, dialect: str) -> None:
     """Without `create` a database without studies of ours is an error, and stays as it is."""
     with pytest.raises(StorageError) as caught:
@@ -89,23 +111,31 @@ def test_nothing_is_made_unless_asked(fresh_url: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("opens", [open_store, check])
-def test_a_newer_schema_of_ours_is_refused(url: str, opens: Callable[[str], object]) -> None:
-    """A database of a newer hpsearch is left alone, with both versions named."""
-    with (
-        changed(url, "UPDATE hpsearch_schema SET version = 7", "UPDATE hpsearch_schema SET version = 1"),
-        pytest.raises(StorageError) as caught,
-    ):
+@pytest.mark.parametrize(
+    ("revision", "age", "remedy"),
+    [
+        ("0000", "older", "run `hpsearch storage upgrade --storage {shown}`"),
+        ("0999", "newer", f"use a newer hpsearch than {hpsearch.__version__}"),
+    ],
+)
+def test_another_revision_of_our_tables_is_refused(
+    url: str, opens: Callable[[str], object], revision: str, age: str, remedy: str
+) -> None:
+    """Tables of an older or newer hpsearch are left alone, with both versions and what to do."""
+    shown = make_url(url).render_as_string()
+    stamp = "UPDATE hpsearch_alembic_version SET version_num = '{}'".format
+    with changed(url, stamp(revision), stamp(schema.REVISION)), pytest.raises(StorageError) as caught:
         opens(url)
     assert str(caught.value) == (
-        f"{make_url(url).render_as_string()}: its hpsearch tables must be of version 1 or older (got 7): "
-        f"use a newer hpsearch than {hpsearch.__version__}"
+        f"{shown}: its hpsearch tables must be of version {schema.REVISION} (got {revision}, {age}): "
+        + remedy.format(shown=shown)
     )
 
 
 @pytest.mark.parametrize(
     ("version", "age", "remedy"),
     [
-        ("v3.0.0.d", "older", "run `optuna storage upgrade --storage {shown}`"),
+        ("v3.0.0.d", "older", "run `hpsearch storage upgrade --storage {shown}`"),
         ("v3.10.0.a", "newer", f"use a newer hpsearch than {hpsearch.__version__}"),
         ("w1", "newer", f"use a newer hpsearch than {hpsearch.__version__}"),
     ],
@@ -130,7 +160,7 @@ def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:
             open_store(url, create=False)
         assert str(caught.value) == (
             f"{shown}: its Optuna tables must be of version v3.2.0.a (got none, older): "
-            f"run `optuna storage upgrade --storage {shown}`"
+            f"run `hpsearch storage upgrade --storage {shown}`"
         )
         open_store(url).close()
 
@@ -151,6 +181,8 @@ def test_a_check_measures_and_makes_nothing(fresh_url: str, dialect: str) -> Non
     assert health.size_bytes > 10_000
     assert health.server_version[0].isdigit()
     assert 0.0 < health.round_trip_s < 1.0
+    assert health.write_rate is not None
+    assert min(health.write_rate.durable_per_s, health.write_rate.light_per_s) > 1.0
     assert abs(health.clock_difference_s) < 1.0
     assert health.dialect == ("mysql" if dialect == "mariadb" else dialect)
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
 from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.storage import schema
 from hpsearch.storage.check import check
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, a_spec
@@ -87,7 +88,10 @@ def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
         store.studies()
         with pytest.raises(StorageError, match=r"the user may not do this \(.*denied.*\): grant the rights"):
             store.create_study(a_spec(), fingerprint=FINGERPRINT)
-    assert check(as_text(reader)).hpsearch_schema == 1
+    health = check(as_text(reader))
+    assert (health.hpsearch_schema, health.write_rate) == (schema.REVISION, None)
+    assert health.no_write_rate is not None
+    assert "the user may not do this" in health.no_write_rate
 
 
 def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, dialect: str) -> None:

@@ -216,8 +216,12 @@ def test_a_study_that_another_client_renamed_is_followed(new_lab: Labs) -> None:
         assert (renamed.key, renamed.spec) == (lab.study.key, replace(lab.study.spec, name=new))
         assert [trial.epochs for trial in store.trials(renamed)] == [2, 2, 2, 0]
         assert lab.end(running) == {3}
-        claims = store.claim(renamed, worker="another", count=9, lease_s=600.0)
-        assert [(claim.number, claim.attempt) for claim in claims] == [(3, 2), (4, 1), (5, 1)]
+        claims = [
+            claim
+            for worker in ("another", "third")
+            for claim in store.claim(renamed, worker=worker, count=9, lease_s=600.0)
+        ]
+        assert [(claim.number, claim.attempt) for claim in claims] == [(4, 1), (5, 1), (3, 2)]
         assert store.progress(renamed).ledger == {"complete": 6}
 
 

@@ -11,7 +11,7 @@ import sklearn.datasets
 
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.prepare import prepare
-from hpsearch.data.sources import catalogue, load
+from hpsearch.data.sources import CATALOGUE, load
 from hpsearch.study.spec import DataSpec
 
 Refused = Callable[[Callable[[], object]], str]
@@ -38,7 +38,7 @@ def test_real_mnist(mnist_folder: Path) -> None:
     assert np.bincount(data.targets).tolist() == counts
     assert data.inputs.mean() / 255 == pytest.approx(0.13066, abs=5e-6)
     assert data.inputs.std() / 255 == pytest.approx(0.30811, abs=5e-6)
-    entry = next(entry for entry in catalogue() if entry.name == "mnist")
+    entry = next(entry for entry in CATALOGUE if entry.name == "mnist")
     assert data.inputs.shape == (entry.examples, entry.inputs)
     assert data.sealed is not None
     assert data.sealed.inputs.shape == (entry.sealed, entry.inputs)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data.sources import BuiltIn, catalogue, load
+from hpsearch.data.sources import CATALOGUE, BuiltIn, load
 from hpsearch.errors import DataError
 
 Refused = Callable[[Callable[[], object]], str]
 
 
-@pytest.mark.parametrize("entry", [e for e in catalogue() if e.name != "mnist"], ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.name != "mnist"], ids=lambda e: e.name)
 def test_the_catalogue_tells_the_truth(entry: BuiltIn) -> None:
     """Sizes and task in the catalogue are those of the data."""
     data = load(entry.name, environment={})
@@ -25,7 +25,7 @@ def test_the_catalogue_tells_the_truth(entry: BuiltIn) -> None:
 
 def test_the_catalogue_is_free() -> None:
     """The catalogue names every source, MNIST too, without reading one."""
-    names = [entry.name for entry in catalogue()]
+    names = [entry.name for entry in CATALOGUE]
     assert names == ["digits", "breast_cancer", "wine", "iris", "diabetes", "mnist"]
 
 

@@ -59,6 +59,13 @@ def test_a_learning_trial_is_healthy() -> None:
     assert not is_fatal(verdict)
 
 
+def test_a_loss_at_the_level_of_chance_is_not_healthy() -> None:
+    """A loss that fell from bad initial weights to that of guessing the classes' shares shows no learning."""
+    guessing = telemetry(LEARNING, epochs=[epoch(0, training=2.0)])
+    assert judge(guessing, facts()).cause is Cause.HEALTHY
+    assert judge(guessing, replace(facts(), chance_loss=2.1)).cause is Cause.INCONCLUSIVE
+
+
 def test_too_little_evidence_is_inconclusive() -> None:
     """Before the loss has fallen by a tenth there is no verdict, and none before the first epoch."""
     flat = [epoch(0, training=2.25)]

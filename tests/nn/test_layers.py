@@ -49,7 +49,7 @@ def normalized(y: Array, *, running: tuple[Array, Array] | None = None) -> tuple
     kept = Normalization(xhat=np.empty_like(y), inverse_std=np.empty((len(y), O), y.dtype))
     statistics = running or (np.zeros((len(y), O), y.dtype), np.ones((len(y), O), y.dtype))
     out = y.copy()
-    layer.forward(out, kept, statistics, np.ones((1, y.shape[1]), y.dtype), np.empty_like(y))
+    layer.forward(out, kept, statistics, ones=np.ones((1, y.shape[1]), y.dtype), scratch=np.empty_like(y))
     return out, kept
 
 
@@ -59,7 +59,7 @@ def test_batch_norm_is_differentiated_by_the_chain_rule() -> None:
     change = (normalized(y + STEP * v)[0] - normalized(y - STEP * v)[0]) / (2 * STEP)
     _, kept = normalized(y)
     dy = u.copy()
-    BatchNorm(units=O, affine=False).backward(dy, kept, ONES, np.empty_like(dy))
+    BatchNorm(units=O, affine=False).backward(dy, kept, ones=ONES, scratch=np.empty_like(dy))
     close(np.vdot(change, u), np.vdot(v, dy))
 
 
@@ -75,7 +75,7 @@ def test_gamma_and_beta_are_differentiated_by_the_chain_rule() -> None:
         return y
 
     dgamma, dbeta = np.empty((K, O)), np.empty((K, O))
-    layer.backward_scale((dgamma, dbeta), u, xhat, ONES, np.empty_like(u))
+    layer.backward_scale((dgamma, dbeta), u, xhat, ones=ONES, scratch=np.empty_like(u))
     change = (output(STEP) - output(-STEP)) / (2 * STEP)
     close(np.vdot(change, u), np.vdot(vgamma, dgamma) + np.vdot(vbeta, dbeta))
 
@@ -121,7 +121,7 @@ def test_a_minibatch_of_one_is_normalized_to_zero() -> None:
     out, kept = normalized(normal(K, 1, O))
     assert not out.any()
     dy = normal(K, 1, O, seed=1)
-    BatchNorm(units=O, affine=False).backward(dy, kept, np.ones((1, 1)), np.empty_like(dy))
+    BatchNorm(units=O, affine=False).backward(dy, kept, ones=np.ones((1, 1)), scratch=np.empty_like(dy))
     assert not dy.any()
 
 

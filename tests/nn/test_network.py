@@ -1,7 +1,7 @@
 """Whole networks: gradients of random architectures, the layout of their arrays, and evaluation."""
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ MARGIN = 1e-3
 
 Pair = tuple[Loss, Output]
 
-ACTIVATIONS: tuple[Activation, ...] = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 PAIRS: tuple[Pair, ...] = (
     ("cross_entropy", "auto"),
     ("cross_entropy", "sigmoid"),

@@ -85,7 +85,7 @@ def test_every_trial_is_strict_json(study: Snapshot, regression: Snapshot) -> No
 
 def test_a_study_has_the_fields_of_the_design(study: Snapshot) -> None:
     """Counts add up to the trials, the ledger to the epochs, and the best is a trial."""
-    shown = study_object(study.progress, study.study, study.progress.best)
+    shown = study_object(study.study, study.progress)
     assert json.loads(json_text(shown), parse_constant=_no_constant) == shown
     assert (shown["name"], shown["state"], shown["trials"]) == ("digits", "running", 120)
     assert shown["finished"] == shown["complete"] + shown["pruned"]
@@ -99,7 +99,7 @@ def test_a_study_has_the_fields_of_the_design(study: Snapshot) -> None:
 def test_a_study_without_trials_has_no_best() -> None:
     """Before the first trial the best is null and the ledger empty."""
     snapshot = empty()
-    shown = study_object(snapshot.progress, snapshot.study, snapshot.progress.best)
+    shown = study_object(snapshot.study, snapshot.progress)
     assert (shown["state"], shown["best"], shown["ledger"]) == ("open", None, {})
 
 

@@ -3,12 +3,10 @@
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import HpsearchError
-from hpsearch.report.page import render, write_report
+from hpsearch.report.page import render
 from hpsearch.report.snapshot import Snapshot
 from tests.report import synthetic
 from tests.report.synthetic import SPECIAL
@@ -127,33 +125,3 @@ def test_every_study_has_a_page(name: str) -> None:
 def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> None:
     """The page depends on nothing but its snapshot."""
     assert render(study) == page
-
-
-def test_a_report_replaces_the_one_before(study: Snapshot, page: str, tmp_path: Path) -> None:
-    """Writing leaves the whole new page and nothing else in the folder."""
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    write_report(study, path)
-    assert path.read_text(encoding="utf-8") == page
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_missing_folder_is_named(study: Snapshot, tmp_path: Path) -> None:
-    """A report for a folder that does not exist says which one, and makes nothing."""
-    folder = tmp_path / "none"
-    with pytest.raises(HpsearchError) as caught:
-        write_report(study, folder / "report.html")
-    assert str(caught.value) == (
-        f"report: its folder must exist (got {folder}): make it, or name another file"
-    )
-    assert not folder.exists()
-
-
-def test_a_report_that_cannot_be_written_leaves_nothing(study: Snapshot, tmp_path: Path) -> None:
-    """Where a folder stands in the way, the error says so and no unfinished file is left."""
-    path = tmp_path / "report.html"
-    path.mkdir()
-    with pytest.raises(HpsearchError) as caught:
-        write_report(study, path)
-    assert str(caught.value) == f"report: must be writable (got {path}: Is a directory): name another file"
-    assert list(tmp_path.iterdir()) == [path]

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from hpsearch.records import Cause, Finding, Trial, TrialState
-from hpsearch.search.pruners import most_epochs
 from hpsearch.search.searcher import Searcher
-from hpsearch.study.spec import Choices, PruningSpec, Range, RankName, StudySpec, TrainingSpec
+from hpsearch.study.spec import PruningSpec, RankName, StudySpec
 
 SpecOf = Callable[..., StudySpec]
 
@@ -183,13 +182,3 @@ def test_what_others_wrote_as_rungs_is_read_with_care(spec_of: SpecOf) -> None:
         for i, rung in enumerate(rungs)
     )
     assert report(searcher, 10, [0.1]) is None
-
-
-def test_the_most_epochs_of_a_trial_may_be_searched(spec_of: SpecOf) -> None:
-    """Hyperband's largest resource is the largest number of epochs that the search can choose."""
-    training = TrainingSpec(epochs=7)
-    ranged = (Range(name="training.epochs", low=2, high=30, integer=True),)
-    listed = (Choices(name="training.epochs", choices=(5, 50, 10)),)
-    assert most_epochs(spec_of(training=training)) == 7
-    assert most_epochs(spec_of(training=training, search=ranged)) == 30
-    assert most_epochs(spec_of(training=training, search=listed)) == 50

@@ -112,6 +112,23 @@ def test_what_the_user_can_put_right_is_said_in_their_words(cause: Exception, me
             "it is starting or stopping",
         ),
         (psycopg.OperationalError("FATAL:  sorry, too many clients already"), "it has too many connections"),
+        (
+            psycopg.OperationalError("connection failed: server closed the connection unexpectedly"),
+            "it closed the connection",
+        ),
+        (
+            pymysql.OperationalError(2013, "Lost connection to MySQL server during query"),
+            "it closed the connection",
+        ),
+        (
+            pymysql.OperationalError(2003, "Can't connect ([Errno 104] Connection reset by peer)"),
+            "it closed the connection",
+        ),
+        (psycopg.OperationalError("connection failed: No route to host"), "no way to its host"),
+        (
+            pymysql.OperationalError(2003, "Can't connect ([Errno 101] Network is unreachable)"),
+            "no way to its host",
+        ),
     ],
 )
 def test_an_absent_server_is_unavailable(cause: Exception, reason: str) -> None:

@@ -63,7 +63,7 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     path.touch()
     open_store(f"sqlite:///{path}").close()
-    assert check(f"sqlite:///{path}").hpsearch_schema == 1
+    assert check(f"sqlite:///{path}").hpsearch_schema == "0001"
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_file_that_another_process_keeps_locked_is_unavailable(
             with pytest.raises(StorageUnavailableError) as caught:
                 store.renew("worker", 1.0)
             assert str(caught.value) == (
-                f"{url}: another process has kept the database locked for too long: try again"
+                f"{url}: other processes have kept the database locked for too long: try again"
             )
         assert store.renew("worker", 1.0) == 0
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study.plan import Plan, Span, check_fits, parameter_count, plan
+from hpsearch.study.plan import Plan, Span, check_fits, epoch_span, parameter_count, plan
 from hpsearch.study.spec import (
     DEFAULT_SEARCH,
     Choices,
@@ -97,6 +97,15 @@ def test_searched_batches_and_epochs_give_spans() -> None:
         )
     )
     assert (str(told.steps_per_epoch), str(told.epochs)) == ("6 to 90", "5 to 20")
+
+
+def test_the_epochs_of_a_trial_are_fixed_or_searched() -> None:
+    """The span of epochs is what the search can choose, and the study's own number where it chooses none."""
+    ranged = Range(name="training.epochs", low=2.0, high=30.0, integer=True)
+    listed = Choices(name="training.epochs", choices=(5, 50, 10))
+    assert epoch_span(DIGITS) == Span(least=20, most=20)
+    assert epoch_span(searching(ranged)) == Span(least=2, most=30)
+    assert epoch_span(searching(listed)) == Span(least=5, most=50)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.data.sources import catalogue
+from hpsearch.data.sources import CATALOGUE
 from hpsearch.study.schema import BUILTIN_SOURCES, SEARCHED, SECTIONS, STUDY, TOP_LEVEL, UNSEARCHED, words
 from hpsearch.study.spec import Initializer, Output, StudySpec
 
@@ -46,7 +46,7 @@ def test_the_words_of_a_union_are_all_words() -> None:
 
 def test_built_in_sources_are_those_of_the_data() -> None:
     """A name that a study file may use is one that data can be loaded by, and the other way round."""
-    assert set(BUILTIN_SOURCES) == {source.name for source in catalogue()}
+    assert set(BUILTIN_SOURCES) == {source.name for source in CATALOGUE}
 
 
 def _written(value: Any) -> Any:

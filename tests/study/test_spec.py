@@ -113,12 +113,6 @@ def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:
             StudySpec.from_json(json.dumps(raw))
 
 
-def test_the_budget_does_not_make_another_search() -> None:
-    """Two studies are the same search when they differ in trials alone."""
-    assert SMALLEST.is_same_search(replace(SMALLEST, trials=7))
-    assert not SMALLEST.is_same_search(replace(SMALLEST, seed=7))
-
-
 @pytest.mark.parametrize(
     ("task", "metric", "loss"),
     [("classification", "validation_accuracy", "cross_entropy"), ("regression", "validation_loss", "mse")],

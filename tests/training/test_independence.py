@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, final, get_args
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.prepare import PreparedData
-from hpsearch.study.spec import Configuration, Initializer, Precision
+from hpsearch.study.spec import Activation, Configuration, Initializer, OptimizerName, Precision
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
 from tests.training.cases import SEED, classification, configuration, regression, stepped
 
 MOST_TRIALS = 33
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+ACTIVATIONS = get_args(Activation)
+OPTIMIZERS = get_args(OptimizerName)
 INITIALIZERS = (
     Initializer(name="he"),
     Initializer(name="xavier"),

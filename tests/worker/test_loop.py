@@ -8,90 +8,20 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError
-from hpsearch.records import Cause, ParameterValue, Trial, TrialState
-from hpsearch.storage.records import Progress, StoredStudy, Update
-from hpsearch.storage.store import Store, open_store
-from hpsearch.study.spec import (
-    Choices,
-    DataSpec,
-    PruningSpec,
-    Range,
-    SamplerSpec,
-    StudySpec,
-    TrainingSpec,
-    resolve,
-)
+from hpsearch.records import Cause, ParameterValue, TrialState
+from hpsearch.storage.records import Update
+from hpsearch.study.spec import Choices, DataSpec, PruningSpec
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopRequest
-
-RATES = (
-    Range(name="learning_rate", low=1e-6, high=1e3, log=True),
-    Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
-)
-SPEC = StudySpec(
-    name="iris",
-    data=DataSpec(source="iris"),
-    trials=24,
-    seed=7,
-    training=TrainingSpec(epochs=6, batch_size=32),
-    search=RATES,
-    sampler=SamplerSpec(name="random"),
-    pruning=PruningSpec(rank="none"),
-)
-
-
-class Bench:
-    """A database with one study of iris, and workers for it."""
-
-    def __init__(self, url: str, spec: StudySpec = SPEC) -> None:
-        self.url = url
-        self.data: PreparedData = prepare(spec.data, seed=spec.seed, precision="float32", environment={})
-        self.store: Store = open_store(url)
-        self.study: StoredStudy = self.store.create_study(
-            resolve(spec, task=self.data.task), fingerprint=self.data.fingerprint
-        )
-
-    def worker(
-        self, name: str, *, rows: int = 5, stop: StopRequest | None = None, lease_s: float = 30.0
-    ) -> Worker:
-        """Return a worker with a database connection of its own."""
-        options = WorkerOptions(name=name, rows=rows, lease_s=lease_s)
-        return Worker(
-            open_store(self.url), self.study, self.data, options=options, stop=stop or StopRequest()
-        )
-
-    def progress(self) -> Progress:
-        """Return where the study stands."""
-        return self.store.progress(self.study)
-
-    def trials(self) -> list[Trial]:
-        """Return all trials by number."""
-        return self.store.trials(self.study)
+from hpsearch.worker.stopping import StopNowError, StopRequest
+from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """Return the URL of a database of the test's own."""
     return f"sqlite:///{tmp_path}/bench.db"
-
-
-def numbers_of(trial: Trial) -> tuple[object, ...]:
-    """Return everything about a trial that must not depend on who trained it, or when, as comparable text."""
-    curve = {epoch: repr(value) for epoch, value in trial.curve.items()}
-    finding = trial.finding
-    evidence = None if finding is None else {name: repr(value) for name, value in finding.evidence.items()}
-    return (
-        trial.number,
-        trial.state,
-        dict(trial.params),
-        repr(trial.value),
-        curve,
-        trial.verdict,
-        trial.steps,
-        evidence,
-    )
 
 
 def test_a_worker_spends_the_budget_exactly(url: str) -> None:
@@ -246,3 +176,78 @@ def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
     bench.worker("a", rows=3).run()
     assert bench.progress().finished == 30
     assert Cause.OUTRANKED in {trial.verdict for trial in bench.trials()}
+
+
+def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
+    """Suspects come last, and no other trial is in training beside them; all have the numbers that they always have."""
+    bench = Bench(url)
+    bench.store.claim(bench.study, worker="lost", count=4, lease_s=600.0)
+    bench.store.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
+    bench.worker("a", rows=5).run()
+    trials = bench.trials()
+    spans = {trial.number: (trial.started, trial.finished) for trial in trials}
+    for suspect in range(4):
+        started, finished = spans.pop(suspect)
+        assert started is not None
+        assert finished is not None
+        for other_started, other_finished in spans.values():
+            assert other_started is not None
+            assert other_finished is not None
+            assert other_finished <= started or finished <= other_started
+        spans[suspect] = started, finished
+    assert max(spans[number] for number in range(4, 24)) < min(spans[number] for number in range(4))
+    alone = Bench(f"{url}2")
+    alone.worker("b", rows=1).run()
+    assert [numbers_of(trial) for trial in trials] == [numbers_of(trial) for trial in alone.trials()]
+
+
+def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
+    """An exception that is no error of the user's may be a trial's doing, so it counts against what was in training."""
+    bench = Bench(url)
+
+    def fail() -> bool:
+        if bench.progress().running:
+            raise MemoryError
+        return False
+
+    worker = bench.worker("a", rows=5, is_wanted_elsewhere=fail)
+    with pytest.raises(MemoryError):
+        worker.run()
+    progress = bench.progress()
+    assert (progress.running, progress.waiting + progress.finished) == (0, 5)
+    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    lost = [history[0] for history in histories if history]
+    assert {(attempt.worker, attempt.why, attempt.crashed) for attempt in lost} == {
+        ("a", "the worker failed", True)
+    }
+
+
+def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -> None:
+    """What is not a trial's doing, such as a request to stop at once, counts against none."""
+    bench = Bench(url)
+
+    def fail() -> bool:
+        if bench.progress().running:
+            raise StopNowError("stopped at once by the second signal")
+        return False
+
+    worker = bench.worker("a", rows=5, is_wanted_elsewhere=fail)
+    with pytest.raises(StopNowError):
+        worker.run()
+    assert bench.progress().running == 0
+    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    assert {attempt.crashed for history in histories for attempt in history} == {False}
+
+
+def test_a_worker_can_run_again(url: str) -> None:
+    """A worker that was wanted elsewhere, and comes back, goes on where it was."""
+    bench = Bench(url)
+    looks = iter([False, False, True])
+    worker = bench.worker("a", stays=False, is_wanted_elsewhere=lambda: next(looks, True))
+    worker.run()
+    first = worker.ended
+    assert 0 < first < SPEC.trials
+    assert bench.progress().running == bench.progress().waiting == 0
+    looks = iter([False] * 1000)
+    worker.run()
+    assert worker.ended == bench.progress().finished == SPEC.trials

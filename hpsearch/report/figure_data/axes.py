@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.records import ParameterValue
+from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.formats import format_count, format_parameter, format_tick
 from hpsearch.study.spec import Choices, Dimension, Range
 
@@ -65,6 +65,12 @@ class Axis:
         if value not in self.choices:
             return None
         return self.choices.index(value) + _CATEGORY_SPREAD * (number * self.stride % 1 - 0.5)
+
+
+def coordinate(trial: Trial, axis: Axis) -> float | None:
+    """Return where a trial stands on the axis; None where it has no value, or one without a place."""
+    value = trial.params.get(axis.title)
+    return None if value is None else axis.place(value, trial.number)
 
 
 def axis_of(dimension: Dimension, *, stride: float = FIRST_STRIDE) -> Axis:

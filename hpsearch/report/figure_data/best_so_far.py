@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import final
 
 from hpsearch.records import Fate, Trial
-from hpsearch.report.figure_data.marks import hover_lines
+from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, measured, rails_of, study_scale
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot

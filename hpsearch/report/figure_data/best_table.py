@@ -35,11 +35,11 @@ class BestTable:
     rows: tuple[BestRow, ...]
 
 
-def best_table(snapshot: Snapshot, *, count: int = ROWS) -> BestTable:
-    """Return at most `count` ranked trials."""
+def best_table(snapshot: Snapshot) -> BestTable:
+    """Return at most `ROWS` ranked trials."""
     spec = snapshot.study.spec
     names = tuple(dimension.name for dimension in spec.search)
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=count)
+    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=ROWS)
     rows = [
         BestRow(
             rank=rank,

@@ -6,7 +6,7 @@ from typing import final
 
 from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.figure_data.axes import Tick, count_ticks
-from hpsearch.report.figure_data.marks import hover_lines
+from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
 from hpsearch.report.formats import format_count, format_parameters
 from hpsearch.report.snapshot import Snapshot

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Cause, Fate, Trial, TrialState
+from hpsearch.records import Cause, Fate, Trial, TrialState, ledger_key
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.snapshot import Snapshot
 
@@ -42,8 +42,9 @@ def ledger(snapshot: Snapshot) -> Ledger:
     """Return the ledger of the study's progress with the trials behind every entry."""
     entries = sorted(snapshot.progress.ledger.items(), key=lambda entry: (-entry[1], entry[0]))
     total = sum(snapshot.progress.ledger.values())
-    trials = Counter(_key(trial) for trial in snapshot.trials)
-    fates = {_key(trial): trial.fate for trial in snapshot.trials}
+    keys = [ledger_key(trial.state, trial.verdict) for trial in snapshot.trials]
+    trials = Counter(keys)
+    fates = dict(zip(keys, (trial.fate for trial in snapshot.trials), strict=True))
     bars = tuple(
         LedgerBar(
             cause=cause,
@@ -55,13 +56,6 @@ def ledger(snapshot: Snapshot) -> Ledger:
         for cause, epochs in entries
     )
     return Ledger(bars=bars, epochs=total, facts=_facts(snapshot, total))
-
-
-def _key(trial: Trial) -> str:
-    """Return the ledger's key of a trial, as `records.ledger_of` has it."""
-    if trial.state in (TrialState.PRUNED, TrialState.FAILED):
-        return (trial.verdict or Cause.OUTRANKED).value
-    return trial.state.value
 
 
 def _fate_without_trials(cause: str) -> Fate:

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import final
 
 from hpsearch.records import Fate, Trial
-from hpsearch.report.figure_data.axes import Axis, axis_of, learning_rate_of
-from hpsearch.report.figure_data.marks import hover_lines
+from hpsearch.report.figure_data.axes import Axis, axis_of, coordinate, learning_rate_of
+from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, place_of, rails_of, study_scale
 from hpsearch.report.formats import format_count, format_tick
 from hpsearch.report.snapshot import Snapshot
@@ -75,9 +75,7 @@ def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
 
 
 def _mark(trial: Trial, snapshot: Snapshot, axis: Axis, scale: ResultScale) -> StripMark | None:
-    value = trial.params.get(axis.title)
-    x = None if value is None else axis.place(value, trial.number)
-    place = place_of(trial, scale)
+    x, place = coordinate(trial, axis), place_of(trial, scale)
     if x is None or place is None:
         return None
     hover = hover_lines(trial, snapshot.study.spec)
@@ -89,8 +87,7 @@ def _bins(axis: Axis, dimension: Dimension, trials: Sequence[Trial]) -> tuple[Bi
     edges = _edges(axis)
     counts: list[Counter[Fate]] = [Counter() for _ in pairwise(edges)]
     for trial in trials:
-        value = trial.params.get(axis.title)
-        x = None if value is None else axis.place(value, trial.number)
+        x = coordinate(trial, axis)
         if x is not None:
             counts[_bin_of(x, edges)][trial.fate] += 1
     labels = [tick.text for tick in axis.ticks] if isinstance(dimension, Choices) else _labels(edges)

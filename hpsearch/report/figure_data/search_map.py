@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.records import Fate, Trial, best_trials
-from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of
-from hpsearch.report.figure_data.marks import hover_lines
-from hpsearch.report.figure_data.results import Place, ResultScale, place_of, study_scale
+from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate
+from hpsearch.report.figure_data.hovering import hover_lines
+from hpsearch.report.figure_data.results import ResultScale, place_of, study_scale
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 
@@ -60,7 +60,7 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
 
 
 def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: ResultScale) -> MapMark | None:
-    x, y = (_coordinate(trial, axis) for axis in axes)
+    x, y = (coordinate(trial, axis) for axis in axes)
     if x is None or y is None:
         return None
     place = place_of(trial, scale)
@@ -69,18 +69,9 @@ def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: Resu
         fate=trial.fate,
         x=x,
         y=y,
-        result=_result(place),
+        result=None if place is None else place.position,
         hover=hover_lines(trial, snapshot.study.spec),
     )
-
-
-def _result(place: Place | None) -> float | None:
-    return None if place is None else place.position
-
-
-def _coordinate(trial: Trial, axis: Axis) -> float | None:
-    value = trial.params.get(axis.title)
-    return None if value is None else axis.place(value, trial.number)
 
 
 def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axis]) -> str:

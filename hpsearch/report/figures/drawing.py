@@ -90,7 +90,7 @@ def ticked(ticks: Sequence[Tick]) -> dict[str, Any]:
 
 def search_axis(axis: Axis, **settings: Any) -> dict[str, Any]:
     """Return the settings of an axis that spans the whole search space, and a little more for the markers."""
-    low, high = plotted(axis, axis.low), plotted(axis, axis.high)
+    low, high = _plotted(axis, axis.low), _plotted(axis, axis.high)
     margin = _EDGE_MARGIN * (high - low) or 0.5
     kind = "log" if axis.kind == "log" else "linear"
     span = [low - margin, high + margin]
@@ -98,7 +98,7 @@ def search_axis(axis: Axis, **settings: Any) -> dict[str, Any]:
     return plain_axis(axis.title, type=kind, range=span, automargin=room, **ticked(axis.ticks), **settings)
 
 
-def plotted(axis: Axis, value: float) -> float:
+def _plotted(axis: Axis, value: float) -> float:
     """Return a value of the axis as Plotly has it in ranges and shapes: logarithms on log axes."""
     return math.log10(value) if axis.kind == "log" else value
 

@@ -1,14 +1,16 @@
 """The way to the database: transactions that are tried again while it is away."""
 
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar, final
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, final
 
 from sqlalchemy import Connection
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.engine import UncertainCommitError, glancing, make_engine, reading, writing
 from hpsearch.storage.faults import attempt
 
@@ -33,6 +35,7 @@ class Database:
         self.address: Address = parse_address(url)
         prepare_file(self.address, create=True)
         self._engine = make_engine(self.address)
+        weakref.finalize(self, self._engine.dispose)
         try:
             attempt(lambda: migration.ensure(self._engine, self.address, create=True), self.address)
         except BaseException:
@@ -55,6 +58,10 @@ class Database:
                 return work(connection)
 
         return self._patiently(look)
+
+    def rows(self, query: Direct, values: Mapping[str, Any]) -> list[RawRow]:
+        """Return what one query yields, with the least effort."""
+        return self._patiently(lambda: query.alone(self._engine, values))
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """Return what `work` reads, all of it as of one moment."""

@@ -43,9 +43,7 @@ class Known:
         picture = self.study(study_id)
         last, asked = picture.last_trial_id, picture.asked()
         try:
-            return self._database.glance(
-                lambda connection: reading.heads(connection, study_id, last_trial_id=last, ids=asked)
-            )
+            return reading.heads(self._database, study_id, last_trial_id=last, ids=asked)
         except KeyError:
             self.forget_study(study_id)
             raise
@@ -65,17 +63,21 @@ class Known:
         self._study_ids[head.trial_id] = head.study_id
         return self.study(head.study_id).see(head)
 
+    def see_new(self, head: Head) -> OpenTrial:
+        """Take in the head of a trial that was just made, and return the trial."""
+        if (study_id := self._study_ids.get(head.trial_id)) is not None:
+            # An older trial had that id: its study was deleted.
+            self.forget_study(study_id)
+        return self.see(head)
+
     def read(self, picture: Picture, ids: Sequence[int]) -> None:
         """Read the trials with these ids of a study, any number of them."""
-        wholes = self._database.glance(
-            lambda connection: list(reading.trials_of(connection, picture.study_id, ids))
-        )
-        for whole in wholes:
+        for whole in reading.trials_of(self._database, picture.study_id, ids):
             picture.take(whole)
 
     def read_one(self, trial_id: int) -> Picture:
         """Read a trial and return the picture of its study. Raises KeyError when there is no such trial."""
-        wholes = self._database.glance(lambda connection: list(reading.trials(connection, [trial_id])))
+        wholes = reading.trials(self._database, [trial_id])
         study_id = self._study_ids.get(trial_id)
         if study_id is not None and (not wholes or wholes[0][0].study_id != study_id):
             self.forget_study(study_id)
@@ -87,9 +89,11 @@ class Known:
         picture.take(wholes[0])
         return picture
 
-    def forget_study(self, study_id: int) -> None:
-        """Forget a study that is gone."""
+    def forget_study(self, study_id: int) -> list[int]:
+        """Forget a study that is gone, and return the ids of those of its trials that had not ended."""
         picture = self._pictures.pop(study_id, None)
-        if picture is not None:
-            for trial_id in (*picture.open, *picture.settled):
-                self._study_ids.pop(trial_id, None)
+        if picture is None:
+            return []
+        for trial_id in (*picture.open, *picture.settled):
+            self._study_ids.pop(trial_id, None)
+        return list(picture.open)

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import final
+from typing import Final, final
 
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.storage.as_optuna.reading import Whole
 from hpsearch.storage.as_optuna.record import Details, Head, frozen
 
-_PRECISION = timedelta(seconds=1)
-"""MySQL keeps the whole seconds of a time."""
+_PRECISION: Final = timedelta(seconds=1)
+"""MySQL keeps the whole seconds of a time, so one without a fraction may be as far off."""
 
 
 @final
@@ -62,8 +62,11 @@ class Picture:
         if self.name not in (None, name):
             return False
         there = {head.trial_id: head for head in heads}
-        if self._anchor is not None and there.get(self._anchor.trial_id) != self._anchor:
-            return False
+        anchor = self._anchor
+        if anchor is not None:
+            head = there.get(anchor.trial_id)
+            if head is None or _more_precise(head, anchor) != anchor:
+                return False
         return all(
             trial_id in there and there[trial_id].number == self.open[trial_id].head.number
             for trial_id in self.asked()
@@ -118,11 +121,11 @@ class Picture:
             self.distributions.setdefault(name, text)
         if head.state.is_finished():
             self.settle(trial)
-            self._anchor = head
 
     def settle(self, trial: OpenTrial) -> None:
         """Keep a trial that has ended and whose rows are all known."""
         shown = self.show(trial, None)
+        self._anchor = trial.head
         del self.open[trial.head.trial_id]
         self.settled[trial.head.trial_id] = shown
         self._place(trial.head.number, shown)
@@ -163,6 +166,6 @@ def _more_precise(head: Head, known: Head) -> Head:
 
 
 def _nearly(stored: datetime | None, known: datetime | None) -> datetime | None:
-    if stored is None or known is None or abs(stored - known) >= _PRECISION:
+    if stored is None or known is None or stored.microsecond:
         return stored
-    return known
+    return known if abs(stored - known) <= _PRECISION else stored

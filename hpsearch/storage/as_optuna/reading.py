@@ -6,13 +6,13 @@ One statement sees one state of the database, so a trial is read whole without a
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
+from optuna.trial import TrialState
 from sqlalchemy import (
     Column,
     Connection,
     DateTime,
     Float,
     Integer,
-    Row,
     Select,
     String,
     Table,
@@ -27,10 +27,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from optuna.trial import TrialState
-
 from hpsearch.storage import optuna_schema
+from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.record import Details, Head, local
+from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of
 
 FEW: Final = 256
@@ -45,12 +45,12 @@ Whole: TypeAlias = tuple[Head, Details]
 _studies = optuna_schema.studies
 _trials = optuna_schema.trials
 
-_HEADS: Final = (
+_HEADS: Final = Direct(
     select(
         _studies.c.study_name,
         _trials.c.trial_id,
         _trials.c.number,
-        _trials.c.state,
+        cast(_trials.c.state, String(16)),
         _trials.c.datetime_start,
         _trials.c.datetime_complete,
     )
@@ -71,47 +71,47 @@ _HEADS: Final = (
 
 
 def heads(
-    connection: Connection, study_id: int, *, last_trial_id: int, ids: Sequence[int]
+    database: Database, study_id: int, *, last_trial_id: int, ids: Sequence[int]
 ) -> tuple[str, list[Head]]:
     """Return a study's name and the heads of its trials after the last id, and of those with these ids.
 
     Raises KeyError when there is no such study.
     """
     at = {"at_study_id": study_id, "last_trial_id": last_trial_id, "ids": _padded(ids)}
-    rows = connection.execute(_HEADS, at).all()
+    rows = database.rows(_HEADS, at)
     if not rows:
         raise KeyError(f"study_id {study_id}: there is no such study")
     found = [
         Head(
-            trial_id=row[1],
+            trial_id=trial_id,
             study_id=study_id,
-            number=row[2],
-            state=TrialState[row[3]],
-            start=local(row[4]),
-            complete=local(row[5]),
+            number=number,
+            state=TrialState[state],
+            start=local(start),
+            complete=local(complete),
         )
-        for row in rows
-        if row[1] is not None
+        for _, trial_id, number, state, start, complete in rows
+        if trial_id is not None
     ]
     return rows[0][0], found
 
 
-def trials(connection: Connection, ids: Sequence[int]) -> Iterator[Whole]:
-    """Yield the trials with these ids, of whatever study, at most `FEW`. Those that are not there are missing."""
-    yield from _assembled(connection.execute(_BY_ID, {"ids": _padded(ids)}))
+def trials(database: Database, ids: Sequence[int]) -> list[Whole]:
+    """Return the trials with these ids, of whatever study, at most `FEW`; those that are not there are missing."""
+    return _assembled(database.rows(_BY_ID, {"ids": _padded(ids)}))
 
 
-def trials_of(connection: Connection, study_id: int, ids: Sequence[int]) -> Iterator[Whole]:
+def trials_of(database: Database, study_id: int, ids: Sequence[int]) -> Iterator[Whole]:
     """Yield the trials of a study with these ids, any number of them."""
     if len(ids) <= FEW:
-        yield from trials(connection, ids)
+        yield from trials(database, ids)
         return
     wanted = sorted(ids)
     for start in range(0, len(wanted), _RANGE):
         chunk = wanted[start : start + _RANGE]
         there = {"at_study_id": study_id, "low": chunk[0], "high": chunk[-1]}
         asked = set(chunk)
-        for head, details in _assembled(connection.execute(_BY_RANGE, there)):
+        for head, details in _assembled(database.rows(_BY_RANGE, there)):
             if head.trial_id in asked:
                 yield head, details
 
@@ -144,9 +144,7 @@ def _whole(among: Any) -> Any:
     params, reports = optuna_schema.trial_params, optuna_schema.trial_intermediate_values
     values = optuna_schema.trial_values
 
-    def part(
-        kind: int, table: Table, own_id: str, **columns: Any
-    ) -> Select[Any]:
+    def part(kind: int, table: Table, own_id: str, **columns: Any) -> Select[Any]:
         return select(
             literal_column(str(kind), Integer).label("part"),
             table.c.trial_id,
@@ -214,24 +212,23 @@ def _in_range(column: Column[Any]) -> Any:
     return and_(column.between(bindparam("low"), bindparam("high")), column.in_(ids))
 
 
-_BY_ID: Final = _whole(lambda column: column.in_(bindparam("ids", expanding=True)))
-_BY_RANGE: Final = _whole(_in_range)
+_BY_ID: Final = Direct(_whole(lambda column: column.in_(bindparam("ids", expanding=True))))
+_BY_RANGE: Final = Direct(_whole(_in_range))
 
 
-def _assembled(rows: Any) -> Iterator[Whole]:
-    """Yield trials from their rows, which come in any order."""
+def _assembled(rows: Sequence[RawRow]) -> list[Whole]:
+    """Return trials from their rows, which come in any order."""
     found: dict[int, Head] = {}
-    parts: dict[int, list[Row[Any]]] = {}
+    parts: dict[int, list[RawRow]] = {}
     for row in rows:
         if row[0] == _HEAD:
             found[row[1]] = _head(row)
         else:
             parts.setdefault(row[1], []).append(row)
-    for trial_id, head in found.items():
-        yield head, _details(parts.get(trial_id, ()))
+    return [(head, _details(parts.get(trial_id, ()))) for trial_id, head in found.items()]
 
 
-def _head(row: Row[Any]) -> Head:
+def _head(row: RawRow) -> Head:
     _, trial_id, study_id, name, number, _, _, start, complete = row
     return Head(
         trial_id=trial_id,
@@ -243,7 +240,7 @@ def _head(row: Row[Any]) -> Head:
     )
 
 
-def _details(rows: Sequence[Row[Any]]) -> Details:
+def _details(rows: Sequence[RawRow]) -> Details:
     """Return the rows of one trial in the order in which they were stored."""
     details = Details()
     for part, _, _, name, place, number, text, _, _ in sorted(rows, key=lambda row: row[2]):

@@ -4,11 +4,10 @@ import copy
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, final
+from typing import Final, final
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
@@ -53,12 +52,8 @@ class Details:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return sum(
-            map(
-                len,
-                (self.params, self.reports, self.user_attributes, self.system_attributes, self.values),
-            )
-        )
+        rows = self.params, self.reports, self.user_attributes, self.system_attributes, self.values
+        return sum(len(part) for part in rows)
 
     def under(self, newer: "Details | None") -> "Details":
         """Return these rows with those of `newer` written over them."""

@@ -86,9 +86,7 @@ class OptunaStorage(BaseStorage):
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return a study's name. Raises KeyError when there is no such study."""
-        name, _ = self._database.glance(
-            lambda connection: studies.name_and_directions(connection, study_id)
-        )
+        name, _ = self._database.glance(lambda connection: studies.name_and_directions(connection, study_id))
         return name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
@@ -136,9 +134,10 @@ class OptunaStorage(BaseStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Write a trial's state and values and say whether the state changed. Of many that start a waiting trial one does.
+        """Write a trial's state and values and say whether the state changed.
 
-        Raises KeyError, UpdateFinishedTrialError, and ValueError for a value that is NaN.
+        Of many that set a waiting trial running, one does. Raises KeyError, UpdateFinishedTrialError, and ValueError
+        for a value that is NaN.
         """
         return self._trials.set_state(trial_id, state, values)
 
@@ -163,7 +162,10 @@ class OptunaStorage(BaseStorage):
         return self._trials.trial_id(study_id, trial_number)
 
     def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None  # noqa: FBT001, FBT002  # as Optuna
+        self,
+        study_id: int,
+        deepcopy: bool = True,  # noqa: FBT001, FBT002  # as Optuna
+        states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Return a study's trials in `states` by number, copies with `deepcopy`. Raises KeyError for no such study."""
         wanted = _ALL_STATES if states is None else frozenset(s for s in TrialState if s in states)

@@ -32,10 +32,10 @@ def create(connection: Connection, name: str, directions: Sequence[StudyDirectio
     """Store a study and return its id, or None when the name is taken."""
     try:
         with connection.begin_nested():
-            made = connection.execute(insert(_studies).values(study_name=name)).inserted_primary_key
+            connection.execute(insert(_studies).values(study_name=name))
     except IntegrityError:
         return None
-    study_id: int = made[0]
+    study_id = id_of(connection, name)
     connection.execute(
         insert(_directions),
         [
@@ -56,7 +56,7 @@ def delete(connection: Connection, study_id: int) -> None:
 
 def id_of(connection: Connection, name: str) -> int:
     """Return the id of the study of that name. Raises KeyError when there is none."""
-    study_id = connection.execute(
+    study_id: int | None = connection.execute(
         select(_studies.c.study_id).where(_studies.c.study_name == name)
     ).scalar_one_or_none()
     if study_id is None:

@@ -7,11 +7,12 @@ overtakes what was set before it. Reads show what waits as if it were written.
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, final
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.distributions import check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
@@ -78,7 +79,7 @@ class Trials:
     def forget_study(self, study_id: int) -> None:
         """Forget a study that is gone."""
         with self._lock:
-            self._known.forget_study(study_id)
+            self._pending.remove(self._known.forget_study(study_id))
 
     def create(self, study_id: int, template: FrozenTrial | None) -> int:
         """Store a new trial, running or as `template` says, and return its id.
@@ -97,12 +98,12 @@ class Trials:
         details = Details() if template is None else details_of(template)
         with self._lock:
             for name, (_, text) in details.params.items():
-                self._check_distribution(study_id, name, distribution_of(text))
+                self._check_distribution(study_id, name, text)
             newest = self._known.study(study_id).newest_trial_id
             made = self._database.write(
                 lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest)
             )
-            trial = self._known.see(made)
+            trial = self._known.see_new(made)
             trial.details = details
             if made.state.is_finished():
                 self._known.study(study_id).settle(trial)
@@ -117,8 +118,7 @@ class Trials:
         with self._lock:
             trial = self._writable(trial_id)
             _, text = param
-            self._check_distribution(trial.head.study_id, name, distribution_of(text))
-            self._known.study(trial.head.study_id).distributions.setdefault(name, text)
+            self._check_distribution(trial.head.study_id, name, text)
             self._set(trial, Details(params={name: param}))
 
     def set(self, trial_id: int, details: Details) -> None:
@@ -135,7 +135,9 @@ class Trials:
         Raises KeyError, UpdateFinishedTrialError, and ValueError for a value that is NaN.
         """
         now = datetime.now()  # noqa: DTZ005  # as Optuna
-        details = Details(values={i: value_of(value) for i, value in enumerate(values or ())})
+        details = Details(
+            values={i: value_of(value) for i, value in enumerate(() if values is None else values)}
+        )
         with self._lock:
             self._writable(trial_id)
             waiting = self._waiting()
@@ -148,7 +150,7 @@ class Trials:
             try:
                 changed, written = self._database.rewrite(work)
             except (KeyError, UpdateFinishedTrialError):
-                self._pending.remove([trial_id])
+                self._take_lost(trial_id)
                 raise
             self._take_written(waiting, written)
             if changed:
@@ -164,15 +166,18 @@ class Trials:
                 )
                 self._take_written(waiting, written)
 
-    def _flush_in_background(self) -> None:
+    def _flush_in_background(self) -> bool:
+        """Write what waits and say whether that should be done again."""
         with self._lock:
-            self._pending.stop_clock()
+            is_idle = not self._pending.details
             try:
                 self.flush()
             except StorageError as error:
                 _log.warning("what was set on running trials is not stored yet: %s", error)
-                if threading.main_thread().is_alive():
-                    self._pending.start_clock()
+            if is_idle or not threading.main_thread().is_alive():
+                self._pending.clock_stopped()
+                return False
+            return True
 
     def _set(self, trial: OpenTrial, details: Details) -> None:
         trial.shown = None
@@ -195,32 +200,35 @@ class Trials:
             raise UpdateFinishedTrialError(writing.finished(trial.head.number))
         return trial
 
-    def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
-        """Raise ValueError when the study has another kind of distribution under that name."""
-        distributions = self._known.study(study_id).distributions
-        if name not in distributions:
-            text = self._database.glance(
+    def _check_distribution(self, study_id: int, name: str, text: str) -> None:
+        """Raise ValueError when the study has another kind of distribution under that name than JSON `text` says."""
+        known = self._known.study(study_id).distributions
+        if name not in known:
+            stored = self._database.glance(
                 lambda connection: reading.distribution(connection, study_id, name)
             )
-            if text is None:
-                return
-            distributions[name] = text
-        check_distribution_compatibility(distribution_of(distributions[name]), distribution)
+            known[name] = text if stored is None else stored
+        if known[name] != text:
+            check_distribution_compatibility(distribution_of(known[name]), distribution_of(text))
 
     def _take_written(self, waiting: Mapping[int, Details], written: Collection[int]) -> None:
         """Take note that what waited is stored, but for trials that somebody else ended or deleted meanwhile."""
         self._pending.remove(waiting.keys())
         for trial_id, details in waiting.items():
-            trial = self._known.open(trial_id)
             if trial_id not in written:
-                _log.warning("trial_id %d: what was set on it is lost: it had finished before", trial_id)
-            elif trial is not None and trial.details is not None:
+                self._take_lost(trial_id)
+            elif (trial := self._known.open(trial_id)) is not None and trial.details is not None:
                 trial.details = trial.details.under(details)
-            if trial is not None and trial_id not in written:
-                trial.details = trial.shown = None
+
+    def _take_lost(self, trial_id: int) -> None:
+        """Take note that somebody else ended or deleted a trial."""
+        self._pending.remove([trial_id])
+        _log.warning("trial_id %d had finished elsewhere: what was set on it since is not stored", trial_id)
+        with suppress(KeyError):
+            self._known.read_one(trial_id)
 
     def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:
-        """Take note that this process changed a trial's state. One that ended is read once more, for what others set."""
+        """Take note of a new state. A trial that ended is read once more: others may have set something on it."""
         trial = self._known.open(trial_id)
         assert trial is not None
         start = now if state is TrialState.RUNNING else trial.head.start

@@ -5,16 +5,18 @@ that ends a trial.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, DateTime, Table, bindparam, func, insert, select, update
 
 from hpsearch.storage import optuna_schema
-from hpsearch.storage.as_optuna.record import Details, Head, local, stored_time
+from hpsearch.storage.as_optuna.record import Details, Head, stored_time
 from hpsearch.storage.bulk import upsert_rows
+from hpsearch.storage.direct import Direct
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
 
 _studies = optuna_schema.studies
@@ -23,43 +25,75 @@ _trials = optuna_schema.trials
 _UNFINISHED: Final = (WAITING, RUNNING)
 
 
+_LOCK_STUDY: Final = Direct(
+    select(_studies.c.study_id).where(_studies.c.study_id == bindparam("at_study_id")).with_for_update()
+)
+_LAST_NUMBER: Final = Direct(
+    select(func.max(_trials.c.number)).where(
+        _trials.c.study_id == bindparam("at_study_id"), _trials.c.trial_id >= bindparam("newest_trial_id")
+    )
+)
+_INSERT: Final = insert(_trials).values(
+    study_id=bindparam("at_study_id"),
+    number=bindparam("new_number"),
+    state=bindparam("new_state"),
+    datetime_start=bindparam("new_start"),
+    datetime_complete=bindparam("new_complete"),
+)
+_INSERT_HERE: Final = Direct(_INSERT)
+_INSERT_RETURNING: Final = Direct(_INSERT.returning(_trials.c.trial_id))
+
+
 def create_trial(connection: Connection, head: Head, details: Details, *, newest_trial_id: int) -> Head:
     """Store a new trial and return its head, with an id and the study's next number.
 
     `newest_trial_id` is a trial of the study, the newest that the caller knows, or -1. Raises KeyError when there
     is no such study.
     """
-    locked = select(_studies.c.study_id).where(_studies.c.study_id == head.study_id).with_for_update()
-    if connection.execute(locked).first() is None:
+    if not _LOCK_STUDY.rows(connection, {"at_study_id": head.study_id}):
         raise KeyError(f"study_id {head.study_id}: there is no such study")
     number = _next_number(connection, head.study_id, newest_trial_id)
-    trial_id = connection.execute(
-        insert(_trials).values(
-            study_id=head.study_id,
-            number=number,
-            state=head.state.name,
-            datetime_start=stored_time(head.start),
-            datetime_complete=stored_time(head.complete),
-        )
-    ).inserted_primary_key[0]
-    write_details(connection, {trial_id: details})
-    return Head(
-        trial_id=trial_id,
-        study_id=head.study_id,
-        number=number,
-        state=head.state,
-        start=head.start,
-        complete=head.complete,
+    made = {
+        "at_study_id": head.study_id,
+        "new_number": number,
+        "new_state": head.state.name,
+        "new_start": stored_time(head.start),
+        "new_complete": stored_time(head.complete),
+    }
+    trial_id = (
+        _INSERT_RETURNING.rows(connection, made)[0][0]
+        if connection.dialect.name == "postgresql"
+        else _INSERT_HERE.run(connection, made).lastrowid
     )
+    if len(details):
+        write_details(connection, {trial_id: details})
+    return replace(head, trial_id=trial_id, number=number)
 
 
 def _next_number(connection: Connection, study_id: int, newest_trial_id: int) -> int:
     """Return the next number of a study whose row is locked: numbers grow with ids."""
-    last = select(func.max(_trials.c.number)).where(_trials.c.study_id == study_id)
-    number = connection.execute(last.where(_trials.c.trial_id >= newest_trial_id)).scalar()
-    if number is None:
-        number = connection.execute(last).scalar()
-    return 0 if number is None else number + 1
+    for oldest_looked_at in (newest_trial_id, -1):
+        at = {"at_study_id": study_id, "newest_trial_id": oldest_looked_at}
+        last: int | None = _LAST_NUMBER.rows(connection, at)[0][0]
+        if last is not None:
+            return last + 1
+    return 0
+
+
+_SET_STATE: Final = Direct(
+    update(_trials)
+    .where(
+        _trials.c.trial_id == bindparam("at_trial_id"),
+        _trials.c.state.in_(bindparam("before", expanding=True)),
+    )
+    .values(
+        state=bindparam("new_state"),
+        datetime_start=func.coalesce(bindparam("new_start", type_=DateTime()), _trials.c.datetime_start),
+        datetime_complete=func.coalesce(
+            bindparam("new_complete", type_=DateTime()), _trials.c.datetime_complete
+        ),
+    )
+)
 
 
 def set_state(
@@ -70,16 +104,14 @@ def set_state(
     Only one of many that set a waiting trial running does. With `again` the same call may have been made before,
     its answer lost. Raises KeyError, and UpdateFinishedTrialError for a trial that has ended.
     """
-    changes: dict[str, Any] = {"state": state.name}
-    if state is TrialState.RUNNING:
-        changes["datetime_start"] = stored_time(now)
-    if state.is_finished():
-        changes["datetime_complete"] = stored_time(now)
-    before = (WAITING,) if state is TrialState.RUNNING else _UNFINISHED
-    changed = connection.execute(
-        update(_trials).where(_trials.c.trial_id == trial_id, _trials.c.state.in_(before)).values(changes)
-    )
-    if changed.rowcount:
+    change = {
+        "at_trial_id": trial_id,
+        "before": [WAITING] if state is TrialState.RUNNING else [WAITING, RUNNING],
+        "new_state": state.name,
+        "new_start": stored_time(now) if state is TrialState.RUNNING else None,
+        "new_complete": stored_time(now) if state.is_finished() else None,
+    }
+    if _SET_STATE.count(connection, change):
         return True
     there = connection.execute(select(_trials).where(_trials.c.trial_id == trial_id)).one_or_none()
     if there is None:

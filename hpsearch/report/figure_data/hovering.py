@@ -17,14 +17,14 @@ def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
     return (
         f"trial {trial.number}: {trial.fate}",
         *textwrap.wrap(params, _WIDTH),
-        result_words(trial, spec),
+        _result_words(trial, spec),
         f"verdict: {verdict_words(trial)}",
-        *textwrap.wrap(remedy_words(trial), _WIDTH),
+        *textwrap.wrap(_remedy_words(trial), _WIDTH),
     )
 
 
-def result_words(trial: Trial, spec: StudySpec) -> str:
-    """Say what the trial reached in how many epochs: `val acc 0.971 after 12 epochs`."""
+def _result_words(trial: Trial, spec: StudySpec) -> str:
+    """Say what the trial reached in how many epochs: `val acc 0.971, 12 epochs begun`."""
     value = measured(trial)
     epochs = format_count(trial.epochs, "epoch")
     if value is None:
@@ -33,6 +33,6 @@ def result_words(trial: Trial, spec: StudySpec) -> str:
     return f"{format_short_metric(spec.metric)} {format_result(value, spec.metric)}, {epochs} begun{so_far}"
 
 
-def remedy_words(trial: Trial) -> str:
+def _remedy_words(trial: Trial) -> str:
     """Return the remedy of the trial's verdict, empty where there is none."""
     return "" if trial.finding is None else trial.finding.remedy

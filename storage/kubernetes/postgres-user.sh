@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the user and the database of hpsearch on a new PostgreSQL server, as the official image runs it once. The user is
-# no superuser: a worker's password opens this database and nothing else of the server.
+# Makes the user and the database of hpsearch on a new PostgreSQL server, as the official image runs it once.
+# The user is no superuser: a worker's password opens this database and nothing else of the server.
 set -e
 : "${HPSEARCH_PASSWORD:?must be set to the password of the user hpsearch}"
 

@@ -1,0 +1,89 @@
+"""One trial, for people and for programs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hpsearch.cli.output import answer, write_table
+from hpsearch.records import Finding, Trial
+from hpsearch.report.export import moment_text
+from hpsearch.report.formats import (
+    format_number,
+    format_parameter,
+    format_result,
+    format_share,
+    format_short_metric,
+    format_time,
+)
+from hpsearch.report.words import verdict_words
+from hpsearch.storage.records import Attempt, StoredStudy
+
+
+def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
+    """Write all that is known of a trial to stdout."""
+    answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}, {verdict_words(trial)}")
+    answer()
+    write_table(("property", "value"), list(_properties(trial, study)))
+    if trial.finding is not None:
+        answer()
+        _write_finding(trial.finding)
+    if attempts:
+        answer()
+        _write_attempts(attempts)
+
+
+def attempt_object(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt as a JSON object."""
+    return {
+        "attempt": attempt.attempt,
+        "worker": attempt.worker,
+        "why": attempt.why,
+        "crashed": attempt.crashed,
+        "epochs": attempt.epochs,
+        "ended": moment_text(attempt.ended),
+    }
+
+
+def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
+    metric = study.spec.metric
+    for name, value in trial.params.items():
+        yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+    yield format_short_metric(metric), format_result(trial.value, metric)
+    yield "state", trial.state.value
+    yield "epochs", f"{trial.epochs:,}"
+    yield "steps", f"{trial.steps:,}"
+    yield "attempts", f"{trial.attempts:,}"
+    if trial.worker is not None:
+        yield "worker", trial.worker
+    if trial.started is not None:
+        yield "started", format_time(trial.started)
+    if trial.finished is not None:
+        yield "finished", format_time(trial.finished)
+
+
+def _write_finding(finding: Finding) -> None:
+    answer(
+        f"Verdict: {finding.cause.value}, confidence {format_share(finding.confidence, 1)}, "
+        f"from step {finding.first_step:,}"
+    )
+    for name, value in finding.evidence.items():
+        answer(f"  {name} {format_number(value, digits=4)}")
+    answer(f"Remedy: {finding.remedy}")
+    for name, suggested in finding.suggested.items():
+        answer(f"  {name} = {format_parameter(suggested)}")
+
+
+def _write_attempts(attempts: Sequence[Attempt]) -> None:
+    write_table(
+        ("attempt", "worker", "why it ended", "epochs", "ended"),
+        [
+            (
+                str(attempt.attempt),
+                attempt.worker or "",
+                attempt.why,
+                f"{attempt.epochs:,}",
+                format_time(attempt.ended),
+            )
+            for attempt in attempts
+        ],
+        right=frozenset({"attempt", "epochs"}),
+    )

@@ -1,0 +1,44 @@
+"""The report's file: checked before a run, and written whole or not at all."""
+
+import contextlib
+import secrets
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError
+
+
+def check_report_path(path: Path) -> None:
+    """Raise HpsearchError where a report could not be written to `path`: better before a run than behind it."""
+    try:
+        has_folder, is_folder = path.parent.is_dir(), path.is_dir()
+    except OSError as error:  # a name that is too long, say
+        raise _unwritable(path, error) from error
+    if not has_folder:
+        raise HpsearchError(
+            f"report: its folder must exist (got {path.parent}): make it, or name another file"
+        )
+    if is_folder:
+        raise HpsearchError(f"report: must be a file (got the folder {path}): name a file in it")
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page to `path`, whole or not at all. What stood there before is replaced.
+
+    Raises HpsearchError where that cannot be.
+    """
+    check_report_path(path)
+    # Beside the target, since a rename is atomic within one file system only.
+    unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> HpsearchError:
+    reason = error.strerror or str(error)
+    return HpsearchError(f"report: must be writable (got {path}: {reason}): name another file")

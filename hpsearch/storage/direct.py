@@ -1,0 +1,160 @@
+"""Statements that SQLAlchemy writes and the driver runs.
+
+SQLAlchemy's own execution costs as much time again as a small statement on a near server. Statements that run many
+times for every trial go this way instead; nothing else does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+from sqlalchemy import Connection, DateTime, Dialect, Engine
+from sqlalchemy.exc import DBAPIError
+
+RawRow: TypeAlias = Sequence[Any]
+"""A row as the driver gives it; times are `datetime` with every driver."""
+
+_Convert: TypeAlias = Callable[[Any], Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Text:
+    """A statement as one driver's text.
+
+    `names` are the parameters in the driver's order, None where it takes them by name. `expanded` maps a parameter
+    that is a list to the names of its elements. `binds` turn parameters, by name, into the driver's values, and
+    `converts` columns, by index, into SQLAlchemy's.
+    """
+
+    text: str
+    names: tuple[str, ...] | None
+    expanded: Mapping[str, Sequence[str]]
+    binds: Mapping[str, _Convert]
+    converts: tuple[tuple[int, _Convert], ...]
+
+    def arguments(self, values: Mapping[str, Any]) -> Any:
+        """Return the driver's arguments."""
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in self.expanded:
+                flat.update(zip(self.expanded[name], value, strict=True))
+            else:
+                flat[name] = value
+        for name, bind in self.binds.items():
+            flat[name] = bind(flat[name])
+        return flat if self.names is None else [flat[name] for name in self.names]
+
+    def converted(self, row: RawRow) -> RawRow:
+        """Return a row with its columns converted."""
+        columns = list(row)
+        for index, convert in self.converts:
+            columns[index] = convert(columns[index])
+        return columns
+
+
+@final
+class Direct:
+    """A statement of SQLAlchemy's. Each length of a parameter that is a list makes another text.
+
+    Every method raises DBAPIError.
+    """
+
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
+        self._texts: dict[tuple[str, str, tuple[int, ...]], _Text] = {}
+
+    def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
+        """Return what a query yields, on a connection without a transaction."""
+        text = self._text(engine.dialect, values)
+        error_class = engine.dialect.loaded_dbapi.Error
+        try:
+            connection = engine.raw_connection()
+        except error_class as error:
+            raise _failed(engine.dialect, None, error) from error
+        with closing(connection):
+            try:
+                cursor = connection.cursor()
+                cursor.execute(text.text, text.arguments(values))
+                rows: list[RawRow] = list(cursor.fetchall())
+                cursor.close()
+            except error_class as error:
+                failed = _failed(engine.dialect, connection.dbapi_connection, error)
+                if failed.connection_invalidated:
+                    connection.invalidate(error)
+                raise failed from error
+        return [text.converted(row) for row in rows] if text.converts else rows
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[RawRow]:
+        """Return what the statement yields."""
+        text = self._text(connection.dialect, values)
+        rows: list[RawRow] = run(connection, text.text, text.arguments(values)).fetchall()
+        return [text.converted(row) for row in rows] if text.converts else rows
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """Run the statement and return the driver's cursor."""
+        text = self._text(connection.dialect, values)
+        return run(connection, text.text, text.arguments(values))
+
+    def count(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run the statement and return how many rows it found to change."""
+        changed: int = self.run(connection, values).rowcount
+        return changed
+
+    def _text(self, dialect: Dialect, values: Mapping[str, Any]) -> _Text:
+        lengths = tuple(len(value) for value in values.values() if isinstance(value, list))
+        key = dialect.name, dialect.driver, lengths
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = self._written(dialect, values)
+        return text
+
+    def _written(self, dialect: Dialect, values: Mapping[str, Any]) -> _Text:
+        state = self._statement.compile(dialect=dialect).construct_expanded_state(values)
+        converts = [
+            (index, column.type.dialect_impl(dialect).result_processor(dialect, None))
+            for index, column in enumerate(getattr(self._statement, "selected_columns", ()))
+            if isinstance(column.type, DateTime)
+        ]
+        return _Text(
+            text=state.statement,
+            names=None if state.positiontup is None else tuple(state.positiontup),
+            expanded=state.parameter_expansion,
+            binds={name: bind for name, bind in state.processors.items() if callable(bind)},
+            converts=tuple((index, convert) for index, convert in converts if convert is not None),
+        )
+
+
+def run(connection: Connection, text: str, arguments: Any, *, many: bool = False) -> Any:
+    """Run a statement that is the driver's text, once or, with `many`, for each of `arguments`; return its cursor.
+
+    Raises DBAPIError.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        if many:
+            cursor.executemany(text, arguments)
+        else:
+            cursor.execute(text, arguments)
+    except connection.dialect.loaded_dbapi.Error as error:
+        failed = _failed(connection.dialect, connection.connection.dbapi_connection, error)
+        if failed.connection_invalidated:
+            connection.invalidate(error)
+        raise failed from error
+    return cursor
+
+
+def _failed(dialect: Dialect, connection: Any, error: Any) -> DBAPIError:
+    """Return what SQLAlchemy would raise."""
+    failed = DBAPIError.instance(
+        None,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=dialect.is_disconnect(error, connection, None),
+        dialect=dialect,
+    )
+    assert isinstance(failed, DBAPIError)
+    return failed

@@ -1,0 +1,13 @@
+"""The history of our tables, one module a revision, which Alembic runs (`hpsearch.storage.revisions`).
+
+`schema` says what the tables are now; new databases get them from there, stamped with its `REVISION`. To change
+them:
+
+1. change `schema`, with the next number as its `REVISION`;
+2. write `versions/revision_NNNN.py`, which turns the tables of the revision before into those, and keeps every row;
+3. add what `tests/contract/golden` says, so that databases of the revision before stay tried for ever.
+
+A revision uses nothing of `schema`, which will have moved on. It runs inside one transaction, which PostgreSQL and
+SQLite undo when it fails; MySQL and MariaDB commit each change of a table by itself, so there a revision must stand
+being run again after it was half done. There is no way back to an older revision.
+"""

@@ -1,0 +1,1 @@
+"""What the database costs: `python -m tests.benchmarks.storage`."""

@@ -1,0 +1,151 @@
+"""What happens to workers and their database. Each calamity returns what it did, or None where it spared them.
+
+A trial that has lost two workers is spared a third: it would fail, and rightly so.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from sqlalchemy import text
+
+from tests.chaos.cluster import Cluster, Stop
+from tests.chaos.crew import Crew, Hand
+from tests.chaos.ground import Ground
+from tests.chaos.proxy import Cut, Proxy
+from tests.chaos.waiting import let_pass
+
+CRASHES_SPARED: Final = 2
+LEASES_FROZEN: Final = 5
+"""How many lengths of a lease a worker stands still at most."""
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class Scene:
+    """Where calamities happen. `cluster` and `proxy` are None on SQLite."""
+
+    ground: Ground
+    crew: Crew
+    chance: random.Random
+    lease_s: float
+    outage_s: float
+    cluster: Cluster | None = None
+    proxy: Proxy | None = None
+
+    def victim(self) -> Hand | None:
+        """Return a worker that stands still and holds trials, none of which it must be spared; else None.
+
+        It stands still so that what it holds does not change before it is struck.
+        """
+        hands = [hand for hand in self.crew.hands if hand.is_alive and not hand.is_frozen and hand.has_begun]
+        if not hands:
+            return None
+        hand = self.chance.choice(hands)
+        hand.freeze()
+        if self.ground.held_by(hand.name) and self.ground.most_crashes(hand.name) < CRASHES_SPARED:
+            return hand
+        hand.thaw()
+        return None
+
+    def everybody_is_spared(self) -> bool:
+        """True when a trial would fail if every worker was lost now."""
+        return self.ground.most_crashes() >= CRASHES_SPARED
+
+
+Calamity: TypeAlias = Callable[[Scene], str | None]
+
+
+def kill(scene: Scene) -> str | None:
+    """Kill a worker that holds trials."""
+    hand = scene.victim()
+    if hand is None:
+        return None
+    hand.kill()
+    return f"killed {hand.name}"
+
+
+def freeze(scene: Scene) -> str | None:
+    """Stop a worker that holds trials. `thaw` lets it go on later."""
+    if any(hand.is_frozen for hand in scene.crew.hands):
+        return None
+    hand = scene.victim()
+    return None if hand is None else f"stopped {hand.name}"
+
+
+def thaw(scene: Scene) -> list[str]:
+    """Let stopped workers go on that have lost all their leases; return what was done.
+
+    One that stands in the middle of a transaction may keep all others from taking them. It goes on after a while.
+    """
+    done = []
+    for hand in scene.crew.hands:
+        if hand.is_frozen and not scene.ground.held_by(hand.name):
+            hand.thaw()
+            done.append(f"continued {hand.name}, which has lost its leases")
+        elif hand.is_frozen and time.monotonic() - hand.frozen_at > LEASES_FROZEN * scene.lease_s:
+            hand.thaw()
+            done.append(f"continued {hand.name}, which kept the others waiting")
+    return done
+
+
+def terminate(scene: Scene) -> str | None:
+    """Let the server end the connections of all workers."""
+    assert scene.cluster is not None
+    return f"terminated {scene.cluster.terminate_connections()} connections"
+
+
+def cut_commit(scene: Scene) -> str | None:
+    """Cut off whoever commits next, before or after the server has done it."""
+    assert scene.proxy is not None
+    where: Cut = scene.chance.choice(("before", "after"))
+    scene.proxy.cut_commit(where)
+    return f"cut a commit, {where} the server heard of it"
+
+
+def restart(scene: Scene) -> str | None:
+    """Restart the server, in order or as after a crash."""
+    assert scene.cluster is not None
+    if scene.everybody_is_spared():
+        return None
+    how: Stop = scene.chance.choice(("fast", "crash"))
+    scene.cluster.stop(how)
+    scene.cluster.start()
+    return f"restarted the database ({how})"
+
+
+def outage(scene: Scene) -> str | None:
+    """Cut all lines to the database for a while."""
+    assert scene.proxy is not None
+    if scene.everybody_is_spared():
+        return None
+    scene.proxy.go_down()
+    let_pass(scene.outage_s)
+    scene.proxy.come_up()
+    return f"cut all lines for {scene.outage_s:g} s"
+
+
+def lock(scene: Scene) -> str | None:
+    """Keep the database's file locked for a while."""
+    if scene.everybody_is_spared():
+        return None
+    with scene.ground.connect() as connection:
+        connection.execute(text("UPDATE hpsearch_studies SET priority = priority"))
+        let_pass(scene.outage_s)
+        connection.rollback()
+    return f"locked the file for {scene.outage_s:g} s"
+
+
+ON_SQLITE: Final[Mapping[Calamity, int]] = {kill: 4, freeze: 4, lock: 2}
+"""Calamity -> how often it happens, compared to the others."""
+
+ON_POSTGRESQL: Final[Mapping[Calamity, int]] = {
+    kill: 4,
+    freeze: 4,
+    terminate: 2,
+    cut_commit: 4,
+    restart: 2,
+    outage: 1,
+}

@@ -1,0 +1,189 @@
+"""What chaos falls upon: a study in a database of its own, and what one undisturbed worker makes of it."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
+
+from hpsearch.records import Series, Trial
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.spec import (
+    DataSpec,
+    ModelSpec,
+    PruningSpec,
+    Range,
+    SamplerName,
+    SamplerSpec,
+    StudySpec,
+    TrainingSpec,
+)
+from hpsearch.worker.preparation import prepare_study
+from tests.chaos import audit
+from tests.chaos.crew import Crew, Job
+
+STUDY: Final = "chaos"
+
+_SEARCH: Final = (
+    Range(name="learning_rate", low=1e-3, high=10.0, log=True),
+    Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
+    Range(name="model.dropout", low=0.0, high=0.5),
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A study whose results depend on nothing but its trials' numbers, and how long a trial takes."""
+
+    trials: int
+    sampler: SamplerName = "random"
+    epochs: int = 30
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study's specification."""
+        return StudySpec(
+            name=STUDY,
+            data=DataSpec(source="digits"),
+            metric="validation_accuracy",
+            trials=self.trials,
+            seed=20170523,
+            model=ModelSpec(hidden=(128, 64)),
+            training=TrainingSpec(epochs=self.epochs, batch_size=32),
+            search=_SEARCH,
+            sampler=SamplerSpec(name=self.sampler),
+            pruning=PruningSpec(rank="none"),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """Of one trial what must not depend on who trained it, when, or how often. Floats are compared by their bits."""
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    value: str
+    curve: Mapping[int, str]
+    finding: str
+    epochs: int
+    steps: int
+    series: Mapping[str, bytes]
+
+
+@final
+class Ground:
+    """A database that holds the plan's study and nothing else, with every write audited."""
+
+    def __init__(self, url: str, plan: Plan) -> None:
+        self.url = url
+        self.plan = plan
+        self.store: Store = open_store(url)
+        prepared = prepare_study(plan.spec)
+        self.study: StoredStudy = self.store.create_study(
+            prepared.spec, fingerprint=prepared.data.fingerprint
+        )
+        # No connection outlives its use, so that none is found dead.
+        self.engine: Engine = create_engine(url, poolclass=NullPool)
+        with self.engine.begin() as connection:
+            if not inspect(connection).has_table(audit.TABLE):
+                audit.install(connection)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True where the database is a file."""
+        return self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        """Close our own connections."""
+        self.store.close()
+        self.engine.dispose()
+
+    def connect(self) -> Connection:
+        """Return a connection of our own, to look or to meddle with."""
+        return self.engine.connect()
+
+    def progress(self) -> Progress:
+        """Return where the study stands."""
+        return self.store.progress(self.study)
+
+    def finished(self) -> int:
+        """Return how many trials have finished. Sweeps nothing."""
+        return self._count("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')")
+
+    def held_by(self, worker: str) -> int:
+        """Return how many leases a worker has. Sweeps nothing."""
+        return self._count(
+            "SELECT count(*) FROM hpsearch_trials WHERE worker = :worker AND lease_until IS NOT NULL",
+            worker=worker,
+        )
+
+    def is_blocked_by(self, worker: str) -> bool:
+        """True while a worker, which stands still, is in the middle of a transaction and may keep others waiting."""
+        if not self.is_sqlite:
+            return bool(
+                self._count(
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = :worker AND state <> 'idle'",
+                    worker=worker,
+                )
+            )
+        with closing(sqlite3.connect(self.engine.url.database or "", timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+
+    def most_crashes(self, worker: str | None = None) -> int:
+        """Return the largest number of crashes that a trial has which `worker`, or anybody, trains or may take."""
+        return self._count(
+            "SELECT coalesce(max(o.crashes), 0) FROM hpsearch_trials AS o JOIN trials AS t USING (trial_id) "
+            "WHERE t.state IN ('RUNNING', 'WAITING') AND (:worker = '' OR o.worker = :worker)",
+            worker=worker or "",
+        )
+
+    def results(self) -> list[Result]:
+        """Return what must not depend on what happened, of all trials."""
+        trials = self.store.trials(self.study)
+        series = self.store.series(self.study, [trial.number for trial in trials])
+        return [result_of(trial, series.get(trial.number, {})) for trial in trials]
+
+    def _count(self, statement: str, **values: str) -> int:
+        with self.connect() as connection:
+            return int(connection.execute(text(statement), values).scalar_one())
+
+
+def result_of(trial: Trial, series: Series) -> Result:
+    """Return what must not depend on what happened to the trial."""
+    return Result(
+        number=trial.number,
+        state=trial.state.value,
+        params={name: repr(value) for name, value in trial.params.items()},
+        value=repr(trial.value),
+        curve={epoch: repr(value) for epoch, value in trial.curve.items()},
+        finding=repr(trial.finding),
+        epochs=trial.epochs,
+        steps=trial.steps,
+        series={name: np.asarray(values, np.float32).tobytes() for name, values in series.items()},
+    )
+
+
+def undisturbed(plan: Plan, folder: Path) -> list[Result]:
+    """Return what one worker makes of the plan when nothing happens to it."""
+    ground = Ground(f"sqlite:///{folder}/undisturbed.db", plan)
+    try:
+        job = Job(url=ground.url, study=STUDY, folder=folder, lease_s=30.0, module="tests.chaos.audited")
+        with Crew(job, size=1) as crew:
+            crew.dismiss()
+            assert [hand.popen.returncode for hand in crew.everybody] == [0], crew.everybody[0].said
+        return ground.results()
+    finally:
+        ground.close()

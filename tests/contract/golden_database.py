@@ -1,0 +1,98 @@
+"""A database with something of everything, and what can be read in it: see `golden/README.md`.
+
+Run as `python -m tests.contract.golden_database FOLDER`, it adds the pair of the present revision to a folder.
+"""
+
+import json
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hpsearch.records import TrialState
+from hpsearch.storage import schema
+from hpsearch.storage.records import StoredStudy, Update, WorkerIdentity
+from hpsearch.storage.store import Store, open_store
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
+
+
+def fill(url: str) -> None:
+    """Make a study with trials of every kind, one that waits for its turn, and one of another client."""
+    with open_store(url) as store:
+        study = store.create_study(a_spec("golden", trials=40, seed=7), fingerprint=FINGERPRINT)
+        lab = Lab(store=store, url=url, study=store.set_priority(study, 3), worker="ann")
+        lab.finish(3)
+        lab.finish(1, state=TrialState.PRUNED, value=float("-inf"), reports={0: float("nan"), 1: 1e-300})
+        lab.finish(1, state=TrialState.FAILED, value=None)
+        back, crashed, _ = claims = lab.claim(3, lease_s=1e10)  # centuries: no reader may sweep it
+        lab.assign(claims)
+        store.record(study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
+        store.release(study, worker="ann", numbers=[crashed.number], why="out of memory", crashed=True)
+        store.release(study, worker="ann", numbers=[back.number], why="stopped", crashed=False)
+        store.create_study(a_spec("later", trials=5), fingerprint=FINGERPRINT)
+        identity = WorkerIdentity(name="ann", host="laboratory", process_id=7, version="0.1.0")
+        store.register_worker(identity)
+        stock = lab.stock()
+        stock.enqueue_trial({"learning_rate": 0.5}, user_attrs={"note": "\N{SNOWMAN}"})
+        lab.opened[0].create_new_study([*stock.directions], "theirs")
+        lab.close()
+
+
+def facts(store: Store) -> Any:
+    """Return everything that can be read in a database, as plain JSON with names for NaN and the infinities."""
+    read = {
+        "studies": {study.spec.name: _facts_of(store, study) for study in store.studies()},
+        "foreign": store.foreign_studies(),
+        "workers": [asdict(worker.identity) for worker in store.workers()],
+    }
+    return json.loads(json.dumps(read, default=str), parse_constant=str)
+
+
+def _facts_of(store: Store, study: StoredStudy) -> dict[str, Any]:
+    trials = store.trials(study)
+    numbers = [trial.number for trial in trials]
+    return {
+        "study": asdict(study),
+        "progress": asdict(store.progress(study)),
+        "trials": [asdict(trial) for trial in trials],
+        "series": store.series(study, numbers),
+        "attempts": {number: [asdict(a) for a in store.attempts(study, number)] for number in numbers},
+    }
+
+
+def missing(golden: Any, present: Any, where: str = "") -> list[str]:
+    """Return where `present` lacks, or has otherwise, what is in `golden`. What is new in `present` is none."""
+    if isinstance(golden, Mapping) and isinstance(present, Mapping):
+        pairs = [(key, golden[key], present.get(key, "nothing")) for key in golden]
+    elif isinstance(golden, list) and isinstance(present, list) and len(golden) == len(present):
+        pairs = [(str(i), old, new) for i, (old, new) in enumerate(zip(golden, present, strict=True))]
+    else:
+        return [] if golden == present else [f"{where}: {golden!r} (got {present!r})"]
+    return [line for key, old, new in pairs for line in missing(old, new, f"{where}.{key}" if where else key)]
+
+
+def load(script: Path, path: Path) -> str:
+    """Make a database of a dump; return its URL."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script.read_text())
+    return f"sqlite:///{path}"
+
+
+def main(folder: Path) -> None:
+    """Write the pair of the present revision."""
+    golden = folder / f"hpsearch-{schema.REVISION}.sql"
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name) / "made.db"
+        fill(f"sqlite:///{made}")
+        with closing(sqlite3.connect(made)) as connection:
+            golden.write_text("\n".join(connection.iterdump()) + "\n")
+        with open_store(load(golden, Path(name) / "read.db")) as store:
+            golden.with_suffix(".json").write_text(json.dumps(facts(store), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,61 @@
+"""The report's file."""
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import HpsearchError
+from hpsearch.report.file import write_page
+
+
+def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
+    """Writing leaves the whole new page and nothing else in the folder."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    write_page("ü", path)
+    assert path.read_text(encoding="utf-8") == "ü"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """A report for a folder that does not exist says which one, and makes nothing."""
+    folder = tmp_path / "none"
+    with pytest.raises(HpsearchError) as caught:
+        write_page("new", folder / "report.html")
+    assert str(caught.value) == (
+        f"report: its folder must exist (got {folder}): make it, or name another file"
+    )
+    assert not folder.exists()
+
+
+def test_a_folder_is_no_report(tmp_path: Path) -> None:
+    """Where a folder stands in the way, the error says so and no unfinished file is left."""
+    path = tmp_path / "report.html"
+    path.mkdir()
+    with pytest.raises(HpsearchError) as caught:
+        write_page("new", path)
+    assert str(caught.value) == f"report: must be a file (got the folder {path}): name a file in it"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """What the operating system refuses is said with its own word, and no unfinished file is left."""
+    path = tmp_path / f"{'x' * 300}.html"
+    with pytest.raises(HpsearchError, match=r"report: must be writable .*: File name too long"):
+        write_page("new", path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where writing fails half-way, the error says why, and the report before it stays."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def refuse(_: Path, __: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(HpsearchError, match="No space left on device"):
+        write_page("new", path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"

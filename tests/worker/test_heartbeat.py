@@ -1,0 +1,116 @@
+"""The heartbeat: a worker is registered, seen, keeps its leases and hears requests, for as long as it works."""
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from tests.chaos.waiting import wait_until
+
+from hpsearch.records import TrialState
+from hpsearch.storage.engine import reading
+from hpsearch.storage.records import StoredStudy, WorkerIdentity
+from hpsearch.storage.store import Store, open_store
+from hpsearch.worker.heartbeat import Heartbeat
+from hpsearch.worker.stopping import StopRequest
+from tests.contract.laboratory import FINGERPRINT, a_spec
+
+LEASE_S = 0.6
+ANN = WorkerIdentity(name="ann", host="node7", process_id=4711, version="0.1.0")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Give a database of the test's own."""
+    with open_store(f"sqlite:///{tmp_path}/heart.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def study(store: Store) -> StoredStudy:
+    """Give a study in it."""
+    return store.create_study(a_spec(), fingerprint=FINGERPRINT)
+
+
+def heart(
+    store: Store, *, tokens: Callable[[], Collection[int]] = tuple, stop: StopRequest | None = None
+) -> Heartbeat:
+    """Return Ann's heartbeat, for the claims with those tokens."""
+    return Heartbeat(store, identity=ANN, lease_s=LEASE_S, tokens=tokens, stop=stop or StopRequest())
+
+
+def lease_until_s(store: Store) -> float:
+    """Return when the lease of trial 0 runs out."""
+    with reading(store._engine) as connection:
+        found = connection.execute(text("SELECT lease_until FROM hpsearch_trials WHERE number = 0"))
+        until_s: float = found.scalar_one()
+        return until_s
+
+
+def names(store: Store) -> list[str]:
+    """Return the registered workers."""
+    return [worker.identity.name for worker in store.workers()]
+
+
+def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
+    """The registry has the worker inside the context, and not outside, however it is left."""
+    assert names(store) == []
+    with heart(store):
+        assert names(store) == ["ann"]
+    assert names(store) == []
+
+    def fail() -> None:
+        with heart(store):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert names(store) == []
+
+
+def test_leases_outlive_their_seconds_while_the_heart_beats(store: Store, study: StoredStudy) -> None:
+    """A trial stays its worker's past the lease that it was claimed with, and the worker is seen meanwhile."""
+    held: list[int] = []
+    with heart(store, tokens=lambda: held):
+        (before,) = store.workers()
+        held += [claim.token for claim in store.claim(study, worker="ann", count=1, lease_s=LEASE_S)]
+        first_s = lease_until_s(store)
+        wait_until(lambda: lease_until_s(store) > first_s + LEASE_S, "the lease is renewed")
+        assert store.sweep(study) == []
+        assert store.workers()[0].seen > before.seen
+    wait_until(lambda: store.sweep(study) == [0], "the lease runs out behind the last beat")
+    assert store.trial(study, 0).state is TrialState.WAITING
+
+
+def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
+    """Who is asked to stop through the database stops, as after a request without a signal."""
+    stop = StopRequest()
+    with heart(store, stop=stop):
+        store.ask_to_stop("ann")
+        wait_until(lambda: stop.is_asked, "the worker hears of it")
+    assert (stop.signal, stop.exit_code) == (None, 0)
+
+
+def test_a_worker_that_was_forgotten_is_back_with_its_next_beat(store: Store) -> None:
+    """A registry that lost the worker, to somebody who cleaned up perhaps, has it again."""
+    with heart(store):
+        store.unregister_worker("ann")
+        wait_until(lambda: names(store) == ["ann"], "the worker is registered again")
+
+
+def test_only_what_the_worker_knows_that_it_holds_is_kept(store: Store, study: StoredStudy) -> None:
+    """A claim that the worker never heard of goes back when its lease runs out, however long the heart beats."""
+    with heart(store):
+        store.claim(study, worker="ann", count=1, lease_s=LEASE_S)
+        wait_until(lambda: store.sweep(study) == [0], "the lease runs out")
+
+
+def test_a_fault_in_the_heartbeat_ends_the_worker(store: Store) -> None:
+    """Without its heartbeat a worker would train in vain: it is asked to stop, and hears of the fault at the end."""
+    stop = StopRequest()
+
+    def broken() -> list[int]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), heart(store, tokens=broken, stop=stop):
+        wait_until(lambda: stop.is_asked, "the worker is asked to stop")
