@@ -55,7 +55,7 @@ class StorageError(HpsearchError):
 
 @final
 class StorageUnavailableError(StorageError):
-    """The database did not answer. The same call may succeed later."""
+    """The database did not answer, or had no room. The same call may succeed later."""
 
 
 @final

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, Format, OutputFormat, Storage
-from hpsearch.cli.output import answer, write_csv, write_json, write_table
+from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
+    from hpsearch.storage.copying import Copied
 
 app = typer.Typer(no_args_is_help=True, help="The database itself.")
 
@@ -65,6 +66,50 @@ def upgrade(
             answer(f"Tables of {owner}: version {after}, nothing to do")
         else:
             answer(f"Tables of {owner}: version {after} now (it was {before})")
+
+
+@app.command()
+def copy(
+    *,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The database to copy from.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="The database to copy into; made where it is missing.")
+    ],
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="NAME", help="Copy this study; may be given several times."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Copy the studies of other Optuna clients too.")
+    ] = False,
+    include_running: Annotated[
+        bool, typer.Option("--include-running", help="Copy trials that run as waiting ones.")
+    ] = False,
+) -> None:
+    """Copy studies from one database into another, and read them back. Without --study: all that hpsearch made.
+
+    Each study is there whole or not at all, with its numbers, times and history. The source stays as it is.
+
+    Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
+    """
+    from hpsearch.errors import UsageError
+    from hpsearch.storage.copying import copy_studies
+    from hpsearch.storage.selection import Selection
+
+    if study and everything:
+        raise UsageError("storage copy: --study and --all exclude each other: leave one out")
+    selection = Selection(names=tuple(study or ()), foreign=everything, running=include_running)
+    done = copy_studies(source, target, selection, tell=lambda copied: answer(_copied(copied)))
+    if any(copied.in_whole_seconds for copied in done):
+        say("MySQL and MariaDB keep when trials began and ended to the second.")
+
+
+def _copied(copied: "Copied") -> str:
+    from hpsearch.report.formats import format_count
+
+    returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""
+    trials = format_count(copied.trials, "trial")
+    return f'Study "{copied.name}": copied with {trials}{returned}, and read back'
 
 
 def _rows(health: "Health") -> list[tuple[str, str]]:

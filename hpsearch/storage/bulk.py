@@ -1,14 +1,16 @@
 """Many rows in one statement, in the way that each database takes them fastest.
 
-PostgreSQL gets one JSON document and unfolds it; SQLite prepares one statement and steps through the rows;
+PostgreSQL gets a JSON document for each table and unfolds it; SQLite prepares one statement and steps through the rows;
 PyMySQL joins the rows into one statement.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from sqlalchemy import (
     Connection,
@@ -27,29 +29,102 @@ from sqlalchemy import (
 from sqlalchemy import insert as any_insert
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from hpsearch.storage.direct import Direct, run
+from hpsearch.storage.direct import Direct, RawRow, run
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 """Rows by column name; all of one call have the same columns."""
 
 
-def insert_rows(connection: Connection, table: Table, rows: Rows) -> None:
+@final
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of one table, in an order of columns, and the key by which they go over rows that are there."""
+
+    table: Table
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+@final
+class Together:
+    """Rows of several tables, to be written with one statement where the database can. See `together`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[_Part, list[Mapping[str, Any]]] = {}
+
+    def add(self, part: _Part, rows: Rows) -> None:
+        """Take in rows. Of those with an equal key the last one counts."""
+        there = self._rows.setdefault(part, [])
+        there.extend(rows)
+        if part.key:
+            latest = {tuple(row[name] for name in part.key): row for row in there}
+            there[:] = latest.values()
+
+    def write(self, connection: Connection) -> None:
+        """Write all rows."""
+        if connection.dialect.name != "postgresql":
+            for part, rows in self._rows.items():
+                _run_each(connection, part, rows)
+        elif self._rows:
+            documents = {f"document_{i}": _document(rows) for i, rows in enumerate(self._rows.values())}
+            _unfold(tuple(self._rows)).run(connection, documents)
+
+
+Target: TypeAlias = Connection | Together
+"""Where rows go: into the database at once, or with others in one statement."""
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[Together]:
+    """Give something to write rows of several tables into; they are in the database when the context is left.
+
+    They must not depend on each other's order.
+    """
+    rows = Together()
+    yield rows
+    rows.write(connection)
+
+
+def insert_rows(target: Target, table: Table, rows: Rows) -> None:
     """Insert `rows`, if there are any."""
-    upsert_rows(connection, table, rows, key=())
+    upsert_rows(target, table, rows, key=())
 
 
-def upsert_rows(connection: Connection, table: Table, rows: Rows, *, key: tuple[str, ...]) -> None:
+def upsert_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...]) -> None:
     """Insert `rows`, if there are any; a row there with an equal `key` gets their values instead."""
     if not rows:
         return
-    columns = tuple(rows[0])
-    if connection.dialect.name == "postgresql":
-        document = json.dumps(rows, default=_json, allow_nan=False)
-        _unfold(table, columns, key).count(connection, {"document": document})
-        return
+    part = _Part(table, tuple(rows[0]), key)
+    if isinstance(target, Together):
+        target.add(part, rows)
+    elif target.dialect.name == "postgresql":
+        _unfold((part,)).run(target, {"document_0": _document(rows)})
+    else:
+        _run_each(target, part, rows)
+
+
+def insert_returning(
+    connection: Connection, table: Table, rows: Rows, *, columns: tuple[str, ...]
+) -> list[RawRow] | None:
+    """Insert `rows` and return these `columns` of each, or None where the database does not say them."""
+    if connection.dialect.name != "postgresql":
+        insert_rows(connection, table, rows)
+        return None
+    statement = _returning(_Part(table, tuple(rows[0]), ()), columns)
+    return statement.rows(connection, {"document_0": _document(rows)})
+
+
+def _document(rows: Rows) -> str:
+    return json.dumps(rows, default=_json, allow_nan=False)
+
+
+def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
+    """Prepare the statement for one row, and run it for each."""
+    table, columns, key = part.table, part.columns, part.key
     statement, places, positional = _placeholders(connection.dialect, table, columns, key)
     given: Iterable[Any] = (
         (row[n] if convert is None else convert(row[n]) for n, convert in places) for row in rows
@@ -71,11 +146,28 @@ def _json(value: object) -> str:
 
 
 @lru_cache(maxsize=64)
-def _unfold(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Direct:
-    """Return PostgreSQL's insert of the rows in the parameter `document`."""
+def _unfold(parts: tuple[_Part, ...]) -> Direct:
+    """Return PostgreSQL's insert of the rows in the parameters `document_0`, `document_1`, ..., one for each part."""
+    inserts = [_insert_of_document(part, f"document_{i}") for i, part in enumerate(parts)]
+    if len(inserts) == 1:
+        return Direct(inserts[0])
+    return Direct(
+        select(literal_column("1")).add_cte(*(each.cte(f"part_{i}") for i, each in enumerate(inserts)))
+    )
+
+
+@lru_cache(maxsize=64)
+def _returning(part: _Part, columns: tuple[str, ...]) -> Direct:
+    """Return PostgreSQL's insert of the rows in the parameter `document_0`, which yields their `columns`."""
+    insert = _insert_of_document(part, "document_0")
+    return Direct(insert.returning(*(part.table.c[name] for name in columns)))
+
+
+def _insert_of_document(part: _Part, parameter: str) -> PostgresqlInsert:
+    table, columns, key = part.table, part.columns, part.key
     binary = {name for name in columns if isinstance(table.c[name].type, LargeBinary)}
     typed = [column(name, String() if name in binary else table.c[name].type) for name in columns]
-    document = cast(bindparam("document", type_=String()), JSON)
+    document = cast(bindparam(parameter, type_=String()), JSON)
     rows = func.json_to_recordset(document).table_valued(*typed, name="rows").render_derived(with_types=True)
     values = [
         func.decode(rows.c[name], literal_column("'hex'")) if name in binary else rows.c[name]
@@ -83,9 +175,9 @@ def _unfold(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Dir
     ]
     statement = postgresql_insert(table).from_select(columns, select(*values), include_defaults=False)
     if not key:
-        return Direct(statement)
+        return statement
     replaced = {name: statement.excluded[name] for name in columns if name not in key}
-    return Direct(statement.on_conflict_do_update(index_elements=key, set_=replaced))
+    return statement.on_conflict_do_update(index_elements=key, set_=replaced)
 
 
 @lru_cache(maxsize=256)

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, select, update
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
+from hpsearch.storage.direct import Direct
 from hpsearch.storage.leases import held, sweep
-from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
 
@@ -62,7 +63,8 @@ def claim(
 
     A trial that lost a worker comes last, and alone, to a worker that holds nothing.
     """
-    sweep(connection, locked)
+    if locked.has_expired:
+        sweep(connection, locked)
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
@@ -94,45 +96,45 @@ class _Lease:
         return {"token": self.token, "worker": self.worker, "lease_until": self.until_s}
 
 
-_COUNTS: Final = (
+_UNFINISHED: Final = _theirs.c.state.in_((WAITING, RUNNING))
+
+# One row of sums: a group for each state would be sorted first, which takes longer than the counting.
+_COUNTS: Final = Direct(
     select(
-        _theirs.c.state,
-        func.count().label("trials"),
-        func.min(_theirs.c.trial_id).label("first_trial_id"),
+        *(func.count(case((_theirs.c.state == state, 1))).label(state) for state in STATES),
         func.max(_theirs.c.trial_id).label("last_trial_id"),
-        func.min(_theirs.c.number).label("first_number"),
         func.max(_theirs.c.number).label("last_number"),
-    )
-    .where(_theirs.c.study_id == bindparam("study_id"), _theirs.c.trial_id > bindparam("settled"))
-    .group_by(_theirs.c.state)
+        func.min(case((_UNFINISHED, _theirs.c.trial_id))).label("first_unfinished_id"),
+        func.min(case((_UNFINISHED, _theirs.c.number))).label("first_unfinished_number"),
+    ).where(_theirs.c.study_id == bindparam("study_id"), _theirs.c.trial_id > bindparam("settled"))
 )
 
 
 def _standing(connection: Connection, locked: LockedStudy) -> Standing:
     """Count the trials, looking only at those that are not settled, and settle more when that pays."""
     at = {"study_id": locked.study.study_id, "settled": locked.settled_trial_id}
-    rows = connection.execute(_COUNTS, at).all()
-    counts = dict(locked.settled)
-    for row in rows:
-        counts[row.state] = counts.get(row.state, 0) + row.trials
-    settled = sum(locked.settled.values())
+    (row,) = _COUNTS.named(connection, at)
+    if row.last_trial_id is None:
+        settled = sum(locked.settled.values())
+        return Standing(counts=locked.settled, last_trial_id=locked.settled_trial_id, next_number=settled)
     standing = Standing(
-        counts=counts,
-        last_trial_id=max((row.last_trial_id for row in rows), default=locked.settled_trial_id),
-        next_number=max((row.last_number + 1 for row in rows), default=settled),
+        counts={state: locked.settled.get(state, 0) + getattr(row, state) for state in STATES},
+        last_trial_id=row.last_trial_id,
+        next_number=row.last_number + 1,
     )
-    _settle(connection, locked, standing, [row for row in rows if row.state in (WAITING, RUNNING)])
+    _settle(connection, locked, standing, row)
     return standing
 
 
-def _settle(
-    connection: Connection, locked: LockedStudy, standing: Standing, unfinished: Sequence[Row[Any]]
-) -> None:
+def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row: Any) -> None:
     """Count the trials before the first unfinished one for good, when they have become many."""
-    end = min((row.first_number for row in unfinished), default=standing.next_number)
+    everything = standing.next_number, standing.last_trial_id + 1
+    has_unfinished = row.first_unfinished_id is not None
+    end, first_trial_id = (
+        (row.first_unfinished_number, row.first_unfinished_id) if has_unfinished else everything
+    )
     if end - sum(locked.settled.values()) < _SETTLE_STEP:
         return
-    first_trial_id = min((row.first_trial_id for row in unfinished), default=standing.last_trial_id + 1)
     rows = connection.execute(
         select(_theirs.c.state, func.count().label("trials"), func.max(_theirs.c.trial_id).label("last"))
         .where(
@@ -272,7 +274,7 @@ def _claims(
     return claims
 
 
-_MADE: Final = (
+_MADE: Final = Direct(
     select(_theirs.c.trial_id, _theirs.c.number)
     .where(
         _theirs.c.study_id == bindparam("study_id"),
@@ -295,10 +297,12 @@ def _take_new(
         "state": RUNNING,
         "datetime_start": naive_utc(locked.now_s),
     }
-    insert_rows(connection, _theirs, [{**row, "number": first + i} for i in range(count)])
-    at = {"study_id": locked.study.study_id, "last_trial_id": standing.last_trial_id, "first": first}
-    made = connection.execute(_MADE, at).all()
-    numbers = {row.trial_id: row.number for row in made}
+    rows = [{**row, "number": first + i} for i in range(count)]
+    made = insert_returning(connection, _theirs, rows, columns=("trial_id", "number"))
+    if made is None:
+        at = {"study_id": locked.study.study_id, "last_trial_id": standing.last_trial_id, "first": first}
+        made = _MADE.rows(connection, at)
+    numbers: dict[int, int] = {row[0]: row[1] for row in sorted(made, key=lambda row: row[1])}
     _lease_first(connection, locked, lease, numbers)
     return [
         Claim(number=number, trial_id=trial_id, token=lease.token, attempt=1)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, Table, select
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import optuna_schema
-from hpsearch.storage.bulk import insert_rows, upsert_rows
+from hpsearch.storage.bulk import Target, insert_rows, upsert_rows
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.parameters import StoredParameter, parameter
 
@@ -92,10 +92,10 @@ def system_attributes_of(
     return attributes
 
 
-def write_params(connection: Connection, params: Mapping[int, Iterable[StoredParameter]]) -> None:
+def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]) -> None:
     """Insert parameters by trial_id."""
     insert_rows(
-        connection,
+        target,
         _params,
         [
             {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
@@ -105,16 +105,16 @@ def write_params(connection: Connection, params: Mapping[int, Iterable[StoredPar
     )
 
 
-def write_values(connection: Connection, values: Mapping[int, float]) -> None:
+def write_values(target: Target, values: Mapping[int, float]) -> None:
     """Insert final values by trial_id. None of them is NaN."""
     rows = []
     for trial_id, number in values.items():
         value, kind = stored_number(number)
         rows.append({"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind})
-    insert_rows(connection, _values, rows)
+    insert_rows(target, _values, rows)
 
 
-def write_reports(connection: Connection, reports: Mapping[int, Mapping[int, float]]) -> None:
+def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) -> None:
     """Insert reports by trial_id and epoch. None of them is there yet."""
     rows = []
     for trial_id, curve in reports.items():
@@ -128,16 +128,14 @@ def write_reports(connection: Connection, reports: Mapping[int, Mapping[int, flo
                     "intermediate_value_type": kind,
                 }
             )
-    insert_rows(connection, _reports, rows)
+    insert_rows(target, _reports, rows)
 
 
-def write_attributes(
-    connection: Connection, table: Table, attributes: Mapping[int, Mapping[str, Any]]
-) -> None:
+def write_attributes(target: Target, table: Table, attributes: Mapping[int, Mapping[str, Any]]) -> None:
     """Write attributes by trial_id into `table`, over those of the same key."""
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for trial_id, pairs in attributes.items()
         for key, value in pairs.items()
     ]
-    upsert_rows(connection, table, rows, key=("trial_id", "key"))
+    upsert_rows(target, table, rows, key=("trial_id", "key"))

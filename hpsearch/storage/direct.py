@@ -1,9 +1,10 @@
 """Statements that SQLAlchemy writes and the driver runs.
 
 SQLAlchemy's own execution costs as much time again as a small statement on a near server. Statements that run many
-times for every trial go this way instead; nothing else does.
+times for every trial go this way instead; nothing else does. Listeners to `before_cursor_execute` hear of them too.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,19 +25,20 @@ class _Text:
     """A statement as one driver's text.
 
     `names` are the parameters in the driver's order, None where it takes them by name. `expanded` maps a parameter
-    that is a list to the names of its elements. `binds` turn parameters, by name, into the driver's values, and
-    `converts` columns, by index, into SQLAlchemy's.
+    that is a list to the names of its elements. `constants` are parameters that the statement brings along. `binds`
+    turn parameters, by name, into the driver's values, and `converts` columns, by index, into SQLAlchemy's.
     """
 
     text: str
     names: tuple[str, ...] | None
     expanded: Mapping[str, Sequence[str]]
+    constants: Mapping[str, Any]
     binds: Mapping[str, _Convert]
     converts: tuple[tuple[int, _Convert], ...]
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
         """Return the driver's arguments."""
-        flat: dict[str, Any] = {}
+        flat = dict(self.constants)
         for name, value in values.items():
             if name in self.expanded:
                 flat.update(zip(self.expanded[name], value, strict=True))
@@ -64,6 +66,7 @@ class Direct:
     def __init__(self, statement: Any) -> None:
         self._statement = statement
         self._texts: dict[tuple[str, str, tuple[int, ...]], _Text] = {}
+        self._row: Any = None
 
     def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
         """Return what a query yields, on a connection without a transaction."""
@@ -76,6 +79,7 @@ class Direct:
         with closing(connection):
             try:
                 cursor = connection.cursor()
+                _tell(engine, cursor, text.text, values, many=False)
                 cursor.execute(text.text, text.arguments(values))
                 rows: list[RawRow] = list(cursor.fetchall())
                 cursor.close()
@@ -91,6 +95,14 @@ class Direct:
         text = self._text(connection.dialect, values)
         rows: list[RawRow] = run(connection, text.text, text.arguments(values)).fetchall()
         return [text.converted(row) for row in rows] if text.converts else rows
+
+    def named(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Return what the statement yields, as tuples whose fields have the columns' names."""
+        if self._row is None:
+            names = [column.key for column in self._statement.selected_columns]
+            row: Any = namedtuple("row", names)  # type: ignore[misc]  # noqa: PYI024  # names that are known now
+            self._row = row
+        return [self._row._make(row) for row in self.rows(connection, values)]
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Run the statement and return the driver's cursor."""
@@ -112,6 +124,8 @@ class Direct:
 
     def _written(self, dialect: Dialect, values: Mapping[str, Any]) -> _Text:
         state = self._statement.compile(dialect=dialect).construct_expanded_state(values)
+        expanded = {name: names for name, names in state.parameter_expansion.items() if name in values}
+        given = {*values, *(name for names in expanded.values() for name in names)}
         converts = [
             (index, column.type.dialect_impl(dialect).result_processor(dialect, None))
             for index, column in enumerate(getattr(self._statement, "selected_columns", ()))
@@ -120,7 +134,8 @@ class Direct:
         return _Text(
             text=state.statement,
             names=None if state.positiontup is None else tuple(state.positiontup),
-            expanded=state.parameter_expansion,
+            expanded=expanded,
+            constants={name: value for name, value in state.parameters.items() if name not in given},
             binds={name: bind for name, bind in state.processors.items() if callable(bind)},
             converts=tuple((index, convert) for index, convert in converts if convert is not None),
         )
@@ -132,6 +147,7 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
     Raises DBAPIError.
     """
     cursor = connection.connection.cursor()
+    _tell(connection, cursor, text, arguments, many=many)
     try:
         if many:
             cursor.executemany(text, arguments)
@@ -143,6 +159,13 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
             connection.invalidate(error)
         raise failed from error
     return cursor
+
+
+def _tell(teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool) -> None:
+    """Let SQLAlchemy's listeners hear of a statement; without a transaction there is no Connection to tell them of."""
+    listeners: Any = teller.dispatch.before_cursor_execute
+    if listeners:
+        listeners(teller if isinstance(teller, Connection) else None, cursor, text, arguments, None, many)
 
 
 def _failed(dialect: Dialect, connection: Any, error: Any) -> DBAPIError:

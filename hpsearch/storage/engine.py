@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from hpsearch.storage.address import Address
+from hpsearch.storage.direct import run
 from hpsearch.storage.replacing import follow_file
 
 BUSY_TIMEOUT_S: Final = 30
@@ -128,10 +129,10 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(_WRITES, False):
         level = "FULL" if options[_DURABLE] else "NORMAL"
-        connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        run(connection, f"PRAGMA synchronous = {level}", ())
+        run(connection, "BEGIN IMMEDIATE", ())
     elif not options.get(_SINGLE, False):
-        connection.exec_driver_sql("BEGIN")
+        run(connection, "BEGIN", ())
 
 
 def _begin_server(connection: Connection) -> None:
@@ -144,8 +145,8 @@ def _begin_server(connection: Connection) -> None:
         waits = not writes or options[_DURABLE]
         # One round trip for both: psycopg sends a text without parameters as it is.
         local = "" if waits else "; SET LOCAL synchronous_commit = off"
-        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {level}{local}")
+        run(connection, f"BEGIN ISOLATION LEVEL {level}{local}", ())
         return
     if not writes:
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    connection.exec_driver_sql("BEGIN")
+        run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
+    run(connection, "BEGIN", ())

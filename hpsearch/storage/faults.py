@@ -29,6 +29,7 @@ _REFUSED: Final = "the server refused the user{name}: check user name and passwo
 _NO_DATABASE: Final = "the server has no database{name}: create it first, or check its name"
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
+_FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (
@@ -40,10 +41,7 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
     (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),
-    (
-        r"disk is full|no space left|disk full",
-        "the disk is full: make room, nothing that was written is lost",
-    ),
+    (r"disk is full|no space left|disk full|quota exceeded", _FULL),
     (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
 )
 """Pattern in the driver's message (lower case) -> what to tell the user."""
@@ -120,7 +118,9 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     reason = _reason(error)
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, reason.lower()):
-            return StorageError(f"{address.shown}: {_filled(meaning, address, reason)}")
+            message = f"{address.shown}: {_filled(meaning, address, reason)}"
+            # Workers wait for room as they wait for a server: what they have trained is not written yet.
+            return StorageUnavailableError(message) if meaning is _FULL else StorageError(message)
     for pattern, absence in _ABSENT:
         if re.search(pattern, reason.lower()):
             return _absent(address, absence)
@@ -143,10 +143,11 @@ def _filled(meaning: str, address: Address, reason: str) -> str:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Return the first line of what the driver says, without a password."""
+    """Return the first line of what the driver says, without a password; of SQLite's its code too, which tells more."""
     cause: Any = getattr(error, "orig", None) or error
     text = str(cause.args[1]) if _mysql_code(cause) and len(cause.args) > 1 else str(cause)
-    return mask(text.strip().partition("\n")[0])
+    code = getattr(cause, "sqlite_errorname", None)
+    return mask(text.strip().partition("\n")[0]) + (f", {code}" if code else "")
 
 
 def _mysql_code(cause: Any) -> int | None:

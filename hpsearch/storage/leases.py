@@ -38,6 +38,9 @@ class Ending:
     crashed: bool
 
 
+_NOW: Final = select(EpochSeconds()).scalar_subquery()
+"""The clock, read once in a statement: PostgreSQL compares an index with nothing that changes from row to row."""
+
 EXPIRED: Final = Ending(why="lease expired", crashed=True)
 
 
@@ -65,9 +68,7 @@ def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
 def has_expired(connection: Connection, study_key: str) -> bool:
     """True when a lease of the study has run out and nobody has swept it yet."""
     expired = (
-        select(_ours.c.number)
-        .where(_ours.c.study_key == study_key, _ours.c.lease_until < EpochSeconds())
-        .limit(1)
+        select(_ours.c.number).where(_ours.c.study_key == study_key, _ours.c.lease_until < _NOW).limit(1)
     )
     return connection.execute(expired).first() is not None
 
@@ -76,7 +77,7 @@ def expired_studies(connection: Connection) -> list[str]:
     """Return the keys of the studies in which a lease has run out and nobody has swept it yet."""
     studies = schema.studies
     # One look into the index per study: MySQL's has all trials, also those without a lease.
-    expired = exists().where(_ours.c.study_key == studies.c.study_key, _ours.c.lease_until < EpochSeconds())
+    expired = exists().where(_ours.c.study_key == studies.c.study_key, _ours.c.lease_until < _NOW)
     return list(connection.execute(select(studies.c.study_key).where(expired)).scalars())
 
 

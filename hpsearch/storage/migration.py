@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 8
 
-_MYSQL_LOCK: Final = (
-    "SELECT get_lock(concat('hpsearch:', md5(database())), 60)",
-    "SELECT release_lock(concat('hpsearch:', md5(database())))",
-)
+_MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 60)",)
+_MYSQL_UNLOCK: Final = ("SELECT release_lock(concat('hpsearch:', md5(database())))",)
 
 _LOCK: Final = {
-    "postgresql": ("SELECT pg_advisory_lock(20170523)", "SELECT pg_advisory_unlock(20170523)"),
+    # The lock ends with its transaction: behind a pooler another one may go to another session.
+    "postgresql": (
+        "SET LOCAL idle_in_transaction_session_timeout = 0",
+        "SELECT pg_advisory_xact_lock(20170523)",
+    ),
     "mysql": _MYSQL_LOCK,
     "mariadb": _MYSQL_LOCK,
 }
-"""Statements that take and give back a lock on the making of tables in this database."""
+"""Statements that take a lock on the making of tables in this database."""
+
+_UNLOCK: Final = {"mysql": _MYSQL_UNLOCK, "mariadb": _MYSQL_UNLOCK}
 
 UNSTAMPED: Final = "none"
 """Tables of an Optuna from before revisions, or tables that somebody is making at this moment."""
@@ -155,14 +159,14 @@ def alone(engine: Engine) -> Iterator[None]:
     if engine.dialect.name not in _LOCK:
         yield
         return
-    lock, unlock = _LOCK[engine.dialect.name]
-    with engine.connect() as connection:
-        connection.execute(text(lock))
-        connection.commit()
+    with reading(engine) as connection:
+        for statement in _LOCK[engine.dialect.name]:
+            connection.execute(text(statement))
         try:
             yield
         finally:
-            connection.execute(text(unlock))
+            for statement in _UNLOCK.get(engine.dialect.name, ()):
+                connection.execute(text(statement))
 
 
 def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:

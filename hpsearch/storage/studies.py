@@ -2,17 +2,18 @@
 
 import json
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn, final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
 
 import hpsearch
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.direct import Direct
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import StudySpec
 
@@ -29,14 +30,15 @@ _links = optuna_schema.study_user_attributes
 class LockedStudy:
     """A study whose row this transaction holds, so that nobody else numbers or counts its trials.
 
-    `now_s` is the database's time. Trials up to `settled_trial_id` have ended; `settled` counts them by
-    Optuna's name of their state.
+    `now_s` is the database's time; with `has_expired` some lease has run out. Trials up to `settled_trial_id` have
+    ended; `settled` counts them by Optuna's name of their state.
     """
 
     study: StoredStudy
     now_s: float
     budget: int
     stopped: str | None
+    has_expired: bool
     settled_trial_id: int
     settled: Mapping[str, int]
 
@@ -171,11 +173,26 @@ def study_of(row: Row[Any]) -> StoredStudy:
     )
 
 
-_LOCK: Final = select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("study_id")).with_for_update()
+_LOCK: Final = Direct(
+    select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("at_study_id")).with_for_update()
+)
 
 _ROW: Final = (
-    _linked().add_columns(EpochSeconds().label("now_s")).where(_ours.c.study_key == bindparam("at_key"))
+    _linked()
+    .add_columns(
+        EpochSeconds().label("now_s"),
+        # A clock in a query of its own is read once; beside a column it would keep PostgreSQL from the index.
+        exists()
+        .where(
+            schema.trials.c.study_key == bindparam("at_key"),
+            schema.trials.c.lease_until < select(EpochSeconds()).scalar_subquery(),
+        )
+        .label("has_expired"),
+    )
+    .where(_ours.c.study_key == bindparam("at_key"))
 )
+
+_LOCKED_ROW: Final = Direct(_ROW)
 
 
 def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
@@ -183,13 +200,14 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
     Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
     """
-    connection.execute(_LOCK, {"study_id": study.study_id})
-    row = row_of(connection, study)
+    _LOCK.rows(connection, {"at_study_id": study.study_id})
+    row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
     return LockedStudy(
         study=study,
         now_s=row.now_s,
         budget=row.budget,
         stopped=row.stopped,
+        has_expired=bool(row.has_expired),
         settled_trial_id=row.settled_trial_id,
         settled={
             optuna_schema.COMPLETE: row.settled_complete,
@@ -199,12 +217,17 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
     )
 
 
-def row_of(connection: Connection, study: StoredStudy) -> Row[Any]:
+def row_of(connection: Connection, study: StoredStudy) -> Any:
     """Return our row of the study, with the database's time as `now_s`.
 
     Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
     """
-    row = connection.execute(_ROW, {"at_key": study.key}).one_or_none()
+    return _checked(connection.execute(_ROW, {"at_key": study.key}).all(), study)
+
+
+def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:
+    """Return the row, if there is one and it is the study's. Raises StudyNotFoundError."""
+    row = rows[0] if rows else None
     if row is None or json.loads(row.value_json) != study.key or row.study_id != study.study_id:
         raise StudyNotFoundError(f'study "{study.spec.name}": it was deleted: create it again')
     return row

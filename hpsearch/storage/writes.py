@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, DateTime, and_, bindparam, delete, exists, select, update
 
 from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import insert_rows, upsert_rows
+from hpsearch.storage.bulk import Target, insert_rows, together, upsert_rows
 from hpsearch.storage.clock import EpochSeconds, naive_utc
 from hpsearch.storage.details import write_attributes, write_params, write_reports, write_values
+from hpsearch.storage.direct import Direct
 from hpsearch.storage.faults import CollisionError
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.parameters import stored_parameters
@@ -58,7 +59,7 @@ class _Fence:
     lost: frozenset[int]
 
 
-_FENCED: Final = (
+_FENCED: Final = Direct(
     select(
         _ours,
         _theirs.c.state,
@@ -84,18 +85,17 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[Claim]) 
     if len(tokens) != len(claims):
         raise ValueError(f"claims: each trial must be there once (got {[c.number for c in claims]})")
     at = {"study_id": study.study_id, "study_key": study.key, "numbers": list(tokens)}
-    rows = connection.execute(_FENCED, at).mappings()
-    ours = [row for row in rows if row["token"] == tokens[row["number"]]]
+    ours = [row for row in _FENCED.named(connection, at) if row.token == tokens[row.number]]
     held = {
-        row["number"]: _Held(
-            row={name: row[name] for name in _ours.columns.keys()},  # noqa: SIM118  # no dict
-            has_params=row["has_params"],
-            now_s=row["now_s"],
+        row.number: _Held(
+            row={column.key: getattr(row, column.key) for column in _ours.columns},
+            has_params=bool(row.has_params),
+            now_s=row.now_s,
         )
         for row in ours
-        if row["state"] == RUNNING and row["lease_until"] is not None
+        if row.state == RUNNING and row.lease_until is not None
     }
-    ended = {row["number"] for row in ours if row["state"] != RUNNING and row["lease_until"] is None}
+    ended = {row.number for row in ours if row.state != RUNNING and row.lease_until is None}
     return _Fence(held=held, lost=frozenset(tokens) - set(held) - ended)
 
 
@@ -108,18 +108,19 @@ def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Ass
         connection.execute(delete(_params).where(_params.c.trial_id.in_(again)))
     held = fence.held
     kept = [(held[a.claim.number], a) for a in assignments if a.claim.number in held]
-    _write_assignments(connection, study, kept)
+    with together(connection) as rows:
+        _write_assignments(rows, study, kept)
     return fence.lost
 
 
 def _write_assignments(
-    connection: Connection, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
+    rows: Target, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
 ) -> None:
     """Write the parameters of trials that have none, and what the sampler wants kept with them."""
     params = {held.trial_id: stored_parameters(study.spec, chosen.params) for held, chosen in assignments}
-    write_params(connection, params)
+    write_params(rows, params)
     attributes = {held.trial_id: chosen.system_attributes for held, chosen in assignments}
-    write_attributes(connection, optuna_schema.trial_system_attributes, attributes)
+    write_attributes(rows, optuna_schema.trial_system_attributes, attributes)
 
 
 def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
@@ -133,15 +134,16 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
     # Optuna's row first: MySQL locks it for a row that refers to it, and two such locks could deadlock.
     _end_trials(connection, kept)
     undone = [(held, e.assignment) for held, e in kept if e.assignment is not None and not held.has_params]
-    _write_assignments(connection, study, undone)
-    write_reports(connection, {held.trial_id: _new_reports(held, entry) for held, entry in kept})
-    write_attributes(
-        connection,
-        optuna_schema.trial_system_attributes,
-        {held.trial_id: entry.system_attributes for held, entry in kept},
-    )
-    _write_outcomes(connection, study, kept)
-    _write_ours(connection, kept)
+    with together(connection) as rows:
+        _write_assignments(rows, study, undone)
+        write_reports(rows, {held.trial_id: _new_reports(held, entry) for held, entry in kept})
+        write_attributes(
+            rows,
+            optuna_schema.trial_system_attributes,
+            {held.trial_id: entry.system_attributes for held, entry in kept},
+        )
+        _write_outcomes(rows, study, kept)
+        _write_ours(rows, kept)
     return fence.lost
 
 
@@ -168,6 +170,13 @@ def _outcomes(kept: Sequence[tuple[_Held, Update]]) -> list[tuple[_Held, Update,
     return [(held, entry, entry.outcome) for held, entry in kept if entry.outcome is not None]
 
 
+_END: Final = Direct(
+    update(_theirs)
+    .where(_theirs.c.trial_id.in_(bindparam("ids", expanding=True)), _theirs.c.state == RUNNING)
+    .values(state=bindparam("new_state"), datetime_complete=bindparam("new_complete", type_=DateTime()))
+)
+
+
 def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
     """Set Optuna's state of the trials that ended, one statement per state.
 
@@ -177,24 +186,25 @@ def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) ->
     for held, _, outcome in _outcomes(kept):
         by_state.setdefault(outcome.state, []).append(held.trial_id)
     for state, trial_ids in by_state.items():
-        changed = connection.execute(
-            update(_theirs)
-            .where(_theirs.c.trial_id.in_(trial_ids), _theirs.c.state == RUNNING)
-            .values(state=STATE_NAMES[state], datetime_complete=naive_utc(kept[0][0].now_s))
-        ).rowcount
+        change = {
+            "ids": trial_ids,
+            "new_state": STATE_NAMES[state],
+            "new_complete": naive_utc(kept[0][0].now_s),
+        }
+        changed = _END.count(connection, change)
         if changed != len(trial_ids):
             raise CollisionError(f"trials: {len(trial_ids)} must be running (got {changed})")
 
 
-def _write_outcomes(connection: Connection, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:
+def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:
     """Write the values, attributes and series of the trials that ended."""
     ended = _outcomes(kept)
     write_values(
-        connection,
+        rows,
         {held.trial_id: outcome.value for held, _, outcome in ended if outcome.value is not None},
     )
     write_attributes(
-        connection,
+        rows,
         optuna_schema.trial_user_attributes,
         {
             held.trial_id: {
@@ -206,7 +216,7 @@ def _write_outcomes(connection: Connection, study: StoredStudy, kept: Sequence[t
         },
     )
     insert_rows(
-        connection,
+        rows,
         schema.series,
         [
             {
@@ -220,7 +230,7 @@ def _write_outcomes(connection: Connection, study: StoredStudy, kept: Sequence[t
     )
 
 
-def _write_ours(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
+def _write_ours(target: Target, kept: Sequence[tuple[_Held, Update]]) -> None:
     """Write how far each trial came and, where it ended, why; an ended trial's lease is over."""
     rows: list[dict[str, Any]] = []
     for held, entry in kept:
@@ -238,4 +248,4 @@ def _write_ours(connection: Connection, kept: Sequence[tuple[_Held, Update]]) ->
             }
         )
     # These rows exist and are locked: the upsert is an update of many rows, each with values of its own.
-    upsert_rows(connection, _ours, rows, key=("study_key", "number"))
+    upsert_rows(target, _ours, rows, key=("study_key", "number"))

@@ -7,7 +7,7 @@ the worker carries verdicts from one to the other, and results to the database.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -169,6 +169,8 @@ class Worker:
         if self._options.is_wanted_elsewhere():
             return
         claims = self._patience.call(self._claim, between=self._forget_uncertain_claims)
+        # A trial that is given anew was lost: its lease ran out, or the database was restored to an older state.
+        self._drop({claim.number for claim in claims})
         self.tokens |= {claim.token for claim in claims}
         self._claimed_in_vain = not claims
         if not claims:
@@ -304,13 +306,17 @@ class Worker:
         if not updates:
             return
         lost = self._patience.call(lambda: self._store.record(self._study, updates))
-        for number in lost:
-            if self._holdings.pop(number, None) is not None:
-                next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
+        self._drop(lost)
         self.tokens = frozenset(holding.claim.token for holding in self._holdings.values())
         if lost:
             listed = ", ".join(map(str, sorted(lost)))
             self._options.tell(f"what it trained of {listed} is void: their leases ended meanwhile")
+
+    def _drop(self, numbers: Collection[int]) -> None:
+        """Let go of those of the trials that are in training."""
+        for number in self._holdings.keys() & numbers:
+            del self._holdings[number]
+            next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
         """Give all trials in training back to the budget."""

@@ -82,7 +82,7 @@ class Pool:
     _processes: list[_Process] = field(default_factory=list)
     _started: int = 0
     _crashes_in_vain: int = 0
-    _finished: int = -1
+    _ended: int = -1
 
     def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
         """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
@@ -174,9 +174,10 @@ class Pool:
             )
 
     def _judge_progress(self, progress: Progress) -> None:
-        """Forget earlier crashes once trials are finished again."""
-        if progress.finished > self._finished:
-            self._finished = progress.finished
+        """Forget earlier crashes once trials have ended again, those that failed with their third worker too."""
+        ended = progress.finished + progress.failed
+        if ended > self._ended:
+            self._ended = ended
             self._crashes_in_vain = 0
 
     def _stop_all(self) -> None:

@@ -1,6 +1,8 @@
 """Triggers that note every write to a trial: who writes, and who holds the trial at that moment, on what lease."""
 
+import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ TABLE: Final = "chaos_audit"
 
 _TABLE: Final = """
 CREATE TABLE chaos_audit (
-    entry {serial}, writer TEXT, place TEXT, trial_id INTEGER, state TEXT, holder TEXT,
+    entry {serial}, work TEXT, writer TEXT, place TEXT, trial_id INTEGER, state TEXT, holder TEXT,
     lease_left_s DOUBLE PRECISION
 )
 """
@@ -23,8 +25,8 @@ CREATE TABLE chaos_audit (
 _INDEX: Final = "CREATE INDEX chaos_holder ON hpsearch_trials (trial_id)"
 
 _ENTRY: Final = """
-INSERT INTO chaos_audit (writer, place, trial_id, state, holder, lease_left_s)
-SELECT {writer}, '{place}', {trial_id}, {state}, {holder}, {lease_until} - {now_s}
+INSERT INTO chaos_audit (work, writer, place, trial_id, state, holder, lease_left_s)
+SELECT {work}, {writer}, '{place}', {trial_id}, {state}, {holder}, {lease_until} - {now_s}
 FROM trials AS t LEFT JOIN hpsearch_trials AS o ON o.trial_id = t.trial_id
 WHERE t.trial_id = {trial_id}
 """
@@ -44,8 +46,13 @@ _BY_NUMBER: Final = (
     "(SELECT trial_id FROM hpsearch_trials WHERE study_key = NEW.study_key AND number = NEW.number)"
 )
 
-_SQLITE: Final = {"writer": "chaos_writer()", "now_s": "(julianday('now') - 2440587.5) * 86400.0"}
+_SQLITE: Final = {
+    "work": "chaos_work()",
+    "writer": "chaos_writer()",
+    "now_s": "(julianday('now') - 2440587.5) * 86400.0",
+}
 _POSTGRESQL: Final = {
+    "work": "CAST(txid_current() AS TEXT)",
     "writer": "current_setting('application_name')",
     "now_s": "extract(epoch FROM clock_timestamp())",
 }
@@ -54,12 +61,13 @@ _POSTGRESQL: Final = {
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One write: into which table, by whom, to which trial, and who held it then.
+    """One write: in which transaction (`work`), by whom, into which table, to which trial, and who held it then.
 
     `state` is Optuna's; of an update of the state itself it is old and new as `RUNNING>COMPLETE`. `holder` and
     `lease_left_s` are None where there was none; of an update of our own row they are those before it.
     """
 
+    work: str
     writer: str
     place: str
     trial_id: int
@@ -68,16 +76,19 @@ class Entry:
     lease_left_s: float | None
 
     @property
-    def is_rightful(self) -> bool:
-        """True when the writer held the trial's lease, or did what anybody may do to a trial that nobody holds."""
-        if self.holder == self.writer and self.lease_left_s is not None:
-            return True
+    def is_holders(self) -> bool:
+        """True when the writer held the trial's lease."""
+        return self.holder == self.writer and self.lease_left_s is not None
+
+    @property
+    def is_anybodys(self) -> bool:
+        """True when the write is one that anybody may make: to claim what nobody holds, or to take what ran out."""
         if self.place == _STATES:
             return self.state in ("WAITING>RUNNING", "RUNNING>WAITING", "RUNNING>FAIL")
         if self.place == _OURS:
             is_free = self.holder is None and self.lease_left_s is None
             return is_free or (self.lease_left_s is not None and self.lease_left_s <= 0)
-        # A sweep that fails a trial says so in its attributes.
+        # Whoever takes a trial back for the last time says so in its attributes.
         return self.place == "trial_user_attributes" and self.state == "FAIL"
 
     def __str__(self) -> str:
@@ -85,21 +96,37 @@ class Entry:
         return f"{self.writer or 'we'} wrote {self.place} of {self.trial_id} ({self.state}; {self.holder}, {left})"
 
 
+def wrongful(noted: Sequence[Entry]) -> list[Entry]:
+    """Return the writes to trials that their writer did not hold.
+
+    A transaction that ends a trial ends its lease too, so what it writes belongs together.
+    """
+    rightful = {(entry.work, entry.trial_id) for entry in noted if entry.is_holders}
+    return [e for e in noted if (e.work, e.trial_id) not in rightful and not e.is_anybodys]
+
+
 @contextmanager
-def named_connections(name: str, *, pages: int = 0) -> Iterator[None]:
-    """Give every new SQLite connection of this process a name and, above 0, a limit to what its file may hold."""
+def named_connections(name: str) -> Iterator[None]:
+    """Let SQLite's new connections of this process tell their name and the number of their transaction."""
+    transactions: Counter[int] = Counter()
 
     def prepare(connection: Any, _record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.create_function("chaos_writer", 0, lambda: name)
-            if pages:
-                connection.execute(f"PRAGMA max_page_count = {pages}")
+            connection.create_function(
+                "chaos_work", 0, lambda: f"{os.getpid()}-{id(connection)}-{transactions[id(connection)]}"
+            )
+
+    def count(connection: Connection) -> None:
+        transactions[id(connection.connection.driver_connection)] += 1
 
     event.listen(Engine, "connect", prepare)
+    event.listen(Engine, "begin", count)
     try:
         yield
     finally:
         event.remove(Engine, "connect", prepare)
+        event.remove(Engine, "begin", count)
 
 
 def install(connection: Connection) -> None:
@@ -119,6 +146,7 @@ def entries(connection: Connection) -> Sequence[Entry]:
     rows = connection.execute(text("SELECT * FROM chaos_audit ORDER BY entry"))
     return [
         Entry(
+            work=row.work,
             writer=row.writer,
             place=row.place,
             trial_id=row.trial_id,

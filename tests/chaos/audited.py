@@ -1,7 +1,6 @@
 """`hpsearch` on SQLite with a name on each of its connections: `python -m tests.chaos.audited worker start ...`.
 
 A server knows who its clients are. SQLite has none, so the triggers of `audit` ask a function on the connection.
-CHAOS_PAGES, where it is set, is the largest number of pages that the database may have: a disk that is full.
 """
 
 import os
@@ -9,7 +8,7 @@ import os
 from tests.chaos.audit import named_connections
 
 if __name__ == "__main__":
-    with named_connections(os.environ["PGAPPNAME"], pages=int(os.environ.get("CHAOS_PAGES", "0"))):
+    with named_connections(os.environ["PGAPPNAME"]):
         from hpsearch.cli.main import run
 
         run()

@@ -128,8 +128,10 @@ def outage(scene: Scene) -> str | None:
 
 
 def lock(scene: Scene) -> str | None:
-    """Keep the database's file locked for a while."""
-    if scene.everybody_is_spared():
+    """Keep the database's file locked for a while, unless a worker does that which stands still."""
+    if scene.everybody_is_spared() or any(
+        hand.is_frozen and scene.ground.is_blocked_by(hand.name) for hand in scene.crew.hands
+    ):
         return None
     with scene.ground.connect() as connection:
         connection.execute(text("UPDATE hpsearch_studies SET priority = priority"))

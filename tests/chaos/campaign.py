@@ -58,13 +58,13 @@ class Account:
 
 
 @contextmanager
-def on_sqlite(campaign: Campaign, folder: Path) -> Iterator[Scene]:
-    """Give a scene on an SQLite file, with workers at work."""
+def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> Iterator[Scene]:
+    """Give a scene on an SQLite file in `folder`, with workers at work who write what they say into `logs`."""
     ground = Ground(f"sqlite:///{folder}/chaos.db", campaign.plan)
     job = Job(
         url=ground.url,
         study=STUDY,
-        folder=folder,
+        folder=logs or folder,
         rows=campaign.rows,
         lease_s=campaign.lease_s,
         module="tests.chaos.audited",

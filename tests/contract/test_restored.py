@@ -8,7 +8,7 @@ from sqlalchemy import Connection, MetaData, Table, TextClause, create_engine, m
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.records import TrialState
-from hpsearch.storage.records import Claim
+from hpsearch.storage.records import Claim, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -140,6 +140,16 @@ def test_claims_from_before_the_backup_still_hold(restored: Restored) -> None:
     released = lab.store.release(lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False)
     assert released == [3]
     assert lab.end(held[1:]) == {3}
+
+
+def test_a_heartbeat_keeps_only_what_its_worker_trains(restored: Restored) -> None:
+    """A trial that its worker has ended since runs again in the restored state; the worker's beat lets its lease go."""
+    lab, held, since = restored
+    identity = WorkerIdentity(name=lab.worker, host="here", process_id=1, version="0.1.0")
+    tokens = frozenset(claim.token for claim in since)
+    assert lab.store.beat(identity, lease_s=600.0, tokens=tokens).leases == 0
+    tokens = frozenset(claim.token for claim in held)
+    assert lab.store.beat(identity, lease_s=600.0, tokens=tokens).leases == 2
 
 
 def test_a_restored_study_ends_with_exactly_its_budget(restored: Restored) -> None:

@@ -37,10 +37,10 @@ class Folder:
             check=False,
         )
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start `hpsearch`, its stderr readable, its stdout nowhere."""
+    def start(self, *arguments: str, module: str = "hpsearch") -> "subprocess.Popen[str]":
+        """Start `hpsearch`, or another module with its arguments, its stderr readable, its stdout nowhere."""
         return subprocess.Popen(
-            self._command(arguments),
+            self._command(arguments, module=module),
             cwd=self.path,
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -77,8 +77,8 @@ class Folder:
                 return
         raise AssertionError("the run ended too soon")
 
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "hpsearch", *arguments]
+    def _command(self, arguments: tuple[str, ...], *, module: str = "hpsearch") -> list[str]:
+        return [sys.executable, "-m", module, *arguments]
 
 
 @pytest.fixture(scope="session")

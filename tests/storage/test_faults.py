@@ -73,10 +73,6 @@ def fault(cause: Exception, *, lost: bool = False) -> DBAPIError:
             "the database is read-only: give one that can be written",
         ),
         (
-            sqlite3.OperationalError("database or disk is full"),
-            "the disk is full: make room, nothing that was written is lost",
-        ),
-        (
             psycopg.errors.UndefinedTable('relation "trials" does not exist'),
             'the database refused (relation "trials" does not exist): see the database\'s own log',
         ),
@@ -138,6 +134,21 @@ def test_an_absent_server_is_unavailable(cause: Exception, reason: str) -> None:
     assert str(error) == (
         f"{SHOWN}: the server does not answer ({reason}): check that it runs, its host and its port"
     )
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        psycopg.errors.DiskFull('could not extend file "base/5/16384": No space left on device'),
+        pymysql.OperationalError(1114, "Disk full (/tmp/x); waiting for someone to free some space"),
+    ],
+)
+def test_a_full_disk_may_get_room(cause: Exception) -> None:
+    """A disk that is full is said to be, and waited for, because what workers have trained is not written yet."""
+    error = translated(fault(cause), ADDRESS)
+    assert type(error) is StorageUnavailableError
+    assert str(error) == f"{SHOWN}: the disk is full: make room, nothing that was written is lost"
 
 
 def test_a_driver_that_repeats_the_password_is_masked() -> None:

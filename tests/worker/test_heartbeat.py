@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests.chaos.waiting import wait_until
 
 from hpsearch.records import TrialState
 from hpsearch.storage.engine import reading
@@ -13,6 +12,7 @@ from hpsearch.storage.records import StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.stopping import StopRequest
+from tests.chaos.waiting import wait_until
 from tests.contract.laboratory import FINGERPRINT, a_spec
 
 LEASE_S = 0.6

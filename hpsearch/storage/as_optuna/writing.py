@@ -15,7 +15,7 @@ from sqlalchemy import Connection, DateTime, Table, bindparam, func, insert, sel
 
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.as_optuna.record import Details, Head, stored_time
-from hpsearch.storage.bulk import upsert_rows
+from hpsearch.storage.bulk import Target, together, upsert_rows
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
 
@@ -155,23 +155,24 @@ def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:
 
 def write_details(connection: Connection, details: Mapping[int, Details]) -> None:
     """Store the rows of trials by id, over those of the same name, key, step or objective."""
-    _write_params(connection, details)
-    _write_numbers(connection, optuna_schema.trial_intermediate_values, details)
-    _write_numbers(connection, optuna_schema.trial_values, details)
-    _write_attributes(connection, optuna_schema.trial_user_attributes, details)
-    _write_attributes(connection, optuna_schema.trial_system_attributes, details)
+    with together(connection) as target:
+        _write_params(target, details)
+        _write_numbers(target, optuna_schema.trial_intermediate_values, details)
+        _write_numbers(target, optuna_schema.trial_values, details)
+        _write_attributes(target, optuna_schema.trial_user_attributes, details)
+        _write_attributes(target, optuna_schema.trial_system_attributes, details)
 
 
-def _write_params(connection: Connection, details: Mapping[int, Details]) -> None:
+def _write_params(target: Target, details: Mapping[int, Details]) -> None:
     rows = [
         {"trial_id": trial_id, "param_name": name, "param_value": stored, "distribution_json": text}
         for trial_id, each in details.items()
         for name, (stored, text) in each.params.items()
     ]
-    upsert_rows(connection, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
+    upsert_rows(target, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
 
 
-def _write_numbers(connection: Connection, table: Table, details: Mapping[int, Details]) -> None:
+def _write_numbers(target: Target, table: Table, details: Mapping[int, Details]) -> None:
     """Store reports by step or values by objective, whichever `table` holds."""
     is_values = table is optuna_schema.trial_values
     place, value, kind = (
@@ -184,10 +185,10 @@ def _write_numbers(connection: Connection, table: Table, details: Mapping[int, D
         for at, number in (each.values if is_values else each.reports).items():
             stored, stored_kind = stored_number(number)
             rows.append({"trial_id": trial_id, place: at, value: stored, kind: stored_kind})
-    upsert_rows(connection, table, rows, key=("trial_id", place))
+    upsert_rows(target, table, rows, key=("trial_id", place))
 
 
-def _write_attributes(connection: Connection, table: Table, details: Mapping[int, Details]) -> None:
+def _write_attributes(target: Target, table: Table, details: Mapping[int, Details]) -> None:
     """Store the attributes that `table` holds."""
     is_user = table is optuna_schema.trial_user_attributes
     rows = [
@@ -195,4 +196,4 @@ def _write_attributes(connection: Connection, table: Table, details: Mapping[int
         for trial_id, each in details.items()
         for key, text in (each.user_attributes if is_user else each.system_attributes).items()
     ]
-    upsert_rows(connection, table, rows, key=("trial_id", "key"))
+    upsert_rows(target, table, rows, key=("trial_id", "key"))

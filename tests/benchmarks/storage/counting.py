@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
-from unittest.mock import patch
 
 from sqlalchemy import Engine, event
-
-from hpsearch.storage import bulk, direct
 
 _NO_WORK: Final = ("BEGIN", "SET ", "PRAGMA", "SAVEPOINT", "RELEASE")
 
@@ -28,9 +25,8 @@ class Counts:
 
 @contextmanager
 def counted() -> Iterator[Counts]:
-    """Give the counts of what is run meanwhile by any engine of SQLAlchemy, and past SQLAlchemy by `direct`."""
+    """Give the counts of what any engine of SQLAlchemy's runs meanwhile."""
     counts = Counts()
-    run, alone = direct.run, direct.Direct.alone
 
     def on_statement(*arguments: Any) -> None:
         counts.statement(arguments[2])
@@ -38,23 +34,10 @@ def counted() -> Iterator[Counts]:
     def on_commit(_connection: Any) -> None:
         counts.commits += 1
 
-    def counting_run(connection: Any, text: str, *arguments: Any, **options: Any) -> Any:
-        counts.statement(text)
-        return run(connection, text, *arguments, **options)
-
-    def counting_alone(statement: direct.Direct, *arguments: Any) -> Any:
-        counts.statements += 1
-        return alone(statement, *arguments)
-
     event.listen(Engine, "before_cursor_execute", on_statement)
     event.listen(Engine, "commit", on_commit)
     try:
-        with (
-            patch.object(direct, "run", counting_run),
-            patch.object(bulk, "run", counting_run),
-            patch.object(direct.Direct, "alone", counting_alone),
-        ):
-            yield counts
+        yield counts
     finally:
         event.remove(Engine, "before_cursor_execute", on_statement)
         event.remove(Engine, "commit", on_commit)

@@ -1,0 +1,222 @@
+"""Studies copied from one database into another, whole or not at all, and read back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from hpsearch.errors import StorageError, StudyExistsError, UsageError
+from hpsearch.storage import migration, orphans
+from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.faults import attempt, translated
+from hpsearch.storage.resting import at_rest, in_whole_seconds
+from hpsearch.storage.rows import (
+    BATCH,
+    Place,
+    StudyRows,
+    TrialRows,
+    read_study,
+    read_trials,
+    settle,
+    write_study,
+    write_trials,
+)
+from hpsearch.storage.selection import Selection, chosen, refuse_running, refuse_taken, running_trials
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """A study that is in the target now: its trials, and how many of them run in the source and wait there.
+
+    `in_whole_seconds` says that the target keeps no finer times of its trials.
+    """
+
+    name: str
+    trials: int
+    returned: int
+    in_whole_seconds: bool
+
+
+def copy_studies(
+    source: str, target: str, selection: Selection, *, tell: Callable[[Copied], None]
+) -> list[Copied]:
+    """Copy studies from the database `source` into `target`, one transaction each; tell of each when it is there.
+
+    Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times stay,
+    which is checked by reading both databases before the transaction ends. Tables that the target lacks are made.
+    The source is read as of one moment per study, and stays as it is; workers there go on.
+
+    Raises UsageError for one database twice, StudyNotFoundError, StudyExistsError for what the target has already,
+    and StorageError for running trials, for databases that cannot be used and for a copy that differs.
+    """
+    here, there = parse_address(source), parse_address(target)
+    if _identity(here) == _identity(there):
+        raise UsageError(f"storage copy: source and target must be two databases (got {here.shown} twice)")
+    with _source(here) as reads:
+        places = attempt(lambda: chosen(reads, here, selection), here)
+        with _target(there) as writes:
+            attempt(lambda: refuse_taken(writes, places, there), there)
+            done = []
+            for place in places.values():
+                origin = _Origin(engine=reads, address=here, place=place, running=selection.running)
+                done.append(attempt(partial(_copy, origin, writes, there), there))
+                tell(done[-1])
+            return done
+
+
+def _identity(address: Address) -> URL | Path:
+    return address.url if address.path is None else address.path.resolve()
+
+
+@contextmanager
+def _source(address: Address) -> Iterator[Engine]:
+    """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
+    prepare_file(address, create=False)
+    engine = make_engine(address)
+    try:
+        found = attempt(lambda: migration.revisions_of(engine), address)
+        if found.optuna is None:
+            raise StorageError(f"{address.shown}: holds no studies: check the URL")
+        migration.check_revisions(found, shown=address.shown)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _target(address: Address) -> Iterator[Engine]:
+    """Give an engine on a database with all tables, and without leftovers of studies that are gone."""
+
+    def sweep() -> None:
+        with writing(engine, durable=True) as connection:
+            orphans.sweep(connection)
+
+    prepare_file(address, create=True)
+    engine = make_engine(address)
+    try:
+        attempt(lambda: migration.ensure(engine, address, create=True), address)
+        attempt(sweep, address)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Origin:
+    """A study in the source. Its errors are the source's: they are raised as such and end the copy."""
+
+    engine: Engine
+    address: Address
+    place: Place
+    running: bool
+
+    @contextmanager
+    def opened(self, *, whole_seconds: bool) -> Iterator["_Picture"]:
+        """Give the study as of one moment. Raises StorageError for a trial that runs and may not."""
+        with ExitStack() as stack:
+            with _blaming(self.address):
+                connection = stack.enter_context(reading(self.engine))
+                now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+                study = read_study(connection, self.place)
+                returned = running_trials(connection, self.place)
+                if not self.running:
+                    refuse_running(connection, {study.name: self.place}, self.address)
+            yield _Picture(
+                connection=connection,
+                address=self.address,
+                place=self.place,
+                study=study,
+                returned=returned,
+                now_s=now_s,
+                whole_seconds=whole_seconds,
+            )
+
+
+@contextmanager
+def _blaming(address: Address) -> Iterator[None]:
+    """Turn a driver's error into the StorageError of the database at `address`."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        raise translated(error, address) from error
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Picture:
+    """A study of the source as it will be in the target."""
+
+    connection: Connection
+    address: Address
+    place: Place
+    study: StudyRows
+    returned: int
+    now_s: float
+    whole_seconds: bool
+
+    def batches(self) -> Iterator[list[TrialRows]]:
+        """Yield all trials in the order of their ids."""
+        last = -1
+        while True:
+            with _blaming(self.address):
+                trials = read_trials(self.connection, self.place, after=last)
+            if not trials:
+                return
+            last = max(trials)
+            resting = [at_rest(rows, now_s=self.now_s) for rows in trials.values()]
+            yield [in_whole_seconds(rows) for rows in resting] if self.whole_seconds else resting
+
+
+def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:
+    """Copy one study, compare, and commit."""
+    seconds = engine.dialect.name in ("mysql", "mariadb")
+    with writing(engine, durable=True) as there, origin.opened(whole_seconds=seconds) as picture:
+        name = picture.study.name
+        try:
+            trials = _write(there, picture)
+        except IntegrityError as error:
+            raise StudyExistsError(
+                f'study "{name}": {address.shown} got a study of that name or key at this moment: '
+                "choose studies with --study"
+            ) from error
+        except DataError as error:
+            raise StorageError(f'study "{name}": {translated(error, address)}') from error
+        return Copied(name=name, trials=trials, returned=picture.returned, in_whole_seconds=seconds)
+
+
+def _write(there: Connection, picture: _Picture) -> int:
+    """Write the study, and read it back; return the number of its trials. Raises StorageError where it differs."""
+    place = write_study(there, picture.study)
+    ids: list[int] = []
+    for batch in picture.batches():
+        ids += write_trials(there, place, batch, after=max(ids[-BATCH:], default=-1))
+    if place.key is not None:
+        settle(there, place, last=max(ids[: picture.study.settled], default=-1))
+    if read_study(there, place) != picture.study:
+        raise _differs(picture, "it")
+    last = -1
+    for batch in picture.batches():
+        copies = read_trials(there, place, after=last)
+        last = max(copies)
+        for rows, copy in zip(batch, copies.values(), strict=True):
+            if rows != copy:
+                raise _differs(picture, f"trial {rows.trial['number']}")
+    return len(ids)
+
+
+def _differs(picture: _Picture, what: str) -> StorageError:
+    return StorageError(
+        f'study "{picture.study.name}": {what} reads back otherwise than it was written, so nothing was copied: '
+        "see whether the target's character set and types can hold it"
+    )

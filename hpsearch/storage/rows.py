@@ -1,0 +1,222 @@
+"""A study as plain rows without ids: read out of one database, compared, and written into another.
+
+Rows are mappings from columns' names to values. What ties rows together is left out: ids, which are another
+database's own, and the study's key and the trial's number where the context gives them. Heartbeats of other
+Optuna clients are left out too: they speak of trials that run.
+
+Each function works inside its caller's transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+
+from sqlalchemy import Connection, Table, func, insert, select, update
+
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.bulk import insert_rows
+
+Row: TypeAlias = Mapping[str, Any]
+
+BATCH: Final = 100
+"""Trials that are read or written at once."""
+
+_trials = optuna_schema.trials
+_TRIAL_DETAILS: Final = tuple(
+    table for table in optuna_schema.TRIAL_DETAILS if table is not optuna_schema.trial_heartbeats
+)
+_LINKS: Final = frozenset({"study_id", "study_key", "trial_id", "number"})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a study is in a database: Optuna's id of it and, where it is one of ours, our key."""
+
+    study_id: int
+    key: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRows:
+    """A study without its trials. `details` are Optuna's rows by table; `ours` is None for one that is not ours.
+
+    `settled` is how many of its trials are counted for good (`schema`).
+    """
+
+    name: str
+    details: Mapping[str, Sequence[Row]]
+    ours: Row | None
+    settled: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRows:
+    """A trial: Optuna's row with its number, Optuna's details by table, and ours: nothing where there is none."""
+
+    trial: Row
+    details: Mapping[str, Sequence[Row]]
+    ours: Mapping[str, Sequence[Row]]
+
+
+def read_study(connection: Connection, place: Place) -> StudyRows:
+    """Return the study without its trials."""
+    name = connection.execute(
+        select(optuna_schema.studies.c.study_name).where(optuna_schema.studies.c.study_id == place.study_id)
+    ).scalar_one()
+    details = {}
+    for table in optuna_schema.STUDY_DETAILS:
+        rows = select(*_columns(table)).where(table.c.study_id == place.study_id).order_by(*table.primary_key)
+        details[table.name] = [dict(row) for row in connection.execute(rows).mappings()]
+    ours, settled = None, 0
+    if place.key is not None:
+        table = schema.studies
+        found = connection.execute(select(table).where(table.c.study_key == place.key)).mappings().one()
+        ours = {name: value for name, value in found.items() if name not in ("study_id", "settled_trial_id")}
+        counted = (_trials.c.study_id == place.study_id, _trials.c.trial_id <= found["settled_trial_id"])
+        settled = connection.execute(select(func.count()).where(*counted)).scalar_one()
+    return StudyRows(name=name, details=details, ours=ours, settled=settled)
+
+
+def read_trials(connection: Connection, place: Place, *, after: int) -> dict[int, TrialRows]:
+    """Return trial_id -> rows of the next `BATCH` trials with greater ids than `after`, by id."""
+    rows = connection.execute(
+        select(_trials)
+        .where(_trials.c.study_id == place.study_id, _trials.c.trial_id > after)
+        .order_by(_trials.c.trial_id)
+        .limit(BATCH)
+    ).mappings()
+    trials = {row["trial_id"]: _without(row, "trial_id", "study_id") for row in rows}
+    details = {table.name: _details(connection, table, list(trials)) for table in _TRIAL_DETAILS}
+    ours = {} if place.key is None else _ours(connection, place.key, list(trials))
+    return {
+        trial_id: TrialRows(
+            trial=trial,
+            details={name: rows.get(trial_id, []) for name, rows in details.items()},
+            ours=ours.get(trial_id, {}),
+        )
+        for trial_id, trial in trials.items()
+    }
+
+
+def write_study(connection: Connection, rows: StudyRows) -> Place:
+    """Write a study without its trials; return where it is. Raises IntegrityError when the name or key is taken."""
+    studies = optuna_schema.studies
+    connection.execute(insert(studies).values(study_name=rows.name))
+    same_name = select(studies.c.study_id).where(studies.c.study_name == rows.name)
+    study_id = connection.execute(same_name).scalar_one()
+    for table in optuna_schema.STUDY_DETAILS:
+        insert_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
+    if rows.ours is None:
+        return Place(study_id=study_id, key=None)
+    connection.execute(insert(schema.studies).values(**rows.ours, study_id=study_id, settled_trial_id=-1))
+    return Place(study_id=study_id, key=rows.ours["study_key"])
+
+
+def write_trials(
+    connection: Connection, place: Place, trials: Sequence[TrialRows], *, after: int
+) -> list[int]:
+    """Append trials, which are fewer than a few hundred; return their ids, which are greater than `after`."""
+    ids: list[int] = []
+    for chunk in _without_doubles(trials):
+        insert_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
+        made = connection.execute(
+            select(_trials.c.number, _trials.c.trial_id).where(
+                _trials.c.study_id == place.study_id, _trials.c.trial_id > max(ids, default=after)
+            )
+        )
+        id_of = {row.number: row.trial_id for row in made}
+        ids += [id_of[rows.trial["number"]] for rows in chunk]
+    for table in _TRIAL_DETAILS:
+        _insert_details(connection, table, [rows.details[table.name] for rows in trials], ids)
+    if place.key is not None:
+        _insert_ours(connection, place.key, trials, ids)
+    return ids
+
+
+def settle(connection: Connection, place: Place, *, last: int) -> None:
+    """Write up to which trial_id the study's trials are counted for good."""
+    ours = schema.studies
+    connection.execute(update(ours).where(ours.c.study_key == place.key).values(settled_trial_id=last))
+
+
+def _without(row: Mapping[Any, Any], *names: str) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _columns(table: Table) -> list[Any]:
+    """Return the columns that tie a row of details to nothing."""
+    return [
+        column
+        for column in table.columns
+        if column.name not in _LINKS and not (column.primary_key and column.name.endswith("_id"))
+    ]
+
+
+def _details(connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, list[Row]]:
+    """Return trial_id -> the rows of one of Optuna's tables, in the order in which they were entered."""
+    rows = connection.execute(
+        select(table.c.trial_id, *_columns(table))
+        .where(table.c.trial_id.in_(ids))
+        .order_by(*table.primary_key)
+    ).mappings()
+    return _by(rows.all(), "trial_id")
+
+
+def _ours(connection: Connection, key: str, ids: Sequence[int]) -> dict[int, dict[str, list[Row]]]:
+    """Return trial_id -> the rows of each of our tables."""
+    table = schema.trials
+    rows = connection.execute(select(table).where(table.c.study_key == key, table.c.trial_id.in_(ids)))
+    known = {row["number"]: row for row in rows.mappings()}
+    found = {row["trial_id"]: {table.name: [_without(row, *_LINKS)]} for row in known.values()}
+    for table in (schema.attempts, schema.series):
+        entries = connection.execute(
+            select(table.c.number, *_columns(table))
+            .where(table.c.study_key == key, table.c.number.in_(list(known)))
+            .order_by(*table.primary_key)
+        ).mappings()
+        for number, listed in _by(entries.all(), "number").items():
+            found[known[number]["trial_id"]][table.name] = listed
+    return found
+
+
+def _by(rows: Sequence[Mapping[Any, Any]], link: str) -> dict[int, list[Row]]:
+    grouped: dict[int, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row[link], []).append(_without(row, link))
+    return grouped
+
+
+def _without_doubles(trials: Sequence[TrialRows]) -> list[list[TrialRows]]:
+    """Return the trials in runs in which every number is there once, so that a number tells which id it got.
+
+    Optuna's own storage can give two trials of a study in SQLite one number.
+    """
+    runs: list[list[TrialRows]] = []
+    seen: set[int] = set()
+    for rows in trials:
+        if not runs or rows.trial["number"] in seen:
+            runs.append([])
+            seen = set()
+        runs[-1].append(rows)
+        seen.add(rows.trial["number"])
+    return runs
+
+
+def _insert_details(
+    connection: Connection, table: Table, details: Sequence[Sequence[Row]], ids: Sequence[int]
+) -> None:
+    rows = [{**row, "trial_id": trial_id} for trial_id, own in zip(ids, details, strict=True) for row in own]
+    insert_rows(connection, table, rows)
+
+
+def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], ids: Sequence[int]) -> None:
+    for table in schema.STUDY_DETAILS:
+        rows = []
+        for trial_id, own in zip(ids, trials, strict=True):
+            links = {"study_key": key, "number": own.trial["number"], "trial_id": trial_id}
+            links = {name: value for name, value in links.items() if name in table.c}
+            rows += [{**row, **links} for row in own.ours.get(table.name, ())]
+        insert_rows(connection, table, rows)

@@ -1,0 +1,129 @@
+"""`hpsearch study edit`, `pause` and `resume`: what they set, what they say, and what a run says of a paused study."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def created(command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a study of 12 trials that nobody has worked on; the user is Ann."""
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    assert command("study", "create", str(study_file)).returncode == 0
+    return "flowers"
+
+
+def shown(command: Command, name: str) -> Any:
+    """Return what `study show` says to programs."""
+    return json.loads(command("study", "show", name, "--format", "json").stdout)
+
+
+def test_budget_and_priority_are_set(command: Command, created: str) -> None:
+    """What is given is set and said, one line each, then how the study stands."""
+    ended = command("study", "edit", created, "--trials", "20", "--priority", "-3")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == (
+        'Study "flowers": the budget is 20 trials now (it was 12)\n'
+        'Study "flowers": the priority is -3 now (it was 0)\n'
+        "flowers: Open: 0 of 20 trials finished, none in training.\n"
+    )
+    study = shown(command, created)
+    assert (study["trials"], study["priority"]) == (20, -3)
+    assert command("study", "edit", created, "--priority", "2").stdout == (
+        'Study "flowers": the priority is 2 now (it was -3)\n'
+        "flowers: Open: 0 of 20 trials finished, none in training.\n"
+    )
+    head, row = command("study", "list").stdout.splitlines()
+    assert row[head.index("priority") : head.index("created")].strip() == "2"
+
+
+def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, finished: str) -> None:
+    """A lowered budget ends the study and leaves every trial; a raised one opens it again."""
+    assert command("study", "edit", finished, "--trials", "5").stdout == (
+        'Study "flowers": the budget is 5 trials now (it was 12)\nflowers: Finished: 12 of 5 trials.\n'
+    )
+    assert shown(command, finished)["finished"] == 12
+    assert command("study", "edit", finished, "--trials", "14").stdout.endswith(
+        "flowers: Open: 12 of 14 trials finished, none in training.\n"
+    )
+    assert command("worker", "start", "--exit-when-idle", "--cohort", "2").returncode == 0
+    assert shown(command, finished)["finished"] == 14
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "study edit: must be told what to set (got nothing): add --trials N or --priority N"),
+        (("--trials", "0"), "Input should be greater than or equal to 1"),
+        (("--priority", "high"), "Input should be a valid integer"),
+    ],
+)
+def test_an_edit_that_sets_nothing_is_wrong_usage(
+    command: Command, created: str, arguments: tuple[str, ...], message: str
+) -> None:
+    """An edit must be told what to set, and to what."""
+    ended = command("study", "edit", created, *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr
+
+
+def test_a_paused_study_waits_for_its_resumption(command: Command, created: str) -> None:
+    """Paused, a study gives workers nothing and says who paused it; resumed, it goes on to its budget."""
+    paused = command("study", "pause", created)
+    said = re.fullmatch(
+        r'Study "flowers": (paused by ann@node7 at \d{4}-\d\d-\d\d \d\d:\d\d UTC)\n'
+        r"Go on with: hpsearch study resume flowers\n",
+        paused.stdout,
+    )
+    assert said is not None
+    why = f"{said[1]}: `hpsearch study resume flowers` goes on"
+    assert command("study", "pause", created).stdout == paused.stdout
+    study = shown(command, created)
+    assert (study["state"], study["stopped"]) == ("stopped", why)
+    state = f"flowers: Stopped: 0 of 12 trials finished. P{why[1:]}"
+    assert command("study", "show", created).stdout.splitlines()[0] == state
+    ended = command("worker", "start", "--exit-when-idle", "--name", "bob")
+    assert ended.returncode == 0
+    assert ended.stderr.splitlines()[1:] == [
+        f'worker bob: study "flowers": stopped: {why}',
+        "worker bob: nothing is left to do",
+    ]
+    ended = command("study", "run", created)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f'Error: study "flowers": {state.removeprefix("flowers: ")}\n')
+    assert command("study", "resume", created).stdout == (
+        'Study "flowers": goes on\nflowers: Open: 0 of 12 trials finished, none in training.\n'
+    )
+    assert command("study", "resume", created).stdout == (
+        'Study "flowers": was not paused\nflowers: Open: 0 of 12 trials finished, none in training.\n'
+    )
+    assert command("worker", "start", "--exit-when-idle", "--cohort", "2").returncode == 0
+    assert shown(command, created)["state"] == "finished"
+
+
+def test_a_user_without_a_name_can_pause(
+    command: Command, created: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has no name for the user, as in some containers, the host stands alone."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert command("study", "pause", created).stdout.startswith('Study "flowers": paused by node7 at ')
+
+
+@pytest.mark.parametrize("verb", ["edit", "pause", "resume"])
+def test_a_study_that_is_not_there_is_told(command: Command, created: str, verb: str) -> None:
+    """An unknown name is refused with the nearest one."""
+    ended = command("study", verb, "flower", *(("--priority", "1") if verb == "edit" else ()))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == 'Error: study "flower": there is no such study: did you mean flowers?\n'

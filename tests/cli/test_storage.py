@@ -1,0 +1,164 @@
+"""`hpsearch storage`: what it says, what it refuses, and that no password is in it."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from hpsearch.storage.records import WorkerIdentity
+from hpsearch.storage.store import open_store
+from tests.contract.golden_database import load
+
+Command = Callable[..., CompletedProcess[str]]
+
+GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
+
+
+def refused(ended: CompletedProcess[str], code: int = 1) -> str:
+    """Return the message of a command that was refused and wrote nothing else."""
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr.startswith("Error: ")
+    return ended.stderr.removeprefix("Error: ").removesuffix("\n")
+
+
+def test_a_check_says_what_is_left_and_what_it_costs(command: Command, study_file: Path) -> None:
+    """The table tells speed, workers and the cost of the open budgets; the rows that measured it are gone."""
+    for name, trials in (("first", 30), ("second", 1200)):
+        assert (
+            command("study", "create", str(study_file), "--name", name, "--trials", str(trials)).returncode
+            == 0
+        )
+    with open_store("sqlite:///default.db") as store:
+        store.register_worker(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
+        store.claim(store.study("first"), worker="ann", count=10, lease_s=600.0)
+    ended = command("storage", "check")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    rows = dict(re.split(r"  +", line, maxsplit=1) for line in ended.stdout.splitlines())
+    assert (rows["workers alive"], rows["studies"], rows["trials"]) == ("1", "2", "10")
+    assert rows["not claimed yet"] == "1,220 trials of 2 open studies"
+    assert rows["which will take"] == "3.0 MiB (2,600 bytes each, a typical trial's)"
+    assert re.fullmatch(r".+ of the database \(\d+\.\d ms each, claimed one at a time\)", rows["and at most"])
+    assert re.fullmatch(r"[\d,]+ durable or [\d,]+ light ones per second", rows["commits"])
+    with closing(sqlite3.connect("default.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM hpsearch_series").fetchone() == (0,)
+
+
+def test_a_check_for_programs_has_the_same_numbers(command: Command, study_file: Path) -> None:
+    """The JSON has rates per second and what is left; a cost is its trials times the cost of one."""
+    assert command("study", "create", str(study_file), "--trials", "40").returncode == 0
+    health = json.loads(command("storage", "check", "--format", "json").stdout)
+    outlook, rate = health["outlook"], health["write_rate"]
+    assert (outlook["trials"], outlook["open_studies"], outlook["size_bytes"]) == (40, 1, 40 * 2600)
+    assert min(rate["durable_per_s"], rate["light_per_s"]) > 0
+    assert (health["no_write_rate"], outlook["bytes_are_measured"]) == (None, False)
+    assert outlook["seconds"] == pytest.approx(40 * outlook["seconds_per_trial"])
+    assert outlook["seconds_per_trial"] > 1 / rate["durable_per_s"]
+
+
+def test_a_check_without_tables_says_why_it_measured_nothing(command: Command) -> None:
+    """An empty database is healthy, and what cannot be measured has its reason beside it."""
+    Path("default.db").touch()
+    health = json.loads(command("storage", "check", "--format", "json").stdout)
+    assert (health["write_rate"], health["outlook"]) == (None, None)
+    assert health["no_write_rate"] == "there are no tables of hpsearch yet"
+    assert "not measured: there are no tables of hpsearch yet" in command("storage", "check").stdout
+
+
+def test_an_upgrade_says_what_it_did(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """Old tables of Optuna's get a new version, once; the tables that are there already have nothing to do."""
+    url = load(GOLDEN / "optuna-3.0.6.sql", tmp_path / "old.db")
+    assert refused(command("study", "create", str(study_file), "--storage", url)) == (
+        f"{url}: its Optuna tables must be of version v3.2.0.a (got v3.0.0.d, older): "
+        f"run `hpsearch storage upgrade --storage {url}`"
+    )
+    ended = command("storage", "upgrade", "--storage", url)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        0,
+        "Tables of Optuna: version v3.2.0.a now (it was v3.0.0.d)\nTables of hpsearch: none yet\n",
+        "",
+    )
+    assert command("study", "create", str(study_file), "--storage", url).returncode == 0
+    assert command("storage", "upgrade", "--storage", url).stdout == (
+        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0001, nothing to do\n"
+    )
+
+
+def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """While a worker is alive its tables stay, unless `--yes` says otherwise."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with open_store("sqlite:///default.db") as store:
+        store.register_worker(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
+    assert command("storage", "upgrade").stdout == (
+        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0001, nothing to do\n"
+    )
+    with closing(sqlite3.connect("default.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    assert refused(command("storage", "upgrade")) == (
+        f"sqlite:///{tmp_path / 'default.db'}: no worker may be at work while its tables change (got 1: ann): "
+        "stop them with `hpsearch worker stop`, or say --yes"
+    )
+    ended = command("storage", "upgrade", "--yes")
+    assert (ended.returncode, ended.stdout.splitlines()[0]) == (
+        0,
+        "Tables of Optuna: version v3.2.0.a now (it was v3.0.0.d)",
+    )
+
+
+def test_a_copy_is_reported_study_by_study(command: Command, finished: str, study_file: Path) -> None:
+    """What is copied can be shown from the target at once, also where trials ran."""
+    assert command("study", "create", str(study_file), "--name", "second").returncode == 0
+    with open_store("sqlite:///default.db") as store:
+        store.claim(store.study("second"), worker="ann", count=2, lease_s=600.0)
+    source, target = "sqlite:///default.db", "sqlite:///new/other.db"
+    ended = command("storage", "copy", source, target, "--study", finished)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        0,
+        f'Study "{finished}": copied with 12 trials, and read back\n',
+        "",
+    )
+    for form in ("show", "trials", "best"):
+        copy, original = (
+            command("study", form, finished, "--format", "json", "--storage", url) for url in (target, source)
+        )
+        assert copy.stdout == original.stdout
+    assert refused(command("storage", "copy", source, target, "--study", "second")) == (
+        f'{source}: no trial of a study that is copied may run (got 2 of "second"): '
+        "stop its workers, or copy such trials as waiting ones with --include-running"
+    )
+    ended = command("storage", "copy", source, target, "--study", "second", "--include-running")
+    assert ended.stdout == 'Study "second": copied with 2 trials (2 that ran wait there), and read back\n'
+
+
+def test_a_copy_that_cannot_be_is_refused(command: Command, finished: str) -> None:
+    """Wrong usage is 2, what the user can put right is 1, and nothing is copied either way."""
+    source, target = "sqlite:///default.db", "sqlite:///other.db"
+    assert refused(command("storage", "copy", source, "sqlite:///./default.db"), code=2) == (
+        f"storage copy: source and target must be two databases (got {source} twice)"
+    )
+    assert refused(command("storage", "copy", source, target, "--study", "x", "--all"), code=2) == (
+        "storage copy: --study and --all exclude each other: leave one out"
+    )
+    assert refused(command("storage", "copy", source, target, "--study", "flower")) == (
+        'study "flower": there is no such study: did you mean flowers?'
+    )
+    assert not Path("other.db").exists()
+    assert command("storage", "copy", source, target).returncode == 0
+    assert refused(command("storage", "copy", source, target)) == (
+        f'{target}: must not have what is copied (got "{finished}"): '
+        "delete it there, or choose studies with --study"
+    )
+
+
+def test_a_copy_shows_no_password(command: Command, finished: str) -> None:
+    """A target that does not answer is named without its password."""
+    assert refused(
+        command("storage", "copy", "sqlite:///default.db", "mysql://ann:s3cret@127.0.0.1:9/d")
+    ) == (
+        "mysql://ann:***@127.0.0.1:9/d: the server does not answer (connection refused): "
+        "check that it runs, its host and its port"
+    )

@@ -1,0 +1,134 @@
+"""`hpsearch trial show`: one trial with everything that is known of it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from hpsearch.records import Cause, Finding, ParameterValue, TrialState
+from hpsearch.storage.records import Assignment, Outcome, Update
+from hpsearch.storage.store import open_store
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+def one(command: Command, name: str, number: int) -> Any:
+    """Return what `trial show` says to programs."""
+    ended = command("trial", "show", name, str(number), "--format", "json")
+    assert ended.returncode == 0
+    return json.loads(ended.stdout)
+
+
+@pytest.fixture
+def eventful(command: Command, study_file: Path, tmp_path: Path) -> str:
+    """Return the name of a study whose trial 0 was handed back, lost its worker, and then diverged."""
+    assert command("study", "create", str(study_file), "--trials", "1").returncode == 0
+    params: dict[str, ParameterValue] = {
+        "learning_rate": 123456.75,
+        "weight_decay": 1e-5,
+        "model.activation": "relu",
+    }
+    finding = Finding(
+        cause=Cause.DIVERGED_LR,
+        confidence=0.875,
+        first_step=5,
+        evidence={"last_loss": 41250.5, "limit": 1022.0},
+        remedy="Lower the learning rate.",
+        suggested={"learning_rate": 0.125},
+    )
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        study = store.study("flowers")
+        for worker, crashed in (("ann", False), ("bob", True)):
+            (claim,) = store.claim(study, worker=worker, count=1, lease_s=600.0)
+            store.record(study, [Update(claim=claim, reports={0: 0.5, 1: 0.25}, epochs=2, steps=12)])
+            why = "it was killed by signal 9" if crashed else "the worker was stopped"
+            store.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
+        (claim,) = store.claim(study, worker="eve", count=1, lease_s=600.0)
+        store.assign(study, [Assignment(claim=claim, params=params)])
+        outcome = Outcome(state=TrialState.PRUNED, value=0.375, finding=finding, series={})
+        store.record(study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)])
+    return "flowers"
+
+
+def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> None:
+    """For people: parameters, verdict, evidence, remedy, suggestions, and every attempt that came to nothing."""
+    lines = command("trial", "show", eventful, "0").stdout.splitlines()
+    moment = lines[-1].rpartition("  ")[2]
+    assert lines == [
+        "flowers: trial 0: diverged, diverged_lr from step 5",
+        "",
+        "property          value",
+        "learning_rate     123457",
+        "weight_decay      1e-05",
+        "model.activation  relu",
+        "val acc           0.375",
+        "state             pruned",
+        "epochs            1",
+        "steps             6",
+        "attempts          3",
+        "worker            eve",
+        f"started           {moment}",
+        f"finished          {moment}",
+        "",
+        "Verdict: diverged_lr, confidence 88 %, from step 5",
+        "  last_loss 41250",
+        "  limit 1022",
+        "Remedy: Lower the learning rate.",
+        "  learning_rate = 0.12",
+        "",
+        "attempt  worker  why it ended               epochs  ended",
+        f"      1  ann     the worker was stopped          2  {moment}",
+        f"      2  bob     it was killed by signal 9       2  {moment}",
+    ]
+
+
+def test_a_trial_is_shown_for_programs(command: Command, eventful: str) -> None:
+    """As JSON it is the object of `study trials`, with its history."""
+    trial = one(command, eventful, 0)
+    history = trial.pop("history")
+    assert [trial] == json.loads(command("study", "trials", eventful, "--format", "json").stdout)
+    assert (trial["params"]["learning_rate"], trial["evidence"]["last_loss"]) == (123456.75, 41250.5)
+    assert [attempt.pop("ended")[-6:] for attempt in history] == ["+00:00"] * 2
+    assert history == [
+        {"attempt": 1, "worker": "ann", "why": "the worker was stopped", "crashed": False, "epochs": 2},
+        {"attempt": 2, "worker": "bob", "why": "it was killed by signal 9", "crashed": True, "epochs": 2},
+    ]
+    (row,) = csv.DictReader(io.StringIO(command("trial", "show", eventful, "0", "--format", "csv").stdout))
+    assert (row["number"], row["params.learning_rate"], row["remedy"]) == ("0", "123456.75", trial["remedy"])
+    assert len(json.loads(row["history"])) == 2
+
+
+def test_every_trial_of_a_study_can_be_shown(command: Command, finished: str) -> None:
+    """Whatever became of a trial, it is shown; one that nothing happened to has no history."""
+    for number in range(12):
+        assert one(command, finished, number)["history"] == []
+        lines = command("trial", "show", finished, str(number)).stdout.splitlines()
+        assert lines[0].startswith(f"flowers: trial {number}: ")
+        assert not any(line.startswith("attempt ") for line in lines)
+
+
+def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """A trial whose worker vanished is swept by whoever looks, and is shown waiting with its history."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        store.claim(store.study("flowers"), worker="ann", count=1, lease_s=-1.0)
+    lines = command("trial", "show", "flowers", "0").stdout.splitlines()
+    assert lines[0] == "flowers: trial 0: waiting, waiting"
+    assert lines[-1].split()[:4] == ["1", "ann", "lease", "expired"]
+    assert one(command, "flowers", 0)["state"] == "waiting"
+
+
+def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> None:
+    """The error says which numbers there are, or which names."""
+    ended = command("trial", "show", finished, "99")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        'Error: study "flowers": must have the trial (got 99): they are numbered from 0 to 11\n'
+    )
+    assert command("trial", "show", "flower", "0").returncode == 1
+    assert command("trial", "show", finished, "-1").returncode == 2

@@ -1,0 +1,55 @@
+"""A trial that takes its worker down: it fails after three, and what was trained beside it does not."""
+
+import signal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from hpsearch.records import Cause
+from hpsearch.storage.store import open_store
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Folder
+
+TRIALS, POISON = 12, 2
+
+FLOWERS = f"""
+name = "flowers"
+trials = {TRIALS}
+data = {{ source = "iris" }}
+training = {{ epochs = 5, batch_size = 20 }}
+sampler.name = "random"
+pruning.rank = "none"
+"""
+
+WORKER = ["worker", "start", "--study", "flowers", "--exit-when-idle", "--cohort", "4", "--lease", "0.5"]
+
+
+def test_a_poisonous_trial_fails_alone(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
+    """Three workers die of one trial, no more; the others end with the numbers that they always have."""
+    folder = make_folder({"flowers.toml": FLOWERS})
+    assert folder.run("study", "create", "flowers.toml").returncode == 0
+    codes: list[int] = []
+    while not codes or codes[-1] != 0:
+        assert len(codes) < 10
+        with folder.start("kill", str(POISON), *WORKER, module="tests.end_to_end.faulty") as process:
+            codes.append(process.wait(60))
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+
+    with open_store(f"sqlite:///{folder.path}/storage/hpsearch.db") as store:
+        study = store.study("flowers")
+        trials, progress = store.trials(study), store.progress(study)
+        histories = [store.attempts(study, trial.number) for trial in trials]
+    assert (progress.finished, progress.failed, len(trials)) == (TRIALS, 1, TRIALS + 1)
+    finding = trials[POISON].finding
+    assert finding is not None
+    assert (finding.cause, finding.evidence) == (Cause.WORKER_LOST, {"workers_lost": 3.0})
+    assert [attempt.crashed for attempt in histories[POISON]] == [True] * 3
+    assert {attempt.why for attempt in histories[POISON]} == {"lease expired"}
+    # Its first companions lost a worker once, and nobody else did.
+    assert [len(history) for history in histories] == [1, 1, 3, 1] + [0] * (TRIALS - 3)
+
+    quiet = make_folder({"flowers.toml": FLOWERS})
+    more = str(TRIALS + 1)
+    assert quiet.run("study", "run", "flowers.toml", "--workers", "1", "--trials", more).returncode == 0
+    expected = [result for result in quiet.results("flowers") if result[0] != POISON]
+    assert [result for result in folder.results("flowers") if result[0] != POISON] == expected
