@@ -1,26 +1,46 @@
 """What diagnosis knows about a trial besides its telemetry."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.study.spec import Configuration
+from hpsearch.records import Cause, DataFacts
+from hpsearch.study.spec import Configuration, Loss
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """The trial's own configuration and the size of its task.
+    """The trial's own configuration, its data, and the size of its task.
 
-    `configuration.model.loss` is resolved. `steps` is how many optimizer steps the whole trial would make,
-    `is_classification` whether targets are classes. `chance_loss` is the loss of a network that has learned
-    nothing but the shares of the classes: the entropy of the prior, in nats; infinite where that says nothing.
+    `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the
+    training part. `expected` are causes that the study has on purpose: they are found, but never ail a trial.
     """
 
     configuration: Configuration
-    steps: int
-    is_classification: bool
-    chance_loss: float = math.inf
+    data: DataFacts
+    steps_per_epoch: int
+    expected: frozenset[Cause] = frozenset()
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps the whole trial would make."""
+        return self.configuration.training.epochs * self.steps_per_epoch
+
+    @property
+    def is_classification(self) -> bool:
+        """True where targets are classes."""
+        return self.data.is_classification
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of a network that has learned nothing but the shares of the classes, or the targets' mean.
+
+        The entropy of the prior in nats for cross-entropy, its mean over outputs for binary cross-entropy, and the
+        variance for squared error; infinite where that is not known.
+        """
+        return chance_loss(self.configuration.model.loss, self.data)
 
     @property
     def learning_rate(self) -> float:
@@ -41,3 +61,30 @@ class Facts:
 def lower_learning_rate(facts: Facts) -> str:
     """Return the remedy for a learning rate that was too high, without its full stop."""
     return f"Lower the learning rate from {facts.learning_rate:.2g} to {facts.safer_learning_rate:.2g}"
+
+
+def chance_loss(loss: Loss, data: DataFacts) -> float:
+    """Return the smallest loss of a network whose outputs do not depend on its inputs."""
+    shares = data.class_shares
+    match loss:
+        case "cross_entropy":
+            return _entropy(shares)
+        case "binary_cross_entropy":
+            # one output for two classes, or one for each of several: see `training.examples.output_count`
+            return _entropy(shares) if len(shares) == 2 else _mean_binary_entropy(shares)
+        case "mse":
+            return _one_hot_variance(shares) if shares else data.target_variance
+        case "auto":
+            return math.inf
+
+
+def _entropy(shares: Sequence[float]) -> float:
+    return -sum(share * math.log(share) for share in shares if share > 0)
+
+
+def _mean_binary_entropy(shares: Sequence[float]) -> float:
+    return sum(_entropy((share, 1 - share)) for share in shares) / len(shares)
+
+
+def _one_hot_variance(shares: Sequence[float]) -> float:
+    return sum(share * (1 - share) for share in shares) / len(shares)

@@ -5,13 +5,13 @@ the worker carries verdicts from one to the other, and results to the database.
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import hpsearch
+from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import is_fatal, judge
@@ -21,7 +21,7 @@ from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
-from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, StudySpec, configure
+from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.holding import Holding, outranked, primary
@@ -100,7 +100,7 @@ class Worker:
         self._mark: Mark | None = None
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}
-        self._chance_loss = chance_loss(study.spec, data)
+        self._data_facts = facts_of(data)
         self._ended: list[Holding] = []
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
@@ -232,9 +232,8 @@ class Worker:
             assignment=assignment,
             facts=Facts(
                 configuration=configuration,
-                steps=configuration.training.epochs * cohort.steps_per_epoch,
-                is_classification=self._data.task == "classification",
-                chance_loss=self._chance_loss,
+                data=self._data_facts,
+                steps_per_epoch=cohort.steps_per_epoch,
             ),
             metric=self._spec.metric,
             steps_per_epoch=cohort.steps_per_epoch,
@@ -338,11 +337,3 @@ def check_version(study: StoredStudy) -> None:
             f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
             f"hpsearch {theirs} (got {hpsearch.__version__}): use that version for this worker"
         )
-
-
-def chance_loss(spec: StudySpec, data: PreparedData) -> float:
-    """Return the cross-entropy in nats of always answering with the classes' shares; infinity for other losses."""
-    if spec.model.loss != "cross_entropy":
-        return math.inf
-    total = sum(data.class_counts)
-    return -sum(count / total * math.log(count / total) for count in data.class_counts if count)

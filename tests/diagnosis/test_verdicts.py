@@ -8,15 +8,32 @@ import pytest
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import is_fatal, judge
-from hpsearch.records import Cause, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+
+CLASSES = DataFacts(
+    examples=6000,
+    validation_examples=1500,
+    class_shares=(0.1,) * 10,
+    input_largest=1.0,
+    input_mean_square=0.1,
+    input_nonzero_share=0.2,
+    input_is_binary=False,
+    target_low=0.0,
+    target_high=1.0,
+    target_variance=0.0,
+)
+
+NUMBERS = replace(CLASSES, class_shares=(), target_low=-2.0, target_high=2.0, target_variance=1.0)
 
 
 def facts(*, steps: int = 300, classes: bool = True, rate: float = 0.1, **model: object) -> Facts:
-    """Return the facts of a trial whose model differs from the default in `model`."""
+    """Return the facts of a trial of 20 epochs whose model differs from the default in `model`."""
     changed = replace(ModelSpec(loss="cross_entropy" if classes else "mse"), **model)  # type: ignore[arg-type]
-    configuration = Configuration(model=changed, training=TrainingSpec(learning_rate=rate))
-    return Facts(configuration=configuration, steps=steps, is_classification=classes)
+    configuration = Configuration(model=changed, training=TrainingSpec(learning_rate=rate, epochs=20))
+    return Facts(
+        configuration=configuration, data=CLASSES if classes else NUMBERS, steps_per_epoch=steps // 20
+    )
 
 
 def sample(
@@ -61,9 +78,10 @@ def test_a_learning_trial_is_healthy() -> None:
 
 def test_a_loss_at_the_level_of_chance_is_not_healthy() -> None:
     """A loss that fell from bad initial weights to that of guessing the classes' shares shows no learning."""
-    guessing = telemetry(LEARNING, epochs=[epoch(0, training=2.0)])
+    guessing = telemetry(LEARNING, epochs=[epoch(0, training=1.9)])
     assert judge(guessing, facts()).cause is Cause.HEALTHY
-    assert judge(guessing, replace(facts(), chance_loss=2.1)).cause is Cause.INCONCLUSIVE
+    rare = replace(CLASSES, class_shares=(0.4, *(0.6 / 9,) * 9))  # an entropy of 1.99
+    assert judge(guessing, replace(facts(), data=rare)).cause is Cause.INCONCLUSIVE
 
 
 def test_too_little_evidence_is_inconclusive() -> None:

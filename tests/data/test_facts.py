@@ -1,0 +1,47 @@
+"""What diagnosis is told of a study's data."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpsearch.data.facts import _BLOCK_EXAMPLES, facts_of
+from hpsearch.data.prepare import Fold
+from tests.training.cases import classification, regression
+
+
+def test_facts_are_those_of_the_training_part() -> None:
+    """Examples and numbers of the training part count, across blocks, and nothing of the validation part."""
+    data = classification(training=_BLOCK_EXAMPLES + 50, validation=30, classes=4)
+    x = data.training.inputs.copy()
+    x[-1, 0], x[0] = -77.0, 0.0
+    validation = Fold(inputs=np.full_like(data.validation.inputs, 1e6), targets=data.validation.targets)
+    facts = facts_of(replace(data, training=replace(data.training, inputs=x), validation=validation))
+    assert (facts.examples, facts.validation_examples) == (_BLOCK_EXAMPLES + 50, 30)
+    assert facts.input_largest == 77.0
+    assert facts.input_mean_square == pytest.approx(float(np.mean(x.astype(np.float64) ** 2)), rel=1e-12)
+    assert facts.input_nonzero_share == pytest.approx(1 - x.shape[1] / x.size)
+    assert not facts.input_is_binary
+    assert math.fsum(facts.class_shares) == pytest.approx(1.0)
+    assert facts.majority_share == max(facts.class_shares) == max(data.class_counts) / len(x)
+
+
+def test_numbers_have_bounds_and_a_variance() -> None:
+    """Targets of a regression are bounded, and vary; it has no classes."""
+    data = regression(outputs=2)
+    facts = facts_of(data)
+    targets = data.training.targets
+    assert not facts.is_classification
+    assert facts.majority_share == 0.0
+    assert (facts.target_low, facts.target_high) == (targets.min(), targets.max())
+    assert facts.target_variance == pytest.approx(float(targets.var(axis=0).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.0, True), (0.5, False), (-1.0, False)])
+def test_binary_inputs_are_known(value: float, *, expected: bool) -> None:
+    """Inputs of which every one is 0 or 1 are binary."""
+    data = classification()
+    x = np.zeros_like(data.training.inputs)
+    x[3, 2] = value
+    assert facts_of(replace(data, training=replace(data.training, inputs=x))).input_is_binary is expected
