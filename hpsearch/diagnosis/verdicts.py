@@ -1,7 +1,7 @@
 """From telemetry to a verdict: every cause is asked in a fixed order; the first that answers is the primary one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from hpsearch.diagnosis.death import born_dead, dead_partial, dead_total, negative_plateau
@@ -24,19 +24,6 @@ CATALOGUE: Sequence[Rule] = (
 )
 """The causes in the order in which they are asked: what is surest and ends soonest comes first."""
 
-FATAL = frozenset(
-    {
-        Cause.LOG_ZERO,
-        Cause.DIVERGED_LR,
-        Cause.EXPLODING,
-        Cause.BORN_DEAD,
-        Cause.DEAD_RELU_TOTAL,
-        Cause.NEG_PLATEAU,
-        Cause.LR_TOO_LOW,
-    }
-)
-"""Verdicts that stop a trial where the study lets diagnosis do so."""
-
 HEALTHY_SHARE = 0.9
 
 
@@ -50,9 +37,9 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     return Verdict(findings=findings or (_without_finding(telemetry, facts),))
 
 
-def is_fatal(verdict: Verdict) -> bool:
-    """True when the trial should be stopped at once."""
-    return verdict.cause in FATAL
+def is_fatal(verdict: Verdict, fatal: Collection[Cause]) -> bool:
+    """True when the trial should be stopped at once: its cause is one of those that are `fatal` in its study."""
+    return verdict.cause in fatal
 
 
 def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:

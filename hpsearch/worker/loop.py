@@ -234,6 +234,7 @@ class Worker:
                 configuration=configuration,
                 data=self._data_facts,
                 steps_per_epoch=cohort.steps_per_epoch,
+                expected=frozenset(self._spec.pruning.expected),
             ),
             metric=self._spec.metric,
             steps_per_epoch=cohort.steps_per_epoch,
@@ -283,7 +284,7 @@ class Worker:
         """Settle the trial's outcome where this observation is its last; say whether it is."""
         verdict = judge(observation.telemetry, holding.facts)
         pruning = self._spec.pruning
-        if pruning.diagnosis and is_fatal(verdict):
+        if pruning.diagnosis and is_fatal(verdict, pruning.deadly):
             holding.end(TrialState.PRUNED, primary(verdict))
         elif observation.is_finished:
             holding.end(TrialState.COMPLETE, primary(verdict))
