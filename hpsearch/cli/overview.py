@@ -1,13 +1,23 @@
 """Where a study stands, for people."""
 
+from collections.abc import Sequence
+
 from hpsearch.cli.output import answer, write_table
-from hpsearch.report.formats import format_parameters, format_result, format_share, format_short_metric
+from hpsearch.records import Trial
+from hpsearch.report.audit import Audit, audit_of
+from hpsearch.report.formats import (
+    format_count,
+    format_parameters,
+    format_result,
+    format_share,
+    format_short_metric,
+)
 from hpsearch.report.words import fate_rows, state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 
 
-def write_overview(study: StoredStudy, progress: Progress) -> None:
-    """Write how the study stands, its fates, and its ledger to stdout."""
+def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
+    """Write how the study stands, its fates, its ledger, and its audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
     if progress.best is not None:
         metric = study.spec.metric
@@ -18,6 +28,22 @@ def write_overview(study: StoredStudy, progress: Progress) -> None:
     write_fates(progress)
     answer()
     write_ledger(progress)
+    audit = audit_of(trials, maximize=study.maximize)
+    if audit.audited or study.spec.pruning.audit:
+        answer()
+        answer(audit_words(audit))
+
+
+def audit_words(audit: Audit) -> str:
+    """Say how often stopping was wrong, by the trials that ran on."""
+    if not audit.audited:
+        return "Audit: no trial that diagnosis would have stopped has run on to its end yet."
+    low, high = (f"{100 * bound:.1f}" for bound in audit.interval)
+    return (
+        f"Audit: {audit.wrong:,} of {format_count(audit.audited, 'trial')} that diagnosis would have stopped ended in "
+        f"the best tenth: false-stop rate {100 * audit.wrong / audit.audited:.1f} % "
+        f"(95 % interval {low} to {high} %)."
+    )
 
 
 def write_fates(progress: Progress) -> None:
