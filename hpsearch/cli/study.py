@@ -114,7 +114,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
 @app.command()
 def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Show where a study stands, the ledger of its epochs, and how often stopping a trial was wrong.
+    """Show where a study stands, the ledger of its epochs, and what to change before the next search.
 
     Example: hpsearch study show digits
     """

@@ -39,10 +39,14 @@ class Audit:
 
 def audit_of(trials: Sequence[Trial], *, maximize: bool) -> Audit:
     """Return what the ended ones of `trials` say about stopping. Who equals the last of the best tenth is one of it."""
-    audited = [trial for trial in trials if is_audited(trial)]
+    audited = sum(is_audited(trial) for trial in trials)
+    return Audit(audited=audited, wrong=len(wrong_stops(trials, maximize=maximize)))
+
+
+def wrong_stops(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
+    """Return the audited trials that ended as well as the best tenth."""
     worst = _worst_of_the_best(trials, maximize=maximize)
-    wrong = [trial for trial in audited if _is_as_good(trial, worst, maximize=maximize)]
-    return Audit(audited=len(audited), wrong=len(wrong))
+    return [trial for trial in trials if is_audited(trial) and _is_as_good(trial, worst, maximize=maximize)]
 
 
 def is_audited(trial: Trial) -> bool:

@@ -4,13 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.records import Trial
+from hpsearch.report.advice import advice
 from hpsearch.report.audit import audit_of
+from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.storage.records import StoredStudy
 
 
 def summary_object(study: StoredStudy, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return what stands beside the counts of a study."""
-    return {"audit": _audit(study, trials)}
+    """Return what stands beside the counts of a study: `advice` is a sentence, or null."""
+    return {
+        "fates_by_decade": [_decade(row) for row in fates_by_decade(study.spec.search, trials)],
+        "advice": advice(study.spec, trials, maximize=study.maximize),
+        "audit": _audit(study, trials),
+    }
+
+
+def _decade(row: Decade) -> dict[str, Any]:
+    """Return what became of the trials with a learning rate from `low` to `high`."""
+    fates = {fate.value: count for fate, count in row.fates.items()}
+    return {"low": row.low, "high": row.high, "trials": row.trials, "fates": fates}
 
 
 def _audit(study: StoredStudy, trials: Sequence[Trial]) -> dict[str, Any]:

@@ -243,6 +243,25 @@ def test_without_an_audit_nothing_is_said_of_it(command: Command, finished: str)
     assert strict_json(command("study", "show", finished, "--format", "json"))["audit"]["share"] == 0
 
 
+def test_the_overview_sums_up(command: Command, finished: str) -> None:
+    """`study show` has fates by decade of learning rate and a sentence of advice, the same for people and programs."""
+    shown = strict_json(command("study", "show", finished, "--format", "json"))
+    lines = command("study", "show", finished).stdout.splitlines()
+    decades = shown["fates_by_decade"]
+    assert sum(decade["trials"] for decade in decades) == 12
+    assert all(sum(decade["fates"].values()) == decade["trials"] for decade in decades)
+    head = next(i for i, line in enumerate(lines) if line.startswith("learning_rate "))
+    first = decades[0]
+    assert lines[head + 1].split()[:4] == [
+        f"1e{math.log10(first['low']):.0f}",
+        "to",
+        f"1e{math.log10(first['high']):.0f}",
+        str(first["trials"]),
+    ]
+    assert shown["advice"]
+    assert f"Advice: {shown['advice']}." in lines
+
+
 def test_other_clients_studies_are_left_alone(command: Command, finished: str) -> None:
     """A study that another Optuna client made is named, never listed, and its name is taken."""
     optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")
