@@ -1,0 +1,198 @@
+"""The data sets of the corpus: what is bundled, MNIST's first images, and made-up ones from a seed."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from hpsearch.data import scaling
+from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.sources import load
+from hpsearch.data.split import split
+from hpsearch.study.spec import DataSpec, Scale
+
+MNIST_EXAMPLES: Final = 7_500
+Maker: TypeAlias = Callable[[np.random.Generator], tuple[Array, Array]]
+
+
+def has_mnist() -> bool:
+    """True where the folder of MNIST's files is known."""
+    return _mnist_folder() is not None
+
+
+@lru_cache(maxsize=8)
+def prepared(name: str, scale: Scale, seed: int) -> PreparedData:
+    """Return the data set split 4 : 1 and scaled as a study of that seed would have it, in float32."""
+    dataset = _dataset(name, seed)
+    parts = split(dataset, DataSpec(source=name), seed=seed)
+    fitted = scaling.fit(dataset.inputs, parts.training, kind=scale, is_image=dataset.is_image)
+    is_classes = dataset.task == "classification"
+    targets = dataset.targets if is_classes else dataset.targets.astype(np.float32)
+    training, validation = (
+        Fold(
+            inputs=scaling.apply(fitted, dataset.inputs, rows, precision="float32"),
+            targets=targets[rows],
+        )
+        for rows in (parts.training, parts.validation)
+    )
+    return with_folds(
+        PreparedData(
+            task=dataset.task,
+            classes=dataset.classes,
+            class_counts=(),
+            inputs=training.inputs.shape[1],
+            outputs=len(dataset.classes) or training.targets.shape[1],
+            training=training,
+            validation=validation,
+            test=None,
+            fingerprint=name,
+            origin=dataset.origin,
+        ),
+        training=training,
+        validation=validation,
+    )
+
+
+def with_folds(data: PreparedData, *, training: Fold, validation: Fold) -> PreparedData:
+    """Return `data` with other examples, and the class counts that follow from them."""
+    counts: tuple[int, ...] = ()
+    if data.task == "classification":
+        counts = tuple(np.bincount(training.targets, minlength=len(data.classes)).tolist())
+    return PreparedData(
+        task=data.task,
+        classes=data.classes,
+        class_counts=counts,
+        inputs=data.inputs,
+        outputs=data.outputs,
+        training=training,
+        validation=validation,
+        test=None,
+        fingerprint=data.fingerprint,
+        origin=data.origin,
+    )
+
+
+def _dataset(name: str, seed: int) -> Dataset:
+    if name == "mnist":
+        return _mnist()
+    if name in MADE_UP:
+        inputs, targets = MADE_UP[name](np.random.default_rng([seed, len(name)]))
+        return _made_up(name, inputs, targets)
+    dataset = load(name.removesuffix("_scaled"), environment=os.environ)
+    if not name.endswith("_scaled"):
+        return dataset
+    targets = (dataset.targets - dataset.targets.mean()) / dataset.targets.std()
+    return _made_up(name, dataset.inputs, targets)
+
+
+def _made_up(name: str, inputs: Array, targets: Array) -> Dataset:
+    is_classes = targets.dtype == np.int64
+    return Dataset(
+        name=name,
+        inputs=inputs,
+        targets=targets if is_classes else targets.reshape(len(targets), -1),
+        task="classification" if is_classes else "regression",
+        classes=tuple(map(str, range(int(targets.max()) + 1))) if is_classes else (),
+        features=(),
+        is_image=False,
+        origin="made up",
+    )
+
+
+def _mnist_folder() -> str | None:
+    named = os.environ.get("HPSEARCH_MNIST", "../shared/data/mnist")
+    return named if Path(named).is_dir() else None
+
+
+def _mnist() -> Dataset:
+    folder = _mnist_folder()
+    if folder is None:
+        raise FileNotFoundError("HPSEARCH_MNIST: must name the folder with MNIST's files to make the corpus")
+    whole = load("mnist", environment={"HPSEARCH_MNIST": folder})
+    return Dataset(
+        name="mnist",
+        inputs=whole.inputs[:MNIST_EXAMPLES],
+        targets=whole.targets[:MNIST_EXAMPLES],
+        task="classification",
+        classes=whole.classes,
+        features=(),
+        is_image=True,
+        origin=whole.origin,
+    )
+
+
+def _moons(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Two interleaving half circles with noise 0.2."""
+    labels = generator.integers(0, 2, 1500)
+    angle = generator.uniform(0, np.pi, len(labels))
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x[labels == 1] = np.array([1, 0.5]) - x[labels == 1]
+    return x + 0.2 * generator.standard_normal(x.shape), labels
+
+
+def _circles(generator: np.random.Generator) -> tuple[Array, Array]:
+    """A ring of radius 1 around a ring of radius 0.4, with noise 0.12."""
+    labels = generator.integers(0, 2, 1500)
+    angle = generator.uniform(0, 2 * np.pi, len(labels))
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.where(labels == 1, 0.4, 1.0)[:, None]
+    return x + 0.12 * generator.standard_normal(x.shape), labels
+
+
+def _blobs(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Five classes of eight numbers, two round clouds each."""
+    clouds = generator.integers(0, 10, 2000)
+    centres = 2.0 * generator.standard_normal((10, 8))
+    return centres[clouds] + generator.standard_normal((len(clouds), 8)), clouds % 5
+
+
+def _noisy(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Five round clouds, of whose labels half are drawn anew: nobody can be right more often than 60 %."""
+    labels = generator.integers(0, 5, 2500)
+    centres = 3.0 * generator.standard_normal((5, 10))
+    x = centres[labels] + generator.standard_normal((len(labels), 10))
+    drawn = generator.integers(0, 5, len(labels))
+    return x, np.where(generator.random(len(labels)) < 0.5, drawn, labels)
+
+
+def _imbalance(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Ten examples of one class to each of the other, which lies inside a shell of the first."""
+    labels = (generator.random(2200) < 1 / 11).astype(np.int64)
+    x = generator.standard_normal((len(labels), 4))
+    radius = np.where(labels == 1, 0.6, 2.0) + 0.15 * generator.standard_normal(len(labels))
+    return x / np.linalg.norm(x, axis=1, keepdims=True) * radius[:, None], labels
+
+
+def _teacher(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The numbers of a random network with 8 tanh units, mean 0 and deviation 1, with a tenth of noise."""
+    x = generator.standard_normal((1600, 10))
+    y = _teacher_outputs(generator, x, outputs=1)[:, 0]
+    return x, y + 0.1 * generator.standard_normal(len(y))
+
+
+def _teacher_classes(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The largest of the six outputs of a random network with 8 tanh units."""
+    x = generator.standard_normal((2400, 12))
+    return x, _teacher_outputs(generator, x, outputs=6).argmax(axis=1).astype(np.int64)
+
+
+def _teacher_outputs(generator: np.random.Generator, x: Array, *, outputs: int) -> Array:
+    hidden = np.tanh(x @ generator.standard_normal((x.shape[1], 8)) * 0.5)
+    y = hidden @ generator.standard_normal((8, outputs))
+    scaled: Array = (y - y.mean(axis=0)) / y.std(axis=0)
+    return scaled
+
+
+MADE_UP: Mapping[str, Maker] = {
+    "moons": _moons,
+    "circles": _circles,
+    "blobs": _blobs,
+    "noisy": _noisy,
+    "imbalance": _imbalance,
+    "teacher": _teacher,
+    "teacher_classes": _teacher_classes,
+}
+"""Data sets of our own, by name."""

@@ -1,0 +1,106 @@
+"""Whether a remedy heals: the run is trained again with the suggested values, and held against its base."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from hpsearch.data import scaling
+from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.records import Cause, ParameterValue
+from hpsearch.study.spec import Configuration, DataSpec, Scale, StudySpec, configure
+from tests.benchmarks.diagnosis.bases import Base, base_called
+from tests.benchmarks.diagnosis.data_sets import with_folds
+from tests.benchmarks.diagnosis.injections import data_of
+from tests.benchmarks.diagnosis.labels import chance_answer, gain, gain_of
+from tests.benchmarks.diagnosis.runs import Run
+from tests.benchmarks.diagnosis.training import Recipe, train
+
+Suggestion: TypeAlias = Callable[[Run], Mapping[str, ParameterValue]]
+"""What to change in a run: dotted names such as `training.learning_rate` or `data.scale` and their values, or {}."""
+
+SCALE: Final = "data.scale"
+HEALED: Final = 0.9
+"""A run is healed where it gains at least this share of what its base gains over chance in validation."""
+
+
+def recipe_of_run(run: Run, suggested: Mapping[str, ParameterValue] | None = None) -> Recipe:
+    """Return how `run` was trained, to the last bit, with `suggested` values in place of its own.
+
+    Raises ValueError for a name that is not a field of `[model]` or `[training]`, nor `data.scale`.
+    """
+    base = base_called(run.base)
+    changes = dict(suggested or {})
+    data = data_of(base, run.injection, run.severity)
+    if SCALE in changes:
+        data = _rescaled(data, str(changes.pop(SCALE)), base)
+    return Recipe(
+        data=data,
+        configuration=_changed(run.facts.configuration, changes),
+        study_seed=base.seed,
+        number=run.seed,
+    )
+
+
+def heal(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[Run]) -> float:
+    """Return the share of `runs` that the suggested values heal; NaN without runs. Those without values stay ill."""
+    healed = healed_of(runs, suggestion, corpus=corpus)
+    return float(np.mean(healed)) if healed else float("nan")
+
+
+def healed_of(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[Run]) -> list[bool]:
+    """Say of each of `runs` whether the suggested values heal it, as its base's runs in `corpus` show what health is.
+
+    Healed is what ends with finite losses and HEALED of the base's mean gain: in accuracy, or in regression in the
+    share of the variance explained.
+    """
+    healthy = _base_gains(corpus)
+    order = sorted(range(len(runs)), key=lambda i: (runs[i].base, runs[i].injection, runs[i].severity))
+    healed = [False] * len(runs)
+    shared: dict[tuple[str, str, float, ParameterValue], PreparedData] = {}
+    recipes: dict[int, Recipe] = {}
+    for i in order:
+        if suggested := suggestion(runs[i]):
+            recipe = recipe_of_run(runs[i], suggested)
+            key = (runs[i].base, runs[i].injection, runs[i].severity, suggested.get(SCALE, ""))
+            recipes[i] = replace(recipe, data=shared.setdefault(key, recipe.data))
+    for i, outcome in zip(recipes, train(list(recipes.values())), strict=True):
+        healed[i] = gain(outcome, chance_answer(base_called(runs[i].base))) >= HEALED * healthy[runs[i].base]
+    return healed
+
+
+def _changed(configuration: Configuration, changes: Mapping[str, ParameterValue]) -> Configuration:
+    study = StudySpec(
+        name="heal",
+        data=DataSpec(source="digits"),
+        model=configuration.model,
+        training=configuration.training,
+    )
+    return configure(study, changes)
+
+
+def _rescaled(data: PreparedData, scale: str, base: Base) -> PreparedData:
+    """Return data with its inputs, as they are, scaled anew; those of an image share one scale."""
+    kind: Scale = "unit" if scale == "unit" else "standard" if scale == "standard" else "none"
+    inputs = data.training.inputs
+    is_image = base.data in ("digits", "mnist")
+    fitted = scaling.fit(inputs, np.arange(len(inputs)), kind=kind, is_image=is_image)
+
+    def scaled(fold: Fold) -> Fold:
+        rows = np.arange(len(fold.inputs))
+        return Fold(
+            inputs=scaling.apply(fitted, fold.inputs, rows, precision="float32"), targets=fold.targets
+        )
+
+    return with_folds(data, training=scaled(data.training), validation=scaled(data.validation))
+
+
+def _base_gains(corpus: Sequence[Run]) -> dict[str, float]:
+    """Return the mean gain of each base's own healthy runs."""
+    gains: dict[str, list[float]] = {}
+    for run in corpus:
+        if run.injection == "none" and run.labels == (Cause.HEALTHY,):
+            value = gain_of(run.telemetry.epochs[-1], chance_answer(base_called(run.base)))
+            gains.setdefault(run.base, []).append(value)
+    return {base: float(np.mean(values)) for base, values in gains.items()}
