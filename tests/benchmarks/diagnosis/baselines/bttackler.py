@@ -12,8 +12,8 @@ second half, training or validation losses that vary more in their newer half th
 mean loss of the last three epochs above that of the three before -> plateau for training, overfit for validation.
 Whoever else: in the second half, losses of six epochs that rise by 0.01 per epoch and vary by 20 % -> lr_too_high.
 
-Not expressible: nothing is left out; means over an epoch are over the minibatches that our telemetry looked at, and
-mean magnitudes are those of `statistics.mean_gradients`.
+Not expressible: nothing is left out; means over an epoch are over the minibatches that our telemetry looked at, or
+the one before them where an epoch has none, and mean magnitudes are those of `statistics.mean_gradients`.
 """
 
 import itertools
@@ -26,6 +26,7 @@ from typing import TypeAlias, final
 from hpsearch.records import Cause, Epoch
 from tests.benchmarks.diagnosis.baselines.statistics import (
     deviation,
+    last_sample,
     mean_gradients,
     samples_of_epoch,
     slope,
@@ -115,7 +116,8 @@ def _symptoms(run: Run, epoch: Epoch, *, is_protected: bool) -> Iterator[Cause]:
 
 
 def _of_gradients(run: Run, epoch: Epoch, *, is_protected: bool, is_early: bool) -> Iterator[Cause]:
-    samples = samples_of_epoch(run, epoch)
+    newest = last_sample(run, epoch)
+    samples = samples_of_epoch(run, epoch) or ([newest] if newest is not None else [])
     if not samples:
         return
     means = [fmean(layer) for layer in zip(*(mean_gradients(run, s) for s in samples), strict=True)]
