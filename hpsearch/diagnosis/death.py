@@ -12,6 +12,7 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import (
     better_learning_rate,
     has_learned,
+    known,
     last_samples,
     lower_learning_rate,
 )
@@ -171,13 +172,13 @@ def _certainty(run: Sequence[Sample]) -> float:
 
 def _evidence(run: Sequence[Sample], facts: Facts) -> dict[str, float]:
     last = run[-1]
-    return {
-        "dead_share": last.dead_share,
-        "samples": len(run),
-        "gradient_norm_first_layer": last.layers[0].gradient_norm,
-        "loss": last.loss,
-        "learning_rate": facts.learning_rate,
-    }
+    return known(
+        dead_share=last.dead_share,
+        samples=len(run),
+        gradient_norm_first_layer=last.layers[0].gradient_norm,
+        loss=last.loss,
+        learning_rate=facts.learning_rate,
+    )
 
 
 def _remedy_of_death(telemetry: Telemetry, facts: Facts) -> str:

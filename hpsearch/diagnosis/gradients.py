@@ -3,7 +3,7 @@
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, last_samples, middle
+from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle
 from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -56,7 +56,7 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.EXPLODING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence={"gradient_ratio": ratio, "loss": samples[-1].loss},
+        evidence=known(gradient_ratio=ratio, loss=samples[-1].loss),
         remedy=_remedy(facts, "Gradients explode on their way to the first layer"),
         suggested=_healthier(facts),
     )

@@ -8,6 +8,7 @@ from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
     better_learning_rate,
     has_learned,
+    known,
     last_samples,
     lower_learning_rate,
     middle,
@@ -49,12 +50,12 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.LR_TOO_LOW,
         confidence=0.9,
         first_step=0,
-        evidence={
-            "promised_share": promised / first,
-            "fallen_share": fallen / first,
-            "gain": gain,
-            "steps": facts.steps,
-        },
+        evidence=known(
+            promised_share=promised / first,
+            fallen_share=fallen / first,
+            gain=gain,
+            steps=facts.steps,
+        ),
         remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}.",
         suggested={"learning_rate": higher},
     )

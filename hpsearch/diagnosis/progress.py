@@ -52,3 +52,8 @@ def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
 def lower_learning_rate(telemetry: Telemetry, facts: Facts) -> str:
     """Return the remedy for a learning rate that was too high, without its full stop."""
     return f"Lower the learning rate from {facts.learning_rate:.2g} to {better_learning_rate(telemetry, facts):.2g}"
+
+
+def known(**evidence: float) -> dict[str, float]:
+    """Return evidence without what is not known."""
+    return {name: value for name, value in evidence.items() if math.isfinite(value)}

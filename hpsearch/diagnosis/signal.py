@@ -6,7 +6,7 @@ from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, last_samples, middle
+from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle
 from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -43,7 +43,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.WD_DOMINATES,
         confidence=0.9,
         first_step=run[0].step,
-        evidence={"decay_ratio": ratio, "weight_decay": decay, "loss": run[-1].loss},
+        evidence=known(decay_ratio=ratio, weight_decay=decay, loss=run[-1].loss),
         remedy=f"Lower the weight decay from {decay:.2g} to {lower:.2g}: it outweighs the data.",
         suggested={"weight_decay": lower},
     )

@@ -47,6 +47,9 @@ STUCK_STEPS: Final = 200
 _CONTRIBUTING: Final = frozenset({Cause.GRAD_REDUCTION_SUM})
 """What a study file does openly is no verdict by itself."""
 
+_PROVED: Final = frozenset({Cause.LOG_ZERO})
+"""What happened before our eyes, and needs no other explanation."""
+
 
 def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     """Say what the telemetry of a trial means so far.
@@ -63,9 +66,9 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     before = findings_before(facts)
     explaining = [finding for finding in before if finding.cause not in _CONTRIBUTING]
     contributing = [finding for finding in before if finding.cause in _CONTRIBUTING]
-    findings = explaining + ails
-    if not findings:
-        findings = [_without_finding(telemetry, facts)]
+    proved = [finding for finding in ails if finding.cause in _PROVED]
+    others = [finding for finding in ails if finding.cause not in _PROVED]
+    findings = [*proved, *explaining, *others] or [_without_finding(telemetry, facts)]
     return Verdict(findings=(*findings, *contributing, *expected))
 
 

@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import is_fatal, judge
+from hpsearch.diagnosis.verdicts import deciding, is_fatal, judge
 from hpsearch.errors import FingerprintError, HpsearchError, VersionError
 from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
@@ -286,7 +286,7 @@ class Worker:
         verdict = judge(observation.telemetry, holding.facts)
         pruning = self._spec.pruning
         if holding.reprieve is None and pruning.diagnosis and is_fatal(verdict, pruning.deadly):
-            self._condemn(holding, primary(verdict))
+            self._condemn(holding, deciding(verdict, pruning.deadly))
         if holding.reprieve is not None:
             holding.end_audit(is_finished=observation.is_finished)
         elif holding.outcome is None and observation.is_finished:

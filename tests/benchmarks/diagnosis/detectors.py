@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
 
-from hpsearch.diagnosis.verdicts import FATAL, judge
+from hpsearch.diagnosis.verdicts import is_fatal, judge
 from hpsearch.records import Cause, ParameterValue, Verdict
+from hpsearch.study.spec import DEFAULT_FATAL
 from tests.benchmarks.diagnosis.runs import Run, moments
 
 NO_ALARM = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
@@ -75,7 +76,7 @@ class Ours:
 
     name: str = "hpsearch"
     names_causes: bool = True
-    fatal: frozenset[Cause] = FATAL
+    fatal: frozenset[Cause] = frozenset(DEFAULT_FATAL)
 
     def call(self, run: Run) -> Call:
         """Walk through the run's moments until a verdict is fatal or the run ends."""
@@ -85,7 +86,7 @@ class Ours:
             last, verdict = verdict, judge(known, run.facts)
             if last is None or last.cause is not verdict.cause:
                 since = known.steps
-            if verdict.cause in self.fatal:
+            if is_fatal(verdict, self.fatal):
                 break
         return SILENCE if verdict is None else _said(verdict, since)
 
