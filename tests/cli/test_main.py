@@ -128,6 +128,8 @@ def test_the_readme_documents_no_other_command(repository: Path) -> None:
         (["study", "show"], "Missing argument 'NAME'"),
         (["study", "best", "flowers", "--count", "0"], "--count"),
         (["study", "list", "--format", "xml"], "--format"),
+        (["study", "edit", "flowers", "--priority", "9999999999"], "--priority"),
+        (["trial", "show", "flowers", "9999999999"], "NUMBER"),
         (
             ["study", "run", "flowers", "--name", "other"],
             '--name: is for study files (got the stored study "flowers")',
