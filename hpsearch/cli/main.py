@@ -11,7 +11,7 @@ import typer
 
 import hpsearch
 from hpsearch.cli import data, report, storage, study, trial, worker
-from hpsearch.cli.output import answer, make_output_safe, say
+from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
 
@@ -93,7 +93,10 @@ def _flushed(code: int) -> int:
     """Write out what is left of stdout, and be quiet where nobody reads it any more (`| head`)."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes once more at its end; that must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            say(f"Error: {output_error(error)}")
+            return code or USER_ERROR
     return code

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hpsearch.storage.store import Store
 
 DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
+MOST_INTEGER: Final = 2**31 - 1
+"""The greatest whole number that every database takes."""
 STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
 """Environment variables that name the database, the first that is set and not empty wins."""
 
@@ -90,6 +92,8 @@ Priority: TypeAlias = Annotated[
     typer.Option(
         "--priority",
         metavar="N",
+        min=-MOST_INTEGER,
+        max=MOST_INTEGER,
         help="Workers without a study of their own serve higher ones first; it begins with 0.",
     ),
 ]

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from hpsearch.cli.options import Format
+from hpsearch.errors import HpsearchError
 
 _WIDE = 10_000
 """Columns of an output that is not a terminal: nothing is cut or folded there."""
@@ -65,8 +68,9 @@ def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = (
     flat = [_flat(item) for item in objects]
     keys = list(dict.fromkeys(key for item in objects for key in item)) or list(fields)
     names = dict.fromkeys(name for item in flat for name in item) or keys
+    text = io.StringIO()
     writer = csv.DictWriter(
-        sys.stdout,
+        text,
         # What is nested stands together, also where not every object has all of it.
         sorted(names, key=lambda name: keys.index(name.partition(".")[0])),
         restval="",
@@ -74,6 +78,7 @@ def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = (
     )
     writer.writeheader()
     writer.writerows(flat)
+    answer(text.getvalue().removesuffix("\n"))
 
 
 def write_table(
@@ -89,23 +94,43 @@ def write_table(
         table.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _WIDE, soft_wrap=True)
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
+    is_terminal, text = sys.stdout.isatty(), io.StringIO()
+    console = Console(
+        file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDE, soft_wrap=True
+    )
+    console.print(table)
+    for line in text.getvalue().splitlines():
         answer(line.rstrip())
 
 
 def make_output_safe() -> None:
-    """Let every text be written, in a terminal or locale that lacks its characters too."""
+    """Let every text be written, in a terminal or locale that lacks its characters too.
+
+    A stream that the caller has closed goes nowhere; its number would else be given to the next file that is opened.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 # it stays open
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def answer(text: str = "") -> None:
-    """Write a line of the result to stdout."""
-    print(text)  # noqa: T201 # this is what stdout is for
+    """Write a line of the result to stdout. Raises HpsearchError where that cannot take it."""
+    try:
+        print(text)  # noqa: T201 # this is what stdout is for
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_error(error) from error
+
+
+def output_error(error: OSError) -> HpsearchError:
+    """Return the error for a stdout that takes no more: a full disk, say."""
+    return HpsearchError(
+        f"stdout: must take the results (got {error.strerror}): make room, or write them elsewhere"
+    )
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Self, final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -161,9 +162,11 @@ class Display:
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
         first, *rest = self._facts(progress, now_s)
         numbers = f"{self._count(progress)}; {first}"
-        # The bar gives way to the numbers, the last of which is the time that is left.
-        free = self._console.width - len(self.study.spec.name) - len(numbers) - 3
-        width = max(_NARROWEST_BAR, min(_WIDEST_BAR, free))
+        # The bar gives way to the numbers, the last of which is the time that is left; then they leave its line.
+        free = self._console.width - len(self.study.spec.name) - 2
+        if free - len(numbers) - 1 < _NARROWEST_BAR:
+            numbers, rest = "", [numbers, *rest]
+        width = max(_NARROWEST_BAR, min(_WIDEST_BAR, free - len(numbers) - 1))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(self.study.spec.name, style="bold", overflow="ellipsis", no_wrap=True),
@@ -172,7 +175,7 @@ class Display:
             ),
             Text(numbers, no_wrap=True),
         )
-        return Group(bar, *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in rest))
+        return Group(bar, *(Padding(Text(line), (0, 0, 0, 2)) for line in rest))
 
     def _count(self, progress: Progress) -> str:
         return f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final, final
 
 from hpsearch.cli.conclusion import conclude
+from hpsearch.cli.options import is_unmade
 from hpsearch.cli.output import say
 from hpsearch.cli.progress import Display, busy
 from hpsearch.cli.storing import Stored, store_study, with_budget
-from hpsearch.errors import FingerprintError, HpsearchError, UsageError
+from hpsearch.errors import FingerprintError, HpsearchError, StudyNotFoundError, UsageError
 from hpsearch.report.file import check_report_path
 from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
@@ -67,6 +68,10 @@ def run_study(target: str, options: RunOptions) -> int:
 
 def _check(target: str, options: RunOptions) -> None:
     """Raise what is wrong with the options before anything is read."""
+    if not is_study_file(target) and is_unmade(options.url):
+        raise StudyNotFoundError(
+            f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
+        )
     if options.name is not None and not is_study_file(target):
         raise UsageError(f'--name: is for study files (got the stored study "{target}"): leave it out')
     if options.report is not None:

@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Format, OutputFormat, Storage, complete_study_name
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    MOST_INTEGER,
+    Format,
+    OutputFormat,
+    Storage,
+    complete_study_name,
+)
 from hpsearch.cli.output import write_csv, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Look at one trial.")
@@ -20,7 +27,9 @@ def show(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
     ],
-    number: Annotated[int, typer.Argument(metavar="NUMBER", min=0, help="The trial's number.")],
+    number: Annotated[
+        int, typer.Argument(metavar="NUMBER", min=0, max=MOST_INTEGER, help="The trial's number.")
+    ],
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:

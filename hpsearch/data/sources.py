@@ -137,6 +137,8 @@ def _read(source: str, target: str | None, environment: Mapping[str, str]) -> Ra
         return read_mnist(environment)
     if source in BUNDLED:
         return read_bundled(source)
+    if not path.exists():
+        raise _not_found(source)
     return _read_path(path, target)
 
 
@@ -144,8 +146,6 @@ def _read_path(path: Path, target: str | None) -> RawData:
     if path.is_dir():
         return read_folder(path)
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise _not_found(path)
     if suffix not in PATH_SUFFIXES:
         raise DataError(
             f'data.source: a file must end in {", ".join(PATH_SUFFIXES)} (got "{path}"): convert it to one of these'
@@ -161,13 +161,19 @@ def _read_path(path: Path, target: str | None) -> RawData:
             return read_parquet(path, target=target)
 
 
-def _not_found(path: Path) -> DataError:
+def _not_found(source: str) -> DataError:
     """Return the error for a source that is no file; what has neither folder nor suffix was meant as a name."""
-    if path.suffix or len(path.parts) > 1:
+    if "://" in source:
         return DataError(
-            f'data.source: the file must exist (got "{path}", that is {path.absolute()}): correct the path'
+            f'data.source: must be a built-in name, or a file or folder (got "{source}"): download it,'
+            " and name the file"
+        )
+    path = Path(source)
+    if path.suffix or path.name != source:
+        return DataError(
+            f'data.source: the file must exist (got "{source}", that is {path.absolute()}): correct the path'
         )
     return DataError(
-        f'data.source: must be a built-in name, or a file or folder (got "{path}"):'
-        f" {remedy_for(str(path), BUILTIN_SOURCES)}"
+        f'data.source: must be a built-in name, or a file or folder (got "{source}"):'
+        f" {remedy_for(source, BUILTIN_SOURCES)}"
     )

@@ -8,7 +8,16 @@ from hpsearch.errors import HpsearchError
 
 
 def check_report_path(path: Path) -> None:
-    """Raise HpsearchError where a report could not be written to `path`: better before a run than behind it."""
+    """Raise HpsearchError where a report could not be written to `path`: better before a run than behind it.
+
+    Only writing tells whether a folder can be written, so a file is made beside `path`, and removed again.
+    """
+    _check_place(path)
+    _write_beside("", path, replace=False)
+
+
+def _check_place(path: Path) -> None:
+    """Raise HpsearchError where `path` has no folder, or is one."""
     try:
         has_folder, is_folder = path.parent.is_dir(), path.is_dir()
     except OSError as error:  # a name that is too long, say
@@ -26,12 +35,18 @@ def write_page(page: str, path: Path) -> None:
 
     Raises HpsearchError where that cannot be.
     """
-    check_report_path(path)
+    _check_place(path)
+    _write_beside(page, path, replace=True)
+
+
+def _write_beside(page: str, path: Path, *, replace: bool) -> None:
+    """Write a page to a new file in the folder of `path`; let it replace `path`, or remove it again."""
     # Beside the target, since a rename is atomic within one file system only.
     unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")
     try:
         unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
+        if replace:
+            unfinished.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:

@@ -99,6 +99,18 @@ def test_a_study_file_must_exist(command: Command) -> None:
     assert refused(command("study", "run", "nothere.toml")) == message
 
 
+@pytest.mark.parametrize("target", ["", "studies", "studies/digits"])
+def test_what_is_neither_file_nor_study_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """Where there is no database yet, it is the file that is missing, and not the database."""
+    monkeypatch.delenv("HPSEARCH_STORAGE")
+    Path("studies").mkdir()
+    assert refused(command("study", "run", target)) == (
+        f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -128,6 +128,8 @@ def test_the_readme_documents_no_other_command(repository: Path) -> None:
         (["study", "show"], "Missing argument 'NAME'"),
         (["study", "best", "flowers", "--count", "0"], "--count"),
         (["study", "list", "--format", "xml"], "--format"),
+        (["study", "edit", "flowers", "--priority", "9999999999"], "--priority"),
+        (["trial", "show", "flowers", "9999999999"], "NUMBER"),
         (
             ["study", "run", "flowers", "--name", "other"],
             '--name: is for study files (got the stored study "flowers")',
@@ -195,6 +197,37 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     with os.fdopen(writing, "wb") as stdout:
         ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("arguments", [("data", "list"), ("data", "list", "--format", "csv"), ("--version",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, unbuffered: str, arguments: tuple[str, ...]
+) -> None:
+    """Where the results cannot be written, the command says so, once, however late it comes to know."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "Error: stdout: must take the results (got No space left on device): make room, or write them elsewhere\n",
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
+    """What nobody wants to read goes nowhere: an error is no result, and no file takes a stream's number."""
+    study = tmp_path / "x.toml"
+    study.write_text('name = "x"\ndata = { source = "iris" }\ntraining = { batch_size = 10 }\n')
+    for arguments, code in ((("study", "create", str(study)), 0), (("study", "show", "nothing"), 1)):
+        command = shlex.join([sys.executable, "-m", "hpsearch", *arguments])
+        ended = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == code
+        assert "Traceback" not in ended.stderr
+        assert ("Error" in ended.stdout, "Error" in ended.stderr) == (False, code == 1 and "2>" not in closed)
 
 
 def test_every_text_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """The progress of a run: what is said, how often, and how fast it goes."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
 from hpsearch.cli.progress import Display, Pace
 from hpsearch.records import Fate, Trial, TrialState
@@ -98,3 +100,21 @@ def test_a_lowered_budget_is_done() -> None:
     lowered = replace(progress(complete=9, epochs=9), budget=5)
     assert lowered.is_done
     assert pace.left_s(lowered, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 120])
+def test_a_narrow_terminal_shows_everything(width: int) -> None:
+    """However wide the terminal, it shows the count, what runs, the rate, the time left, the fates and the best."""
+    console = Console(width=width, color_system=None)
+    display = Display(STUDY, StopRequest(), _console=console)
+    display.show(progress(complete=1, epochs=1, running=4))
+    with console.capture() as captured:
+        console.print(display._picture(progress(complete=2, epochs=41, running=4), time.monotonic() + 10))
+    shown = " ".join(captured.get().split())
+    for fact in (
+        "flowers",
+        "2 of 20 trials; 4 running, 4.0 epochs/s, 3 min 00 s left",
+        "complete 2",
+        "best val acc 0.988 (trial 7)",
+    ):
+        assert fact in shown

@@ -79,11 +79,19 @@ def test_an_unknown_name_is_refused(refused: Refused) -> None:
     )
 
 
-@pytest.mark.parametrize("source", ["my.csv", "folder/mnist"])
+@pytest.mark.parametrize("source", ["my.csv", "folder/mnist", "./mnist"])
 def test_a_missing_file_is_refused(source: str, tmp_path: Path, refused: Refused) -> None:
     """A path that does not exist is shown in full."""
     assert refused(lambda: load(source, environment={})) == (
         f'data.source: the file must exist (got "{source}", that is {tmp_path / source}): correct the path'
+    )
+
+
+def test_a_url_is_refused(refused: Refused) -> None:
+    """A URL is no source: nothing is fetched but what a name stands for."""
+    assert refused(lambda: load("https://example.com/x.csv", environment={})) == (
+        'data.source: must be a built-in name, or a file or folder (got "https://example.com/x.csv"): '
+        "download it, and name the file"
     )
 
 

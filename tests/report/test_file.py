@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import HpsearchError
-from hpsearch.report.file import write_page
+from hpsearch.report.file import check_report_path, write_page
 
 
 def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
@@ -59,3 +59,26 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         write_page("new", path)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old"
+
+
+def test_a_check_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    """The check before a run keeps the report of the run before, and leaves no file of its own."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    check_report_path(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_refuses_is_told_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check says with the system's word why nothing can be written, before anybody has trained for it."""
+
+    def refuse(_: Path, __: str, *, encoding: str) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(HpsearchError) as caught:
+        check_report_path(tmp_path / "report.html")
+    assert str(caught.value) == (
+        f"report: must be writable (got {tmp_path / 'report.html'}: Permission denied): name another file"
+    )
