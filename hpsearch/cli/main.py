@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import data, report, storage, study, trial, worker
+from hpsearch.cli import data, diagnose, report, storage, study, trial, worker
 from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
+app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(storage.app, name="storage")

@@ -27,6 +27,14 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+@final
+class AnswerFormat(StrEnum):
+    """How an answer in words is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def is_unmade(url: str) -> bool:
     """True where `url` is the default database and nobody has made it yet."""
     return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from hpsearch.cli.beforehand import warnings_before
 from hpsearch.cli.conclusion import conclude
 from hpsearch.cli.options import is_unmade
 from hpsearch.cli.output import say
@@ -51,11 +52,13 @@ def run_study(target: str, options: RunOptions) -> int:
     Raises HpsearchError where the study stopped before its budget was spent.
     """
     _check(target, options)
-    job = _read_file(target, options) if is_study_file(target) else None
+    job, warnings = _read_file(target, options) if is_study_file(target) else (None, [])
     stop = StopRequest()
     with open_store(options.url, create=job is not None) as store:
         found = _stored(store, target, job, options)
         say(found.sentence)
+        for line in warnings if found.is_new else ():
+            say(line)
         progress = store.progress(found.study)
         if progress.is_done:
             say("It is finished: --trials N goes on to N trials")
@@ -78,9 +81,11 @@ def _check(target: str, options: RunOptions) -> None:
         check_report_path(options.report)
 
 
-def _read_file(target: str, options: RunOptions) -> Job:
+def _read_file(target: str, options: RunOptions) -> tuple[Job, list[str]]:
+    """Return a file's job, and what is wrong with it before anything is trained."""
     with busy("Reading the study and its data"):
-        return job_of(prepare_file(Path(target), name=options.name, trials=options.trials))
+        study = prepare_file(Path(target), name=options.name, trials=options.trials)
+        return job_of(study), warnings_before(study)
 
 
 def _read_data(study: StoredStudy) -> Job:

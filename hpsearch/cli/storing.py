@@ -14,10 +14,11 @@ from hpsearch.worker.preparation import Job
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A study in the database, and a sentence that says what happened to it."""
+    """A study in the database, a sentence that says what happened to it, and whether it was created just now."""
 
     study: StoredStudy
     sentence: str
+    is_new: bool = False
 
 
 def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
@@ -39,6 +40,7 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
         return Stored(
             study=found,
             sentence=f'Study "{name}": created with a budget of {budget} in {store.url_shown}{_grid_hint(found.spec)}',
+            is_new=True,
         )
     if trials is not None and trials != found.spec.trials:
         return with_budget(store, found, trials)

@@ -39,10 +39,12 @@ def create(
 
     Example: hpsearch study create studies/digits.toml --dry-run
     """
+    from hpsearch.cli.beforehand import warn_before
     from hpsearch.cli.storing import store_study
     from hpsearch.worker.preparation import job_of, prepare_file
 
     study = prepare_file(file, name=name, trials=trials)
+    warn_before(study)
     if dry_run:
         from hpsearch.cli.dry_run import write_plan
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hpsearch.records import Trial
+from hpsearch.records import Finding, ParameterValue, Trial
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
 
@@ -26,7 +26,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
     finding = trial.finding
     return {
         "number": trial.number,
-        "value": _finite(trial.value),
+        "value": finite(trial.value),
         "value_reason": _value_reason(trial),
         "state": trial.state.value,
         "fate": trial.fate.value,
@@ -40,9 +40,21 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "finished": moment_text(trial.finished),
         "first_step": None if finding is None else finding.first_step,
         "confidence": None if finding is None else finding.confidence,
-        "evidence": {} if finding is None else _with_reasons(finding.evidence),
+        "evidence": {} if finding is None else with_reasons(finding.evidence),
         "remedy": None if finding is None else finding.remedy,
-        "suggested": {} if finding is None else dict(finding.suggested),
+        "suggested": {} if finding is None else with_reasons(finding.suggested),
+    }
+
+
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """Return one thing that diagnosis found; `suggested` maps flat, dotted names to values."""
+    return {
+        "cause": finding.cause.value,
+        "confidence": finding.confidence,
+        "first_step": finding.first_step,
+        "evidence": with_reasons(finding.evidence),
+        "remedy": finding.remedy,
+        "suggested": with_reasons(finding.suggested),
     }
 
 
@@ -71,28 +83,30 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
 
 def _value_reason(trial: Trial) -> str | None:
     if trial.value is not None:
-        return _reason(trial.value)
+        return reason_of(trial.value)
     last = trial.curve[max(trial.curve)] if trial.curve else None
     if last is not None and not math.isfinite(last):
-        return _reason(last)
+        return reason_of(last)
     return "no_epoch" if trial.state.is_final else trial.state.value
 
 
-def _with_reasons(numbers: Mapping[str, float]) -> dict[str, Any]:
+def with_reasons(values: Mapping[str, ParameterValue]) -> dict[str, Any]:
+    """Return `values` with null for a number that is not finite, and its reason beside it."""
     written: dict[str, Any] = {}
-    for name, number in numbers.items():
-        written[name] = _finite(number)
-        reason = _reason(number)
+    for name, value in values.items():
+        reason = reason_of(value) if isinstance(value, float) else None
+        written[name] = value if reason is None else None
         if reason is not None:
             written[f"{name}_reason"] = reason
     return written
 
 
-def _finite(number: float | None) -> float | None:
+def finite(number: float | None) -> float | None:
+    """Return a number that JSON has, and None for any other."""
     return number if number is not None and math.isfinite(number) else None
 
 
-def _reason(number: float) -> str | None:
+def reason_of(number: float) -> str | None:
     """Return why a number is written as null; None for one that is not."""
     if math.isnan(number):
         return "nan"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
@@ -10,6 +11,7 @@ from hpsearch.study.nearest import nearest
 from hpsearch.study.rules import broken, meant, unknown_key
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
+from hpsearch.study.settings import with_settings
 from hpsearch.study.shown import key_path, shown
 from hpsearch.study.spec import DataSpec, ModelSpec, StudySpec, task_problems
 from hpsearch.study.toml_file import parse_document, read_text
@@ -21,6 +23,8 @@ _Document: TypeAlias = Mapping[str, Any]
 
 _DEFAULT_DATA: Final = DataSpec(source="digits")
 
+_NOTHING: Final[_Document] = MappingProxyType({})
+
 _LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
 """The last step of a key path: an index, or a key."""
 
@@ -30,14 +34,21 @@ def nowhere(_: str) -> str | None:
     return None
 
 
-def read_study(path: Path, *, name: str | None = None, trials: int | None = None) -> StudySpec:
-    """Return the study that the file `path` describes, with `name` and `trials` in place of its own.
+def read_study(
+    path: Path,
+    *,
+    name: str | None = None,
+    trials: int | None = None,
+    settings: Mapping[str, Any] = _NOTHING,
+) -> StudySpec:
+    """Return the study that the file `path` describes, with `name`, `trials` and `settings` in place of its own.
 
-    A `data.source` that is a relative path and exists beside the file becomes an absolute one. Raises
-    StudyFileError, with every problem, where there is no such study.
+    `settings` are key paths with raw values, as `settings.parse_settings` returns them. A `data.source` that is a
+    relative path and exists beside the file becomes an absolute one. Raises StudyFileError, with every problem, where
+    there is no such study.
     """
     asked = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
-    document = parse_document(read_text(path), source=str(path))
+    document = with_settings(parse_document(read_text(path), source=str(path)), settings)
     return _study({**document, **asked}, source=str(path), locate=_beside(path), asked=asked)
 
 

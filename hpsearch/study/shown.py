@@ -21,6 +21,11 @@ def shown(raw: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def written(raw: object) -> str:
+    """Return all of `raw`, a value that tomllib read, as TOML writes it; what nests very deep ends in dots."""
+    return _written(raw, _DEEPEST)
+
+
 def key_path(*keys: str) -> str:
     """Return the path of a key, such as `search.model.activation.choices`."""
     return ".".join(_key(key) for key in keys)

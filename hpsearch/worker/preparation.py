@@ -2,10 +2,10 @@
 
 import itertools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.errors import StudyFileError
@@ -57,7 +57,18 @@ def is_study_file(target: str) -> bool:
 
 def prepare_file(path: Path, *, name: str | None = None, trials: int | None = None) -> PreparedStudy:
     """Return the study of a file, with `name` and `trials` in place of its own. Raises what is wrong with it."""
-    spec = read_study(path, name=name, trials=trials)
+    return _prepare(path, read_study(path, name=name, trials=trials))
+
+
+def prepare_configuration(path: Path, settings: Mapping[str, Any]) -> PreparedStudy:
+    """Return the one configuration of a file as a study that searches nothing, with `settings` in place of its own.
+
+    `settings` are key paths with raw values. Raises what is wrong with file and settings.
+    """
+    return _prepare(path, replace(read_study(path, settings=settings), search=()))
+
+
+def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
     try:
         return prepare_study(spec)
     except StudyFileError as error:

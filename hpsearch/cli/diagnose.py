@@ -1,0 +1,54 @@
+"""`hpsearch diagnose`: one configuration, trained until it is clear what is wrong with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.options import AnswerFormat
+
+
+def diagnose(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML).")],
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A value in place of the file's, such as training.epochs=5; may be given again.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="PATH_OR_NAME", help="What to learn from, in place of the file's."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="The seed, in place of the file's.")
+    ] = None,
+    form: Annotated[
+        AnswerFormat, typer.Option("--format", help="How to write the answer.")
+    ] = AnswerFormat.TEXT,
+) -> None:
+    """Train the one configuration of a study file, [search] left aside, and say what is wrong with it.
+
+    It trains until that is clear, at most the file's epochs, and needs no database. The exit code is 0 whatever
+    the verdict.
+
+    Example: hpsearch diagnose studies/digits.toml --set learning_rate=30
+    """
+    from hpsearch.cli.examined import Question, examination_object, write_examination
+    from hpsearch.cli.output import write_json
+    from hpsearch.cli.progress import busy
+    from hpsearch.worker.examination import examine
+    from hpsearch.worker.preparation import prepare_configuration
+
+    question = Question(file=file, settings=tuple(settings or ()), data=data, seed=seed)
+    with busy("Reading the study and its data"):
+        study = prepare_configuration(file, question.changes())
+    with busy("Training"):
+        examination = examine(study)
+    if form is AnswerFormat.JSON:
+        write_json(examination_object(examination))
+    else:
+        write_examination(examination, study.spec, question)

@@ -1,0 +1,135 @@
+"""What an examination showed, for people and for programs, and how to try its remedy."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from hpsearch.cli.output import answer
+from hpsearch.records import Cause, Epoch, Finding, ParameterValue
+from hpsearch.report.export import finding_object, with_reasons
+from hpsearch.report.formats import format_count, format_number, format_result, format_share
+from hpsearch.report.words import OUTSIDE
+from hpsearch.study.schema import BUILTIN_SOURCES
+from hpsearch.study.settings import full_key, parse_settings
+from hpsearch.study.shown import written
+from hpsearch.study.spec import StudySpec
+from hpsearch.worker.examination import Examination
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What was asked: a study file, and what stands in place of its own values."""
+
+    file: Path
+    settings: tuple[str, ...] = ()
+    data: str | None = None
+    seed: int | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return key path -> raw value of everything that was asked for. Raises UsageError for a wrong setting."""
+        changes = parse_settings(self.settings)
+        if self.data is not None:
+            changes["data.source"] = _source(self.data)
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        return changes
+
+    def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
+        """Return the command that asks the same with the `suggested` values."""
+        remedied = {full_key(name) for name in suggested}
+        kept = [text for text in self.settings if full_key(text.partition("=")[0].strip()) not in remedied]
+        settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
+        words = ["hpsearch", "diagnose", str(self.file)]
+        if self.data is not None and "data.source" not in remedied:
+            words += ["--data", self.data]
+        if self.seed is not None:
+            words += ["--seed", str(self.seed)]
+        return shlex.join([*words, *(word for text in settings for word in ("--set", text))])
+
+
+def _source(data: str) -> str:
+    """Return a source as the study file would say it: a path is one from the current folder, not the file's."""
+    try:
+        is_path = data not in BUILTIN_SOURCES and Path(data).exists()
+    except (OSError, ValueError):
+        return data  # too long, or with a zero byte: the reader says what is wrong
+    return str(Path(data).resolve()) if is_path else data
+
+
+def _setting(value: ParameterValue) -> str:
+    """Return a value as `--set` takes it: numbers with 3 digits, lists and tables as TOML, text as it is."""
+    if isinstance(value, float):
+        return repr(float(f"{value:.3g}"))
+    if isinstance(value, str) and value.startswith(("[", "{")):
+        return written(json.loads(value))
+    return value if isinstance(value, str) else written(value)
+
+
+def examination_object(examination: Examination) -> dict[str, Any]:
+    """Return an examination as a JSON object; `findings` are all, strongest first."""
+    first, *_ = findings = [finding_object(finding) for finding in examination.verdict.findings]
+    return {
+        "verdict": first["cause"],
+        **{key: first[key] for key in ("confidence", "first_step", "evidence", "remedy", "suggested")},
+        "findings": findings,
+        "steps": examination.steps,
+        "epochs": examination.epochs,
+        **_losses(examination.last),
+    }
+
+
+def _losses(last: Epoch | None) -> dict[str, Any]:
+    """Return what the last finished epoch reached."""
+    names = ("training_loss", "validation_loss", "validation_accuracy")
+    if last is None:
+        return {key: value for name in names for key, value in _missing(name, "no_epoch").items()}
+    accuracy = last.validation_accuracy
+    return {
+        **with_reasons({"training_loss": last.training_loss, "validation_loss": last.validation_loss}),
+        **(
+            _missing("validation_accuracy", "regression")
+            if accuracy is None
+            else with_reasons({"validation_accuracy": accuracy})
+        ),
+    }
+
+
+def _missing(name: str, reason: str) -> dict[str, Any]:
+    return {name: None, f"{name}_reason": reason}
+
+
+def write_examination(examination: Examination, spec: StudySpec, question: Question) -> None:
+    """Write to stdout what the verdict is, by what evidence, what to do, and what was trained."""
+    first, *others = examination.verdict.findings
+    answer(f"{spec.name}: {_finding_words(first)}")
+    for name, value in first.evidence.items():
+        answer(f"  {name} {format_number(value, digits=4)}")
+    answer(f"Remedy: {first.remedy}")
+    if first.suggested:
+        answer(f"Try it: {question.with_remedy(first.suggested)}")
+    for other in others:
+        answer(f"Also found: {_finding_words(other)}: {other.remedy}")
+    for line in _training_lines(examination):
+        answer(line)
+
+
+def _finding_words(finding: Finding) -> str:
+    begin = "" if finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE) else f" from step {finding.first_step:,}"
+    return f"{finding.cause}{begin}, confidence {format_share(finding.confidence, 1)}"
+
+
+def _training_lines(examination: Examination) -> Iterator[str]:
+    steps = f"{examination.steps:,} of {format_count(examination.steps_planned, 'step')}"
+    epochs = f"{examination.epochs:,} of {format_count(examination.epochs_planned, 'epoch')}"
+    yield f"Trained: {steps}, in {epochs}"
+    if (last := examination.last) is not None:
+        accuracy = last.validation_accuracy
+        reached = (
+            f", accuracy {format_result(accuracy, 'validation_accuracy')}" if accuracy is not None else ""
+        )
+        losses = (format_result(loss, "loss") for loss in (last.training_loss, last.validation_loss))
+        yield "Last finished epoch: training loss {}, validation loss {}".format(*losses) + reached

@@ -1,0 +1,63 @@
+"""Values that somebody sets beside a study file, `KEY=VALUE`, and the file's document with them in place."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from hpsearch.errors import UsageError
+from hpsearch.study.shown import shown
+from hpsearch.study.spec import SHORT_NAMES
+
+_KEY: Final = "value"
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Return key path -> raw value of `KEY=VALUE` texts, of which the last about a key wins.
+
+    Short names become key paths of the study file. A value is TOML, or text where it is none. Raises UsageError
+    for a text without a key, and for the search, which has no values to set.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        key = full_key(name.strip())
+        if not equals or not key:
+            raise UsageError(
+                f"--set: must be KEY=VALUE (got {shown(text)}): write training.learning_rate=0.1"
+            )
+        if key.partition(".")[0] == "search":
+            raise UsageError(
+                f"--set: must set a value that is fixed (got {shown(text)}): [search] is left aside; "
+                "name the field of [model] or [training] itself"
+            )
+        settings[key] = _value(value.strip())
+    return settings
+
+
+def full_key(name: str) -> str:
+    """Return the key path that a name means: `training.learning_rate` for `learning_rate`."""
+    return SHORT_NAMES.get(name, name)
+
+
+def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of a study file with every setting in its place.
+
+    What is no table where a table should be stays: the reader says so.
+    """
+    changed = dict(document)
+    for path, value in settings.items():
+        section, dot, key = path.partition(".")
+        if not dot:
+            changed[path] = value
+        elif isinstance(changed.get(section, {}), Mapping):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def _value(text: str) -> Any:
+    try:
+        read = tomllib.loads(f"{_KEY} = {text}")
+    except (ValueError, RecursionError):
+        return text
+    # A text of several lines could hold keys of its own.
+    return read[_KEY] if set(read) == {_KEY} else text

@@ -1,0 +1,86 @@
+"""One configuration, trained for as long as its verdict needs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, final
+
+from threadpoolctl import threadpool_limits
+
+from hpsearch.data.facts import facts_of
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.verdicts import is_fatal, judge
+from hpsearch.records import Cause, Epoch, Telemetry, Verdict
+from hpsearch.study.spec import Configuration, configure
+from hpsearch.training.cohort import Cohort
+from hpsearch.training.row import Observation, shape_of
+from hpsearch.worker.preparation import PreparedStudy
+
+SURE: Final = 0.9
+"""From this confidence on a fatal verdict needs no more steps."""
+
+_NUMBER: Final = 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """What a configuration's training showed.
+
+    `steps` were made of `steps_planned`, and `epochs` begun of `epochs_planned`; `last` is the last finished epoch,
+    None where there is none.
+    """
+
+    verdict: Verdict
+    steps: int
+    steps_planned: int
+    epochs: int
+    epochs_planned: int
+    last: Epoch | None
+
+
+def examine(study: PreparedStudy) -> Examination:
+    """Train the one configuration of `study`, whose search is left aside, and return what it showed.
+
+    It is trial 0 of the study's seed, trained alone and with one thread, so it has the numbers that it has in a search.
+    It ends at the first verdict that is fatal and sure, at numbers that are not finite, or with its epochs.
+    """
+    configuration = configure(study.spec, {})
+    with threadpool_limits(limits=1):
+        cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
+        cohort.join(_NUMBER, configuration)
+        facts = facts_about(study, configuration, cohort.steps_per_epoch)
+        return _examine(cohort, facts, study.spec.pruning.deadly)
+
+
+def facts_about(study: PreparedStudy, configuration: Configuration, steps_per_epoch: int) -> Facts:
+    """Return what diagnosis should know of a configuration of a prepared study."""
+    return Facts(
+        configuration=configuration,
+        data=facts_of(study.data),
+        steps_per_epoch=steps_per_epoch,
+        expected=frozenset(study.spec.pruning.expected),
+    )
+
+
+def _examine(cohort: Cohort, facts: Facts, fatal: Collection[Cause]) -> Examination:
+    while True:
+        for observation in cohort.advance():
+            verdict = judge(observation.telemetry, facts)
+            if _is_over(observation, verdict, fatal):
+                return _examination(verdict, observation.telemetry, facts)
+
+
+def _is_over(observation: Observation, verdict: Verdict, fatal: Collection[Cause]) -> bool:
+    is_sure = is_fatal(verdict, fatal) and verdict.findings[0].confidence >= SURE
+    return is_sure or observation.is_finished or observation.telemetry.nonfinite is not None
+
+
+def _examination(verdict: Verdict, telemetry: Telemetry, facts: Facts) -> Examination:
+    return Examination(
+        verdict=verdict,
+        steps=telemetry.steps,
+        steps_planned=facts.steps,
+        epochs=-(-telemetry.steps // facts.steps_per_epoch),
+        epochs_planned=facts.configuration.training.epochs,
+        last=telemetry.epochs[-1] if telemetry.epochs else None,
+    )

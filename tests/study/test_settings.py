@@ -1,0 +1,101 @@
+"""Values set beside a study file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.errors import StudyFileError, UsageError
+from hpsearch.study.reader import read_study
+from hpsearch.study.settings import parse_settings, with_settings
+from hpsearch.study.spec import Initializer
+
+FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("learning_rate=0.5", "training.learning_rate", 0.5),
+        ("weight_decay = 1e-3", "training.weight_decay", 1e-3),
+        ("momentum=0", "training.momentum", 0),
+        ("model.activation=tanh", "model.activation", "tanh"),
+        ('model.activation="tanh"', "model.activation", "tanh"),
+        ("model.hidden=[3, 4]", "model.hidden", [3, 4]),
+        ("model.initializer={ normal = 0.1 }", "model.initializer", {"normal": 0.1}),
+        ("model.batch_norm=true", "model.batch_norm", True),
+        ("data.source=a=b.csv", "data.source", "a=b.csv"),
+        ("seed=7", "seed", 7),
+        ("data.target=", "data.target", ""),
+        ("name=1\nseed = 2", "name", "1\nseed = 2"),
+        ("model.hidden=[3", "model.hidden", "[3"),
+        (f"model.hidden={'[' * 5000}", "model.hidden", "[" * 5000),
+    ],
+)
+def test_a_setting_is_a_key_and_toml_or_text(text: str, key: str, value: Any) -> None:
+    """What TOML cannot read is text; short names stand for their key, and no value brings keys along."""
+    assert parse_settings([text]) == {key: value}
+
+
+def test_the_last_setting_of_a_key_wins() -> None:
+    """Short and full names are one key."""
+    settings = parse_settings(["learning_rate=1", "training.learning_rate=2"])
+    assert settings == {"training.learning_rate": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed", '--set: must be KEY=VALUE (got "seed"): write training.learning_rate=0.1'),
+        ("=3", '--set: must be KEY=VALUE (got "=3"): write training.learning_rate=0.1'),
+        (
+            "search.momentum=3",
+            (
+                '--set: must set a value that is fixed (got "search.momentum=3"): [search] is left aside; '
+                "name the field of [model] or [training] itself"
+            ),
+        ),
+    ],
+)
+def test_what_is_no_setting_is_wrong_usage(text: str, message: str) -> None:
+    """A setting needs a key and a value, and the search has no values."""
+    with pytest.raises(UsageError) as caught:
+        parse_settings([text])
+    assert str(caught.value) == message
+
+
+def test_settings_take_the_place_of_the_files_values() -> None:
+    """A study with settings is the one that the file would describe with them."""
+    path = Path("x.toml")
+    path.write_text(FILE)
+    settings = ["epochs=5", "training.epochs=5", "model.initializer={ normal = 0.5 }", "seed=9"]
+    with pytest.raises(
+        StudyFileError, match=r'epochs: unknown key; did you mean "epochs" under \[training\]\?'
+    ):
+        read_study(path, settings=parse_settings(settings))
+    study = read_study(path, settings=parse_settings(settings[1:]))
+    assert (study.training.epochs, study.seed, study.model.hidden) == (5, 9, (8,))
+    assert study.model.initializer == Initializer(name="normal", scale=0.5)
+
+
+def test_wrong_values_get_the_files_own_messages() -> None:
+    """Settings are judged as what stands in the file."""
+    path = Path("x.toml")
+    path.write_text(FILE)
+    with pytest.raises(StudyFileError) as caught:
+        read_study(path, settings=parse_settings(["model.activation=relo", "learning_rate=-1"]))
+    assert str(caught.value).splitlines()[1:] == [
+        (
+            '  model.activation: must be one of relu, leaky_relu, elu, selu, sigmoid, tanh, identity (got "relo"): '
+            'did you mean "relu"?'
+        ),
+        "  training.learning_rate: must be a number above 0 and at most 1e+12 (got -1)",
+    ]
+
+
+def test_a_section_that_is_no_table_stays_wrong() -> None:
+    """A setting does not hide that its section is none; the document itself is left as it was."""
+    document = {"model": 3, "training": {"epochs": 1}}
+    changed = with_settings(document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"})
+    assert changed == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
+    assert document == {"model": 3, "training": {"epochs": 1}}

@@ -1,0 +1,72 @@
+"""One configuration under examination: when it ends, and that it is the trial of a search."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.records import Cause
+from hpsearch.study.spec import PruningSpec, StudySpec, TrainingSpec
+from hpsearch.worker.examination import SURE, Examination, examine
+from hpsearch.worker.preparation import prepare_configuration, prepare_study
+from tests.worker.bench import SPEC, Bench
+
+
+def examined(spec: StudySpec = SPEC, **training: Any) -> Examination:
+    """Return what iris shows with another training."""
+    changed = replace(spec, search=(), training=replace(spec.training, **training))
+    return examine(prepare_study(changed))
+
+
+def test_a_healthy_configuration_trains_all_its_epochs() -> None:
+    """Without a fatal verdict every step is made."""
+    found = examined(learning_rate=0.3, epochs=12)
+    assert found.verdict.cause is Cause.HEALTHY
+    assert (found.steps, found.epochs) == (found.steps_planned, found.epochs_planned) == (48, 12)
+    assert found.last is not None
+    assert found.last.epoch == 11
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e-6])
+def test_a_sure_verdict_ends_it(rate: float) -> None:
+    """A fatal verdict that is sure is said without training on."""
+    found = examined(learning_rate=rate, epochs=40)
+    assert found.verdict.cause in SPEC.pruning.deadly
+    assert found.verdict.findings[0].confidence >= SURE
+    assert found.steps < found.steps_planned
+
+
+def test_what_the_study_expects_does_not_end_it() -> None:
+    """Where nothing is fatal, a slow configuration trains to its end; numbers that are not finite end any."""
+    spec = replace(SPEC, pruning=PruningSpec(fatal=()))
+    assert examined(spec, learning_rate=1e-6).epochs == SPEC.training.epochs
+    broken = replace(spec, model=replace(spec.model, activation="leaky_relu"))
+    found = examined(broken, learning_rate=1e9, epochs=40)
+    assert found.steps < found.steps_planned
+
+
+def test_it_is_the_first_trial_of_a_search(tmp_path: Path) -> None:
+    """The configuration has the losses that it has as trial 0 of a study with the same seed."""
+    training = TrainingSpec(epochs=3, batch_size=32, learning_rate=0.25, weight_decay=1e-3)
+    bench = Bench(
+        f"sqlite:///{tmp_path}/search.db",
+        replace(SPEC, training=training, search=(), trials=1, pruning=PruningSpec(diagnosis=False)),
+    )
+    bench.worker("a").run()
+    (trial,) = bench.trials()
+    found = examine(prepare_study(replace(SPEC, training=training, search=())))
+    assert found.last is not None
+    assert found.last.validation_accuracy == trial.value
+
+
+def test_a_file_is_prepared_without_its_search() -> None:
+    """What is searched is fixed at the file's own value, also where that alone fits the data."""
+    path = Path("x.toml")
+    path.write_text(
+        'name = "x"\ndata.source = "iris"\ntraining.batch_size = 20\n'
+        "[search]\ntraining.batch_size = { low = 10, high = 5000 }\n"
+    )
+    study = prepare_configuration(path, {"training.epochs": 2, "seed": 4})
+    assert study.spec.search == ()
+    assert (study.spec.training.batch_size, study.spec.training.epochs, study.spec.seed) == (20, 2, 4)
