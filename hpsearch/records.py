@@ -250,6 +250,16 @@ class Sample:
         return max((layer.dead_share for layer in self.hidden), default=0.0)
 
     @property
+    def weight_norm(self) -> float:
+        """The Euclidean norm of all weight matrices together."""
+        return math.hypot(*(layer.weight_norm for layer in self.layers))
+
+    @property
+    def gradient_norm(self) -> float:
+        """The Euclidean norm of the gradients of all weight matrices together."""
+        return math.hypot(*(layer.gradient_norm for layer in self.layers))
+
+    @property
     def gain(self) -> float:
         """Rho, the actual over the predicted decrease; NaN where the sample is no probe or nothing was promised.
 

@@ -11,6 +11,7 @@ HUGE_MEAN_SQUARE: Final = 25.0
 """Inputs whose root mean square is 5 are far from the scale that initial weights are made for, which is 1."""
 
 RARE_SHARE: Final = 0.02
+EQUAL_SCALE: Final = 1e-6
 
 _OWN_OUTPUT: Final[Mapping[str, str]] = {
     "cross_entropy": "softmax",
@@ -111,13 +112,14 @@ def output_range(facts: Facts) -> Finding | None:
 
 
 def symmetric_init(facts: Facts) -> Finding | None:
-    """All initial weights are 0, so that all units of a layer stay equal (Goodfellow et al. 2016, section 8.4)."""
+    """Initial weights are 0, or so near to it that a layer's units stay equal (Goodfellow et al. 2016, section 8.4)."""
     model = facts.configuration.model
-    if model.initializer.scale != 0 or not model.hidden:
+    scale = model.initializer.scale
+    if scale is None or scale > EQUAL_SCALE or not model.hidden:
         return None
     better = "he" if model.activation in ("relu", "leaky_relu", "elu", "selu") else "xavier"
     remedy = f'Units that start equal stay equal: draw weights with model.initializer = "{better}".'
-    return _certain(Cause.SYMMETRIC_INIT, remedy, {"scale": 0.0}, {"model.initializer": better})
+    return _certain(Cause.SYMMETRIC_INIT, remedy, {"scale": scale}, {"model.initializer": better})
 
 
 def grad_reduction_sum(facts: Facts) -> Finding | None:

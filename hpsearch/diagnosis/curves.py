@@ -10,13 +10,15 @@ from hpsearch.diagnosis.progress import last_samples, middle
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 
-WORSE: Final = 1.05
+WORSE: Final = 1.15
+WORSE_FLOOR: Final = 0.05
 CHECKS: Final = 3
 BETTER: Final = 0.95
 ANSWERED: Final = 0.3
 SHIFT: Final = 1.5
 SHIFT_PROBES: Final = 2
 FLAT_EPOCHS: Final = 4
+CHANCE_SHARE: Final = 0.9
 FLAT_SHARE: Final = 0.01
 UNDERFIT_SHARE: Final = 0.3
 
@@ -27,7 +29,7 @@ def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
     A network that merely overfits has had a validation above chance before it worsens.
     """
     epochs = telemetry.epochs
-    if not epochs or not all(_is_at_chance(epoch, facts) for epoch in epochs):
+    if not epochs or not _stays_at_chance(epochs, facts):
         return None
     known = _known_share(telemetry, facts)
     if not known > ANSWERED:
@@ -42,16 +44,18 @@ def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """Validation's loss has been 5 % above its best for three checks, while training's went on falling by 5 %.
+    """Validation's loss has been 15 % above its best for three checks, while training's went on falling by 5 %.
 
-    As Prechelt's generalization loss GL_5 (1998), and only where validation has been above chance.
+    As Prechelt's generalization loss (1998), but with a floor of 5 % of chance's loss, since near 0 every change is
+    large; and only where validation has been above chance.
     """
     epochs = telemetry.epochs
-    if len(epochs) <= CHECKS or all(_is_at_chance(epoch, facts) for epoch in epochs):
+    if len(epochs) <= CHECKS or _stays_at_chance(epochs, facts):
         return None
     best = min(epochs, key=_validation_loss)
     since = epochs[-CHECKS:]
-    if any(not epoch.validation_loss >= WORSE * best.validation_loss for epoch in since):
+    level = max(WORSE * best.validation_loss, best.validation_loss + WORSE_FLOOR * facts.chance_loss)
+    if any(not epoch.validation_loss >= level for epoch in since):
         return None
     if since[0].epoch <= best.epoch or not since[-1].training_loss <= BETTER * best.training_loss:
         return None
@@ -115,13 +119,16 @@ def _shift(sample: Sample) -> float:
     return sample.evaluation_loss / after if after > 0 else math.nan
 
 
-def _is_at_chance(epoch: Epoch, facts: Facts) -> bool:
-    """True where validation knows no more than the shares of the classes, or the mean of the targets."""
-    if epoch.validation_accuracy is None:
-        return not epoch.validation_loss < 0.9 * facts.chance_loss
+def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
+    """True where validation has never known more than the shares of the classes, or the mean of the targets.
+
+    In classification the mean over the epochs counts, since of many checks some are above chance by luck.
+    """
+    accuracies = [epoch.validation_accuracy for epoch in epochs if epoch.validation_accuracy is not None]
+    if not accuracies:
+        return not min(epoch.validation_loss for epoch in epochs) < CHANCE_SHARE * facts.chance_loss
     majority = facts.data.majority_share
-    deviation = chance_deviation(majority, facts.data.validation_examples)
-    return epoch.validation_accuracy < majority + deviation
+    return fmean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 
 
 def _known_share(telemetry: Telemetry, facts: Facts) -> float:

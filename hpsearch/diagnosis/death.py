@@ -26,6 +26,7 @@ PARTIAL_SHARE: Final = 0.25
 PARTIAL_RISE: Final = 0.1
 SATURATED_SHARE: Final = 0.5
 SATURATED_SAMPLES: Final = 3
+SATURATED_LEARNED: Final = 0.2
 
 _RELU: Final = frozenset({"relu"})
 _EXPONENTIAL: Final = frozenset({"elu", "selu"})
@@ -41,17 +42,20 @@ def dead_total(telemetry: Telemetry, facts: Facts) -> Finding | None:
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
-    if run is None or run[0].step == 0 or has_learned(telemetry, facts):
+    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
         return None
     return _death(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
 
 def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A layer is silent from the first step on, so its initial weights are to blame."""
+    """A layer is silent, or the first layer's gradient exactly 0, from the first step on: initial weights are to blame.
+
+    Deep narrow ReLU networks are born so (Lu et al. 2019).
+    """
     if facts.activation not in _RELU | _EXPONENTIAL:
         return None
-    run = _silent_run(telemetry, facts)
-    if run is None or run[0].step > 0 or has_learned(telemetry, facts):
+    run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
+    if run is None or not _was_born_so(telemetry) or has_learned(telemetry, facts):
         return None
     return Finding(
         cause=Cause.BORN_DEAD,
@@ -68,7 +72,7 @@ def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     if facts.activation not in _EXPONENTIAL:
         return None
     run = _silent_run(telemetry, facts)
-    if run is None or run[0].step == 0 or has_learned(telemetry, facts):
+    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
         return None
     return _death(Cause.NEG_PLATEAU, run, telemetry, facts)
 
@@ -95,15 +99,16 @@ def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """More than half of a sigmoid or tanh layer's activations are flat in three samples, and nothing is learned.
+    """More than half of a sigmoid or tanh layer's activations are flat in three samples, and little is learned.
 
-    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh).
+    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks
+    that learn well come to such shares too.
     """
     if facts.activation not in _SIGMOIDAL:
         return None
     run = last_samples(telemetry, SATURATED_SAMPLES)
     place = _first_layer(run, lambda layer: layer.saturated_share > SATURATED_SHARE)
-    if place is None or has_learned(telemetry, facts):
+    if place is None or has_learned(telemetry, facts, share=SATURATED_LEARNED):
         return None
     since = _since(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
     is_from_birth = since == 0
@@ -137,6 +142,12 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     if not run or not run[0].hidden:
         return None
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
+
+
+def _was_born_so(telemetry: Telemetry) -> bool:
+    """True when a layer was silent, or the first layer's gradient 0, in the very first step."""
+    first = telemetry.samples[0]
+    return first.dead_share >= SILENT_SHARE or first.layers[0].gradient_norm == 0.0
 
 
 def _first_layer(run: Sequence[Sample], holds: Callable[[LayerSample], bool]) -> int | None:

@@ -4,16 +4,19 @@ Thresholds and their counts come from 2,360 measured runs of small ReLU, LeakyRe
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from hpsearch.diagnosis.before import has_own_output, own_output
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import better_learning_rate, last_samples, lower_learning_rate
-from hpsearch.records import Cause, Finding, Telemetry
+from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3
 SAMPLES_ABOVE: Final = 2
+BURST_LOSS: Final = 3.0
+BURST_WEIGHTS: Final = 10.0
 
 
 def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -83,12 +86,14 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """The largest logit of a classifier stands above 1e5 in two samples in a row.
 
     It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
-    them LeakyReLU, which is left out.
+    them LeakyReLU, which is left out. Saturated units keep logits smaller: there the weights have grown tenfold and
+    the loss stands at three times that of chance and of the first step.
     """
     last = last_samples(telemetry, SAMPLES_ABOVE)
-    if not last or not facts.is_classification or _may_come_back(facts):
+    if not last or _may_come_back(facts):
         return None
-    if any(sample.logit_max <= HUGE_LOGIT for sample in last):
+    has_huge_logits = facts.is_classification and all(sample.logit_max > HUGE_LOGIT for sample in last)
+    if not has_huge_logits and not _has_burst(telemetry, last, facts):
         return None
     return Finding(
         cause=Cause.EXPLODING,
@@ -101,6 +106,15 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
         },
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+    )
+
+
+def _has_burst(telemetry: Telemetry, last: Sequence[Sample], facts: Facts) -> bool:
+    """True when the weights have grown tenfold and the loss with them."""
+    first = telemetry.samples[0]
+    level = BURST_LOSS * max(first.loss, facts.chance_loss)
+    return all(
+        sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm for sample in last
     )
 
 

@@ -9,8 +9,7 @@ from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 SAMPLES: Final = 5
 VANISHED_RATIO: Final = 1e-3
 EXPLODED_RATIO: Final = 70.0
-STILL_UPDATE: Final = 1e-5
-MOVING_UPDATE: Final = 1e-4
+LEAST_STEPS: Final = 100
 MOST_SILENT_SHARE: Final = 0.5
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
@@ -19,23 +18,25 @@ _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu"})
 
 
 def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """The first layer's gradient is below a thousandth of the last one's, and only the last layer moves.
+    """The first layer's gradient was below a thousandth of the last one's from the start, and little was learned since.
 
     The ratio is AutoTrainer's (Zhang et al. 2021). Layers that are dead have gradients of exactly 0 and another cause.
+    Norms of gradients and not of updates: Adam moves layers however small their gradients are, without aim.
     """
-    last = last_samples(telemetry, SAMPLES)
-    if not last or len(last[0].layers) < 3 or last[-1].dead_share > MOST_SILENT_SHARE:
+    samples = telemetry.samples
+    if telemetry.steps < LEAST_STEPS or not samples or len(samples[0].layers) < 3:
         return None
-    ratio = middle(last, _ratio)
-    if not 0 < ratio < VANISHED_RATIO or has_learned(telemetry, facts):
+    first = samples[:SAMPLES]
+    ratio = middle(first, _ratio)
+    if not 0 < ratio < VANISHED_RATIO or samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
-    if middle(last, _first_update) >= STILL_UPDATE or middle(last, _last_update) <= MOVING_UPDATE:
+    if has_learned(telemetry, facts):
         return None
     return Finding(
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
-        first_step=last[0].step,
-        evidence={"gradient_ratio": ratio, "first_update": middle(last, _first_update)},
+        first_step=first[0].step,
+        evidence={"gradient_ratio": ratio, "gradient_ratio_now": _ratio(samples[-1])},
         remedy=_remedy(facts, "Gradients vanish on their way to the first layer"),
         suggested=_healthier(facts),
     )
@@ -88,20 +89,6 @@ def _ratio(sample: Sample) -> float:
     """Return the norm of the first layer's gradient over that of the last one's; 0 where that is 0."""
     last = sample.layers[-1].gradient_norm
     return sample.layers[0].gradient_norm / last if last > 0 else 0.0
-
-
-def _first_update(sample: Sample) -> float:
-    return _relative_update(sample, 0)
-
-
-def _last_update(sample: Sample) -> float:
-    return _relative_update(sample, -1)
-
-
-def _relative_update(sample: Sample, layer: int) -> float:
-    """Return the norm of a layer's change over that of its weights; 0 where they are 0."""
-    own = sample.layers[layer]
-    return own.update_norm / own.weight_norm if own.weight_norm > 0 else 0.0
 
 
 def _smallest_gradient(sample: Sample) -> float:

@@ -23,6 +23,9 @@ LEAST_GAIN: Final = 0.9
 MOST_SILENT_SHARE: Final = 0.5
 OVERSHOT_PROBES: Final = 3
 OVERSHOT_SAMPLES: Final = 8
+NEARLY_OVER: Final = 0.9
+STRAIGHT_GAIN: Final = 0.95
+STRAIGHT_COSINE: Final = 0.3
 
 
 def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -57,6 +60,30 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
             steps=facts.steps,
         ),
         remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}.",
+        suggested={"learning_rate": higher},
+    )
+
+
+def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The trial is nearly over and its loss still falls in a straight line: the learning rate is too low for it.
+
+    Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and
+    a loss above a tenth of chance's. It learns, so it is no reason to stop.
+    """
+    recent = last_samples(telemetry, SAMPLES)
+    if not recent or telemetry.steps < NEARLY_OVER * facts.steps:
+        return None
+    gain = middle(probes(telemetry)[-OVERSHOT_PROBES:], lambda sample: sample.gain)
+    cosine = middle(recent, lambda sample: sample.gradient_cosine)
+    if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE) or has_learned(telemetry, facts, share=0.1):
+        return None
+    higher = facts.learning_rate * min(HIGHEST_FACTOR, max(10.0, 1 / (2 * (1 - min(gain, 0.999)))))
+    return Finding(
+        cause=Cause.LR_TOO_LOW,
+        confidence=0.6,
+        first_step=0,
+        evidence=known(gain=gain, gradient_cosine=cosine, loss=recent[-1].loss),
+        remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}, or train longer.",
         suggested={"learning_rate": higher},
     )
 

@@ -13,12 +13,12 @@ HIGHEST_FACTOR: Final = 100.0
 LOWEST_FACTOR: Final = 0.1
 
 
-def has_learned(telemetry: Telemetry, facts: Facts) -> bool:
-    """True when the loss has halved, from that of the first step and from that of chance, or was never seen."""
+def has_learned(telemetry: Telemetry, facts: Facts, *, share: float = LEARNED_SHARE) -> bool:
+    """True when the loss is at most that `share` of the first step's and of chance's, or was never seen."""
     samples = telemetry.samples
     if not samples:
         return True
-    return samples[-1].loss <= LEARNED_SHARE * min(samples[0].loss, facts.chance_loss)
+    return samples[-1].loss <= share * min(samples[0].loss, facts.chance_loss)
 
 
 def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:

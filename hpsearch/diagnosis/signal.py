@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -12,6 +11,8 @@ from hpsearch.records import Cause, Finding, Sample, Telemetry
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
 DECAY_RATIO: Final = 2.0
+SHRUNK_SHARE: Final = 1 / 3
+DECAYED_LEARNED: Final = 0.1
 LEAST_STEPS: Final = 200
 UNRELATED_SAMPLES: Final = 8
 CHANCE_DEVIATIONS: Final = 3.3
@@ -27,33 +28,36 @@ def chance_deviation(share: float, examples: int) -> float:
 
 
 def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """Weight decay pulls at the weights more than twice as hard as the data, and the loss does not fall.
+    """Weight decay has shrunk the weights to a third, or throws them about, and the network does not do well.
 
-    The ratio is wd |W| / |g| over all layers, in five samples in a row (TheDeepChecker's 2 and 5).
+    TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
+    are equal and stay there, so what is compared is the weights' norm with that of the first step. Where the ratio is
+    above 2 in the first step and a step of the decay alone is longer than the weights, they do not shrink but explode.
     """
     decay = facts.configuration.training.weight_decay
-    run = last_samples(telemetry, SAMPLES)
-    if not run or decay == 0 or any(_pull(sample) * decay <= DECAY_RATIO for sample in run):
+    samples = telemetry.samples
+    if decay == 0 or not samples or has_learned(telemetry, facts, share=DECAYED_LEARNED):
         return None
-    if has_learned(telemetry, facts):
+    first, last = samples[0], samples[-1]
+    has_shrunk = last.weight_norm < SHRUNK_SHARE * first.weight_norm
+    pull = decay * first.weight_norm / first.gradient_norm if first.gradient_norm > 0 else math.inf
+    throws = pull > DECAY_RATIO and first.layers[-1].update_norm > first.layers[-1].weight_norm
+    if not (has_shrunk or throws):
         return None
-    ratio = decay * median(_pull(sample) for sample in run)
-    lower = decay / (10 * ratio)
+    lower = decay / 100
     return Finding(
         cause=Cause.WD_DOMINATES,
         confidence=0.9,
-        first_step=run[0].step,
-        evidence=known(decay_ratio=ratio, weight_decay=decay, loss=run[-1].loss),
+        first_step=0,
+        evidence=known(
+            weight_decay=decay,
+            first_decay_ratio=pull,
+            weight_norm_share=last.weight_norm / first.weight_norm if first.weight_norm > 0 else math.nan,
+            loss=last.loss,
+        ),
         remedy=f"Lower the weight decay from {decay:.2g} to {lower:.2g}: it outweighs the data.",
         suggested={"weight_decay": lower},
     )
-
-
-def _pull(sample: Sample) -> float:
-    """Return |W| / |g| over all layers; infinite where there is no gradient."""
-    weights = math.hypot(*(layer.weight_norm for layer in sample.layers))
-    gradient = math.hypot(*(layer.gradient_norm for layer in sample.layers))
-    return weights / gradient if gradient > 0 else math.inf
 
 
 def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -10,7 +10,7 @@ from hpsearch.diagnosis.death import born_dead, dead_partial, dead_total, negati
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, vanishing_grad
-from hpsearch.diagnosis.pace import lr_too_high, lr_too_low
+from hpsearch.diagnosis.pace import lr_too_high, lr_too_low, still_under_way
 from hpsearch.diagnosis.progress import has_learned
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
 from hpsearch.records import Cause, Finding, Telemetry, Verdict
@@ -19,23 +19,24 @@ Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
 
 CATALOGUE: Final[Sequence[Rule]] = (
     log_zero,
+    wd_dominates,
     exploding_grad,
     diverged,
     exploding,
     born_dead,
     dead_total,
     negative_plateau,
-    saturated,
     float_underflow,
     vanishing_grad,
-    wd_dominates,
+    saturated,
     lr_too_high,
     lr_too_low,
     labels_unrelated,
-    collapsed_output,
     val_misaligned,
+    collapsed_output,
     train_eval_shift,
     overfit,
+    still_under_way,
     dead_partial,
     plateau,
 )
@@ -43,12 +44,25 @@ CATALOGUE: Final[Sequence[Rule]] = (
 
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
+SURE: Final = 0.9
+"""A finding of less confidence stops no trial."""
 
-_CONTRIBUTING: Final = frozenset({Cause.GRAD_REDUCTION_SUM})
-"""What a study file does openly is no verdict by itself."""
+_PROVED: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
+"""What needs no other explanation."""
 
-_PROVED: Final = frozenset({Cause.LOG_ZERO})
-"""What happened before our eyes, and needs no other explanation."""
+_DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
+"""What is wrong before the first step, however well a trial does with it."""
+
+_MILD: Final = frozenset(
+    {
+        Cause.VAL_MISALIGNED,
+        Cause.TRAIN_EVAL_SHIFT,
+        Cause.OVERFIT,
+        Cause.DEAD_RELU_PARTIAL,
+        Cause.PLATEAU,
+    }
+)
+"""What happens to trials that learn, and is not explained by what was wrong before the first step."""
 
 
 def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
@@ -59,27 +73,42 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     below both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
     """
     found = [finding for rule in CATALOGUE if (finding := rule(telemetry, facts)) is not None]
-    ails = [finding for finding in found if finding.cause not in facts.expected]
-    expected = [finding for finding in found if finding.cause in facts.expected]
-    if not ails and not _is_stuck(telemetry, facts):
-        return Verdict(findings=(_without_finding(telemetry, facts), *expected))
     before = findings_before(facts)
-    explaining = [finding for finding in before if finding.cause not in _CONTRIBUTING]
-    contributing = [finding for finding in before if finding.cause in _CONTRIBUTING]
-    proved = [finding for finding in ails if finding.cause in _PROVED]
-    others = [finding for finding in ails if finding.cause not in _PROVED]
-    findings = [*proved, *explaining, *others] or [_without_finding(telemetry, facts)]
-    return Verdict(findings=(*findings, *contributing, *expected))
+    expected = [finding for finding in found if finding.cause in facts.expected]
+    ails = [finding for finding in found if finding.cause not in facts.expected]
+    is_ill = any(finding.cause not in _MILD for finding in ails)
+    explains = [finding for finding in before if _explains(finding, telemetry, facts, is_ill=is_ill)]
+    findings = [
+        *(finding for finding in ails if finding.cause in _PROVED),
+        *explains,
+        *(finding for finding in ails if finding.cause not in _PROVED),
+    ] or [_without_finding(telemetry, facts)]
+    rest = [finding for finding in before if finding not in explains]
+    return Verdict(findings=(*findings, *rest, *expected))
+
+
+def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: bool) -> bool:
+    """True when what was wrong before the first step is what ails the trial.
+
+    Summed gradients are what a study file does openly: they explain an illness, and are none by themselves.
+    """
+    if is_ill or finding.cause in _DEFINITE:
+        return True
+    return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 
 
 def is_fatal(verdict: Verdict, fatal: Collection[Cause]) -> bool:
-    """True when the trial should be stopped at once: one of its findings is `fatal` in its study."""
-    return any(finding.cause in fatal for finding in verdict.findings)
+    """True when the trial should be stopped at once: one of its findings is sure, and `fatal` in its study."""
+    return any(_stops(finding, fatal) for finding in verdict.findings)
 
 
 def deciding(verdict: Verdict, fatal: Collection[Cause]) -> Finding:
     """Return the finding that ends a trial: the strongest fatal one, or else the strongest."""
-    return next((finding for finding in verdict.findings if finding.cause in fatal), verdict.findings[0])
+    return next((finding for finding in verdict.findings if _stops(finding, fatal)), verdict.findings[0])
+
+
+def _stops(finding: Finding, fatal: Collection[Cause]) -> bool:
+    return finding.confidence >= SURE and finding.cause in fatal
 
 
 def _is_stuck(telemetry: Telemetry, facts: Facts) -> bool:

@@ -7,8 +7,8 @@ from hpsearch.records import Sample, Series, Telemetry
 
 _OF_A_SAMPLE: Mapping[str, Callable[[Sample], float]] = {
     "dead_share": lambda sample: sample.dead_share,
-    "gradient_norm": lambda sample: math.hypot(*(layer.gradient_norm for layer in sample.layers)),
-    "weight_norm": lambda sample: math.hypot(*(layer.weight_norm for layer in sample.layers)),
+    "gradient_norm": lambda sample: sample.gradient_norm,
+    "weight_norm": lambda sample: sample.weight_norm,
     "logit_max": lambda sample: sample.logit_max,
 }
 """Series that show the last sample of each epoch."""

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.facts import facts_of
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import is_fatal, judge
+from hpsearch.diagnosis.verdicts import deciding, is_fatal, judge
 from hpsearch.records import Cause, Epoch, Telemetry, Verdict
 from hpsearch.study.spec import Configuration, configure
 from hpsearch.training.cohort import Cohort
@@ -71,7 +71,7 @@ def _examine(cohort: Cohort, facts: Facts, fatal: Collection[Cause]) -> Examinat
 
 
 def _is_over(observation: Observation, verdict: Verdict, fatal: Collection[Cause]) -> bool:
-    is_sure = is_fatal(verdict, fatal) and verdict.findings[0].confidence >= SURE
+    is_sure = is_fatal(verdict, fatal) and deciding(verdict, fatal).confidence >= SURE
     return is_sure or observation.is_finished or observation.telemetry.nonfinite is not None
 
 
