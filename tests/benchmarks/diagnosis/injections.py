@@ -246,14 +246,12 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.WD_DOMINATES,
         severities=_always(1e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
         configure=_weight_decay,
-        draws=1,
     ),
     Injection(
         name="normal_weights",
         cause=Cause.SYMMETRIC_INIT,
         severities=_always(0.0, 1e-12, 1e-9),
         configure=_normal_weights,
-        draws=1,
     ),
     Injection(
         name="small_weights",
@@ -316,7 +314,6 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.VAL_MISALIGNED,
         severities=_always(0.9, 1.0),
         distort=_mixed_validation,
-        draws=2,
     ),
     Injection(
         name="rare_classes",
@@ -331,7 +328,6 @@ INJECTIONS: Final[Sequence[Injection]] = (
         severities=lambda base: tuple(map(float, range(len(LOSS_PAIRS)))) if base.is_classification else (),
         configure=_loss_pair,
         is_definite=True,
-        draws=1,
     ),
     Injection(
         name="output_bounds",

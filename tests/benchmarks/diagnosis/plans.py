@@ -31,6 +31,11 @@ SLOW: Final = (1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7
 FAST: Final = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 """Factors on the largest learning rate that a base bears."""
 
+MOST_SEVERITIES: Final = 3
+MOST_SLOW: Final = 6
+MOST_FAST: Final = 7
+"""Severities of one injection, and learning rates below and above, that one base is given."""
+
 DOUBLES: Final = (
     ("learning_rate", 1e-4, "validation_shuffled"),
     ("learning_rate", 1e-3, "labels_shuffled"),
@@ -124,19 +129,29 @@ def _learns(outcome: Outcome) -> bool:
 
 
 def cases_of(base: Base, rates: Rates) -> Iterator[Case]:
-    """Yield everything that is done to a base."""
+    """Yield everything that is done to a base: of each injection some severities, other bases having others."""
     for injection in INJECTIONS:
-        for severity in injection.severities(base):
+        for severity in _some(injection.severities(base), MOST_SEVERITIES, base):
             for draw in range(injection.draws):
                 yield Case(injection=injection.name, severity=severity, draw=draw)
-    high = (float(f"{rates.limit * factor:.4g}") for factor in FAST)
-    for severity in (*SLOW, *(factor for factor in high if factor > 1.2)):
-        yield Case(injection="learning_rate", severity=severity, draw=0)
+    high = [float(f"{rates.limit * factor:.4g}") for factor in FAST]
+    for severity in (*_some(SLOW, MOST_SLOW, base), *_some([f for f in high if f > 1.2], MOST_FAST, base)):
+        for draw in range(2):
+            yield Case(injection="learning_rate", severity=severity, draw=draw)
     applicable = {injection.name: tuple(injection.severities(base)) for injection in INJECTIONS}
     applicable["learning_rate"] = SLOW
     for first, severity, second in DOUBLES:
         if severity in applicable[first] and SECOND_SEVERITY[second] in applicable[second]:
             yield Case(injection=first + DOUBLE + second, severity=severity, draw=0)
+
+
+def _some(severities: Sequence[float], most: int, base: Base) -> Sequence[float]:
+    """Return `most` of the severities, evenly spread, starting at one that depends on the base."""
+    count = len(severities)
+    if count <= most:
+        return severities
+    start = zlib.crc32(base.name.encode()) % count
+    return sorted(severities[(start + i * count // most) % count] for i in range(most))
 
 
 def recipe_of(base: Base, case: Case, best_rate: float, data: PreparedData | None = None) -> Recipe:
