@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from hpsearch.cli.output import answer
-from hpsearch.cli.overview import write_fates
+from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial
@@ -38,6 +38,7 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
         answer(line)
     answer()
     write_fates(snapshot.progress)
+    write_advice(study, snapshot.trials)
     answer()
     with busy("Writing the report"):
         path = save_report(snapshot, report or default_report_path(url, study.spec.name))

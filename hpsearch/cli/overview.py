@@ -1,13 +1,26 @@
 """Where a study stands, for people."""
 
+from collections.abc import Sequence
+
 from hpsearch.cli.output import answer, write_table
-from hpsearch.report.formats import format_parameters, format_result, format_share, format_short_metric
+from hpsearch.records import Fate, Trial
+from hpsearch.report.advice import advice
+from hpsearch.report.audit import Audit, audit_of
+from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
+from hpsearch.report.formats import (
+    format_count,
+    format_parameters,
+    format_result,
+    format_share,
+    format_short_metric,
+    format_tick,
+)
 from hpsearch.report.words import fate_rows, state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 
 
-def write_overview(study: StoredStudy, progress: Progress) -> None:
-    """Write how the study stands, its fates, and its ledger to stdout."""
+def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
+    """Write how the study stands, its fates, its ledger, its advice, and its audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
     if progress.best is not None:
         metric = study.spec.metric
@@ -16,8 +29,50 @@ def write_overview(study: StoredStudy, progress: Progress) -> None:
         answer(f"Best so far: trial {progress.best.number} ({value}) | {params}")
     answer()
     write_fates(progress)
+    if decades := fates_by_decade(study.spec.search, trials):
+        answer()
+        write_decades(decades)
     answer()
     write_ledger(progress)
+    write_advice(study, trials)
+    audit = audit_of(trials, maximize=study.maximize)
+    if audit.audited or study.spec.pruning.audit:
+        answer()
+        answer(audit_words(audit))
+
+
+def write_decades(decades: Sequence[Decade]) -> None:
+    """Write what became of the trials of each decade of learning rates to stdout."""
+    fates = [fate for fate in Fate if any(fate in decade.fates for decade in decades)]
+    cells = [
+        (
+            f"{format_tick(decade.low)} to {format_tick(decade.high)}",
+            f"{decade.trials:,}",
+            *(f"{decade.fates.get(fate, 0):,}" for fate in fates),
+        )
+        for decade in decades
+    ]
+    heads = ("trials", *(fate.value for fate in fates))
+    write_table(("learning_rate", *heads), cells, right=frozenset(heads))
+
+
+def write_advice(study: StoredStudy, trials: Sequence[Trial]) -> None:
+    """Write what the trials advise to stdout, below an empty line; nothing where they advise nothing."""
+    if advised := advice(study.spec, trials, maximize=study.maximize):
+        answer()
+        answer(f"Advice: {advised}.")
+
+
+def audit_words(audit: Audit) -> str:
+    """Say how often stopping was wrong, by the trials that ran on."""
+    if not audit.audited:
+        return "Audit: no trial that diagnosis would have stopped has run on to its end yet."
+    low, high = (f"{100 * bound:.1f}" for bound in audit.interval)
+    return (
+        f"Audit: {audit.wrong:,} of {format_count(audit.audited, 'trial')} that diagnosis would have stopped ended in "
+        f"the best tenth: false-stop rate {100 * audit.wrong / audit.audited:.1f} % "
+        f"(95 % interval {low} to {high} %)."
+    )
 
 
 def write_fates(progress: Progress) -> None:

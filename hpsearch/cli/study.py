@@ -114,21 +114,22 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
 @app.command()
 def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Show where a study stands, and the ledger: where its epochs went.
+    """Show where a study stands, the ledger of its epochs, and what to change before the next search.
 
     Example: hpsearch study show digits
     """
     from hpsearch.cli.overview import write_overview
     from hpsearch.report.export import study_object
+    from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
-        progress = store.progress(study)
+        progress, found = store.progress(study), store.trials(study)
     if form is Format.TABLE:
-        write_overview(study, progress)
+        write_overview(study, progress, found)
         return
-    shown = study_object(study, progress)
+    shown = study_object(study, progress) | summary_object(study, found)
     if form is Format.JSON:
         write_json(shown)
     else:

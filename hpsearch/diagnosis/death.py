@@ -1,134 +1,185 @@
-"""Causes in which hidden units stop firing and with them their gradients.
+"""Causes in which hidden units stop firing and with them their gradients, or sit where the activation is flat.
 
 A unit is silent on a minibatch when its activation is not positive for any example. Thresholds and counts come from
 2,360 measured runs on MNIST. LeakyReLU is left out: its silent units still have a gradient, and 28 of 225 runs whose
 layers fell silent learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from hpsearch.diagnosis.facts import Facts, lower_learning_rate
-from hpsearch.records import Cause, Finding, Sample, Telemetry
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import (
+    better_learning_rate,
+    has_learned,
+    last_samples,
+    lower_learning_rate,
+)
+from hpsearch.records import Cause, Finding, LayerSample, ParameterValue, Sample, Telemetry
 
-SILENT_SHARE = 0.85
-STEPS_IN_A_ROW = 10
-LEAST_EXAMPLES = 1000
-ZERO_GRADIENTS_IN_A_ROW = 3
-PARTIAL_SHARE = 0.25
-PARTIAL_RISE = 0.1
-PARTIAL_SAMPLES = 10
-LEARNED_SHARE = 0.5
+SILENT_SHARE: Final = 0.85
+STEPS_IN_A_ROW: Final = 10
+LEAST_EXAMPLES: Final = 1000
+ZERO_GRADIENTS_IN_A_ROW: Final = 3
+PARTIAL_SHARE: Final = 0.25
+PARTIAL_RISE: Final = 0.1
+SATURATED_SHARE: Final = 0.5
+SATURATED_SAMPLES: Final = 3
 
-_RELU = frozenset({"relu"})
-_EXPONENTIAL = frozenset({"elu", "selu"})
+_RELU: Final = frozenset({"relu"})
+_EXPONENTIAL: Final = frozenset({"elu", "selu"})
+_SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
 def dead_total(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """A ReLU layer died: 85 % of its units silent ten steps in a row, or gradients of W1 exactly 0 three times.
 
     The first caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; the
-    second 121 of 137 stuck ReLU runs and none of 1,111 that learned. A run whose loss has halved is left alone.
+    second 121 of 137 stuck ReLU runs and none of 1,111 that learned. A run that has learned is left alone.
     """
-    if facts.activation not in _RELU or _has_learned(telemetry):
+    if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
-    if run is None or run[0].step == 0:
+    if run is None or run[0].step == 0 or has_learned(telemetry, facts):
         return None
-    return _finding(Cause.DEAD_RELU_TOTAL, run, _remedy_of_death(facts), facts)
+    return _death(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
 
 def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """A layer is silent from the first step on, so its initial weights are to blame."""
-    if facts.activation not in _RELU | _EXPONENTIAL or _has_learned(telemetry):
+    if facts.activation not in _RELU | _EXPONENTIAL:
         return None
     run = _silent_run(telemetry, facts)
-    if run is None or run[0].step > 0:
+    if run is None or run[0].step > 0 or has_learned(telemetry, facts):
         return None
-    remedy = 'The units are silent from the first step: draw initial weights with model.initializer = "he".'
-    return _finding(Cause.BORN_DEAD, run, remedy, facts)
+    return Finding(
+        cause=Cause.BORN_DEAD,
+        confidence=_certainty(run),
+        first_step=0,
+        evidence=_evidence(run, facts),
+        remedy='The units are silent from the first step: draw initial weights with model.initializer = "he".',
+        suggested={"model.initializer": "he"},
+    )
 
 
 def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """An ELU or SELU layer swung to its negative plateau, where its gradient vanishes: as `dead_total`."""
-    if facts.activation not in _EXPONENTIAL or _has_learned(telemetry):
+    if facts.activation not in _EXPONENTIAL:
         return None
     run = _silent_run(telemetry, facts)
-    if run is None or run[0].step == 0:
+    if run is None or run[0].step == 0 or has_learned(telemetry, facts):
         return None
-    return _finding(Cause.NEG_PLATEAU, run, _remedy_of_death(facts), facts)
+    return _death(Cause.NEG_PLATEAU, run, telemetry, facts)
 
 
 def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A quarter or more of a ReLU layer fell silent in training and stayed so for ten samples; others learn on.
+    """A quarter of a ReLU layer's units or more have not fired for 1,000 examples, and did at first; others learn on.
 
-    Minibatches below 100 examples cannot tell a silent unit from a rare one, so they have no such finding.
+    Units and not activations are counted: a healthy layer may be silent for most examples, unit by unit.
     """
-    last = telemetry.samples[-PARTIAL_SAMPLES:]
-    is_small = facts.configuration.training.batch_size * PARTIAL_SAMPLES < LEAST_EXAMPLES
-    if facts.activation not in _RELU or is_small or len(last) < PARTIAL_SAMPLES:
+    if facts.activation not in _RELU or not telemetry.samples:
         return None
-    first = telemetry.samples[0]
-    for layer in range(len(first.hidden)):
-        least = min(sample.layers[layer].dead_share for sample in last)
-        if least >= PARTIAL_SHARE and least - first.layers[layer].dead_share > PARTIAL_RISE:
+    first, last = telemetry.samples[0], telemetry.samples[-1]
+    for place, (before, now) in enumerate(zip(first.hidden, last.hidden, strict=True)):
+        if now.silent_share >= PARTIAL_SHARE and now.silent_share - before.dead_share > PARTIAL_RISE:
             return Finding(
                 cause=Cause.DEAD_RELU_PARTIAL,
                 confidence=0.6,
-                first_step=last[0].step,
-                evidence={"layer": layer, "dead_share": least, "samples": len(last)},
-                remedy=_remedy_of_death(facts),
-                suggested={"learning_rate": facts.safer_learning_rate},
+                first_step=_since(telemetry, place, lambda layer: layer.silent_share >= PARTIAL_SHARE),
+                evidence={"layer": place, "silent_share": now.silent_share},
+                remedy=_remedy_of_death(telemetry, facts),
+                suggested={"learning_rate": better_learning_rate(telemetry, facts)},
             )
     return None
 
 
+def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """More than half of a sigmoid or tanh layer's activations are flat in three samples, and nothing is learned.
+
+    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh).
+    """
+    if facts.activation not in _SIGMOIDAL:
+        return None
+    run = last_samples(telemetry, SATURATED_SAMPLES)
+    place = _first_layer(run, lambda layer: layer.saturated_share > SATURATED_SHARE)
+    if place is None or has_learned(telemetry, facts):
+        return None
+    since = _since(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
+    is_from_birth = since == 0
+    suggested: Mapping[str, ParameterValue] = {"model.initializer": "xavier"}
+    remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
+    if not is_from_birth:
+        suggested = {"learning_rate": better_learning_rate(telemetry, facts)}
+        remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units to where they are flat."
+    return Finding(
+        cause=Cause.SATURATED,
+        confidence=0.9,
+        first_step=since,
+        evidence={"layer": place, "saturated_share": run[-1].layers[place].saturated_share},
+        remedy=remedy,
+        suggested=suggested,
+    )
+
+
 def _silent_run(telemetry: Telemetry, facts: Facts) -> Sequence[Sample] | None:
     """Return the samples of the silent stretch that the telemetry ends with, if it is long enough."""
-    needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
-    run = telemetry.samples[-needed:]
-    if len(run) < needed or not run[0].hidden:
+    if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE:
         return None
-    layers = range(len(run[0].hidden))
-    if any(all(sample.layers[layer].dead_share >= SILENT_SHARE for sample in run) for layer in layers):
-        return run
-    return None
+    needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
+    run = last_samples(telemetry, needed)
+    return None if _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE) is None else run
 
 
 def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     """Return the last three samples where the first layer's gradient was exactly 0 in all of them."""
-    run = telemetry.samples[-ZERO_GRADIENTS_IN_A_ROW:]
-    if len(run) < ZERO_GRADIENTS_IN_A_ROW or not run[0].hidden:
+    run = last_samples(telemetry, ZERO_GRADIENTS_IN_A_ROW)
+    if not run or not run[0].hidden:
         return None
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
 
 
-def _has_learned(telemetry: Telemetry) -> bool:
-    """True when the loss has halved since the first step, or was never seen: silence is then no failure."""
-    samples = telemetry.samples
-    return not samples or samples[-1].loss <= LEARNED_SHARE * samples[0].loss
+def _first_layer(run: Sequence[Sample], holds: Callable[[LayerSample], bool]) -> int | None:
+    """Return the first hidden layer for which `holds` in every sample of `run`; None without samples."""
+    places = range(len(run[0].hidden)) if run else ()
+    return next((place for place in places if all(holds(sample.layers[place]) for sample in run)), None)
 
 
-def _finding(cause: Cause, run: Sequence[Sample], remedy: str, facts: Facts) -> Finding:
-    last = run[-1]
-    is_certain = last.layers[0].gradient_norm == 0.0
+def _since(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool]) -> int:
+    """Return the step since which `holds` for a layer that it holds for now."""
+    step = telemetry.samples[-1].step
+    for sample in reversed(telemetry.samples):
+        if not holds(sample.layers[place]):
+            break
+        step = sample.step
+    return step
+
+
+def _death(cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: Facts) -> Finding:
     return Finding(
         cause=cause,
-        confidence=1.0 if is_certain else 0.95,
+        confidence=_certainty(run),
         first_step=run[0].step,
-        evidence={
-            "dead_share": last.dead_share,
-            "samples": len(run),
-            "gradient_norm_first_layer": last.layers[0].gradient_norm,
-            "loss": last.loss,
-            "learning_rate": facts.learning_rate,
-        },
-        remedy=remedy,
-        suggested={"model.initializer": "he"}
-        if cause is Cause.BORN_DEAD
-        else {"learning_rate": facts.safer_learning_rate},
+        evidence=_evidence(run, facts),
+        remedy=_remedy_of_death(telemetry, facts),
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _remedy_of_death(facts: Facts) -> str:
+def _certainty(run: Sequence[Sample]) -> float:
+    return 1.0 if run[-1].layers[0].gradient_norm == 0.0 else 0.95
+
+
+def _evidence(run: Sequence[Sample], facts: Facts) -> dict[str, float]:
+    last = run[-1]
+    return {
+        "dead_share": last.dead_share,
+        "samples": len(run),
+        "gradient_norm_first_layer": last.layers[0].gradient_norm,
+        "loss": last.loss,
+        "learning_rate": facts.learning_rate,
+    }
+
+
+def _remedy_of_death(telemetry: Telemetry, facts: Facts) -> str:
     other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
-    return f"{lower_learning_rate(facts)}, or {other}."
+    return f"{lower_learning_rate(telemetry, facts)}, or {other}."

@@ -4,15 +4,16 @@ Thresholds and their counts come from 2,360 measured runs of small ReLU, LeakyRe
 """
 
 import math
+from typing import Final
 
-from hpsearch.diagnosis.facts import Facts, lower_learning_rate
+from hpsearch.diagnosis.before import has_own_output, own_output
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import better_learning_rate, last_samples, lower_learning_rate
 from hpsearch.records import Cause, Finding, Telemetry
 
-HUGE_LOGIT = 1e5
-HUGE_LOSS = 1e3
-SAMPLES_ABOVE = 2
-
-_OWN_OUTPUT = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mse": "identity"}
+HUGE_LOGIT: Final = 1e5
+HUGE_LOSS: Final = 1e3
+SAMPLES_ABOVE: Final = 2
 
 
 def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -24,7 +25,7 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
     nonfinite = telemetry.nonfinite
     if nonfinite is None or nonfinite.array != "loss" or not _takes_plain_logarithm(facts):
         return None
-    own = _OWN_OUTPUT[facts.configuration.model.loss]
+    own = own_output(facts.configuration.model.loss)
     return Finding(
         cause=Cause.LOG_ZERO,
         confidence=1.0,
@@ -36,8 +37,7 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def _takes_plain_logarithm(facts: Facts) -> bool:
-    model = facts.configuration.model
-    return model.loss != "mse" and model.output not in ("auto", _OWN_OUTPUT.get(model.loss))
+    return facts.configuration.model.loss != "mse" and not has_own_output(facts)
 
 
 def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -70,11 +70,11 @@ def _overflow_at_start() -> Finding:
 
 
 def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    if _may_come_back(facts) or not telemetry.samples:
+    last = last_samples(telemetry, SAMPLES_ABOVE)
+    if not last or _may_come_back(facts):
         return None
     limit = HUGE_LOSS * max(telemetry.samples[0].loss, 1.0)
-    last = telemetry.samples[-SAMPLES_ABOVE:]
-    if len(last) < SAMPLES_ABOVE or any(sample.loss <= limit for sample in last):
+    if any(sample.loss <= limit for sample in last):
         return None
     return _divergence(telemetry, facts, last[0].step, {"limit": limit}, confidence=0.98)
 
@@ -85,10 +85,10 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
     them LeakyReLU, which is left out.
     """
-    if not facts.is_classification or _may_come_back(facts):
+    last = last_samples(telemetry, SAMPLES_ABOVE)
+    if not last or not facts.is_classification or _may_come_back(facts):
         return None
-    last = telemetry.samples[-SAMPLES_ABOVE:]
-    if len(last) < SAMPLES_ABOVE or any(sample.logit_max <= HUGE_LOGIT for sample in last):
+    if any(sample.logit_max <= HUGE_LOGIT for sample in last):
         return None
     return Finding(
         cause=Cause.EXPLODING,
@@ -99,8 +99,8 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
             "loss": last[-1].loss,
             "learning_rate": facts.learning_rate,
         },
-        remedy=_lower(facts),
-        suggested={"learning_rate": facts.safer_learning_rate},
+        remedy=_lower(telemetry, facts),
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
@@ -116,14 +116,14 @@ def _divergence(
         confidence=confidence,
         first_step=step,
         evidence={**evidence, "learning_rate": facts.learning_rate, **_last_finite(telemetry)},
-        remedy=_lower(facts),
-        suggested={"learning_rate": facts.safer_learning_rate},
+        remedy=_lower(telemetry, facts),
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _lower(facts: Facts) -> str:
+def _lower(telemetry: Telemetry, facts: Facts) -> str:
     batch_norm = "" if facts.configuration.model.batch_norm else ", or normalize with model.batch_norm = true"
-    return f"{lower_learning_rate(facts)}{batch_norm}."
+    return f"{lower_learning_rate(telemetry, facts)}{batch_norm}."
 
 
 def _last_finite(telemetry: Telemetry) -> dict[str, float]:

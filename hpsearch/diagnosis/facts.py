@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 from hpsearch.records import Cause, DataFacts
@@ -10,7 +11,7 @@ from hpsearch.study.spec import Configuration, Loss
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """The trial's own configuration, its data, and the size of its task.
 
@@ -23,7 +24,7 @@ class Facts:
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """How many optimizer steps the whole trial would make."""
         return self.configuration.training.epochs * self.steps_per_epoch
@@ -33,7 +34,7 @@ class Facts:
         """True where targets are classes."""
         return self.data.is_classification
 
-    @property
+    @cached_property
     def chance_loss(self) -> float:
         """The loss of a network that has learned nothing but the shares of the classes, or the targets' mean.
 
@@ -48,19 +49,9 @@ class Facts:
         return self.configuration.training.learning_rate
 
     @property
-    def safer_learning_rate(self) -> float:
-        """A tenth of the learning rate, for a trial whose own was too high."""
-        return self.learning_rate / 10
-
-    @property
     def activation(self) -> str:
         """The name of the hidden layers' activation."""
         return self.configuration.model.activation
-
-
-def lower_learning_rate(facts: Facts) -> str:
-    """Return the remedy for a learning rate that was too high, without its full stop."""
-    return f"Lower the learning rate from {facts.learning_rate:.2g} to {facts.safer_learning_rate:.2g}"
 
 
 def chance_loss(loss: Loss, data: DataFacts) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
 from hpsearch.records import Fate
+from hpsearch.report.advice import advice
 from hpsearch.report.figure_data.best_table import best_table
 from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
 from hpsearch.report.figure_data.ledger import ledger
@@ -82,13 +83,10 @@ def budget(snapshot: Snapshot) -> str:
 
 
 def causes(snapshot: Snapshot) -> str:
-    """Return the table of causes."""
+    """Return what the trials advise, and the table of causes."""
     table = cause_table(snapshot)
-    if not table.rows:
-        return _section(
-            "causes", "Causes", '<p class="empty">No trial carries a verdict that explains its end.</p>'
-        )
-    return _section("causes", "Causes", _cause_table(table))
+    none = '<p class="empty">No trial carries a verdict that explains its end.</p>'
+    return _section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
 
 
 def specification(snapshot: Snapshot) -> str:
@@ -170,6 +168,12 @@ def _best_table(snapshot: Snapshot) -> str:
     ]
     body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
     return _table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+
+
+def _advice(snapshot: Snapshot) -> str:
+    study = snapshot.study
+    advised = advice(study.spec, snapshot.trials, maximize=study.maximize)
+    return "" if advised is None else f'<p class="lead">Advice: {text(advised)}.</p>'
 
 
 def _cause_table(table: CauseTable) -> str:

@@ -3,20 +3,8 @@
 import math
 from collections.abc import Collection
 
-from hpsearch.records import Cause, Trial, TrialState
-
-_NO_DEATH = frozenset(
-    {
-        Cause.HEALTHY,
-        Cause.INCONCLUSIVE,
-        Cause.OUTRANKED,
-        Cause.WORKER_LOST,
-        Cause.CODE_ERROR,
-        Cause.TIMEOUT,
-        Cause.STOPPED,
-    }
-)
-"""Verdicts that find nothing wrong with the network: it was well, unknown, or ended from outside."""
+from hpsearch.records import Trial, TrialState
+from hpsearch.study.spec import AILMENTS
 
 
 def is_dead(trial: Trial) -> bool:
@@ -25,7 +13,7 @@ def is_dead(trial: Trial) -> bool:
     That is a trial that diagnosis stopped, and one whose last number is not finite, however it ended. A
     trial of another client that was pruned without any number is no death: nothing is known of it.
     """
-    if trial.state is TrialState.PRUNED and trial.verdict is not None and trial.verdict not in _NO_DEATH:
+    if trial.state is TrialState.PRUNED and trial.verdict in AILMENTS:
         return True
     value = last_value(trial)
     return trial.state is TrialState.COMPLETE if value is None else not math.isfinite(value)

@@ -186,7 +186,16 @@ def _pruning_in_words(pruning: PruningSpec) -> str:
         "asha": f"asha with reduction factor {pruning.reduction_factor}",
         "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
     }[pruning.rank]
-    return "; ".join(filter(None, ["fatal verdicts" if pruning.diagnosis else "", rank])) or "none"
+    expected = f"expected, so never fatal: {', '.join(pruning.expected)}" if pruning.expected else ""
+    return "; ".join(filter(None, [_diagnosis_in_words(pruning), rank, expected])) or "none"
+
+
+def _diagnosis_in_words(pruning: PruningSpec) -> str:
+    fatal = [cause for cause in pruning.fatal if cause in pruning.deadly]
+    if not pruning.diagnosis or not fatal:
+        return ""
+    audited = f", {100 * pruning.audit:g} percent of them audited" if pruning.audit else ""
+    return f"fatal verdicts ({', '.join(fatal)}){audited}"
 
 
 def _count(number: int, noun: str) -> str:

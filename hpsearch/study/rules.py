@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard, final
 
 from hpsearch.errors import Problem
+from hpsearch.records import Cause
 from hpsearch.study.nearest import nearest
 from hpsearch.study.shown import shown
-from hpsearch.study.spec import Initializer
+from hpsearch.study.spec import AILMENTS, Initializer
 
 
 class Rule(Protocol):
@@ -152,6 +153,35 @@ class Widths:
     def value(self, raw: list[int]) -> tuple[int, ...]:
         """Return the widths."""
         return tuple(raw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Causes:
+    """A list of causes that diagnosis can find in a network, none of them twice. Their order says nothing."""
+
+    known: Sequence[Cause] = AILMENTS
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`, item by item where it is a list."""
+        if not isinstance(raw, list):
+            remedy = f"write [{shown(raw)}]" if raw in self.known else ""
+            return broken(where, "must be a list of causes", raw, remedy)
+        return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
+
+    def value(self, raw: list[str]) -> tuple[Cause, ...]:
+        """Return the causes in the order of the catalogue."""
+        return tuple(cause for cause in self.known if cause in raw)
+
+    def _item_problems(self, where: str, raw: list[object]) -> list[Problem]:
+        """Return what is wrong with the last item of `raw`, which `where` names."""
+        *before, item = raw
+        if item not in self.known:
+            # A cause of another kind is no slip of the pen.
+            near = "" if item in list(Cause) else meant(item, self.known)
+            remedy = near or f"known are {', '.join(self.known)}"
+            return broken(where, "must be a cause that diagnosis can find in a network", item, remedy)
+        return broken(where, "must not be there twice", item, "keep one") if item in before else []
 
 
 @final

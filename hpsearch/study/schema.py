@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final, get_args
 
 from hpsearch.study import spec
-from hpsearch.study.rules import Flag, InitialWeights, Number, Rule, Text, WholeNumber, Widths, Word
+from hpsearch.study.rules import Causes, Flag, InitialWeights, Number, Rule, Text, WholeNumber, Widths, Word
 from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, TrainingSpec
 
 MOST_TRIALS: Final = 10_000_000
@@ -98,6 +98,9 @@ SECTIONS: Final[Mapping[str, Section]] = {
         kind=PruningSpec,
         rules={
             "diagnosis": Flag(),
+            "fatal": Causes(),
+            "audit": Number(low=0.0, high=1.0),
+            "expected": Causes(),
             "rank": Word(words=words(spec.RankName)),
             "startup_trials": WholeNumber(low=0, high=MOST_TRIALS),
             "warmup_epochs": WholeNumber(low=0, high=MOST_EPOCHS),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import ParameterValue
+from hpsearch.records import Cause, ParameterValue
 
 Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
@@ -23,6 +23,34 @@ Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
+
+
+AILMENTS: tuple[Cause, ...] = tuple(
+    cause
+    for cause in Cause
+    if cause
+    not in (
+        Cause.HEALTHY,
+        Cause.INCONCLUSIVE,
+        Cause.OUTRANKED,
+        Cause.WORKER_LOST,
+        Cause.CODE_ERROR,
+        Cause.TIMEOUT,
+        Cause.STOPPED,
+    )
+)
+"""What diagnosis can find wrong with a network, in the order of the catalogue."""
+
+DEFAULT_FATAL: tuple[Cause, ...] = (
+    Cause.LOG_ZERO,
+    Cause.DIVERGED_LR,
+    Cause.EXPLODING,
+    Cause.DEAD_RELU_TOTAL,
+    Cause.BORN_DEAD,
+    Cause.NEG_PLATEAU,
+    Cause.LR_TOO_LOW,
+)
+"""Verdicts that stop a trial unless the study says otherwise, in the order of the catalogue."""
 
 
 @final
@@ -129,14 +157,26 @@ class PruningSpec:
     `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must
     have finished and a trial must be `warmup_epochs` old before median and percentile stop anything;
     `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
+
+    `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which
+    ail no trial; both in the order of `AILMENTS`. `audit` is the share (0..1) of the trials that diagnosis would
+    stop which run on, to measure how often stopping was wrong.
     """
 
     diagnosis: bool = True
+    fatal: tuple[Cause, ...] = DEFAULT_FATAL
+    audit: float = 0.0
+    expected: tuple[Cause, ...] = ()
     rank: RankName = "median"
     startup_trials: int = 5
     warmup_epochs: int = 1
     percentile: float = 25.0
     reduction_factor: int = 4
+
+    @property
+    def deadly(self) -> frozenset[Cause]:
+        """The causes that are fatal and not expected."""
+        return frozenset(self.fatal) - frozenset(self.expected)
 
 
 DEFAULT_SEARCH: tuple[Dimension, ...] = (
@@ -194,7 +234,7 @@ class StudySpec:
             "training": _record(TrainingSpec, raw.pop("training")),
             "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
             "sampler": _record(SamplerSpec, raw.pop("sampler")),
-            "pruning": _record(PruningSpec, raw.pop("pruning")),
+            "pruning": _pruning(raw.pop("pruning")),
         }
         study: StudySpec = _record(cls, {**raw, **read})
         return study
@@ -205,6 +245,13 @@ def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
     return kind(**raw)
+
+
+def _pruning(raw: Mapping[str, Any]) -> PruningSpec:
+    """Read what `to_json` wrote; studies of older versions have no lists of causes."""
+    listed = {key: tuple(map(Cause, raw[key])) for key in ("fatal", "expected") if key in raw}
+    pruning: PruningSpec = _record(PruningSpec, {**raw, **listed})
+    return pruning
 
 
 def _dimension(raw: Mapping[str, Any]) -> Dimension:

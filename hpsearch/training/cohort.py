@@ -14,15 +14,9 @@ from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
 from hpsearch.records import Epoch
 from hpsearch.study.spec import Configuration
 from hpsearch.training.examples import EpochOrders, Examples, output_count
+from hpsearch.training.looking import Lookout
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
-from hpsearch.training.telemetry import (
-    BackwardLook,
-    ForwardLook,
-    first_nonfinite,
-    look_backward,
-    look_forward,
-    samples_of,
-)
+from hpsearch.training.telemetry import first_nonfinite, mean_losses
 from hpsearch.training.validation import Evaluation, Validation
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
@@ -54,6 +48,12 @@ class Cohort:
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
+        self._lookout = Lookout(
+            self.network,
+            self._workspace,
+            activation=shape.model.activation,
+            classifies=self._training.labels is not None,
+        )
         validation = Examples(data.validation, outputs=outputs)
         self._validation = Validation(self.network, self._state, validation)
         self._rows: list[Row] = []
@@ -97,6 +97,7 @@ class Cohort:
         self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
         for array in self._state.optimizer:
             array[index] = 0
+        self._lookout.memory.forget(index)
         weights = np.random.Generator(np.random.PCG64([self._seed, WEIGHTS_STREAM, number]))
         self.network.initialize(
             self._state.parameters[index],
@@ -115,6 +116,7 @@ class Cohort:
         if last.number != number:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
+            self._lookout.memory.move(len(self._rows), index)
             self._settle(index)
         self._note_decays()
 
@@ -210,25 +212,19 @@ class Cohort:
     def _train(self, start: int, stop: int, examples: int) -> list[int]:
         """Take one step with the rows `start`..`stop`; return the rows that have something new."""
         lane = self._gather(start, stop, examples)
-        rows = self._rows[start:stop]
         self.network.forward(lane.parameter_views, lane.batch)
-        due = [i for i, row in enumerate(rows) if row.look_at <= row.age]
-        forward = [(part, look_forward(lane.batch.blocks, slice(*part))) for part in _stretches(due)]
+        looks = self._lookout.look_ahead(lane, self._rows[start:stop])
 
-        logits = lane.batch.logits
-        losses = self.network.loss.evaluate(logits, lane.batch.t, lane.output_scratch)
-        means = losses.sum(axis=1).astype(np.float64) / examples
-        noticed = self._note_losses(lane, means, examples)
+        losses = mean_losses(self.network, lane)
+        broken = self._note_losses(lane, losses, examples)
+        logits, scale = lane.batch.logits, self._scale(lane, examples)
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
-        scale = self._scale(lane, examples)
         np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
 
-        backward = [look_backward(lane, slice(*part), scale[slice(*part), 0, 0]) for part, _ in forward]
+        behind = self._lookout.look_behind(looks, scale)
         self._update(lane)
-        for (part, ahead), behind in zip(forward, backward, strict=True):
-            noticed += self._note_samples(lane, part, means, (ahead, behind))
-        return noticed
+        return broken + self._lookout.note(looks, behind, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
         """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""
@@ -285,19 +281,6 @@ class Cohort:
                 row.nonfinite = first_nonfinite(lane, i, row.age)
                 broken.append(lane.start + i)
         return broken
-
-    def _note_samples(
-        self, lane: Lane, part: tuple[int, int], means: Array, looks: tuple[ForwardLook, BackwardLook]
-    ) -> list[int]:
-        """Make a sample of each row of the lane's `part` out of what was seen before and behind the update."""
-        here, there = slice(*part), slice(lane.start + part[0], lane.start + part[1])
-        rows = self._rows[there]
-        samples = samples_of(
-            *looks, after=lane.parameters[here], losses=means[here], steps=[row.age for row in rows]
-        )
-        for row, sample in zip(rows, samples, strict=True):
-            row.note(sample)
-        return list(range(there.start, there.stop))
 
     def _validate(self, is_interrupted: Callable[[], bool]) -> bool:
         """Close the epochs that are due, all or, where it is interrupted, none; say which of the two."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
-from hpsearch.training.telemetry import alarm_streak, is_alarming, next_look
+from hpsearch.training.rhythm import alarm_streak, is_alarming, next_look
 
 WEIGHTS_STREAM = 2
 DROPOUT_STREAM = 3

@@ -1,93 +1,167 @@
-"""What is measured inside the networks of a cohort, when, and what it costs.
+"""What is measured inside the networks of a cohort, and how: each statistic of `records.Sample` once, for k rows.
 
-Every step: the loss, and whether it is finite. At the steps of `next_look`: one `Sample`, from arrays that the step
-leaves behind anyway. Every epoch: the validation loss and accuracy.
+Every step: the loss, and whether it is finite. At the steps of `rhythm.next_look`: one `Sample`, from arrays that the
+step leaves behind anyway; at those of `rhythm.is_probe`, one forward pass more. Every epoch: validation.
+
+A look has three parts, since a step overwrites what it no longer needs: behind the forward pass, behind the backward
+pass, behind the update.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hpsearch.nn.activations import SELU_ALPHA, SELU_SCALE
 from hpsearch.nn.arrays import Array
-from hpsearch.nn.network import BlockBuffers, BlockParameters
+from hpsearch.nn.network import BlockBuffers, BlockParameters, Network
 from hpsearch.records import LayerSample, NonFinite, Sample
+from hpsearch.training.memory import Memory
 from hpsearch.training.workspace import Lane
 
-DENSE_LOOKS_UNTIL = 25
-EARLY_LOOKS_UNTIL = 200
-LEAST_STREAK = 12
-STREAK_EXAMPLES = 1200
-ALARM_DEAD_SHARE = 0.85
-ALARM_LOGIT = 1e5
+SILENT_EXAMPLES: Final = 1000
+"""A unit that has not fired for so many examples fires for less than 0.3 % of them, at 95 % (rule of three)."""
 
-SMALLEST_SAFE_SQUARE = 1e-30
+SMALLEST_SAFE_SQUARE: Final = 1e-30
 """Below it the squares of a float32 matrix, which end at 1e-45, may be missing from their sum."""
 
-SMALLEST_SCALE = 1e-300
+SMALLEST_SCALE: Final = 1e-300
 """Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
 
+FLAT: Final[Mapping[str, tuple[float, float]]] = {
+    "sigmoid": (1 / (1 + math.exp(5.0)), 1 / (1 + math.exp(-5.0))),
+    "tanh": (math.tanh(-2.5), math.tanh(2.5)),
+    "elu": (math.expm1(-5.0), math.inf),
+    "selu": (SELU_SCALE * SELU_ALPHA * math.expm1(-5.0), math.inf),
+}
+"""Where an activation is flat: below the first and above the second value of the activation itself.
 
-def next_look(age: int) -> int:
-    """Return the first step after step `age` at which a healthy trial is looked at.
-
-    Every 5 steps until 25, every 25 until 200, every 100 from there. It depends on the trial's own age alone, so its
-    samples do not depend on its company.
-    """
-    if age < DENSE_LOOKS_UNTIL:
-        interval = 5
-    elif age < EARLY_LOOKS_UNTIL:
-        interval = 25
-    else:
-        interval = 100
-    return (age // interval + 1) * interval
-
-
-def alarm_streak(batch_size: int) -> int:
-    """Return how many alarming samples in a row are taken at every step before looking goes back to its rhythm.
-
-    12 steps, or the 1,200 examples that tell a silent unit from a rare one where minibatches are smaller than 100.
-    """
-    return max(LEAST_STREAK, -(-STREAK_EXAMPLES // batch_size))
-
-
-def is_alarming(sample: Sample) -> bool:
-    """True when the next step should be looked at as well: a nearly silent layer, or huge outputs."""
-    return sample.logit_max >= ALARM_LOGIT or sample.dead_share >= ALARM_DEAD_SHARE
+|z| > 5 for sigmoid and |z| > 2.5 for tanh, where the derivative is below 0.7 % and 2.7 %, and z < -5 for ELU and SELU.
+"""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardLook:
-    """Statistics of a forward pass for k trials: `logit_max` (k,), `dead_shares` (k, L) of the hidden layers."""
+    """Statistics of a forward pass for k trials: vectors (k,), and (k, L) for the L hidden layers.
+
+    `activity` (k, B) is the squared norm of what the output layer reads of each example.
+    """
 
     logit_max: Array
+    output_range: Array
+    accuracy: Array
+    top_share: Array
     dead_shares: Array
+    silent_shares: Array
+    saturated_shares: Array
+    activity: Array
 
 
-def look_forward(blocks: Sequence[BlockBuffers], rows: slice) -> ForwardLook:
-    """Measure the buffers that a forward pass left for `rows`, before the loss overwrites the logits."""
-    logits = blocks[-1].y[rows]
-    dead = [1 - (block.y[rows] > 0).any(axis=1).mean(axis=1) for block in blocks[:-1]]
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What looks at a cohort need to know: its network, whether that `classifies`, its activation's `FLAT` bounds."""
+
+    network: Network
+    classifies: bool
+    flat: tuple[float, float] | None
+
+
+def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> ForwardLook:
+    """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
+
+    `kept` (k,) are the shares of units that dropout keeps. Updates `memory.silence`, in place.
+    """
+    blocks = part.batch.blocks
+    hidden, z = [block.y for block in blocks[:-1]], blocks[-1].y
+    highest, lowest = z.max(axis=1), z.min(axis=1)
+    fires = [y.max(axis=1) > 0 for y in hidden]
+    last = hidden[-1] if hidden else part.batch.x
+    accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
+    dead = [1 - fire.mean(axis=1) for fire in fires]
+    flat = [
+        _flat_share(block, outlook.flat, kept) if outlook.flat else np.zeros(len(z)) for block in blocks[:-1]
+    ]
     return ForwardLook(
-        logit_max=np.abs(logits).max(axis=(1, 2)),
-        dead_shares=np.stack(dead, axis=1) if dead else np.zeros((len(logits), 0)),
+        logit_max=np.maximum(highest, -lowest).max(axis=1),
+        output_range=(highest - lowest).max(axis=1),
+        accuracy=accuracy,
+        top_share=top_share,
+        dead_shares=_side_by_side(dead, len(z)),
+        silent_shares=_silent_shares(memory.silence[part.start : part.stop], fires, examples=z.shape[1]),
+        saturated_shares=_side_by_side(flat, len(z)),
+        activity=np.vecdot(last, last),
     )
 
 
-def _layer_norms(views: Sequence[BlockParameters], rows: slice) -> Array:
-    """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients, of `rows`."""
-    norms: Array = np.sqrt(np.stack([_sums_of_squares(view.w[rows]) for view in views], axis=1))
+def _side_by_side(columns: Sequence[Array], rows: int) -> Array:
+    """Return vectors (k,) as columns; (k, 0) where there are none."""
+    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
+
+
+def _no_answers(rows: int) -> tuple[Array, Array]:
+    return np.full(rows, np.nan), np.full(rows, np.nan)
+
+
+def _answers(z: Array, t: Array) -> tuple[Array, Array]:
+    """Return the shares of right answers and of the most frequent answer, (k,) each.
+
+    Outputs that tie for the largest share the credit, and each counts as an answer.
+    """
+    if z.shape[2] == 1:
+        says = z[:, :, 0] > 0
+        share = says.mean(axis=1)
+        return (says == (t[:, :, 0] > 0.5)).mean(axis=1), np.maximum(share, 1 - share)
+    is_top = z == z.max(axis=2, keepdims=True)
+    hits = (is_top * t).sum(axis=2) / is_top.sum(axis=2)
+    return hits.mean(axis=1), is_top.mean(axis=1).max(axis=1)
+
+
+def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, examples: int) -> Array:
+    """Return the shares of long silent units (k, L), counting this look in `silence` (k, U), in place."""
+    if not fires:
+        return np.zeros((len(silence), 0))
+    silence += examples
+    silence[np.concatenate(fires, axis=1)] = 0
+    is_silent = silence >= SILENT_EXAMPLES
+    starts = np.cumsum([0, *(fire.shape[1] for fire in fires[:-1])])
+    widths = np.array([fire.shape[1] for fire in fires])
+    shares: Array = np.add.reduceat(is_silent, starts, axis=1, dtype=np.int64) / widths
+    return shares
+
+
+def _flat_share(block: BlockBuffers, flat: tuple[float, float], kept: Array) -> Array:
+    """Return the shares (k,) of a block's activations on a flat part, among those that dropout kept.
+
+    Dropout multiplies what it keeps by 1 / kept, and the bounds with it.
+    """
+    y, scale = block.y, 1 / kept[:, None, None]
+    low, high = ((bound * scale).astype(y.dtype) for bound in flat)
+    is_flat = y < low
+    if block.mask is not None:
+        is_flat &= block.mask != 0
+    if flat[1] < math.inf:
+        is_flat |= y > high
+    share: Array = is_flat.mean(axis=(1, 2)) / kept
+    return share
+
+
+def _layer_norms(views: Sequence[BlockParameters]) -> Array:
+    """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients."""
+    norms: Array = np.sqrt(np.stack([_sums_of_squares(view.w) for view in views], axis=1))
     return norms
 
 
-def _sums_of_squares(matrices: Array) -> Array:
-    """Return the sums of squares (k,) of `matrices` (k, I, O), in float64.
+def _sums_of_squares(arrays: Array) -> Array:
+    """Return the sums of squares (k,) of `arrays` (k, ...), in float64.
 
     Sums that may have lost something to float32's range, as those of vanishing gradients do, are taken again.
     """
-    flat = matrices.reshape(len(matrices), -1)
+    flat = arrays.reshape(len(arrays), -1)
     sums: Array = np.vecdot(flat, flat).astype(np.float64)
     for row in np.flatnonzero((sums < SMALLEST_SAFE_SQUARE) | (sums == np.inf)):
         wide = flat[row].astype(np.float64)
@@ -100,61 +174,172 @@ def _sums_of_squares(matrices: Array) -> Array:
 class BackwardLook:
     """Statistics of a backward pass for k trials, and what is needed to compare with the update that follows.
 
-    `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `gradient` and `before` (k, P) are copies.
-    Gradients are those of the mean loss multiplied by `scales` (k,), float64.
+    `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `cosine` and `coherence` (k,), of the output
+    layer's gradient; `gradient` and `before` (k, P) are copies. Gradients are those of the mean loss multiplied by
+    `scales` (k,), float64.
     """
 
     gradient_norms: Array
     weight_norms: Array
+    cosine: Array
+    coherence: Array
     gradient: Array
     before: Array
     scales: Array
 
 
-def look_backward(lane: Lane, rows: slice, scales: Array) -> BackwardLook:
-    """Measure the gradients of `rows` of a lane before the optimizer spends them.
+def look_backward(part: Lane, memory: Memory, *, activity: Array, scales: Array) -> BackwardLook:
+    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory.gradient`.
 
-    `scales` (k,) are the factors by which each example's gradient was multiplied.
+    `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardLook`'s.
     """
-    examples = lane.batch.ones.shape[1]
+    examples = part.batch.ones.shape[1]
+    norms = _layer_norms(part.gradient_views)
+    delta = part.batch.logits.astype(np.float64)
+    per_example = np.vecdot((delta * delta).sum(axis=2), activity)
     return BackwardLook(
-        gradient_norms=_layer_norms(lane.gradient_views, rows),
-        weight_norms=_layer_norms(lane.parameter_views, rows),
-        gradient=lane.gradient[rows].copy(),
-        before=lane.parameters[rows].copy(),
+        gradient_norms=norms,
+        weight_norms=_layer_norms(part.parameter_views),
+        cosine=_turned(memory.gradient[part.start : part.stop], part.gradient_views[-1].w),
+        coherence=_ratios(norms[:, -1] ** 2, per_example),
+        gradient=part.gradient.copy(),
+        before=part.parameters.copy(),
         scales=np.maximum(scales.astype(np.float64), SMALLEST_SCALE) * examples,
     )
 
 
-def samples_of(
-    forward: ForwardLook, backward: BackwardLook, *, after: Array, losses: Array, steps: Sequence[int]
-) -> Iterator[Sample]:
-    """Yield the samples of k trials out of two looks at the same rows.
+def _turned(remembered: Array, gradient: Array) -> Array:
+    """Return the cosines (k,) between `remembered` (k, H C) and `gradient` (k, H, C); remember the latter, in place.
 
-    `after` (k, P) are the parameters that the update left, `losses` (k,) the minibatch means in float64, `steps`
-    the trials' own.
+    NaN where one of them is 0, as before the first look.
     """
-    predicted = _predicted_decrease(backward, after)
-    for i, (step, scale) in enumerate(zip(steps, backward.scales.tolist(), strict=True)):
-        dead_shares = [*forward.dead_shares[i].tolist(), 0.0]
-        norms = zip(dead_shares, backward.gradient_norms[i], backward.weight_norms[i], strict=True)
+    now = gradient.reshape(len(gradient), -1)
+    product = np.vecdot(remembered.astype(np.float64), now)
+    cosine = _ratios(product, np.sqrt(_sums_of_squares(remembered) * _sums_of_squares(now)))
+    remembered[...] = now
+    return cosine
+
+
+def _ratios(numerators: Array, denominators: Array) -> Array:
+    """Return the quotients (k,), NaN where a denominator is not above 0."""
+    ratios = np.full(len(numerators), np.nan)
+    np.divide(numerators, denominators, out=ratios, where=denominators > 0)
+    return ratios
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateLook:
+    """What an update did to k trials: `predicted_decrease` (k,) in the gradient's scale, `update_norms` (k, L).
+
+    `actual_decrease` and `evaluation_loss` (k,) are NaN where the look is no probe.
+    """
+
+    predicted_decrease: Array
+    update_norms: Array
+    actual_decrease: Array
+    evaluation_loss: Array
+
+
+def look_update(
+    outlook: Outlook, part: Lane, behind: BackwardLook, *, losses: Array, probes: bool
+) -> UpdateLook:
+    """Measure what the update did to a part of a lane whose minibatch losses were `losses` (k,) before it.
+
+    A probe runs the network again on the same minibatches, with the same dropout and its running statistics put back
+    afterwards. Spends `behind` and the part's buffers.
+    """
+    np.subtract(behind.before, part.parameters, out=behind.before)
+    nothing = np.full(len(losses), np.nan)
+    actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
+    return UpdateLook(
+        predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
+        update_norms=_layer_norms(outlook.network.views(behind.before)),
+        actual_decrease=actual,
+        evaluation_loss=evaluation,
+    )
+
+
+def _probed(network: Network, part: Lane, losses: Array) -> tuple[Array, Array]:
+    """Return by how much the update lowered the losses (k,), and the losses in evaluation mode (k,)."""
+    running = part.running.copy()
+    network.forward(part.parameter_views, part.batch)
+    part.running[...] = running
+    decrease: Array = losses - mean_losses(network, part)
+    if not any(block.norm or block.dropout for block in network.blocks):
+        return decrease, np.full(len(losses), np.nan)
+    network.evaluate(part.parameter_views, part.batch)
+    return decrease, mean_losses(network, part)
+
+
+def mean_losses(network: Network, part: Lane) -> Array:
+    """Return the mean losses (k,), float64, of the logits in the part's buffers, which become outputs, in place."""
+    losses = network.loss.evaluate(part.batch.logits, part.batch.t, part.output_scratch)
+    means: Array = losses.sum(axis=1).astype(np.float64) / losses.shape[1]
+    return means
+
+
+_OF_A_LAYER: Final = (
+    "dead_share",
+    "silent_share",
+    "saturated_share",
+    "gradient_norm",
+    "weight_norm",
+    "update_norm",
+)
+_OF_A_TRIAL: Final = (
+    "loss",
+    "logit_max",
+    "predicted_decrease",
+    "accuracy",
+    "top_share",
+    "output_range",
+    "gradient_cosine",
+    "coherence",
+    "actual_decrease",
+    "evaluation_loss",
+)
+
+
+def samples_of(
+    ahead: ForwardLook, behind: BackwardLook, update: UpdateLook, *, losses: Array, steps: Sequence[int]
+) -> Iterator[Sample]:
+    """Yield the samples of k trials out of three looks at the same rows.
+
+    `losses` (k,) are the minibatch means in float64, `steps` the trials' own.
+    """
+    per_layer = (
+        _with_output(ahead.dead_shares),
+        _with_output(ahead.silent_shares),
+        _with_output(ahead.saturated_shares),
+        behind.gradient_norms / behind.scales[:, None],
+        behind.weight_norms,
+        update.update_norms,
+    )
+    per_trial = (
+        losses,
+        ahead.logit_max,
+        update.predicted_decrease / behind.scales,
+        ahead.accuracy,
+        ahead.top_share,
+        ahead.output_range,
+        behind.cosine,
+        behind.coherence,
+        update.actual_decrease,
+        update.evaluation_loss,
+    )
+    of_layers, of_trials = np.stack(per_layer, axis=2).tolist(), np.stack(per_trial, axis=1).tolist()
+    for step, own, layers in zip(steps, of_trials, of_layers, strict=True):
         yield Sample(
             step=step,
-            loss=float(losses[i]),
-            logit_max=float(forward.logit_max[i]),
-            predicted_decrease=float(predicted[i]) / scale,
-            layers=tuple(
-                LayerSample(dead_share=dead, gradient_norm=float(gradient) / scale, weight_norm=float(weight))
-                for dead, gradient, weight in norms
-            ),
+            layers=tuple(LayerSample(**dict(zip(_OF_A_LAYER, layer, strict=True))) for layer in layers),
+            **dict(zip(_OF_A_TRIAL, own, strict=True)),
         )
 
 
-def _predicted_decrease(look: BackwardLook, after: Array) -> Array:
-    """Return gradient . (before - after) (k,): the fall of the loss to first order, in the gradient's scale."""
-    np.subtract(look.before, after, out=look.before)
-    products: Array = np.vecdot(look.gradient, look.before)
-    return products.astype(np.float64)
+def _with_output(shares: Array) -> Array:
+    """Return shares (k, L) of the hidden layers with a 0 for the output layer, (k, L + 1)."""
+    return np.pad(shares, ((0, 0), (0, 1)))
 
 
 def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:

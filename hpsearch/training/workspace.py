@@ -5,7 +5,7 @@ leaves behind. Slices are views and are remembered, because making them costs as
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -49,7 +49,7 @@ def allocate_state(network: Network, *, rows: int, states: int, dtype: type[np.f
 class Lane:
     """Rows `start`..`stop` of a cohort on minibatches of one size: views of everything a step touches.
 
-    Flat arrays are (k, P) with k = stop - start; `batch` has B = `examples`.
+    Flat arrays are (k, P), `running` (k, S), with k = stop - start; `batch` has B = `examples`.
     """
 
     start: int
@@ -58,6 +58,7 @@ class Lane:
     gradient: Array
     scratch: Array
     optimizer: tuple[Array, ...]
+    running: Array
     parameter_views: tuple[BlockParameters, ...]
     gradient_views: tuple[BlockParameters, ...]
     batch: Batch
@@ -75,8 +76,8 @@ class Workspace:
         self._network = network
         self._state = state
         self._trains = trains
-        rows = len(state.parameters)
-        dtype = state.parameters.dtype
+        rows = self.rows = len(state.parameters)
+        dtype = self.dtype = state.parameters.dtype
         flat = state.parameters.shape if trains else (0, network.parameters)
         self._gradient = np.zeros(flat, dtype)
         self._scratch = np.zeros(flat, dtype)
@@ -99,10 +100,21 @@ class Workspace:
             lane = self._lanes[key] = self._cut(start, stop, examples, shared_inputs=shared_inputs)
         return lane
 
+    def part(self, lane: Lane, first: int, last: int) -> Lane:
+        """Return the lane of the rows `first`..`last` of `lane`, on the same minibatches."""
+        rows = lane.stop - lane.start
+        if last - first == rows:
+            return lane
+        examples = lane.batch.ones.shape[1]
+        part = self.lane(lane.start + first, lane.start + last, examples, shared_inputs=False)
+        if len(lane.batch.x) == rows:
+            return part
+        return replace(part, batch=replace(part.batch, x=lane.batch.x, t=lane.batch.t))
+
     def _cut(self, start: int, stop: int, examples: int, *, shared_inputs: bool) -> Lane:
         rows = slice(start, stop)
         inputs = slice(start, start + 1) if shared_inputs else rows
-        parameters = self._state.parameters[rows]
+        parameters, running = self._state.parameters[rows], self._state.running[rows]
         gradient = self._gradient[rows]
         return Lane(
             start=start,
@@ -111,6 +123,7 @@ class Workspace:
             gradient=gradient,
             scratch=self._scratch[rows],
             optimizer=tuple(array[rows] for array in self._state.optimizer),
+            running=running,
             parameter_views=self._network.views(parameters),
             gradient_views=self._network.views(gradient) if self._trains else (),
             batch=Batch(
@@ -118,7 +131,7 @@ class Workspace:
                 t=_output_layout(self._t, inputs, examples),
                 ones=self._ones[:, :examples],
                 blocks=tuple(_cut_block(block, rows, examples) for block in self._blocks),
-                running=self._network.running_views(self._state.running[rows]),
+                running=self._network.running_views(running),
             ),
             output_scratch=_output_layout(self._output_scratch, rows, examples),
         )

@@ -9,6 +9,7 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause, Finding, Telemetry, TrialState, Verdict
 from hpsearch.storage.records import Assignment, Claim, Outcome, Update
 from hpsearch.training.series import series_of
+from hpsearch.worker.auditing import reprieved
 
 
 @final
@@ -17,7 +18,8 @@ class Holding:
     """One claimed trial in training, with the parameters of its `assignment`.
 
     `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database was
-    told of; `untold` are those of the `system_attributes` that it was not.
+    told of; `untold` are those of the `system_attributes` that it was not. `reprieve` is what would have stopped a
+    trial that is audited.
     """
 
     assignment: Assignment
@@ -26,6 +28,7 @@ class Holding:
     steps_per_epoch: int
     telemetry: Telemetry | None = None
     reported: int = 0
+    reprieve: Finding | None = None
     outcome: Outcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
     untold: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +60,19 @@ class Holding:
             finding=finding,
             series=series_of(telemetry, steps_per_epoch=self.steps_per_epoch),
         )
+
+    def grant_reprieve(self, finding: Finding) -> None:
+        """Let the trial, which is audited, run on although `finding` would have stopped it now."""
+        self.reprieve = reprieved(finding, step=self._measured.steps)
+
+    def end_audit(self, *, is_finished: bool) -> None:
+        """Settle how a reprieved trial ended where it is at its end, or its numbers are no longer finite."""
+        if self.reprieve is None:
+            raise ValueError(f"trial {self.claim.number}: it has no reprieve that could end")
+        if self._measured.nonfinite is not None:
+            self.end(TrialState.PRUNED, self.reprieve)
+        elif is_finished:
+            self.end(TrialState.COMPLETE, self.reprieve)
 
     def update(self) -> Update | None:
         """Return what the database should be told now, or None where nothing is new."""

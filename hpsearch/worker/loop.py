@@ -24,6 +24,7 @@ from hpsearch.storage.store import Store
 from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, Shape, shape_of
+from hpsearch.worker.auditing import is_audited
 from hpsearch.worker.holding import Holding, outranked, primary
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
@@ -234,6 +235,7 @@ class Worker:
                 configuration=configuration,
                 data=self._data_facts,
                 steps_per_epoch=cohort.steps_per_epoch,
+                expected=frozenset(self._spec.pruning.expected),
             ),
             metric=self._spec.metric,
             steps_per_epoch=cohort.steps_per_epoch,
@@ -283,14 +285,27 @@ class Worker:
         """Settle the trial's outcome where this observation is its last; say whether it is."""
         verdict = judge(observation.telemetry, holding.facts)
         pruning = self._spec.pruning
-        if pruning.diagnosis and is_fatal(verdict):
-            holding.end(TrialState.PRUNED, primary(verdict))
-        elif observation.is_finished:
+        if holding.reprieve is None and pruning.diagnosis and is_fatal(verdict, pruning.deadly):
+            self._condemn(holding, primary(verdict))
+        if holding.reprieve is not None:
+            holding.end_audit(is_finished=observation.is_finished)
+        elif holding.outcome is None and observation.is_finished:
             holding.end(TrialState.COMPLETE, primary(verdict))
-        elif observation.ended_epoch and self._searcher.is_outranked(observation.number):
+        elif holding.outcome is None and self._is_outranked(observation):
             finding = outranked(observation.telemetry, holding.value(-1), pruning.rank)
             holding.end(TrialState.PRUNED, finding)
         return holding.outcome is not None
+
+    def _condemn(self, holding: Holding, finding: Finding) -> None:
+        """End a trial whose verdict is fatal, or let it run on where it is audited."""
+        share = self._spec.pruning.audit
+        if is_audited(seed=self._spec.seed, number=holding.claim.number, share=share):
+            holding.grant_reprieve(finding)
+        else:
+            holding.end(TrialState.PRUNED, finding)
+
+    def _is_outranked(self, observation: Observation) -> bool:
+        return observation.ended_epoch and self._searcher.is_outranked(observation.number)
 
     def _write(self) -> None:
         """Store everything that the database does not know yet, in one transaction; drop trials lost to others."""

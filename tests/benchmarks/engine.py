@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
+from hpsearch.training.rhythm import next_look
 from hpsearch.training.row import shape_of
-from hpsearch.training.telemetry import next_look
 
 BATCH, HIDDEN, CLASSES = 100, 64, 10
 EXAMPLES, VALIDATION = 48_000, 100

@@ -213,6 +213,55 @@ def test_the_overview_is_for_people(command: Command, finished: str) -> None:
     assert "\nledger " in shown
 
 
+def test_an_audit_is_shown(command: Command, study_file: Path) -> None:
+    """`study show` says how often stopping was wrong, by what ran on, to people and to programs."""
+    study_file.write_text(study_file.read_text() + '[pruning]\nrank = "none"\naudit = 1.0\n')
+    assert command("study", "create", str(study_file)).returncode == 0
+    before = command("study", "show", "flowers")
+    assert "\nAudit: no trial that diagnosis would have stopped has run on to its end yet.\n" in before.stdout
+    assert strict_json(command("study", "show", "flowers", "--format", "json"))["audit"] == {
+        "share": 1.0,
+        "audited": 0,
+        "in_best_tenth": 0,
+        "false_stop_rate": None,
+        "false_stop_rate_reason": "none_audited",
+        "interval": [0.0, 1.0],
+    }
+    command("worker", "start", "--study", "flowers", "--exit-when-idle", "--cohort", "4")
+    audit = strict_json(command("study", "show", "flowers", "--format", "json"))["audit"]
+    low, high = audit["interval"]
+    assert audit["audited"] > 0
+    assert low <= audit["false_stop_rate"] == audit["in_best_tenth"] / audit["audited"] <= high
+    (line,) = [line for line in command("study", "show", "flowers").stdout.splitlines() if "Audit" in line]
+    assert f"{audit['in_best_tenth']} of {audit['audited']} trials that diagnosis would have stopped" in line
+    assert "(95 % interval " in line
+
+
+def test_without_an_audit_nothing_is_said_of_it(command: Command, finished: str) -> None:
+    """A study that audits nothing has no line about it."""
+    assert "Audit" not in command("study", "show", finished).stdout
+    assert strict_json(command("study", "show", finished, "--format", "json"))["audit"]["share"] == 0
+
+
+def test_the_overview_sums_up(command: Command, finished: str) -> None:
+    """`study show` has fates by decade of learning rate and a sentence of advice, the same for people and programs."""
+    shown = strict_json(command("study", "show", finished, "--format", "json"))
+    lines = command("study", "show", finished).stdout.splitlines()
+    decades = shown["fates_by_decade"]
+    assert sum(decade["trials"] for decade in decades) == 12
+    assert all(sum(decade["fates"].values()) == decade["trials"] for decade in decades)
+    head = next(i for i, line in enumerate(lines) if line.startswith("learning_rate "))
+    first = decades[0]
+    assert lines[head + 1].split()[:4] == [
+        f"1e{math.log10(first['low']):.0f}",
+        "to",
+        f"1e{math.log10(first['high']):.0f}",
+        str(first["trials"]),
+    ]
+    assert shown["advice"]
+    assert f"Advice: {shown['advice']}." in lines
+
+
 def test_other_clients_studies_are_left_alone(command: Command, finished: str) -> None:
     """A study that another Optuna client made is named, never listed, and its name is taken."""
     optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")

@@ -9,7 +9,7 @@ import pytest
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import is_fatal, judge
 from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
-from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 
 CLASSES = DataFacts(
     examples=6000,
@@ -73,7 +73,7 @@ def test_a_learning_trial_is_healthy() -> None:
     """A falling loss without any finding is healthy, and not fatal."""
     verdict = judge(telemetry(LEARNING, epochs=[epoch(0)]), facts())
     assert verdict.cause is Cause.HEALTHY
-    assert not is_fatal(verdict)
+    assert not is_fatal(verdict, DEFAULT_FATAL)
 
 
 def test_a_loss_at_the_level_of_chance_is_not_healthy() -> None:
@@ -100,7 +100,7 @@ def test_numbers_that_are_not_finite_are_divergence(array: str) -> None:
     assert (finding.cause, finding.first_step, finding.confidence) == (Cause.DIVERGED_LR, 60, 1.0)
     assert finding.suggested == {"learning_rate": pytest.approx(0.3)}
     assert "from 3 to 0.3" in finding.remedy
-    assert is_fatal(verdict)
+    assert is_fatal(verdict, DEFAULT_FATAL)
 
 
 def test_a_first_pass_that_overflows_does_not_blame_the_learning_rate() -> None:
@@ -204,7 +204,7 @@ def test_a_trial_that_has_learned_is_not_dead() -> None:
     """Silence and zero gradients of a network whose loss has halved are its success, and no failure."""
     done = [sample(20 + i, dead=0.95, gradient=0.0, loss=0.01) for i in range(12)]
     verdict = judge(telemetry([sample(0), *done], epochs=[epoch(0)]), facts())
-    assert not is_fatal(verdict)
+    assert not is_fatal(verdict, DEFAULT_FATAL)
 
 
 def test_silence_from_the_first_step_blames_the_initial_weights() -> None:
@@ -219,7 +219,7 @@ def test_partial_death_is_found_and_let_live() -> None:
     half = [sample(25 * (i + 1), dead=0.5, loss=1.0, promise=0.02) for i in range(10)]
     verdict = judge(telemetry([sample(0), *half]), facts())
     assert verdict.cause is Cause.DEAD_RELU_PARTIAL
-    assert not is_fatal(verdict)
+    assert not is_fatal(verdict, DEFAULT_FATAL)
     born_sparse = [replace(sample(0), layers=half[0].layers), *half]
     assert judge(telemetry(born_sparse), facts()).cause is not Cause.DEAD_RELU_PARTIAL
 

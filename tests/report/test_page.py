@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from hpsearch.report.advice import advice
 from hpsearch.report.page import render
 from hpsearch.report.snapshot import Snapshot
 from tests.report import synthetic
@@ -120,6 +121,13 @@ def test_every_study_has_a_page(name: str) -> None:
         text = " ".join(outline.text)
         assert "Open: 0 of 120 trials finished, none in training." in text
         assert "No epoch has been trained yet." in text
+
+
+def test_the_page_gives_the_advice(study: Snapshot, page: str) -> None:
+    """The page says the sentence that the command line says; one without advice has no place for it."""
+    said = advice(study.study.spec, study.trials, maximize=study.study.maximize)
+    assert f"Advice: {said}." in " ".join(_outline(page).text)
+    assert "Advice" not in render(SPECIAL["empty"]())
 
 
 def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> None:

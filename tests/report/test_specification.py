@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from hpsearch.records import Cause
 from hpsearch.report.specification import specification_text
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import (
@@ -36,7 +37,9 @@ WIDE = StudySpec(
         Choices(name="model.activation", choices=("relu", "elu")),
     ),
     sampler=SamplerSpec(name="random"),
-    pruning=PruningSpec(diagnosis=False, rank="asha"),
+    pruning=PruningSpec(
+        diagnosis=False, rank="asha", fatal=(Cause.OVERFIT,), audit=0.5, expected=(Cause.PLATEAU,)
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
+from hpsearch.records import Cause
 from hpsearch.study.plan import Plan, Span, check_fits, epoch_span, parameter_count, plan
 from hpsearch.study.spec import (
     DEFAULT_SEARCH,
@@ -21,6 +22,9 @@ from hpsearch.study.spec import (
     TrainingSpec,
 )
 
+FATAL = (
+    "fatal verdicts (log_zero, diverged_lr, exploding, dead_relu_total, born_dead, neg_plateau, lr_too_low)"
+)
 DIGITS = StudySpec(name="digits", trials=200, data=DataSpec(source="digits"))
 
 
@@ -47,7 +51,7 @@ def test_the_main_job_is_told() -> None:
         parameters=Span(least=4810, most=4810),
         search=("learning_rate: 1e-06 to 1, logarithmic", "weight_decay: 1e-08 to 0.1, logarithmic"),
         sampler="tpe, after 10 random trials",
-        pruning="fatal verdicts; median after 5 trials and 1 epoch",
+        pruning=f"{FATAL}; median after 5 trials and 1 epoch",
     )
 
 
@@ -146,17 +150,28 @@ def test_samplers_are_told_in_words(sampler: SamplerSpec, text: str) -> None:
     ("pruning", "text"),
     [
         (PruningSpec(diagnosis=False, rank="none"), "none"),
-        (PruningSpec(rank="none"), "fatal verdicts"),
-        (PruningSpec(startup_trials=1, warmup_epochs=0), "fatal verdicts; median after 1 trial and 0 epochs"),
+        (PruningSpec(rank="none"), FATAL),
+        (PruningSpec(startup_trials=1, warmup_epochs=0), f"{FATAL}; median after 1 trial and 0 epochs"),
         (PruningSpec(diagnosis=False, rank="asha"), "asha with reduction factor 4"),
         (
             PruningSpec(rank="percentile", percentile=12.5),
-            "fatal verdicts; best 12.5 percent after 5 trials and 1 epoch",
+            f"{FATAL}; best 12.5 percent after 5 trials and 1 epoch",
         ),
         (
             PruningSpec(rank="hyperband", reduction_factor=3),
-            "fatal verdicts; hyperband with reduction factor 3",
+            f"{FATAL}; hyperband with reduction factor 3",
         ),
+        (
+            PruningSpec(rank="none", fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), audit=0.125),
+            "fatal verdicts (diverged_lr, overfit), 12.5 percent of them audited",
+        ),
+        (
+            PruningSpec(
+                rank="none", fatal=(Cause.DIVERGED_LR, Cause.LR_TOO_LOW), expected=(Cause.LR_TOO_LOW,)
+            ),
+            "fatal verdicts (diverged_lr); expected, so never fatal: lr_too_low",
+        ),
+        (PruningSpec(rank="none", fatal=(), audit=0.5), "none"),
     ],
 )
 def test_pruning_is_told_in_words(pruning: PruningSpec, text: str) -> None:

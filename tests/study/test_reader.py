@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import Problem, StudyFileError
+from hpsearch.records import Cause
 from hpsearch.study.reader import _study, nowhere, parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
 from hpsearch.study.spec import (
@@ -74,6 +75,9 @@ points = 5
 
 [pruning]
 diagnosis = false
+fatal = ["overfit", "diverged_lr"]
+audit = 0.25
+expected = ["plateau"]
 rank = "percentile"
 startup_trials = 1
 warmup_epochs = 2
@@ -143,6 +147,9 @@ def test_every_key_is_read() -> None:
         sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
         pruning=PruningSpec(
             diagnosis=False,
+            fatal=(Cause.DIVERGED_LR, Cause.OVERFIT),
+            audit=0.25,
+            expected=(Cause.PLATEAU,),
             rank="percentile",
             startup_trials=1,
             warmup_epochs=2,

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.study.rules import InitialWeights
+from hpsearch.records import Cause
+from hpsearch.study.rules import Causes, InitialWeights
 from hpsearch.study.schema import SECTIONS, STUDY
-from hpsearch.study.spec import Initializer
+from hpsearch.study.spec import AILMENTS, Initializer
 
 _INITIALIZERS = "must be one of he, xavier, lecun, { normal = 0.01 }, { uniform = 0.05 }"
 
@@ -58,6 +59,10 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("pruning.percentile", 0, "must be a number above 0 and at most 100 (got 0)"),
     ("pruning.reduction_factor", 1, "must be a whole number from 2 to 1000 (got 1)"),
+    ("pruning.audit", 1.5, "must be a number from 0 to 1 (got 1.5)"),
+    ("pruning.fatal", "overfit", 'must be a list of causes (got "overfit"): write ["overfit"]'),
+    ("pruning.fatal", "all", 'must be a list of causes (got "all")'),
+    ("pruning.expected", {"overfit": True}, "must be a list of causes (got { overfit = true })"),
     ("sampler.points", 1, "must be a whole number from 2 to 10000 (got 1)"),
 ]
 
@@ -74,6 +79,10 @@ RIGHT: list[tuple[str, object, object]] = [
     ("model.initializer", {"uniform": 1}, Initializer(name="uniform", scale=1.0)),
     ("model.initializer", "lecun", Initializer(name="lecun")),
     ("pruning.percentile", 100, 100.0),
+    ("pruning.audit", 1, 1.0),
+    ("pruning.fatal", [], ()),
+    ("pruning.fatal", ["overfit", "log_zero"], (Cause.LOG_ZERO, Cause.OVERFIT)),
+    ("pruning.expected", list(AILMENTS), AILMENTS),
     ("name", "x" * 200, "x" * 200),
     ("name", "Größe 🙂", "Größe 🙂"),
 ]
@@ -134,3 +143,21 @@ def test_every_value_is_either_told_or_taken(path: str, raw: Any) -> None:
     """Whatever stands in a file, a rule names a problem or gives a value; it never fails."""
     rule = rule_of(path)
     assert rule.problems(path, raw) or rule.value(raw) is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "messages"),
+    [
+        (["diverged"], ['x[0]: {rule} (got "diverged"): did you mean "diverged_lr"?']),
+        (["overfit", "plateau", "overfit"], ['x[2]: must not be there twice (got "overfit"): keep one']),
+        (["outranked", 3], ['x[0]: {rule} (got "outranked"): {known}', "x[1]: {rule} (got 3): {known}"]),
+        (["healthy"], ['x[0]: {rule} (got "healthy"): {known}']),
+    ],
+)
+def test_only_ailments_are_causes_of_a_study_file(raw: list[object], messages: list[str]) -> None:
+    """Every wrong cause is told by its place, with the near one; what ends a trial from outside is none."""
+    words = {
+        "rule": "must be a cause that diagnosis can find in a network",
+        "known": f"known are {', '.join(AILMENTS)}",
+    }
+    assert [str(p) for p in Causes().problems("x", raw)] == [text.format(**words) for text in messages]

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
-from hpsearch.records import ParameterValue
+from hpsearch.records import Cause, ParameterValue
 from hpsearch.study import spec as words
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
+    AILMENTS,
+    DEFAULT_FATAL,
     Choices,
     DataSpec,
     Initializer,
@@ -46,6 +48,7 @@ dimensions = st.builds(
     name=names,
     choices=st.lists(numbers | st.booleans() | st.text() | counts, min_size=1, max_size=5).map(tuple),
 )
+causes = st.lists(st.sampled_from(AILMENTS), unique=True).map(tuple)
 studies = st.builds(
     StudySpec,
     name=st.text(min_size=1, max_size=200),
@@ -75,7 +78,9 @@ studies = st.builds(
     ),
     search=st.lists(dimensions, max_size=4).map(tuple),
     sampler=st.builds(SamplerSpec, name=st.sampled_from(words_of(words.SamplerName)), points=counts),
-    pruning=st.builds(PruningSpec, diagnosis=st.booleans(), percentile=numbers),
+    pruning=st.builds(
+        PruningSpec, diagnosis=st.booleans(), percentile=numbers, fatal=causes, audit=numbers, expected=causes
+    ),
 )
 
 SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
@@ -101,6 +106,34 @@ def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
     table["novelty"] = 1
     with pytest.raises(ValueError, match=r"unknown keys \['novelty'\]"):
         StudySpec.from_json(json.dumps(raw))
+
+
+def test_a_study_of_an_older_version_is_read() -> None:
+    """A study that was stored before it could say what is fatal has the default, and no audit."""
+    raw = json.loads(SMALLEST.to_json())
+    for key in ("fatal", "audit", "expected"):
+        del raw["pruning"][key]
+    assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
+
+
+def test_ailments_are_what_diagnosis_finds_wrong() -> None:
+    """Neither health nor what ends a trial from outside ails a network; the default fatal causes do, in order."""
+    assert set(Cause) - set(AILMENTS) == {
+        Cause.HEALTHY,
+        Cause.INCONCLUSIVE,
+        Cause.OUTRANKED,
+        Cause.WORKER_LOST,
+        Cause.CODE_ERROR,
+        Cause.TIMEOUT,
+        Cause.STOPPED,
+    }
+    assert tuple(cause for cause in AILMENTS if cause in DEFAULT_FATAL) == DEFAULT_FATAL
+
+
+def test_what_is_expected_is_never_deadly() -> None:
+    """A cause that the study has on purpose stops nothing, also where it is listed as fatal."""
+    pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
+    assert pruning.deadly == {Cause.DIVERGED_LR}
 
 
 def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:

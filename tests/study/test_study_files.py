@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import StudyFileError
+from hpsearch.records import Cause
 from hpsearch.study.dimensions import DIMENSION_KEYS
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
 from hpsearch.study.shown import shown
-from hpsearch.study.spec import DEFAULT_SEARCH, Initializer, Range, StudySpec
+from hpsearch.study.spec import AILMENTS, DEFAULT_SEARCH, Initializer, Range, StudySpec
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
 KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
@@ -45,6 +46,8 @@ def default_of(kind: type[Any], key: str) -> str:
     default = next(field.default for field in fields(kind) if field.name == key)
     if isinstance(default, Initializer):
         return shown(default.name)
+    if isinstance(default, tuple) and all(isinstance(item, Cause) for item in default):
+        return f"[{', '.join(map(shown, default))}]"
     return "" if default in (MISSING, None) else shown(default)
 
 
@@ -64,6 +67,13 @@ def test_every_word_is_documented(readme: str, name: str) -> None:
     for key, rule in SECTIONS[name].rules.items():
         words = [] if key == "output" else getattr(rule, "words", [])
         assert [word for word in words if f"`{word}`" not in rows[key][1]] == [], key
+
+
+def test_every_cause_is_documented(readme: str) -> None:
+    """The page has every cause that may be fatal or expected."""
+    _, _, pruning = readme.partition("## [pruning]\n")
+    listed, _, _ = pruning.partition("\nThe causes are ")[2].partition(".")
+    assert tuple(re.findall(r"`(\w+)`", listed)) == AILMENTS
 
 
 def test_ranges_and_choices_are_documented(readme: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.records import LayerSample, NonFinite, Sample
 from hpsearch.study.spec import Configuration, Initializer
+from hpsearch.training.rhythm import alarm_streak, is_alarming, next_look
 from hpsearch.training.row import Row
-from hpsearch.training.telemetry import alarm_streak, is_alarming, next_look
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped, trained
 
 RHYTHM = [0, 5, 10, 15, 20, 25, *range(50, 201, 25), 300, 400]
@@ -303,13 +303,12 @@ def test_looking_changes_nothing() -> None:
     """A trial that is looked at in every step has the weights of one that never is."""
 
     def parameters(look_at: int) -> Any:
-        cohort = cohort_of(
-            classification(), [configuration(optimizer="nesterov", weight_decay=0.1, dropout=0.2)]
-        )
+        shape: dict[str, Any] = {"optimizer": "nesterov", "weight_decay": 0.1, "batch_norm": True}
+        cohort = cohort_of(classification(), [configuration(**shape, dropout=0.2)])
         for _ in range(12):
             cohort._rows[0].look_at = look_at
             stepped(cohort)
-        return cohort.parameters(0)
+        return np.concatenate([cohort.parameters(0), cohort._state.running[0]])
 
     np.testing.assert_array_equal(parameters(0), parameters(10**9))
 

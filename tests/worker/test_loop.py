@@ -167,6 +167,22 @@ def test_diagnosis_can_be_switched_off(url: str) -> None:
     assert Cause.LR_TOO_LOW in {trial.verdict for trial in trials}
 
 
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        PruningSpec(rank="none", fatal=(Cause.DIVERGED_LR, Cause.EXPLODING)),
+        PruningSpec(rank="none", expected=(Cause.LR_TOO_LOW,)),
+    ],
+)
+def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
+    """Only what the study file calls fatal, and does not expect, stops a trial; the rest trains all its epochs."""
+    bench = Bench(url, replace(SPEC, pruning=pruning, trials=40))
+    bench.worker("a").run()
+    stopped = [trial for trial in bench.trials() if trial.epochs < SPEC.training.epochs]
+    assert {trial.verdict for trial in stopped} <= pruning.deadly
+    assert stopped
+
+
 @pytest.mark.parametrize("rank", ["median", "asha", "hyperband"])
 def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
     """With a pruner of Optuna's some trials are outranked, and they count against the budget."""

@@ -50,6 +50,11 @@ def cause_table(snapshot: Snapshot) -> CauseTable:
     return CauseTable(dimension=dimension, rows=rows)
 
 
+def common_remedy(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
+    """Return the remedy that all trials of one cause share, else that of the trial in the middle of their range."""
+    return _remedy(trials, _spanned(search))
+
+
 def _spanned(search: Sequence[Dimension]) -> str | None:
     """Return the name of the learning rate, else of the first searched range."""
     ranges = [learning_rate_of(search), *(dimension for dimension in search if isinstance(dimension, Range))]

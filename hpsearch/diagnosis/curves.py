@@ -1,0 +1,147 @@
+"""Causes that show in the epochs: training beside validation."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Final
+
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import last_samples, middle
+from hpsearch.diagnosis.signal import chance_deviation
+from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
+
+WORSE: Final = 1.05
+CHECKS: Final = 3
+BETTER: Final = 0.95
+ANSWERED: Final = 0.3
+SHIFT: Final = 1.5
+SHIFT_PROBES: Final = 2
+FLAT_EPOCHS: Final = 4
+FLAT_SHARE: Final = 0.01
+UNDERFIT_SHARE: Final = 0.3
+
+
+def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """Training answers well while validation is at chance at every check from the first: its labels are not its own.
+
+    A network that merely overfits has had a validation above chance before it worsens.
+    """
+    epochs = telemetry.epochs
+    if not epochs or not all(_is_at_chance(epoch, facts) for epoch in epochs):
+        return None
+    known = _known_share(telemetry, facts)
+    if not known > ANSWERED:
+        return None
+    return Finding(
+        cause=Cause.VAL_MISALIGNED,
+        confidence=0.9,
+        first_step=0,
+        evidence={"known_share": known, **_validation(epochs[-1])},
+        remedy="Validation is at chance while training is not: check that its examples and labels belong together.",
+    )
+
+
+def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """Validation's loss has been 5 % above its best for three checks, while training's went on falling by 5 %.
+
+    As Prechelt's generalization loss GL_5 (1998), and only where validation has been above chance.
+    """
+    epochs = telemetry.epochs
+    if len(epochs) <= CHECKS or all(_is_at_chance(epoch, facts) for epoch in epochs):
+        return None
+    best = min(epochs, key=_validation_loss)
+    since = epochs[-CHECKS:]
+    if any(not epoch.validation_loss >= WORSE * best.validation_loss for epoch in since):
+        return None
+    if since[0].epoch <= best.epoch or not since[-1].training_loss <= BETTER * best.training_loss:
+        return None
+    return Finding(
+        cause=Cause.OVERFIT,
+        confidence=0.8,
+        first_step=(best.epoch + 1) * facts.steps_per_epoch,
+        evidence={
+            "best_validation_loss": best.validation_loss,
+            "validation_loss": since[-1].validation_loss,
+            "training_loss": since[-1].training_loss,
+        },
+        remedy=f"Stop after epoch {best.epoch + 1}, or use weight decay, dropout or more data.",
+        suggested={"training.epochs": best.epoch + 1},
+    )
+
+
+def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """Training's loss is flat at a high level, and validation's beside it: the network cannot do better (underfit)."""
+    epochs = telemetry.epochs[-2 * FLAT_EPOCHS :]
+    if len(epochs) < 2 * FLAT_EPOCHS:
+        return None
+    before, now = (fmean(epoch.training_loss for epoch in part) for part in _halves(epochs))
+    if not abs(before - now) < FLAT_SHARE * before or not now > UNDERFIT_SHARE * facts.chance_loss:
+        return None
+    if not epochs[-1].validation_loss < 2 * now:
+        return None
+    return Finding(
+        cause=Cause.PLATEAU,
+        confidence=0.6,
+        first_step=epochs[0].epoch * facts.steps_per_epoch,
+        evidence={"training_loss": now, "earlier_loss": before, "chance_loss": facts.chance_loss},
+        remedy="The loss has stopped falling at a high level: use more or wider layers, or a lower learning rate.",
+    )
+
+
+def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The same minibatch costs half as much again in evaluation mode: running statistics are not those of training.
+
+    So it is with dropout before batch normalization (Li et al. 2019) and with minibatches too small for statistics.
+    """
+    if not facts.configuration.model.batch_norm:
+        return None
+    shifts = [shift for sample in telemetry.samples if not math.isnan(shift := _shift(sample))]
+    last = shifts[-SHIFT_PROBES:]
+    if telemetry.steps < 50 or len(last) < SHIFT_PROBES or min(last) < SHIFT:
+        return None
+    return Finding(
+        cause=Cause.TRAIN_EVAL_SHIFT,
+        confidence=0.8,
+        first_step=0,
+        evidence={"evaluation_over_training": median(last)},
+        remedy="Put dropout behind the last batch normalization or leave it out, and use larger minibatches.",
+        suggested={"model.dropout": 0.0} if facts.configuration.model.dropout > 0 else {},
+    )
+
+
+def _shift(sample: Sample) -> float:
+    """Return the loss in evaluation mode over that in training mode, after the step; NaN where it is not known."""
+    after = sample.loss - sample.actual_decrease
+    return sample.evaluation_loss / after if after > 0 else math.nan
+
+
+def _is_at_chance(epoch: Epoch, facts: Facts) -> bool:
+    """True where validation knows no more than the shares of the classes, or the mean of the targets."""
+    if epoch.validation_accuracy is None:
+        return not epoch.validation_loss < 0.9 * facts.chance_loss
+    majority = facts.data.majority_share
+    deviation = chance_deviation(majority, facts.data.validation_examples)
+    return epoch.validation_accuracy < majority + deviation
+
+
+def _known_share(telemetry: Telemetry, facts: Facts) -> float:
+    """Return how much of what is to be known beyond chance training knows: accuracy, or explained variance."""
+    last = last_samples(telemetry, min(5, len(telemetry.samples)))
+    if facts.is_classification:
+        return middle(last, lambda sample: sample.accuracy) - facts.data.majority_share
+    return 1 - telemetry.epochs[-1].training_loss / facts.chance_loss
+
+
+def _validation(epoch: Epoch) -> dict[str, float]:
+    accuracy = epoch.validation_accuracy
+    shown = {"validation_loss": epoch.validation_loss}
+    return shown if accuracy is None else {**shown, "validation_accuracy": accuracy}
+
+
+def _validation_loss(epoch: Epoch) -> float:
+    return math.inf if math.isnan(epoch.validation_loss) else epoch.validation_loss
+
+
+def _halves(epochs: Sequence[Epoch]) -> tuple[Sequence[Epoch], Sequence[Epoch]]:
+    middle_epoch = len(epochs) // 2
+    return epochs[:middle_epoch], epochs[middle_epoch:]

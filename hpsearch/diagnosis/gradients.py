@@ -1,0 +1,119 @@
+"""Causes that show in how gradients differ from layer to layer, or are too small for their precision."""
+
+from typing import Final
+
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import has_learned, last_samples, middle
+from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
+
+SAMPLES: Final = 5
+VANISHED_RATIO: Final = 1e-3
+EXPLODED_RATIO: Final = 70.0
+STILL_UPDATE: Final = 1e-5
+MOVING_UPDATE: Final = 1e-4
+MOST_SILENT_SHARE: Final = 0.5
+SMALLEST_NORMAL: Final = 1.17549435e-38
+"""The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
+
+_RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu"})
+
+
+def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The first layer's gradient is below a thousandth of the last one's, and only the last layer moves.
+
+    The ratio is AutoTrainer's (Zhang et al. 2021). Layers that are dead have gradients of exactly 0 and another cause.
+    """
+    last = last_samples(telemetry, SAMPLES)
+    if not last or len(last[0].layers) < 3 or last[-1].dead_share > MOST_SILENT_SHARE:
+        return None
+    ratio = middle(last, _ratio)
+    if not 0 < ratio < VANISHED_RATIO or has_learned(telemetry, facts):
+        return None
+    if middle(last, _first_update) >= STILL_UPDATE or middle(last, _last_update) <= MOVING_UPDATE:
+        return None
+    return Finding(
+        cause=Cause.VANISHING_GRAD,
+        confidence=0.9,
+        first_step=last[0].step,
+        evidence={"gradient_ratio": ratio, "first_update": middle(last, _first_update)},
+        remedy=_remedy(facts, "Gradients vanish on their way to the first layer"),
+        suggested=_healthier(facts),
+    )
+
+
+def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The first layer's gradient is 70 times the last one's (AutoTrainer's bound) from the very first step on.
+
+    Later on the learning rate may be to blame; at the first step it is the network and its initial weights alone.
+    """
+    samples = telemetry.samples
+    if not samples or len(samples[0].layers) < 3:
+        return None
+    ratio = _ratio(samples[0])
+    if not ratio > EXPLODED_RATIO or has_learned(telemetry, facts):
+        return None
+    return Finding(
+        cause=Cause.EXPLODING_GRAD,
+        confidence=0.9,
+        first_step=0,
+        evidence={"gradient_ratio": ratio, "loss": samples[-1].loss},
+        remedy=_remedy(facts, "Gradients explode on their way to the first layer"),
+        suggested=_healthier(facts),
+    )
+
+
+def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """A layer's gradient is so small that float32 keeps no whole digits of it, and yet not zero.
+
+    What the optimizer is given is the gradient times the learning rate, so that product is compared.
+    """
+    last = last_samples(telemetry, SAMPLES)
+    training = facts.configuration.training
+    if not last or training.precision != "float32":
+        return None
+    smallest = max(_smallest_gradient(sample) for sample in last) * min(training.learning_rate, 1.0)
+    if not 0 < smallest < SMALLEST_NORMAL:
+        return None
+    return Finding(
+        cause=Cause.FLOAT_UNDERFLOW,
+        confidence=0.9,
+        first_step=last[0].step,
+        evidence={"smallest_step": smallest},
+        remedy='The gradients are below what float32 can hold: set training.precision = "float64".',
+        suggested={"training.precision": "float64"},
+    )
+
+
+def _ratio(sample: Sample) -> float:
+    """Return the norm of the first layer's gradient over that of the last one's; 0 where that is 0."""
+    last = sample.layers[-1].gradient_norm
+    return sample.layers[0].gradient_norm / last if last > 0 else 0.0
+
+
+def _first_update(sample: Sample) -> float:
+    return _relative_update(sample, 0)
+
+
+def _last_update(sample: Sample) -> float:
+    return _relative_update(sample, -1)
+
+
+def _relative_update(sample: Sample, layer: int) -> float:
+    """Return the norm of a layer's change over that of its weights; 0 where they are 0."""
+    own = sample.layers[layer]
+    return own.update_norm / own.weight_norm if own.weight_norm > 0 else 0.0
+
+
+def _smallest_gradient(sample: Sample) -> float:
+    return min(layer.gradient_norm for layer in sample.layers)
+
+
+def _remedy(facts: Facts, what: str) -> str:
+    better = "he" if facts.activation in _RECTIFIERS else "xavier"
+    return f'{what}: use model.activation = "relu" with model.initializer = "{better}", or model.batch_norm = true.'
+
+
+def _healthier(facts: Facts) -> dict[str, ParameterValue]:
+    if facts.activation in _RECTIFIERS:
+        return {"model.initializer": "he"}
+    return {"model.activation": "relu", "model.initializer": "he"}

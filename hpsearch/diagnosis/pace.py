@@ -1,0 +1,83 @@
+"""Steps of the wrong length: too small to arrive anywhere, or so large that they jump over what they look for."""
+
+from statistics import median
+from typing import Final
+
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import (
+    HIGHEST_FACTOR,
+    better_learning_rate,
+    has_learned,
+    last_samples,
+    lower_learning_rate,
+    middle,
+    probes,
+)
+from hpsearch.records import Cause, Finding, Telemetry
+
+LEAST_STEPS: Final = 50
+SAMPLES: Final = 5
+PROMISED_SHARE: Final = 0.1
+LEAST_GAIN: Final = 0.9
+MOST_SILENT_SHARE: Final = 0.5
+OVERSHOT_PROBES: Final = 3
+OVERSHOT_SAMPLES: Final = 8
+
+
+def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The steps promise to lower the loss by less than a tenth in the whole trial, and have not done more so far.
+
+    A step promises -(gradient . change of the parameters) to first order, lr |g|^2 for SGD; noise in the minibatch's
+    gradient only makes that larger, so the projection errs towards patience. Probes must agree that the steps are
+    far too small: rho near 1 (Cockpit's alpha near -1). Slow and dying runs separate cleanly by their silent units
+    (measured: above 0.95 against below 0.06 of a layer).
+    """
+    recent = last_samples(telemetry, SAMPLES)
+    if not recent or telemetry.steps < min(LEAST_STEPS, facts.steps / 2):
+        return None
+    first = telemetry.samples[0].loss
+    promised = median(sample.predicted_decrease for sample in recent) * facts.steps
+    fallen = first - median(sample.loss for sample in recent)
+    if not (0 <= promised < PROMISED_SHARE * first and fallen < PROMISED_SHARE * first):
+        return None
+    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    if gain < LEAST_GAIN or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
+        return None
+    factor = min(HIGHEST_FACTOR, first / promised) if promised > 0 else HIGHEST_FACTOR
+    higher = facts.learning_rate * factor
+    return Finding(
+        cause=Cause.LR_TOO_LOW,
+        confidence=0.9,
+        first_step=0,
+        evidence={
+            "promised_share": promised / first,
+            "fallen_share": fallen / first,
+            "gain": gain,
+            "steps": facts.steps,
+        },
+        remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}.",
+        suggested={"learning_rate": higher},
+    )
+
+
+def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The steps raise the loss of their own minibatches, and nothing has been learned.
+
+    rho below 0 in the middle of the last three probes: the steps are longer than 2 / kappa (Cockpit's alpha above 1).
+    """
+    recent = last_samples(telemetry, OVERSHOT_SAMPLES)
+    probed = probes(telemetry)[-OVERSHOT_PROBES:]
+    if not recent or len(probed) < OVERSHOT_PROBES or has_learned(telemetry, facts):
+        return None
+    gain = middle(probed, lambda sample: sample.gain)
+    level = median(sample.loss for sample in recent)
+    if not (gain < 0 and level > 0.8 * min(telemetry.samples[0].loss, facts.chance_loss)):
+        return None
+    return Finding(
+        cause=Cause.LR_TOO_HIGH,
+        confidence=0.8,
+        first_step=probed[0].step,
+        evidence={"gain": gain, "loss": level, "learning_rate": facts.learning_rate},
+        remedy=f"{lower_learning_rate(telemetry, facts)}: each step overshoots.",
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+    )
