@@ -1,22 +1,30 @@
 """The labelled corpus: what it holds, that its file gives it back, and that its runs can be made again."""
 
+import ast
 import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from hpsearch.records import Cause, NonFinite
-from tests.benchmarks.diagnosis import bases, traces
+from tests.benchmarks.diagnosis import (
+    bases,
+    generate,
+    injections,
+    labels,
+    plans,
+    selection,
+    traces,
+    training,
+)
 from tests.benchmarks.diagnosis.heal import heal, recipe_of_run
-from tests.benchmarks.diagnosis.injections import INJECTIONS, parts_of
 from tests.benchmarks.diagnosis.runs import Run
-from tests.benchmarks.diagnosis.selection import selected
-from tests.benchmarks.diagnosis.training import train
 
-CLAIMED = {injection.cause for injection in INJECTIONS} | {
+CLAIMED = {injection.cause for injection in injections.INJECTIONS} | {
     Cause.LOG_ZERO,
     Cause.DIVERGED_LR,
     Cause.EXPLODING,
@@ -75,25 +83,46 @@ def test_runs_are_different(corpus: list[Run]) -> None:
 
 def test_a_run_is_made_again(corpus: list[Run]) -> None:
     """The recipe of a run trains what its telemetry tells of, whoever it was trained beside."""
-    short = [run for run in corpus if run.base.startswith("iris") and run.telemetry.nonfinite is None]
-    for run in short[:: max(1, len(short) // 3)][:3]:
-        outcome = train([recipe_of_run(run)])[0]
-        told = [epoch.validation_accuracy for epoch in run.telemetry.epochs]
-        assert told == pytest.approx(
-            [epoch.validation_accuracy for epoch in outcome.telemetry.epochs], abs=0.07
-        )
+    runs = [run for run in corpus if run.family == "iris/12" and run.telemetry.nonfinite is None]
+    for run in runs[:: max(1, len(runs) // 4)]:
+        outcome = training.train([recipe_of_run(run)])[0]
+        made = [epoch.training_loss for epoch in outcome.telemetry.epochs]
+        told = [epoch.training_loss for epoch in run.telemetry.epochs]
+        assert len(made) == len(told)
+        # another machine may round otherwise, which grows with every step
+        assert made[:3] == pytest.approx(told[:3], rel=1e-2)
 
 
 def test_a_better_learning_rate_heals(corpus: list[Run]) -> None:
-    """A run that was only too slow is well again at its base's learning rate, and not without a change."""
-    slow = [
+    """A run that was only too slow is well again at its base's best learning rate, and not without a change."""
+    slow = next(
         run
         for run in corpus
-        if run.base.startswith("iris/12/") and run.labels == (Cause.LR_TOO_LOW,) and "+" not in run.injection
-    ][:2]
-    rate = {"training.learning_rate": slow[0].facts.learning_rate / slow[0].severity}
-    assert heal(slow[:1], lambda _: rate, corpus=corpus) == 1.0
-    assert heal(slow[:1], lambda _: {}, corpus=corpus) == 0.0
+        if run.family == "iris/12" and run.injection == "learning_rate" and run.severity < 0.01
+    )
+    assert (
+        heal([slow], lambda run: {"training.learning_rate": run.best_learning_rate or 0.0}, corpus=corpus)
+        == 1.0
+    )
+    assert heal([slow], lambda _: {}, corpus=corpus) == 0.0
+
+
+def test_inputs_are_healed_by_their_scale(corpus: list[Run]) -> None:
+    """A run whose inputs were multiplied is well again when they are scaled."""
+    large = [
+        run for run in corpus if run.labels == (Cause.INPUT_UNSCALED,) and run.facts.data.examples < 1000
+    ]
+    assert heal(large[:2], lambda _: {"data.scale": "standard"}, corpus=corpus) == 1.0
+
+
+@pytest.mark.parametrize("module", [bases, generate, injections, labels, plans, selection, training])
+def test_no_detector_has_a_say_in_labels(module: ModuleType) -> None:
+    """Runs are made and labelled without a rule of hpsearch.diagnosis: only the facts of a task come from there."""
+    tree = ast.parse(Path(str(module.__file__)).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    assert {name for name in imported if name.startswith("hpsearch.diagnosis")} <= {
+        "hpsearch.diagnosis.facts"
+    }
 
 
 def test_the_file_gives_back_what_it_was_given(corpus: list[Run], tmp_path: Path) -> None:
@@ -143,12 +172,12 @@ def test_another_version_is_refused(
 def test_what_was_done_can_be_read_from_a_run(corpus: list[Run]) -> None:
     """Every run names injections that exist, two of them where it has two faults."""
     for run in corpus:
-        parts = parts_of(run.injection, run.severity)
+        parts = injections.parts_of(run.injection, run.severity)
         assert 1 <= len(parts) <= 2
         assert run.labels
 
 
 def test_the_selection_takes_no_more_ill_runs_than_healthy_ones(corpus: list[Run]) -> None:
     """What was selected once is selected again, and half of it is healthy."""
-    again = selected(corpus)
+    again = selection.selected(corpus)
     assert 2 * sum(run.labels == (Cause.HEALTHY,) for run in again) >= len(again)

@@ -44,7 +44,7 @@ class Base:
     optimizer: OptimizerName
     batch_size: int
     is_held_out: bool
-    steps: int = 1000
+    steps: int = 800
     scale: Scale = "standard"
     batch_norm: bool = False
     dropout: float = 0.0
@@ -144,12 +144,12 @@ BASES: Final = (
     _base("digits", (64,), "selu", ("sgd", 32), scale="unit"),
     _base("digits", (32, 32), "tanh", ("momentum", 32)),
     _base("digits", (32,) * 4, "sigmoid", ("adam", 32)),
-    _base("digits", (64,) * 5, "relu", ("sgd", 32), steps=800, scale="unit"),
+    _base("digits", (64,) * 5, "relu", ("sgd", 32), steps=600, scale="unit"),
     _base("digits", (64, 64), "relu", ("sgd", 32), batch_norm=True, steps=600),
     _base("wine", (16,), "relu", ("sgd", 10), steps=300),
     _base("wine", (16,), "sigmoid", ("momentum", 10), steps=300),
     _base("moons", (32, 32), "relu", ("adam", 32), steps=800),
-    _base("moons", (16,) * 3, "tanh", ("sgd", 10), steps=1200),
+    _base("moons", (16,) * 3, "tanh", ("sgd", 10), steps=900),
     _base("blobs", (32,), "leaky_relu", ("sgd", 32), steps=800),
     _base("blobs", (64, 64), "relu", ("momentum", 32), batch_norm=True, steps=500),
     _base("blobs", (64,) * 6, "relu", ("sgd", 100), steps=600),
@@ -172,10 +172,10 @@ BASES: Final = (
     _base("diabetes_scaled", (40,), "tanh", ("adam", 32), steps=240),
     _base("noisy", (48, 48), "relu", ("sgd", 100), steps=300, is_hard=True),
     _base("noisy", (48,), "leaky_relu", ("sgd", 10), dropout=0.3, steps=800, is_hard=True),
-    _base("teacher_classes", (80,), "relu", ("sgd", 32), steps=1200),
-    _base("teacher_classes", (80,), "selu", ("sgd", 32), steps=1200),
+    _base("teacher_classes", (80,), "relu", ("sgd", 32), steps=900),
+    _base("teacher_classes", (80,), "selu", ("sgd", 32), steps=900),
     _base("teacher_classes", (40,) * 6, "relu", ("momentum", 100), steps=600),
-    _base("teacher_classes", (40,) * 5, "sigmoid", ("adam", 32), steps=1200),
+    _base("teacher_classes", (40,) * 5, "sigmoid", ("adam", 32), steps=900),
     _base("teacher_classes", (48, 48), "relu", ("sgd", 32), batch_norm=True, steps=600),
     _base("teacher_classes", (40,) * 4, "tanh", ("momentum", 32), steps=600),
 )

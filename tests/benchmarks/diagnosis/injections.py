@@ -318,7 +318,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
     Injection(
         name="rare_classes",
         cause=Cause.COLLAPSED_OUTPUT,
-        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 50.0, 100.0, 200.0),
+        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 30.0, 100.0, 300.0),
         configure=_fewer_steps,
         distort=_rare_classes,
     ),

@@ -15,8 +15,8 @@ from hpsearch.records import Epoch, Sample, Telemetry
 from hpsearch.study.spec import Configuration
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.examples import Examples
+from hpsearch.training.rhythm import next_look
 from hpsearch.training.row import Observation, Shape, shape_of
-from hpsearch.training.telemetry import next_look
 from hpsearch.training.workspace import State, Workspace
 
 MOST_ROWS: Final = 32
