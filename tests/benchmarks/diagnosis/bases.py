@@ -44,7 +44,7 @@ class Base:
     optimizer: OptimizerName
     batch_size: int
     is_held_out: bool
-    steps: int = 800
+    steps: int = 600
     scale: Scale = "standard"
     batch_norm: bool = False
     dropout: float = 0.0
@@ -148,17 +148,17 @@ BASES: Final = (
     _base("digits", (64, 64), "relu", ("sgd", 32), batch_norm=True, steps=600),
     _base("wine", (16,), "relu", ("sgd", 10), steps=300),
     _base("wine", (16,), "sigmoid", ("momentum", 10), steps=300),
-    _base("moons", (32, 32), "relu", ("adam", 32), steps=800),
-    _base("moons", (16,) * 3, "tanh", ("sgd", 10), steps=900),
-    _base("blobs", (32,), "leaky_relu", ("sgd", 32), steps=800),
+    _base("moons", (32, 32), "relu", ("adam", 32), steps=600),
+    _base("moons", (16,) * 3, "tanh", ("sgd", 10), steps=700),
+    _base("blobs", (32,), "leaky_relu", ("sgd", 32), steps=600),
     _base("blobs", (64, 64), "relu", ("momentum", 32), batch_norm=True, steps=500),
     _base("blobs", (64,) * 6, "relu", ("sgd", 100), steps=600),
-    _base("blobs", (32,), "sigmoid", ("sgd", 32), steps=1000),
-    _base("teacher", (32,), "tanh", ("sgd", 32), steps=1000),
-    _base("teacher", (32,), "selu", ("momentum", 32), steps=800),
+    _base("blobs", (32,), "sigmoid", ("sgd", 32), steps=700),
+    _base("teacher", (32,), "tanh", ("sgd", 32), steps=700),
+    _base("teacher", (32,), "selu", ("momentum", 32), steps=600),
     _base("teacher", (64, 64), "relu", ("adam", 32), steps=600),
-    _base("imbalance", (16,), "relu", ("momentum", 32), steps=800, is_hard=True),
-    _base("imbalance", (32,), "relu", ("sgd", 32), dropout=0.2, steps=1000, is_hard=True),
+    _base("imbalance", (16,), "relu", ("momentum", 32), steps=600, is_hard=True),
+    _base("imbalance", (32,), "relu", ("sgd", 32), dropout=0.2, steps=700, is_hard=True),
     _base("mnist", (64,), "relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (64,), "leaky_relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (100,), "relu", ("sgd", 100), scale="unit", batch_norm=True, steps=300),
@@ -166,16 +166,16 @@ BASES: Final = (
     _base("breast_cancer", (24,), "sigmoid", ("adam", 10), loss="binary_cross_entropy", steps=460),
     _base("iris", (12,), "tanh", ("sgd", 10), steps=480),
     _base("iris", (12,) * 3, "relu", ("adam", 10), steps=480),
-    _base("circles", (48,), "relu", ("momentum", 32), steps=800),
-    _base("circles", (24, 24), "elu", ("sgd", 32), steps=1000),
+    _base("circles", (48,), "relu", ("momentum", 32), steps=600),
+    _base("circles", (24, 24), "elu", ("sgd", 32), steps=700),
     _base("diabetes", (20,), "relu", ("sgd", 32), steps=360, is_hard=True),
     _base("diabetes_scaled", (40,), "tanh", ("adam", 32), steps=240),
     _base("noisy", (48, 48), "relu", ("sgd", 100), steps=300, is_hard=True),
-    _base("noisy", (48,), "leaky_relu", ("sgd", 10), dropout=0.3, steps=800, is_hard=True),
-    _base("teacher_classes", (80,), "relu", ("sgd", 32), steps=900),
-    _base("teacher_classes", (80,), "selu", ("sgd", 32), steps=900),
+    _base("noisy", (48,), "leaky_relu", ("sgd", 10), dropout=0.3, steps=600, is_hard=True),
+    _base("teacher_classes", (80,), "relu", ("sgd", 32), steps=700),
+    _base("teacher_classes", (80,), "selu", ("sgd", 32), steps=700),
     _base("teacher_classes", (40,) * 6, "relu", ("momentum", 100), steps=600),
-    _base("teacher_classes", (40,) * 5, "sigmoid", ("adam", 32), steps=900),
+    _base("teacher_classes", (40,) * 5, "sigmoid", ("adam", 32), steps=700),
     _base("teacher_classes", (48, 48), "relu", ("sgd", 32), batch_norm=True, steps=600),
     _base("teacher_classes", (40,) * 4, "tanh", ("momentum", 32), steps=600),
 )

@@ -34,11 +34,10 @@ NEAR: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4)
 FAR: Final = (2.0, 4.0, 10.0, 30.0, 100.0, 1000.0)
 """Factors on the largest learning rate that a base bears."""
 
-MOST_SEVERITIES: Final = 2
 MOST_SLOW: Final = 5
 MOST_FAR: Final = 3
 MOST_DOUBLES: Final = 4
-"""Severities of one injection, rates far below and above what a base bears, and double faults that it is given."""
+"""Rates below and far above what a base bears, and double faults, that one base is given."""
 
 DOUBLES: Final = (
     ("learning_rate", 1e-4, "validation_shuffled"),
@@ -135,7 +134,8 @@ def _learns(outcome: Outcome) -> bool:
 def cases_of(base: Base, rates: Rates) -> Iterator[Case]:
     """Yield everything that is done to a base: of each injection some severities, other bases having others."""
     for injection in INJECTIONS:
-        for severity in _some(injection.severities(base), MOST_SEVERITIES, base):
+        most = injection.most_severities
+        for severity in _some(injection.severities(base), most, base):
             for draw in range(injection.draws):
                 yield Case(injection=injection.name, severity=severity, draw=draw)
     high = [float(f"{rates.limit * factor:.4g}") for factor in (*NEAR, *_some(FAR, MOST_FAR, base))]
