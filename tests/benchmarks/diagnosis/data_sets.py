@@ -15,7 +15,7 @@ from hpsearch.data.sources import load
 from hpsearch.data.split import split
 from hpsearch.study.spec import DataSpec, Scale
 
-MNIST_EXAMPLES: Final = 7_500
+MNIST_EXAMPLES: Final = 4_000
 Maker: TypeAlias = Callable[[np.random.Generator], tuple[Array, Array]]
 
 

@@ -4,10 +4,9 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -20,14 +19,9 @@ from tests.benchmarks.diagnosis.injections import data_of, parts_of
 from tests.benchmarks.diagnosis.labels import labels_of, standing_of
 from tests.benchmarks.diagnosis.plans import Case, cases_of, rates_of, recipe_of
 from tests.benchmarks.diagnosis.runs import Run
+from tests.benchmarks.diagnosis.selection import selected
 from tests.benchmarks.diagnosis.traces import CORPUS, save
 from tests.benchmarks.diagnosis.training import Outcome, Recipe, train
-
-MOST_OF_A_KIND: Final = 3
-"""Ill runs of one injection and cause that are kept of each base, evenly over their severities."""
-
-MOST_RATES: Final = 4
-"""The same for learning rates."""
 
 
 def main() -> None:
@@ -45,6 +39,7 @@ def main() -> None:
     for i, base in enumerate(chosen):
         runs += runs_of(base)
         _say(f"{i + 1}/{len(chosen)} {base.name}: {len(runs)} runs, {time.perf_counter() - began:.0f} s")
+    runs = selected(runs)
     save(runs, arguments.out)
     _say(summary(runs) + f"\n{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 
@@ -91,7 +86,7 @@ def runs_of(base: Base) -> list[Run]:
         labels = labels_of(case.injection, case.severity, outcome, group, standing)
         if labels is not None:
             runs.append(_run(base, case, outcome, labels, rates.best))
-    return list(_thinned(runs))
+    return sorted(runs, key=lambda run: (run.injection, run.severity))
 
 
 def _trained(base: Base, cases: Sequence[Case], rate: float) -> tuple[list[Case], list[Outcome]]:
@@ -142,20 +137,6 @@ def _zero_column_share(recipe: Recipe, *, minibatches: int = 10) -> float:
     order = EpochOrders(recipe.study_seed, len(inputs)).order(0)
     batches = [order[start : start + size] for start in range(0, len(order), size)][:minibatches]
     return float(np.mean([(inputs[batch] == 0).all(axis=0).mean() for batch in batches]))
-
-
-def _thinned(runs: Sequence[Run]) -> Iterator[Run]:
-    """Yield the healthy runs, and of the ill ones of a kind some, evenly over their severities."""
-    kinds: dict[tuple[str, tuple[Cause, ...]], list[Run]] = {}
-    for run in runs:
-        if run.labels == (Cause.HEALTHY,):
-            yield run
-        else:
-            kinds.setdefault((run.injection, run.labels), []).append(run)
-    for (injection, _), kind in kinds.items():
-        most = MOST_RATES if injection == "learning_rate" else MOST_OF_A_KIND
-        chosen = sorted({round(i) for i in np.linspace(0, len(kind) - 1, min(most, len(kind)))})
-        yield from (sorted(kind, key=lambda run: run.severity)[i] for i in chosen)
 
 
 if __name__ == "__main__":

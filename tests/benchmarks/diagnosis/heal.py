@@ -55,7 +55,8 @@ def healed_of(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[R
     Healed is what ends with finite losses and HEALED of the base's mean gain: in accuracy, or in regression in the
     share of the variance explained.
     """
-    healthy = _base_gains(corpus)
+    names = {run.base for run in runs}
+    healthy = _base_gains([run for run in corpus if run.base in names])
     order = sorted(range(len(runs)), key=lambda i: (runs[i].base, runs[i].injection, runs[i].severity))
     healed = [False] * len(runs)
     shared: dict[tuple[str, str, float, ParameterValue], PreparedData] = {}

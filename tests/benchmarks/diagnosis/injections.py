@@ -50,7 +50,8 @@ class Injection:
     """One intervention. `severities` are those that a base is given, none where the base cannot have it.
 
     `cause` is what the intervention is, HEALTHY where it should do no harm. `is_definite` says that the cause is there
-    by definition, so that a run which learns all the same is no example of health.
+    by definition, so that a run which learns all the same is no example of health. A base is given `most_severities`
+    of the severities, and each of them to `draws` runs.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Injection:
     distort: Distort = _same_data
     is_definite: bool = False
     draws: int = 2
+    most_severities: int = 2
 
     @property
     def distorts(self) -> bool:
@@ -246,14 +248,12 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.WD_DOMINATES,
         severities=_always(1e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
         configure=_weight_decay,
-        draws=1,
     ),
     Injection(
         name="normal_weights",
         cause=Cause.SYMMETRIC_INIT,
         severities=_always(0.0, 1e-12, 1e-9),
         configure=_normal_weights,
-        draws=1,
     ),
     Injection(
         name="small_weights",
@@ -289,6 +289,8 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.INPUT_UNSCALED,
         severities=_always(2.0, 8.0, 16.0, 64.0, 255.0),
         distort=_multiplied,
+        draws=3,
+        most_severities=1,
     ),
     Injection(
         name="raw_inputs",
@@ -304,24 +306,29 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.INPUT_DEGENERATE,
         severities=lambda base: (0.4, 0.8, 1.0, 1.004) if _is_image(base) else (1.0, 1.004),
         distort=_whole_numbers,
+        draws=3,
+        most_severities=1,
     ),
     Injection(
         name="labels_shuffled",
         cause=Cause.LABELS_UNRELATED,
         severities=_always(0.3, 0.5, 0.9, 0.95, 1.0),
         distort=_mixed_labels,
+        draws=3,
+        most_severities=1,
     ),
     Injection(
         name="validation_shuffled",
         cause=Cause.VAL_MISALIGNED,
         severities=_always(0.9, 1.0),
         distort=_mixed_validation,
-        draws=2,
+        draws=3,
+        most_severities=1,
     ),
     Injection(
         name="rare_classes",
         cause=Cause.COLLAPSED_OUTPUT,
-        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 50.0, 100.0, 200.0),
+        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 30.0, 100.0, 300.0),
         configure=_fewer_steps,
         distort=_rare_classes,
     ),
@@ -331,7 +338,6 @@ INJECTIONS: Final[Sequence[Injection]] = (
         severities=lambda base: tuple(map(float, range(len(LOSS_PAIRS)))) if base.is_classification else (),
         configure=_loss_pair,
         is_definite=True,
-        draws=1,
     ),
     Injection(
         name="output_bounds",

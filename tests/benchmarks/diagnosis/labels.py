@@ -11,7 +11,7 @@ from tests.benchmarks.diagnosis.bases import Base
 from tests.benchmarks.diagnosis.injections import DOUBLE, Injection, parts_of
 from tests.benchmarks.diagnosis.training import Outcome, Units
 
-WELL: Final = 0.92
+WELL: Final = 0.95
 """A run is as good as its base where it gains at least this share of what its base gains over chance."""
 
 ILL: Final = 0.85
@@ -28,7 +28,7 @@ SLOW_FIT: Final = 0.5
 DEAD_TOTAL: Final = 0.98
 DEAD_PARTIAL: Final = 0.25
 DIED: Final = 0.1
-FLAT: Final = 0.02
+FLAT: Final = 0.03
 CHANGES_LABELS: Final = (
     "labels_shuffled",
     "rare_classes",
@@ -164,11 +164,11 @@ def _double(
 ) -> tuple[Cause, ...] | None:
     if not is_ill(outcome, group, standing):
         return None
-    causes = tuple(
-        _rate(severity, outcome) if injection.name == "learning_rate" else injection.cause
+    causes = [
+        _rate(severity, outcome)[:1] if injection.name == "learning_rate" else (injection.cause,)
         for injection, severity in parts
-    )
-    return None if Cause.HEALTHY in causes else causes
+    ]
+    return (*causes[0], *causes[1]) if all(causes) else None
 
 
 def _cause(
@@ -179,8 +179,7 @@ def _cause(
         case Cause.HEALTHY:
             return None
         case Cause.LR_TOO_LOW:
-            found = _rate(severity, outcome)
-            return None if found is Cause.HEALTHY else (found,)
+            return _rate(severity, outcome) or None
         case Cause.WRONG_LOSS_PAIR:
             nonfinite = outcome.telemetry.nonfinite
             if nonfinite is not None and nonfinite.array == "loss":
@@ -210,22 +209,28 @@ def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: Standi
     return proofs.get(cause, True)
 
 
-def _rate(severity: float, outcome: Outcome) -> Cause:
-    """Return how a learning rate that is `severity` times the sound one has spoiled a run."""
+def _rate(severity: float, outcome: Outcome) -> tuple[Cause, ...]:
+    """Return how a learning rate that is `severity` times the sound one has spoiled a run.
+
+    Units that came to rest where the loss is huge are an explosion too, and whoever says so is right.
+    """
     if severity < 1:
-        return Cause.LR_TOO_LOW if outcome.is_finite and severity <= 0.3 else Cause.HEALTHY
+        return (Cause.LR_TOO_LOW,) if outcome.is_finite and severity <= 0.3 else ()
     loss = outcome.final.training_loss
     activation = outcome.recipe.configuration.model.activation
     is_relu, flat = _is_relu(outcome), _most_saturated(outcome.last)
+    has_exploded = loss > 2 * max(outcome.chance, outcome.telemetry.samples[0].loss)
     effects = {
         Cause.DIVERGED_LR: not outcome.is_finite or loss > 1e3 * outcome.chance,
         Cause.DEAD_RELU_TOTAL: is_relu and max(outcome.last.dead, default=0.0) >= DEAD_TOTAL,
-        Cause.EXPLODING: loss > 2 * max(outcome.chance, outcome.telemetry.samples[0].loss),
-        Cause.DEAD_RELU_PARTIAL: is_relu and _died(outcome) >= DEAD_PARTIAL,
         Cause.NEG_PLATEAU: activation in ("elu", "selu") and flat >= DEAD_PARTIAL,
         Cause.SATURATED: activation in ("sigmoid", "tanh") and flat > 0.5,
+        Cause.EXPLODING: has_exploded,
+        Cause.DEAD_RELU_PARTIAL: is_relu and _died(outcome) >= DEAD_PARTIAL,
     }
-    return next((cause for cause, is_there in effects.items() if is_there), Cause.LR_TOO_HIGH)
+    found = next((cause for cause, is_there in effects.items() if is_there), Cause.LR_TOO_HIGH)
+    is_at_rest = found in (Cause.DEAD_RELU_TOTAL, Cause.NEG_PLATEAU, Cause.SATURATED)
+    return (found, Cause.EXPLODING) if is_at_rest and has_exploded else (found,)
 
 
 def _most_saturated(units: Units) -> float:

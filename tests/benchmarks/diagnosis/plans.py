@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from tests.benchmarks.diagnosis.injections import (
 )
 from tests.benchmarks.diagnosis.training import Outcome, Recipe, train
 
+Thing = TypeVar("Thing")
+
 GRID: Final = tuple(float(f"{10 ** (exponent / 2):.3g}") for exponent in range(-11, 3))
 """Learning rates of which each base gets the best, 10^-5.5 to 10."""
 
@@ -28,8 +30,14 @@ SAFETY: Final = 3.0
 
 LADDER_STEPS: Final = 300
 SLOW: Final = (1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
-FAST: Final = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
+NEAR: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4)
+FAR: Final = (2.0, 4.0, 10.0, 30.0, 100.0, 1000.0)
 """Factors on the largest learning rate that a base bears."""
+
+MOST_SLOW: Final = 5
+MOST_FAR: Final = 3
+MOST_DOUBLES: Final = 4
+"""Rates below and far above what a base bears, and double faults, that one base is given."""
 
 DOUBLES: Final = (
     ("learning_rate", 1e-4, "validation_shuffled"),
@@ -124,19 +132,38 @@ def _learns(outcome: Outcome) -> bool:
 
 
 def cases_of(base: Base, rates: Rates) -> Iterator[Case]:
-    """Yield everything that is done to a base."""
+    """Yield everything that is done to a base: of each injection some severities, other bases having others."""
     for injection in INJECTIONS:
-        for severity in injection.severities(base):
+        most = injection.most_severities
+        for severity in _some(injection.severities(base), most, base):
             for draw in range(injection.draws):
                 yield Case(injection=injection.name, severity=severity, draw=draw)
-    high = (float(f"{rates.limit * factor:.4g}") for factor in FAST)
-    for severity in (*SLOW, *(factor for factor in high if factor > 1.2)):
-        yield Case(injection="learning_rate", severity=severity, draw=0)
+    high = [float(f"{rates.limit * factor:.4g}") for factor in (*NEAR, *_some(FAR, MOST_FAR, base))]
+    for severity in (*_some(SLOW, MOST_SLOW, base), *(factor for factor in high if factor > 1.2)):
+        for draw in range(2):
+            yield Case(injection="learning_rate", severity=severity, draw=draw)
+    for name, severity in _some(_doubles(base), MOST_DOUBLES, base):
+        yield Case(injection=name, severity=severity, draw=0)
+
+
+def _doubles(base: Base) -> Sequence[tuple[str, float]]:
+    """Return the double faults that a base can have."""
     applicable = {injection.name: tuple(injection.severities(base)) for injection in INJECTIONS}
     applicable["learning_rate"] = SLOW
-    for first, severity, second in DOUBLES:
-        if severity in applicable[first] and SECOND_SEVERITY[second] in applicable[second]:
-            yield Case(injection=first + DOUBLE + second, severity=severity, draw=0)
+    return [
+        (first + DOUBLE + second, severity)
+        for first, severity, second in DOUBLES
+        if severity in applicable[first] and SECOND_SEVERITY[second] in applicable[second]
+    ]
+
+
+def _some(things: Sequence[Thing], most: int, base: Base) -> Sequence[Thing]:
+    """Return `most` of the things in their order, evenly spread, starting at one that depends on the base."""
+    count = len(things)
+    if count <= most:
+        return things
+    start = zlib.crc32(base.name.encode()) % count
+    return [things[at] for at in sorted((start + i * count // most) % count for i in range(most))]
 
 
 def recipe_of(base: Base, case: Case, best_rate: float, data: PreparedData | None = None) -> Recipe:

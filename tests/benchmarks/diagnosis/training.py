@@ -23,8 +23,11 @@ MOST_ROWS: Final = 32
 LOOKED_AT: Final = 1000
 """Training examples on which units are looked at when a run begins and when it has ended."""
 
-MOST_SAMPLES: Final = 60
-"""Samples after which a run keeps those of the regular rhythm only: a net that stays dead is looked at all the time."""
+MOST_SAMPLES: Final = 160
+"""Samples after which a run keeps those of the regular rhythm only: a net that stays dead is looked at all the time.
+
+That is room for the longest stretch of alarms, 120 samples where minibatches have 10 examples, and what came before it.
+"""
 
 SIGMOID_FLAT: Final = 1 / (1 + np.exp(5.0))
 TANH_FLAT: Final = np.tanh(2.5)
