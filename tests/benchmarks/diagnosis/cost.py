@@ -24,6 +24,11 @@ TRIAL_EPOCHS = 20
 KINDS = ("bare", "telemetry", "judged")
 PARTS = ("first epoch", "later epoch")
 
+CONFIGURATION = Configuration(
+    model=ModelSpec(hidden=(HIDDEN,), loss="cross_entropy"),
+    training=TrainingSpec(batch_size=BATCH, learning_rate=0.01, epochs=TRIAL_EPOCHS),
+)
+
 HEAD = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
 number K of rows in one cohort, which joined one after another, {stagger} steps apart, as in a search: looks are at
@@ -40,19 +45,16 @@ class Loop:
     """One way to train: times in seconds, part by part, one per round."""
 
     data: PreparedData
+    facts: Facts
     rows: int
     kind: str
     times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
     def measure(self) -> None:
         """Train a fresh cohort for two epochs of its youngest row and note how long each took."""
-        configuration = Configuration(
-            model=ModelSpec(hidden=(HIDDEN,), loss="cross_entropy"),
-            training=TrainingSpec(batch_size=BATCH, learning_rate=0.01, epochs=TRIAL_EPOCHS),
-        )
+        configuration = self.facts.configuration
         cohort = Cohort(shape_of(configuration), self.data, capacity=self.rows, seed=1)
-        facts = Facts(configuration=configuration, data=facts_of(self.data), steps_per_epoch=STEPS_PER_EPOCH)
-        observe = _observer(facts, judges=self.kind == "judged")
+        observe = _observer(self.facts, judges=self.kind == "judged")
         first = STEPS_PER_EPOCH + STAGGER * (self.rows - 1)
         with np.errstate(all="ignore"):
             for part, steps in zip(PARTS, (range(first), range(first, first + STEPS_PER_EPOCH)), strict=True):
@@ -122,8 +124,9 @@ def measured(repeats: int) -> str:
     loops: dict[tuple[int, int], dict[str, Loop]] = {}
     for inputs in INPUTS:
         data = made_up(inputs)
+        facts = Facts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
         for rows in ROWS:
-            loops[inputs, rows] = {kind: Loop(data=data, rows=rows, kind=kind) for kind in KINDS}
+            loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
     for _ in range(repeats):
         for kinds in loops.values():
             for loop in kinds.values():
@@ -134,7 +137,7 @@ def measured(repeats: int) -> str:
 def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.diagnosis.cost", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7, help="how many rounds are measured (default 7)")
+    parser.add_argument("--repeats", type=int, default=5, help="how many rounds are measured (default 5)")
     sys.stdout.write(measured(parser.parse_args().repeats))
 
 
