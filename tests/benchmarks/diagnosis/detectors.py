@@ -113,8 +113,8 @@ class Alarm:
 class FirstAlarm:
     """A published system that ends a run at its first alarm, as nearly all of them do.
 
-    `alarms` returns everything that its rules say of a whole run, in any order; of rules that fire at the same step
-    the earlier one is the stronger.
+    `alarms` returns what its rules say of a whole run, in any order, and may leave out what comes after the first
+    alarm; of rules that fire at the same step the earlier one is the stronger.
     """
 
     name: str

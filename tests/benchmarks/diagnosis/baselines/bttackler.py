@@ -77,8 +77,10 @@ class BTTackler:
                 yield Alarm(step=step, cause=Cause.DIVERGED_LR)
                 return
             is_protected = is_protected or self._is_among_the_best(run, epoch)
-            for cause in _symptoms(run, epoch, is_protected=is_protected):
-                yield Alarm(step=step, cause=cause)
+            symptoms = list(_symptoms(run, epoch, is_protected=is_protected))
+            yield from (Alarm(step=step, cause=cause) for cause in symptoms)
+            if symptoms:
+                return
         nonfinite, per_epoch = run.telemetry.nonfinite, run.facts.steps_per_epoch
         if nonfinite is not None:
             yield Alarm(step=(nonfinite.step // per_epoch + 1) * per_epoch, cause=Cause.DIVERGED_LR)

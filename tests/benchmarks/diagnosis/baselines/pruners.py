@@ -14,8 +14,9 @@ They name no cause: their calls are `outranked`, which counts as wrong wherever 
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import final
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast, final
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PercentilePruner, ThresholdPruner
@@ -88,9 +89,8 @@ def curve(run: Run) -> list[float]:
     return values
 
 
-def _study(run: Run, pruner: BasePruner) -> Study:
-    direction = StudyDirection.MAXIMIZE if run.facts.is_classification else StudyDirection.MINIMIZE
-    return optuna.create_study(direction=direction, pruner=pruner, study_name=run.base)
+def _direction(run: Run) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if run.facts.is_classification else StudyDirection.MINIMIZE
 
 
 def _by_base(runs: Sequence[Run]) -> Iterable[list[int]]:
@@ -112,22 +112,33 @@ def _against_others(runs: Sequence[Run], pruner_for: Callable[[Facts], BasePrune
     stops: dict[int, int | None] = {}
     for places in _by_base(runs):
         curves = {place: curve(runs[place]) for place in places}
-        others = {
+        complete = {
             place: _frozen(values, TrialState.COMPLETE)
             for place, values in curves.items()
             if values and math.isfinite(values[-1])
         }
         for place in places:
-            pruner = pruner_for(runs[place].facts)
-            study = _study(runs[place], pruner)
-            for other, trial in others.items():
-                if other != place:
-                    study._storage.create_new_trial(study._study_id, template_trial=trial)
-            stops[place] = _first_stop(pruner, study, curves[place])
+            others = [trial for other, trial in complete.items() if other != place]
+            rivals = Rivals(direction=_direction(runs[place]), complete=others)
+            stops[place] = _first_stop(pruner_for(runs[place].facts), rivals, curves[place])
     return stops
 
 
-def _first_stop(pruner: BasePruner, study: Study, values: Sequence[float]) -> int | None:
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rivals:
+    """A study as median, percentile and threshold see it: which way is better, and its complete trials."""
+
+    direction: StudyDirection
+    complete: list[FrozenTrial]
+
+    def get_trials(self, *, deepcopy: bool, states: Container[TrialState]) -> list[FrozenTrial]:
+        """Return the complete trials themselves, the only ones that are asked for."""
+        return self.complete
+
+
+def _first_stop(pruner: BasePruner, rivals: Rivals, values: Sequence[float]) -> int | None:
+    study = cast("Study", rivals)
     for epoch in range(len(values)):
         if pruner.prune(study, _frozen(values[: epoch + 1], TrialState.RUNNING)):
             return epoch
@@ -139,7 +150,11 @@ def _one_by_one(runs: Sequence[Run]) -> dict[int, int | None]:
     stops: dict[int, int | None] = {}
     for places in _by_base(runs):
         epochs = max(run.facts.configuration.training.epochs for run in map(runs.__getitem__, places))
-        study = _study(runs[places[0]], HyperbandPruner(min_resource=1, max_resource=epochs))
+        study = optuna.create_study(
+            study_name=runs[places[0]].base,
+            direction=_direction(runs[places[0]]),
+            pruner=HyperbandPruner(min_resource=1, max_resource=epochs),
+        )
         for place in random.Random(ORDER_SEED).sample(places, len(places)):
             stops[place] = _tried(study, curve(runs[place]))
     return stops

@@ -56,16 +56,18 @@ _INITIALIZERS = {"relu": "he", "tanh": "xavier", "sigmoid": "lecun"}
 
 
 def _alarms(run: Run) -> Iterator[Alarm]:
-    for cause in (*_of_data(run), *_of_start(run)):
-        yield Alarm(step=0, cause=cause)
+    before_training = [*_of_data(run), *_of_start(run)]
+    yield from (Alarm(step=0, cause=cause) for cause in before_training)
+    if before_training:
+        return
     if run.telemetry.nonfinite is not None:
         yield Alarm(step=run.telemetry.nonfinite.step + 1, cause=Cause.DIVERGED_LR)
     samples = _until_fitted(run.telemetry.samples)
     for count, sample in enumerate(samples, start=1):
-        if sample.step < FROM_STEP:
-            continue
-        for cause in _of_dynamics(run, samples[:count]):
-            yield Alarm(step=sample.step + 1, cause=cause)
+        causes = list(_of_dynamics(run, samples[:count])) if sample.step >= FROM_STEP else []
+        yield from (Alarm(step=sample.step + 1, cause=cause) for cause in causes)
+        if causes:
+            return
     yield from _of_labels(run)
 
 

@@ -1,0 +1,145 @@
+"""What telemetry and diagnosis cost, as a share of training: `python -m tests.benchmarks.diagnosis.cost`."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from hpsearch.data.facts import facts_of
+from hpsearch.data.prepare import PreparedData
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.verdicts import judge
+from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.training.cohort import Cohort
+from hpsearch.training.row import Observation, shape_of
+from tests.benchmarks.engine import BATCH, HIDDEN, INPUTS, NEVER, STAGGER, STEPS_PER_EPOCH, made_up
+
+ROWS = (16, 32)
+TRIAL_EPOCHS = 20
+KINDS = ("bare", "telemetry", "judged")
+PARTS = ("first epoch", "later epoch")
+
+CONFIGURATION = Configuration(
+    model=ModelSpec(hidden=(HIDDEN,), loss="cross_entropy"),
+    training=TrainingSpec(batch_size=BATCH, learning_rate=0.01, epochs=TRIAL_EPOCHS),
+)
+
+HEAD = """\
+One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
+number K of rows in one cohort, which joined one after another, {stagger} steps apart, as in a search: looks are at
+other steps for other rows. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
+"telemetry" looks as the product does, "judge" calls the diagnosis on every observation too. The three take turns in
+{repeats} rounds; each cell is the cost in percent of bare, "min / median": the ratio of the least times, and the median
+of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one first epoch and 19 later ones.
+"""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """One way to train: times in seconds, part by part, one per round."""
+
+    data: PreparedData
+    facts: Facts
+    rows: int
+    kind: str
+    times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
+
+    def measure(self) -> None:
+        """Train a fresh cohort for two epochs of its youngest row and note how long each took."""
+        configuration = self.facts.configuration
+        cohort = Cohort(shape_of(configuration), self.data, capacity=self.rows, seed=1)
+        observe = _observer(self.facts, judges=self.kind == "judged")
+        first = STEPS_PER_EPOCH + STAGGER * (self.rows - 1)
+        with np.errstate(all="ignore"):
+            for part, steps in zip(PARTS, (range(first), range(first, first + STEPS_PER_EPOCH)), strict=True):
+                start = time.perf_counter()
+                for step in steps:
+                    if step % STAGGER == 0 and cohort.free:
+                        self._join(cohort, configuration, number=step // STAGGER)
+                    for observation in cohort._step():
+                        observe(observation)
+                self.times[part].append(time.perf_counter() - start)
+
+    def _join(self, cohort: Cohort, configuration: Configuration, *, number: int) -> None:
+        cohort.join(number, configuration)
+        if self.kind == "bare":
+            cohort._rows[-1].look_at = NEVER
+
+    def whole(self) -> list[float]:
+        """Return how long each round would take for all epochs of a trial."""
+        pairs = zip(self.times[PARTS[0]], self.times[PARTS[1]], strict=True)
+        return [first + (TRIAL_EPOCHS - 1) * later for first, later in pairs]
+
+
+def _observer(facts: Facts, *, judges: bool) -> Callable[[Observation], None]:
+    def look(observation: Observation) -> None:
+        if judges:
+            judge(observation.telemetry, facts)
+
+    return look
+
+
+def cost(more: Sequence[float], less: Sequence[float], bare: Sequence[float]) -> str:
+    """Return by how many percent of `bare` one series of times lies above another: of the least, and in the median."""
+    least = 100 * (min(more) - min(less)) / min(bare)
+    ratios = [100 * (one - other) / base for one, other, base in zip(more, less, bare, strict=True)]
+    return f"{least:.1f} / {statistics.median(ratios):.1f}"
+
+
+def lines(loops: dict[tuple[int, int], dict[str, Loop]]) -> Iterator[str]:
+    """Yield the lines of the Markdown table."""
+    yield "| network | K | part | bare, us per row and step | telemetry | judge | both |"
+    yield "| --- | ---: | --- | ---: | ---: | ---: | ---: |"
+    for (inputs, rows), kinds in loops.items():
+        for part in (*PARTS, "20 epochs"):
+            times = [kinds[k].whole() if part == "20 epochs" else kinds[k].times[part] for k in KINDS]
+            bare, telemetry, judged = times
+            cells = [
+                f"{inputs}-{HIDDEN}-10",
+                str(rows),
+                part,
+                f"{1e6 * min(bare) / _row_steps(part, rows):.1f}",
+                cost(telemetry, bare, bare),
+                cost(judged, telemetry, bare),
+                cost(judged, bare, bare),
+            ]
+            yield "| " + " | ".join(cells) + " |"
+
+
+def _row_steps(part: str, rows: int) -> int:
+    """Return how many steps of single rows a part takes; in the first epoch rows join one after another."""
+    first = rows * STEPS_PER_EPOCH + STAGGER * rows * (rows - 1) // 2
+    later = rows * STEPS_PER_EPOCH
+    return {PARTS[0]: first, PARTS[1]: later}.get(part, first + (TRIAL_EPOCHS - 1) * later)
+
+
+def measured(repeats: int) -> str:
+    """Measure everything in turn and return the page."""
+    loops: dict[tuple[int, int], dict[str, Loop]] = {}
+    for inputs in INPUTS:
+        data = made_up(inputs)
+        facts = Facts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
+        for rows in ROWS:
+            loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
+    for _ in range(repeats):
+        for kinds in loops.values():
+            for loop in kinds.values():
+                loop.measure()
+    return HEAD.format(stagger=STAGGER, repeats=repeats) + "\n" + "\n".join(lines(loops)) + "\n"
+
+
+def main() -> None:
+    """Read the command line and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.diagnosis.cost", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="how many rounds are measured (default 5)")
+    sys.stdout.write(measured(parser.parse_args().repeats))
+
+
+if __name__ == "__main__":
+    main()
