@@ -1,5 +1,6 @@
 """A database's URL, as the user gave it: parsed, given a driver, and shown without its password."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from hpsearch.errors import StorageError
 from hpsearch.storage.mounts import network_mount_of
 
-_SQLITE_HEADER: Final = b"SQLite format 3\x00"
+_SMALLEST_PAGE_BYTES: Final = 512
 
 _EXAMPLES: Final = (
     "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
@@ -136,7 +137,7 @@ def _sqlite_path(url: URL, shown: str) -> Path:
 
 
 def prepare_file(address: Address, *, create: bool) -> None:
-    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database.
+    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
     Network file systems are refused where they can be seen. With `create` False the file must be there. Raises
     StorageError.
@@ -175,17 +176,16 @@ def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
 
 
 def _check_file(path: Path, shown: str) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(len(_SQLITE_HEADER))
-        with path.open("ab"):
-            pass
-    except OSError as error:
+    # Only SQLite may open the file: when a process closes one of its own, it loses all locks that its connections to
+    # the same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
+    # connection then takes the log away beneath them. What is no database SQLite refuses by itself.
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(
-            f"{shown}: must be a file that you may read and write ({error.strerror}): check its owner and mode"
-        ) from error
-    if header not in (b"", _SQLITE_HEADER):
+            f"{shown}: must be a file that you may read and write (Permission denied): check its owner and mode"
+        )
+    size_bytes = path.stat().st_size
+    if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite writes over files of a single byte
         raise StorageError(
-            f"{shown}: is no SQLite database (it begins with {header[:8]!r}): "
+            f"{shown}: must be an SQLite database, of at least {_SMALLEST_PAGE_BYTES} bytes (got {size_bytes}): "
             "give the path of another file, or of none"
         )
