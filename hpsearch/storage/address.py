@@ -77,18 +77,29 @@ def parse_address(text: str) -> Address:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise StorageError(f'storage: must be a database URL (got "{mask(text)}"): {_EXAMPLES}') from None
-    shown = mask(text) if url.password is not None else _mask_options(text)
+        raise StorageError(
+            f'storage: must be a database URL (got "{_masked_url(text)}"): {_EXAMPLES}'
+        ) from None
+    shown = _masked_url(text) if url.password is not None else _mask_options(text)
     family = url.get_backend_name()
     if family not in _FAMILIES:
         raise StorageError(_unknown_family(shown, family))
     url = url.set(drivername=f"{family}+{_driver(url, family, shown)}")
+    if family in ("mysql", "mariadb") and not url.database:
+        raise StorageError(
+            f"{shown}: must name a database (got none): add its name, as in {family}://user@host/database"
+        )
     path = _sqlite_path(url, shown) if family == "sqlite" else None
     return Address(url=url, shown=shown, family=family, path=path)
 
 
+def _masked_url(text: str) -> str:
+    """Return `text`, which is a URL or meant as one, with its password replaced by ***: it may have blanks."""
+    return _mask_options(re.sub(r"((?:^|/)[^:/@]*):(?!//).*@", r"\1:***@", text, flags=re.DOTALL))
+
+
 def mask(text: str) -> str:
-    """Return `text` with what may be a password replaced by ***."""
+    """Return `text`, in which a URL may be, with what may be a password replaced by ***."""
     return _mask_options(re.sub(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", r"\1:***@", text))
 
 
@@ -145,7 +156,14 @@ def prepare_file(address: Address, *, create: bool) -> None:
     path = address.path
     if path is None:
         return
-    if path.is_dir():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise StorageError(
+            f"{address.shown}: cannot be looked at ({error.strerror}): "
+            "check its name, and the mode of the folders above it"
+        ) from error
+    if is_folder:
         raise StorageError(f"{address.shown}: must be a file (got a folder): add a name such as hpsearch.db")
     if (mount := network_mount_of(path)) is not None:
         kind, point = mount
@@ -153,7 +171,7 @@ def prepare_file(address: Address, *, create: bool) -> None:
             f"{address.shown}: must not lie on a network file system, where SQLite's locks do not hold "
             f"(got {kind} at {point}): choose a local disk, or PostgreSQL or MariaDB"
         )
-    if not path.exists():
+    if not is_there:
         _prepare_folder(path, address.shown, create=create)
         return
     _check_file(path, address.shown)

@@ -29,6 +29,7 @@ _REFUSED: Final = "the server refused the user{name}: check user name and passwo
 _NO_DATABASE: Final = "the server has no database{name}: create it first, or check its name"
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
+_OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
 _FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
@@ -38,6 +39,7 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (r'role "[^"]*" does not exist|no pg_hba\.conf entry|access denied for user', _REFUSED),
     (r'database "[^"]*" does not exist|unknown database', _NO_DATABASE),
+    (r"invalid connection option|connection is bad: invalid", _OPTIONS),
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
     (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),

@@ -27,6 +27,7 @@ from hpsearch.study.spec import (
 from hpsearch.worker.preparation import prepare_study
 from tests.chaos import audit
 from tests.chaos.crew import Crew, Job
+from tests.chaos.waiting import GIVE_UP_S
 
 STUDY: Final = "chaos"
 
@@ -176,13 +177,13 @@ def result_of(trial: Trial, series: Series) -> Result:
     )
 
 
-def undisturbed(plan: Plan, folder: Path) -> list[Result]:
+def undisturbed(plan: Plan, folder: Path, *, within_s: float = GIVE_UP_S) -> list[Result]:
     """Return what one worker makes of the plan when nothing happens to it."""
     ground = Ground(f"sqlite:///{folder}/undisturbed.db", plan)
     try:
         job = Job(url=ground.url, study=STUDY, folder=folder, lease_s=30.0, module="tests.chaos.audited")
         with Crew(job, size=1) as crew:
-            crew.dismiss()
+            crew.dismiss(within_s=within_s)
             assert [hand.popen.returncode for hand in crew.everybody] == [0], crew.everybody[0].said
         return ground.results()
     finally:

@@ -124,3 +124,12 @@ def test_a_host_without_an_address_is_unavailable(dialect: str) -> None:
         f"{scheme}://somebody:***@nowhere.invalid/database: the server does not answer (unknown host): "
         "check that it runs, its host and its port"
     )
+
+
+@pytest.mark.parametrize("options", ["bogus=1", "charset=bogus", "ssl_ca=/nowhere", "read_timeout=soon"])
+def test_options_that_the_driver_does_not_take_are_the_users(url: str, options: str) -> None:
+    """What stands behind the ? goes to the driver, and what the driver says about it is no fault of ours."""
+    with pytest.raises(StorageError) as caught:
+        opened_and_closed(f"{url}?{options}")
+    assert str(caught.value).startswith(f"{url}?{options}: ")
+    assert not isinstance(caught.value, StorageUnavailableError)

@@ -73,6 +73,13 @@ def fault(cause: Exception, *, lost: bool = False) -> DBAPIError:
             "the database is read-only: give one that can be written",
         ),
         (
+            psycopg.ProgrammingError('invalid connection option "bogus"'),
+            (
+                'the URL asks for what cannot be (invalid connection option "bogus"): '
+                "check its port, and what stands behind the ?"
+            ),
+        ),
+        (
             psycopg.errors.UndefinedTable('relation "trials" does not exist'),
             'the database refused (relation "trials" does not exist): see the database\'s own log',
         ),

@@ -31,6 +31,7 @@ def strangers_folder() -> Iterator[Path]:
         (folder / "there.db").chmod(0o444)
         (folder / "secret.db").write_bytes(b"SQLite format 3\x00")
         (folder / "secret.db").chmod(0)
+        (folder / "closed").mkdir(mode=0)
         if is_root := os.geteuid() == 0:
             os.seteuid(NOBODY)
         else:
@@ -39,6 +40,7 @@ def strangers_folder() -> Iterator[Path]:
         if is_root:
             os.seteuid(0)
         folder.chmod(0o755)
+        (folder / "closed").chmod(0o700)
 
 
 def refusal(path: Path) -> str:
@@ -147,6 +149,15 @@ def test_a_file_without_write_permission_is_refused(strangers_folder: Path) -> N
     )
     assert refusal(strangers_folder / "secret.db") == (
         "must be a file that you may read and write (Permission denied): check its owner and mode"
+    )
+
+
+def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:
+    """Where a folder may not be entered, or a name is too long, nobody can tell what is there."""
+    remedy = "check its name, and the mode of the folders above it"
+    assert refusal(strangers_folder / "closed/x.db") == f"cannot be looked at (Permission denied): {remedy}"
+    assert (
+        refusal(strangers_folder / f"{'x' * 300}.db") == f"cannot be looked at (File name too long): {remedy}"
     )
 
 
