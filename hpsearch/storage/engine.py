@@ -18,6 +18,7 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import StorageError
 from hpsearch.storage.address import Address, mask
@@ -77,6 +78,18 @@ def _server_engine(address: Address) -> Engine:
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
     return engine
+
+
+def close_connections(engine: Engine) -> None:
+    """Close all connections: those in use by other threads when they come back. The next transaction opens new ones."""
+
+    def close(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.close()
+
+    pool = engine.pool
+    engine.dispose()
+    event.listen(pool, "checkin", close)
+    pool.dispose()  # what came back in between
 
 
 @contextmanager

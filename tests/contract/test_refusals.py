@@ -1,18 +1,22 @@
 """Refusals of real servers, in plain words and without a password."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 from uuid import uuid4
 
+import optuna
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
-from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.storage import schema
 from hpsearch.storage.check import check
 from hpsearch.storage.store import open_store
-from tests.contract.laboratory import FINGERPRINT, a_spec
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 PASSWORD = "s3cret"
+
+NewLab: TypeAlias = Callable[..., Lab]
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -92,6 +96,21 @@ def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
     assert (health.hpsearch_schema, health.write_rate) == (schema.REVISION, None)
     assert health.no_write_rate is not None
     assert "the user may not do this" in health.no_write_rate
+
+
+def test_who_may_only_read_leaves_the_sweeping_to_others(reader: URL, url: str, new_lab: NewLab) -> None:
+    """Trials of a lost worker, and what another client left of a study, are shown as they stand."""
+    lab, deleted = new_lab(), new_lab()
+    lost = lab.claim(2, lease_s=-1.0)
+    optuna.delete_study(study_name=deleted.study.spec.name, storage=deleted.stock()._storage)
+    with open_store(as_text(reader), create=False) as store:
+        assert store.progress(lab.study).running == len(lost)
+        assert store.opening(lab.study).room == lab.study.spec.trials - len(lost)
+        assert {opening.study.key for opening in store.openings()} >= {lab.study.key}
+        assert store.workers() == []
+        with pytest.raises(StorageReadOnlyError):
+            store.sweep(lab.study)
+    assert lab.store.progress(lab.study).running == 0
 
 
 def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, dialect: str) -> None:
