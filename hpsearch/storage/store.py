@@ -202,12 +202,12 @@ class Store:
 
     def progress(self, study: StoredStudy) -> Progress:
         """Return where the study stands, after expired leases were swept, as far as we may."""
-        self._sweep_for_a_look(study)
+        self.sweep(study)
         return self._read(lambda connection: sums.progress(connection, study))
 
     def opening(self, study: StoredStudy) -> Opening:
         """Return what the study has left to do, after expired leases were swept, as far as we may."""
-        self._sweep_for_a_look(study)
+        self.sweep(study)
         return self._read(lambda connection: openings.opening(connection, study))
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
@@ -320,10 +320,16 @@ class Store:
         )
 
     def sweep(self, study: StoredStudy) -> list[int]:
-        """Hand back the trials whose lease has run out, as after a crash; return their numbers."""
-        if not self._read(lambda connection: leases.has_expired(connection, study.key)):
-            return []
-        return self._write(lambda connection: leases.sweep(connection, studies.lock(connection, study)))
+        """Hand back the trials whose lease has run out, as after a crash; return their numbers.
+
+        Whoever may only read leaves that to others, and sees what stands there.
+        """
+        if self._read(lambda connection: leases.has_expired(connection, study.key)):
+            with contextlib.suppress(StorageReadOnlyError):
+                return self._write(
+                    lambda connection: leases.sweep(connection, studies.lock(connection, study))
+                )
+        return []
 
     def sweep_all(self) -> None:
         """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
@@ -331,12 +337,7 @@ class Store:
         for study in self.studies() if expired else ():
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
-                    self._sweep_for_a_look(study)
-
-    def _sweep_for_a_look(self, study: StoredStudy) -> None:
-        """Sweep; whoever may only read leaves that to others, and sees what stands there."""
-        with contextlib.suppress(StorageReadOnlyError):
-            self.sweep(study)
+                    self.sweep(study)
 
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         def transaction() -> _T:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from hpsearch.records import Series, Trial
+from hpsearch.storage.engine import BUSY_TIMEOUT_S
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import (
@@ -93,7 +94,8 @@ class Ground:
             prepared.spec, fingerprint=prepared.data.fingerprint
         )
         # No connection outlives its use, so that none is found dead.
-        self.engine: Engine = create_engine(url, poolclass=NullPool)
+        patience = {"timeout": BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
+        self.engine: Engine = create_engine(url, poolclass=NullPool, connect_args=patience)
         with self.engine.begin() as connection:
             if not inspect(connection).has_table(audit.TABLE):
                 audit.install(connection)
