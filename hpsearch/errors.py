@@ -59,6 +59,11 @@ class StorageUnavailableError(StorageError):
 
 
 @final
+class StorageReadOnlyError(StorageError):
+    """The user, or the database itself, may not write what the call would have written. Nothing was."""
+
+
+@final
 class LeaseLostError(StorageError):
     """A worker tried to write a trial whose lease it no longer holds. Nothing was written."""
 

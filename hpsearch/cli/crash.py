@@ -14,8 +14,8 @@ from typing import Final
 
 import hpsearch
 
-# A password may hold anything, quotes too: everything up to the last @ goes, rather than too little.
-_IN_URL: Final = re.compile(r"(//[^:/@\s]*):\S*@")
+# A password may hold anything, quotes and blanks too: all of a line up to the last @ goes, rather than too little.
+_IN_URL: Final = re.compile(r"(//[^:/@\n]*):.*@")
 _IN_QUERY: Final = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)=)[^&\s]*")
 
 

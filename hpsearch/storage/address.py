@@ -1,5 +1,6 @@
 """A database's URL, as the user gave it: parsed, given a driver, and shown without its password."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from hpsearch.errors import StorageError
 from hpsearch.storage.mounts import network_mount_of
 
-_SQLITE_HEADER: Final = b"SQLite format 3\x00"
+_SMALLEST_PAGE_BYTES: Final = 512
 
 _EXAMPLES: Final = (
     "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
@@ -76,18 +77,29 @@ def parse_address(text: str) -> Address:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise StorageError(f'storage: must be a database URL (got "{mask(text)}"): {_EXAMPLES}') from None
-    shown = mask(text) if url.password is not None else _mask_options(text)
+        raise StorageError(
+            f'storage: must be a database URL (got "{_masked_url(text)}"): {_EXAMPLES}'
+        ) from None
+    shown = _masked_url(text) if url.password is not None else _mask_options(text)
     family = url.get_backend_name()
     if family not in _FAMILIES:
         raise StorageError(_unknown_family(shown, family))
     url = url.set(drivername=f"{family}+{_driver(url, family, shown)}")
+    if family in ("mysql", "mariadb") and not url.database:
+        raise StorageError(
+            f"{shown}: must name a database (got none): add its name, as in {family}://user@host/database"
+        )
     path = _sqlite_path(url, shown) if family == "sqlite" else None
     return Address(url=url, shown=shown, family=family, path=path)
 
 
+def _masked_url(text: str) -> str:
+    """Return `text`, which is a URL or meant as one, with its password replaced by ***: it may have blanks."""
+    return _mask_options(re.sub(r"((?:^|/)[^:/@]*):(?!//).*@", r"\1:***@", text, flags=re.DOTALL))
+
+
 def mask(text: str) -> str:
-    """Return `text` with what may be a password replaced by ***."""
+    """Return `text`, in which a URL may be, with what may be a password replaced by ***."""
     return _mask_options(re.sub(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", r"\1:***@", text))
 
 
@@ -136,7 +148,7 @@ def _sqlite_path(url: URL, shown: str) -> Path:
 
 
 def prepare_file(address: Address, *, create: bool) -> None:
-    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database.
+    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
     Network file systems are refused where they can be seen. With `create` False the file must be there. Raises
     StorageError.
@@ -144,7 +156,14 @@ def prepare_file(address: Address, *, create: bool) -> None:
     path = address.path
     if path is None:
         return
-    if path.is_dir():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise StorageError(
+            f"{address.shown}: cannot be looked at ({error.strerror}): "
+            "check its name, and the mode of the folders above it"
+        ) from error
+    if is_folder:
         raise StorageError(f"{address.shown}: must be a file (got a folder): add a name such as hpsearch.db")
     if (mount := network_mount_of(path)) is not None:
         kind, point = mount
@@ -152,7 +171,7 @@ def prepare_file(address: Address, *, create: bool) -> None:
             f"{address.shown}: must not lie on a network file system, where SQLite's locks do not hold "
             f"(got {kind} at {point}): choose a local disk, or PostgreSQL or MariaDB"
         )
-    if not path.exists():
+    if not is_there:
         _prepare_folder(path, address.shown, create=create)
         return
     _check_file(path, address.shown)
@@ -175,17 +194,16 @@ def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
 
 
 def _check_file(path: Path, shown: str) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(len(_SQLITE_HEADER))
-        with path.open("ab"):
-            pass
-    except OSError as error:
+    # Only SQLite may open the file: when a process closes one of its own, it loses all locks that its connections to
+    # the same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
+    # connection then takes the log away beneath them. What is no database SQLite refuses by itself.
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(
-            f"{shown}: must be a file that you may read and write ({error.strerror}): check its owner and mode"
-        ) from error
-    if header not in (b"", _SQLITE_HEADER):
+            f"{shown}: must be a file that you may read and write (Permission denied): check its owner and mode"
+        )
+    size_bytes = path.stat().st_size
+    if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite writes over files of a single byte
         raise StorageError(
-            f"{shown}: is no SQLite database (it begins with {header[:8]!r}): "
+            f"{shown}: must be an SQLite database, of at least {_SMALLEST_PAGE_BYTES} bytes (got {size_bytes}): "
             "give the path of another file, or of none"
         )

@@ -13,12 +13,15 @@ decide this for the whole server (innodb_flush_log_at_trx_commit).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from hpsearch.storage.address import Address
+from hpsearch.errors import StorageError
+from hpsearch.storage.address import Address, mask
 from hpsearch.storage.direct import run
 from hpsearch.storage.replacing import follow_file
 
@@ -35,16 +38,36 @@ _DURABLE: Final = "hpsearch_durable"
 def make_engine(address: Address) -> Engine:
     """Return an engine for `address`. Nothing is connected yet. It may be used by several threads.
 
-    It must not cross a fork: start processes by spawning them, or open the store anew.
+    It must not cross a fork: start processes by spawning them, or open the store anew. Raises StorageError, as
+    every connection does, where the driver cannot work with the URL's options.
     """
-    if address.path is not None:
-        engine = create_engine(
-            address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True, pool_size=4
+
+    def connect(dialect: Dialect, _record: Any, arguments: list[str], options: dict[str, Any]) -> Any:
+        with _told_of_options(address):
+            return dialect.connect(*arguments, **options)
+
+    with _told_of_options(address):
+        engine = (
+            _sqlite_engine(address, address.path) if address.path is not None else _server_engine(address)
         )
-        follow_file(engine, address.path, shown=address.shown)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
+    event.listen(engine, "do_connect", connect)
+    return engine
+
+
+def _sqlite_engine(address: Address, path: Path) -> Engine:
+    engine = create_engine(
+        address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True, pool_size=4
+    )
+    follow_file(engine, path, shown=address.shown)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _server_engine(address: Address) -> Engine:
+    def prepare(connection: Any, _record: Any) -> None:
+        _prepare_server(connection, family=address.family)
+
     engine = create_engine(
         address.url,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
@@ -52,13 +75,21 @@ def make_engine(address: Address) -> Engine:
         isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
         pool_size=4,
     )
-
-    def prepare(connection: Any, _record: Any) -> None:
-        _prepare_server(connection, family=address.family)
-
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
     return engine
+
+
+def close_connections(engine: Engine) -> None:
+    """Close all connections: those in use by other threads when they come back. The next transaction opens new ones."""
+
+    def close(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.close()
+
+    pool = engine.pool
+    engine.dispose()
+    event.listen(pool, "checkin", close)
+    pool.dispose()  # what came back in between
 
 
 @contextmanager
@@ -100,6 +131,19 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
 @final
 class UncertainCommitError(Exception):
     """The connection was lost while a transaction was committed: it may be in the database or not."""
+
+
+@contextmanager
+def _told_of_options(address: Address) -> Iterator[None]:
+    """Turn what a driver raises about the URL's options, which is no error of its own, into a StorageError."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+        driver = address.url.get_driver_name()
+        raise StorageError(
+            f"{address.shown}: the driver {driver} cannot work with its options ({mask(str(error))}): "
+            "check what stands behind the ?"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -3,13 +3,13 @@
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.storage.address import Address, mask
 from hpsearch.storage.engine import UncertainCommitError
 
@@ -29,6 +29,7 @@ _REFUSED: Final = "the server refused the user{name}: check user name and passwo
 _NO_DATABASE: Final = "the server has no database{name}: create it first, or check its name"
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
+_OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
 _FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
@@ -38,6 +39,7 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (r'role "[^"]*" does not exist|no pg_hba\.conf entry|access denied for user', _REFUSED),
     (r'database "[^"]*" does not exist|unknown database', _NO_DATABASE),
+    (r"invalid connection option|connection is bad: invalid", _OPTIONS),
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
     (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),
@@ -45,6 +47,14 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
 )
 """Pattern in the driver's message (lower case) -> what to tell the user."""
+
+_CLASSES: Final[Mapping[str, type[StorageError]]] = {
+    # Workers wait for room as they wait for a server: what they have trained is not written yet.
+    _FULL: StorageUnavailableError,
+    _NO_RIGHTS: StorageReadOnlyError,
+    _READ_ONLY: StorageReadOnlyError,
+}
+"""What to tell the user -> the error that says it, where it is no plain StorageError."""
 
 _ABSENT: Final[tuple[tuple[str, str], ...]] = (
     (r"connection refused|errno 111", "connection refused"),
@@ -119,8 +129,7 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, reason.lower()):
             message = f"{address.shown}: {_filled(meaning, address, reason)}"
-            # Workers wait for room as they wait for a server: what they have trained is not written yet.
-            return StorageUnavailableError(message) if meaning is _FULL else StorageError(message)
+            return _CLASSES.get(meaning, StorageError)(message)
     for pattern, absence in _ABSENT:
         if re.search(pattern, reason.lower()):
             return _absent(address, absence)

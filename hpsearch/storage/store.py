@@ -8,12 +8,12 @@ from typing import Self, TypeVar, final
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.errors import StudyNotFoundError
+from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
 from hpsearch.records import Series, Trial
 from hpsearch.storage import claims, leases, migration, openings, orphans, reads, registry, studies, writes
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
-from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.engine import close_connections, make_engine, reading, writing
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import (
@@ -83,7 +83,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections. Leases stay until they run out."""
-        self._engine.dispose()
+        close_connections(self._engine)
 
     def create_study(self, spec: StudySpec, *, fingerprint: str) -> StoredStudy:
         """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
@@ -172,9 +172,10 @@ class Store:
         self._write(delete)
 
     def sweep_orphans(self) -> None:
-        """Follow studies that other Optuna clients renamed, and forget what they deleted."""
+        """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
         if self._read(orphans.has_orphans):
-            self._write(orphans.sweep)
+            with contextlib.suppress(StorageReadOnlyError):
+                self._write(orphans.sweep)
 
     def trials(self, study: StoredStudy) -> list[Trial]:
         """Return all trials by number."""
@@ -200,19 +201,20 @@ class Store:
         return self._read(lambda connection: reads.series(connection, study, numbers))
 
     def progress(self, study: StoredStudy) -> Progress:
-        """Return where the study stands, after expired leases were swept."""
+        """Return where the study stands, after expired leases were swept, as far as we may."""
         self.sweep(study)
         return self._read(lambda connection: sums.progress(connection, study))
 
     def opening(self, study: StoredStudy) -> Opening:
-        """Return what the study has left to do, after expired leases were swept."""
+        """Return what the study has left to do, after expired leases were swept, as far as we may."""
         self.sweep(study)
         return self._read(lambda connection: openings.opening(connection, study))
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
 
-        Expired leases were swept. Those of higher priority are in front, and of equals the older ones.
+        Those of higher priority are in front, and of equals the older ones. Expired leases were swept, as far as
+        we may.
         """
         self.sweep_all()
         return self._read(lambda connection: openings.openings(connection, above=above))
@@ -300,7 +302,10 @@ class Store:
         return self._write(beat, durable=False)
 
     def workers(self) -> list[WorkerRecord]:
-        """Return all registered workers, those that started first in front, after expired leases were swept."""
+        """Return all registered workers, those that started first in front.
+
+        Expired leases were swept, as far as we may.
+        """
         self.sweep_all()
         return self._read(registry.every)
 
@@ -315,13 +320,19 @@ class Store:
         )
 
     def sweep(self, study: StoredStudy) -> list[int]:
-        """Hand back the trials whose lease has run out, as after a crash; return their numbers."""
-        if not self._read(lambda connection: leases.has_expired(connection, study.key)):
-            return []
-        return self._write(lambda connection: leases.sweep(connection, studies.lock(connection, study)))
+        """Hand back the trials whose lease has run out, as after a crash; return their numbers.
+
+        Whoever may only read leaves that to others, and sees what stands there.
+        """
+        if self._read(lambda connection: leases.has_expired(connection, study.key)):
+            with contextlib.suppress(StorageReadOnlyError):
+                return self._write(
+                    lambda connection: leases.sweep(connection, studies.lock(connection, study))
+                )
+        return []
 
     def sweep_all(self) -> None:
-        """Hand back the trials of all studies whose lease has run out, as after a crash."""
+        """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
         expired = self._read(leases.expired_studies)
         for study in self.studies() if expired else ():
             if study.key in expired:

@@ -37,7 +37,7 @@ def _run(chosen: argparse.Namespace) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="hpsearch-chaos-", dir="/tmp") as folder:
         _say(f"one undisturbed worker: {chosen.trials} trials ({chosen.sampler}, {chosen.epochs} epochs)")
-        expected = undisturbed(plan, Path(folder))
+        expected = undisturbed(plan, Path(folder), within_s=hard.finish_s)
         _say(f"{chosen.workers} workers on {chosen.database}, seed {chosen.seed}")
         with _scene(hard, Path(folder), chosen.database) as scene:
             account = campaign.run(hard, scene, tell=_say)

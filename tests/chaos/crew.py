@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, final
 
-from tests.chaos.waiting import wait_until
+from tests.chaos.waiting import GIVE_UP_S, wait_until
 
 REPOSITORY: Final = Path(__file__).parents[2]
 
@@ -120,14 +120,14 @@ class Crew:
         while len(self.hands) + content < self._size:
             self.hands.append(self._start())
 
-    def dismiss(self) -> None:
+    def dismiss(self, *, within_s: float = GIVE_UP_S) -> None:
         """Wait until all workers have found that nothing is left to do."""
 
         def are_content() -> bool:
             self.fill()
             return not self.hands
 
-        wait_until(are_content, "the workers end")
+        wait_until(are_content, "the workers end", within_s=within_s)
 
     @property
     def everybody(self) -> Sequence[Hand]:

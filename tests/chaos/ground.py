@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from hpsearch.records import Series, Trial
+from hpsearch.storage.engine import BUSY_TIMEOUT_S
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import (
@@ -27,6 +28,7 @@ from hpsearch.study.spec import (
 from hpsearch.worker.preparation import prepare_study
 from tests.chaos import audit
 from tests.chaos.crew import Crew, Job
+from tests.chaos.waiting import GIVE_UP_S
 
 STUDY: Final = "chaos"
 
@@ -92,7 +94,8 @@ class Ground:
             prepared.spec, fingerprint=prepared.data.fingerprint
         )
         # No connection outlives its use, so that none is found dead.
-        self.engine: Engine = create_engine(url, poolclass=NullPool)
+        patience = {"timeout": BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
+        self.engine: Engine = create_engine(url, poolclass=NullPool, connect_args=patience)
         with self.engine.begin() as connection:
             if not inspect(connection).has_table(audit.TABLE):
                 audit.install(connection)
@@ -176,13 +179,13 @@ def result_of(trial: Trial, series: Series) -> Result:
     )
 
 
-def undisturbed(plan: Plan, folder: Path) -> list[Result]:
+def undisturbed(plan: Plan, folder: Path, *, within_s: float = GIVE_UP_S) -> list[Result]:
     """Return what one worker makes of the plan when nothing happens to it."""
     ground = Ground(f"sqlite:///{folder}/undisturbed.db", plan)
     try:
         job = Job(url=ground.url, study=STUDY, folder=folder, lease_s=30.0, module="tests.chaos.audited")
         with Crew(job, size=1) as crew:
-            crew.dismiss()
+            crew.dismiss(within_s=within_s)
             assert [hand.popen.returncode for hand in crew.everybody] == [0], crew.everybody[0].said
         return ground.results()
     finally:

@@ -257,7 +257,7 @@ def test_a_file_that_is_no_database_is_left_alone(command: Command, study_file: 
     before = study_file.read_bytes()
     message = refused(command("study", "create", str(study_file), "--storage", f"sqlite:///{study_file}"))
     assert message == (
-        f"sqlite:///{study_file}: is no SQLite database (it begins with {before[:8]!r}): "
+        f"sqlite:///{study_file}: must be an SQLite database, of at least 512 bytes (got {len(before)}): "
         "give the path of another file, or of none"
     )
     assert study_file.read_bytes() == before

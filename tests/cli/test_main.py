@@ -37,7 +37,7 @@ from hpsearch.cli import main
 
 @main.app.command()
 def fault() -> None:
-    raise RuntimeError("boom at postgresql://ann:s3cret@host/d")
+    raise RuntimeError("boom at postgresql://ann:my s3cret@host/d")
 
 @main.app.command()
 def interrupt() -> None:

@@ -1,8 +1,10 @@
 """Refusals of real servers, in plain words and without a password."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 from uuid import uuid4
 
+import optuna
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
@@ -10,9 +12,11 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import schema
 from hpsearch.storage.check import check
 from hpsearch.storage.store import open_store
-from tests.contract.laboratory import FINGERPRINT, a_spec
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 PASSWORD = "s3cret"
+
+NewLab: TypeAlias = Callable[..., Lab]
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -94,6 +98,20 @@ def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
     assert "the user may not do this" in health.no_write_rate
 
 
+def test_who_may_only_read_leaves_the_sweeping_to_others(reader: URL, url: str, new_lab: NewLab) -> None:
+    """Trials of a lost worker, and what another client left of a study, are shown as they stand."""
+    lab, deleted = new_lab(), new_lab()
+    lost = lab.claim(2, lease_s=-1.0)
+    optuna.delete_study(study_name=deleted.study.spec.name, storage=deleted.stock()._storage)
+    with open_store(as_text(reader), create=False) as store:
+        assert store.progress(lab.study).running == len(lost)
+        assert store.opening(lab.study).room == lab.study.spec.trials - len(lost)
+        assert {opening.study.key for opening in store.openings()} >= {lab.study.key}
+        assert store.workers() == []
+        assert store.sweep(lab.study) == []
+    assert lab.store.progress(lab.study).running == 0
+
+
 def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, dialect: str) -> None:
     """An empty database that the user cannot fill is an error at once."""
     if dialect == "mariadb":
@@ -124,3 +142,12 @@ def test_a_host_without_an_address_is_unavailable(dialect: str) -> None:
         f"{scheme}://somebody:***@nowhere.invalid/database: the server does not answer (unknown host): "
         "check that it runs, its host and its port"
     )
+
+
+@pytest.mark.parametrize("options", ["bogus=1", "charset=bogus", "ssl_ca=/nowhere", "read_timeout=soon"])
+def test_options_that_the_driver_does_not_take_are_the_users(url: str, options: str) -> None:
+    """What stands behind the ? goes to the driver, and what the driver says about it is no fault of ours."""
+    with pytest.raises(StorageError) as caught:
+        opened_and_closed(f"{url}?{options}")
+    assert str(caught.value).startswith(f"{url}?{options}: ")
+    assert not isinstance(caught.value, StorageUnavailableError)

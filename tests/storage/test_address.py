@@ -42,6 +42,8 @@ def test_a_file_is_relative_to_the_current_folder_or_absolute() -> None:
     [
         ("postgresql://u:s3cret@h/d", "postgresql://u:***@h/d"),
         ("postgresql://u:s%2F%403cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:s3 cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u v:s3cret@h/d", "postgresql://u v:***@h/d"),
         (
             "mysql://h/d?user=u&password=s3cret&charset=utf8mb4",
             "mysql://h/d?user=u&password=***&charset=utf8mb4",
@@ -97,6 +99,14 @@ def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:
                 "postgresql+asyncpg://h/d: the driver must be psycopg or psycopg2 "
                 '(got "asyncpg"): leave it out, as in postgresql://...'
             ),
+        ),
+        (
+            "mysql://u:s 3@h",
+            "mysql://u:***@h: must name a database (got none): add its name, as in mysql://user@host/database",
+        ),
+        (
+            "postgresql://u:s 3@h:port/d",
+            f'storage: must be a database URL (got "postgresql://u:***@h:port/d"): {EXAMPLES}',
         ),
         (
             "sqlite://",

@@ -7,7 +7,7 @@ import pymysql  # type: ignore[import-untyped]  # it comes without types
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.faults import attempt, is_transient, translated
 
@@ -73,6 +73,13 @@ def fault(cause: Exception, *, lost: bool = False) -> DBAPIError:
             "the database is read-only: give one that can be written",
         ),
         (
+            psycopg.ProgrammingError('invalid connection option "bogus"'),
+            (
+                'the URL asks for what cannot be (invalid connection option "bogus"): '
+                "check its port, and what stands behind the ?"
+            ),
+        ),
+        (
             psycopg.errors.UndefinedTable('relation "trials" does not exist'),
             'the database refused (relation "trials" does not exist): see the database\'s own log',
         ),
@@ -85,7 +92,8 @@ def fault(cause: Exception, *, lost: bool = False) -> DBAPIError:
 def test_what_the_user_can_put_right_is_said_in_their_words(cause: Exception, meaning: str) -> None:
     """Each of the drivers' sentences becomes one that names the cause and the remedy."""
     error = translated(fault(cause), ADDRESS)
-    assert type(error) is StorageError
+    is_about_rights = "may not do this" in meaning or "is read-only" in meaning
+    assert type(error) is (StorageReadOnlyError if is_about_rights else StorageError)
     assert str(error) == f"{SHOWN}: {meaning}"
 
 

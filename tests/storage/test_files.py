@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +15,7 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine
 from hpsearch.storage.check import check
 from hpsearch.storage.store import open_store
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 NOBODY = 65534
 
@@ -28,6 +31,7 @@ def strangers_folder() -> Iterator[Path]:
         (folder / "there.db").chmod(0o444)
         (folder / "secret.db").write_bytes(b"SQLite format 3\x00")
         (folder / "secret.db").chmod(0)
+        (folder / "closed").mkdir(mode=0)
         if is_root := os.geteuid() == 0:
             os.seteuid(NOBODY)
         else:
@@ -36,6 +40,7 @@ def strangers_folder() -> Iterator[Path]:
         if is_root:
             os.seteuid(0)
         folder.chmod(0o755)
+        (folder / "closed").chmod(0o700)
 
 
 def refusal(path: Path) -> str:
@@ -69,11 +74,17 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     """A file that is no database is named as such and stays as it is."""
     path = tmp_path / "notes.txt"
-    path.write_text("my notes")
-    assert refusal(path) == (
-        "is no SQLite database (it begins with b'my notes'): give the path of another file, or of none"
-    )
-    assert path.read_text() == "my notes"
+    remedy = "give the path of another file, or of none"
+    for notes, reason in {
+        "x": f"must be an SQLite database, of at least 512 bytes (got 1): {remedy}",
+        "my notes": f"must be an SQLite database, of at least 512 bytes (got 8): {remedy}",
+        "my notes" * 64: "the file is no SQLite database, or a damaged one: give another",
+        "my notes" * 6400: "the file is no SQLite database, or a damaged one: give another",
+    }.items():
+        path.write_text(notes)
+        assert refusal(path) == reason
+        assert path.read_text() == notes
+    assert list(tmp_path.glob("notes.txt*")) == [path]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -81,6 +92,33 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "damaged.db"
     path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     assert refusal(path) == "the file is no SQLite database, or a damaged one: give another"
+
+
+ANOTHER_PROCESS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("CREATE TABLE another (process)")
+connection.close()
+"""
+
+
+def test_opening_a_file_again_takes_no_locks_from_what_is_open(tmp_path: Path) -> None:
+    """What a store writes stays, and stays seen, when its process opens the file again and another one closes it.
+
+    A process that closes a file loses its locks on it; the other process would then take the log away, the last one
+    to leave, with all that is written into it afterwards.
+    """
+    path = tmp_path / "x.db"
+    url = f"sqlite:///{path}"
+    with open_store(url) as store:
+        lab = Lab(store=store, url=url, study=store.create_study(a_spec(), fingerprint=FINGERPRINT))
+        open_store(url, create=False).close()
+        check(url)
+        subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, path], check=True)
+        assert (tmp_path / "x.db-wal").exists()
+        lab.finish(3)
+        with open_store(url) as other:
+            assert other.progress(lab.study).complete == 3
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
@@ -111,6 +149,15 @@ def test_a_file_without_write_permission_is_refused(strangers_folder: Path) -> N
     )
     assert refusal(strangers_folder / "secret.db") == (
         "must be a file that you may read and write (Permission denied): check its owner and mode"
+    )
+
+
+def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:
+    """Where a folder may not be entered, or a name is too long, nobody can tell what is there."""
+    remedy = "check its name, and the mode of the folders above it"
+    assert refusal(strangers_folder / "closed/x.db") == f"cannot be looked at (Permission denied): {remedy}"
+    assert (
+        refusal(strangers_folder / f"{'x' * 300}.db") == f"cannot be looked at (File name too long): {remedy}"
     )
 
 

@@ -11,7 +11,14 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.direct import Direct, RawRow
-from hpsearch.storage.engine import UncertainCommitError, glancing, make_engine, reading, writing
+from hpsearch.storage.engine import (
+    UncertainCommitError,
+    close_connections,
+    glancing,
+    make_engine,
+    reading,
+    writing,
+)
 from hpsearch.storage.faults import attempt
 
 _T = TypeVar("_T")
@@ -43,8 +50,8 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the connections that nobody uses. The next call opens new ones."""
-        self._engine.dispose()
+        """Close all connections: those in use by other threads when they come back. The next call opens new ones."""
+        close_connections(self._engine)
 
     def forget_connections(self) -> None:
         """Leave the connections to the process that this one was forked from."""

@@ -1,0 +1,33 @@
+"""Connections: opened when they are needed, and closed with their owner."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from hpsearch.storage.address import parse_address
+from hpsearch.storage.engine import close_connections, make_engine, reading
+
+
+def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:
+    """Whoever is at work goes on, and what was closed meanwhile is not left to the garbage collector.
+
+    Optuna calls `remove_session` at the end of each thread of `optimize(n_jobs=...)`, beside those that go on.
+    """
+    (tmp_path / "x.db").touch()
+    engine = make_engine(parse_address(f"sqlite:///{tmp_path / 'x.db'}"))
+    with reading(engine) as connection:
+        in_use = connection.connection.driver_connection
+        close_connections(engine)
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert in_use is not None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        in_use.execute("SELECT 1")
+    for _ in range(2):
+        with reading(engine) as connection:
+            kept = connection.connection.driver_connection
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert kept is not None
+    assert kept.execute("SELECT 1").fetchone() == (1,)
+    close_connections(engine)
