@@ -3,7 +3,7 @@
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle
+from hpsearch.diagnosis.progress import has_learned, known, last_samples
 from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -18,7 +18,7 @@ _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu"})
 
 
 def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """The first layer's gradient was below a thousandth of the last one's from the start, and little was learned since.
+    """The first layer's gradient was below a thousandth of the last one's at the start, and little was learned since.
 
     The ratio is AutoTrainer's (Zhang et al. 2021). Layers that are dead have gradients of exactly 0 and another cause.
     Norms of gradients and not of updates: Adam moves layers however small their gradients are, without aim.
@@ -26,8 +26,7 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
     samples = telemetry.samples
     if telemetry.steps < LEAST_STEPS or not samples or len(samples[0].layers) < 3:
         return None
-    first = samples[:SAMPLES]
-    ratio = middle(first, _ratio)
+    ratio = _ratio(samples[0])
     if not 0 < ratio < VANISHED_RATIO or samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
     if has_learned(telemetry, facts):
@@ -35,7 +34,7 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return Finding(
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
-        first_step=first[0].step,
+        first_step=0,
         evidence={"gradient_ratio": ratio, "gradient_ratio_now": _ratio(samples[-1])},
         remedy=_remedy(facts, "Gradients vanish on their way to the first layer"),
         suggested=_healthier(facts),

@@ -70,11 +70,11 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
     Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and
     a loss above a tenth of chance's. It learns, so it is no reason to stop.
     """
-    recent = last_samples(telemetry, SAMPLES)
-    if not recent or telemetry.steps < NEARLY_OVER * facts.steps:
+    samples = telemetry.samples
+    if len(samples) < SAMPLES or telemetry.steps < NEARLY_OVER * facts.steps:
         return None
-    gain = middle(probes(telemetry)[-OVERSHOT_PROBES:], lambda sample: sample.gain)
-    cosine = middle(recent, lambda sample: sample.gradient_cosine)
+    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    cosine = middle(samples, lambda sample: sample.gradient_cosine)
     if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE) or has_learned(telemetry, facts, share=0.1):
         return None
     higher = facts.learning_rate * min(HIGHEST_FACTOR, max(10.0, 1 / (2 * (1 - min(gain, 0.999)))))
@@ -82,7 +82,7 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.LR_TOO_LOW,
         confidence=0.6,
         first_step=0,
-        evidence=known(gain=gain, gradient_cosine=cosine, loss=recent[-1].loss),
+        evidence=known(gain=gain, gradient_cosine=cosine, loss=samples[-1].loss),
         remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}, or train longer.",
         suggested={"learning_rate": higher},
     )

@@ -11,14 +11,24 @@ from hpsearch.records import Sample, Telemetry
 LEARNED_SHARE: Final = 0.5
 HIGHEST_FACTOR: Final = 100.0
 LOWEST_FACTOR: Final = 0.1
+ROUNDING: Final = 1e-5
+"""Falls of the loss below this share of it are lost in float32's sums."""
 
 
 def has_learned(telemetry: Telemetry, facts: Facts, *, share: float = LEARNED_SHARE) -> bool:
     """True when the loss is at most that `share` of the first step's and of chance's, or was never seen."""
-    samples = telemetry.samples
-    if not samples:
+    if not telemetry.samples:
         return True
-    return samples[-1].loss <= share * min(samples[0].loss, facts.chance_loss)
+    return level(telemetry) <= share * min(telemetry.samples[0].loss, facts.chance_loss)
+
+
+def level(telemetry: Telemetry) -> float:
+    """Return where the loss stands: the median of the last three samples, or the last epoch's where that is higher.
+
+    One minibatch says little. NaN where the loss is not a number.
+    """
+    now = sorted(sample.loss for sample in telemetry.samples[-3:])[len(telemetry.samples[-3:]) // 2]
+    return max(telemetry.epochs[-1].training_loss, now) if telemetry.epochs else now
 
 
 def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
@@ -28,8 +38,12 @@ def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
 
 
 def probes(telemetry: Telemetry) -> list[Sample]:
-    """Return the samples that are probes and promised something, oldest first."""
-    return [sample for sample in telemetry.samples if not math.isnan(sample.gain)]
+    """Return the samples that are probes, oldest first, and promised a fall that can be told from rounding."""
+    return [
+        sample
+        for sample in telemetry.samples
+        if sample.predicted_decrease > ROUNDING * sample.loss and not math.isnan(sample.gain)
+    ]
 
 
 def middle(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> float:

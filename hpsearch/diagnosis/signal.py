@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle
+from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle, probes
 from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -14,11 +14,14 @@ DECAY_RATIO: Final = 2.0
 SHRUNK_SHARE: Final = 1 / 3
 DECAYED_LEARNED: Final = 0.1
 LEAST_STEPS: Final = 200
-UNRELATED_SAMPLES: Final = 8
+UNRELATED_FROM: Final = 75
+UNRELATED_TO: Final = 300
 CHANCE_DEVIATIONS: Final = 3.3
-NEAR_CHANCE: Final = 0.05
-MOST_COSINE: Final = 0.15
+NEAR_CHANCE: Final = 0.8
+FAR_FROM_CHANCE: Final = 1.3
+MOST_COSINE: Final = 0.3
 MOST_COHERENCE: Final = 3.0
+TIMID_GAIN: Final = 0.99
 MOST_SILENT_SHARE: Final = 0.5
 
 
@@ -85,46 +88,59 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
 def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """Steps are sound and each lowers its own minibatch, but nothing carries over to the next: no shared signal.
 
-    Accuracy and loss stay at chance for 200 steps, gradients of the output layer turn at random from minibatch to
-    minibatch (cosine near 0), and within one the examples' gradients are near orthogonal (m-coherence near 1,
-    Chatterjee and Zielinski 2020), as with shuffled labels (Zhang et al. 2017).
+    Looked at are the steps 75 to 300, before a network can learn a small data set by heart: the loss stays near that of
+    chance, gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one
+    the examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled
+    labels (Zhang et al. 2017).
     """
-    run = last_samples(telemetry, UNRELATED_SAMPLES)
-    if not run or telemetry.steps < LEAST_STEPS or run[-1].dead_share > MOST_SILENT_SHARE:
+    if telemetry.steps < LEAST_STEPS or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
-    if not (_is_at_chance(run, facts) and abs(middle(run, _cosine)) < MOST_COSINE):
+    run = [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
+    if not run or has_learned(telemetry, facts) or not _is_near_chance(run, facts):
         return None
-    coherence = middle(run, lambda sample: sample.coherence)
-    if not coherence < MOST_COHERENCE:
+    cosine, coherence = middle(run, _cosine), middle(run, lambda sample: sample.coherence)
+    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    if not (abs(cosine) < MOST_COSINE and coherence < MOST_COHERENCE and 0 < gain < TIMID_GAIN):
+        return None
+    if _generalizes(telemetry, facts):
         return None
     return Finding(
         cause=Cause.LABELS_UNRELATED,
         confidence=0.8,
         first_step=0,
-        evidence={
-            "accuracy": middle(run, lambda sample: sample.accuracy),
-            "loss": middle(run, lambda sample: sample.loss),
-            "coherence": coherence,
-            "gradient_cosine": middle(run, _cosine),
-        },
+        evidence=known(
+            accuracy=middle(run, lambda sample: sample.accuracy),
+            loss=middle(run, lambda sample: sample.loss),
+            coherence=coherence,
+            gradient_cosine=cosine,
+            gain=gain,
+        ),
         remedy="Inputs do not tell the labels: check that examples and labels belong together.",
+    )
+
+
+def _is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
+    """True where the loss is near that of a network that ignores its inputs."""
+    loss = middle(run, lambda sample: sample.loss)
+    return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss
+
+
+def _generalizes(telemetry: Telemetry, facts: Facts) -> bool:
+    """True where validation has learned what training has: few labels can be wrong then.
+
+    Where nine of ten training labels are shuffled, validation's may be answered better than training's.
+    """
+    if not telemetry.epochs:
+        return False
+    last = telemetry.epochs[-1]
+    return (
+        last.validation_loss < NEAR_CHANCE * facts.chance_loss
+        and last.validation_loss > 0.9 * last.training_loss
     )
 
 
 def _cosine(sample: Sample) -> float:
     return sample.gradient_cosine
-
-
-def _is_at_chance(run: Sequence[Sample], facts: Facts) -> bool:
-    """True where loss, and accuracy in classification, are those of a network that ignores its inputs."""
-    loss = middle(run, lambda sample: sample.loss)
-    if not abs(loss - facts.chance_loss) < NEAR_CHANCE * facts.chance_loss:
-        return False
-    if not facts.is_classification:
-        return True
-    majority = facts.data.majority_share
-    accuracy = sum(sample.accuracy for sample in run) / len(run)
-    return accuracy < majority + chance_deviation(majority, len(run) * _batch(facts))
 
 
 def _batch(facts: Facts) -> int:
