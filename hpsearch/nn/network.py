@@ -4,6 +4,7 @@ The network is a frozen description. Parameters, gradients and optimizer states 
 whoever trains owns them and the buffers of a minibatch, and lends slices of both.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,6 +95,13 @@ class Network:
     def weights(self) -> int:
         """D: the number of elements of all weight matrices of one trial, the first of its P parameters."""
         return sum(block.dense.inputs * block.dense.outputs for block in self.blocks)
+
+    @cached_property
+    def weight_columns(self) -> tuple[slice, ...]:
+        """Where each block's weight matrix stands among the P parameters of a trial."""
+        sizes = [block.dense.inputs * block.dense.outputs for block in self.blocks]
+        stops = list(itertools.accumulate(sizes))
+        return tuple(slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True))
 
     @cached_property
     def parameters(self) -> int:

@@ -68,6 +68,7 @@ class Lookout:
         """Look at the same rows behind the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
         return [
             look_backward(
+                self._outlook,
                 look.part,
                 self.memory,
                 activity=look.ahead.activity,

@@ -7,6 +7,7 @@ A look has three parts, since a step overwrites what it no longer needs: behind 
 pass, behind the update.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from hpsearch.nn.activations import SELU_ALPHA, SELU_SCALE
 from hpsearch.nn.arrays import Array
-from hpsearch.nn.network import BlockBuffers, BlockParameters, Network
+from hpsearch.nn.network import BlockBuffers, Network
 from hpsearch.records import LayerSample, NonFinite, Sample
 from hpsearch.training.memory import Memory
 from hpsearch.training.workspace import Lane
@@ -83,9 +84,7 @@ def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> F
     last = hidden[-1] if hidden else part.batch.x
     accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
     dead = [1 - fire.mean(axis=1) for fire in fires]
-    flat = [
-        _flat_share(block, outlook.flat, kept) if outlook.flat else np.zeros(len(z)) for block in blocks[:-1]
-    ]
+    flat = [_flat_share(block, outlook.flat, kept) for block in blocks[:-1]] if outlook.flat else []
     return ForwardLook(
         logit_max=np.maximum(highest, -lowest).max(axis=1),
         output_range=(highest - lowest).max(axis=1),
@@ -93,7 +92,7 @@ def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> F
         top_share=top_share,
         dead_shares=_side_by_side(dead, len(z)),
         silent_shares=_silent_shares(memory.silence[part.start : part.stop], fires, examples=z.shape[1]),
-        saturated_shares=_side_by_side(flat, len(z)),
+        saturated_shares=_side_by_side(flat, len(z)) if outlook.flat else np.zeros((len(z), len(fires))),
         activity=np.vecdot(last, last),
     )
 
@@ -125,13 +124,15 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
     """Return the shares of long silent units (k, L), counting this look in `silence` (k, U), in place."""
     if not fires:
         return np.zeros((len(silence), 0))
+    fired = np.concatenate(fires, axis=1) if len(fires) > 1 else fires[0]
     silence += examples
-    silence[np.concatenate(fires, axis=1)] = 0
+    silence[fired] = 0
     is_silent = silence >= SILENT_EXAMPLES
-    starts = np.cumsum([0, *(fire.shape[1] for fire in fires[:-1])])
-    widths = np.array([fire.shape[1] for fire in fires])
-    shares: Array = np.add.reduceat(is_silent, starts, axis=1, dtype=np.int64) / widths
-    return shares
+    if not is_silent.any():
+        return np.zeros((len(silence), len(fires)))
+    stops = list(itertools.accumulate(fire.shape[1] for fire in fires))
+    parts = zip([0, *stops], stops, strict=False)
+    return np.stack([is_silent[:, start:stop].mean(axis=1) for start, stop in parts], axis=1)
 
 
 def _flat_share(block: BlockBuffers, flat: tuple[float, float], kept: Array) -> Array:
@@ -150,23 +151,21 @@ def _flat_share(block: BlockBuffers, flat: tuple[float, float], kept: Array) -> 
     return share
 
 
-def _layer_norms(views: Sequence[BlockParameters]) -> Array:
-    """Return the Euclidean norms (k, L) of the weight matrices, or of their gradients."""
-    norms: Array = np.sqrt(np.stack([_sums_of_squares(view.w) for view in views], axis=1))
-    return norms
+def _layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
+    """Return the Euclidean norms (k, L), float64, of the given columns of `flat` (k, P).
 
-
-def _sums_of_squares(arrays: Array) -> Array:
-    """Return the sums of squares (k,) of `arrays` (k, ...), in float64.
-
-    Sums that may have lost something to float32's range, as those of vanishing gradients do, are taken again.
+    Sums of squares that may have lost something to float32's range, as those of vanishing gradients do, are taken
+    again in float64.
     """
-    flat = arrays.reshape(len(arrays), -1)
-    sums: Array = np.vecdot(flat, flat).astype(np.float64)
-    for row in np.flatnonzero((sums < SMALLEST_SAFE_SQUARE) | (sums == np.inf)):
-        wide = flat[row].astype(np.float64)
-        sums[row] = np.vecdot(wide, wide)
-    return sums
+    squares = np.empty((len(flat), len(columns)))
+    for layer, place in enumerate(columns):
+        np.vecdot(part := flat[:, place], part, out=squares[:, layer], casting="unsafe")
+    if not (squares.min() >= SMALLEST_SAFE_SQUARE and squares.max() < np.inf):
+        for row, layer in np.argwhere(~((squares >= SMALLEST_SAFE_SQUARE) & (squares < np.inf))):
+            wide = flat[row, columns[layer]].astype(np.float64)
+            squares[row, layer] = np.vecdot(wide, wide)
+    norms: Array = np.sqrt(squares, out=squares)
+    return norms
 
 
 @final
@@ -188,36 +187,38 @@ class BackwardLook:
     scales: Array
 
 
-def look_backward(part: Lane, memory: Memory, *, activity: Array, scales: Array) -> BackwardLook:
-    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory.gradient`.
+def look_backward(
+    outlook: Outlook, part: Lane, memory: Memory, *, activity: Array, scales: Array
+) -> BackwardLook:
+    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory`, in place.
 
     `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardLook`'s.
     """
-    examples = part.batch.ones.shape[1]
-    norms = _layer_norms(part.gradient_views)
+    examples, columns = part.batch.ones.shape[1], outlook.network.weight_columns
+    norms = _layer_norms(part.gradient, columns)
+    own = norms[:, -1]
     delta = part.batch.logits.astype(np.float64)
-    per_example = np.vecdot((delta * delta).sum(axis=2), activity)
+    per_example = np.vecdot(np.multiply(delta, delta, out=delta).sum(axis=2), activity)
+    here = slice(part.start, part.stop)
+    turn = _turned(memory.gradient[here], part.gradient[:, columns[-1]])
+    cosine = _ratios(turn, own * memory.gradient_norm[here])
+    memory.gradient_norm[here] = own
     return BackwardLook(
         gradient_norms=norms,
-        weight_norms=_layer_norms(part.parameter_views),
-        cosine=_turned(memory.gradient[part.start : part.stop], part.gradient_views[-1].w),
-        coherence=_ratios(norms[:, -1] ** 2, per_example),
+        weight_norms=_layer_norms(part.parameters, columns),
+        cosine=cosine,
+        coherence=_ratios(own * own, per_example),
         gradient=part.gradient.copy(),
         before=part.parameters.copy(),
         scales=np.maximum(scales.astype(np.float64), SMALLEST_SCALE) * examples,
     )
 
 
-def _turned(remembered: Array, gradient: Array) -> Array:
-    """Return the cosines (k,) between `remembered` (k, H C) and `gradient` (k, H, C); remember the latter, in place.
-
-    NaN where one of them is 0, as before the first look.
-    """
-    now = gradient.reshape(len(gradient), -1)
-    product = np.vecdot(remembered.astype(np.float64), now)
-    cosine = _ratios(product, np.sqrt(_sums_of_squares(remembered) * _sums_of_squares(now)))
+def _turned(remembered: Array, now: Array) -> Array:
+    """Return the products (k,), float64, of `remembered` (k, H C) with `now`, and remember the latter, in place."""
+    product: Array = np.vecdot(remembered.astype(np.float64), now)
     remembered[...] = now
-    return cosine
+    return product
 
 
 def _ratios(numerators: Array, denominators: Array) -> Array:
@@ -254,7 +255,7 @@ def look_update(
     actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
     return UpdateLook(
         predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
-        update_norms=_layer_norms(outlook.network.views(behind.before)),
+        update_norms=_layer_norms(behind.before, outlook.network.weight_columns),
         actual_decrease=actual,
         evaluation_loss=evaluation,
     )
@@ -308,15 +309,16 @@ def samples_of(
 
     `losses` (k,) are the minibatch means in float64, `steps` the trials' own.
     """
-    per_layer = (
-        _with_output(ahead.dead_shares),
-        _with_output(ahead.silent_shares),
-        _with_output(ahead.saturated_shares),
-        behind.gradient_norms / behind.scales[:, None],
-        behind.weight_norms,
-        update.update_norms,
-    )
-    per_trial = (
+    of_layers = np.zeros((*behind.weight_norms.shape, len(_OF_A_LAYER)))
+    hidden = of_layers[:, :-1]
+    hidden[:, :, 0] = ahead.dead_shares
+    hidden[:, :, 1] = ahead.silent_shares
+    hidden[:, :, 2] = ahead.saturated_shares
+    np.divide(behind.gradient_norms, behind.scales[:, None], out=of_layers[:, :, 3])
+    of_layers[:, :, 4] = behind.weight_norms
+    of_layers[:, :, 5] = update.update_norms
+    of_trials = np.empty((len(losses), len(_OF_A_TRIAL)))
+    columns = (
         losses,
         ahead.logit_max,
         update.predicted_decrease / behind.scales,
@@ -328,18 +330,14 @@ def samples_of(
         update.actual_decrease,
         update.evaluation_loss,
     )
-    of_layers, of_trials = np.stack(per_layer, axis=2).tolist(), np.stack(per_trial, axis=1).tolist()
-    for step, own, layers in zip(steps, of_trials, of_layers, strict=True):
+    for place, column in enumerate(columns):
+        of_trials[:, place] = column
+    for step, own, layers in zip(steps, of_trials.tolist(), of_layers.tolist(), strict=True):
         yield Sample(
             step=step,
             layers=tuple(LayerSample(**dict(zip(_OF_A_LAYER, layer, strict=True))) for layer in layers),
             **dict(zip(_OF_A_TRIAL, own, strict=True)),
         )
-
-
-def _with_output(shares: Array) -> Array:
-    """Return shares (k, L) of the hidden layers with a 0 for the output layer, (k, L + 1)."""
-    return np.pad(shares, ((0, 0), (0, 1)))
 
 
 def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
