@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
@@ -21,6 +22,7 @@ from tests.benchmarks.engine import BATCH, HIDDEN, INPUTS, NEVER, STAGGER, STEPS
 
 ROWS = (16, 32)
 TRIAL_EPOCHS = 20
+TURN = 20
 KINDS = ("bare", "telemetry", "judged")
 PARTS = ("first epoch", "later epoch")
 
@@ -33,16 +35,17 @@ HEAD = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
 number K of rows in one cohort, which joined one after another, {stagger} steps apart, as in a search: looks are at
 other steps for other rows. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
-"telemetry" looks as the product does, "judge" calls the diagnosis on every observation too. The three take turns in
-{repeats} rounds; each cell is the cost in percent of bare, "min / median": the ratio of the least times, and the median
-of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one first epoch and 19 later ones.
+"telemetry" looks as the product does, "judge" calls the diagnosis on every observation too. The three take turns,
+{turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in percent of bare,
+"min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one
+first epoch and 19 later ones.
 """
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Loop:
-    """One way to train: times in seconds, part by part, one per round."""
+    """One way to train one network: seconds of processor time by part, one number per round."""
 
     data: PreparedData
     facts: Facts
@@ -50,31 +53,46 @@ class Loop:
     kind: str
     times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
-    def measure(self) -> None:
-        """Train a fresh cohort for two epochs of its youngest row and note how long each took."""
-        configuration = self.facts.configuration
-        cohort = Cohort(shape_of(configuration), self.data, capacity=self.rows, seed=1)
-        observe = _observer(self.facts, judges=self.kind == "judged")
-        first = STEPS_PER_EPOCH + STAGGER * (self.rows - 1)
-        with np.errstate(all="ignore"):
-            for part, steps in zip(PARTS, (range(first), range(first, first + STEPS_PER_EPOCH)), strict=True):
-                start = time.perf_counter()
-                for step in steps:
-                    if step % STAGGER == 0 and cohort.free:
-                        self._join(cohort, configuration, number=step // STAGGER)
-                    for observation in cohort._step():
-                        observe(observation)
-                self.times[part].append(time.perf_counter() - start)
+    def start(self) -> None:
+        """Begin a round with an empty cohort."""
+        shape = shape_of(self.facts.configuration)
+        self._cohort = Cohort(shape, self.data, capacity=self.rows, seed=1)
+        self._observe = _observer(self.facts, judges=self.kind == "judged")
+        for part in PARTS:
+            self.times[part].append(0.0)
 
-    def _join(self, cohort: Cohort, configuration: Configuration, *, number: int) -> None:
-        cohort.join(number, configuration)
+    def run(self, part: str, steps: range) -> None:
+        """Take `steps` with every row, and let another one join where one is due."""
+        start = time.process_time()
+        for step in steps:
+            if step % STAGGER == 0 and self._cohort.free:
+                self._join(step // STAGGER)
+            for observation in self._cohort._step():
+                self._observe(observation)
+        self.times[part][-1] += time.process_time() - start
+
+    def _join(self, number: int) -> None:
+        self._cohort.join(number, self.facts.configuration)
         if self.kind == "bare":
-            cohort._rows[-1].look_at = NEVER
+            self._cohort._rows[-1].look_at = NEVER
 
     def whole(self) -> list[float]:
         """Return how long each round would take for all epochs of a trial."""
         pairs = zip(self.times[PARTS[0]], self.times[PARTS[1]], strict=True)
         return [first + (TRIAL_EPOCHS - 1) * later for first, later in pairs]
+
+
+def run_round(loops: Sequence[Loop]) -> None:
+    """Train with each of `loops`, in turn a few steps at a time, until the youngest row is two epochs old."""
+    for loop in loops:
+        loop.start()
+    first = STEPS_PER_EPOCH + STAGGER * (loops[0].rows - 1)
+    spans = ((PARTS[0], 0, first), (PARTS[1], first, first + STEPS_PER_EPOCH))
+    with np.errstate(all="ignore"):
+        for part, start, stop in spans:
+            for step in range(start, stop, TURN):
+                for loop in loops:
+                    loop.run(part, range(step, min(step + TURN, stop)))
 
 
 def _observer(facts: Facts, *, judges: bool) -> Callable[[Observation], None]:
@@ -94,7 +112,7 @@ def cost(more: Sequence[float], less: Sequence[float], bare: Sequence[float]) ->
 
 def lines(loops: dict[tuple[int, int], dict[str, Loop]]) -> Iterator[str]:
     """Yield the lines of the Markdown table."""
-    yield "| network | K | part | bare, us per row and step | telemetry | judge | both |"
+    yield "| network | K | part | bare, µs per row and step | telemetry | judge | both |"
     yield "| --- | ---: | --- | ---: | ---: | ---: | ---: |"
     for (inputs, rows), kinds in loops.items():
         for part in (*PARTS, "20 epochs"):
@@ -127,11 +145,11 @@ def measured(repeats: int) -> str:
         facts = Facts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
         for rows in ROWS:
             loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
-    for _ in range(repeats):
-        for kinds in loops.values():
-            for loop in kinds.values():
-                loop.measure()
-    return HEAD.format(stagger=STAGGER, repeats=repeats) + "\n" + "\n".join(lines(loops)) + "\n"
+    with threadpool_limits(1):
+        for _ in range(repeats):
+            for kinds in loops.values():
+                run_round(list(kinds.values()))
+    return HEAD.format(stagger=STAGGER, turn=TURN, repeats=repeats) + "\n" + "\n".join(lines(loops)) + "\n"
 
 
 def main() -> None:
