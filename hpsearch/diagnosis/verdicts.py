@@ -1,8 +1,10 @@
 """From telemetry to a verdict: every cause is asked in a fixed order; the first that answers is the primary one."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias, final
 
 from hpsearch.diagnosis.before import findings_before
 from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
@@ -17,30 +19,45 @@ from hpsearch.records import Cause, Finding, Telemetry, Verdict
 
 Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
 
-CATALOGUE: Final[Sequence[Rule]] = (
-    log_zero,
-    wd_dominates,
-    exploding_grad,
-    diverged,
-    exploding,
-    born_dead,
-    dead_total,
-    negative_plateau,
-    float_underflow,
-    lr_too_low,
-    vanishing_grad,
-    lr_too_high,
-    labels_unrelated,
-    saturated,
-    val_misaligned,
-    still_under_way,
-    collapsed_output,
-    train_eval_shift,
-    overfit,
-    dead_partial,
-    plateau,
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One rule, and the causes that it may find; where it `spares_learned`, none in a trial that has learned."""
+
+    rule: Rule
+    causes: frozenset[Cause]
+    spares_learned: bool = False
+
+
+def _entry(rule: Rule, *causes: Cause, spares_learned: bool = False) -> Entry:
+    return Entry(rule=rule, causes=frozenset(causes), spares_learned=spares_learned)
+
+
+CATALOGUE: Final[Sequence[Entry]] = (
+    _entry(log_zero, Cause.LOG_ZERO),
+    _entry(wd_dominates, Cause.WD_DOMINATES),
+    _entry(exploding_grad, Cause.EXPLODING_GRAD, spares_learned=True),
+    _entry(diverged, Cause.DIVERGED_LR, Cause.EXPLODING),
+    _entry(exploding, Cause.EXPLODING),
+    _entry(born_dead, Cause.BORN_DEAD, spares_learned=True),
+    _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
+    _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
+    _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
+    _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
+    _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
+    _entry(lr_too_high, Cause.LR_TOO_HIGH, spares_learned=True),
+    _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
+    _entry(saturated, Cause.SATURATED),
+    _entry(val_misaligned, Cause.VAL_MISALIGNED),
+    _entry(still_under_way, Cause.LR_TOO_LOW),
+    _entry(collapsed_output, Cause.COLLAPSED_OUTPUT, spares_learned=True),
+    _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
+    _entry(overfit, Cause.OVERFIT),
+    _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
+    _entry(plateau, Cause.PLATEAU),
 )
-"""The causes in the order in which they are asked: what is surest and ends soonest comes first."""
+"""The rules in the order in which they are asked: what is surest and ends soonest comes first."""
 
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
@@ -72,7 +89,7 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     something does, and last where nothing does. Without a finding the trial is `healthy` once its loss is a tenth
     below both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
     """
-    found = [finding for rule in CATALOGUE if (finding := rule(telemetry, facts)) is not None]
+    found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
     before = findings_before(facts)
     expected = [finding for finding in found if finding.cause in facts.expected]
     ails = [finding for finding in found if finding.cause not in facts.expected]
@@ -97,18 +114,25 @@ def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: b
     return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 
 
-def is_fatal(verdict: Verdict, fatal: Collection[Cause]) -> bool:
-    """True when the trial should be stopped at once: one of its findings is sure, and `fatal` in its study."""
-    return any(_stops(finding, fatal) for finding in verdict.findings)
+def condemning(telemetry: Telemetry, facts: Facts, fatal: frozenset[Cause]) -> Finding | None:
+    """Return the first sure finding of a `fatal` cause, for which the trial should be stopped; None where it may go on.
+
+    This is what is asked at every look, so rules that cannot find a fatal cause are not asked, and of a trial that has
+    learned only those that apply to one.
+    """
+    learned = has_learned(telemetry, facts)
+    for entry in _fatal_entries(fatal):
+        if learned and entry.spares_learned:
+            continue
+        found = entry.rule(telemetry, facts)
+        if found is not None and found.confidence >= SURE and found.cause in fatal:
+            return found
+    return None
 
 
-def deciding(verdict: Verdict, fatal: Collection[Cause]) -> Finding:
-    """Return the finding that ends a trial: the strongest fatal one, or else the strongest."""
-    return next((finding for finding in verdict.findings if _stops(finding, fatal)), verdict.findings[0])
-
-
-def _stops(finding: Finding, fatal: Collection[Cause]) -> bool:
-    return finding.confidence >= SURE and finding.cause in fatal
+@lru_cache
+def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
+    return [entry for entry in CATALOGUE if entry.causes & fatal]
 
 
 def _is_stuck(telemetry: Telemetry, facts: Facts) -> bool:

@@ -1,6 +1,5 @@
 """One configuration, trained for as long as its verdict needs."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -8,15 +7,12 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.facts import facts_of
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import deciding, is_fatal, judge
+from hpsearch.diagnosis.verdicts import condemning, judge
 from hpsearch.records import Cause, Epoch, Telemetry, Verdict
 from hpsearch.study.spec import Configuration, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
 from hpsearch.worker.preparation import PreparedStudy
-
-SURE: Final = 0.9
-"""From this confidence on a fatal verdict needs no more steps."""
 
 _NUMBER: Final = 0
 
@@ -62,17 +58,17 @@ def facts_about(study: PreparedStudy, configuration: Configuration, steps_per_ep
     )
 
 
-def _examine(cohort: Cohort, facts: Facts, fatal: Collection[Cause]) -> Examination:
+def _examine(cohort: Cohort, facts: Facts, fatal: frozenset[Cause]) -> Examination:
     while True:
         for observation in cohort.advance():
-            verdict = judge(observation.telemetry, facts)
-            if _is_over(observation, verdict, fatal):
-                return _examination(verdict, observation.telemetry, facts)
+            if _is_over(observation, facts, fatal):
+                return _examination(judge(observation.telemetry, facts), observation.telemetry, facts)
 
 
-def _is_over(observation: Observation, verdict: Verdict, fatal: Collection[Cause]) -> bool:
-    is_sure = is_fatal(verdict, fatal) and deciding(verdict, fatal).confidence >= SURE
-    return is_sure or observation.is_finished or observation.telemetry.nonfinite is not None
+def _is_over(observation: Observation, facts: Facts, fatal: frozenset[Cause]) -> bool:
+    telemetry = observation.telemetry
+    has_ended = observation.is_finished or telemetry.nonfinite is not None
+    return has_ended or condemning(telemetry, facts, fatal) is not None
 
 
 def _examination(verdict: Verdict, telemetry: Telemetry, facts: Facts) -> Examination:

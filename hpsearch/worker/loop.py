@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import deciding, is_fatal, judge
+from hpsearch.diagnosis.verdicts import condemning, judge
 from hpsearch.errors import FingerprintError, HpsearchError, VersionError
 from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
@@ -102,6 +102,7 @@ class Worker:
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}
         self._data_facts = facts_of(data)
+        self._deadly = study.spec.pruning.deadly if study.spec.pruning.diagnosis else frozenset()
         self._ended: list[Holding] = []
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
@@ -283,21 +284,22 @@ class Worker:
 
     def _has_ended(self, holding: Holding, observation: Observation) -> bool:
         """Settle the trial's outcome where this observation is its last; say whether it is."""
-        verdict = judge(observation.telemetry, holding.facts)
-        pruning = self._spec.pruning
-        if holding.reprieve is None and pruning.diagnosis and is_fatal(verdict, pruning.deadly):
-            self._condemn(holding, deciding(verdict, pruning.deadly))
+        telemetry = observation.telemetry
+        if holding.reprieve is None and self._deadly:
+            self._condemn(holding, condemning(telemetry, holding.facts, self._deadly))
         if holding.reprieve is not None:
             holding.end_audit(is_finished=observation.is_finished)
         elif holding.outcome is None and observation.is_finished:
-            holding.end(TrialState.COMPLETE, primary(verdict))
+            holding.end(TrialState.COMPLETE, primary(judge(telemetry, holding.facts)))
         elif holding.outcome is None and self._is_outranked(observation):
-            finding = outranked(observation.telemetry, holding.value(-1), pruning.rank)
+            finding = outranked(telemetry, holding.value(-1), self._spec.pruning.rank)
             holding.end(TrialState.PRUNED, finding)
         return holding.outcome is not None
 
-    def _condemn(self, holding: Holding, finding: Finding) -> None:
-        """End a trial whose verdict is fatal, or let it run on where it is audited."""
+    def _condemn(self, holding: Holding, finding: Finding | None) -> None:
+        """End a trial with a fatal finding, or let it run on where it is audited; nothing where there is none."""
+        if finding is None:
+            return
         share = self._spec.pruning.audit
         if is_audited(seed=self._spec.seed, number=holding.claim.number, share=share):
             holding.grant_reprieve(finding)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import is_fatal, judge
+from hpsearch.diagnosis.verdicts import condemning, judge
 from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 
@@ -25,6 +25,9 @@ CLASSES = DataFacts(
 )
 
 NUMBERS = replace(CLASSES, class_shares=(), target_low=-2.0, target_high=2.0, target_variance=1.0)
+
+
+FATAL = frozenset(DEFAULT_FATAL)
 
 
 def facts(*, steps: int = 300, classes: bool = True, rate: float = 0.1, **model: object) -> Facts:
@@ -72,9 +75,8 @@ LEARNING = [sample(step, loss=2.3 * 0.9**i) for i, step in enumerate((0, 5, 10, 
 
 def test_a_learning_trial_is_healthy() -> None:
     """A falling loss without any finding is healthy, and not fatal."""
-    verdict = judge(telemetry(LEARNING, epochs=[epoch(0)]), facts())
-    assert verdict.cause is Cause.HEALTHY
-    assert not is_fatal(verdict, DEFAULT_FATAL)
+    assert judge(telemetry(LEARNING, epochs=[epoch(0)]), facts()).cause is Cause.HEALTHY
+    assert condemning(telemetry(LEARNING, epochs=[epoch(0)]), facts(), FATAL) is None
 
 
 def test_a_loss_at_the_level_of_chance_is_not_healthy() -> None:
@@ -96,12 +98,12 @@ def test_too_little_evidence_is_inconclusive() -> None:
 @pytest.mark.parametrize("array", ["weights", "activations", "logits", "loss"])
 def test_numbers_that_are_not_finite_are_divergence(array: str) -> None:
     """The first NaN or infinity of a stable loss names the learning rate, its step and a lower rate."""
-    verdict = judge(telemetry(LEARNING, nonfinite=NonFinite(step=60, array=array)), facts(rate=3.0))
-    finding = verdict.findings[0]
+    broken = telemetry(LEARNING, nonfinite=NonFinite(step=60, array=array))
+    finding = judge(broken, facts(rate=3.0)).findings[0]
     assert (finding.cause, finding.first_step, finding.confidence) == (Cause.DIVERGED_LR, 60, 1.0)
     assert finding.suggested == {"learning_rate": pytest.approx(0.3)}
     assert "from 3 to 0.3" in finding.remedy
-    assert is_fatal(verdict, DEFAULT_FATAL)
+    assert condemning(broken, facts(rate=3.0), FATAL) == finding
 
 
 def test_a_first_pass_that_overflows_does_not_blame_the_learning_rate() -> None:
@@ -119,7 +121,11 @@ def test_a_plain_logarithm_of_zero_is_told_from_divergence() -> None:
     assert 'model.output = "softmax"' in verdict.findings[0].remedy
     assert judge(broken, facts(output="softmax")).cause is Cause.DIVERGED_LR
     weights_first = telemetry(LEARNING, nonfinite=NonFinite(step=9, array="weights"))
-    assert judge(weights_first, facts(output="sigmoid")).cause is Cause.DIVERGED_LR
+    causes = [finding.cause for finding in judge(weights_first, facts(output="sigmoid")).findings]
+    assert causes == [Cause.WRONG_LOSS_PAIR, Cause.DIVERGED_LR]
+    found = condemning(weights_first, facts(output="sigmoid"), FATAL)
+    assert found is not None
+    assert found.cause is Cause.DIVERGED_LR, "what stops a trial is what happened to it"
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence() -> None:
@@ -204,8 +210,7 @@ def test_zero_gradients_three_times_are_death() -> None:
 def test_a_trial_that_has_learned_is_not_dead() -> None:
     """Silence and zero gradients of a network whose loss has halved are its success, and no failure."""
     done = [sample(20 + i, dead=0.95, gradient=0.0, loss=0.01) for i in range(12)]
-    verdict = judge(telemetry([sample(0), *done], epochs=[epoch(0)]), facts())
-    assert not is_fatal(verdict, DEFAULT_FATAL)
+    assert condemning(telemetry([sample(0), *done], epochs=[epoch(0)]), facts(), FATAL) is None
 
 
 def test_silence_from_the_first_step_blames_the_initial_weights() -> None:
@@ -221,7 +226,7 @@ def test_partial_death_is_found_and_let_live() -> None:
     verdict = judge(telemetry([sample(0), *half]), facts())
     assert verdict.cause is Cause.DEAD_RELU_PARTIAL
     assert verdict.findings[0].first_step == 150
-    assert not is_fatal(verdict, DEFAULT_FATAL)
+    assert condemning(telemetry([sample(0), *half]), facts(), FATAL) is None
     assert judge(telemetry([sample(0), *half[:5]]), facts()).cause is Cause.INCONCLUSIVE, "0.2 are few"
     born_sparse = [sample(0, dead=0.4), *half]
     assert judge(telemetry(born_sparse), facts()).cause is Cause.INCONCLUSIVE

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.records import Cause
 from hpsearch.study.spec import PruningSpec, StudySpec, TrainingSpec
-from hpsearch.worker.examination import SURE, Examination, examine
+from hpsearch.worker.examination import Examination, examine
 from hpsearch.worker.preparation import prepare_configuration, prepare_study
 from tests.worker.bench import SPEC, Bench
 
