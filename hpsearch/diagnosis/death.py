@@ -19,8 +19,11 @@ from hpsearch.diagnosis.progress import (
 from hpsearch.records import Cause, Finding, LayerSample, ParameterValue, Sample, Telemetry
 
 SILENT_SHARE: Final = 0.85
+WHOLE_SHARE: Final = 0.98
 STEPS_IN_A_ROW: Final = 10
 LEAST_EXAMPLES: Final = 1000
+FEWEST_EXAMPLES: Final = 300
+"""A unit that is silent for so many fires for less than 1 % of them, at 95 %."""
 ZERO_GRADIENTS_IN_A_ROW: Final = 3
 PARTIAL_SHARE: Final = 0.25
 PARTIAL_RISE: Final = 0.1
@@ -34,15 +37,17 @@ _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
 def dead_total(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A ReLU layer died: 85 % of its units silent ten steps in a row, or gradients of W1 exactly 0 three times.
+    """A ReLU layer died: all but 2 % of its units silent after ten steps above 85 %, or gradients of W1 exactly 0.
 
-    The first caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; the
-    second 121 of 137 stuck ReLU runs and none of 1,111 that learned. A run that has learned is left alone.
+    Ten steps above 85 % caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that
+    learned; three gradients of exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
     """
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
+        return None
+    if run[-1].dead_share < WHOLE_SHARE and run[-1].layers[0].gradient_norm > 0:
         return None
     return _death(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
@@ -77,25 +82,45 @@ def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return _death(Cause.NEG_PLATEAU, run, telemetry, facts)
 
 
-def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A quarter of a ReLU layer's units or more have not fired for 1,000 examples, and did at first; others learn on.
+def dead_nearly(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """A ReLU layer lost 85 % of its units and more for 20 steps without losing all: what is left learns little."""
+    if facts.activation not in _RELU:
+        return None
+    run = _silent_run(telemetry, facts, times=2)
+    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
+        return None
+    return _death(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
 
-    Units and not activations are counted: a healthy layer may be silent for most examples, unit by unit.
+
+def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on.
+
+    Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
+    that have not fired for 1,000 examples, or, where so many are not seen, the least silent share of ten samples.
     """
     if facts.activation not in _RELU or not telemetry.samples:
         return None
     first, last = telemetry.samples[0], telemetry.samples[-1]
-    for place, (before, now) in enumerate(zip(first.hidden, last.hidden, strict=True)):
-        if now.silent_share >= PARTIAL_SHARE and now.silent_share - before.dead_share > PARTIAL_RISE:
+    for place, before in enumerate(first.hidden):
+        silent = max(last.layers[place].silent_share, _least_silent(telemetry, place, facts))
+        if silent >= PARTIAL_SHARE and silent - before.dead_share > PARTIAL_RISE:
             return Finding(
                 cause=Cause.DEAD_RELU_PARTIAL,
                 confidence=0.6,
-                first_step=_since(telemetry, place, lambda layer: layer.silent_share >= PARTIAL_SHARE),
-                evidence={"layer": place, "silent_share": now.silent_share},
+                first_step=_since(telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE),
+                evidence={"layer": place, "silent_share": silent},
                 remedy=_remedy_of_death(telemetry, facts),
                 suggested={"learning_rate": better_learning_rate(telemetry, facts)},
             )
     return None
+
+
+def _least_silent(telemetry: Telemetry, place: int, facts: Facts) -> float:
+    """Return the least share of a layer's silent units in the last ten samples; 0 where they show too few examples."""
+    run = last_samples(telemetry, STEPS_IN_A_ROW)
+    if not run or facts.configuration.training.batch_size * STEPS_IN_A_ROW < FEWEST_EXAMPLES:
+        return 0.0
+    return min(sample.layers[place].dead_share for sample in run)
 
 
 def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -127,12 +152,12 @@ def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _silent_run(telemetry: Telemetry, facts: Facts) -> Sequence[Sample] | None:
-    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough."""
+def _silent_run(telemetry: Telemetry, facts: Facts, *, times: int = 1) -> Sequence[Sample] | None:
+    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over."""
     if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE:
         return None
     needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
-    run = last_samples(telemetry, needed)
+    run = last_samples(telemetry, times * needed)
     return None if _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE) is None else run
 
 

@@ -15,7 +15,7 @@ from hpsearch.records import Cause, Finding, Sample, Telemetry
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3
 SAMPLES_ABOVE: Final = 2
-BURST_LOSS: Final = 3.0
+BURST_LOSS: Final = 30.0
 BURST_WEIGHTS: Final = 10.0
 
 
@@ -87,7 +87,7 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
     It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
     them LeakyReLU, which is left out. Saturated units keep logits smaller: there the weights have grown tenfold and
-    the loss stands at three times that of chance and of the first step.
+    the loss stands at thirty times that of chance and of the first step.
     """
     last = last_samples(telemetry, SAMPLES_ABOVE)
     if not last or _may_come_back(facts):

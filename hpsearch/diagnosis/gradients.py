@@ -9,8 +9,10 @@ from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 SAMPLES: Final = 5
 VANISHED_RATIO: Final = 1e-3
 EXPLODED_RATIO: Final = 70.0
-LEAST_STEPS: Final = 100
-MOST_SILENT_SHARE: Final = 0.5
+VANISHED_RANGE: Final = 1e-3
+EXPLODED_LOSS: Final = 20.0
+LEAST_STEPS: Final = 25
+NOTHING_LEARNED: Final = 0.95
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
 
@@ -18,46 +20,52 @@ _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu"})
 
 
 def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """The first layer's gradient was below a thousandth of the last one's at the start, and little was learned since.
+    """A deep network whose signal, or gradient, vanished from the first step on, and which has learned nothing since.
 
-    The ratio is AutoTrainer's (Zhang et al. 2021). Layers that are dead have gradients of exactly 0 and another cause.
-    Norms of gradients and not of updates: Adam moves layers however small their gradients are, without aim.
+    The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or
+    outputs that differ by less than 0.001 between any two examples. Layers that are dead have gradients and
+    differences of exactly 0 and another cause. Norms of gradients and not of updates: Adam moves layers however small
+    their gradients are, without aim.
     """
     samples = telemetry.samples
     if telemetry.steps < LEAST_STEPS or not samples or len(samples[0].layers) < 3:
         return None
-    ratio = _ratio(samples[0])
-    if not 0 < ratio < VANISHED_RATIO or samples[-1].dead_share > MOST_SILENT_SHARE:
+    ratio, spread = _ratio(samples[0]), samples[0].output_range
+    if not (0 < ratio < VANISHED_RATIO or 0 < spread < VANISHED_RANGE):
         return None
-    if has_learned(telemetry, facts):
+    if has_learned(telemetry, facts, share=NOTHING_LEARNED):
         return None
     return Finding(
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence={"gradient_ratio": ratio, "gradient_ratio_now": _ratio(samples[-1])},
-        remedy=_remedy(facts, "Gradients vanish on their way to the first layer"),
+        evidence={"gradient_ratio": ratio, "output_range": spread},
+        remedy=_remedy(facts, "The signal vanishes on its way through the layers"),
         suggested=_healthier(facts),
     )
 
 
 def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """The first layer's gradient is 70 times the last one's (AutoTrainer's bound) from the very first step on.
+    """A deep network whose signal or gradient explodes at the very first step: its initial weights are to blame.
 
-    Later on the learning rate may be to blame; at the first step it is the network and its initial weights alone.
+    The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of chance. Later
+    on the learning rate may be to blame.
     """
     samples = telemetry.samples
     if not samples or len(samples[0].layers) < 3:
         return None
-    ratio = _ratio(samples[0])
-    if not ratio > EXPLODED_RATIO or has_learned(telemetry, facts):
+    first = samples[0]
+    ratio = _ratio(first)
+    if not (ratio > EXPLODED_RATIO or first.loss > EXPLODED_LOSS * facts.chance_loss):
+        return None
+    if has_learned(telemetry, facts):
         return None
     return Finding(
         cause=Cause.EXPLODING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, loss=samples[-1].loss),
-        remedy=_remedy(facts, "Gradients explode on their way to the first layer"),
+        evidence=known(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
+        remedy=_remedy(facts, "The signal explodes on its way through the layers"),
         suggested=_healthier(facts),
     )
 

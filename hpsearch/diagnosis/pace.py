@@ -26,6 +26,7 @@ OVERSHOT_SAMPLES: Final = 8
 NEARLY_OVER: Final = 0.9
 STRAIGHT_GAIN: Final = 0.95
 STRAIGHT_COSINE: Final = 0.3
+FAR_SHARE: Final = 0.3
 
 
 def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -68,14 +69,16 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """The trial is nearly over and its loss still falls in a straight line: the learning rate is too low for it.
 
     Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and
-    a loss above a tenth of chance's. It learns, so it is no reason to stop.
+    a loss above three tenths of chance's. It learns, so it is no reason to stop.
     """
     samples = telemetry.samples
     if len(samples) < SAMPLES or telemetry.steps < NEARLY_OVER * facts.steps:
         return None
     gain = middle(probes(telemetry), lambda sample: sample.gain)
     cosine = middle(samples, lambda sample: sample.gradient_cosine)
-    if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE) or has_learned(telemetry, facts, share=0.1):
+    if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE) or has_learned(
+        telemetry, facts, share=FAR_SHARE
+    ):
         return None
     higher = facts.learning_rate * min(HIGHEST_FACTOR, max(10.0, 1 / (2 * (1 - min(gain, 0.999)))))
     return Finding(

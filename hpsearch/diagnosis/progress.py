@@ -9,6 +9,7 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Sample, Telemetry
 
 LEARNED_SHARE: Final = 0.5
+FALLEN_BACK: Final = 3.0
 HIGHEST_FACTOR: Final = 100.0
 LOWEST_FACTOR: Final = 0.1
 ROUNDING: Final = 1e-5
@@ -23,12 +24,16 @@ def has_learned(telemetry: Telemetry, facts: Facts, *, share: float = LEARNED_SH
 
 
 def level(telemetry: Telemetry) -> float:
-    """Return where the loss stands: the median of the last three samples, or the last epoch's where that is higher.
+    """Return where the loss stands: that of the last epoch, since one minibatch says little, or of the last samples.
 
-    One minibatch says little. NaN where the loss is not a number.
+    The median of the last three samples counts before there is an epoch, and where it is three times the last epoch's
+    or not a number.
     """
-    now = sorted(sample.loss for sample in telemetry.samples[-3:])[len(telemetry.samples[-3:]) // 2]
-    return max(telemetry.epochs[-1].training_loss, now) if telemetry.epochs else now
+    recent = sorted(sample.loss for sample in telemetry.samples[-3:])
+    now = recent[len(recent) // 2]
+    if not telemetry.epochs or not now <= FALLEN_BACK * telemetry.epochs[-1].training_loss:
+        return now
+    return telemetry.epochs[-1].training_loss
 
 
 def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:

@@ -10,6 +10,7 @@ from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
+UNBALANCED_SHARE: Final = 0.9
 DECAY_RATIO: Final = 2.0
 SHRUNK_SHARE: Final = 1 / 3
 DECAYED_LEARNED: Final = 0.1
@@ -64,17 +65,21 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """Nearly all answers are one class, more often than that class occurs, although units fire."""
+    """Nearly all answers are one class, and no more of them right than that class's share, although units fire.
+
+    Where that class has nine tenths of the training part or more, its imbalance is to blame, and shows in validation.
+    """
     run = last_samples(telemetry, SAMPLES)
     if not run or not facts.is_classification or run[-1].dead_share > MOST_SILENT_SHARE:
         return None
     majority = facts.data.majority_share
-    if any(not sample.top_share > max(CONSTANT_SHARE, majority) for sample in run):
+    if telemetry.steps < LEAST_STEPS or any(not sample.top_share >= CONSTANT_SHARE for sample in run):
         return None
     accuracy = middle(run, lambda sample: sample.accuracy)
     if accuracy > majority + chance_deviation(majority, SAMPLES * _batch(facts)):
         return None
-    if telemetry.steps < LEAST_STEPS or has_learned(telemetry, facts):
+    is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
+    if not is_unbalanced and has_learned(telemetry, facts):
         return None
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
@@ -83,6 +88,13 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
         evidence={"top_share": run[-1].top_share, "majority_share": majority, "accuracy": accuracy},
         remedy="The network gives one answer: balance the classes, or change the learning rate.",
     )
+
+
+def _validates_at(majority: float, telemetry: Telemetry, facts: Facts) -> bool:
+    """True where validation is no better than answering with the most frequent class."""
+    accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
+    deviation = chance_deviation(majority, facts.data.validation_examples)
+    return accuracy is not None and accuracy < majority + deviation
 
 
 def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -8,7 +8,14 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.diagnosis.before import findings_before
 from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
-from hpsearch.diagnosis.death import born_dead, dead_partial, dead_total, negative_plateau, saturated
+from hpsearch.diagnosis.death import (
+    born_dead,
+    dead_nearly,
+    dead_partial,
+    dead_total,
+    negative_plateau,
+    saturated,
+)
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, vanishing_grad
@@ -40,18 +47,19 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(exploding_grad, Cause.EXPLODING_GRAD, spares_learned=True),
     _entry(diverged, Cause.DIVERGED_LR, Cause.EXPLODING),
     _entry(exploding, Cause.EXPLODING),
+    _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(born_dead, Cause.BORN_DEAD, spares_learned=True),
     _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
+    _entry(dead_nearly, Cause.DEAD_RELU_PARTIAL, spares_learned=True),
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
     _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
-    _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(lr_too_high, Cause.LR_TOO_HIGH, spares_learned=True),
     _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
     _entry(saturated, Cause.SATURATED),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
     _entry(still_under_way, Cause.LR_TOO_LOW),
-    _entry(collapsed_output, Cause.COLLAPSED_OUTPUT, spares_learned=True),
+    _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
     _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),

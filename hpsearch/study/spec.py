@@ -46,6 +46,7 @@ DEFAULT_FATAL: tuple[Cause, ...] = (
     Cause.DIVERGED_LR,
     Cause.EXPLODING,
     Cause.DEAD_RELU_TOTAL,
+    Cause.DEAD_RELU_PARTIAL,
     Cause.BORN_DEAD,
     Cause.NEG_PLATEAU,
     Cause.LR_TOO_LOW,

@@ -79,7 +79,7 @@ def test_an_audited_trial_runs_on(both: tuple[list[Trial], list[Trial]]) -> None
     plain, audited = both
     fates = set()
     for before, after in zip(plain, audited, strict=True):
-        is_stopped = before.verdict in SPEC.pruning.deadly
+        is_stopped = before.state is TrialState.PRUNED and before.verdict in SPEC.pruning.deadly
         if is_stopped and is_audited(seed=AUDITING.seed, number=before.number, share=SHARE):
             check_that_it_ran_on(before, after)
             fates.add(after.state)
