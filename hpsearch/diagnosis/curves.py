@@ -19,8 +19,9 @@ SHIFT: Final = 1.5
 SHIFT_PROBES: Final = 2
 FLAT_EPOCHS: Final = 4
 CHANCE_SHARE: Final = 0.9
-FLAT_SHARE: Final = 0.01
-UNDERFIT_SHARE: Final = 0.3
+FLAT_SHARE: Final = 0.05
+UNDERFIT_SHARE: Final = 0.2
+NARROW: Final = 4
 
 
 def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -74,7 +75,14 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """Training's loss is flat at a high level, and validation's beside it: the network cannot do better (underfit)."""
+    """Training's loss is flat at a high level, and validation's beside it, behind a layer too narrow for its task.
+
+    Noise in the labels looks the same; a layer of fewer than four units, or of fewer than half the classes, tells
+    them apart.
+    """
+    narrowest = min(facts.configuration.model.hidden, default=0)
+    if narrowest >= max(NARROW, len(facts.data.class_shares) / 2):
+        return None
     epochs = telemetry.epochs[-2 * FLAT_EPOCHS :]
     if len(epochs) < 2 * FLAT_EPOCHS:
         return None
@@ -88,7 +96,7 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
         confidence=0.6,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
         evidence={"training_loss": now, "earlier_loss": before, "chance_loss": facts.chance_loss},
-        remedy="The loss has stopped falling at a high level: use more or wider layers, or a lower learning rate.",
+        remedy="The loss has stopped falling at a high level: use wider layers.",
     )
 
 

@@ -1,6 +1,7 @@
 """Steps of the wrong length: too small to arrive anywhere, or so large that they jump over what they look for."""
 
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -22,11 +23,17 @@ PROMISED_SHARE: Final = 0.1
 LEAST_GAIN: Final = 0.9
 MOST_SILENT_SHARE: Final = 0.5
 OVERSHOT_PROBES: Final = 3
-OVERSHOT_SAMPLES: Final = 8
+SETTLING_PROBES: Final = 2
+LEAST_OVERSHOT_STEPS: Final = 150
+OVERSHOT_GAIN: Final = 0.25
+OVERSHOT_SHARE: Final = 0.125
+JUMPING_EPOCHS: Final = 3
+JUMPING_SHARE: Final = 1 / 3
 NEARLY_OVER: Final = 0.9
 STRAIGHT_GAIN: Final = 0.95
 STRAIGHT_COSINE: Final = 0.3
 FAR_SHARE: Final = 0.3
+FALLING_SHARE: Final = 0.95
 
 
 def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -91,24 +98,42 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """The steps raise the loss of their own minibatches, and nothing has been learned.
+def _still_falls(telemetry: Telemetry) -> bool:
+    """True where training's loss fell by a twentieth from the middle third of the epochs to the last, or few are known."""
+    losses = [epoch.training_loss for epoch in telemetry.epochs]
+    third = len(losses) // 3
+    if third == 0:
+        return True
+    return fmean(losses[-third:]) < FALLING_SHARE * fmean(losses[-2 * third : -third])
 
-    rho below 0 in the middle of the last three probes: the steps are longer than 2 / kappa (Cockpit's alpha above 1).
+
+def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """The steps overshoot: most are longer than what lowers the loss best, and the loss stays high and jumps about.
+
+    rho below a quarter in the middle of the probes (Cockpit's alpha above a half), a loss above an eighth of chance's,
+    and a training loss that has risen from one epoch to the next in a third of them. It is no reason to stop: at the
+    edge of stability networks learn on.
     """
-    recent = last_samples(telemetry, OVERSHOT_SAMPLES)
-    probed = probes(telemetry)[-OVERSHOT_PROBES:]
-    if not recent or len(probed) < OVERSHOT_PROBES or has_learned(telemetry, facts):
+    probed = probes(telemetry)[SETTLING_PROBES:]
+    if len(probed) < OVERSHOT_PROBES or telemetry.steps < LEAST_OVERSHOT_STEPS:
         return None
     gain = middle(probed, lambda sample: sample.gain)
-    level = median(sample.loss for sample in recent)
-    if not (gain < 0 and level > 0.8 * min(telemetry.samples[0].loss, facts.chance_loss)):
+    if not gain < OVERSHOT_GAIN or has_learned(telemetry, facts, share=OVERSHOT_SHARE):
+        return None
+    if not _jumps(telemetry):
         return None
     return Finding(
         cause=Cause.LR_TOO_HIGH,
-        confidence=0.8,
+        confidence=0.7,
         first_step=probed[0].step,
-        evidence={"gain": gain, "loss": level, "learning_rate": facts.learning_rate},
-        remedy=f"{lower_learning_rate(telemetry, facts)}: each step overshoots.",
+        evidence=known(gain=gain, loss=telemetry.samples[-1].loss, learning_rate=facts.learning_rate),
+        remedy=f"{lower_learning_rate(telemetry, facts)}: the steps overshoot.",
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
+
+
+def _jumps(telemetry: Telemetry) -> bool:
+    """True where the training loss rose in a third of the epochs or more; False where fewer than four are known."""
+    losses = [epoch.training_loss for epoch in telemetry.epochs]
+    rises = sum(after > before for before, after in pairwise(losses))
+    return len(losses) > JUMPING_EPOCHS and rises >= JUMPING_SHARE * (len(losses) - 1)

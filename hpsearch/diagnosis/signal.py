@@ -23,6 +23,9 @@ FAR_FROM_CHANCE: Final = 1.3
 MOST_COSINE: Final = 0.3
 MOST_COHERENCE: Final = 3.0
 TIMID_GAIN: Final = 0.99
+BETTER_SHARE: Final = 0.85
+KNOWN_SHARE: Final = 0.95
+BETTER_ACCURACY: Final = 0.1
 MOST_SILENT_SHARE: Final = 0.5
 
 
@@ -138,17 +141,19 @@ def _is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
 
 
 def _generalizes(telemetry: Telemetry, facts: Facts) -> bool:
-    """True where validation has learned what training has: few labels can be wrong then.
+    """True where validation knows what training knows, and more than chance: labels are noisy then, and not shuffled.
 
-    Where nine of ten training labels are shuffled, validation's may be answered better than training's.
+    Where nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
     """
     if not telemetry.epochs:
         return False
     last = telemetry.epochs[-1]
-    return (
-        last.validation_loss < NEAR_CHANCE * facts.chance_loss
-        and last.validation_loss > 0.9 * last.training_loss
-    )
+    if last.validation_accuracy is None:
+        return BETTER_SHARE * last.training_loss < last.validation_loss < KNOWN_SHARE * facts.chance_loss
+    majority = facts.data.majority_share
+    trained = middle(telemetry.samples[-SAMPLES:], lambda sample: sample.accuracy)
+    known_from = majority + chance_deviation(majority, facts.data.validation_examples)
+    return known_from < last.validation_accuracy < trained + BETTER_ACCURACY
 
 
 def _cosine(sample: Sample) -> float:

@@ -54,8 +54,8 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
     _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
-    _entry(lr_too_high, Cause.LR_TOO_HIGH, spares_learned=True),
     _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
+    _entry(plateau, Cause.PLATEAU),
     _entry(saturated, Cause.SATURATED),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
     _entry(still_under_way, Cause.LR_TOO_LOW),
@@ -63,7 +63,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
     _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
-    _entry(plateau, Cause.PLATEAU),
+    _entry(lr_too_high, Cause.LR_TOO_HIGH),
 )
 """The rules in the order in which they are asked: what is surest and ends soonest comes first."""
 
