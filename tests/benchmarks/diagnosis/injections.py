@@ -270,6 +270,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
             else ()
         ),
         configure=_scaled_weights,
+        most_severities=3,
     ),
     Injection(
         name="saturating_weights",
@@ -328,9 +329,10 @@ INJECTIONS: Final[Sequence[Injection]] = (
     Injection(
         name="rare_classes",
         cause=Cause.COLLAPSED_OUTPUT,
-        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 30.0, 100.0, 300.0),
+        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 100.0, 300.0, 1000.0),
         configure=_fewer_steps,
         distort=_rare_classes,
+        draws=3,
     ),
     Injection(
         name="loss_pair",
@@ -350,8 +352,9 @@ INJECTIONS: Final[Sequence[Injection]] = (
     Injection(
         name="dropout",
         cause=Cause.TRAIN_EVAL_SHIFT,
-        severities=_where(lambda base: base.batch_norm, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9),
+        severities=_where(lambda base: base.batch_norm, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9),
         configure=_dropout,
+        most_severities=3,
     ),
     Injection(
         name="small_batches",
