@@ -49,9 +49,9 @@ def _same_data(base: Base, data: PreparedData, severity: float) -> PreparedData:
 class Injection:
     """One intervention. `severities` are those that a base is given, none where the base cannot have it.
 
-    `cause` is what the intervention is, HEALTHY where it should do no harm. `is_definite` says that the cause is there
-    by definition, so that a run which learns all the same is no example of health. A base is given `most_severities`
-    of the severities, and each of them to `draws` runs.
+    `cause` is what the intervention is, HEALTHY where it should do no harm. `definite` are severities at which the
+    cause is there by definition, so that a run which learns all the same is no example of health. A base is given
+    `most_severities` of the severities, and each of them to `draws` runs.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Injection:
     severities: Severities
     configure: Configure = _same_configuration
     distort: Distort = _same_data
-    is_definite: bool = False
+    definite: Sequence[float] = ()
     draws: int = 2
     most_severities: int = 2
 
@@ -254,6 +254,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.SYMMETRIC_INIT,
         severities=_always(0.0, 1e-12, 1e-9),
         configure=_normal_weights,
+        definite=(0.0,),
     ),
     Injection(
         name="small_weights",
@@ -339,14 +340,14 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.WRONG_LOSS_PAIR,
         severities=lambda base: tuple(map(float, range(len(LOSS_PAIRS)))) if base.is_classification else (),
         configure=_loss_pair,
-        is_definite=True,
+        definite=range(len(LOSS_PAIRS)),
     ),
     Injection(
         name="output_bounds",
         cause=Cause.OUTPUT_RANGE,
         severities=_where(lambda base: not base.is_classification, 0.0, 1.0, 2.0),
         configure=_bounded_output,
-        is_definite=True,
+        definite=range(len(OUTPUTS)),
         draws=3,
     ),
     Injection(
@@ -393,7 +394,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.GRAD_REDUCTION_SUM,
         severities=lambda base: (1.0,) if base.optimizer in ("sgd", "momentum") else (),
         configure=_summed,
-        is_definite=True,
+        definite=(1.0,),
         draws=3,
     ),
     Injection(
