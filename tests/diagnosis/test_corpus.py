@@ -24,7 +24,7 @@ from tests.benchmarks.diagnosis import (
 from tests.benchmarks.diagnosis.heal import heal, recipe_of_run
 from tests.benchmarks.diagnosis.runs import Run
 
-CLAIMED = {injection.cause for injection in injections.INJECTIONS} | {
+CLAIMED = {injection.cause for injection in injections.INJECTIONS} - {Cause.TRAIN_EVAL_SHIFT} | {
     Cause.LOG_ZERO,
     Cause.DIVERGED_LR,
     Cause.EXPLODING,
@@ -33,7 +33,11 @@ CLAIMED = {injection.cause for injection in injections.INJECTIONS} | {
     Cause.NEG_PLATEAU,
     Cause.LR_TOO_HIGH,
 }
-"""What the corpus has examples of: each injection's cause, and what else high rates and wrong pairs end in."""
+"""What the corpus claims to have: each injection's cause, and what else high rates and wrong pairs end in.
+
+Dropout before batch normalization and tiny minibatches are tried, but do not bring about `train_eval_shift` here: the
+networks are worse, or not, in both modes.
+"""
 
 
 @pytest.fixture(scope="module")

@@ -49,9 +49,9 @@ def _same_data(base: Base, data: PreparedData, severity: float) -> PreparedData:
 class Injection:
     """One intervention. `severities` are those that a base is given, none where the base cannot have it.
 
-    `cause` is what the intervention is, HEALTHY where it should do no harm. `is_definite` says that the cause is there
-    by definition, so that a run which learns all the same is no example of health. A base is given `most_severities`
-    of the severities, and each of them to `draws` runs.
+    `cause` is what the intervention is, HEALTHY where it should do no harm. `definite` are severities at which the
+    cause is there by definition, so that a run which learns all the same is no example of health. A base is given
+    `most_severities` of the severities, and each of them to `draws` runs.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Injection:
     severities: Severities
     configure: Configure = _same_configuration
     distort: Distort = _same_data
-    is_definite: bool = False
+    definite: Sequence[float] = ()
     draws: int = 2
     most_severities: int = 2
 
@@ -254,6 +254,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.SYMMETRIC_INIT,
         severities=_always(0.0, 1e-12, 1e-9),
         configure=_normal_weights,
+        definite=(0.0,),
     ),
     Injection(
         name="small_weights",
@@ -270,6 +271,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
             else ()
         ),
         configure=_scaled_weights,
+        most_severities=3,
     ),
     Injection(
         name="saturating_weights",
@@ -328,30 +330,32 @@ INJECTIONS: Final[Sequence[Injection]] = (
     Injection(
         name="rare_classes",
         cause=Cause.COLLAPSED_OUTPUT,
-        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 30.0, 100.0, 300.0),
+        severities=_where(lambda base: base.is_classification, 3.0, 10.0, 100.0, 300.0, 1000.0),
         configure=_fewer_steps,
         distort=_rare_classes,
+        draws=3,
     ),
     Injection(
         name="loss_pair",
         cause=Cause.WRONG_LOSS_PAIR,
         severities=lambda base: tuple(map(float, range(len(LOSS_PAIRS)))) if base.is_classification else (),
         configure=_loss_pair,
-        is_definite=True,
+        definite=range(len(LOSS_PAIRS)),
     ),
     Injection(
         name="output_bounds",
         cause=Cause.OUTPUT_RANGE,
         severities=_where(lambda base: not base.is_classification, 0.0, 1.0, 2.0),
         configure=_bounded_output,
-        is_definite=True,
+        definite=range(len(OUTPUTS)),
         draws=3,
     ),
     Injection(
         name="dropout",
         cause=Cause.TRAIN_EVAL_SHIFT,
-        severities=_where(lambda base: base.batch_norm, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9),
+        severities=_where(lambda base: base.batch_norm, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9),
         configure=_dropout,
+        most_severities=3,
     ),
     Injection(
         name="small_batches",
@@ -390,7 +394,7 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.GRAD_REDUCTION_SUM,
         severities=lambda base: (1.0,) if base.optimizer in ("sgd", "momentum") else (),
         configure=_summed,
-        is_definite=True,
+        definite=(1.0,),
         draws=3,
     ),
     Injection(

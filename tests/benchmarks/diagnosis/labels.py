@@ -146,7 +146,8 @@ def labels_of(
 ) -> tuple[Cause, ...] | None:
     """Return the labels of a run to which `name` was done, or None where it is neither well nor clearly ill."""
     parts = parts_of(name, severity)
-    if not any(injection.is_definite for injection, _ in parts) and is_well(outcome, standing, name):
+    is_definite = any(strength in injection.definite for injection, strength in parts)
+    if not is_definite and is_well(outcome, standing, name):
         return (Cause.HEALTHY,)
     if DOUBLE in name:
         return _double(parts, outcome, group, standing)

@@ -30,7 +30,7 @@ SAFETY: Final = 3.0
 
 LADDER_STEPS: Final = 300
 SLOW: Final = (1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
-NEAR: Final = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4)
+NEAR: Final = (0.5, 0.7, 0.85, 0.93, 1.0, 1.07, 1.15, 1.4)
 FAR: Final = (2.0, 4.0, 10.0, 30.0, 100.0, 1000.0)
 """Factors on the largest learning rate that a base bears."""
 

@@ -6,11 +6,11 @@ from typing import Final
 from hpsearch.records import Cause
 from tests.benchmarks.diagnosis.runs import Run
 
-TUNING_QUOTA: Final = 18
+TUNING_QUOTA: Final = 17
 HELD_OUT_QUOTA: Final = 14
 """Most runs of each cause."""
 
-DOUBLE_QUOTAS: Final = (64, 48)
+DOUBLE_QUOTAS: Final = (56, 40)
 """Most runs with two faults, tuning and held out."""
 
 HEALTHY_PER_ILL: Final = 1.05
@@ -45,9 +45,11 @@ def _healthy(runs: Sequence[Run], part: Sequence[int], count: int) -> set[int]:
     healthy = [i for i in part if runs[i].labels == (Cause.HEALTHY,)]
     untouched = [i for i in healthy if runs[i].injection == "none"]
     touched = [i for i in healthy if runs[i].injection != "none"]
-    easy = _spread(untouched, round(UNTOUCHED_SHARE * count), lambda i: (runs[i].base, ""))
-    hard = _spread(touched, count - len(easy), lambda i: (runs[i].base, runs[i].injection))
-    return {*easy, *hard}
+    easy = _spread(untouched, count, lambda i: (runs[i].base, ""))
+    hard = _spread(
+        touched, count - round(UNTOUCHED_SHARE * count), lambda i: (runs[i].base, runs[i].injection)
+    )
+    return {*hard, *easy[: count - len(hard)]}
 
 
 def _spread(indices: Sequence[int], count: int, key: Callable[[int], tuple[Hashable, Hashable]]) -> list[int]:

@@ -6,9 +6,11 @@ is kept as it is. All else is JSON. Records are taken apart and put together by 
 so a new field needs nothing here but a corpus made anew.
 """
 
+import gc
 import json
 import lzma
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -72,13 +74,27 @@ def load(path: Path = CORPUS) -> list[Run]:
             f" (got version {head['version']}): make it anew with `python -m tests.benchmarks.diagnosis.generate`"
         )
     read = _Columns(memoryview(body)[start:])
-    kept = {kind: read.records(kind, head["counts"][kind.__name__]) for kind in _COLUMNS}
-    return _assembled(head["runs"], kept)
+    with _without_collector():
+        kept = {kind: read.records(kind, head["counts"][kind.__name__]) for kind in _COLUMNS}
+        return _assembled(head["runs"], kept)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking over a million new records, none of which is garbage, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _assembled(raw_runs: Sequence[Mapping[str, Any]], kept: Mapping[type[Any], Sequence[Any]]) -> list[Run]:
     """Return the runs, whose samples, layers and epochs are the next of `kept`."""
     layers, samples, epochs = iter(kept[LayerSample]), iter(kept[Sample]), iter(kept[Epoch])
+    builders = {name: _builder(kind) for name, kind in _types(Run).items() if name != "telemetry"}
     runs = []
     for raw in raw_runs:
         measures = raw["telemetry"]
@@ -93,7 +109,7 @@ def _assembled(raw_runs: Sequence[Mapping[str, Any]], kept: Mapping[type[Any], S
             epochs=[Epoch(**next(epochs)) for _ in range(measures["epochs"])],
             nonfinite=_built(_types(Telemetry)["nonfinite"], measures["nonfinite"]),
         )
-        values = {name: _built(kind, raw[name]) for name, kind in _types(Run).items() if name != "telemetry"}
+        values = {name: build(raw[name]) for name, build in builders.items()}
         runs.append(Run(**values, telemetry=telemetry))
     return runs
 
@@ -193,13 +209,20 @@ def _plain(value: Any) -> Any:
 
 def _built(kind: Any, raw: Any) -> Any:
     """Return what `_plain` made plain, of the type `kind`."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        types: Mapping[str, Any] = _types(kind)
-        return kind(**{name: _built(hint, raw[name]) for name, hint in types.items()})
+    return _builder(kind)(raw)
+
+
+@cache
+def _builder(kind: Any) -> Callable[[Any], Any]:
+    """Return what turns the plain form of a `kind` back: looked up once, since a corpus has thousands of each."""
     arguments, origin = get_args(kind), get_origin(kind)
-    if raw is not None and NoneType in arguments:
-        return _built(next(argument for argument in arguments if argument is not NoneType), raw)
-    makers: Mapping[Any, Callable[[Any], Any]] = {tuple: tuple, frozenset: frozenset}
-    if origin in makers:
-        return makers[origin](_built(arguments[0], item) for item in raw)
-    return kind(raw) if isinstance(kind, type) and issubclass(kind, StrEnum) else raw
+    if isinstance(kind, type) and is_dataclass(kind):
+        parts = {name: _builder(hint) for name, hint in _types(kind).items()}
+        return lambda raw: kind(**{name: build(raw[name]) for name, build in parts.items()})
+    if NoneType in arguments:
+        inner = _builder(next(argument for argument in arguments if argument is not NoneType))
+        return lambda raw: None if raw is None else inner(raw)
+    if origin in (tuple, frozenset):
+        item = _builder(arguments[0])
+        return lambda raw: origin(map(item, raw))
+    return kind if isinstance(kind, type) and issubclass(kind, StrEnum) else lambda raw: raw
