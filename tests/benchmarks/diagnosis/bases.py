@@ -159,6 +159,8 @@ BASES: Final = (
     _base("teacher", (64, 64), "relu", ("adam", 32), steps=600),
     _base("imbalance", (16,), "relu", ("momentum", 32), steps=600, is_hard=True),
     _base("imbalance", (32,), "relu", ("sgd", 32), dropout=0.2, steps=700, is_hard=True),
+    _base("noisy_moons", (32,), "relu", ("sgd", 32), steps=600, is_hard=True),
+    _base("noisy_teacher", (16,), "tanh", ("momentum", 32), steps=500, is_hard=True),
     _base("mnist", (64,), "relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (64,), "leaky_relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (100,), "relu", ("sgd", 100), scale="unit", batch_norm=True, steps=300),

@@ -134,6 +134,19 @@ def _moons(generator: np.random.Generator) -> tuple[Array, Array]:
     return x + 0.2 * generator.standard_normal(x.shape), labels
 
 
+def _noisy_moons(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The same half circles, with two labels in five drawn anew: nobody can be right more often than 80 %."""
+    x, labels = _moons(generator)
+    drawn = generator.integers(0, 2, len(labels))
+    return x, np.where(generator.random(len(labels)) < 0.4, drawn, labels)
+
+
+def _noisy_teacher(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The teacher's numbers with as much noise as signal: nobody can explain more than half of their variance."""
+    x, y = _teacher(generator)
+    return x, y + generator.standard_normal(len(y))
+
+
 def _circles(generator: np.random.Generator) -> tuple[Array, Array]:
     """A ring of radius 1 around a ring of radius 0.4, with noise 0.12."""
     labels = generator.integers(0, 2, 1500)
@@ -188,6 +201,8 @@ def _teacher_outputs(generator: np.random.Generator, x: Array, *, outputs: int) 
 
 MADE_UP: Mapping[str, Maker] = {
     "moons": _moons,
+    "noisy_moons": _noisy_moons,
+    "noisy_teacher": _noisy_teacher,
     "circles": _circles,
     "blobs": _blobs,
     "noisy": _noisy,

@@ -21,6 +21,7 @@ INPUTS = {
     "breast_cancer": 30,
     "diabetes": 10,
     "moons": 2,
+    "noisy_moons": 2,
     "circles": 2,
     "blobs": 2,
     "spirals": 2,
