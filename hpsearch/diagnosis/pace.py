@@ -99,7 +99,7 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def _still_falls(telemetry: Telemetry) -> bool:
-    """True where training's loss fell by a twentieth from the middle third of the epochs to the last, or few are there."""
+    """True where training's loss fell by a twentieth from the middle third of the epochs to the last; or too few."""
     losses = [epoch.training_loss for epoch in telemetry.epochs]
     third = len(losses) // 3
     if third == 0:

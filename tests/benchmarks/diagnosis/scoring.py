@@ -19,6 +19,23 @@ Judged: TypeAlias = tuple[Run, Call]
 CONFIDENCE = 0.95
 
 
+EARLY = {Cause.EXPLODING: Cause.DIVERGED_LR}
+"""Causes that are the early warning of another, as `exploding` is in the catalogue: they count as that one.
+
+Whether numbers stay finite is not known when it is given, and the remedy is the same.
+"""
+
+
+def counted(cause: Cause) -> Cause:
+    """Return the cause as which it counts."""
+    return EARLY.get(cause, cause)
+
+
+def labels_of(run: Run) -> tuple[Cause, ...]:
+    """Return the run's labels as they count."""
+    return tuple(dict.fromkeys(counted(label) for label in run.labels))
+
+
 def is_healthy(run: Run) -> bool:
     """True for a run to which nothing was done that is a fault."""
     return run.labels[0] in NO_ALARM
@@ -85,12 +102,13 @@ def matched_label(run: Run, call: Call) -> Cause:
 
     A call of no alarm, `inconclusive` included, is one of `healthy`. A double fault is told by either of its labels.
     """
-    return call.cause if call.cause in run.labels else run.labels[0]
+    said, labels = counted(call.cause), labels_of(run)
+    return said if said in labels else labels[0]
 
 
 def said_of(call: Call) -> Cause:
     """Return the primary cause of the call, `healthy` for whatever is no alarm."""
-    return call.cause if call.is_alarm else Cause.HEALTHY
+    return counted(call.cause) if call.is_alarm else Cause.HEALTHY
 
 
 def cause_scores(judged: Sequence[Judged]) -> dict[Cause, CauseScore]:
@@ -128,13 +146,14 @@ def macro_f1(scores: Mapping[Cause, CauseScore]) -> float:
 def any_of(judged: Sequence[Judged]) -> Share:
     """Return how many ill runs are called by one of their causes first."""
     ill = [(run, call) for run, call in judged if not is_healthy(run)]
-    return Share(hits=sum(call.cause in run.labels for run, call in ill), total=len(ill))
+    return Share(hits=sum(counted(call.cause) in labels_of(run) for run, call in ill), total=len(ill))
 
 
 def all_of(judged: Sequence[Judged]) -> Share:
     """Return how many double faults have both of their causes named, in any order, beside others or not."""
-    double = [(run, call) for run, call in judged if len(run.labels) > 1]
-    return Share(hits=sum(set(run.labels) <= set(call.causes) for run, call in double), total=len(double))
+    double = [(set(labels_of(run)), call) for run, call in judged if len(labels_of(run)) > 1]
+    named = [(labels, {counted(cause) for cause in call.causes}) for labels, call in double]
+    return Share(hits=sum(labels <= causes for labels, causes in named), total=len(named))
 
 
 def false_alarms(judged: Sequence[Judged], *, hard_only: bool = False) -> Share:
@@ -189,7 +208,7 @@ def delays_by_cause(judged: Sequence[Judged]) -> dict[Cause, Delay]:
     by_label: dict[Cause, list[Judged]] = {}
     for run, call in judged:
         if not is_healthy(run):
-            by_label.setdefault(run.labels[0], []).append((run, call))
+            by_label.setdefault(labels_of(run)[0], []).append((run, call))
     return {cause: delay(by_label[cause]) for cause in Cause if cause in by_label}
 
 
