@@ -31,7 +31,7 @@ def resolve_targets(raw: npt.NDArray[Any], *, task: Task, where: str) -> Targets
     refuses what follows the rule but looks like a mistake: more than 1000 classes, 3 or more with fewer
     than 2 examples each on average, or more than 20 with fewer than 5. An outright `task` is believed.
     Classes are sorted: numbers by size, text by code point.
-    Raises DataError for targets that are not finite, that the task cannot have, or of one class only.
+    Raises DataError for targets that are not finite, that the task cannot have, or that are all the same.
     """
     if raw.dtype.kind not in "buifUS" or raw.ndim > 2:
         raise DataError(
@@ -70,7 +70,13 @@ def _numbers(column: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
             f'{where}: targets of a regression must be numbers (got "{column.flat[0]}"):'
             ' give numbers, or set data.task = "classification"'
         )
-    return column.reshape(len(column), -1).astype(np.float64)
+    numbers = column.reshape(len(column), -1).astype(np.float64)
+    if len(numbers) > 1 and (numbers == numbers[0]).all():
+        raise DataError(
+            f"{where}: targets of a regression must differ (got {column.flat[0]} for all {len(numbers)} examples):"
+            " name another column as data.target"
+        )
+    return numbers
 
 
 def _classes(column: npt.NDArray[Any], *, believed: bool, where: str) -> Targets:

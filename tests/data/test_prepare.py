@@ -47,7 +47,7 @@ def test_regression_keeps_its_targets() -> None:
 
 def test_several_targets_are_several_outputs() -> None:
     """Targets (N, O) give a network with O outputs."""
-    np.savez("d.npz", x=np.ones((9, 2)), y=np.ones((9, 3)))
+    np.savez("d.npz", x=np.ones((9, 2)), y=np.arange(27.0).reshape(9, 3))
     data = _prepared(DataSpec(source="d.npz"))
     assert (data.outputs, data.training.targets.shape) == (3, (7, 3))
 
@@ -133,5 +133,5 @@ def test_numbers_beyond_the_precision_are_refused(refused: Refused) -> None:
         ' with data.scale = "{}"): bring them to a smaller unit'
     )
     assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format("none")
-    np.savez("d.npz", x=np.arange(9.0), y=np.full(9, 1.5e300))
+    np.savez("d.npz", x=np.arange(9.0), y=np.linspace(0.5, 1.5e300, 9))
     assert refused(lambda: _prepared(DataSpec(source="d.npz"))) == text.format("unit")

@@ -145,3 +145,13 @@ def test_targets_are_numbers_or_text(raw: NDArray[np.generic], refused: Refused)
         f"x.npz: targets must be one number or text per example (got dtype {raw.dtype} and shape"
         f" {raw.shape}): give one column of numbers or text"
     )
+
+
+def test_numbers_that_are_all_the_same_are_refused(refused: Refused) -> None:
+    """There is nothing to learn from constant targets, in one column or several."""
+    text = "t.csv: targets of a regression must differ (got {} for all {} examples): name another column as data.target"
+    constant, several = np.full(50, 1.5), np.full((3, 2), 0.5)
+    assert refused(lambda: resolve_targets(constant, task="auto", where="t.csv")) == text.format(1.5, 50)
+    assert refused(lambda: resolve_targets(several, task="regression", where="t.csv")) == text.format(0.5, 3)
+    varied = np.array([[0.5, 1.0], [0.5, 1.5]])
+    assert resolve_targets(varied, task="auto", where="t.csv").task == "regression"
