@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.bulk import Target, insert_rows, upsert_rows
+from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.parameters import StoredParameter, parameter
 
@@ -19,47 +20,75 @@ _trials = optuna_schema.trials
 _params = optuna_schema.trial_params
 _values = optuna_schema.trial_values
 _reports = optuna_schema.trial_intermediate_values
+_attributes = optuna_schema.trial_system_attributes
 
 
-def rows_of(
-    connection: Connection, statement: Select[Any], table: Table, study_id: int, ids: Sequence[int] | None
-) -> Iterator[Row[Any]]:
-    """Yield the rows of `statement`, which reads `table`, that belong to a study's trials.
+@final
+class Reading:
+    """A query of rows that belong to trials, many at once. `table` is the one that it reads."""
 
-    All of them where `ids` is None, else those of the trials with these ids.
-    """
-    if ids is None:
+    def __init__(self, statement: Select[Any], table: Table) -> None:
+        joined = statement
         if table is not _trials:
-            statement = statement.join(_trials, _trials.c.trial_id == table.c.trial_id)
-        yield from connection.execute(statement.where(_trials.c.study_id == study_id))
-        return
-    for start in range(0, len(ids), IDS_MAX):
-        chunk = ids[start : start + IDS_MAX]
-        yield from connection.execute(statement.where(table.c.trial_id.in_(chunk)))
+            joined = statement.join(_trials, _trials.c.trial_id == table.c.trial_id)
+        self._whole = Direct(joined.where(_trials.c.study_id == bindparam("study_id")))
+        self._chosen = Direct(statement.where(table.c.trial_id.in_(bindparam("trial_ids", expanding=True))))
+
+    def rows(
+        self, connection: Connection, study_id: int, ids: Sequence[int] | None, **values: Any
+    ) -> Iterator[RawRow]:
+        """Yield the rows of a study's trials: of all where `ids` is None, else of those with these ids."""
+        if ids is None:
+            yield from self._whole.rows(connection, {"study_id": study_id, **values})
+            return
+        for start in range(0, len(ids), IDS_MAX):
+            chunk = _padded(ids[start : start + IDS_MAX])
+            yield from self._chosen.rows(connection, {"trial_ids": chunk, **values})
+
+
+def _padded(ids: Sequence[int]) -> list[int]:
+    """Return the ids, the last one often enough for a length that other calls have too: each makes a text."""
+    missing = (1 << (len(ids) - 1).bit_length()) - len(ids)
+    return [*ids, *[ids[-1]] * missing]
+
+
+_PARAMS: Final = Reading(
+    select(
+        _params.c.trial_id, _params.c.param_name, _params.c.param_value, _params.c.distribution_json
+    ).order_by(_params.c.param_id),
+    _params,
+)
+_VALUES: Final = Reading(
+    select(_values.c.trial_id, _values.c.value, _values.c.value_type).where(_values.c.objective == 0), _values
+)
+_REPORTS: Final = Reading(
+    select(
+        _reports.c.trial_id,
+        _reports.c.step,
+        _reports.c.intermediate_value,
+        _reports.c.intermediate_value_type,
+    ).order_by(_reports.c.trial_id, _reports.c.step),
+    _reports,
+)
+_ATTRIBUTES: Final = Reading(
+    select(_attributes.c.trial_id, _attributes.c.key, _attributes.c.value_json), _attributes
+)
 
 
 def params_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[str, ParameterValue]]:
     """Return trial_id -> parameters, in the order in which they were stored."""
-    statement = select(
-        _params.c.trial_id, _params.c.param_name, _params.c.param_value, _params.c.distribution_json
-    ).order_by(_params.c.param_id)
     params: dict[int, dict[str, ParameterValue]] = {}
-    for row in rows_of(connection, statement, _params, study_id, ids):
-        value = parameter(row.param_value, row.distribution_json)
-        params.setdefault(row.trial_id, {})[row.param_name] = value
+    for trial_id, name, value, distribution in _PARAMS.rows(connection, study_id, ids):
+        params.setdefault(trial_id, {})[name] = parameter(value, distribution)
     return params
 
 
 def values_of(connection: Connection, study_id: int, ids: Sequence[int] | None) -> dict[int, float]:
     """Return trial_id -> the value of its first objective."""
-    statement = select(_values.c.trial_id, _values.c.value, _values.c.value_type).where(
-        _values.c.objective == 0
-    )
     return {
-        row.trial_id: number_of(row.value, row.value_type)
-        for row in rows_of(connection, statement, _values, study_id, ids)
+        trial_id: number_of(value, kind) for trial_id, value, kind in _VALUES.rows(connection, study_id, ids)
     }
 
 
@@ -67,16 +96,9 @@ def reports_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[int, float]]:
     """Return trial_id -> epoch -> reported value, by epoch."""
-    statement = select(
-        _reports.c.trial_id,
-        _reports.c.step,
-        _reports.c.intermediate_value,
-        _reports.c.intermediate_value_type,
-    ).order_by(_reports.c.trial_id, _reports.c.step)
     reports: dict[int, dict[int, float]] = {}
-    for row in rows_of(connection, statement, _reports, study_id, ids):
-        number = number_of(row.intermediate_value, row.intermediate_value_type)
-        reports.setdefault(row.trial_id, {})[row.step] = number
+    for trial_id, step, value, kind in _REPORTS.rows(connection, study_id, ids):
+        reports.setdefault(trial_id, {})[step] = number_of(value, kind)
     return reports
 
 
@@ -84,11 +106,9 @@ def system_attributes_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[str, Any]]:
     """Return trial_id -> what Optuna's samplers and pruners keep with it."""
-    table = optuna_schema.trial_system_attributes
-    statement = select(table.c.trial_id, table.c.key, table.c.value_json)
     attributes: dict[int, dict[str, Any]] = {}
-    for row in rows_of(connection, statement, table, study_id, ids):
-        attributes.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+    for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
+        attributes.setdefault(trial_id, {})[key] = json.loads(value)
     return attributes
 
 

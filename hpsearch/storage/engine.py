@@ -28,6 +28,9 @@ from hpsearch.storage.replacing import follow_file
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
 
+_READING_TIMEOUT_S: Final = 900
+"""How long a reader that holds no lock may be busy with what it has read."""
+
 _CONNECT_TIMEOUT_S: Final = 10
 
 _SINGLE: Final = "hpsearch_single"
@@ -185,11 +188,14 @@ def _begin_server(connection: Connection) -> None:
         return
     writes = options.get(_WRITES, False)
     if connection.dialect.name == "postgresql":
-        level = "READ COMMITTED" if writes else "REPEATABLE READ"
-        waits = not writes or options[_DURABLE]
         # One round trip for both: psycopg sends a text without parameters as it is.
-        local = "" if waits else "; SET LOCAL synchronous_commit = off"
-        run(connection, f"BEGIN ISOLATION LEVEL {level}{local}", ())
+        if not writes:
+            # It holds nobody up, and what it reads may take a while to unpack between two queries.
+            patience = f"SET LOCAL idle_in_transaction_session_timeout = '{_READING_TIMEOUT_S}s'"
+            run(connection, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {patience}", ())
+            return
+        local = "" if options[_DURABLE] else "; SET LOCAL synchronous_commit = off"
+        run(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED{local}", ())
         return
     if not writes:
         run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())

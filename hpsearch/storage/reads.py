@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, final
+from typing import Any, Final, NamedTuple, final
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
@@ -13,9 +13,9 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import utc
 from hpsearch.storage.details import (
     IDS_MAX,
+    Reading,
     params_of,
     reports_of,
-    rows_of,
     system_attributes_of,
     values_of,
 )
@@ -56,6 +56,35 @@ class Mark:
     last_trial_id: int = -1
     unfinished: Mapping[int, "_Signature"] = field(default_factory=dict)
     unversioned: Mapping[int, Trial] = field(default_factory=dict)
+
+
+@final
+class _TrialRow(NamedTuple):
+    """Optuna's row of a trial, and what is in ours: all None where there is none."""
+
+    trial_id: int
+    number: int
+    state: str
+    datetime_start: datetime | None
+    datetime_complete: datetime | None
+    attempt: int | None
+    worker: str | None
+    epochs: int | None
+    steps: int | None
+    finding: str | None
+
+
+_TRIALS: Final = Reading(
+    select(
+        *(_theirs.c[name] for name in _TrialRow._fields[:5]),
+        *(_ours.c[name] for name in _TrialRow._fields[5:]),
+    ).select_from(
+        _theirs.outerjoin(
+            _ours, and_(_ours.c.study_key == bindparam("study_key"), _ours.c.number == _theirs.c.number)
+        )
+    ),
+    _theirs,
+)
 
 
 def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | None = None) -> list[Trial]:
@@ -159,8 +188,7 @@ def _same_trial(study: StoredStudy) -> Any:
 def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None) -> dict[int, Trial]:
     """Return trial_id -> trial, by number; all of the study where `ids` is None."""
     study_id = study.study_id
-    statement = _trial_rows().select_from(_theirs.outerjoin(_ours, _same_trial(study)))
-    rows = list(rows_of(connection, statement, _theirs, study_id, ids))
+    rows = map(_TrialRow._make, _TRIALS.rows(connection, study_id, ids, study_key=study.key))
     params = params_of(connection, study_id, ids)
     values = values_of(connection, study_id, ids)
     reports = reports_of(connection, study_id, ids)
@@ -177,19 +205,8 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
     }
 
 
-def _trial_rows() -> Select[Any]:
-    return select(
-        _theirs,
-        _ours.c.attempt,
-        _ours.c.worker,
-        _ours.c.epochs,
-        _ours.c.steps,
-        _ours.c.finding,
-    )
-
-
 def _trial(
-    row: Row[Any],
+    row: "_TrialRow",
     *,
     params: Mapping[str, ParameterValue],
     value: float | None,

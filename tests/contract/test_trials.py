@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import optuna
 import pytest
+from sqlalchemy import text
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.records import Cause, Finding, Trial, TrialState
+from hpsearch.storage.address import parse_address
+from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.records import Assignment, Update
 from tests.contract.laboratory import Lab, update
 
@@ -267,6 +270,30 @@ def test_an_end_that_optuna_has_no_place_for_is_a_bug(new_lab: Labs) -> None:
         lab.store.assign(lab.study, [Assignment(claim=claim, params={"momentum": 0.5})])
     (trial,) = lab.store.trials(lab.study)
     assert (trial.state, trial.params) == (TrialState.RUNNING, {})
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_reader_may_take_its_time(url: str) -> None:
+    """PostgreSQL ends a worker that holds locks and does nothing, and leaves one alone that unpacks a long study."""
+    engine = make_engine(parse_address(url))
+    shown = text("SHOW idle_in_transaction_session_timeout")
+    with reading(engine) as connection:
+        assert connection.execute(shown).scalar_one() == "15min"
+    with writing(engine, durable=True) as connection:
+        assert connection.execute(shown).scalar_one() == "30s"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
+def test_some_trials_are_read_as_all_are(new_lab: Labs, count: int) -> None:
+    """Trials that are asked for by their ids are the same, however many they are."""
+    lab = new_lab()
+    lab.finish(6)
+    _, mark = lab.store.changes(lab.study, None)
+    lab.finish(count)
+    changed, _ = lab.store.changes(lab.study, mark)
+    assert changed == lab.store.trials(lab.study)[6:]
+    assert len(changed) == count
 
 
 def test_trials_of_a_deleted_study_are_an_error(new_lab: Labs) -> None:

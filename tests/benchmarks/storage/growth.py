@@ -106,7 +106,7 @@ def _fill(url: str, study: StoredStudy, count: int) -> None:
     for first in range(0, count, _CHUNK):
         with writing(engine, durable=False) as connection:
             _write(connection, study, range(first, min(first + _CHUNK, count)))
-    with engine.connect() as connection:
+    with writing(engine, durable=False) as connection:
         connection.execute(text("ANALYZE"))
     engine.dispose()
 
