@@ -21,7 +21,7 @@ FLAT_EPOCHS: Final = 4
 CHANCE_SHARE: Final = 0.9
 FLAT_SHARE: Final = 0.05
 UNDERFIT_SHARE: Final = 0.2
-NARROW: Final = 4
+NARROW: Final = 3
 
 
 def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -77,7 +77,7 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
 def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """Training's loss is flat at a high level, and validation's beside it, behind a layer too narrow for its task.
 
-    Noise in the labels looks the same; a layer of fewer than four units, or of fewer than half the classes, tells
+    Noise in the labels looks the same; a layer of fewer than three units, or of fewer than half the classes, tells
     them apart.
     """
     narrowest = min(facts.configuration.model.hidden, default=0)

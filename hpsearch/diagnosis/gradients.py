@@ -1,5 +1,6 @@
 """Causes that show in how gradients differ from layer to layer, or are too small for their precision."""
 
+import math
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -48,7 +49,7 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
 def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """A deep network whose signal or gradient explodes at the very first step: its initial weights are to blame.
 
-    The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of chance. Later
+    The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. Later
     on the learning rate may be to blame.
     """
     samples = telemetry.samples
@@ -56,7 +57,7 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         return None
     first = samples[0]
     ratio = _ratio(first)
-    if not (ratio > EXPLODED_RATIO or first.loss > EXPLODED_LOSS * facts.chance_loss):
+    if not (ratio > EXPLODED_RATIO or first.loss > EXPLODED_LOSS * _guessing_loss(facts)):
         return None
     if has_learned(telemetry, facts):
         return None
@@ -67,6 +68,13 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         evidence=known(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
         remedy=_remedy(facts, "The signal explodes on its way through the layers"),
         suggested=_healthier(facts),
+    )
+
+
+def _guessing_loss(facts: Facts) -> float:
+    """Return the loss of answers that know nothing, not even how rare a class is."""
+    return max(
+        facts.chance_loss, math.log(max(2, len(facts.data.class_shares))) if facts.is_classification else 0.0
     )
 
 

@@ -83,9 +83,9 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
         return None
     gain = middle(probes(telemetry), lambda sample: sample.gain)
     cosine = middle(samples, lambda sample: sample.gradient_cosine)
-    if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE) or has_learned(
-        telemetry, facts, share=FAR_SHARE
-    ):
+    if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE and _still_falls(telemetry)):
+        return None
+    if has_learned(telemetry, facts, share=FAR_SHARE):
         return None
     higher = facts.learning_rate * min(HIGHEST_FACTOR, max(10.0, 1 / (2 * (1 - min(gain, 0.999)))))
     return Finding(

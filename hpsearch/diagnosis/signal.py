@@ -25,7 +25,8 @@ MOST_COHERENCE: Final = 3.0
 TIMID_GAIN: Final = 0.99
 BETTER_SHARE: Final = 0.85
 KNOWN_SHARE: Final = 0.95
-BETTER_ACCURACY: Final = 0.1
+BETTER_EXCESS: Final = 1.5
+ROUNDED_ACCURACY: Final = 0.02
 MOST_SILENT_SHARE: Final = 0.5
 
 
@@ -151,9 +152,11 @@ def _generalizes(telemetry: Telemetry, facts: Facts) -> bool:
     if last.validation_accuracy is None:
         return BETTER_SHARE * last.training_loss < last.validation_loss < KNOWN_SHARE * facts.chance_loss
     majority = facts.data.majority_share
-    trained = middle(telemetry.samples[-SAMPLES:], lambda sample: sample.accuracy)
+    recent = telemetry.samples[len(telemetry.samples) // 2 :]
+    trained = sum(sample.accuracy for sample in recent) / len(recent)
     known_from = majority + chance_deviation(majority, facts.data.validation_examples)
-    return known_from < last.validation_accuracy < trained + BETTER_ACCURACY
+    beyond = BETTER_EXCESS * (trained - majority) + ROUNDED_ACCURACY
+    return known_from < last.validation_accuracy < majority + beyond
 
 
 def _cosine(sample: Sample) -> float:

@@ -58,8 +58,8 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(plateau, Cause.PLATEAU),
     _entry(saturated, Cause.SATURATED),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
-    _entry(still_under_way, Cause.LR_TOO_LOW),
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
+    _entry(still_under_way, Cause.LR_TOO_LOW),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
     _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
@@ -69,6 +69,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
 
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
+STUCK_SHARE: Final = 0.8
 SURE: Final = 0.9
 """A finding of less confidence stops no trial."""
 
@@ -145,7 +146,7 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
 
 def _is_stuck(telemetry: Telemetry, facts: Facts) -> bool:
     """True when a trial has had time to learn and has not."""
-    return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts)
+    return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
 
 
 def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:
