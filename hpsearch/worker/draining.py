@@ -10,7 +10,7 @@ from typing import Final, Self, final
 from hpsearch.errors import HpsearchError
 from hpsearch.worker.stopping import StopRequest
 
-DRAIN_WITHIN_S: Final = 4.0
+DRAIN_WITHIN_S: Final = 3.6
 """How long a worker may take to end by itself."""
 
 HAND_BACK_WITHIN_S: Final = 0.8
