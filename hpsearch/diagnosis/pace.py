@@ -1,7 +1,7 @@
 """Steps of the wrong length: too small to arrive anywhere, or so large that they jump over what they look for."""
 
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -33,7 +33,6 @@ NEARLY_OVER: Final = 0.9
 STRAIGHT_GAIN: Final = 0.95
 STRAIGHT_COSINE: Final = 0.3
 FAR_SHARE: Final = 0.3
-FALLING_SHARE: Final = 0.95
 
 
 def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -96,15 +95,6 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
         remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}, or train longer.",
         suggested={"learning_rate": higher},
     )
-
-
-def _still_falls(telemetry: Telemetry) -> bool:
-    """True where training's loss fell by a twentieth from the middle third of the epochs to the last, or few are there."""
-    losses = [epoch.training_loss for epoch in telemetry.epochs]
-    third = len(losses) // 3
-    if third == 0:
-        return True
-    return fmean(losses[-third:]) < FALLING_SHARE * fmean(losses[-2 * third : -third])
 
 
 def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:
