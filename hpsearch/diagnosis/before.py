@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.progress import known
 from hpsearch.records import Cause, Finding, ParameterValue
 
 HUGE_MEAN_SQUARE: Final = 25.0
@@ -164,7 +165,7 @@ def _certain(
         cause=cause,
         confidence=1.0,
         first_step=0,
-        evidence=evidence,
+        evidence=known(**evidence),
         remedy=remedy,
         suggested=suggested or {},
     )

@@ -6,7 +6,7 @@ from statistics import fmean, median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import last_samples, middle
+from hpsearch.diagnosis.progress import known, last_samples, middle
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 
@@ -32,14 +32,14 @@ def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
     epochs = telemetry.epochs
     if not epochs or not _stays_at_chance(epochs, facts):
         return None
-    known = _known_share(telemetry, facts)
-    if not known > ANSWERED:
+    answered = _known_share(telemetry, facts)
+    if not answered > ANSWERED:
         return None
     return Finding(
         cause=Cause.VAL_MISALIGNED,
         confidence=0.9,
         first_step=0,
-        evidence={"known_share": known, **_validation(epochs[-1])},
+        evidence=known(known_share=answered, **_validation(epochs[-1])),
         remedy="Validation is at chance while training is not: check that its examples and labels belong together.",
     )
 
@@ -64,11 +64,11 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.OVERFIT,
         confidence=0.8,
         first_step=(best.epoch + 1) * facts.steps_per_epoch,
-        evidence={
-            "best_validation_loss": best.validation_loss,
-            "validation_loss": since[-1].validation_loss,
-            "training_loss": since[-1].training_loss,
-        },
+        evidence=known(
+            best_validation_loss=best.validation_loss,
+            validation_loss=since[-1].validation_loss,
+            training_loss=since[-1].training_loss,
+        ),
         remedy=f"Stop after epoch {best.epoch + 1}, or use weight decay, dropout or more data.",
         suggested={"training.epochs": best.epoch + 1},
     )
@@ -115,7 +115,7 @@ def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.TRAIN_EVAL_SHIFT,
         confidence=0.8,
         first_step=0,
-        evidence={"evaluation_over_training": median(last)},
+        evidence=known(evaluation_over_training=median(last)),
         remedy="Put dropout behind the last batch normalization or leave it out, and use larger minibatches.",
         suggested={"model.dropout": 0.0} if facts.configuration.model.dropout > 0 else {},
     )
@@ -144,6 +144,8 @@ def _known_share(telemetry: Telemetry, facts: Facts) -> float:
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:
         return middle(last, lambda sample: sample.accuracy) - facts.data.majority_share
+    if facts.chance_loss == 0:  # targets that are all the same
+        return math.nan
     return 1 - telemetry.epochs[-1].training_loss / facts.chance_loss
 
 

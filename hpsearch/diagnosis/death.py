@@ -10,6 +10,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import (
+    began,
     better_learning_rate,
     has_learned,
     known,
@@ -171,8 +172,7 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
 
 def _was_born_so(telemetry: Telemetry) -> bool:
     """True when a layer was silent, or the first layer's gradient 0, in the very first step."""
-    first = telemetry.samples[0]
-    return first.dead_share >= SILENT_SHARE or first.layers[0].gradient_norm == 0.0
+    return _is_dying(telemetry.samples[0])
 
 
 def _first_layer(run: Sequence[Sample], holds: Callable[[LayerSample], bool]) -> int | None:
@@ -183,23 +183,22 @@ def _first_layer(run: Sequence[Sample], holds: Callable[[LayerSample], bool]) ->
 
 def _since(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool]) -> int:
     """Return the step since which `holds` for a layer that it holds for now."""
-    step = telemetry.samples[-1].step
-    for sample in reversed(telemetry.samples):
-        if not holds(sample.layers[place]):
-            break
-        step = sample.step
-    return step
+    return began(telemetry, lambda sample: holds(sample.layers[place]))
 
 
 def _death(cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: Facts) -> Finding:
     return Finding(
         cause=cause,
         confidence=_certainty(run),
-        first_step=run[0].step,
+        first_step=began(telemetry, _is_dying),
         evidence=_evidence(run, facts),
         remedy=_remedy_of_death(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
+
+
+def _is_dying(sample: Sample) -> bool:
+    return sample.dead_share >= SILENT_SHARE or sample.layers[0].gradient_norm == 0.0
 
 
 def _certainty(run: Sequence[Sample]) -> float:

@@ -5,12 +5,14 @@ Thresholds and their counts come from 2,360 measured runs of small ReLU, LeakyRe
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from hpsearch.diagnosis.before import has_own_output, own_output
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import better_learning_rate, last_samples, lower_learning_rate
-from hpsearch.records import Cause, Finding, Sample, Telemetry
+from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
+from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3
@@ -55,10 +57,16 @@ def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:
         if nonfinite.step == 0:
             return _overflow_at_start()
         return _divergence(telemetry, facts, nonfinite.step, {"step": nonfinite.step})
-    if telemetry.epochs and not math.isfinite(telemetry.epochs[-1].validation_loss):
-        step = telemetry.steps
+    broken = _epochs_that_end_broken(telemetry)
+    if broken:
+        step = (broken[-1].epoch + 1) * facts.steps_per_epoch
         return _divergence(telemetry, facts, step, {"step": step})
     return _huge_loss(telemetry, facts)
+
+
+def _epochs_that_end_broken(telemetry: Telemetry) -> Sequence[Epoch]:
+    """Return the epochs since the last one whose validation loss was finite, newest first."""
+    return list(takewhile(lambda epoch: not math.isfinite(epoch.validation_loss), reversed(telemetry.epochs)))
 
 
 def _overflow_at_start() -> Finding:
@@ -76,10 +84,11 @@ def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
     last = last_samples(telemetry, SAMPLES_ABOVE)
     if not last or _may_come_back(facts):
         return None
-    limit = HUGE_LOSS * max(telemetry.samples[0].loss, 1.0)
+    limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 where the first is NaN
     if any(sample.loss <= limit for sample in last):
         return None
-    return _divergence(telemetry, facts, last[0].step, {"limit": limit}, confidence=0.98)
+    step = began(telemetry, lambda sample: not sample.loss <= limit)
+    return _divergence(telemetry, facts, step, {"limit": limit}, confidence=0.98)
 
 
 def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -93,29 +102,24 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     if not last or _may_come_back(facts):
         return None
     has_huge_logits = facts.is_classification and all(sample.logit_max > HUGE_LOGIT for sample in last)
-    if not has_huge_logits and not _has_burst(telemetry, last, facts):
+    has_burst = partial(_has_burst, first=telemetry.samples[0], facts=facts)
+    if not has_huge_logits and not all(has_burst(sample) for sample in last):
         return None
+    is_huge = (lambda sample: sample.logit_max > HUGE_LOGIT) if has_huge_logits else has_burst
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
-        first_step=last[0].step,
-        evidence={
-            "logit_max": last[-1].logit_max,
-            "loss": last[-1].loss,
-            "learning_rate": facts.learning_rate,
-        },
+        first_step=began(telemetry, is_huge),
+        evidence=known(logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _has_burst(telemetry: Telemetry, last: Sequence[Sample], facts: Facts) -> bool:
-    """True when the weights have grown tenfold and the loss with them."""
-    first = telemetry.samples[0]
+def _has_burst(sample: Sample, *, first: Sample, facts: Facts) -> bool:
+    """True when the weights have grown tenfold since the first sample and the loss with them."""
     level = BURST_LOSS * max(first.loss, facts.chance_loss)
-    return all(
-        sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm for sample in last
-    )
+    return sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm
 
 
 def _may_come_back(facts: Facts) -> bool:
@@ -144,5 +148,5 @@ def _last_finite(telemetry: Telemetry) -> dict[str, float]:
     """Return what the last sample with a finite loss showed."""
     for sample in reversed(telemetry.samples):
         if math.isfinite(sample.loss):
-            return {"last_loss": sample.loss, "last_logit_max": sample.logit_max}
+            return known(last_loss=sample.loss, last_logit_max=sample.logit_max)
     return {}

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, known, last_samples
+from hpsearch.diagnosis.progress import began, has_learned, known, last_samples
 from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -40,8 +40,8 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence={"gradient_ratio": ratio, "output_range": spread},
-        remedy=_remedy(facts, "The signal vanishes on its way through the layers"),
+        evidence=known(gradient_ratio=ratio, output_range=spread),
+        remedy=_remedy("The signal vanishes on its way through the layers"),
         suggested=_healthier(facts),
     )
 
@@ -66,7 +66,7 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         confidence=0.9,
         first_step=0,
         evidence=known(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
-        remedy=_remedy(facts, "The signal explodes on its way through the layers"),
+        remedy=_remedy("The signal explodes on its way through the layers"),
         suggested=_healthier(facts),
     )
 
@@ -87,13 +87,14 @@ def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
     training = facts.configuration.training
     if not last or training.precision != "float32":
         return None
-    smallest = max(_smallest_gradient(sample) for sample in last) * min(training.learning_rate, 1.0)
+    factor = min(training.learning_rate, 1.0)
+    smallest = max(_smallest_gradient(sample) for sample in last) * factor
     if not 0 < smallest < SMALLEST_NORMAL:
         return None
     return Finding(
         cause=Cause.FLOAT_UNDERFLOW,
         confidence=0.9,
-        first_step=last[0].step,
+        first_step=began(telemetry, lambda sample: _smallest_gradient(sample) * factor < SMALLEST_NORMAL),
         evidence={"smallest_step": smallest},
         remedy='The gradients are below what float32 can hold: set training.precision = "float64".',
         suggested={"training.precision": "float64"},
@@ -110,9 +111,8 @@ def _smallest_gradient(sample: Sample) -> float:
     return min(layer.gradient_norm for layer in sample.layers)
 
 
-def _remedy(facts: Facts, what: str) -> str:
-    better = "he" if facts.activation in _RECTIFIERS else "xavier"
-    return f'{what}: use model.activation = "relu" with model.initializer = "{better}", or model.batch_norm = true.'
+def _remedy(what: str) -> str:
+    return f'{what}: use model.activation = "relu" with model.initializer = "he", or model.batch_norm = true.'
 
 
 def _healthier(facts: Facts) -> dict[str, ParameterValue]:

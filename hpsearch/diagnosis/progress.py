@@ -42,6 +42,16 @@ def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
     return last if len(last) == count else ()
 
 
+def began(telemetry: Telemetry, holds: Callable[[Sample], bool]) -> int:
+    """Return the step since which `holds` of every sample; that of the last sample where it holds no more."""
+    step = telemetry.samples[-1].step
+    for sample in reversed(telemetry.samples):
+        if not holds(sample):
+            break
+        step = sample.step
+    return step
+
+
 def probes(telemetry: Telemetry) -> list[Sample]:
     """Return the samples that are probes, oldest first, and promised a fall that can be told from rounding."""
     return [

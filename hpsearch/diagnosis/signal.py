@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import has_learned, known, last_samples, middle, probes
+from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
 from hpsearch.records import Cause, Finding, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -88,8 +88,8 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
         confidence=0.7,
-        first_step=run[0].step,
-        evidence={"top_share": run[-1].top_share, "majority_share": majority, "accuracy": accuracy},
+        first_step=began(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
+        evidence=known(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
         remedy="The network gives one answer: balance the classes, or change the learning rate.",
     )
 
@@ -109,10 +109,10 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     the examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled
     labels (Zhang et al. 2017).
     """
-    if telemetry.steps < LEAST_STEPS or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
-        return None
     run = [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
-    if not run or has_learned(telemetry, facts) or not _is_near_chance(run, facts):
+    if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
+        return None
+    if has_learned(telemetry, facts) or not _is_near_chance(run, facts):
         return None
     cosine, coherence = middle(run, _cosine), middle(run, lambda sample: sample.coherence)
     gain = middle(probes(telemetry), lambda sample: sample.gain)

@@ -52,6 +52,8 @@ def heal(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[Run]) 
 def healed_of(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[Run]) -> list[bool]:
     """Say of each of `runs` whether the suggested values heal it, as its base's runs in `corpus` show what health is.
 
+    Raises KeyError for a run whose base has no healthy runs of its own in `corpus`.
+
     Healed is what ends with finite losses and HEALED of the base's mean gain: in accuracy, or in regression in the
     share of the variance explained.
     """
