@@ -70,11 +70,12 @@ def middle(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> f
 def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
     """Return a learning rate for a trial whose own was too high: at most a tenth of it.
 
-    The probes' lr / (2 (1 - rho)) is the best step along the gradient of a quadratic; the median over the probes
-    that overshot, since noise makes single ones useless.
+    A probe's lr / (2 (1 - rho)) is the best step along the gradient of a quadratic. The first probe that overshot
+    counts: the later ones measure how far the weights have been thrown, and not the network that will train again.
     """
-    overshot = [sample.gain for sample in probes(telemetry) if sample.gain < 0 and math.isfinite(sample.gain)]
-    factor = 1 / (2 * (1 - median(overshot))) if overshot else LOWEST_FACTOR
+    gains = (sample.gain for sample in probes(telemetry))
+    overshot = next((gain for gain in gains if gain < 0 and math.isfinite(gain)), None)
+    factor = LOWEST_FACTOR if overshot is None else 1 / (2 * (1 - overshot))
     return facts.learning_rate * min(factor, LOWEST_FACTOR)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.signal import (
-    BETTER_ACCURACY,
+    BETTER_EXCESS,
     BETTER_SHARE,
     CHANCE_DEVIATIONS,
     CONSTANT_SHARE,
@@ -20,6 +20,7 @@ from hpsearch.diagnosis.signal import (
     MOST_COSINE,
     MOST_SILENT_SHARE,
     NEAR_CHANCE,
+    ROUNDED_ACCURACY,
     SAMPLES,
     SHRUNK_SHARE,
     TIMID_GAIN,
@@ -231,11 +232,12 @@ def test_noisy_labels_are_not_shuffled_ones() -> None:
     """Validation above chance, and not far above training, shows labels that are right more often than not."""
     trained = 0.2
     lowest = 0.1 + chance_deviation(0.1, CLASSES.validation_examples)
+    highest = 0.1 + BETTER_EXCESS * (trained - 0.1) + ROUNDED_ACCURACY
     for accuracy, is_noise in (
         (lowest - 0.001, False),
         (lowest + 0.001, True),
-        (trained + BETTER_ACCURACY - 0.001, True),
-        (trained + BETTER_ACCURACY + 0.001, False),
+        (highest - 0.001, True),
+        (highest + 0.001, False),
     ):
         measured = replace(unrelated(accuracy=trained), epochs=[epoch(0, training=2.2, accuracy=accuracy)])
         assert (asked(labels_unrelated, measured, facts()) is None) is is_noise, accuracy
