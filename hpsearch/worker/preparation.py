@@ -52,7 +52,10 @@ class Job:
 
 def is_study_file(target: str) -> bool:
     """True where `target` means a study file, and not the name of a stored study."""
-    return target.endswith(".toml") or Path(target).is_file()
+    try:
+        return target.endswith(".toml") or Path(target).is_file()
+    except OSError:  # too long for a path, which names of studies may be
+        return False
 
 
 def prepare_file(path: Path, *, name: str | None = None, trials: int | None = None) -> PreparedStudy:

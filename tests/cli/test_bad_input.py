@@ -111,6 +111,19 @@ def test_what_is_neither_file_nor_study_is_told(
     )
 
 
+def test_a_target_too_long_for_a_file_is_told(
+    command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that no file can have is one of a study that is not there, and not a fault of ours."""
+    target = "x" * 300
+    assert command("study", "create", str(study_file)).returncode == 0
+    assert refused(command("study", "run", target)).startswith(f'study "{target}": ')
+    monkeypatch.delenv("HPSEARCH_STORAGE")
+    assert refused(command("study", "run", target)) == (
+        f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
