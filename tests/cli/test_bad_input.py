@@ -224,6 +224,18 @@ EXAMPLES = "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@
             ),
         ),
         (
+            "sqlite://x.db",
+            "sqlite://x.db: the path of an SQLite file must follow three slashes (got two): write sqlite:///x.db",
+        ),
+        (
+            "sqlite:////dev/null",
+            "sqlite:////dev/null: must be a file (got a device): give the path of another one",
+        ),
+        (
+            f"sqlite:///{'x' * 300}",
+            f"sqlite:///{'x' * 300}: cannot be looked at (File name too long): give a shorter one",
+        ),
+        (
             "sqlite:///nothere.db",
             "sqlite:///nothere.db: there is no such file (got nothere.db): create a study first, or check the path",
         ),
