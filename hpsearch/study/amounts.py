@@ -1,4 +1,4 @@
-"""How numbers are written for people, in the messages and remedies of every stage."""
+"""How numbers and sizes are written for people, in the messages and remedies of every stage."""
 
 import math
 
@@ -17,3 +17,11 @@ def nonfinite_words(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     return "infinite" if value > 0 else "minus infinite"
+
+
+def format_size(size_bytes: float) -> str:
+    """Return a size in its largest unit: `931 bytes`, `12.0 MiB`, `1,455.2 TiB`."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:,.1f} {unit}"
+    return f"{size_bytes:.0f} bytes"

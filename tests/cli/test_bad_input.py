@@ -1,5 +1,6 @@
 """Bad input gets a clear error on stderr and the exit code 1, word for word, and nothing is stored."""
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -374,3 +375,32 @@ def test_another_fingerprint_is_refused(command: Command, study_file: Path, tmp_
     told = f'study "flowers": its data has the fingerprint feedbeef (got {fingerprint} from '
     assert refused_with_notes(command("worker", "start", "--study", "flowers")).startswith(told)
     assert refused_with_notes(command("study", "run", "flowers")).startswith(told)
+
+
+def test_a_network_without_room_is_refused(command: Command) -> None:
+    """A network that this machine's memory cannot hold is refused before anything starts; it may be stored."""
+    Path("x.toml").write_text(f'name = "x"\n{DATA}[model]\nhidden = [{", ".join(["100000"] * 50)}]\n')
+    for arguments in (
+        ("study", "create", "x.toml", "--dry-run"),
+        ("study", "run", "x.toml"),
+        ("diagnose", "x.toml"),
+    ):
+        message = refused(command(*arguments))
+        rule, got, remedy = re.split(r" \(got |\): ", message)
+        assert rule.startswith(
+            "x: 1 problem\n  model.hidden: one trial must fit into the memory that is here, "
+        )
+        assert got == "5.4 TiB of parameters, gradients and a minibatch"
+        assert remedy.startswith("give it fewer units or a smaller training.batch_size, or ")
+    assert not Path("default.db").exists()
+    assert command("study", "create", "x.toml").returncode == 0
+    for arguments in (("study", "run", "x"), ("worker", "start", "--study", "x")):
+        assert "one trial must fit into the memory" in refused_with_notes(command(*arguments))
+
+
+def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) -> None:
+    """More trials at once than the memory holds are refused, with what one of them needs."""
+    rows = str(10**12)
+    message = refused(command("study", "run", str(study_file), "--cohort", rows))
+    assert message.startswith(f"--cohort: {rows} trials at once must fit into the memory that is here, ")
+    assert message.endswith(" each): lower it")

@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Numbers and sizes for people."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.study.amounts import format_number
+from hpsearch.study.amounts import format_number, format_size
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,18 @@ def test_a_number_is_written_as_people_write_it(value: float, text: str) -> None
 def test_a_short_number_is_within_half_a_digit(value: float) -> None:
     """Reading a short number back gives the value to 2 significant digits."""
     assert float(format_number(value)) == pytest.approx(value, rel=0.051)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (931, "931 bytes"),
+        (2**10, "1.0 KiB"),
+        (12 * 2**20, "12.0 MiB"),
+        (1.5 * 2**30, "1.5 GiB"),
+        (2**51, "2,048.0 TiB"),
+    ],
+)
+def test_a_size_has_its_largest_unit(size_bytes: float, text: str) -> None:
+    """Sizes are in powers of 1024, with the unit's name."""
+    assert format_size(size_bytes) == text
