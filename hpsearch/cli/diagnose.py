@@ -41,11 +41,12 @@ def diagnose(
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import busy
     from hpsearch.worker.examination import examine
-    from hpsearch.worker.preparation import prepare_configuration
+    from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
 
     question = Question(file=file, settings=tuple(settings or ()), data=data, seed=seed)
     with busy("Reading the study and its data"):
         study = prepare_configuration(file, question.changes())
+        check_memory(job_of(study))
     with busy("Training"):
         examination = examine(study)
     if form is AnswerFormat.JSON:

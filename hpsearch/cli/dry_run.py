@@ -4,14 +4,17 @@ from collections.abc import Iterator
 
 from hpsearch.cli.output import answer
 from hpsearch.report.formats import format_count
+from hpsearch.study.amounts import format_size
 from hpsearch.study.plan import Plan, plan
 from hpsearch.training.examples import output_count
 from hpsearch.worker.machine import core_count
-from hpsearch.worker.preparation import PreparedStudy, largest_row_bytes, rows_per_worker
+from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of, rows_per_worker
 
 
 def write_plan(study: PreparedStudy) -> None:
-    """Write to stdout what the study would run on this machine."""
+    """Write to stdout what the study would run on this machine. Raises StudyFileError where it has no room for it."""
+    job = job_of(study)
+    check_memory(job)
     outputs = output_count(study.data, study.spec.model)
     planned = plan(
         study.spec,
@@ -19,11 +22,11 @@ def write_plan(study: PreparedStudy) -> None:
         inputs=study.data.inputs,
         outputs=outputs,
     )
-    for name, value in _lines(study, planned):
+    for name, value in _lines(study, planned, job.bytes_per_row):
         answer(f"{name:<22}{value}")
 
 
-def _lines(study: PreparedStudy, planned: Plan) -> Iterator[tuple[str, str]]:
+def _lines(study: PreparedStudy, planned: Plan, bytes_per_row: int) -> Iterator[tuple[str, str]]:
     spec, data = study.spec, study.data
     yield "study", planned.name
     yield "trials", f"{planned.trials:,}"
@@ -41,20 +44,12 @@ def _lines(study: PreparedStudy, planned: Plan) -> Iterator[tuple[str, str]]:
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning
     workers = min(core_count(), spec.trials)
-    bytes_per_row = largest_row_bytes(study)
     rows = rows_per_worker(bytes_per_row, budget=spec.trials, workers=workers)
     yield "workers here", f"{workers}, each with a cohort of {format_count(rows, 'row')}"
-    yield "memory of a cohort", _memory(bytes_per_row * rows)
+    yield "memory of a cohort", format_size(bytes_per_row * rows)
 
 
 def _examples(study: PreparedStudy) -> str:
     data = study.data
     test = "" if data.test is None else f", {len(data.test.inputs):,} sealed for testing"
     return f"{len(data.training.inputs):,} to train on, {len(data.validation.inputs):,} to validate{test}"
-
-
-def _memory(size_bytes: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.1f} {unit}"
-    return f"{size_bytes} bytes"

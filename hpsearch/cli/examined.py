@@ -10,8 +10,9 @@ from typing import Any, final
 from hpsearch.cli.output import answer
 from hpsearch.records import Cause, Epoch, Finding, ParameterValue
 from hpsearch.report.export import finding_object, with_reasons
-from hpsearch.report.formats import format_count, format_number, format_result, format_share
+from hpsearch.report.formats import format_count, format_result, format_share
 from hpsearch.report.words import OUTSIDE
+from hpsearch.study.amounts import format_number
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.shown import written

@@ -21,6 +21,7 @@ from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import (
     Job,
+    check_memory,
     is_study_file,
     job_of,
     prepare_file,
@@ -64,7 +65,7 @@ def run_study(target: str, options: RunOptions) -> int:
             say("It is finished: --trials N goes on to N trials")
         elif progress.stopped is None:
             stop.listen()
-            progress = _work(store, found.study, job or _read_data(found.study), options, stop=stop)
+            progress = _work(store, found.study, job or _read_data(found.study, options), options, stop=stop)
         conclude(store, found.study, url=options.url, report=options.report)
     return _exit_code(progress, stop)
 
@@ -82,14 +83,22 @@ def _check(target: str, options: RunOptions) -> None:
 
 
 def _read_file(target: str, options: RunOptions) -> tuple[Job, list[str]]:
-    """Return a file's job, and what is wrong with it before anything is trained."""
+    """Return a file's job, and what is wrong with it before anything is trained.
+
+    Raises StudyFileError for a study that cannot run here.
+    """
     with busy("Reading the study and its data"):
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
-        return job_of(study), warnings_before(study)
+        job = job_of(study)
+        check_memory(job, rows=options.cohort or 1)
+        return job, warnings_before(study)
 
 
-def _read_data(study: StoredStudy) -> Job:
-    """Return a stored study's job. Raises FingerprintError where the data here is not the study's."""
+def _read_data(study: StoredStudy, options: RunOptions) -> Job:
+    """Return a stored study's job.
+
+    Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
+    """
     with busy("Reading the data"):
         job = job_of(prepare_study(study.spec))
     if job.fingerprint != study.fingerprint:
@@ -98,6 +107,7 @@ def _read_data(study: StoredStudy) -> Job:
             f"(got {job.fingerprint} from {job.origin}): bring back the data that the study was created with, "
             "or create another study"
         )
+    check_memory(job, rows=options.cohort or 1)
     return job
 
 

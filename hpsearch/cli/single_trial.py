@@ -7,7 +7,6 @@ from hpsearch.cli.output import answer, write_table
 from hpsearch.records import Finding, Trial
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import (
-    format_number,
     format_parameter,
     format_result,
     format_share,
@@ -16,6 +15,7 @@ from hpsearch.report.formats import (
 )
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.study.amounts import format_number
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:

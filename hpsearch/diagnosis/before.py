@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import known
 from hpsearch.records import Cause, Finding, ParameterValue
+from hpsearch.study.amounts import format_number
 
 HUGE_MEAN_SQUARE: Final = 25.0
 """Inputs whose root mean square is 5 are far from the scale that initial weights are made for, which is 1."""
@@ -130,7 +131,7 @@ def grad_reduction_sum(facts: Facts) -> Finding | None:
         return None
     averaged = training.learning_rate * training.batch_size
     remedy = (
-        f'Summed gradients act like a learning rate of {averaged:.2g}: set training.reduction = "mean", '
+        f'Summed gradients act like a learning rate of {format_number(averaged)}: set training.reduction = "mean", '
         "which does not depend on the size of the minibatch."
     )
     suggested: dict[str, ParameterValue] = {"training.reduction": "mean"}

@@ -16,6 +16,7 @@ from hpsearch.diagnosis.progress import (
     probes,
 )
 from hpsearch.records import Cause, Finding, Telemetry
+from hpsearch.study.amounts import format_number
 
 LEAST_STEPS: Final = 50
 SAMPLES: Final = 5
@@ -67,7 +68,7 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
             gain=gain,
             steps=facts.steps,
         ),
-        remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}.",
+        remedy=f"{_higher_learning_rate(facts, higher)}.",
         suggested={"learning_rate": higher},
     )
 
@@ -93,8 +94,15 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
         confidence=0.6,
         first_step=0,
         evidence=known(gain=gain, gradient_cosine=cosine, loss=samples[-1].loss),
-        remedy=f"Raise the learning rate from {facts.learning_rate:.2g} to about {higher:.2g}, or train longer.",
+        remedy=f"{_higher_learning_rate(facts, higher)}, or train longer.",
         suggested={"learning_rate": higher},
+    )
+
+
+def _higher_learning_rate(facts: Facts, higher: float) -> str:
+    """Return the remedy in words, without its full stop."""
+    return (
+        f"Raise the learning rate from {format_number(facts.learning_rate)} to about {format_number(higher)}"
     )
 
 

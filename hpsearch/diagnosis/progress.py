@@ -7,6 +7,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Sample, Telemetry
+from hpsearch.study.amounts import format_number
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0
@@ -81,7 +82,8 @@ def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
 
 def lower_learning_rate(telemetry: Telemetry, facts: Facts) -> str:
     """Return the remedy for a learning rate that was too high, without its full stop."""
-    return f"Lower the learning rate from {facts.learning_rate:.2g} to {better_learning_rate(telemetry, facts):.2g}"
+    lower = better_learning_rate(telemetry, facts)
+    return f"Lower the learning rate from {format_number(facts.learning_rate)} to {format_number(lower)}"
 
 
 def known(**evidence: float) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Final
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
 from hpsearch.records import Cause, Finding, Sample, Telemetry
+from hpsearch.study.amounts import format_number
 
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
@@ -63,7 +64,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
             weight_norm_share=last.weight_norm / first.weight_norm if first.weight_norm > 0 else math.nan,
             loss=last.loss,
         ),
-        remedy=f"Lower the weight decay from {decay:.2g} to {lower:.2g}: it outweighs the data.",
+        remedy=f"Lower the weight decay from {format_number(decay)} to {format_number(lower)}: it outweighs the data.",
         suggested={"weight_decay": lower},
     )
 

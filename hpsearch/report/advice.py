@@ -12,8 +12,9 @@ from typing import Final, final
 from hpsearch.records import Cause, Trial, TrialState, best_trials
 from hpsearch.report.audit import is_audited, wrong_stops
 from hpsearch.report.figure_data.causes import common_remedy
-from hpsearch.report.formats import format_count, format_number
+from hpsearch.report.formats import format_count
 from hpsearch.search.standing import is_dead
+from hpsearch.study.amounts import format_number
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.shown import key_path
 from hpsearch.study.spec import AILMENTS, SHORT_NAMES, Dimension, Range, StudySpec

@@ -1,27 +1,12 @@
-"""How numbers, parameters and times are written for people: one place for the report and the command line."""
+"""How parameters, results and times are written for people: one place for the report and the command line."""
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from hpsearch.records import ParameterValue
+from hpsearch.study.amounts import format_number, nonfinite_words
 from hpsearch.study.spec import Dimension
-
-
-def format_number(value: float, *, digits: int = 2) -> str:
-    """Return `value` with `digits` significant digits: 0.79, 0.0092, 9.5e-06, 1500."""
-    if not math.isfinite(value):
-        return _nonfinite_words(value)
-    rounded = float(f"{value:.{digits}g}")
-    # `g` writes 1500 as 1.5e+03, which nobody does.
-    return f"{rounded:.0f}" if 10**digits <= abs(rounded) < 1e6 else f"{rounded:.{digits}g}"
-
-
-def _nonfinite_words(value: float) -> str:
-    """Return the word for a value that is not finite."""
-    if math.isnan(value):
-        return "NaN"
-    return "infinite" if value > 0 else "minus infinite"
 
 
 def format_parameter(value: ParameterValue) -> str:
@@ -43,7 +28,7 @@ def format_result(value: float | None, metric: str) -> str:
     if value is None:
         return "none"
     if not math.isfinite(value):
-        return _nonfinite_words(value)
+        return nonfinite_words(value)
     return f"{value:.3f}" if metric == "validation_accuracy" else f"{value:.4g}"
 
 

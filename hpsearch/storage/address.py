@@ -1,7 +1,9 @@
 """A database's URL, as the user gave it: parsed, given a driver, and shown without its password."""
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -47,6 +49,28 @@ _STOCK_DRIVERS: Final[Mapping[str, str]] = {
 """What SQLAlchemy, and so every other Optuna client, takes when the URL names no driver."""
 
 
+_SQLITE_OPTIONS: Final = (
+    "timeout",
+    "uri",
+    "cached_statements",
+    "check_same_thread",
+    "detect_types",
+    "isolation_level",
+)
+"""What the driver of SQLite takes behind the ?."""
+
+_SQLITE_URI_OPTIONS: Final = ("mode", "cache", "immutable", "modeof", "nolock", "psow", "vfs")
+"""What SQLite itself takes there, of a URL with `uri=true` (https://www.sqlite.org/uri.html)."""
+
+_FILE_KINDS: Final[Mapping[int, str]] = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
@@ -72,7 +96,8 @@ def parse_address(text: str) -> Address:
 
     A URL without a driver gets the one that other Optuna clients take where that is installed, else ours:
     psycopg 3 and PyMySQL. Raises StorageError for what is no URL, for another kind of database, for a
-    driver that is not installed, and for an SQLite database in memory, which workers could not share.
+    driver that is not installed, and for an SQLite database in memory, which workers could not share, or with
+    options that SQLite does not have.
     """
     try:
         url = make_url(text)
@@ -138,6 +163,12 @@ def _missing_driver(shown: str, family: str, driver: str) -> str:
 
 
 def _sqlite_path(url: URL, shown: str) -> Path:
+    if url.host:
+        raise StorageError(
+            f"{shown}: the path of an SQLite file must follow three slashes (got two): "
+            f"write {shown.replace('://', ':///', 1)}"
+        )
+    _check_sqlite_options(url, shown)
     name = url.database or ""
     if name in ("", ":memory:") or "mode=memory" in name or url.query.get("mode") == "memory":
         raise StorageError(
@@ -145,6 +176,23 @@ def _sqlite_path(url: URL, shown: str) -> Path:
             "give a URL such as sqlite:///storage/hpsearch.db"
         )
     return Path(name.removeprefix("file:").partition("?")[0])
+
+
+def _check_sqlite_options(url: URL, shown: str) -> None:
+    is_uri = str(url.query.get("uri", "")).lower() in ("true", "yes", "on", "y", "t", "1")
+    known = (*_SQLITE_OPTIONS, *_SQLITE_URI_OPTIONS) if is_uri else _SQLITE_OPTIONS
+    for key in url.query:
+        if key in known:
+            continue
+        if key in _SQLITE_URI_OPTIONS:
+            remedy = f"write sqlite:///file:{url.database}?{key}={url.query[key]}&uri=true"
+        else:
+            near = get_close_matches(key, known, n=1)
+            remedy = f'did you mean "{near[0]}"?' if near else "leave it out"
+        raise StorageError(
+            f'{shown}: what stands behind the ? must be {", ".join(known[:-1])} or {known[-1]} (got "{key}"): '
+            f"{remedy}"
+        )
 
 
 def prepare_file(address: Address, *, create: bool) -> None:
@@ -156,25 +204,34 @@ def prepare_file(address: Address, *, create: bool) -> None:
     path = address.path
     if path is None:
         return
-    try:
-        is_there, is_folder = path.exists(), path.is_dir()
-    except OSError as error:
+    kind = _kind_of(path, address.shown)
+    if kind is not None and kind != stat.S_IFREG:
+        remedy = "add a name such as hpsearch.db" if kind == stat.S_IFDIR else "give the path of another one"
         raise StorageError(
-            f"{address.shown}: cannot be looked at ({error.strerror}): "
-            "check its name, and the mode of the folders above it"
-        ) from error
-    if is_folder:
-        raise StorageError(f"{address.shown}: must be a file (got a folder): add a name such as hpsearch.db")
+            f"{address.shown}: must be a file (got {_FILE_KINDS.get(kind, 'something else')}): {remedy}"
+        )
     if (mount := network_mount_of(path)) is not None:
-        kind, point = mount
+        system, point = mount
         raise StorageError(
             f"{address.shown}: must not lie on a network file system, where SQLite's locks do not hold "
-            f"(got {kind} at {point}): choose a local disk, or PostgreSQL or MariaDB"
+            f"(got {system} at {point}): choose a local disk, or PostgreSQL or MariaDB"
         )
-    if not is_there:
+    if kind is None:
         _prepare_folder(path, address.shown, create=create)
         return
     _check_file(path, address.shown)
+
+
+def _kind_of(path: Path, shown: str) -> int | None:
+    """Return what is at `path`, one of the kinds that `stat.S_IFMT` tells apart; None where nothing is."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        is_long = error.errno == errno.ENAMETOOLONG
+        remedy = "give a shorter one" if is_long else "check its name, and the mode of the folders above it"
+        raise StorageError(f"{shown}: cannot be looked at ({error.strerror}): {remedy}") from error
 
 
 def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:

@@ -20,6 +20,12 @@ _KEY: Final = re.compile(r"""\s*\[*\s*(?P<key>[\w."' -]*[\w"'])\s*[]=]""")
 """The key, or the table's name, that a line begins with."""
 
 
+_QUIET: Final = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""")
+"""Text and comments on one line, whose brackets and digits are none of TOML's."""
+
+_DIGITS: Final = re.compile(r"[0-9][0-9_]*")
+
+
 def read_text(path: Path) -> str:
     """Return the text of the file `path`. Raises StudyFileError where it cannot be read or is not UTF-8."""
     try:
@@ -45,10 +51,9 @@ def parse_document(text: str, *, source: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         problem = _fault(str(error), text.split("\n"))
     except RecursionError:
-        problem = Problem(where="file", message="must not nest lists or tables this deep")
-    except ValueError as error:
-        # Python reads no integers of thousands of digits.
-        problem = Problem(where="file", message=f"must be TOML (got {error})")
+        problem = _too_deep(text)
+    except ValueError:  # nothing else makes Python refuse what is TOML
+        problem = _too_long(text)
     raise StudyFileError(source, [problem])
 
 
@@ -65,6 +70,27 @@ def _fault(message: str, lines: list[str]) -> Problem:
     line = lines[int(place["line"]) - 1]
     rule = _twice(reason, line) or f"must be TOML (got {shown(line.strip())}): {reason}"
     return Problem(where=place["place"], message=rule)
+
+
+def _too_deep(text: str) -> Problem:
+    """Return the problem of brackets inside brackets, at the line of the innermost one."""
+    depth, deepest, line = 0, 0, 1
+    for number, content in enumerate(_QUIET.sub("", text).split("\n"), start=1):
+        for character in content:
+            depth += (character in "[{") - (character in "]}")
+            if depth > deepest:
+                deepest, line = depth, number
+    rule = f"lists and tables must not nest hundreds of levels deep (got {deepest} levels)"
+    return Problem(where=f"line {line}", message=f"{rule}: no key needs more than three")
+
+
+def _too_long(text: str) -> Problem:
+    """Return the problem of the longest whole number, which has more digits than Python reads, at its line."""
+    lines = enumerate(_QUIET.sub("", text).split("\n"), start=1)
+    digits = [(number, found) for number, line in lines for found in _DIGITS.findall(line)]
+    number, longest = max(digits, key=lambda found: len(found[1]))
+    rule = f"a whole number must not have thousands of digits (got {longest[:20]}..., {len(longest)} long)"
+    return Problem(where=f"line {number}", message=f"{rule}: write a smaller one")
 
 
 def _twice(reason: str, line: str) -> str | None:

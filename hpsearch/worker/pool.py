@@ -1,7 +1,7 @@
 """Local workers of one study: started as processes of their own, watched, replaced when they crash, stopped.
 
 Each gets one BLAS thread, set before NumPy loads, and the database's URL through its environment, where no process
-list shows it.
+list shows it. None imports from the current folder, where a user's own `numpy.py` may lie.
 """
 
 import contextlib
@@ -13,8 +13,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, final
 
+import hpsearch
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
@@ -120,7 +122,9 @@ class Pool:
     def _start(self) -> _Process:
         self._started += 1
         name = f"{worker_name()}-{self._started}"
-        command = [sys.executable, "-m", "hpsearch", "worker", "start", "--study", self.study.spec.name]
+        # -P: the current folder is the user's, and no place to import from.
+        command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
+        command += ["--study", self.study.spec.name]
         command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
         if self.options.rows is not None:
             command += ["--cohort", str(self.options.rows)]
@@ -209,5 +213,19 @@ class Pool:
 
 
 def worker_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:
-    """Return a worker's environment: one BLAS thread, and the database's URL."""
-    return {**environment, **dict.fromkeys(THREAD_VARIABLES, "1"), "HPSEARCH_STORAGE": url}
+    """Return a worker's environment: one BLAS thread, the database's URL, and the way to this package."""
+    threads = dict.fromkeys(THREAD_VARIABLES, "1")
+    return {**environment, **threads, **_python_path(environment), "HPSEARCH_STORAGE": url}
+
+
+def _python_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the PYTHONPATH on which a worker finds this package; nothing where it does so by itself.
+
+    A source checkout that is not installed is found only because its folder, the current one or the script's, is the
+    first of `sys.path`, which a worker has not.
+    """
+    folder = Path(hpsearch.__file__).resolve().parents[1]
+    lasting = sys.path if sys.flags.safe_path else sys.path[1:]
+    if any(Path(entry).resolve() == folder for entry in lasting if entry):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), environment.get("PYTHONPATH")]))}

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.errors import StudyFileError
+from hpsearch.errors import HpsearchError, Problem, StudyFileError
 from hpsearch.nn.network import build_network
+from hpsearch.study.amounts import format_size
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve
 from hpsearch.training.capacity import cohort_capacity, row_bytes, rows_in_flight
 from hpsearch.training.examples import output_count
-from hpsearch.worker.machine import cache_share_bytes
+from hpsearch.worker.machine import cache_share_bytes, memory_bytes
 
 _SIZING: Final = frozenset(
     {
@@ -52,7 +53,10 @@ class Job:
 
 def is_study_file(target: str) -> bool:
     """True where `target` means a study file, and not the name of a stored study."""
-    return target.endswith(".toml") or Path(target).is_file()
+    try:
+        return target.endswith(".toml") or Path(target).is_file()
+    except OSError:  # too long for a path, which names of studies may be
+        return False
 
 
 def prepare_file(path: Path, *, name: str | None = None, trials: int | None = None) -> PreparedStudy:
@@ -97,10 +101,33 @@ def job_of(study: PreparedStudy) -> Job:
     )
 
 
+def check_memory(job: Job, *, rows: int = 1) -> None:
+    """Return when this machine's memory holds the training of `rows` trials at once.
+
+    Raises StudyFileError where it does not hold that of one, and HpsearchError where these are too many.
+    """
+    room, needed = memory_bytes(), job.bytes_per_row * rows
+    if needed <= room:
+        return
+    what = "one trial" if job.bytes_per_row > room else f"{rows} trials at once"
+    rule = f"{what} must fit into the memory that is here, {format_size(room)}"
+    if job.bytes_per_row <= room:
+        each = format_size(job.bytes_per_row)
+        raise HpsearchError(f"--cohort: {rule} (got {format_size(needed)}, {each} each): lower it")
+    message = (
+        f"{rule} (got {format_size(job.bytes_per_row)} of parameters, gradients and a minibatch): "
+        "give it fewer units or a smaller training.batch_size, or take a machine with more memory"
+    )
+    is_searched = any(dimension.name == "model.hidden" for dimension in job.spec.search)
+    where = "search.model.hidden" if is_searched else "model.hidden"
+    raise StudyFileError(job.spec.name, [Problem(where=where, message=message)])
+
+
 def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
-    """Return how many trials each of `workers` trains at once: what caches hold, and the budget allows."""
+    """Return how many trials each of `workers` trains at once: what caches hold, memory and the budget allow."""
     capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
-    return min(capacity, rows_in_flight(budget, workers=workers))
+    room = memory_bytes() // (max(bytes_per_row, 1) * workers)
+    return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
 
 
 def largest_row_bytes(study: PreparedStudy) -> int:

@@ -20,7 +20,7 @@ from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions, check_version, never
 from hpsearch.worker.machine import core_count, worker_name
 from hpsearch.worker.patience import Patience
-from hpsearch.worker.preparation import PreparedStudy, largest_row_bytes, prepare_study, rows_per_worker
+from hpsearch.worker.preparation import Job, check_memory, job_of, prepare_study, rows_per_worker
 from hpsearch.worker.stopping import StopRequest
 
 
@@ -172,7 +172,9 @@ class _Shift:
         self.last = None
         check_version(study)
         prepared = prepare_study(study.spec)
-        rows = self.options.rows or _rows(prepared)
+        job = job_of(prepared)
+        check_memory(job, rows=self.options.rows or 1)
+        rows = self.options.rows or _rows(job)
         options = WorkerOptions(
             name=self.name,
             rows=rows,
@@ -201,6 +203,6 @@ def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
     return (one.key, one.study_id) == (other.key, other.study_id)
 
 
-def _rows(study: PreparedStudy) -> int:
+def _rows(job: Job) -> int:
     """Return how many trials to train at once, as one of as many workers as there are cores here."""
-    return rows_per_worker(largest_row_bytes(study), budget=study.spec.trials, workers=core_count())
+    return rows_per_worker(job.bytes_per_row, budget=job.spec.trials, workers=core_count())

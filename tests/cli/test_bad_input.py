@@ -1,5 +1,6 @@
 """Bad input gets a clear error on stderr and the exit code 1, word for word, and nothing is stored."""
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -111,6 +112,19 @@ def test_what_is_neither_file_nor_study_is_told(
     )
 
 
+def test_a_target_too_long_for_a_file_is_told(
+    command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that no file can have is one of a study that is not there, and not a fault of ours."""
+    target = "x" * 300
+    assert command("study", "create", str(study_file)).returncode == 0
+    assert refused(command("study", "run", target)).startswith(f'study "{target}": ')
+    monkeypatch.delenv("HPSEARCH_STORAGE")
+    assert refused(command("study", "run", target)) == (
+        f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -209,6 +223,18 @@ EXAMPLES = "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@
                 "postgresql+asyncpg://ann:***@host/d: the driver must be psycopg or psycopg2 "
                 '(got "asyncpg"): leave it out, as in postgresql://...'
             ),
+        ),
+        (
+            "sqlite://x.db",
+            "sqlite://x.db: the path of an SQLite file must follow three slashes (got two): write sqlite:///x.db",
+        ),
+        (
+            "sqlite:////dev/null",
+            "sqlite:////dev/null: must be a file (got a device): give the path of another one",
+        ),
+        (
+            f"sqlite:///{'x' * 300}",
+            f"sqlite:///{'x' * 300}: cannot be looked at (File name too long): give a shorter one",
         ),
         (
             "sqlite:///nothere.db",
@@ -349,3 +375,32 @@ def test_another_fingerprint_is_refused(command: Command, study_file: Path, tmp_
     told = f'study "flowers": its data has the fingerprint feedbeef (got {fingerprint} from '
     assert refused_with_notes(command("worker", "start", "--study", "flowers")).startswith(told)
     assert refused_with_notes(command("study", "run", "flowers")).startswith(told)
+
+
+def test_a_network_without_room_is_refused(command: Command) -> None:
+    """A network that this machine's memory cannot hold is refused before anything starts; it may be stored."""
+    Path("x.toml").write_text(f'name = "x"\n{DATA}[model]\nhidden = [{", ".join(["100000"] * 50)}]\n')
+    for arguments in (
+        ("study", "create", "x.toml", "--dry-run"),
+        ("study", "run", "x.toml"),
+        ("diagnose", "x.toml"),
+    ):
+        message = refused(command(*arguments))
+        rule, got, remedy = re.split(r" \(got |\): ", message)
+        assert rule.startswith(
+            "x: 1 problem\n  model.hidden: one trial must fit into the memory that is here, "
+        )
+        assert got == "5.4 TiB of parameters, gradients and a minibatch"
+        assert remedy.startswith("give it fewer units or a smaller training.batch_size, or ")
+    assert not Path("default.db").exists()
+    assert command("study", "create", "x.toml").returncode == 0
+    for arguments in (("study", "run", "x"), ("worker", "start", "--study", "x")):
+        assert "one trial must fit into the memory" in refused_with_notes(command(*arguments))
+
+
+def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) -> None:
+    """More trials at once than the memory holds are refused, with what one of them needs."""
+    rows = str(10**12)
+    message = refused(command("study", "run", str(study_file), "--cohort", rows))
+    assert message.startswith(f"--cohort: {rows} trials at once must fit into the memory that is here, ")
+    assert message.endswith(" each): lower it")

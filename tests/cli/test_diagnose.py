@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,3 +219,25 @@ cohort.Cohort._step = interrupted
 sys.argv[0] = "hpsearch"
 main.run()
 """
+
+
+def test_the_examples_of_the_readme_are_real(command: Command, repository: Path) -> None:
+    """What the README prints below a `diagnose` is what it answers, but for numbers that differ between processors."""
+    readme = (repository / "README.md").read_text()
+    examples = re.findall(
+        r"^```sh\n.venv/bin/hpsearch (diagnose [^\n]*)\n```\n\n```text\n(.*?)```$",
+        readme,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    assert len(examples) == 2
+    shutil.copytree(repository / "studies", "studies")
+    for line, printed in examples:
+        ended = command(*shlex.split(line))
+        assert ended.returncode == 0
+        assert _words(ended.stdout) == _words(printed)
+
+
+def _words(answer: str) -> list[str]:
+    """Return the lines of an answer without the values of the evidence, the steps and the losses."""
+    lines = [line.split()[0] if line.startswith(("  ", "Last")) else line for line in answer.splitlines()]
+    return [re.sub(r"(?<=from step )[0-9,]+|(?<=^Trained: )[0-9,]+", "N", line) for line in lines]

@@ -89,12 +89,12 @@ def test_the_middle_leaves_out_what_was_not_measured() -> None:
         ((0.3, 0.9), LOWEST_FACTOR),
         ((-1.0,), LOWEST_FACTOR),
         ((-49.0,), 0.01),
-        ((-9.0, -49.0, -999.0, 0.5), 0.01),
+        ((0.5, -49.0, -9.0, -999.0), 0.01),
         ((-math.inf,), LOWEST_FACTOR),
     ],
 )
 def test_a_better_rate_is_the_best_step_of_a_quadratic(gains: tuple[float, ...], factor: float) -> None:
-    """The probes that overshot say how much shorter steps should be: lr / (2 (1 - rho)), and a tenth at most."""
+    """The first probe that overshot says how much shorter steps should be: lr / (2 (1 - rho)), and a tenth at most."""
     measured = telemetry([sample(i, gain=gain) for i, gain in enumerate(gains)])
     assert better_learning_rate(measured, facts(rate=0.5)) == pytest.approx(0.5 * factor)
 

@@ -38,6 +38,18 @@ def test_a_file_is_relative_to_the_current_folder_or_absolute() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["sqlite:///x.db?timeout=5", "sqlite:///file:x.db?mode=rwc&uri=true", "sqlite:///file:x.db?uri=1"]
+)
+def test_options_that_sqlite_has_are_kept(text: str) -> None:
+    """What the driver takes, and with `uri=true` what SQLite takes, stays in the URL."""
+    address = parse_address(text)
+    assert (str(address.path), dict(address.url.query)) == (
+        "x.db",
+        dict(pair.split("=") for pair in text.partition("?")[2].split("&")),
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("postgresql://u:s3cret@h/d", "postgresql://u:***@h/d"),
@@ -113,6 +125,35 @@ def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:
             (
                 "sqlite://: must be a file, because workers share it (got a database in memory): "
                 "give a URL such as sqlite:///storage/hpsearch.db"
+            ),
+        ),
+        (
+            "sqlite://folder/x.db",
+            (
+                "sqlite://folder/x.db: the path of an SQLite file must follow three slashes (got two): "
+                "write sqlite:///folder/x.db"
+            ),
+        ),
+        (
+            "sqlite:///x.db?foo=bar",
+            (
+                "sqlite:///x.db?foo=bar: what stands behind the ? must be timeout, uri, cached_statements, "
+                'check_same_thread, detect_types or isolation_level (got "foo"): leave it out'
+            ),
+        ),
+        (
+            "sqlite:///x.db?timeuot=5",
+            (
+                "sqlite:///x.db?timeuot=5: what stands behind the ? must be timeout, uri, cached_statements, "
+                'check_same_thread, detect_types or isolation_level (got "timeuot"): did you mean "timeout"?'
+            ),
+        ),
+        (
+            "sqlite:///x.db?mode=ro",
+            (
+                "sqlite:///x.db?mode=ro: what stands behind the ? must be timeout, uri, cached_statements, "
+                'check_same_thread, detect_types or isolation_level (got "mode"): '
+                "write sqlite:///file:x.db?mode=ro&uri=true"
             ),
         ),
         (

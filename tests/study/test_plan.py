@@ -23,7 +23,8 @@ from hpsearch.study.spec import (
 )
 
 FATAL = (
-    "fatal verdicts (log_zero, diverged_lr, exploding, dead_relu_total, born_dead, neg_plateau, lr_too_low)"
+    "fatal verdicts (log_zero, diverged_lr, exploding, dead_relu_total, dead_relu_partial, born_dead, "
+    "neg_plateau, lr_too_low)"
 )
 DIGITS = StudySpec(name="digits", trials=200, data=DataSpec(source="digits"))
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from hpsearch.diagnosis.verdicts import CATALOGUE
 from hpsearch.errors import StudyFileError
 from hpsearch.records import Cause
 from hpsearch.study.dimensions import DIMENSION_KEYS
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
 from hpsearch.study.shown import shown
-from hpsearch.study.spec import AILMENTS, DEFAULT_SEARCH, Initializer, Range, StudySpec
+from hpsearch.study.spec import AILMENTS, DEFAULT_FATAL, DEFAULT_SEARCH, Initializer, Range, StudySpec
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
 KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
@@ -74,6 +75,23 @@ def test_every_cause_is_documented(readme: str) -> None:
     _, _, pruning = readme.partition("## [pruning]\n")
     listed, _, _ = pruning.partition("\nThe causes are ")[2].partition(".")
     assert tuple(re.findall(r"`(\w+)`", listed)) == AILMENTS
+
+
+def test_every_verdict_is_explained(repository: Path) -> None:
+    """The first page has each cause in catalogue order, says what happened and what to do, and which stop a trial."""
+    _, _, verdicts = (repository / "README.md").read_text().partition("## Verdicts\n")
+    lines = [line for line in verdicts.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[0].strip("`") for row in rows] == [*AILMENTS, Cause.HEALTHY, Cause.INCONCLUSIVE]
+    assert tuple(row[0].strip("`") for row in rows if row[1] == "yes") == DEFAULT_FATAL
+    assert {row[0] for row in rows if not (row[2] and row[3])} == {"`healthy`"}
+
+
+def test_what_stops_nothing_is_documented(readme: str) -> None:
+    """The page names what only shows before the first step, which is never fatal."""
+    _, _, before = readme.partition("none is stopped for it. ")
+    named = set(re.findall(r"`(\w+)`", before.partition(" show before")[0]))
+    assert named == set(AILMENTS) - {cause for entry in CATALOGUE for cause in entry.causes}
 
 
 def test_ranges_and_choices_are_documented(readme: str) -> None:

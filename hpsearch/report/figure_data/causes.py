@@ -9,9 +9,10 @@ from typing import final
 
 from hpsearch.records import Cause, Fate, Finding, Trial
 from hpsearch.report.figure_data.axes import learning_rate_of
-from hpsearch.report.formats import format_number, format_parameter
+from hpsearch.report.formats import format_parameter
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import OUTSIDE
+from hpsearch.study.amounts import format_number
 from hpsearch.study.spec import Dimension, Range
 
 

@@ -1,0 +1,41 @@
+"""What the machine offers: its memory, and the control groups that allow less of it."""
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.worker.machine import memory_bytes
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/a/b\n", {"a/memory.max": 7 * MIB, "a/b/memory.max": "max"}, 7 * MIB),
+        ("0::/a/b\n", {"a/memory.max": 7 * MIB, "a/b/memory.max": 5 * MIB}, 5 * MIB),
+        ("0::/gone\n", {"memory.max": 3 * MIB}, 3 * MIB),
+        (
+            "4:memory:/a\n3:cpuset:/b\n0::/\n",
+            {"memory/a/memory.limit_in_bytes": 9 * MIB, "memory/memory.limit_in_bytes": 2**63 - 4096},
+            9 * MIB,
+        ),
+        ("4:cpu:/a\n", {"memory/a/memory.limit_in_bytes": MIB, "a/memory.max": MIB}, None),
+        ("", {}, None),
+    ],
+    ids=["above", "nearest", "container", "version 1", "another controller", "no group"],
+)
+def test_a_control_group_bounds_the_memory(
+    tmp_path: Path, groups: str, limits: dict[str, int | str], expected: int | None
+) -> None:
+    """The least limit of a process's group and of those above it counts; without one it is the machine's memory."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, limit in limits.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{limit}\n")
+    found = memory_bytes(tmp_path)
+    assert (
+        found == expected if expected is not None else found == memory_bytes(tmp_path / "nowhere") > 64 * MIB
+    )
