@@ -141,6 +141,25 @@ def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
     assert bench.trials() == trials
 
 
+def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -> None:
+    """Trials that were handed back behind a worker's back, as a restored database does it, may come to it again."""
+    bench = Bench(url)
+    worker = bench.worker("a", rows=2 * SPEC.trials)
+    assert worker._turn()
+    held = set(worker._holdings)
+    assert bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+    worker._take()
+    assert set(worker._holdings) >= held
+    assert {worker._holdings[number].claim.attempt for number in held} == {2}
+    worker.run()
+    assert (bench.progress().finished, bench.progress().running) == (SPEC.trials, 0)
+    alone = Bench(f"{url}.alone")
+    alone.worker("a").run()
+    assert [numbers_of(trial) for trial in bench.trials()] == [numbers_of(trial) for trial in alone.trials()]
+    alone.close()
+    bench.close()
+
+
 def test_networks_of_other_shapes_train_in_other_cohorts(url: str) -> None:
     """A search over widths and activations ends exactly, and every trial has the numbers that it has alone."""
     shapes = (
