@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import known, last_samples, middle
+from hpsearch.diagnosis.progress import known, last_samples, mean, middle
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 
@@ -86,7 +86,7 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     epochs = telemetry.epochs[-2 * FLAT_EPOCHS :]
     if len(epochs) < 2 * FLAT_EPOCHS:
         return None
-    before, now = (fmean(epoch.training_loss for epoch in part) for part in _halves(epochs))
+    before, now = (mean([epoch.training_loss for epoch in part]) for part in _halves(epochs))
     if not abs(before - now) < FLAT_SHARE * before or not now > UNDERFIT_SHARE * facts.chance_loss:
         return None
     if not epochs[-1].validation_loss < 2 * now:
@@ -96,7 +96,7 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
         confidence=0.6,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
         evidence={"training_loss": now, "earlier_loss": before, "chance_loss": facts.chance_loss},
-        remedy="The loss has stopped falling at a high level: use wider layers.",
+        remedy=f"The loss has stopped falling at a high level: use {'wider' if narrowest else 'hidden'} layers.",
     )
 
 
@@ -136,7 +136,7 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
     if not accuracies:
         return not min(epoch.validation_loss for epoch in epochs) < CHANCE_SHARE * facts.chance_loss
     majority = facts.data.majority_share
-    return fmean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
+    return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 
 
 def _known_share(telemetry: Telemetry, facts: Facts) -> float:

@@ -1,7 +1,7 @@
 """Steps of the wrong length: too small to arrive anywhere, or so large that they jump over what they look for."""
 
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -12,6 +12,7 @@ from hpsearch.diagnosis.progress import (
     known,
     last_samples,
     lower_learning_rate,
+    mean,
     middle,
     probes,
 )
@@ -112,7 +113,7 @@ def _still_falls(telemetry: Telemetry) -> bool:
     third = len(losses) // 3
     if third == 0:
         return True
-    return fmean(losses[-third:]) < FALLING_SHARE * fmean(losses[-2 * third : -third])
+    return mean(losses[-third:]) < FALLING_SHARE * mean(losses[-2 * third : -third])
 
 
 def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -89,3 +89,8 @@ def lower_learning_rate(telemetry: Telemetry, facts: Facts) -> str:
 def known(**evidence: float) -> dict[str, float]:
     """Return evidence without what is not known."""
     return {name: value for name, value in evidence.items() if math.isfinite(value)}
+
+
+def mean(numbers: Sequence[float]) -> float:
+    """Return the mean, infinite where the sum is: `statistics.fmean` raises OverflowError for losses near 1e308."""
+    return sum(numbers) / len(numbers)

@@ -13,9 +13,9 @@ from hpsearch.study.spec import AILMENTS, Initializer
 from tests.diagnosis.written import CLASSES, NUMBERS, asked, check_complete, facts
 
 SPECIAL = (0.0, math.nan, math.inf, 1e-45, 1.0, 2.3, 1e6)
-sizes = st.sampled_from(SPECIAL) | st.floats(0.0, 1e30)
+sizes = st.sampled_from(SPECIAL) | st.floats(0.0, 1e308)
 """Norms and losses, which are never negative."""
-numbers = sizes | st.just(-math.inf) | st.floats(-1e30, 1e30)
+numbers = sizes | st.just(-math.inf) | st.floats(-1e308, 1e308)
 shares = st.sampled_from((0.0, 1.0, math.nan)) | st.floats(0.0, 1.0)
 causes = st.frozensets(st.sampled_from(AILMENTS))
 
