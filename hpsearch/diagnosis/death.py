@@ -5,6 +5,7 @@ A unit is silent on a minibatch when its activation is not positive for any exam
 layers fell silent learned.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -26,6 +27,9 @@ LEAST_EXAMPLES: Final = 1000
 FEWEST_EXAMPLES: Final = 300
 """A unit that is silent for so many fires for less than 1 % of them, at 95 %."""
 ZERO_GRADIENTS_IN_A_ROW: Final = 3
+NARROW: Final = 8
+WIDE: Final = 32
+FEW_LAYERS: Final = 2
 PARTIAL_SHARE: Final = 0.25
 PARTIAL_RISE: Final = 0.1
 SATURATED_SHARE: Final = 0.5
@@ -63,14 +67,25 @@ def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or not _was_born_so(telemetry) or has_learned(telemetry, facts):
         return None
+    what, suggested = _rebirth(facts)
     return Finding(
         cause=Cause.BORN_DEAD,
         confidence=_certainty(run),
         first_step=0,
         evidence=_evidence(run, facts),
-        remedy='The units are silent from the first step: draw initial weights with model.initializer = "he".',
-        suggested={"model.initializer": "he"},
+        remedy=f"The units are silent from the first step: {what}.",
+        suggested=suggested,
     )
+
+
+def _rebirth(facts: Facts) -> tuple[str, dict[str, ParameterValue]]:
+    """Return what lets units be born alive, in words and as values: wider layers where they are narrow, or weights."""
+    hidden = facts.configuration.model.hidden
+    if min(hidden, default=NARROW) >= NARROW:
+        return 'draw initial weights with model.initializer = "he"', {"model.initializer": "he"}
+    better = [max(width, WIDE) for width in hidden[:FEW_LAYERS]]
+    text = json.dumps(better, separators=(",", ":"))
+    return f"use fewer and wider layers, such as model.hidden = {text}", {"model.hidden": text}
 
 
 def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -36,6 +36,8 @@ STRAIGHT_GAIN: Final = 0.95
 STRAIGHT_COSINE: Final = 0.3
 FAR_SHARE: Final = 0.3
 FALLING_SHARE: Final = 0.95
+MOST_GAIN: Final = 0.995
+"""Nearer to 1 rho says no more than that: the step could be a hundred times as long."""
 
 
 def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
@@ -89,7 +91,7 @@ def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
         return None
     if has_learned(telemetry, facts, share=FAR_SHARE):
         return None
-    higher = facts.learning_rate * min(HIGHEST_FACTOR, max(10.0, 1 / (2 * (1 - min(gain, 0.999)))))
+    higher = facts.learning_rate * max(10.0, 1 / (2 * (1 - min(gain, MOST_GAIN))))
     return Finding(
         cause=Cause.LR_TOO_LOW,
         confidence=0.6,

@@ -11,7 +11,7 @@ from hpsearch.study.amounts import format_number
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0
-HIGHEST_FACTOR: Final = 100.0
+HIGHEST_FACTOR: Final = 1e4
 LOWEST_FACTOR: Final = 0.1
 ROUNDING: Final = 1e-5
 """Falls of the loss below this share of it are lost in float32's sums."""

@@ -13,6 +13,10 @@ SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
 UNBALANCED_SHARE: Final = 0.9
 DECAY_RATIO: Final = 2.0
+SOUND_RATIO: Final = 2e-3
+"""At the first step, such a share of the data's pull leaves the weights to the data."""
+
+LOWEST_DECAY_FACTOR: Final = 0.1
 SHRUNK_SHARE: Final = 1 / 3
 DECAYED_LEARNED: Final = 0.1
 LEAST_STEPS: Final = 200
@@ -53,7 +57,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
     throws = pull > DECAY_RATIO and first.layers[-1].update_norm > first.layers[-1].weight_norm
     if not (has_shrunk or throws):
         return None
-    lower = decay / 100
+    lower = decay * min(SOUND_RATIO / pull if pull > 0 else 1.0, LOWEST_DECAY_FACTOR)
     return Finding(
         cause=Cause.WD_DOMINATES,
         confidence=0.9,

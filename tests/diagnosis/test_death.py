@@ -149,6 +149,20 @@ def test_most_of_a_layer_silent_for_long_is_nearly_dead() -> None:
     assert asked(dead_nearly, after_birth(2 * STEPS_IN_A_ROW - 1, dead=SILENT_SHARE), facts()) is None
 
 
+@pytest.mark.parametrize(
+    ("hidden", "suggested"),
+    [
+        ((2,) * 10, {"model.hidden": "[32,32]"}),
+        ((64, 2, 64), {"model.hidden": "[64,32]"}),
+        ((8, 8), {"model.initializer": "he"}),
+    ],
+)
+def test_narrow_layers_are_made_wider(hidden: tuple[int, ...], suggested: dict[str, str]) -> None:
+    """Better weights do not help where layers of a few units are dead at birth; fewer and wider layers do."""
+    finding = found(born_dead, from_birth(STEPS_IN_A_ROW, dead=1.0), facts(hidden=hidden))
+    assert finding.suggested == suggested
+
+
 def test_the_negative_plateau_is_a_layer_above_the_share_of_silence() -> None:
     """An ELU layer is lost where ten steps in a row are above the share, and not where one is below it."""
     known = facts(activation="elu")

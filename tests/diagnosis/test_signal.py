@@ -23,6 +23,7 @@ from hpsearch.diagnosis.signal import (
     ROUNDED_ACCURACY,
     SAMPLES,
     SHRUNK_SHARE,
+    SOUND_RATIO,
     TIMID_GAIN,
     UNBALANCED_SHARE,
     UNRELATED_FROM,
@@ -64,11 +65,12 @@ def shrinking(share: float, *, loss: float = 2.3) -> Telemetry:
 
 
 def test_weights_that_decay_has_shrunk() -> None:
-    """Weights at less than a third of their first norm are decay's, with a decay of a hundredth."""
+    """Weights at less than a third of their first norm are decay's, and it should pull 500 times less than the data."""
     finding = found(wd_dominates, shrinking(SHRUNK_SHARE * 0.99), facts(weight_decay=0.5))
     assert (finding.cause, finding.first_step) == (Cause.WD_DOMINATES, 0)
-    assert finding.suggested == {"weight_decay": pytest.approx(0.005)}
-    assert "from 0.5 to 0.005" in finding.remedy
+    sound = SOUND_RATIO * sample(0).gradient_norm / NORM
+    assert finding.suggested == {"weight_decay": pytest.approx(sound)}
+    assert "from 0.5 to 0.00016" in finding.remedy
     assert finding.evidence["weight_norm_share"] == pytest.approx(SHRUNK_SHARE * 0.99)
     assert asked(wd_dominates, shrinking(SHRUNK_SHARE * 1.01), facts(weight_decay=0.5)) is None
     assert asked(wd_dominates, shrinking(SHRUNK_SHARE * 0.99), facts(weight_decay=0.0)) is None
