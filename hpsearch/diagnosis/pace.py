@@ -23,6 +23,8 @@ LEAST_STEPS: Final = 50
 SAMPLES: Final = 5
 PROMISED_SHARE: Final = 0.1
 LEAST_GAIN: Final = 0.9
+PROMISE_FACTOR: Final = 10.0
+ROUNDED_GAIN: Final = 0.98
 MOST_SILENT_SHARE: Final = 0.5
 OVERSHOT_PROBES: Final = 3
 SETTLING_PROBES: Final = 2
@@ -59,8 +61,7 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
     gain = middle(probes(telemetry), lambda sample: sample.gain)
     if gain < LEAST_GAIN or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
-    factor = min(HIGHEST_FACTOR, first / promised) if promised > 0 else HIGHEST_FACTOR
-    higher = facts.learning_rate * factor
+    higher = facts.learning_rate * _raising_factor(first, promised, gain)
     return Finding(
         cause=Cause.LR_TOO_LOW,
         confidence=0.9,
@@ -74,6 +75,17 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
         remedy=f"{_higher_learning_rate(facts, higher)}.",
         suggested={"learning_rate": higher},
     )
+
+
+def _raising_factor(first: float, promised: float, gain: float) -> float:
+    """Return how many times longer the steps of a trial should be whose loss is `first` and promises to fall so little.
+
+    Ten times what would bring the promise up to the loss, since gradients shrink on the way; at most 1 / (2 (1 - rho)),
+    the best step along the gradient of a quadratic, where rho is far enough from 1 to be told from rounding.
+    """
+    factor = PROMISE_FACTOR * first / promised if promised > 0 else HIGHEST_FACTOR
+    longest = 1 / (2 * (1 - gain)) if gain < ROUNDED_GAIN else HIGHEST_FACTOR
+    return min(HIGHEST_FACTOR, factor, longest)
 
 
 def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -17,7 +17,9 @@ from hpsearch.diagnosis.pace import (
     OVERSHOT_GAIN,
     OVERSHOT_PROBES,
     OVERSHOT_SHARE,
+    PROMISE_FACTOR,
     PROMISED_SHARE,
+    ROUNDED_GAIN,
     SAMPLES,
     SETTLING_PROBES,
     STRAIGHT_COSINE,
@@ -51,14 +53,21 @@ def test_steps_that_promise_less_than_a_tenth() -> None:
         "gain": 1.0,
         "steps": STEPS,
     }
-    higher = 1e-5 / (PROMISED_SHARE * 0.99)
+    higher = 1e-5 * PROMISE_FACTOR / (PROMISED_SHARE * 0.99)
     assert finding.suggested == {"learning_rate": pytest.approx(higher)}
     assert finding.remedy == f"Raise the learning rate from 1e-05 to about {higher:.2g}."
     assert asked(lr_too_low, slow(promise=ENOUGH * 1.01), facts(rate=1e-5)) is None
 
 
+@pytest.mark.parametrize(("gain", "factor"), [(0.95, 10.0), (ROUNDED_GAIN * 0.999, 24.0)])
+def test_a_rate_is_raised_to_the_best_step_at_most(gain: float, factor: float) -> None:
+    """Where probes tell rho from 1, the rate stays within 1 / (2 (1 - rho)) times its own."""
+    finding = found(lr_too_low, slow(promise=ENOUGH * 0.99, gain=gain), facts(rate=1e-5))
+    assert finding.suggested == {"learning_rate": pytest.approx(1e-5 * factor, rel=0.02)}
+
+
 @pytest.mark.parametrize("promise", [0.0, ENOUGH / 1e6])
-def test_a_rate_is_raised_a_hundredfold_at_most(promise: float) -> None:
+def test_a_rate_is_raised_within_bounds(promise: float) -> None:
     """Steps that promise nothing, or next to nothing, say that the rate is too low and not by how much."""
     finding = found(lr_too_low, slow(promise=promise), facts(rate=1e-5))
     assert finding.suggested == {"learning_rate": pytest.approx(1e-5 * HIGHEST_FACTOR)}
