@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import judge
-from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.diagnosis.verdicts import condemning
+from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
 from tests.benchmarks.engine import BATCH, HIDDEN, INPUTS, NEVER, STAGGER, STEPS_PER_EPOCH, made_up
@@ -24,6 +24,7 @@ ROWS = (16, 32)
 TRIAL_EPOCHS = 20
 TURN = 20
 KINDS = ("bare", "telemetry", "judged")
+FATAL = frozenset(DEFAULT_FATAL)
 PARTS = ("first epoch", "later epoch")
 
 CONFIGURATION = Configuration(
@@ -35,7 +36,7 @@ HEAD = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
 number K of rows in one cohort, which joined one after another, {stagger} steps apart, as in a search: looks are at
 other steps for other rows. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
-"telemetry" looks as the product does, "judge" calls the diagnosis on every observation too. The three take turns,
+"telemetry" looks as the product does, "judge" asks diagnosis at every observation too, as a worker does. The three take turns,
 {turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in percent of bare,
 "min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one
 first epoch and 19 later ones.
@@ -98,7 +99,7 @@ def run_round(loops: Sequence[Loop]) -> None:
 def _observer(facts: Facts, *, judges: bool) -> Callable[[Observation], None]:
     def look(observation: Observation) -> None:
         if judges:
-            judge(observation.telemetry, facts)
+            condemning(observation.telemetry, facts, FATAL)
 
     return look
 
