@@ -278,7 +278,7 @@ class NonFinite:
     """The first non-finite number of a trial: the step, and the first array that held one.
 
     Arrays are searched in the order of the computation: `weights` (written by the step before),
-    `activations`, `logits`, `loss`, `gradients`.
+    `activations`, `logits`, `loss`.
     """
 
     step: int

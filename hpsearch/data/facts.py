@@ -20,7 +20,7 @@ def facts_of(data: PreparedData) -> DataFacts:
         examples=len(inputs),
         validation_examples=len(data.validation.inputs),
         class_shares=tuple(count / total for count in data.class_counts),
-        input_largest=max(float(np.abs(block).max()) for block in blocks),
+        input_largest=float(np.max([np.abs(block).max() for block in blocks])),  # `max` would lose a NaN
         input_mean_square=sum(_sum_of_squares(block) for block in blocks) / inputs.size,
         input_nonzero_share=sum(int(np.count_nonzero(block)) for block in blocks) / inputs.size,
         input_is_binary=all(bool(((block == 0) | (block == 1)).all()) for block in blocks),

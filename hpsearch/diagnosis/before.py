@@ -46,12 +46,10 @@ def has_own_output(facts: Facts) -> bool:
 
 
 def nonfinite_input(facts: Facts) -> Finding | None:
-    """An input is NaN or infinite. The data's reader refuses such data; scaling can still overflow."""
-    largest = facts.data.input_largest
-    if math.isfinite(largest):
+    """An input is NaN or infinite: a guard for data that did not pass our readers, which refuse it."""
+    if math.isfinite(facts.data.input_largest):
         return None
-    remedy = "Inputs must be finite: fill or drop those that are not."
-    return _certain(Cause.NONFINITE_INPUT, remedy, {"input_largest": largest})
+    return _certain(Cause.NONFINITE_INPUT, "Inputs must be finite: fill or drop those that are not.", {})
 
 
 def input_unscaled(facts: Facts) -> Finding | None:

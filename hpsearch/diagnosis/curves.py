@@ -25,7 +25,7 @@ NARROW: Final = 3
 
 
 def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """Training answers well while validation is at chance at every check from the first: its labels are not its own.
+    """Training answers well while validation has been at chance all along: its labels are not its own.
 
     A network that merely overfits has had a validation above chance before it worsens.
     """
@@ -134,13 +134,13 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
     """
     accuracies = [epoch.validation_accuracy for epoch in epochs if epoch.validation_accuracy is not None]
     if not accuracies:
-        return not min(epoch.validation_loss for epoch in epochs) < CHANCE_SHARE * facts.chance_loss
+        return not min(map(_validation_loss, epochs)) < CHANCE_SHARE * facts.chance_loss
     majority = facts.data.majority_share
     return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 
 
 def _known_share(telemetry: Telemetry, facts: Facts) -> float:
-    """Return how much of what is to be known beyond chance training knows: accuracy, or explained variance."""
+    """Return how much more than chance training knows, in accuracy, or in the share of the variance explained."""
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:
         return middle(last, lambda sample: sample.accuracy) - facts.data.majority_share

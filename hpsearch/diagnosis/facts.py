@@ -16,7 +16,7 @@ class Facts:
     """The trial's own configuration, its data, and the size of its task.
 
     `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the
-    training part. `expected` are causes that the study has on purpose: they are found, but never ail a trial.
+    training part. `expected` are causes that the study has on purpose: they never ail a trial.
     """
 
     configuration: Configuration

@@ -57,7 +57,8 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         return None
     first = samples[0]
     ratio = _ratio(first)
-    if not (ratio > EXPLODED_RATIO or first.loss > EXPLODED_LOSS * _guessing_loss(facts)):
+    guessing = _guessing_loss(facts)
+    if not (ratio > EXPLODED_RATIO or 0 < EXPLODED_LOSS * guessing < first.loss):
         return None
     if has_learned(telemetry, facts):
         return None
@@ -72,16 +73,21 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def _guessing_loss(facts: Facts) -> float:
-    """Return the loss of answers that know nothing, not even how rare a class is."""
-    return max(
-        facts.chance_loss, math.log(max(2, len(facts.data.class_shares))) if facts.is_classification else 0.0
-    )
+    """Return the loss of answers that know nothing: not how rare a class is, nor where the targets lie.
+
+    Of outputs near 0, as initial weights should give them, no target's square is larger than that of its bounds.
+    """
+    data = facts.data
+    if facts.is_classification:
+        return max(facts.chance_loss, math.log(max(2, len(data.class_shares))))
+    return max(data.target_low**2, data.target_high**2)
 
 
 def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A layer's gradient is so small that float32 keeps no whole digits of it, and yet not zero.
+    """A layer's gradient lies below float32's normal numbers in five samples, where digits are lost, and is not zero.
 
-    What the optimizer is given is the gradient times the learning rate, so that product is compared.
+    The engine multiplies gradients by the learning rate before they are summed wherever the optimizer is linear in
+    them, so that product is compared for rates below 1.
     """
     last = last_samples(telemetry, SAMPLES)
     training = facts.configuration.training

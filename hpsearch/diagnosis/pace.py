@@ -46,9 +46,9 @@ def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """The steps promise to lower the loss by less than a tenth in the whole trial, and have not done more so far.
 
     A step promises -(gradient . change of the parameters) to first order, lr |g|^2 for SGD; noise in the minibatch's
-    gradient only makes that larger, so the projection errs towards patience. Probes must agree that the steps are
-    far too small: rho near 1 (Cockpit's alpha near -1). Slow and dying runs separate cleanly by their silent units
-    (measured: above 0.95 against below 0.06 of a layer).
+    gradient only makes that larger, so the projection errs towards patience. Probes, where any promised more than
+    rounding, must agree that the steps are far too small: rho near 1 (Cockpit's alpha near -1). Slow and dying runs
+    separate cleanly by their silent units (measured: above 0.95 against below 0.06 of a layer).
     """
     recent = last_samples(telemetry, SAMPLES)
     if not recent or telemetry.steps < min(LEAST_STEPS, facts.steps / 2):

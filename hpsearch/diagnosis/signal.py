@@ -36,7 +36,7 @@ MOST_SILENT_SHARE: Final = 0.5
 
 
 def chance_deviation(share: float, examples: int) -> float:
-    """Return 3.3 standard deviations of a binomial share: one in a thousand exceeds it."""
+    """Return 3.3 standard deviations of a binomial share: one in two thousand exceeds it by luck."""
     return CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / examples)
 
 
@@ -45,7 +45,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
     TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
     are equal and stay there, so what is compared is the weights' norm with that of the first step. Where the ratio is
-    above 2 in the first step and a step of the decay alone is longer than the weights, they do not shrink but explode.
+    above 2 in the first step and that step of the output layer longer than its weights, they do not shrink but explode.
     """
     decay = facts.configuration.training.weight_decay
     samples = telemetry.samples

@@ -95,8 +95,9 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     """Say what the telemetry of a trial means so far.
 
     What the study file and the data show by themselves explains whatever ails a trial, so it comes first where
-    something does, and last where nothing does. Without a finding the trial is `healthy` once its loss is a tenth
-    below both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
+    something does, and last where nothing does. Only what is proved comes before it; a loss behind the wrong output,
+    or targets out of reach, come first always. Without a finding the trial is `healthy` once its loss is a tenth below
+    both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
     before = findings_before(facts)

@@ -67,9 +67,10 @@ class Detector(Protocol):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ours:
-    """hpsearch itself, asked after every sample and every epoch as a worker asks it.
+    """hpsearch itself, asked after every sample and every epoch as `hpsearch diagnose` asks it.
 
-    The first verdict in `fatal` stops the run and is the call; without one it is the verdict at the end. The alarm
+    The first sure finding of a `fatal` cause stops the run, and the whole verdict at that moment is the call, whose
+    first cause may be another; without one it is the verdict at the end. The alarm
     counts from the moment from which on the primary cause of the call was said without a break. The defaults of a
     study file decide what is fatal.
     """
