@@ -6,10 +6,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, final
+from typing import final
 
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.records import Cause, Trial, TrialState, best_trials
@@ -175,12 +175,11 @@ def count_false_stops(diagnosed: Searched, whole: Searched) -> Share:
 
 
 def _audit(spec: StudySpec, data: PreparedData, audit: float) -> Share | None:
-    """Return how many audited trials ended in the best tenth; None where this version cannot audit."""
-    if "audit" not in {field.name for field in fields(PruningSpec)} or not audit:
+    """Return how many audited trials ended in the best tenth; None without an audit."""
+    if not audit:
         return None
-    changes: dict[str, Any] = {"diagnosis": True, "rank": "none", "audit": audit}
-    audited = search(replace(spec, pruning=replace(spec.pruning, **changes)), data, rows=MANY_ROWS)
-    return count_audited(audited)
+    pruning = replace(spec.pruning, diagnosis=True, rank="none", audit=audit)
+    return count_audited(search(replace(spec, pruning=pruning), data, rows=MANY_ROWS))
 
 
 def count_audited(searched: Searched) -> Share:
@@ -230,7 +229,7 @@ def conclusion(done: Sequence[Comparison]) -> Iterator[str]:
     stops = _pooled(c.false_stops for c in done if c.false_stops is not None)
     yield f"- stopped trials that would have ended in the best tenth: {share(stops)}"
     audited = _pooled(c.audited for c in done if c.audited is not None)
-    found = share(audited) if audited.total else "none (this version has no audit, or nothing was stopped)"
+    found = share(audited) if audited.total else "none was drawn among those that were stopped"
     yield f"- audited trials that ended in the best tenth: {found}"
 
 
