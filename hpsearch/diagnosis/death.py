@@ -31,6 +31,8 @@ NARROW: Final = 8
 WIDE: Final = 32
 FEW_LAYERS: Final = 2
 PARTIAL_SHARE: Final = 0.25
+PARTIAL_LEARNED: Final = 0.1
+DROPPED_SHARE: Final = 0.01
 PARTIAL_RISE: Final = 0.1
 SATURATED_SHARE: Final = 0.5
 SATURATED_SAMPLES: Final = 3
@@ -110,12 +112,14 @@ def dead_nearly(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on.
+    """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on, and not well.
 
     Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
     that have not fired for 1,000 examples, or, where so many are not seen, the least silent share of ten samples.
     """
-    if facts.activation not in _RELU or not telemetry.samples:
+    if facts.activation not in _RELU or not telemetry.samples or _is_hidden(facts):
+        return None
+    if has_learned(telemetry, facts, share=PARTIAL_LEARNED):
         return None
     first, last = telemetry.samples[0], telemetry.samples[-1]
     for place, before in enumerate(first.hidden):
@@ -171,7 +175,7 @@ def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 def _silent_run(telemetry: Telemetry, facts: Facts, *, times: int = 1) -> Sequence[Sample] | None:
     """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over."""
-    if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE:
+    if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE or _is_hidden(facts):
         return None
     needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
     run = last_samples(telemetry, times * needed)
@@ -184,6 +188,12 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     if not run or not run[0].hidden:
         return None
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
+
+
+def _is_hidden(facts: Facts) -> bool:
+    """True where dropout alone silences more than one unit of a hundred for a whole minibatch."""
+    configuration = facts.configuration
+    return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
 
 
 def _was_born_so(telemetry: Telemetry) -> bool:

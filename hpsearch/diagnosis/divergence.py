@@ -80,6 +80,18 @@ def _overflow_at_start() -> Finding:
     )
 
 
+def _huge_at_start(logit_max: float) -> Finding:
+    """Return what is wrong where no step has been made yet: the learning rate is not to blame."""
+    return Finding(
+        cause=Cause.EXPLODING,
+        confidence=0.95,
+        first_step=0,
+        evidence=known(logit_max=logit_max),
+        remedy="The very first outputs are huge: scale the inputs (data.scale) and the initial weights down.",
+        suggested={"data.scale": "standard", "model.initializer": "he"},
+    )
+
+
 def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
     last = last_samples(telemetry, SAMPLES_ABOVE)
     if not last or _may_come_back(facts):
@@ -105,6 +117,8 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     has_burst = partial(_has_burst, first=telemetry.samples[0], facts=facts)
     if not has_huge_logits and not all(has_burst(sample) for sample in last):
         return None
+    if has_huge_logits and telemetry.samples[0].logit_max > HUGE_LOGIT:
+        return _huge_at_start(telemetry.samples[0].logit_max)
     is_huge = (lambda sample: sample.logit_max > HUGE_LOGIT) if has_huge_logits else has_burst
     return Finding(
         cause=Cause.EXPLODING,

@@ -111,7 +111,15 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
         *(finding for finding in ails if finding.cause not in _PROVED),
     ] or [_without_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
-    return Verdict(findings=(*findings, *rest, *expected))
+    return Verdict(findings=_once([*findings, *rest, *expected]))
+
+
+def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without those whose cause has been named before."""
+    named: dict[Cause, Finding] = {}
+    for finding in findings:
+        named.setdefault(finding.cause, finding)
+    return tuple(named.values())
 
 
 def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: bool) -> bool:

@@ -270,3 +270,12 @@ def test_saturation_is_no_fault_where_much_is_learned() -> None:
         flat = samples(range(20, 25), flat=1.0, loss=2.3 * SATURATED_LEARNED * factor)
         finding = asked(saturated, telemetry([sample(0), *flat]), facts(activation="tanh"))
         assert (finding is None) is spared
+
+
+def test_dropout_is_not_death() -> None:
+    """Units that dropout silences for whole minibatches say nothing about those that do not fire."""
+    dead = after_birth(2 * STEPS_IN_A_ROW, dead=1.0)
+    for rule in (dead_total, dead_nearly):
+        assert asked(rule, dead, facts(dropout=0.9)) is not None
+        assert asked(rule, dead, facts(dropout=0.99)) is None
+    assert asked(born_dead, from_birth(STEPS_IN_A_ROW, dead=1.0), facts(dropout=0.99)) is None

@@ -170,7 +170,7 @@ def test_the_outputs_of_a_regression_may_be_huge() -> None:
 
 def test_infinite_logits_leave_finite_evidence() -> None:
     """What is not finite is no evidence of an explosion, but it is one."""
-    high = telemetry(samples(LAST, logit=math.inf, loss=math.nan))
+    high = telemetry([sample(0), *samples(LAST, logit=math.inf, loss=math.nan)])
     assert found(exploding, high, facts()).evidence == {"learning_rate": 0.1}
 
 
@@ -186,3 +186,12 @@ def test_weights_that_burst_with_the_loss(first: float, bound: float) -> None:
     assert found(exploding, burst(1.01, 1.01), facts()).first_step == LAST[0]
     assert asked(exploding, burst(0.99, 1.01), facts()) is None
     assert asked(exploding, burst(1.01, 0.99), facts()) is None
+
+
+def test_outputs_that_are_huge_at_the_first_step_do_not_blame_the_learning_rate() -> None:
+    """Before the first update only inputs and initial weights can be at fault."""
+    finding = found(exploding, telemetry([sample(i, logit=2 * HUGE_LOGIT) for i in range(3)]), facts())
+    assert (finding.cause, finding.first_step) == (Cause.EXPLODING, 0)
+    assert "learning_rate" not in finding.suggested
+    later = telemetry([sample(0), *(sample(5 + i, logit=2 * HUGE_LOGIT) for i in range(3))])
+    assert "learning_rate" in found(exploding, later, facts()).suggested
