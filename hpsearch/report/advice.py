@@ -64,11 +64,13 @@ def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str |
     ended among the best.
     """
     wrong = {trial.number for trial in wrong_stops(trials, maximize=maximize)}
-    trials = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
+    counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
+    has_more = len(counted) < len(trials)
+    trials = counted
     ranges = [dimension for dimension in spec.search if isinstance(dimension, Range)]
     ends = [end for dimension in ranges for end in _dead_ends(dimension, trials)]
     if ends:
-        return _dead_end_words(max(ends, key=lambda end: len(end.dead)))
+        return _dead_end_words(max(ends, key=lambda end: len(end.dead)), audited_aside=has_more)
     best = _best(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
     return next(edges, None) or _costliest_words(spec.search, trials)
@@ -118,14 +120,15 @@ def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], 
     return next((number for number in rounded if low < number < high), survivor)
 
 
-def _dead_end_words(end: DeadEnd) -> str:
+def _dead_end_words(end: DeadEnd, *, audited_aside: bool) -> str:
     name, count = end.dimension.name, len(end.dead)
     side, change, key = ("above", "lower", "high") if end.is_high else ("below", "raise", "low")
     is_slow = all(point.verdict is Cause.LR_TOO_LOW for point in end.dead)
     bound = format_number(end.bound, digits=_digits(end.bound))
+    aside = ", audited ones aside" if audited_aside else ""
     return (
         f"no trial with {_noun(name)} {side} {bound} {'got anywhere' if is_slow else 'survived'} "
-        f"({count:,} of {count:,}): {change} `{key_path('search', name, key)}`"
+        f"({count:,} of {count:,}{aside}): {change} `{key_path('search', name, key)}`"
     )
 
 

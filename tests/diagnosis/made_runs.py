@@ -8,24 +8,13 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
 from tests.benchmarks.diagnosis.runs import Run
+from tests.diagnosis.written import CLASSES
 
 EPOCHS = 10
 STEPS_PER_EPOCH = 60
 STEPS = EPOCHS * STEPS_PER_EPOCH
 LOOKS = (0, 5, 10, 15, 20, *range(25, 200, 25), *range(200, STEPS, 100))
 
-CLASSES = DataFacts(
-    examples=6000,
-    validation_examples=1500,
-    class_shares=(0.1,) * 10,
-    input_largest=1.0,
-    input_mean_square=0.1,
-    input_nonzero_share=0.2,
-    input_is_binary=False,
-    target_low=0.0,
-    target_high=1.0,
-    target_variance=0.0,
-)
 NUMBERS = replace(CLASSES, class_shares=(), target_low=-1.0, target_high=1.0, target_variance=0.3)
 
 

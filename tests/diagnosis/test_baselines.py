@@ -24,7 +24,6 @@ from tests.benchmarks.diagnosis.contenders import baselines
 from tests.benchmarks.diagnosis.detectors import SILENCE, Detector
 from tests.benchmarks.diagnosis.runs import Run
 from tests.diagnosis.made_runs import (
-    CLASSES,
     LOOKS,
     NUMBERS,
     STEPS,
@@ -35,6 +34,7 @@ from tests.diagnosis.made_runs import (
     run,
     sample,
 )
+from tests.diagnosis.written import CLASSES
 
 SAGEMAKER = sagemaker(500)
 BTTACKLER = BTTackler()

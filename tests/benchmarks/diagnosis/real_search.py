@@ -13,6 +13,7 @@ from typing import final
 
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.records import Cause, Trial, TrialState, best_trials
+from hpsearch.report.audit import is_audited
 from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import PruningSpec, SamplerName, SamplerSpec, StudySpec, resolve
@@ -29,7 +30,6 @@ MNIST_NEARBY = ROOT.parent / "shared" / "data" / "mnist"
 LEASE_S = 3600.0
 MANY_ROWS = 16
 BEST_SHARE = 0.1
-AUDITED_AT = "audited_at"
 
 HEAD = """\
 The studies of `studies/` (learning rate 1e-6 to 10, weight decay 1e-8 to 0.1), each searched twice with the same seed:
@@ -185,11 +185,7 @@ def _audit(spec: StudySpec, data: PreparedData, audit: float) -> Share | None:
 def count_audited(searched: Searched) -> Share:
     """Return how many of the trials that an audit let run on ended in the best tenth."""
     threshold = searched.threshold()
-    ran_on = [
-        trial
-        for trial in searched.trials
-        if trial.finding is not None and AUDITED_AT in trial.finding.evidence
-    ]
+    ran_on = [trial for trial in searched.trials if is_audited(trial)]
     hits = sum(t.is_ranked and t.value is not None and t.value >= threshold for t in ran_on)
     return Share(hits=hits, total=len(ran_on))
 

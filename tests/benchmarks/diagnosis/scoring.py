@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TypeAlias, final
 
-from scipy.special import betaincinv
-
 from hpsearch.records import Cause
+from hpsearch.report.audit import share_interval
 from tests.benchmarks.diagnosis.detectors import NO_ALARM, Call
 from tests.benchmarks.diagnosis.runs import Run
 
 Judged: TypeAlias = tuple[Run, Call]
 """A run of the corpus and what a detector said of it."""
-
-CONFIDENCE = 0.95
 
 
 EARLY = {Cause.EXPLODING: Cause.DIVERGED_LR}
@@ -56,17 +53,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of Clopper and Pearson 1934, from quantiles of the beta distribution; NaN of nothing.
-
-        Low is the a/2 quantile of Beta(k, n - k + 1), high the 1 - a/2 quantile of Beta(k + 1, n - k), for k hits of n
-        and a = 5 %; 0 for no hits and 1 for nothing but hits.
-        """
-        hits, misses, tail = self.hits, self.total - self.hits, (1 - CONFIDENCE) / 2
-        if not self.total:
-            return math.nan, math.nan
-        low = float(betaincinv(hits, misses + 1, tail)) if hits else 0.0
-        high = float(betaincinv(hits + 1, misses, 1 - tail)) if misses else 1.0
-        return low, high
+        """The 95 % interval of Clopper and Pearson; NaN of nothing."""
+        return share_interval(self.hits, self.total) if self.total else (math.nan, math.nan)
 
 
 @final

@@ -65,9 +65,9 @@ class Units:
 class Outcome:
     """What was measured while a recipe was trained, and how it ended.
 
-    `first` and `last` are its units before the first step and after the last. `fit_loss` and `fit_accuracy` are those
-    of the first LOOKED_AT training examples in evaluation mode (the accuracy NaN in regression); `top_share` is the
-    share of the answer that is given most often on the validation part.
+    `first` and `last` are its units before the first step and after the last. `fit_loss` is that of the first
+    LOOKED_AT training examples in evaluation mode; `top_share` is the share of the answer that is given most often on
+    as many of the validation part (NaN in regression).
     """
 
     recipe: Recipe
@@ -75,7 +75,6 @@ class Outcome:
     first: Units
     last: Units
     fit_loss: float
-    fit_accuracy: float
     top_share: float
 
     @property
@@ -161,19 +160,18 @@ class _Glass:
 
     def outcome(self, recipe: Recipe, observation: Observation, first: Units) -> Outcome:
         """Return the outcome of a trial that has ended and is still in its row."""
-        (last, fit_loss, fit_accuracy, _), (_, _, _, top_share) = self._looks(recipe.number)
+        (last, fit_loss, _), (_, _, top_share) = self._looks(recipe.number)
         return Outcome(
             recipe=recipe,
             telemetry=_kept(observation.telemetry),
             first=first,
             last=last,
             fit_loss=fit_loss,
-            fit_accuracy=fit_accuracy,
             top_share=top_share,
         )
 
-    def _looks(self, number: int) -> Iterator[tuple[Units, float, float, float]]:
-        """Yield for the training part and then the validation part: units, loss, accuracy, share of the top answer."""
+    def _looks(self, number: int) -> Iterator[tuple[Units, float, float]]:
+        """Yield for the training part and then the validation part: units, loss, share of the top answer."""
         row = self._cohort.numbers.index(number)
         self._state.parameters[0] = self._cohort._state.parameters[row]
         self._state.running[0] = self._cohort._state.running[row]
@@ -190,18 +188,18 @@ class _Glass:
                     saturated=tuple(_saturated(self._activation, y) for y in hidden),
                     is_finite=is_finite,
                 )
-                accuracy, top_share = _answers(batch.logits[0], fold.labels)
+                top_share = _top_share(batch.logits[0], fold.labels)
                 losses = self._network.loss.evaluate(batch.logits, batch.t, lane.output_scratch)
-                yield units, float(losses.mean()), accuracy, top_share
+                yield units, float(losses.mean()), top_share
 
 
-def _answers(logits: Array, labels: Array | None) -> tuple[float, float]:
-    """Return the share of right answers and that of the most frequent answer; NaN where there are no classes."""
+def _top_share(logits: Array, labels: Array | None) -> float:
+    """Return the share of the most frequent answer; NaN where there are no classes."""
     if labels is None:
-        return float("nan"), float("nan")
+        return float("nan")
     answers = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
     _, counts = np.unique(answers, return_counts=True)
-    return float((answers == labels[: len(answers)]).mean()), float(counts.max() / len(answers))
+    return float(counts.max() / len(answers))
 
 
 def _saturated(activation: str, y: Array) -> float:
