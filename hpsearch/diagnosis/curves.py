@@ -95,7 +95,7 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.PLATEAU,
         confidence=0.6,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
-        evidence={"training_loss": now, "earlier_loss": before, "chance_loss": facts.chance_loss},
+        evidence=known(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
         remedy=f"The loss has stopped falling at a high level: use {'wider' if narrowest else 'hidden'} layers.",
     )
 

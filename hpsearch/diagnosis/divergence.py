@@ -147,7 +147,7 @@ def _divergence(
         cause=Cause.DIVERGED_LR,
         confidence=confidence,
         first_step=step,
-        evidence={**evidence, "learning_rate": facts.learning_rate, **_last_finite(telemetry)},
+        evidence=known(**evidence, learning_rate=facts.learning_rate, **_last_finite(telemetry)),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )

@@ -195,3 +195,10 @@ def test_outputs_that_are_huge_at_the_first_step_do_not_blame_the_learning_rate(
     assert "learning_rate" not in finding.suggested
     later = telemetry([sample(0), *(sample(5 + i, logit=2 * HUGE_LOGIT) for i in range(3))])
     assert "learning_rate" in found(exploding, later, facts()).suggested
+
+
+def test_a_bound_beyond_all_numbers_is_no_evidence() -> None:
+    """A first loss near the end of float64 makes the bound infinite; what is above it is not a number."""
+    lost = telemetry([sample(0, loss=1e307), *(sample(5 + i, loss=math.nan) for i in range(3))])
+    assert found(diverged, lost, facts()).evidence.keys() >= {"learning_rate"}
+    assert "limit" not in found(diverged, lost, facts()).evidence
