@@ -167,15 +167,22 @@ def _ticks(low: float, high: float, kind: ScaleKind, unit: float) -> tuple[Tick,
     if kind == "log":
         decades = _thinned(range(math.floor(low), math.ceil(high) + 1), _MOST_TICKS)
         return tuple(Tick(at=decade, text=format_tick(10.0**decade)) for decade in decades)
-    first = math.floor(math.log10(unit)) + 1
-    last = first + math.ceil(max(abs(low), abs(high)))
-    powers = _thinned(range(first, last + 1), 3 if low < 0 < high else _MOST_TICKS - 1)
-    values = [0.0, *(sign * 10.0**power for power in powers for sign in (-1, 1))]
-    placed = sorted((_position(value, kind, unit), value) for value in values)
-    margin = 0.02 * (high - low)
-    return tuple(
-        Tick(at=at, text=format_tick(value)) for at, value in placed if low - margin <= at <= high + margin
-    )
+    return _symlog_ticks(low, high, unit)
+
+
+def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
+    """Return 0 and, from the largest down, the powers of ten that keep their distance."""
+    gap = (high - low) / _MOST_TICKS
+    largest = max(abs(low), abs(high))
+    kept = [0.0]
+    at = math.inf
+    for power in range(math.floor(math.log10(unit) + largest), math.floor(math.log10(unit)) - 1, -1):
+        place = _position(10.0**power, "symlog", unit)
+        if gap <= place <= min(at - gap, largest):
+            kept += [10.0**power, -(10.0**power)]
+            at = place
+    placed = sorted((_position(value, "symlog", unit), value) for value in kept)
+    return tuple(Tick(at=at, text=format_tick(value)) for at, value in placed if low <= at <= high)
 
 
 def _thinned(numbers: Sequence[int], count: int) -> Sequence[int]:

@@ -88,29 +88,38 @@ def _step_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:
 
 
 def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
-    panels: list[Panel] = []
-    titles = []
-    for name in HEAT_MAPS:
-        for number, actor in enumerate(actors):
-            layers = shown_layers(actor.recording)
-            if place >= len(layers) or (data := heat_map(actor.recording, layers[place], name)) is None:
-                continue
-            titles.append(layer_name(actor.recording, layers[place]))
-            panels.append(
-                Panel(
-                    name=f"layer-{place}-{name}-{number}",
-                    label=f"{titles[-1]}, {data.title}, by step. {actor.heading}".strip(),
-                    figure=draw_heat_map(data, heading=actor.heading),
-                )
-            )
-    title = f"Distributions in the {' and the '.join(dict.fromkeys(titles))}" if titles else "Distributions"
-    caption = "Share of the numbers by size and sign, from white (none) to dark (all); 0 is exactly 0."
+    panels = [
+        panel
+        for name in HEAT_MAPS
+        for number, actor in enumerate(actors)
+        if (panel := _heat_panel(place, name, actor, f"layer-{place}-{name}-{number}")) is not None
+    ]
+    layers = [shown_layers(actor.recording) for actor in actors]
+    names = [
+        layer_name(actor.recording, own[place])
+        for actor, own in zip(actors, layers, strict=True)
+        if place < len(own)
+    ]
+    caption = "Share of the numbers by size and sign, the darker the more; the middle bin is exactly 0."
     return Exhibit(
         name=f"layer-{place}",
-        title=title,
+        title=f"Distributions in the {' and the '.join(dict.fromkeys(names))}",
         caption=caption if panels else "Nothing was trained.",
         panels=tuple(panels),
     )
+
+
+def _heat_panel(place: int, name: str, actor: Actor, panel_name: str) -> Panel | None:
+    """Return one map; None where the run has no such layer, or the layer no activation to be behind of."""
+    layers = shown_layers(actor.recording)
+    if place >= len(layers):
+        return None
+    is_output = layers[place] == len(actor.recording.network.blocks) - 1
+    data = heat_map(actor.recording, layers[place], name)
+    if data is None or (is_output and name == "after"):
+        return None
+    label = f"{layer_name(actor.recording, layers[place])}, {data.title}, by step. {actor.heading}".strip()
+    return Panel(name=panel_name, label=label, figure=draw_heat_map(data, heading=actor.heading))
 
 
 def _depth_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:

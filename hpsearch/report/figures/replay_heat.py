@@ -19,17 +19,17 @@ def draw_heat_map(data: HeatMap, *, heading: str = "") -> go.Figure:
     layout: dict[str, Any] = {
         "xaxis": plain_axis("step", tickformat=",d", nticks=7),
         "yaxis": plain_axis(
-            "",
+            data.title,
             type="category",
             automargin=True,
             tickmode="array",
             tickvals=labels,
             ticktext=[data.bins[place] for place in labels],
         ),
-        "annotations": list(heading_words(": ".join(filter(None, (heading, data.title))))),
+        "annotations": list(heading_words(heading)),
     }
     height = max(_LEAST_PX, _ROW_PX * len(data.bins))
-    return figure([_trace(data)], layout, plot_px=height, top_px=22)
+    return figure([_trace(data)], layout, plot_px=height, top_px=22 if heading else 0)
 
 
 def _trace(data: HeatMap) -> go.Heatmap:
