@@ -93,7 +93,7 @@ def _levels(finite: Mapping[int, float], count: int) -> dict[int, int]:
     # Halves: the distance of two numbers can be more than there are.
     span = high / 2 - low / 2
     return {
-        epoch: round((count - 1) * (high / 2 - value / 2) / span) if span else count // 2
+        epoch: round((count - 1) * ((high / 2 - value / 2) / span)) if span else count // 2
         for epoch, value in values.items()
     }
 

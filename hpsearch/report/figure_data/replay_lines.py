@@ -20,6 +20,7 @@ GROWTH = 100.0
 """Lines that grow beyond so many times their beginning are drawn on a logarithmic scale of either sign."""
 
 _SMALLEST_BEGINNING = 1e-3
+_LARGEST_LINEAR = 1e12
 _MOST_TICKS = 7
 
 
@@ -128,7 +129,7 @@ def scale_over(lines: Sequence[Line], kind: ScaleKind | None = None) -> LineScal
     if kind is None:
         unit = max([_SMALLEST_BEGINNING, *(_beginning(line) for line in lines)])
         largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-        kind = "symlog" if largest > GROWTH * unit else "linear"
+        kind = "symlog" if largest > min(GROWTH * unit, _LARGEST_LINEAR) else "linear"
     else:
         unit = 1.0
     placed = [_position(value, kind, unit) for value in values if rail_of(value, kind) is None]
