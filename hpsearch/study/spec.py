@@ -19,6 +19,8 @@ Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", 
 Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
 Output: TypeAlias = Literal["auto", "softmax"] | Activation
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+DropoutPosition: TypeAlias = Literal["after_activation", "before_normalization"]
+DropoutLayers: TypeAlias = Literal["all", "last"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid"]
@@ -84,7 +86,11 @@ class DataSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
-    """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers."""
+    """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers.
+
+    With `skip_connections` each hidden layer that is as wide as the hidden layer before it adds its inputs to its
+    activations; the first has none. `dropout_layers` are the hidden layers that have dropout.
+    """
 
     hidden: tuple[int, ...] = (64,)
     activation: Activation = "relu"
@@ -92,6 +98,9 @@ class ModelSpec:
     batch_norm: bool = False
     batch_norm_affine: bool = True
     dropout: float = 0.0
+    dropout_position: DropoutPosition = "after_activation"
+    dropout_layers: DropoutLayers = "all"
+    skip_connections: bool = False
     loss: Loss = "auto"
     output: Output = "auto"
 
