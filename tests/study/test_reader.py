@@ -51,6 +51,9 @@ initializer = { normal = 0.01 }
 batch_norm = true
 batch_norm_affine = false
 dropout = 0.5
+dropout_position = "before_normalization"
+dropout_layers = "last"
+skip_connections = true
 loss = "mse"
 output = "tanh"
 
@@ -127,6 +130,9 @@ def test_every_key_is_read() -> None:
             batch_norm=True,
             batch_norm_affine=False,
             dropout=0.5,
+            dropout_position="before_normalization",
+            dropout_layers="last",
+            skip_connections=True,
             loss="mse",
             output="tanh",
         ),

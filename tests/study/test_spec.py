@@ -72,6 +72,9 @@ studies = st.builds(
         ),
         batch_norm=st.booleans(),
         dropout=numbers,
+        dropout_position=st.sampled_from(words_of(words.DropoutPosition)),
+        dropout_layers=st.sampled_from(words_of(words.DropoutLayers)),
+        skip_connections=st.booleans(),
     ),
     training=st.builds(
         TrainingSpec, epochs=counts, batch_size=counts, learning_rate=numbers, weight_decay=numbers
@@ -113,6 +116,14 @@ def test_a_study_of_an_older_version_is_read() -> None:
     raw = json.loads(SMALLEST.to_json())
     for key in ("fatal", "audit", "expected"):
         del raw["pruning"][key]
+    assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
+
+
+def test_a_study_from_before_skips_is_read() -> None:
+    """A study that was stored before it could say where dropout stands, and what skips, is the plain one."""
+    raw = json.loads(SMALLEST.to_json())
+    for key in ("dropout_position", "dropout_layers", "skip_connections"):
+        del raw["model"][key]
     assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
 
 
