@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from hpsearch.cli.output import say
 from hpsearch.diagnosis.before import findings_before
 from hpsearch.records import Cause, Finding
+from hpsearch.study.faults import fault_in_words
 from hpsearch.study.spec import configure
 from hpsearch.worker.examination import facts_about
 from hpsearch.worker.preparation import PreparedStudy
@@ -21,7 +22,9 @@ def warnings_before(study: PreparedStudy) -> list[str]:
     configuration = configure(study.spec, {})
     steps_per_epoch = -(-len(study.data.training.inputs) // configuration.training.batch_size)
     facts = facts_about(study, configuration, steps_per_epoch)
-    return warning_lines(findings_before(facts), expected=facts.expected)
+    fault = study.spec.data.fault
+    meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
+    return meant + warning_lines(findings_before(facts), expected=facts.expected)
 
 
 def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -> list[str]:

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final, final, get_args
 
 from hpsearch.study import spec
-from hpsearch.study.rules import Causes, Flag, InitialWeights, Number, Rule, Text, WholeNumber, Widths, Word
+from hpsearch.study.rules import (
+    Causes,
+    Faults,
+    Flag,
+    InitialWeights,
+    Number,
+    Rule,
+    Text,
+    WholeNumber,
+    Widths,
+    Word,
+)
 from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, TrainingSpec
 
 MOST_TRIALS: Final = 10_000_000
@@ -58,6 +69,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
+            "fault": Faults(),
         },
     ),
     "model": Section(

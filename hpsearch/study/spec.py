@@ -15,6 +15,9 @@ Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
 Task: TypeAlias = Literal["auto"] | KnownTask
 Scale: TypeAlias = Literal["unit", "standard", "none"]
+FaultName: TypeAlias = Literal[
+    "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
+]
 Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
 Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
 Output: TypeAlias = Literal["auto", "softmax"] | Activation
@@ -71,6 +74,18 @@ class Initializer:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A mistake that is made in the data on purpose, to see whether it is noticed.
+
+    `number` is the divisor of `integer_division`, the factor of `byte_product`, and None for the others.
+    """
+
+    name: FaultName
+    number: int | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
     """What to learn from. `target` names the column of a table; None is its last one."""
 
@@ -81,6 +96,7 @@ class DataSpec:
     stratify: bool = False
     task: Task = "auto"
     target: str | None = None
+    fault: Fault | None = None
 
 
 @final
@@ -232,7 +248,7 @@ class StudySpec:
         raw: dict[str, Any] = json.loads(text)
         model = raw.pop("model")
         read = {
-            "data": _record(DataSpec, raw.pop("data")),
+            "data": _data(raw.pop("data")),
             "model": _record(
                 ModelSpec,
                 {
@@ -255,6 +271,13 @@ def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
     return kind(**raw)
+
+
+def _data(raw: Mapping[str, Any]) -> DataSpec:
+    """Read what `to_json` wrote; studies of older versions have no faults."""
+    fault = raw.get("fault")
+    data: DataSpec = _record(DataSpec, {**raw, "fault": None if fault is None else _record(Fault, fault)})
+    return data
 
 
 def _pruning(raw: Mapping[str, Any]) -> PruningSpec:

@@ -11,6 +11,7 @@ from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import (
     Choices,
     DataSpec,
+    Fault,
     Initializer,
     ModelSpec,
     PruningSpec,
@@ -23,7 +24,13 @@ from tests.report.synthetic import MARKUP, SPEC
 
 WIDE = StudySpec(
     name='quotes " and \\ and ünïcode',
-    data=DataSpec(source="wine", test_fraction=0.1, stratify=True, scale="standard"),
+    data=DataSpec(
+        source="wine",
+        test_fraction=0.1,
+        stratify=True,
+        scale="standard",
+        fault=Fault(name="byte_product", number=3),
+    ),
     metric="validation_loss",
     model=ModelSpec(
         hidden=(64, 32),
@@ -49,7 +56,10 @@ WIDE = StudySpec(
 )
 
 
-@pytest.mark.parametrize("spec", [SPEC, WIDE], ids=["smallest", "widest"])
+SHUFFLED = replace(SPEC, data=DataSpec(source="wine", fault=Fault(name="labels_shuffled")))
+
+
+@pytest.mark.parametrize("spec", [SPEC, WIDE, SHUFFLED], ids=["smallest", "widest", "shuffled"])
 def test_the_text_is_a_study_file_of_the_same_study(spec: StudySpec) -> None:
     """Reading the text as a study file gives an equal specification."""
     assert parse_study(specification_text(spec), source="report") == spec
