@@ -108,7 +108,7 @@ def test_a_guard_inside_the_logarithm_caps_the_loss(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_softmax_without_a_shift_overflows(dtype: Any) -> None:
-    """exp of a large logit is infinite, and infinity over infinity no number; with the shift it is a share."""
+    """Exp of a large logit is infinite, and infinity over infinity no number; with the shift it is a share."""
     z = np.full((1, 1, 2), 1000.0, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         e = np.exp(z)
@@ -118,6 +118,6 @@ def test_softmax_without_a_shift_overflows(dtype: Any) -> None:
 
 
 def test_the_answer_of_a_network_of_nans_is_the_first_class() -> None:
-    """argmax of NaN is 0, so a diverged network has the first class's share of right answers."""
+    """Argmax of NaN is 0, so a diverged network has the first class's share of right answers."""
     z = np.full((4, 10), np.nan, SINGLE)
     assert z.argmax(axis=1).tolist() == [0, 0, 0, 0]
