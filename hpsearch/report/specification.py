@@ -19,11 +19,29 @@ def specification_text(spec: StudySpec) -> str:
         _section("data", _pairs(spec.data)),
         _section("model", _pairs(spec.model)),
         _section("training", _pairs(spec.training)),
-        _section("search", [(_key(dimension.name), _dimension(dimension)) for dimension in spec.search]),
+        *(_exact(spec) or [_search(spec)]),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _search(spec: StudySpec) -> str:
+    return _section("search", [(_key(dimension.name), _dimension(dimension)) for dimension in spec.search])
+
+
+def _exact(spec: StudySpec) -> list[str]:
+    """Return a block for each configuration; what they span follows from them."""
+    return [
+        _section(
+            "[configurations]",
+            [
+                ("name", _value(exact.name)),
+                *((_key(name), _choice(name, value)) for name, value in exact.params),
+            ],
+        )
+        for exact in spec.configurations
+    ]
 
 
 def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:
