@@ -19,11 +19,14 @@ from hpsearch.report.formats import (
 )
 from hpsearch.report.words import fate_rows, setting_words, state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.study.faults import fault_in_words
 
 
 def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
     """Write how the study stands, its fates, its ledger, its advice, and its audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
+    if study.spec.data.fault is not None:
+        answer(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
     if progress.best is not None:
         metric = study.spec.metric
         value = f"{format_short_metric(metric)} {format_result(progress.best.value, metric)}"

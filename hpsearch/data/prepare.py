@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
 from hpsearch.data.fingerprint import fingerprint
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
@@ -58,11 +59,12 @@ def prepare(
     Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k
     images) has it as the test part where `test_fraction` is 0; else the fraction is taken from the
     examples, as validation is, and the sealed part stays aside. With `sealed` "validation" it is the validation
-    part, and never the test part.
+    part, and never the test part. The fingerprint names the data as it is trained on, with the fault of `spec` in it.
     Raises DataError for data that cannot be read, or does not fit `spec`.
     """
-    dataset = load(spec.source, target=spec.target, task=spec.task, environment=environment)
-    parts = split(dataset, spec, seed=seed)
+    source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    parts = split(source, spec, seed=seed)
+    dataset = with_wrong_labels(with_wrong_inputs(source, spec.fault), parts, spec.fault, seed=seed)
     counts = _class_counts(dataset, parts)
     try:
         scaling = scale.fit(dataset.inputs, parts.training, kind=spec.scale, is_image=dataset.is_image)

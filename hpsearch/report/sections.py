@@ -23,6 +23,7 @@ from hpsearch.report.palette import LOOKS
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
+from hpsearch.study.faults import fault_in_words
 
 
 def text(raw: object) -> str:
@@ -144,6 +145,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         (f"Best {format_metric(spec.metric)}", value),
         ("Budget", format_count(progress.budget, "trial")),
         ("Data", spec.data.source),
+        ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
         ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
         ("Epochs trained", f"{progress.epochs:,}"),
         ("Training took", _training_time(snapshot)),

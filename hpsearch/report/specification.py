@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from hpsearch.study.spec import Choices, DataSpec, Dimension, Initializer, Range, StudySpec
+from hpsearch.study.spec import Choices, DataSpec, Dimension, Fault, Initializer, Range, StudySpec
 
 _WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
 """Fields whose choices are lists or tables, which trials carry as their JSON text."""
@@ -86,6 +86,8 @@ def _value(value: Any) -> str:
     match value:
         case Initializer(name=name, scale=scale):
             return _value(name if scale is None else {name: scale})
+        case Fault(name=name, number=number):
+            return _value(name if number is None else {name: number})
         case Mapping():
             return f"{{ {', '.join(f'{key} = {_value(item)}' for key, item in value.items())} }}"
         case list() | tuple():

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
 from hpsearch.study.nearest import nearest
+from hpsearch.study.networks import network_problems
 from hpsearch.study.rules import broken, meant, unknown_key
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
 from hpsearch.study.settings import with_settings
 from hpsearch.study.shown import key_path, shown
-from hpsearch.study.spec import DataSpec, ModelSpec, StudySpec, task_problems
+from hpsearch.study.spec import DataSpec, Dimension, ModelSpec, StudySpec, task_problems
 from hpsearch.study.toml_file import parse_document, read_text
 
 Locate: TypeAlias = Callable[[str], str | None]
@@ -190,7 +191,20 @@ def _cross_problems(document: _Document) -> list[Problem]:
     if validation + test >= 1:
         rule = f"must leave examples to train on beside the validation fraction {validation}"
         problems += broken("data.test_fraction", rule, test, "lower one of them")
-    return problems
+    return problems + network_problems(_right_model(document), _right_search(document))
+
+
+def _right_model(document: _Document) -> ModelSpec:
+    """Return the fixed network, with the default of every key that is missing or wrong."""
+    default = ModelSpec()
+    keys = SECTIONS["model"].rules
+    return ModelSpec(**{key: _right_value(document, "model", key, getattr(default, key)) for key in keys})
+
+
+def _right_search(document: _Document) -> Sequence[Dimension]:
+    """Return what is searched, and nothing where something is wrong with that."""
+    raw = document.get("search", {})
+    return () if search_problems(raw) else search_space(raw)
 
 
 def _sealed_problems(document: _Document) -> list[Problem]:

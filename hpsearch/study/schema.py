@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final, final, get_args
 
 from hpsearch.study import spec
-from hpsearch.study.rules import Causes, Flag, InitialWeights, Number, Rule, Text, WholeNumber, Widths, Word
+from hpsearch.study.rules import (
+    Causes,
+    Faults,
+    Flag,
+    InitialWeights,
+    Number,
+    Rule,
+    Text,
+    WholeNumber,
+    Widths,
+    Word,
+)
 from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, TrainingSpec
 
 MOST_TRIALS: Final = 10_000_000
@@ -62,6 +73,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
+            "fault": Faults(),
         },
     ),
     "model": Section(
@@ -73,6 +85,9 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "batch_norm": Flag(),
             "batch_norm_affine": Flag(),
             "dropout": Number(low=0.0, high=1.0, below=True),
+            "dropout_position": Word(words=words(spec.DropoutPosition)),
+            "dropout_layers": Word(words=words(spec.DropoutLayers)),
+            "skip_connections": Flag(),
             "loss": Word(words=words(spec.Loss)),
             "output": Word(words=words(spec.Output)),
         },

@@ -16,10 +16,15 @@ KnownTask: TypeAlias = Literal["classification", "regression"]
 Task: TypeAlias = Literal["auto"] | KnownTask
 SealedUse: TypeAlias = Literal["test", "validation"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
+FaultName: TypeAlias = Literal[
+    "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
+]
 Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
 Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
 Output: TypeAlias = Literal["auto", "softmax"] | Activation
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+DropoutPosition: TypeAlias = Literal["after_activation", "before_normalization"]
+DropoutLayers: TypeAlias = Literal["all", "last"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
@@ -70,6 +75,18 @@ class Initializer:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A mistake that is made in the data on purpose, to see whether it is noticed.
+
+    `number` is the divisor of `integer_division`, the factor of `byte_product`, and None for the others.
+    """
+
+    name: FaultName
+    number: int | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
     """What to learn from. `target` names the column of a table; None is its last one.
 
@@ -87,12 +104,17 @@ class DataSpec:
     stratify: bool = False
     task: Task = "auto"
     target: str | None = None
+    fault: Fault | None = None
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
-    """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers."""
+    """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers.
+
+    With `skip_connections` each hidden layer that is as wide as the hidden layer before it adds its inputs to its
+    activations; the first has none. `dropout_layers` are the hidden layers that have dropout.
+    """
 
     hidden: tuple[int, ...] = (64,)
     activation: Activation = "relu"
@@ -100,6 +122,9 @@ class ModelSpec:
     batch_norm: bool = False
     batch_norm_affine: bool = True
     dropout: float = 0.0
+    dropout_position: DropoutPosition = "after_activation"
+    dropout_layers: DropoutLayers = "all"
+    skip_connections: bool = False
     loss: Loss = "auto"
     output: Output = "auto"
 
@@ -249,7 +274,7 @@ class StudySpec:
         raw: dict[str, Any] = json.loads(text)
         model = raw.pop("model")
         read = {
-            "data": _record(DataSpec, raw.pop("data")),
+            "data": _data(raw.pop("data")),
             "model": _record(
                 ModelSpec,
                 {
@@ -273,6 +298,13 @@ def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
     return kind(**raw)
+
+
+def _data(raw: Mapping[str, Any]) -> DataSpec:
+    """Read what `to_json` wrote; studies of older versions have no faults."""
+    fault = raw.get("fault")
+    data: DataSpec = _record(DataSpec, {**raw, "fault": None if fault is None else _record(Fault, fault)})
+    return data
 
 
 def _pruning(raw: Mapping[str, Any]) -> PruningSpec:

@@ -25,6 +25,8 @@ _SIZING: Final = frozenset(
         "model.batch_norm",
         "model.batch_norm_affine",
         "model.dropout",
+        "model.dropout_layers",
+        "model.skip_connections",
         "training.batch_size",
         "training.optimizer",
     }
