@@ -235,11 +235,7 @@ def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
 
 
 def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
-    """Return the block of hidden layer `layer`, counted from 0.
-
-    The first layer has no skip, even where there are as many inputs as units: what a network is must not hang on
-    that coincidence.
-    """
+    """Return the block of hidden layer `layer`, counted from 0."""
     width = model.hidden[layer]
     has_dropout = model.dropout > 0 and (model.dropout_layers == "all" or layer == len(model.hidden) - 1)
     return Block(
@@ -247,7 +243,7 @@ def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
         norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
         activation=ACTIVATIONS[model.activation],
         dropout=model.dropout_position if has_dropout else None,
-        skip=model.skip_connections and layer > 0 and model.hidden[layer - 1] == width,
+        skip=model.skips[layer],
     )
 
 
