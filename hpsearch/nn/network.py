@@ -73,7 +73,7 @@ class BlockBuffers:
 
     @property
     def output(self) -> Array:
-        """What the next block reads of a training pass (K, B, O)."""
+        """What the next block reads (K, B, O)."""
         return self.y if self.total is None else self.total
 
 
@@ -182,10 +182,7 @@ class Network:
             x = buffers.output
 
     def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
-        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics.
-
-        Each block's `y` is then its output, with what a skip brings in it.
-        """
+        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
         x = batch.x
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
@@ -194,9 +191,9 @@ class Network:
             if block.norm is not None and running is not None:
                 block.norm.evaluate(buffers.y, running)
             _finish(block, p, buffers)
-            if block.skip:
-                np.add(buffers.y, x, out=buffers.y)
-            x = buffers.y
+            if buffers.total is not None:
+                np.add(buffers.y, x, out=buffers.total)
+            x = buffers.output
 
     def backward(
         self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: Batch
