@@ -190,15 +190,15 @@ class Recorder:
                 return
 
     def _distributions(self, lane: Lane) -> Iterator[tuple[Distribution, Distribution]]:
-        """Yield how each layer's numbers are distributed before and after its activation."""
+        """Yield how each layer's numbers are distributed before its activation, and where the next layer reads them."""
         x = lane.batch.x
         for block, view, buffers in zip(
             self._network.blocks, lane.parameter_views, lane.batch.blocks, strict=True
         ):
-            after = distribution_of(buffers.y)
+            after = distribution_of(buffers.output)
             is_output = block.activation is None
             yield (after if is_output else distribution_of(_activated(view, buffers, x))), after
-            x = buffers.y
+            x = buffers.output
 
 
 def snapshot_of(lane: Lane, *, steps: int) -> Snapshot:
