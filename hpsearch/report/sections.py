@@ -34,7 +34,7 @@ def header(snapshot: Snapshot) -> str:
         f'<header><p class="kicker">hpsearch study, <span class="state">{state_of(snapshot.progress)}</span></p>'
         f"<h1>{text(snapshot.study.spec.name)}</h1>"
         f'<p class="lead">{text(state_sentence(snapshot.progress))}</p>'
-        f"{_facts(_study_facts(snapshot))}</header>"
+        f"{html_facts(_study_facts(snapshot))}</header>"
     )
 
 
@@ -56,43 +56,47 @@ def best(snapshot: Snapshot) -> str:
     lines = best_lines(snapshot.trials, snapshot.study)
     if not lines:
         why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
-        return _section("best", "Best configurations", f'<p class="empty">{why}</p>')
+        return section("best", "Best configurations", f'<p class="empty">{why}</p>')
     listed = "".join(f"<li>{text(line)}</li>" for line in lines)
-    return _section("best", "Best configurations", f'<ol class="lines">{listed}</ol>{_best_table(snapshot)}')
+    return section("best", "Best configurations", f'<ol class="lines">{listed}</ol>{_best_table(snapshot)}')
 
 
 def exhibit(shown: Exhibit) -> str:
     """Return a figure: places for its drawings, and its caption."""
+    return section(shown.name, shown.title, html_figure(shown))
+
+
+def html_figure(shown: Exhibit) -> str:
+    """Return places for the drawings of an exhibit, and its caption; the caption alone where nothing is drawn."""
     places = "".join(
         f'<div class="plot" data-figure="{panel.name}" role="img" aria-label="{text(panel.label)}"'
         f' style="min-height:{panel.figure.layout.height}px"></div>'
         for panel in shown.panels
     )
     if not places:
-        return _section(shown.name, shown.title, f'<p class="empty">{text(shown.caption)}</p>')
-    figure = (
+        return f'<p class="empty">{text(shown.caption)}</p>'
+    return (
         f"<figure><figcaption>{text(shown.caption)}</figcaption>"
-        f'<div class="plots plots-{len(shown.panels)}">{places}</div></figure>'
+        f'<div class="plots plots-{min(len(shown.panels), 2)}">{places}</div></figure>'
     )
-    return _section(shown.name, shown.title, figure)
 
 
 def budget(snapshot: Snapshot) -> str:
     """Return what is done and left of the budget."""
-    return _section("budget", "Budget", _facts(ledger(snapshot).facts))
+    return section("budget", "Budget", html_facts(ledger(snapshot).facts))
 
 
 def causes(snapshot: Snapshot) -> str:
     """Return what the trials advise, and the table of causes."""
     table = cause_table(snapshot)
     none = '<p class="empty">No trial carries a verdict that explains its end.</p>'
-    return _section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
+    return section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
 
 
 def specification(snapshot: Snapshot) -> str:
     """Return the study file, folded away."""
     file = text(specification_text(snapshot.study.spec))
-    return _section(
+    return section(
         "specification",
         "Specification",
         f"<details><summary>The study file that makes this search</summary><pre><code>{file}</code></pre></details>",
@@ -122,11 +126,13 @@ def variable(fate: Fate) -> str:
     return f"--fate-{fate.value.replace(' ', '-')}"
 
 
-def _section(name: str, title: str, content: str) -> str:
+def section(name: str, title: str, content: str) -> str:
+    """Return a part of the page with its heading; `content` is HTML."""
     return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
 
 
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
+def html_facts(facts: Iterable[tuple[str, str]]) -> str:
+    """Return pairs of a name and a value."""
     pairs = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
 
@@ -167,7 +173,7 @@ def _best_table(snapshot: Snapshot) -> str:
         for row in table.rows
     ]
     body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
-    return _table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+    return html_table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
 
 
 def _advice(snapshot: Snapshot) -> str:
@@ -180,7 +186,7 @@ def _cause_table(table: CauseTable) -> str:
     span = [] if table.dimension is None else [table.dimension]
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
-    return _table("Evidence is the median over the trials of a cause", heads, body)
+    return html_table("Evidence is the median over the trials of a cause", heads, body)
 
 
 def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
@@ -194,7 +200,8 @@ def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
     ]
 
 
-def _table(caption: str, heads: Sequence[str], body: str) -> str:
+def html_table(caption: str, heads: Sequence[str], body: str) -> str:
+    """Return a table that scrolls where it is too wide; `body` is the HTML of its rows."""
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'

@@ -26,6 +26,11 @@ def specification_text(spec: StudySpec) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def value_text(name: str, value: Any) -> str:
+    """Return a trial's value of the parameter `name` as TOML: its JSON text of a list or table is one."""
+    return _choice(name, value)
+
+
 def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in pairs)])
 
