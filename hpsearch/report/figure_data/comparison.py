@@ -10,6 +10,7 @@ from hpsearch.report.figure_data.axes import Tick, count_ticks, ticks_between
 from hpsearch.report.figure_data.compared_trials import Chosen, chosen_trials
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
+from hpsearch.report.formats import format_parameters
 from hpsearch.report.request import FEWEST_COMPARED, Request
 from hpsearch.report.snapshot import Snapshot
 
@@ -17,6 +18,7 @@ HEALTH: Final[Mapping[str, str]] = {
     "dead_share": "largest share of dead units",
     "gradient_norm": "gradient norm",
     "weight_norm": "weight norm",
+    "output_range": "distance of outputs",
     "logit_max": "largest output before activation",
 }
 """The stored series of health with their titles, in the order of their panels."""
@@ -44,6 +46,7 @@ class ComparedLine:
     fate: Fate
     order: int
     points: tuple[ComparedPoint, ...]
+    label: str
     hover: tuple[str, ...]
 
 
@@ -109,6 +112,7 @@ def _line(trial: Trial, order: int, name: str, scale: ResultScale, snapshot: Sna
         fate=trial.fate,
         order=order,
         points=points or (nowhere,),
+        label=f"trial {trial.number}: {format_parameters(trial.params, snapshot.study.spec.search)}",
         hover=hover_lines(trial, snapshot.study.spec),
     )
 

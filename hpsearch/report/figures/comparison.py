@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 from hpsearch.report.figure_data.comparison import ComparedLine, ComparedPanel, ComparedPoint
 from hpsearch.report.figures.drawing import (
     domains,
-    escaped,
     figure,
     hover,
     lowest_axis,
@@ -103,5 +102,7 @@ def _height(point: ComparedPoint) -> float | None:
 
 
 def _words(line: ComparedLine, point: ComparedPoint, data: ComparedPanel) -> str:
-    value = escaped(format_result(point.value, data.scale.metric))
-    return f"epoch {point.epoch}: {escaped(data.scale.title)} {value}<br>{hover(line.hover)}"
+    """Say all of the trial at its end, and elsewhere the trial and its parameters: a file holds every text."""
+    said = line.hover if point == line.points[-1] else (line.label,)
+    value = format_result(point.value, data.scale.metric)
+    return hover((f"epoch {point.epoch}: {data.scale.title} {value}", *said))
