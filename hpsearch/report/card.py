@@ -3,7 +3,7 @@
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.figure_data.confirmation import Confirmation, fresh_cells
 from hpsearch.report.formats import format_metric
-from hpsearch.report.sections import html_facts, html_table, section, text
+from hpsearch.report.sections import html_facts, html_table, section, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -21,8 +21,8 @@ def best_card_section(snapshot: Snapshot) -> str:
         (format_metric(metric).capitalize(), card.value),
         ("Seed of the study", str(card.seed)),
     ]
-    sure = f"<h3>How sure is it?</h3><p>{_code_words(card.confirmation.words)}</p>{_fresh(card.confirmation, metric)}"
-    test = f"<h3>On data that the search never saw</h3><p>{_code_words(card.test)}</p>"
+    sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.confirmation.words)}</p>{_fresh(card.confirmation, metric)}"
+    test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
     return section("best-card", _TITLE, html_facts(facts) + sure + test + _to_copy(card))
 
 
@@ -50,9 +50,3 @@ def _code(code: str) -> str:
         '<div class="code"><button type="button" class="copy" hidden>Copy</button>'
         f"<pre><code>{text(code)}</code></pre></div>"
     )
-
-
-def _code_words(words: str) -> str:
-    """Return a sentence whose commands, between backquotes, are set as code."""
-    parts = (text(part) for part in words.split("`"))
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

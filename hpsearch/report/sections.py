@@ -28,6 +28,12 @@ def text(raw: object) -> str:
     return html.escape(str(raw), quote=True)
 
 
+def text_with_code(raw: str) -> str:
+    """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
+    parts = (text(part) for part in raw.split("`"))
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
 def header(snapshot: Snapshot) -> str:
     """Return the heading: name, how the study stands, and the facts about it."""
     return (
@@ -74,9 +80,9 @@ def html_figure(shown: Exhibit) -> str:
         for panel in shown.panels
     )
     if not places:
-        return f'<p class="empty">{text(shown.caption)}</p>'
+        return f'<p class="empty">{text_with_code(shown.caption)}</p>'
     return (
-        f"<figure><figcaption>{text(shown.caption)}</figcaption>"
+        f"<figure><figcaption>{text_with_code(shown.caption)}</figcaption>"
         f'<div class="plots plots-{min(len(shown.panels), 2)}">{places}</div></figure>'
     )
 
@@ -186,13 +192,17 @@ def _cause_table(table: CauseTable) -> str:
     span = [] if table.dimension is None else [table.dimension]
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
-    return html_table("Evidence is the median over the trials of a cause", heads, body)
+    return html_table(
+        "Evidence is the median over the trials of a cause; complete and audited ones were not stopped",
+        heads,
+        body,
+    )
 
 
 def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
     return [
         f'<span class="cause">{symbol(row.fate)}<code>{text(row.cause)}</code></span>',
-        f"{row.trials:,}",
+        f"{row.trials:,}{f' <small>({text(row.ended)})</small>' if row.ended else ''}",
         *([f'<span class="span">{text(row.span)}</span>'] if has_span else []),
         f"{row.epochs:,}",
         text(row.evidence),
