@@ -21,7 +21,8 @@ def best_card_section(snapshot: Snapshot) -> str:
         (format_metric(metric).capitalize(), card.value),
         ("Seed of the study", str(card.seed)),
     ]
-    sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.confirmation.words)}</p>{_fresh(card.confirmation, metric)}"
+    words = text_with_code(card.confirmation.words)
+    sure = f"<h3>How sure is it?</h3><p>{words}</p>{_fresh(card.confirmation, metric)}"
     test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
     return section("best-card", _TITLE, html_facts(facts) + sure + test + _to_copy(card))
 

@@ -75,16 +75,17 @@ class Outlook:
 def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> ForwardLook:
     """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
 
+    A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
     `kept` (k,) are the shares of units that dropout keeps. Updates `memory.silence`, in place.
     """
     blocks = part.batch.blocks
     hidden, z = [block.y for block in blocks[:-1]], blocks[-1].y
     highest, lowest = z.max(axis=1), z.min(axis=1)
     fires = [y.max(axis=1) > 0 for y in hidden]
-    last = hidden[-1] if hidden else part.batch.x
+    last = blocks[-2].output if hidden else part.batch.x
     accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
     dead = [1 - fire.mean(axis=1) for fire in fires]
-    flat = [_flat_share(block, outlook.flat, kept) for block in blocks[:-1]] if outlook.flat else []
+    flat = _flat_shares(outlook, blocks[:-1], kept)
     return ForwardLook(
         logit_max=np.maximum(highest, -lowest).max(axis=1),
         output_range=(highest - lowest).max(axis=1),
@@ -92,7 +93,7 @@ def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> F
         top_share=top_share,
         dead_shares=_side_by_side(dead, len(z)),
         silent_shares=_silent_shares(memory.silence[part.start : part.stop], fires, examples=z.shape[1]),
-        saturated_shares=_side_by_side(flat, len(z)) if outlook.flat else np.zeros((len(z), len(fires))),
+        saturated_shares=_side_by_side(flat, len(z)) if flat else np.zeros((len(z), len(fires))),
         activity=np.vecdot(last, last),
     )
 
@@ -135,16 +136,28 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
     return np.stack([is_silent[:, start:stop].mean(axis=1) for start, stop in parts], axis=1)
 
 
-def _flat_share(block: BlockBuffers, flat: tuple[float, float], kept: Array) -> Array:
-    """Return the shares (k,) of a block's activations on a flat part, among those that dropout kept.
+def _flat_shares(outlook: Outlook, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
+    """Return the shares (k,) of each hidden block's activations on a flat part; none where there is no such part."""
+    if outlook.flat is None:
+        return []
+    return [
+        _flat_share(buffers.y, buffers.mask, outlook.flat, kept)
+        if block.dropout == "after_activation"
+        else _flat_share(buffers.y, None, outlook.flat, np.ones_like(kept))
+        for block, buffers in zip(outlook.network.blocks, hidden, strict=False)
+    ]
+
+
+def _flat_share(y: Array, mask: Array | None, flat: tuple[float, float], kept: Array) -> Array:
+    """Return the shares (k,) of a block's activations `y` on a flat part, among those that dropout's `mask` kept.
 
     Dropout multiplies what it keeps by 1 / kept, and the bounds with it.
     """
-    y, scale = block.y, 1 / kept[:, None, None]
+    scale = 1 / kept[:, None, None]
     low, high = ((bound * scale).astype(y.dtype) for bound in flat)
     is_flat = y < low
-    if block.mask is not None:
-        is_flat &= block.mask != 0
+    if mask is not None:
+        is_flat &= mask != 0
     if flat[1] < math.inf:
         is_flat |= y > high
     share: Array = is_flat.mean(axis=(1, 2)) / kept
@@ -347,7 +360,7 @@ def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
     computed again from the last hidden layer.
     """
     blocks, parameters = lane.batch.blocks, lane.parameter_views[-1]
-    below = blocks[-2].y[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]
+    below = blocks[-2].output[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]
     candidates = [
         ("weights", lane.parameters[row]),
         *(("activations", block.y[row]) for block in blocks[:-1]),

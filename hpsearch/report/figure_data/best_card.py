@@ -76,6 +76,7 @@ def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> 
         trials=1,
         model=configuration.model,
         training=configuration.training,
+        configurations=(),
         search=tuple(Choices(name=name, choices=(value,)) for name, value in searched.items()),
         sampler=SamplerSpec(name="random"),
         pruning=replace(spec.pruning, diagnosis=False, audit=0.0, rank="none"),
