@@ -11,6 +11,7 @@ from hpsearch.report.figure_data.confirmation import Confirmation, confirmation
 from hpsearch.report.formats import format_count, format_result, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
 
 FILE: Final = "best.toml"
@@ -120,15 +121,9 @@ def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
 
 
 def _test_words(snapshot: Snapshot) -> str:
-    spec = snapshot.study.spec
-    if not spec.data.test_fraction:
-        return "The study keeps no test part back (data.test_fraction is 0)."
-    unsealing = snapshot.unsealing
+    spec, unsealing = snapshot.study.spec, snapshot.unsealing
     if unsealing is None:
-        name = shlex.quote(spec.name)
-        return (
-            f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
-        )
+        return _unopened_words(spec)
     opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
     values = [
         one.value(spec.metric)
@@ -136,6 +131,17 @@ def _test_words(snapshot: Snapshot) -> str:
         if one.part == "test" and one.number == unsealing.number
     ]
     return f"The test part was {opened}: {_test_result(values, spec.metric)}."
+
+
+def _unopened_words(spec: StudySpec) -> str:
+    """Say whether there is a test part to open. Only MNIST and folders of IDX files have one of their own."""
+    data = spec.data
+    is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
+    has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)
+    if not data.test_fraction and not has_own:
+        return "The study keeps no test part back (data.test_fraction is 0)."
+    name = shlex.quote(spec.name)
+    return f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
 
 
 def _test_result(values: Sequence[float | None], metric: str) -> str:

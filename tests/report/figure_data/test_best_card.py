@@ -169,6 +169,10 @@ def test_the_test_part_is_sealed_opened_or_not_there() -> None:
     sealed = best_card(snapshot_of(complete(0.9), spec=spec))
     assert sealed is not None
     assert "is sealed. `hpsearch study test digits` opens it, once" in sealed.test
+    for data in (replace(SPEC.data, source="mnist"), replace(SPEC.data, source="mnist", sealed="validation")):
+        own = best_card(snapshot_of(complete(0.9), spec=replace(SPEC, data=data)))
+        assert own is not None
+        assert ("is sealed" in own.test) == (data.sealed == "test")
     opened = replace(
         snapshot_of(complete(0.9), spec=spec),
         unsealing=Unsealing(number=0, command="hpsearch study test digits", opened=NOW),
