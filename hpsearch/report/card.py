@@ -3,7 +3,7 @@
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.figure_data.confirmation import Confirmation, fresh_cells
 from hpsearch.report.formats import format_metric
-from hpsearch.report.sections import html_facts, html_table, section, text, text_with_code
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -16,7 +16,7 @@ def best_card_section(snapshot: Snapshot) -> str:
         none = '<p class="empty">No trial is complete with a finite result, so there is nothing to take along.</p>'
         return section("best-card", _TITLE, none)
     metric = snapshot.study.spec.metric
-    facts = [
+    pairs = [
         ("Trial", str(card.number)),
         (format_metric(metric).capitalize(), card.value),
         ("Seed of the study", str(card.seed)),
@@ -24,7 +24,7 @@ def best_card_section(snapshot: Snapshot) -> str:
     words = text_with_code(card.confirmation.words)
     sure = f"<h3>How sure is it?</h3><p>{words}</p>{_fresh(card.confirmation, metric)}"
     test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
-    return section("best-card", _TITLE, html_facts(facts) + sure + test + _to_copy(card))
+    return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
 
 
 def _to_copy(card: BestCard) -> str:
@@ -42,7 +42,7 @@ def _fresh(confirmed: Confirmation, metric: str) -> str:
     heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
     rows = (fresh_cells(row, metric) for row in confirmed.rows)
     body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
-    return html_table("The best configurations, trained again with fresh seeds", heads, body)
+    return table_of("The best configurations, trained again with fresh seeds", heads, body)
 
 
 def _code(code: str) -> str:

@@ -11,8 +11,9 @@ from hpsearch.report.figure_data.compared_trials import (
 )
 from hpsearch.report.figure_data.studies import differences
 from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.parts import section, table_of, text
 from hpsearch.report.request import Request
-from hpsearch.report.sections import exhibit, html_figure, html_table, section, symbol, text
+from hpsearch.report.sections import exhibit, html_figure, symbol
 from hpsearch.report.snapshot import Snapshot
 
 
@@ -38,7 +39,7 @@ def studies(snapshot: Snapshot, request: Request, shown: Exhibit) -> str:
         for row in differences(snapshots)
     )
     return section(
-        shown.name, shown.title, html_figure(shown) + html_table("What the studies do otherwise", heads, body)
+        shown.name, shown.title, html_figure(shown) + table_of("What the studies do otherwise", heads, body)
     )
 
 

@@ -12,6 +12,7 @@ from hpsearch.records import Fate
 from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.parts import text
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
@@ -21,16 +22,20 @@ _NOTHING_ASKED: Final = Request()
 def render(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> str:
     """Return the report as one HTML page with everything inside it."""
     shown = exhibits(snapshot, request)
-    return _document(snapshot, shown, _body(snapshot, shown, request))
+    return document(_title(snapshot), _body(snapshot, shown, request), shown)
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     """Return one figure of the report as an HTML page with everything inside it."""
     body = "\n".join([sections.fate_filter(snapshot), sections.exhibit(shown), sections.footer(snapshot)])
-    return _document(snapshot, [shown], body)
+    return document(_title(snapshot), body, [shown])
 
 
-def _document(snapshot: Snapshot, shown: Sequence[Exhibit], body: str) -> str:
+def document(title: str, body: str, shown: Sequence[Exhibit]) -> str:
+    """Return an HTML page that needs no network, with the drawings of the exhibits that stand in its `body`.
+
+    `title` is text, `body` is HTML.
+    """
     scripts = (get_plotlyjs(), _asset("page.js"))
     return "\n".join(
         [
@@ -38,7 +43,7 @@ def _document(snapshot: Snapshot, shown: Sequence[Exhibit], body: str) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
-            f"<title>{sections.text(snapshot.study.spec.name)}: hpsearch report</title>",
+            f"<title>{text(title)}</title>",
             f"<style>{_variables()}\n{_asset('page.css')}</style></head><body><main>",
             body,
             "</main>",
@@ -47,6 +52,10 @@ def _document(snapshot: Snapshot, shown: Sequence[Exhibit], body: str) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def _title(snapshot: Snapshot) -> str:
+    return f"{snapshot.study.spec.name}: hpsearch report"
 
 
 def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:

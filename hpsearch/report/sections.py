@@ -1,6 +1,5 @@
 """The parts of the page as HTML. Every text that came from outside goes through `text`."""
 
-import html
 from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
@@ -20,21 +19,11 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.report.palette import LOOKS
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
 from hpsearch.study.faults import fault_in_words
-
-
-def text(raw: object) -> str:
-    """Return any text as HTML that shows it and runs nothing."""
-    return html.escape(str(raw), quote=True)
-
-
-def text_with_code(raw: str) -> str:
-    """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
-    parts = (text(part) for part in raw.split("`"))
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def header(snapshot: Snapshot) -> str:
@@ -43,7 +32,7 @@ def header(snapshot: Snapshot) -> str:
         f'<header><p class="kicker">hpsearch study, <span class="state">{state_of(snapshot.progress)}</span></p>'
         f"<h1>{text(snapshot.study.spec.name)}</h1>"
         f'<p class="lead">{text(state_sentence(snapshot.progress))}</p>'
-        f"{html_facts(_study_facts(snapshot))}</header>"
+        f"{facts(_study_facts(snapshot))}</header>"
     )
 
 
@@ -93,7 +82,7 @@ def html_figure(shown: Exhibit) -> str:
 
 def budget(snapshot: Snapshot) -> str:
     """Return what is done and left of the budget."""
-    return section("budget", "Budget", html_facts(ledger(snapshot).facts))
+    return section("budget", "Budget", facts(ledger(snapshot).facts))
 
 
 def causes(snapshot: Snapshot) -> str:
@@ -136,24 +125,13 @@ def variable(fate: Fate) -> str:
     return f"--fate-{fate.value.replace(' ', '-')}"
 
 
-def section(name: str, title: str, content: str) -> str:
-    """Return a part of the page with its heading; `content` is HTML."""
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
-
-
-def html_facts(facts: Iterable[tuple[str, str]]) -> str:
-    """Return pairs of a name and a value."""
-    pairs = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts)
-    return f'<dl class="facts">{pairs}</dl>'
-
-
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     spec, progress = snapshot.study.spec, snapshot.progress
     found = progress.best
     value = (
         "none yet" if found is None else f"{format_result(found.value, spec.metric)} (trial {found.number})"
     )
-    facts = [
+    pairs = [
         (f"Best {format_metric(spec.metric)}", value),
         ("Budget", format_count(progress.budget, "trial")),
         ("Data", spec.data.source),
@@ -164,7 +142,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Created", format_time(snapshot.study.created)),
         ("Read", format_time(snapshot.taken)),
     ]
-    return [(name, fact) for name, fact in facts if fact]
+    return [(name, fact) for name, fact in pairs if fact]
 
 
 def _training_time(snapshot: Snapshot) -> str:
@@ -184,7 +162,7 @@ def _best_table(snapshot: Snapshot) -> str:
         for row in table.rows
     ]
     body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
-    return html_table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+    return table_of(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
 
 
 def _configurations(snapshot: Snapshot) -> str:
@@ -196,7 +174,7 @@ def _configurations(snapshot: Snapshot) -> str:
     heads = row_heads(format_short_metric(study.spec.metric))
     metric = study.spec.metric
     body = "".join(f"<tr>{_cells(heads, map(text, row_cells(row, metric)))}</tr>" for row in rows)
-    return html_table("Each configuration over its trials; the interval is of the mean", heads, body)
+    return table_of("Each configuration over its trials; the interval is of the mean", heads, body)
 
 
 def _advice(snapshot: Snapshot) -> str:
@@ -209,7 +187,7 @@ def _cause_table(table: CauseTable) -> str:
     span = [] if table.dimension is None else [table.dimension]
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
-    return html_table(
+    return table_of(
         "Evidence is the median over the trials of a cause; complete and audited ones were not stopped",
         heads,
         body,
@@ -225,15 +203,6 @@ def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
         text(row.evidence),
         text(row.remedy),
     ]
-
-
-def html_table(caption: str, heads: Sequence[str], body: str) -> str:
-    """Return a table that scrolls where it is too wide; `body` is the HTML of its rows."""
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _row(fate: Fate, heads: Sequence[str], cells: Sequence[str]) -> str:
