@@ -39,6 +39,7 @@ def attempt_object(attempt: Attempt) -> dict[str, Any]:
         "why": attempt.why,
         "crashed": attempt.crashed,
         "epochs": attempt.epochs,
+        "started": moment_text(attempt.started),
         "ended": moment_text(attempt.ended),
     }
 

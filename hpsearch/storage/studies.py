@@ -43,7 +43,9 @@ class LockedStudy:
     settled: Mapping[str, int]
 
 
-def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy:
+def create(
+    connection: Connection, spec: StudySpec, fingerprint: str, *, parent: str | None = None
+) -> StoredStudy:
     """Write a new study. Raises IntegrityError when the name is taken, also by one just being made."""
     connection.execute(insert(_theirs).values(study_name=spec.name))
     same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
@@ -60,6 +62,7 @@ def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredS
             budget=spec.trials,
             created=created_s,
             hpsearch_version=hpsearch.__version__,
+            parent=parent,
         )
     )
     study = StoredStudy(
@@ -69,6 +72,7 @@ def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredS
         fingerprint=fingerprint,
         created=utc(created_s),
         version=hpsearch.__version__,
+        parent=parent,
     )
     _describe_to_optuna(connection, study)
     return study
@@ -170,6 +174,7 @@ def study_of(row: Row[Any]) -> StoredStudy:
         created=utc(row.created),
         version=row.hpsearch_version,
         priority=row.priority,
+        parent=row.parent,
     )
 
 
