@@ -8,7 +8,7 @@
   let isPrinting = false;
 
   const PRINT_WIDTH = 660;
-  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "tickvals", "ticktext"]);
+  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "tickvals", "ticktext"]);
   const CONFIG = {
     displaylogo: false,
     displayModeBar: isTouch ? false : "hover",
@@ -30,12 +30,14 @@
     );
   };
 
+  const worded = (numbers) => numbers.map((number) => (Array.isArray(number) ? worded(number) : texts[number]));
+
   const draw = (place) => {
     const { data, layout } = figures[place.dataset.figure];
     const colours = prefersDark.matches && !isPrinting ? dark : {};
     const traces = painted(data, colours).map((trace) => ({
       ...trace,
-      hovertext: trace.hovertext?.map((number) => texts[number]),
+      hovertext: trace.hovertext && worded(trace.hovertext),
       visible: !hidden.has(trace.meta?.fate),
     }));
     const size = isPrinting ? { width: PRINT_WIDTH, autosize: false } : { autosize: true };

@@ -8,11 +8,13 @@ import plotly.graph_objects as go
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
 from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figures.best_so_far import draw_best_so_far
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.ledger import draw_ledger
+from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.snapshot import Snapshot
@@ -45,6 +47,7 @@ def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
         _map_exhibit(snapshot),
         _rates_exhibit(snapshot),
         _curves_exhibit(snapshot),
+        _health_exhibit(snapshot),
         _best_exhibit(snapshot),
         _ledger_exhibit(snapshot),
     )
@@ -105,6 +108,32 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
 
 def _curve_panel(name: str, data: CurvePanel) -> Panel:
     return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
+
+
+def _health_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "network-health", "Network health"
+    data = network_health(snapshot)
+    if data is None:
+        return Exhibit(
+            name=name, title=title, caption="No trial has ended with its networks' statistics yet."
+        )
+    panels = [
+        Panel(
+            name=f"{name}-{panel.name}",
+            label=f"{panel.scale.title} against {panel.x.title}.",
+            figure=draw_health_panel(panel),
+        )
+        for panel in data.panels
+    ]
+    panels += [
+        Panel(
+            name=f"{name}-{heat.name}-epochs",
+            label=f"{heat.title}, trial by epoch.",
+            figure=draw_heat_map(heat),
+        )
+        for heat in data.maps
+    ]
+    return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
 
 
 def _best_exhibit(snapshot: Snapshot) -> Exhibit:

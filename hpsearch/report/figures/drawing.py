@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Axis, Tick
-from hpsearch.report.figure_data.results import ResultScale
+from hpsearch.report.figure_data.results import Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -103,7 +103,25 @@ def _plotted(axis: Axis, value: float) -> float:
     return math.log10(value) if axis.kind == "log" else value
 
 
-def result_bands(scale: ResultScale, rails: Sequence[str], height_px: int) -> list[Band]:
+def colour_bar(title: str, ticks: Sequence[Tick]) -> dict[str, Any]:
+    """Return the settings of a bar of colours that lies above its figure."""
+    return {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "ypad": 6,
+        "len": 0.75,
+        "thickness": 8,
+        "outlinewidth": 0,
+        "title": {"text": title, "side": "top", "font": {"color": SOFT_INK, "size": 12}},
+        "tickfont": {"color": SOFT_INK, "size": 11},
+        **ticked(ticks),
+    }
+
+
+def result_bands(scale: Scale, rails: Sequence[str], height_px: int) -> list[Band]:
     """Return the bands `results` and, on the bad side of the scale, `rails` where there are any."""
     results = Band(name="results", height_px=height_px)
     if not rails:
@@ -112,9 +130,7 @@ def result_bands(scale: ResultScale, rails: Sequence[str], height_px: int) -> li
     return [results, below] if scale.maximize else [below, results]
 
 
-def result_axes(
-    scale: ResultScale, rails: Sequence[str], places: Mapping[str, list[float]]
-) -> dict[str, Any]:
+def result_axes(scale: Scale, rails: Sequence[str], places: Mapping[str, list[float]]) -> dict[str, Any]:
     """Return the layout of `yaxis` for results and, where there are rails, of `yaxis2` and its shaded ground."""
     results = plain_axis(
         scale.title, range=[scale.low, scale.high], domain=places["results"], **ticked(scale.ticks)
@@ -130,12 +146,12 @@ def result_axes(
     }
 
 
-def lowest_axis(scale: ResultScale, rails: Sequence[str]) -> str:
+def lowest_axis(scale: Scale, rails: Sequence[str]) -> str:
     """Return the vertical axis that an x axis below results and rails belongs to."""
     return "y2" if rails and scale.maximize else "y"
 
 
-def rail_rows(rails: Sequence[str], scale: ResultScale) -> dict[str, int]:
+def rail_rows(rails: Sequence[str], scale: Scale) -> dict[str, int]:
     """Return the row of each rail: the rail nearest to the scale is its neighbour in the drawing too."""
     last = len(rails) - 1
     return {rail: last - row if scale.maximize else row for row, rail in enumerate(rails)}

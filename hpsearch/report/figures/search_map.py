@@ -9,6 +9,7 @@ from hpsearch.records import Fate
 from hpsearch.report.figure_data.results import ResultScale
 from hpsearch.report.figure_data.search_map import MapMark, SearchMap
 from hpsearch.report.figures.drawing import (
+    colour_bar,
     fate_trace,
     figure,
     hover,
@@ -16,9 +17,8 @@ from hpsearch.report.figures.drawing import (
     marker_size,
     rounded,
     search_axis,
-    ticked,
 )
-from hpsearch.report.palette import INK, RESULT_COLOURS, SOFT_INK, STAR
+from hpsearch.report.palette import INK, RESULT_COLOURS, STAR
 
 
 def draw_search_map(data: SearchMap) -> go.Figure:
@@ -80,18 +80,5 @@ def _colour_axis(scale: ResultScale, *, shown: bool) -> dict[str, Any]:
         "cmax": scale.high,
         "colorscale": [[index / last, colour] for index, colour in enumerate(colours)],
         "showscale": shown,
-        "colorbar": {
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "ypad": 6,
-            "len": 0.75,
-            "thickness": 8,
-            "outlinewidth": 0,
-            "title": {"text": scale.title, "side": "top", "font": {"color": SOFT_INK, "size": 12}},
-            "tickfont": {"color": SOFT_INK, "size": 11},
-            **ticked(scale.ticks),
-        },
+        "colorbar": colour_bar(scale.title, scale.ticks),
     }

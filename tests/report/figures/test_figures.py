@@ -11,11 +11,13 @@ from hpsearch.records import Fate
 from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.learning_curves import learning_curves
+from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import learning_rate_strip
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.learning_curves import draw_learning_curves
+from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.palette import DARK, LOOKS
@@ -163,12 +165,13 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
         "search-map",
         "learning-rates",
         "learning-curves",
+        "network-health",
         "best-so-far",
         "ledger",
     ]
     assert all(exhibit.panels and exhibit.caption for exhibit in shown)
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 13
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -193,7 +196,7 @@ def test_no_number_of_a_figure_is_nan(name: str, request: pytest.FixtureRequest)
 
 
 def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
-    """Names, choices and remedies reach Plotly escaped: nothing but our own line breaks is markup."""
+    """Names, choices and remedies reach Plotly escaped: nothing but our own line breaks and empty boxes is markup."""
     texts = [
         text
         for exhibit in exhibits(hostile)
@@ -201,7 +204,7 @@ def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
         for _, text in _strings(panel.figure.to_plotly_json())
     ]
     assert any("&lt;script&gt;" in text for text in texts)
-    assert not any("<" in text.replace("<br>", "") for text in texts)
+    assert not any("<" in text.replace("<br>", "").replace("<extra></extra>", "") for text in texts)
 
 
 def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> None:
@@ -219,3 +222,33 @@ def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
         for panel in exhibit.panels:
             for trace in _traces(panel.figure):
                 assert trace["name"] == "best so far" or trace["meta"]["fate"] in set(Fate)
+
+
+def test_a_heat_map_has_every_cell_in_the_trace_of_its_fate(study: Snapshot) -> None:
+    """Each recorded epoch is a cell with a finite colour and its number in words; NaN is beyond the scale."""
+    data = network_health(study)
+    assert data is not None
+    heat = next(one for one in data.maps if one.name == "gradient_norm")
+    traces = _traces(draw_heat_map(heat))
+    for row, drawn in enumerate(heat.rows):
+        (own,) = [trace for trace in traces if trace["z"][row]]
+        assert own["meta"]["fate"] == drawn.fate.value
+        assert len(own["z"][row]) == len(own["hovertext"][row]) == len(drawn.places)
+        assert list(own["text"][row]) == list(drawn.texts)
+        for colour, place in zip(own["z"][row], drawn.places, strict=True):
+            assert (colour > heat.scale.high) is (place.rail is not None)
+
+
+def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> None:
+    """The bar of colours names the rails behind its upper end, and no two colours blend there."""
+    data = network_health(study)
+    assert data is not None
+    heat = next(one for one in data.maps if one.name == "gradient_norm")
+    axis = draw_heat_map(heat).to_plotly_json()["layout"]["coloraxis"]
+    labels = dict(zip(axis["colorbar"]["ticktext"], axis["colorbar"]["tickvals"], strict=True))
+    used = {place.rail for row in heat.rows for place in row.places if place.rail}
+    assert used
+    assert {text for text, at in labels.items() if at > heat.scale.high} == used
+    stops = [stop for stop, _ in axis["colorscale"]]
+    assert stops == sorted(stops)
+    assert (stops[0], stops[-1]) == (0.0, pytest.approx(1.0))
