@@ -52,6 +52,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
             exhibit["learning-curves"],
             exhibit["network-health"],
             exhibit["best-so-far"],
+            exhibit["workers"],
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
             sections.specification(snapshot),

@@ -10,7 +10,7 @@ from tests.training.cases import classification, cohort_of, configuration, regre
 
 
 def sample(step: int, dead: tuple[float, ...] = (0.25, 0.5)) -> Sample:
-    """Return a sample whose norms are 3 and 4 times its step, and whose largest logit is the step, twice the range of its outputs."""
+    """Return a sample with norms 3 and 4 times its step, a largest logit of the step and outputs half as far apart."""
     norms = [3.0 * step, 4.0 * step, *[0.0] * len(dead)]
     layers = [
         LayerSample(dead_share=share, gradient_norm=norm, weight_norm=2 * norm)

@@ -11,12 +11,14 @@ from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
 from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_so_far import draw_best_so_far
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.ledger import draw_ledger
 from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.snapshot import Snapshot
 
 
@@ -48,6 +50,7 @@ def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
         _rates_exhibit(snapshot),
         _curves_exhibit(snapshot),
         _health_exhibit(snapshot),
+        _workers_exhibit(snapshot),
         _best_exhibit(snapshot),
         _ledger_exhibit(snapshot),
     )
@@ -134,6 +137,15 @@ def _health_exhibit(snapshot: Snapshot) -> Exhibit:
         for heat in data.maps
     ]
     return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
+
+
+def _workers_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "workers", "Workers"
+    data = workers(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No worker has trained a trial yet.")
+    panel = Panel(name=name, label="Workers as lanes over time.", figure=draw_workers(data))
+    return Exhibit(name=name, title=title, caption=data.caption, panels=(panel,))
 
 
 def _best_exhibit(snapshot: Snapshot) -> Exhibit:

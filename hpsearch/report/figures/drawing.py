@@ -103,8 +103,8 @@ def _plotted(axis: Axis, value: float) -> float:
     return math.log10(value) if axis.kind == "log" else value
 
 
-def colour_bar(title: str, ticks: Sequence[Tick]) -> dict[str, Any]:
-    """Return the settings of a bar of colours that lies above its figure."""
+def colour_bar(title: str, ticks: Sequence[Tick], *, length: float = 0.75) -> dict[str, Any]:
+    """Return the settings of a bar of colours that lies above its figure, and takes `length` of its width."""
     return {
         "orientation": "h",
         "x": 0,
@@ -112,11 +112,12 @@ def colour_bar(title: str, ticks: Sequence[Tick]) -> dict[str, Any]:
         "y": 1.0,
         "yanchor": "bottom",
         "ypad": 6,
-        "len": 0.75,
+        "len": length,
         "thickness": 8,
         "outlinewidth": 0,
         "title": {"text": title, "side": "top", "font": {"color": SOFT_INK, "size": 12}},
         "tickfont": {"color": SOFT_INK, "size": 11},
+        "tickangle": 0,
         **ticked(ticks),
     }
 
@@ -141,7 +142,7 @@ def result_axes(scale: Scale, rails: Sequence[str], places: Mapping[str, list[fl
     settings = {"range": [-0.6, len(rails) - 0.4], "domain": places["rails"], **ticked(rows)}
     return {
         "yaxis": results,
-        "yaxis2": plain_axis("", showgrid=False, fixedrange=True, **settings),
+        "yaxis2": plain_axis("", showgrid=False, fixedrange=True, automargin=True, **settings),
         "shapes": [_ground(places["rails"])],
     }
 

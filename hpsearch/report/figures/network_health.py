@@ -30,7 +30,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
 
 _ROW_PX = 4
-_STEP = 0.09
+_STEP = 0.15
 """How much of the colours each rail takes, as a share of the scale."""
 
 
@@ -141,10 +141,10 @@ def _colour_axis(data: HeatMap) -> dict[str, Any]:
     edges = [(1 + index * _STEP) / whole for index in range(blocks + 1)]
     for colour, (low, high) in zip(RAIL_COLOURS, pairwise(edges), strict=False):
         colours += [[low, colour], [min(high, 1.0), colour]]
-    labels = [Tick(at=_rail_position(rail, data), text=rail) for rail in rails]
+    labels = [Tick(at=_rail_position(rail, data), text=rail.replace("above ", "> ")) for rail in rails]
     return {
         "cmin": data.scale.low,
         "cmax": data.scale.low + whole * (data.scale.high - data.scale.low),
         "colorscale": colours,
-        "colorbar": colour_bar(data.title, (*data.scale.ticks, *labels)),
+        "colorbar": colour_bar(data.title, (*data.scale.ticks, *labels), length=1.0),
     }

@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,15 +16,19 @@ from hpsearch.report.figure_data.learning_curves import learning_curves
 from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import learning_rate_strip
 from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import SPECIAL
+from tests.report.synthetic import SPECIAL, synthetic
+
+OF_NO_FATE = {"best so far", "last heartbeat"}
 
 
 def _traces(figure: Any) -> list[dict[str, Any]]:
@@ -166,12 +172,13 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
         "learning-rates",
         "learning-curves",
         "network-health",
+        "workers",
         "best-so-far",
         "ledger",
     ]
     assert all(exhibit.panels and exhibit.caption for exhibit in shown)
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 14
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -217,11 +224,11 @@ def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> Non
 
 
 def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
-    """Each trace names a fate for the filter; only the line of the best belongs to none."""
+    """Each trace names a fate for the filter; lines and marks that belong to no trial name none."""
     for exhibit in exhibits(study):
         for panel in exhibit.panels:
             for trace in _traces(panel.figure):
-                assert trace["name"] == "best so far" or trace["meta"]["fate"] in set(Fate)
+                assert trace["name"] in OF_NO_FATE or trace["meta"]["fate"] in set(Fate)
 
 
 def test_a_heat_map_has_every_cell_in_the_trace_of_its_fate(study: Snapshot) -> None:
@@ -246,9 +253,30 @@ def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> Non
     heat = next(one for one in data.maps if one.name == "gradient_norm")
     axis = draw_heat_map(heat).to_plotly_json()["layout"]["coloraxis"]
     labels = dict(zip(axis["colorbar"]["ticktext"], axis["colorbar"]["tickvals"], strict=True))
-    used = {place.rail for row in heat.rows for place in row.places if place.rail}
+    rails = {place.rail for row in heat.rows for place in row.places if place.rail}
+    used = {rail.replace("above", ">") for rail in rails}
     assert used
     assert {text for text, at in labels.items() if at > heat.scale.high} == used
     stops = [stop for stop, _ in axis["colorscale"]]
     assert stops == sorted(stops)
     assert (stops[0], stops[-1]) == (0.0, pytest.approx(1.0))
+
+
+def test_fifty_workers_stay_a_readable_figure() -> None:
+    """5,000 trials of 50 workers are a bar each, one trace a fate, on a sheet of at most two screens."""
+    whole = synthetic(5000)
+    trials = [
+        replace(trial, worker=None if trial.worker is None else f"host-{trial.number % 50}")
+        for trial in whole.trials
+    ]
+    data = workers(replace(whole, trials=trials))
+    assert data is not None
+    figure = draw_workers(data)
+    bars = [trace for trace in _traces(figure) if trace["type"] == "bar"]
+    assert len(data.lanes) >= 50
+    assert sum(len(trace["x"]) for trace in bars) == sum(trial.started is not None for trial in trials)
+    assert len({trace["name"] for trace in bars}) == len(bars)
+    assert figure.layout.height < 2000
+    assert figure.layout.xaxis.title.text == "time (UTC)"
+    ticks = figure.layout.yaxis.tickvals
+    assert min(b - a for a, b in pairwise(ticks)) * figure.layout.height / ticks[-1] > 12
