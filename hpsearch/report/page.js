@@ -8,6 +8,7 @@
   let isPrinting = false;
 
   const PRINT_WIDTH = 660;
+  const SMALL_PRINT_WIDTH = 215;
   const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "tickvals", "ticktext"]);
   const CONFIG = {
     displaylogo: false,
@@ -40,9 +41,11 @@
       hovertext: trace.hovertext && worded(trace.hovertext),
       visible: !hidden.has(trace.meta?.fate),
     }));
-    const size = isPrinting ? { width: PRINT_WIDTH, autosize: false } : { autosize: true };
+    const isSmall = place.closest(".small") !== null;
+    const paper = { width: isSmall ? SMALL_PRINT_WIDTH : PRINT_WIDTH, autosize: false };
+    const size = isPrinting ? paper : { autosize: true };
     const frame = { ...painted(layout, colours), ...size, showlegend: false, dragmode: isTouch ? false : "zoom" };
-    return Plotly.react(place, traces, frame, CONFIG);
+    return Plotly.react(place, traces, frame, isSmall ? { ...CONFIG, displayModeBar: false } : CONFIG);
   };
 
   const places = [...document.querySelectorAll("[data-figure]")];

@@ -50,6 +50,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
             exhibit["learning-rates"],
             "</div>",
             exhibit["learning-curves"],
+            exhibit["best-curves"],
             exhibit["network-health"],
             exhibit["best-so-far"],
             exhibit["workers"],

@@ -88,7 +88,7 @@ def test_the_page_has_an_outline(page: str) -> None:
     """One heading of the first level, one section for each of the others, a language and a viewport."""
     tags = _outline(page).tags
     assert tags.count("h1") == 1
-    assert tags.count("h2") == tags.count("section") == 11
+    assert tags.count("h2") == tags.count("section") == 12
     assert '<html lang="en">' in page
     assert 'name="viewport"' in page
 
@@ -98,7 +98,7 @@ def test_the_data_is_strict_json(page: str) -> None:
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert len(data["figures"]) == 14
+    assert len(data["figures"]) == 34
     for figure in data["figures"].values():
         for trace in figure["data"]:
             assert all(0 <= number < len(data["texts"]) for number in _flat(trace.get("hovertext", ())))
@@ -122,7 +122,7 @@ def test_markup_runs_nothing(hostile: Snapshot) -> None:
 def test_every_study_has_a_page(name: str) -> None:
     """Studies without trials, results, survivors or a learning rate have an honest page."""
     outline = _outline(render(SPECIAL[name]()))
-    assert outline.tags.count("h2") == 11
+    assert outline.tags.count("h2") == 12
     if name == "empty":
         text = " ".join(outline.text)
         assert "Open: 0 of 120 trials finished, none in training." in text

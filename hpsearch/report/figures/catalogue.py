@@ -5,6 +5,7 @@ from typing import final
 
 import plotly.graph_objects as go
 
+from hpsearch.report.figure_data.best_curves import best_curves
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
 from hpsearch.report.figure_data.ledger import ledger
@@ -12,6 +13,7 @@ from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figure_data.workers import workers
+from hpsearch.report.figures.best_curves import draw_best_curve
 from hpsearch.report.figures.best_so_far import draw_best_so_far
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.ledger import draw_ledger
@@ -35,12 +37,16 @@ class Panel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exhibit:
-    """One figure of the report: its drawings side by side, or none and a caption that says why."""
+    """One figure of the report: its drawings side by side, or none and a caption that says why.
+
+    `is_small` drawings are many and small.
+    """
 
     name: str
     title: str
     caption: str
     panels: tuple[Panel, ...] = ()
+    is_small: bool = False
 
 
 def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
@@ -49,6 +55,7 @@ def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
         _map_exhibit(snapshot),
         _rates_exhibit(snapshot),
         _curves_exhibit(snapshot),
+        _best_curves_exhibit(snapshot),
         _health_exhibit(snapshot),
         _workers_exhibit(snapshot),
         _best_exhibit(snapshot),
@@ -111,6 +118,22 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
 
 def _curve_panel(name: str, data: CurvePanel) -> Panel:
     return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
+
+
+def _best_curves_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "best-curves", "The best, one by one"
+    data = best_curves(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No trial with recorded losses is complete yet.")
+    panels = tuple(
+        Panel(
+            name=f"{name}-{rank}",
+            label=f"Losses of {trial.title} by epoch.",
+            figure=draw_best_curve(trial, data),
+        )
+        for rank, trial in enumerate(data.trials, start=1)
+    )
+    return Exhibit(name=name, title=title, caption=data.caption, panels=panels, is_small=True)
 
 
 def _health_exhibit(snapshot: Snapshot) -> Exhibit:

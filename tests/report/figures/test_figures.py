@@ -1,5 +1,6 @@
 """Figures, as what Plotly is given."""
 
+import html
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -171,6 +172,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
         "search-map",
         "learning-rates",
         "learning-curves",
+        "best-curves",
         "network-health",
         "workers",
         "best-so-far",
@@ -178,7 +180,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
     ]
     assert all(exhibit.panels and exhibit.caption for exhibit in shown)
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 34
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -256,7 +258,7 @@ def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> Non
     rails = {place.rail for row in heat.rows for place in row.places if place.rail}
     used = {rail.replace("above", ">") for rail in rails}
     assert used
-    assert {text for text, at in labels.items() if at > heat.scale.high} == used
+    assert {html.unescape(text) for text, at in labels.items() if at > heat.scale.high} == used
     stops = [stop for stop, _ in axis["colorscale"]]
     assert stops == sorted(stops)
     assert (stops[0], stops[-1]) == (0.0, pytest.approx(1.0))
