@@ -81,7 +81,7 @@ def _map_exhibit(snapshot: Snapshot) -> Exhibit:
     )
     label = f"Every trial by {data.x.title} and {data.y.title}."
     panel = Panel(name=name, label=label, figure=draw_search_map(data))
-    return Exhibit(name=name, title=title, caption=data.caption + key, panels=(panel,))
+    return Exhibit(name=name, title=title, caption=f"{data.caption}{key} {data.stability}", panels=(panel,))
 
 
 def _rates_exhibit(snapshot: Snapshot) -> Exhibit:

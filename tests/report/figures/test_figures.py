@@ -27,9 +27,9 @@ from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import SPECIAL, synthetic
+from tests.report.synthetic import SPECIAL, snapshot_of, synthetic
 
-OF_NO_FATE = {"best so far", "last heartbeat"}
+OF_NO_FATE = {"best so far", "last heartbeat", "stability boundary", "stability boundary, 95 %"}
 
 
 def _traces(figure: Any) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_the_map_draws_every_trial_with_parameters(study: Snapshot) -> None:
     figure = draw_search_map(data)
     assert _points(figure) == Counter(trial.fate.value for trial in study.trials if trial.params)
     for trace in _traces(figure):
-        if trace["name"] != "best":
+        if trace["name"] not in OF_NO_FATE | {"best"}:
             look = LOOKS[Fate(trace["meta"]["fate"])]
             assert trace["marker"]["symbol"] in (look.symbol, look.hollow)
             assert trace["marker"]["line"]["color"] == look.colour
@@ -94,6 +94,30 @@ def test_the_best_is_a_star(study: Snapshot) -> None:
         [pytest.approx(data.best.x, rel=1e-5)],
         [pytest.approx(data.best.y, rel=1e-5)],
     )
+
+
+def test_the_boundary_is_a_line_in_its_band_below_the_marks(study: Snapshot) -> None:
+    """The line of the boundary runs inside the outline of its band, and both are behind all trials."""
+    data = search_map(study)
+    assert data is not None
+    assert data.boundary is not None
+    band, line, *_ = _traces(draw_search_map(data))
+    count = len(data.boundary.points)
+    assert (band["name"], line["name"]) == ("stability boundary, 95 %", "stability boundary")
+    assert band["fill"] == "toself"
+    assert list(band["y"][:count]) == list(line["y"]) == list(reversed(band["y"][count:]))
+    for low, x, high in zip(band["x"], line["x"], reversed(band["x"]), strict=False):
+        assert low < x < high
+
+
+def test_the_boundary_follows_the_learning_rate_to_the_other_axis(study: Snapshot) -> None:
+    """Where the learning rate is searched second, the same boundary is drawn with its axes swapped."""
+    swapped = replace(study.study.spec, search=tuple(reversed(study.study.spec.search)))
+    data, turned = search_map(study), search_map(snapshot_of(study.trials, spec=swapped))
+    assert data is not None
+    assert turned is not None
+    line, other = (_traces(draw_search_map(one))[1] for one in (data, turned))
+    assert (list(other["x"]), list(other["y"])) == (list(line["y"]), list(line["x"]))
 
 
 @pytest.mark.parametrize("name", ["study", "regression"])
