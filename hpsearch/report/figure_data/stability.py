@@ -154,7 +154,7 @@ def _state(design: Floats, coefficients: Floats) -> tuple[Floats, Floats]:
     """Return the chances (N,) and the inverse Fisher information (3, 3)."""
     chance = 1 / (1 + np.exp(-np.clip(design @ coefficients, -30, 30)))
     information = design.T @ (design * (chance * (1 - chance))[:, None])
-    return chance, np.linalg.pinv(information, hermitian=True)
+    return chance, np.asarray(np.linalg.pinv(information, hermitian=True), dtype=np.float64)
 
 
 def _boundary(fit: _Fit, x: Axis, y: Axis, *, deaths: int, survivors: int) -> Boundary | NoBoundary:

@@ -14,7 +14,7 @@ from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_curves import draw_best_curve
-from hpsearch.report.figures.best_so_far import draw_best_so_far
+from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.ledger import draw_ledger
 from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
@@ -176,17 +176,14 @@ def _best_exhibit(snapshot: Snapshot) -> Exhibit:
     data = best_so_far(snapshot)
     if data is None:
         return Exhibit(name=name, title=title, caption="No trial has ended yet.")
-    panels = (
+    ways: tuple[Against, ...] = ("trials", "epochs", "time")
+    panels = tuple(
         Panel(
-            name=f"{name}-trials",
-            label="The best result against trials.",
-            figure=draw_best_so_far(data, "trials"),
-        ),
-        Panel(
-            name=f"{name}-epochs",
-            label="The best result against epochs.",
-            figure=draw_best_so_far(data, "epochs"),
-        ),
+            name=f"{name}-{against}",
+            label=f"The best result against {against}.",
+            figure=draw_best_so_far(data, against),
+        )
+        for against in ways
     )
     return Exhibit(name=name, title=title, caption=data.caption, panels=panels)
 

@@ -4,6 +4,7 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, final
 
 import plotly.graph_objects as go
@@ -210,3 +211,8 @@ def hover(lines: Sequence[str]) -> str:
 def rounded(value: float) -> float:
     """Return `value` with 6 significant digits: what a screen can show, in half the bytes."""
     return float(f"{value:.6g}")
+
+
+def instant(moment: datetime) -> float:
+    """Return a time as Plotly has it on axes of dates: milliseconds since 1970 in UTC."""
+    return float(round(moment.timestamp() * 1000))

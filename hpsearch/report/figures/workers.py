@@ -1,7 +1,7 @@
 """Workers as lanes over time."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import accumulate, pairwise
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.workers import Bar, Event, Lane, Workers
-from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, marker, plain_axis
+from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
 from hpsearch.report.palette import INK, LOOKS, RAIL
 
 _USUAL_PX: Final = 600
@@ -32,7 +32,7 @@ def draw_workers(data: Workers) -> go.Figure:
         "xaxis": plain_axis(
             "time (UTC)",
             type="date",
-            range=[_stamp(data.start - margin), _stamp(data.end + margin)],
+            range=[instant(data.start - margin), instant(data.end + margin)],
             nticks=7,
         ),
         "yaxis": _lane_axis(data.lanes, tops, row_px),
@@ -93,7 +93,7 @@ def _bars(data: Workers, tops: Sequence[float]) -> Iterator[go.Bar]:
         if own:
             yield go.Bar(
                 orientation="h",
-                base=[_stamp(bar.start) for _, bar in own],
+                base=[instant(bar.start) for _, bar in own],
                 x=[_milliseconds(bar, least) for _, bar in own],
                 y=[row for row, _ in own],
                 width=0.86,
@@ -129,13 +129,8 @@ def _marks(data: Workers, tops: Sequence[float], heights: Sequence[float]) -> It
 def _places(events: Sequence[tuple[float, Event]]) -> dict[str, Any]:
     return {
         "mode": "markers",
-        "x": [_stamp(event.at) for _, event in events],
+        "x": [instant(event.at) for _, event in events],
         "y": [y for y, _ in events],
         "hovertext": [hover(event.hover) for _, event in events],
         "cliponaxis": False,
     }
-
-
-def _stamp(moment: datetime) -> str:
-    """Return a time as Plotly reads it: in UTC, to the millisecond."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,7 @@ from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
+from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
@@ -29,7 +31,13 @@ from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import SPECIAL, snapshot_of, synthetic
 
-OF_NO_FATE = {"best so far", "last heartbeat", "stability boundary", "stability boundary, 95 %"}
+OF_NO_FATE = {
+    "best so far",
+    "last heartbeat",
+    "stability boundary",
+    "stability boundary, 95 %",
+    "noise of seeds",
+}
 
 
 def _traces(figure: Any) -> list[dict[str, Any]]:
@@ -175,8 +183,8 @@ def test_every_ended_curve_has_an_end_marker(study: Snapshot) -> None:
     assert counted == expected
 
 
-@pytest.mark.parametrize(("against", "end"), [("trials", 120), ("epochs", None)])
-def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Against, end: int | None) -> None:
+@pytest.mark.parametrize("against", ["trials", "epochs", "time"])
+def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Against) -> None:
     """All ended trials are drawn, and the line of the best runs on to the last of them."""
     data = best_so_far(study)
     assert data is not None
@@ -184,9 +192,31 @@ def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Agains
     assert sum(_points(figure).values()) == len(data.steps)
     line = next(trace for trace in _traces(figure) if trace["name"] == "best so far")
     last = data.steps[-1]
-    assert line["x"][-1] == (last.trials if against == "trials" else last.epochs)
+    ends = {"trials": last.trials, "epochs": last.epochs, "time": last.ended.timestamp() * 1000}
+    assert line["x"][-1] == ends[against]
     assert line["y"][-1] == max(y for y in line["y"])
-    assert figure.layout.xaxis.range[1] > (end or last.epochs)
+    assert figure.layout.xaxis.range[1] > max(ends[against], 120)
+
+
+def test_times_are_in_utc_and_say_so(study: Snapshot) -> None:
+    """The axis of time names its zone, and its numbers are milliseconds of UTC."""
+    data = best_so_far(study)
+    assert data is not None
+    figure = draw_best_so_far(data, "time")
+    assert (figure.layout.xaxis.type, figure.layout.xaxis.title.text) == ("date", "time (UTC)")
+    assert instant(datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))) == 3_600_000
+
+
+def test_the_noise_of_seeds_is_a_band_around_the_best(study: Snapshot) -> None:
+    """The band lies behind everything and holds the height of the star, against all three axes."""
+    data = best_so_far(study)
+    assert data is not None
+    assert data.band is not None
+    ways: tuple[Against, ...] = ("trials", "epochs", "time")
+    for against in ways:
+        traces = _traces(draw_best_so_far(data, against))
+        assert traces[0]["name"] == "noise of seeds"
+        assert min(traces[0]["y"]) <= traces[-1]["y"][0] <= max(traces[0]["y"])
 
 
 def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
@@ -204,7 +234,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
     ]
     assert all(exhibit.panels and exhibit.caption for exhibit in shown)
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 34
+    assert len(set(names)) == len(names) == 35
 
 
 @pytest.mark.parametrize("name", SPECIAL)
