@@ -49,7 +49,7 @@
   };
 
   const places = [...document.querySelectorAll("[data-figure]")];
-  const drawAll = () => Promise.all(places.map(draw));
+  const drawn = new Set();
   const pause = () => new Promise((next) => setTimeout(next));
 
   // Ticks at powers of ten say nothing about less than a decade.
@@ -72,29 +72,65 @@
     for (const row of document.querySelectorAll("tr[data-fate]")) row.hidden = hidden.has(row.dataset.fate);
     latestTurn += 1;
     const turn = latestTurn;
-    for (const place of places) {
+    for (const place of drawn) {
       await Plotly.restyle(place, { visible: place.data.map((trace) => !hidden.has(trace.meta?.fate)) });
       await pause();
       if (turn !== latestTurn) return; // a later click knows more
     }
   };
 
-  const print = (starts) => () => {
-    isPrinting = starts;
-    drawAll();
+  const drawFirst = (place) => {
+    if (drawn.has(place)) return undefined;
+    drawn.add(place);
+    const done = draw(place);
+    place.on("plotly_relayout", refineTicks(place));
+    return done;
   };
 
-  const start = async () => {
-    for (const place of places) {
-      await draw(place);
-      place.on("plotly_relayout", refineTicks(place));
+  // What is near the reader's eyes is drawn first, the rest when nothing else is to do: a large study opens fast.
+  const near = [];
+  const next = () => near.shift() ?? places.find((place) => !drawn.has(place));
+  const idle = () =>
+    new Promise((go) => (window.requestIdleCallback ? requestIdleCallback(go, { timeout: 300 }) : setTimeout(go, 30)));
+  let isDrawing = false;
+  const drawOn = async () => {
+    if (isDrawing) return;
+    isDrawing = true;
+    for (let place = next(); place; place = next()) {
+      await drawFirst(place);
       await pause();
+      if (near.length > 0) continue;
+      document.documentElement.dataset.opened ??= String(Math.round(performance.now()));
+      await idle();
     }
+    isDrawing = false;
+    document.documentElement.dataset.drawn = String(drawn.size);
+  };
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        watcher.unobserve(target);
+        near.push(target);
+      }
+      drawOn();
+    },
+    { rootMargin: "200px" },
+  );
+
+  const redraw = () => drawn.forEach(draw);
+  const print = (starts) => () => {
+    isPrinting = starts;
+    redraw();
+    if (starts) places.forEach(drawFirst); // paper has no scrolling
+  };
+
+  const start = () => {
     document.querySelector(".filter")?.addEventListener("change", filter);
-    prefersDark.addEventListener("change", drawAll);
+    prefersDark.addEventListener("change", redraw);
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));
-    document.documentElement.dataset.drawn = String(places.length);
+    for (const place of places) watcher.observe(place);
+    setTimeout(drawOn, 300); // in a hidden tab nothing comes into view
   };
   start();
 })();

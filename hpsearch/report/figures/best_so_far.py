@@ -46,7 +46,7 @@ def _axis(data: BestSoFar, against: Against) -> dict[str, Any]:
     margin = 0.02 * (high - low) or 1.0
     span = [low - margin, high + margin]
     if against == "time":
-        return plain_axis("time (UTC)", anchor=anchor, range=span, type="date", nticks=6)
+        return plain_axis("time (UTC)", anchor=anchor, range=span, type="date", nticks=4)
     title = "trials ended" if against == "trials" else "epochs begun"
     return plain_axis(title, anchor=anchor, range=span, **ticked(count_ticks(round(high))))
 

@@ -33,7 +33,7 @@ def draw_workers(data: Workers) -> go.Figure:
             "time (UTC)",
             type="date",
             range=[instant(data.start - margin), instant(data.end + margin)],
-            nticks=7,
+            nticks=4,
         ),
         "yaxis": _lane_axis(data.lanes, tops, row_px),
         "barmode": "overlay",
