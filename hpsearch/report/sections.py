@@ -72,7 +72,7 @@ def exhibit(shown: Exhibit) -> str:
         return _section(shown.name, shown.title, f'<p class="empty">{text(shown.caption)}</p>')
     figure = (
         f"<figure><figcaption>{text(shown.caption)}</figcaption>"
-        f'<div class="plots {"small" if shown.is_small else f"plots-{len(shown.panels)}"}">{places}</div></figure>'
+        f'<div class="plots {shown.arrangement}">{places}</div></figure>'
     )
     return _section(shown.name, shown.title, figure)
 

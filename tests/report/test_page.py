@@ -98,7 +98,7 @@ def test_the_data_is_strict_json(page: str) -> None:
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert len(data["figures"]) == 35
+    assert len(data["figures"]) == 36
     for figure in data["figures"].values():
         for trace in figure["data"]:
             assert all(0 <= number < len(data["texts"]) for number in _flat(trace.get("hovertext", ())))

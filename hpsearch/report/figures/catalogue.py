@@ -16,7 +16,7 @@ from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_curves import draw_best_curve
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import draw_ledger
+from hpsearch.report.figures.ledger import draw_budget, draw_ledger
 from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
@@ -39,7 +39,7 @@ class Panel:
 class Exhibit:
     """One figure of the report: its drawings side by side, or none and a caption that says why.
 
-    `is_small` drawings are many and small.
+    `is_small` drawings are many and small, `is_stacked` ones stand below each other at every width.
     """
 
     name: str
@@ -47,6 +47,12 @@ class Exhibit:
     caption: str
     panels: tuple[Panel, ...] = ()
     is_small: bool = False
+    is_stacked: bool = False
+
+    @property
+    def arrangement(self) -> str:
+        """How the drawings stand together, as a class of the page's style sheet."""
+        return "small" if self.is_small else "plots-1" if self.is_stacked else f"plots-{len(self.panels)}"
 
 
 def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
@@ -193,6 +199,12 @@ def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
     data = ledger(snapshot)
     if not data.bars:
         return Exhibit(name=name, title=title, caption="No epoch has been trained yet.")
-    panel = Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data))
-    caption = f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended."
-    return Exhibit(name=name, title=title, caption=caption, panels=(panel,))
+    panels = (
+        Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data)),
+        Panel(name=f"{name}-budget", label="The budget's trials by fate.", figure=draw_budget(data)),
+    )
+    caption = (
+        f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended; then the budget of"
+        f" {snapshot.progress.budget:,} trials. Outlines are what was saved, and what is left."
+    )
+    return Exhibit(name=name, title=title, caption=caption, panels=panels, is_stacked=True)

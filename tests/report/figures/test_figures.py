@@ -15,6 +15,7 @@ from hpsearch.records import Fate
 from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.learning_curves import learning_curves
+from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import learning_rate_strip
 from hpsearch.report.figure_data.search_map import search_map
@@ -23,6 +24,7 @@ from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.learning_curves import draw_learning_curves
+from hpsearch.report.figures.ledger import SAVED, draw_budget, draw_ledger
 from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
@@ -37,6 +39,8 @@ OF_NO_FATE = {
     "stability boundary",
     "stability boundary, 95 %",
     "noise of seeds",
+    LEFT,
+    SAVED,
 }
 
 
@@ -234,7 +238,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
     ]
     assert all(exhibit.panels and exhibit.caption for exhibit in shown)
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 35
+    assert len(set(names)) == len(names) == 36
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -336,3 +340,19 @@ def test_fifty_workers_stay_a_readable_figure() -> None:
     assert figure.layout.xaxis.title.text == "time (UTC)"
     ticks = figure.layout.yaxis.tickvals
     assert min(b - a for a, b in pairwise(ticks)) * figure.layout.height / ticks[-1] > 12
+
+
+def test_the_ledger_ends_with_what_was_saved(study: Snapshot) -> None:
+    """Below the causes stands the outline of what stopping early saved, inside the axis."""
+    data = ledger(study)
+    figure = draw_ledger(data)
+    saved = _traces(figure)[-1]
+    assert (saved["name"], list(saved["x"]), list(saved["y"])) == (SAVED, [data.saved], [len(data.bars)])
+    assert figure.layout.xaxis.range[1] > data.saved
+
+
+def test_the_budget_is_one_bar(study: Snapshot) -> None:
+    """Fates and what is left are laid end to end, and fill the axis."""
+    data = ledger(study)
+    figure = draw_budget(data)
+    assert sum(trace["x"][0] for trace in _traces(figure)) == figure.layout.xaxis.range[1]
