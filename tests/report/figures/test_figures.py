@@ -24,7 +24,7 @@ from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import SAVED, draw_budget, draw_ledger
+from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger
 from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
