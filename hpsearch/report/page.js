@@ -9,7 +9,7 @@
 
   const PRINT_WIDTH = 660;
   const SMALL_PRINT_WIDTH = 215;
-  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "tickvals", "ticktext"]);
+  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "customdata", "tickvals", "ticktext"]);
   const CONFIG = {
     displaylogo: false,
     displayModeBar: isTouch ? false : "hover",
