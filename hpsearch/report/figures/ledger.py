@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import count_ticks
+from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.ledger import Ledger, LedgerBar
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, ticked
 from hpsearch.report.formats import format_count
@@ -14,6 +14,7 @@ from hpsearch.report.palette import LOOKS, PAPER, SOFT_INK
 
 _BAR_PX = 42
 _BUDGET_PX = 44
+_TICKS = 4
 _ROOM_FOR_TEXT = 1.5
 
 LEFT = "left of the budget"
@@ -36,12 +37,18 @@ def draw_ledger(data: Ledger) -> go.Figure:
         "fixedrange": True,
     }
     layout: dict[str, Any] = {
-        "xaxis": plain_axis("epochs", range=[0, _ROOM_FOR_TEXT * longest], **ticked(count_ticks(longest))),
+        "xaxis": plain_axis("epochs", range=[0, _ROOM_FOR_TEXT * longest], **ticked(_few_ticks(longest))),
         "yaxis": plain_axis("", **rows),
         "barmode": "overlay",
         "bargap": 0.4,
     }
     return figure([*_traces(data), *_saved(data)], layout, plot_px=max(count, 1) * _BAR_PX)
+
+
+def _few_ticks(longest: int) -> tuple[Tick, ...]:
+    """Return at most four ticks: the labels of rows leave little room on a phone."""
+    ticks = count_ticks(longest)
+    return ticks[:: -(-len(ticks) // _TICKS)]
 
 
 def draw_budget(data: Ledger) -> go.Figure:
