@@ -89,7 +89,7 @@ def _saved(data: Ledger) -> Iterator[go.Bar]:
             width=0.55,
             name=SAVED,
             marker=_HOLLOW,
-            text=[f"{data.saved:,} · {data.saved_share} of all"],
+            text=[f"{data.saved:,} · {data.saved_share}"],
             textposition="outside",
             textfont={"color": SOFT_INK},
             cliponaxis=False,
