@@ -74,7 +74,10 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
             exhibit["learning-rates"],
             "</div>",
             exhibit["learning-curves"],
+            exhibit["best-curves"],
+            exhibit["network-health"],
             exhibit["best-so-far"],
+            exhibit["workers"],
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
             exhibit["importance"],
@@ -96,9 +99,17 @@ def _data(shown: Sequence[Exhibit]) -> str:
     for figure in figures.values():
         for trace in figure["data"]:
             if "hovertext" in trace:
-                trace["hovertext"] = [numbers.setdefault(text, len(numbers)) for text in trace["hovertext"]]
+                trace["hovertext"] = _numbered(trace["hovertext"], numbers)
     data: dict[str, Any] = {"figures": figures, "texts": list(numbers), "dark": dict(palette.DARK)}
     return json_text(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _numbered(texts: Sequence[Any], numbers: dict[str, int]) -> list[Any]:
+    """Return the number of every text, row by row where there are rows; new texts get numbers, in place."""
+    return [
+        numbers.setdefault(text, len(numbers)) if isinstance(text, str) else _numbered(text, numbers)
+        for text in texts
+    ]
 
 
 def _policy(scripts: Sequence[str]) -> str:
