@@ -9,8 +9,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import BaseStorage
 
-from hpsearch.dashboard.cures import Detail, add_figures, add_notes, keep_axes, name_zones
-from hpsearch.dashboard.figures import figure_texts
+from hpsearch.dashboard.cures import (
+    Detail,
+    add_figures,
+    add_notes,
+    drop_crowded_curves,
+    keep_axes,
+    name_zones,
+)
+from hpsearch.dashboard.drawings import Drawings
 from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.notes import study_note, trial_note
 from hpsearch.dashboard.wsgi import Header, method_of, path_of
@@ -56,6 +63,7 @@ class Annotations:
         self._stock = stock
         self._live = live
         self._storage = storage
+        self._drawings = Drawings()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as Optuna's dashboard does."""
@@ -71,10 +79,12 @@ class Annotations:
     def _annotated(self, study_id: int, body: bytes) -> bytes:
         detail: Detail = json.loads(body)
         name_zones(detail)
-        keep_axes(detail, self._storage.get_all_trials(study_id, deepcopy=False))
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        keep_axes(detail, trials)
         if (seen := self._live.numbered(study_id)) is not None:
             add_notes(detail, seen.once("study note", study_note), seen.once("trial notes", trial_notes))
-            add_figures(detail, seen.once("figures", figure_texts))
+            add_figures(detail, self._drawings.of(seen))
+            drop_crowded_curves(detail, trials)
         return json.dumps(detail, separators=(",", ":")).encode()
 
 

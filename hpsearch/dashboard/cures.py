@@ -5,11 +5,13 @@ A detail is what `/api/studies/ID` answers, as JSON has it.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
 Detail: TypeAlias = dict[str, Any]
+
+MOST_CURVES: Final = 200
 
 
 def name_zones(detail: Detail) -> None:
@@ -30,6 +32,15 @@ def keep_axes(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
     detail["intersection_search_space"] = [
         axis for axis in detail["union_search_space"] if axis["name"] in common
     ]
+
+
+def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
+    """Leave out, in place, the plot of intermediate values of a large study: our learning curves stand for it.
+
+    It has a line and a place in the legend for every trial; 5,000 of them keep a browser busy for half a minute.
+    """
+    if len(trials) > MOST_CURVES:
+        detail["has_intermediate_values"] = False
 
 
 def add_notes(detail: Detail, study_note: str, trial_notes: Mapping[int, str]) -> None:

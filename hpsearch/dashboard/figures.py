@@ -1,33 +1,30 @@
 """Our figures among those of a study in Optuna's dashboard: the search map, the failures, the curves."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.figures.catalogue import Exhibit
 
 SHOWN: Final = ("search-map", "learning-rates", "learning-curves")
 PREFIX: Final = "hpsearch-"
 
 
-def study_figures(snapshot: Snapshot) -> dict[str, go.Figure]:
-    """Return id -> figure, as Optuna's dashboard wants them: with a title, and as large as their place."""
+def study_figures(drawn: Sequence[Exhibit]) -> dict[str, go.Figure]:
+    """Return id -> figure, with a title, and as large as their place in Optuna's dashboard."""
     return {
         f"{PREFIX}{panel.name}": _placed(panel.figure, f"{exhibit.title}: {panel.label}")
-        for exhibit in exhibits(snapshot)
+        for exhibit in drawn
         if exhibit.name in SHOWN
         for panel in exhibit.panels
     }
 
 
-def figure_texts(snapshot: Snapshot) -> Mapping[str, str]:
+def figure_texts(drawn: Sequence[Exhibit]) -> Mapping[str, str]:
     """Return id -> figure as JSON text."""
-    return {
-        name: json.dumps(plain(figure.to_plotly_json())) for name, figure in study_figures(snapshot).items()
-    }
+    return {name: json.dumps(plain(figure.to_plotly_json())) for name, figure in study_figures(drawn).items()}
 
 
 def plain(value: Any) -> Any:

@@ -31,11 +31,12 @@ class Seen:
     version: int
     snapshot: Snapshot
     _made: dict[str, Any] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[Snapshot], _T]) -> _T:
         """Return what `make` makes of the snapshot: made for the first who asks, and kept under its name."""
-        with self._lock:
+        # A lock for each name: who wants a note does not wait for a figure.
+        with self._locks.setdefault(name, threading.Lock()):
             if name not in self._made:
                 self._made[name] = make(self.snapshot)
             made: _T = self._made[name]

@@ -29,9 +29,14 @@ class Serving:
     script: str
 
 
-def render(snapshot: Snapshot, serving: Serving | None = None) -> str:
-    """Return the report as one HTML page: with everything inside it, or as a server sends it."""
-    shown = exhibits(snapshot)
+def render(
+    snapshot: Snapshot, serving: Serving | None = None, *, drawn: Sequence[Exhibit] | None = None
+) -> str:
+    """Return the report as one HTML page: with everything inside it, or as a server sends it.
+
+    `drawn` is `exhibits(snapshot)` where somebody has it already.
+    """
+    shown = exhibits(snapshot) if drawn is None else drawn
     title = f"{snapshot.study.spec.name}: hpsearch report"
     return document(title, _body(snapshot, shown), shown, serving)
 

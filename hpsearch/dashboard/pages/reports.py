@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hpsearch.dashboard.links import report_link, stock_study_link
 from hpsearch.dashboard.live import Seen
 from hpsearch.dashboard.pages.frame import Page, empty, framed, head, link, serving, table
+from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.formats import format_result, format_time
 from hpsearch.report.page import render
 from hpsearch.report.sections import text
@@ -43,4 +44,5 @@ def _row(study: StoredStudy, progress: Progress) -> list[str]:
 def report_page(seen: Seen, tag: str) -> str:
     """Return the report of a study, whose version has that tag, as HTML."""
     stock = stock_study_link(seen.snapshot.study.study_id)
-    return seen.once("report", lambda snapshot: render(snapshot, serving(tag, stock=stock)))
+    drawn = seen.once("exhibits", exhibits)
+    return seen.once("report", lambda snapshot: render(snapshot, serving(tag, stock=stock), drawn=drawn))

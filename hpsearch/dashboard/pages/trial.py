@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from hpsearch.dashboard.links import report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages.frame import Page, facts, framed, head, link, section, table
@@ -21,6 +22,8 @@ from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.study.amounts import format_number
 
+_CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
+
 
 def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) -> Page:
     """Return the page of a trial of the study that `snapshot` shows."""
@@ -29,8 +32,8 @@ def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) ->
     body = "\n".join(
         [
             head(f"{study.spec.name}: {trial.fate.value}", f"Trial {trial.number}", _lead(trial)),
+            f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
             facts(list(_facts(trial, study))),
-            section("ways", "Elsewhere", f"<p>{' · '.join(_ways(snapshot, trial))}</p>"),
             section("parameters", "Parameters", facts(_parameters(trial))) if trial.params else "",
             section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
             sections.exhibit(curves),
@@ -97,7 +100,8 @@ def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
     """Return the learning curves of this trial alone."""
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
     alone = replace(snapshot, trials=(trial,), series=series)
-    return next(one for one in exhibits(alone) if one.name == "learning-curves")
+    drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
+    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not begun an epoch.")
 
 
 def _attempts(attempts: Sequence[Attempt]) -> str:
