@@ -1,5 +1,6 @@
 """The whole dashboard as one WSGI application."""
 
+from pathlib import Path
 from wsgiref.types import WSGIApplication
 
 from hpsearch.dashboard.headers import with_headers
@@ -17,10 +18,14 @@ from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store
 
 
-def make_application(store: Store, storage: OptunaStorage, options: Options) -> WSGIApplication:
-    """Return the dashboard of the database that `store` and `storage` lead to."""
+def make_site(store: Store, storage: OptunaStorage, artifacts: Path | None = None) -> WSGIApplication:
+    """Return all pages of the database that `store` and `storage` lead to, open to anybody."""
     live = LiveStudies(store)
-    site = Routes(live, stock_dashboard(storage, live, options.artifacts))
+    return Routes(live, stock_dashboard(storage, live, artifacts))
+
+
+def protected(site: WSGIApplication, options: Options) -> WSGIApplication:
+    """Return the site behind its guards."""
     return with_headers(guarded(site, guards(options)))
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final, final
 
 import waitress
 
-from hpsearch.dashboard.application import make_application
+from hpsearch.dashboard.application import make_site, protected
 from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.options import Options
+from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
@@ -27,11 +28,13 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     with open_store(options.url, create=False) as store:
         storage = OptunaStorage(options.url)
         try:
-            server = _listening(make_application(store, storage, options), options)
+            site = make_site(store, storage, options.artifacts)
+            server = _listening(protected(site, options), options)
             with closing(server):
                 stop = _Stop()
                 stop.listen()
                 tell(_address(options.host, server))
+                warm_in_background(site, store)
                 # It returns after one of the signals, when the requests that were under way have their answers.
                 server.run()
         finally:
