@@ -31,6 +31,11 @@ class Options:
                 f"--host: an address that other machines reach needs a token (got {self.host}): set HPSEARCH_TOKEN, "
                 "say to the output of `openssl rand -hex 24`, or listen on 127.0.0.1"
             )
+        if self.token is None and self.allowed_hosts:
+            raise UsageError(
+                f"--allow-host: a server with another name needs a token (got {', '.join(self.allowed_hosts)}): "
+                "set HPSEARCH_TOKEN"
+            )
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
             raise UsageError(
                 f"--token: must have {SHORTEST_TOKEN} characters or more (got {len(self.token)}): "

@@ -31,12 +31,14 @@ from hpsearch.dashboard.wsgi import (
 )
 from hpsearch.errors import (
     HpsearchError,
+    StorageError,
     StorageUnavailableError,
     StudyNotFoundError,
     TrialNotFoundError,
 )
 
 _PRIVATE: Final[Header] = ("Cache-Control", "private, no-cache")
+_NO_STORE: Final[Header] = ("Cache-Control", "no-store")
 _MOST_NUMBER: Final = 2**31 - 1
 
 
@@ -105,13 +107,14 @@ class Routes:
         return _shown(environ, workers_page(self._live.store.workers()))
 
     def _health(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        self._live.store.foreign_studies()
-        return Answer(body=b"ok\n", headers=(("Cache-Control", "no-store"),))
+        try:
+            self._live.store.foreign_studies()
+        except StorageError as error:
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _NO_STORE)
+        return Answer(body=b"ok\n", headers=(_NO_STORE,))
 
     def _metrics(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return Answer(
-            body=metrics_text(self._live.store), kind=KIND, headers=(("Cache-Control", "no-store"),)
-        )
+        return Answer(body=metrics_text(self._live.store), kind=KIND, headers=(_NO_STORE,))
 
     def _script(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         headers = (("ETag", self._plotly_tag), _PRIVATE)

@@ -100,6 +100,8 @@ def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "10.0.0.5", "lab.example", ""):
         with pytest.raises(UsageError, match="HPSEARCH_TOKEN"):
             Options(url="sqlite://", host=host)
+    with pytest.raises(UsageError, match=r"--allow-host: .*needs a token \(got lab.example\)"):
+        Options(url="sqlite://", allowed_hosts=("lab.example",))
     with pytest.raises(UsageError, match=r"--token: must have 12 characters or more \(got 5\)"):
         Options(url="sqlite://", token="short")
     with pytest.raises(UsageError, match="--artifacts: must be a folder"):

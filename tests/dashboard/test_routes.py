@@ -1,5 +1,6 @@
 """Our pages: what stands on them, by which path, and that they say whether something is new."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -137,6 +138,18 @@ def test_health_and_metrics_tell_how_it_is(site: Site) -> None:
     assert epochs == site.store.progress(site.digits).epochs
     workers = [float(n) for key, n in lines.items() if key.startswith("hpsearch_workers")]
     assert sum(workers) == len(site.store.workers()) == 2
+
+
+def test_a_lost_database_is_told(site: Site, tmp_path: Path) -> None:
+    """Without the database health is 503 with the reason, metrics say so, and no page takes the server down."""
+    site.store.close()
+    for file in tmp_path.glob("studies.db*"):
+        file.unlink()
+    (tmp_path / "studies.db").mkdir()
+    health = ask(site.site, "/healthz")
+    assert (health.status, "studies.db" in health.text) == (503, True)
+    assert "hpsearch_database_up 0.0" in ask(site.site, "/metrics").text
+    assert ask(site.site, "/reports/digits").status in (500, 503)
 
 
 def test_home_is_optunas(site: Site) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser
 
-from hpsearch.records import TrialState
+from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from hpsearch.storage.store import open_store
 from tests.dashboard.populate import populate
@@ -137,7 +137,7 @@ def test_no_trial_breaks_a_page(
     name = {1: "digits", 3: "diabetes"}[study_id]
     with sight(browser) as seen:
         seen.open(f"{server.address}/dashboard/studies/{study_id}/analytics")
-        shows(seen, "Slice", "Parallel Coordinate")
+        shows(seen, "Slice", "Contour")
         for number in numbers:
             seen.open(f"{server.address}/dashboard/studies/{study_id}/trials?numbers={number}")
             shows(seen, f"Trial {number} (trial_id=")
@@ -185,7 +185,7 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page.locator(".chip", has_text="pruned by rank").click()
         page.evaluate("scrollTo(0, 700)")
         [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
-        finding = synthetic.finding(synthetic.Cause.HEALTHY)
+        finding = synthetic.finding(Cause.HEALTHY)
         outcome = Outcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
         store.record(study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)])
         shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
