@@ -71,9 +71,14 @@ def _watch(seen: Sight) -> None:
     def ask(request: Request) -> None:
         seen.requests.append(request.url)
 
+    def fail(request: Request) -> None:
+        # A page that is left gives up what it was still waiting for.
+        if request.failure != "net::ERR_ABORTED":
+            seen.errors.append(f"failed: {request.url}: {request.failure}")
+
     seen.page.on("request", ask)
     seen.page.on("pageerror", lambda error: seen.errors.append(f"exception: {error}"))
     seen.page.on(
         "console", lambda said: seen.errors.append(f"console: {said.text}") if said.type == "error" else None
     )
-    seen.page.on("requestfailed", lambda request: seen.errors.append(f"failed: {request.url}"))
+    seen.page.on("requestfailed", fail)

@@ -77,7 +77,7 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 
-@pytest.mark.parametrize(("study_id", "numbers"), [(1, (111, 113, 114, 117, 118)), (3, (0, 51, 54, 57, 58))])
+@pytest.mark.parametrize(("study_id", "numbers"), [(1, (111, 114, 118)), (3, (0, 32, 58))])
 def test_no_trial_breaks_a_page(
     server: Server, browser: Browser, study_id: int, numbers: tuple[int, ...]
 ) -> None:
@@ -131,6 +131,7 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page.wait_for_selector("html[data-drawn]")
         shows(seen, "Running: 31 of 41 trials finished, 3 in training.")
         page.locator(".chip", has_text="pruned by rank").click()
+        page.mouse.move(0, 0)  # a figure under the pointer is being read, and the page waits
         page.evaluate("scrollTo(0, 700)")
         [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
         finding = synthetic.finding(Cause.HEALTHY)

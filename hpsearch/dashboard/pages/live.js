@@ -72,6 +72,6 @@
   whenDrawn(() => {
     restore();
     // A page that takes long to make and to draw is asked for less often.
-    watch(Math.max(EVERY_MS, 5 * performance.now()));
+    watch(Math.max(EVERY_MS, 2 * performance.now()));
   });
 })();
