@@ -57,6 +57,10 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
         trials=trials,
         series=store.series(study, [trial.number for trial in trials]),
         taken=datetime.now(UTC),
+        attempts=store.every_attempt(study),
+        workers=store.workers(),
+        evaluations=store.evaluations(study),
+        unsealing=store.unsealing(study),
     )
 
 

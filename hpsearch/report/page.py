@@ -13,6 +13,7 @@ from hpsearch.records import Fate
 from hpsearch.report import palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.parts import text
 from hpsearch.report.snapshot import Snapshot
 
 
@@ -55,7 +56,7 @@ def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving |
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(inline, is_served=bool(serving))}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
-            f"<title>{sections.text(title)}</title>",
+            f"<title>{text(title)}</title>",
             f"<style>{_variables()}\n{_asset('page.css')}</style></head><body>",
             serving.navigation if serving else "",
             f"<main>{body}</main>",

@@ -1,12 +1,19 @@
 """What a report is made from: one study as it stood at one moment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import final
 
 from hpsearch.records import Series, Trial
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.records import (
+    Attempt,
+    Evaluation,
+    Progress,
+    StoredStudy,
+    Unsealing,
+    WorkerRecord,
+)
 
 
 @final
@@ -14,7 +21,9 @@ from hpsearch.storage.records import Progress, StoredStudy
 class Snapshot:
     """A study with its trials, read from the database at `taken` (aware, UTC).
 
-    `series` maps trial numbers to per-epoch series; trials without an entry have none.
+    `series` maps trial numbers to per-epoch series, `attempts` to the attempts that came to nothing; trials without an
+    entry have none. `workers` are those registered with the database, of this study or not. `evaluations` are trials'
+    configurations with other seeds; `unsealing` is None while the sealed test part is closed.
     """
 
     study: StoredStudy
@@ -22,3 +31,7 @@ class Snapshot:
     trials: Sequence[Trial]
     series: Mapping[int, Series]
     taken: datetime
+    attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
+    workers: Sequence[WorkerRecord] = ()
+    evaluations: Sequence[Evaluation] = ()
+    unsealing: Unsealing | None = None

@@ -6,6 +6,7 @@ transaction has locked.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, final
 
 from sqlalchemy import Connection, Row, and_, delete, exists, select, update
@@ -108,7 +109,7 @@ def release(
 def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending: Ending) -> list[int]:
     """End the leases of the `chosen` trials: back to waiting, or failed at the last crash."""
     rows = connection.execute(
-        select(_ours, _theirs.c.state)
+        select(_ours, _theirs.c.state, _theirs.c.datetime_start)
         .join(_theirs, _theirs.c.trial_id == _ours.c.trial_id)
         .where(_ours.c.study_key == locked.study.key, _theirs.c.study_id == locked.study.study_id, chosen)
         .order_by(_ours.c.number)
@@ -152,10 +153,16 @@ def _write_history(
                 "crashed": ending.crashed,
                 "epochs": row.epochs,
                 "ended": locked.now_s,
+                "started": epoch_s(row.datetime_start),
             }
             for row in rows
         ],
     )
+
+
+def epoch_s(started: datetime | None) -> float | None:
+    """Return one of Optuna's times, naive and in UTC, as seconds since 1970-01-01 UTC."""
+    return None if started is None else started.replace(tzinfo=UTC).timestamp()
 
 
 def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], ending: Ending) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, or_, select
 
 from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
@@ -27,6 +27,7 @@ from hpsearch.storage.studies import row_of
 _ours = schema.trials
 _theirs = optuna_schema.trials
 _params = optuna_schema.trial_params
+_attempts = schema.attempts
 
 
 @final
@@ -110,23 +111,34 @@ def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
 
 def attempts(connection: Connection, study: StoredStudy, number: int) -> list[Attempt]:
     """Return the attempts at a trial that came to nothing, oldest first."""
-    table = schema.attempts
+    return every_attempt(connection, study, _attempts.c.number == number).get(number, [])
+
+
+def every_attempt(
+    connection: Connection, study: StoredStudy, *conditions: ColumnElement[bool]
+) -> dict[int, list[Attempt]]:
+    """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
     rows = connection.execute(
-        select(table)
-        .where(table.c.study_key == study.key, table.c.number == number)
-        .order_by(table.c.attempt)
+        select(_attempts)
+        .where(_attempts.c.study_key == study.key, *conditions)
+        .order_by(_attempts.c.number, _attempts.c.attempt)
     )
-    return [
-        Attempt(
-            attempt=row.attempt,
-            worker=row.worker,
-            why=row.why,
-            crashed=bool(row.crashed),
-            epochs=row.epochs,
-            ended=utc(row.ended),
-        )
-        for row in rows
-    ]
+    found: dict[int, list[Attempt]] = {}
+    for row in rows:
+        found.setdefault(row.number, []).append(_attempt(row))
+    return found
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(
+        attempt=row.attempt,
+        worker=row.worker,
+        why=row.why,
+        crashed=bool(row.crashed),
+        epochs=row.epochs,
+        ended=utc(row.ended),
+        started=None if row.started is None else utc(row.started),
+    )
 
 
 def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.records import Fate, Finding, ParameterValue, Series, Trial, TrialState
 from hpsearch.study.spec import StudySpec
@@ -16,7 +16,8 @@ class StoredStudy:
 
     `key` is our own identity of it, never used again; `study_id` is Optuna's, which may be. `spec.trials` is
     the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is
-    that of the hpsearch that created it; workers serve studies of higher `priority` first.
+    that of the hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the
+    study that this one follows up, which may be gone.
     """
 
     key: str
@@ -26,6 +27,7 @@ class StoredStudy:
     created: datetime
     version: str
     priority: int = 0
+    parent: str | None = None
 
     @property
     def maximize(self) -> bool:
@@ -154,7 +156,8 @@ class Opening:
 class Attempt:
     """One attempt at a trial that came to nothing: by whom, why it ended, and the epochs that it began.
 
-    `attempt` counts from 1. `crashed` says that it counts against the trial. `ended` is in UTC.
+    `attempt` counts from 1. `crashed` says that it counts against the trial. Times are in UTC; `started` is None where
+    an older hpsearch wrote the attempt.
     """
 
     attempt: int
@@ -163,6 +166,42 @@ class Attempt:
     crashed: bool
     epochs: int
     ended: datetime
+    started: datetime | None = None
+
+
+Part: TypeAlias = Literal["validation", "test"]
+"""The part of the data that an evaluation measured."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """The configuration of trial `number`, trained again to its end with another `seed`, and measured on `part`.
+
+    `loss` is the mean data loss, `accuracy` is None in regression; either is None where it is not finite. `made` is in
+    UTC.
+    """
+
+    number: int
+    part: Part
+    seed: int
+    loss: float | None
+    accuracy: float | None
+    made: datetime
+
+    def value(self, metric: str) -> float | None:
+        """Return what the study's `metric` (validation_accuracy or validation_loss) would be on this part."""
+        return self.accuracy if metric == "validation_accuracy" else self.loss
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsealing:
+    """The one opening of a study's sealed test part: for which trial, by which command, when (UTC)."""
+
+    number: int
+    command: str
+    opened: datetime
 
 
 @final

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.leases import NO_TOKEN
+from hpsearch.storage.leases import NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.rows import Row, TrialRows
 
@@ -25,11 +25,11 @@ def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
     return TrialRows(
         trial={**rows.trial, "state": WAITING, "datetime_start": None},
         details={**rows.details, _reports: []},
-        ours=_handed_back(rows, now_s) if rows.ours else {},
+        ours=_handed_back(rows, now_s, rows.trial["datetime_start"]) if rows.ours else {},
     )
 
 
-def _handed_back(rows: TrialRows, now_s: float) -> dict[str, list[Row]]:
+def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dict[str, list[Row]]:
     """Return our rows of a trial that ran: the attempt is in its history, and its epochs count as lost."""
     (row,) = rows.ours[_ours]
     ended: dict[str, Any] = {
@@ -39,6 +39,7 @@ def _handed_back(rows: TrialRows, now_s: float) -> dict[str, list[Row]]:
         "crashed": False,
         "epochs": row["epochs"],
         "ended": now_s,
+        "started": epoch_s(started),
     }
     waiting = {
         **row,

@@ -171,7 +171,7 @@ def _ours(connection: Connection, key: str, ids: Sequence[int]) -> dict[int, dic
     rows = connection.execute(select(table).where(table.c.study_key == key, table.c.trial_id.in_(ids)))
     known = {row["number"]: row for row in rows.mappings()}
     found = {row["trial_id"]: {table.name: [_without(row, *_LINKS)]} for row in known.values()}
-    for table in (schema.attempts, schema.series):
+    for table in (schema.attempts, schema.series, schema.evaluations):
         entries = connection.execute(
             select(table.c.number, *_columns(table))
             .where(table.c.study_key == key, table.c.number.in_(list(known)))

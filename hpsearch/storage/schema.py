@@ -25,6 +25,10 @@ The state is Optuna's `trials.state`:
   here to Optuna's tables: their owners may delete what they like, and `orphans` sweeps after them.
 * Every trial with `trial_id` at or below `settled_trial_id` has ended, which is for ever; `settled_*` count
   them, so that a claim looks at the rest only.
+* `evaluations` are trials' configurations, trained again with other seeds by whoever asked for it: no claim, no
+  lease, no budget. A loss or an accuracy that is not finite is null. `unsealing` is null until the study's sealed
+  test part was opened, and is then never changed.
+* `parent` is the key of the study that this one follows up; that study may be gone.
 * `version` of a trial grows with everything that is written about it, its parameters aside.
 """
 
@@ -45,7 +49,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest of `migrations`, which these tables are: four digits, so that they sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
@@ -85,6 +89,8 @@ studies = Table(
     Column("settled_complete", Integer, nullable=False, default=0),
     Column("settled_pruned", Integer, nullable=False, default=0),
     Column("settled_failed", Integer, nullable=False, default=0),
+    Column("parent", _key),
+    Column("unsealing", _json),
     **_mysql,
 )
 
@@ -127,6 +133,7 @@ attempts = Table(
     Column("crashed", Boolean, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("ended", Double, nullable=False),
+    Column("started", Double),
     **_mysql,
 )
 
@@ -137,6 +144,19 @@ series = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("format", Integer, nullable=False),
     Column("payload", _blob, nullable=False),
+    **_mysql,
+)
+
+evaluations = Table(
+    "hpsearch_evaluations",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("part", String(16), primary_key=True),
+    Column("seed", BigInteger, primary_key=True, autoincrement=False),
+    Column("loss", Double),
+    Column("accuracy", Double),
+    Column("made", Double, nullable=False),
     **_mysql,
 )
 
@@ -153,5 +173,5 @@ workers = Table(
     **_mysql,
 )
 
-STUDY_DETAILS: Final = (trials, attempts, series)
+STUDY_DETAILS: Final = (trials, attempts, series, evaluations)
 """Tables whose rows belong to a study, by `study_key`."""

@@ -10,7 +10,18 @@ from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
 from hpsearch.records import Series, Trial
-from hpsearch.storage import claims, leases, migration, openings, orphans, reads, registry, studies, writes
+from hpsearch.storage import (
+    claims,
+    evaluations,
+    leases,
+    migration,
+    openings,
+    orphans,
+    reads,
+    registry,
+    studies,
+    writes,
+)
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
@@ -21,9 +32,11 @@ from hpsearch.storage.records import (
     Attempt,
     Beat,
     Claim,
+    Evaluation,
     Opening,
     Progress,
     StoredStudy,
+    Unsealing,
     Update,
     WorkerIdentity,
     WorkerRecord,
@@ -85,20 +98,26 @@ class Store:
         """Close all connections. Leases stay until they run out."""
         close_connections(self._engine)
 
-    def create_study(self, spec: StudySpec, *, fingerprint: str) -> StoredStudy:
+    def create_study(
+        self, spec: StudySpec, *, fingerprint: str, parent: StoredStudy | None = None
+    ) -> StoredStudy:
         """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
 
         Where the same search over the same data is stored already, that study is returned and its budget
-        stays. Raises StudyExistsError, saying what differs, where the name belongs to another study.
+        stays. `parent` is the study that it follows up. Raises StudyExistsError, saying what differs, where the name
+        belongs to another study.
         """
-        return self._write(lambda connection: self._created(connection, spec, fingerprint))
+        key = None if parent is None else parent.key
+        return self._write(lambda connection: self._created(connection, spec, fingerprint, key))
 
-    def _created(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy:
+    def _created(
+        self, connection: Connection, spec: StudySpec, fingerprint: str, parent: str | None
+    ) -> StoredStudy:
         if (stored := self._same(connection, spec, fingerprint)) is not None:
             return stored
         try:
             with connection.begin_nested():
-                return studies.create(connection, spec, fingerprint)
+                return studies.create(connection, spec, fingerprint, parent=parent)
         except IntegrityError:
             # Somebody else created it between our look and our insert.
             stored = self._same(connection, spec, fingerprint)
@@ -188,6 +207,30 @@ class Store:
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
         """Return the attempts at a trial that came to nothing, oldest first."""
         return self._read(lambda connection: reads.attempts(connection, study, number))
+
+    def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
+        """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
+        return self._read(lambda connection: reads.every_attempt(connection, study))
+
+    def evaluations(self, study: StoredStudy) -> list[Evaluation]:
+        """Return what became of trials' configurations with other seeds, by number, part and seed."""
+        return self._read(lambda connection: evaluations.evaluations(connection, study))
+
+    def write_evaluations(self, study: StoredStudy, made: Sequence[Evaluation]) -> None:
+        """Store evaluations, each in place of one of the same number, part and seed; their times are the database's."""
+        self._write(lambda connection: evaluations.write(connection, studies.lock(connection, study), made))
+
+    def unsealing(self, study: StoredStudy) -> Unsealing | None:
+        """Return how the study's sealed test part was opened, None where it never was."""
+        return self._read(lambda connection: evaluations.unsealing(connection, study))
+
+    def unseal(self, study: StoredStudy, *, number: int, command: str) -> Unsealing:
+        """Note that the sealed test part is opened for trial `number`, for ever; return what the first call noted."""
+        return self._write(
+            lambda connection: evaluations.unseal(
+                connection, studies.lock(connection, study), number=number, command=command
+            )
+        )
 
     def changes(self, study: StoredStudy, since: Mark | None) -> tuple[list[Trial], Mark]:
         """Return the trials that are new or different since the mark, by number, and the next mark.

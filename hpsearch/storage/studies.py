@@ -43,7 +43,9 @@ class LockedStudy:
     settled: Mapping[str, int]
 
 
-def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy:
+def create(
+    connection: Connection, spec: StudySpec, fingerprint: str, *, parent: str | None = None
+) -> StoredStudy:
     """Write a new study. Raises IntegrityError when the name is taken, also by one just being made."""
     connection.execute(insert(_theirs).values(study_name=spec.name))
     same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
@@ -60,6 +62,7 @@ def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredS
             budget=spec.trials,
             created=created_s,
             hpsearch_version=hpsearch.__version__,
+            parent=parent,
         )
     )
     study = StoredStudy(
@@ -69,6 +72,7 @@ def create(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredS
         fingerprint=fingerprint,
         created=utc(created_s),
         version=hpsearch.__version__,
+        parent=parent,
     )
     _describe_to_optuna(connection, study)
     return study
@@ -170,6 +174,7 @@ def study_of(row: Row[Any]) -> StoredStudy:
         created=utc(row.created),
         version=row.hpsearch_version,
         priority=row.priority,
+        parent=row.parent,
     )
 
 
@@ -283,7 +288,7 @@ def forget(connection: Connection, key: str) -> None:
 
 def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, saying what differs, unless `spec` and the data are those of `stored`."""
-    common = {d.name for d in stored.spec.search} & {d.name for d in spec.search}
+    common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
@@ -315,10 +320,29 @@ def refuse_name(name: str, taken_by: str) -> NoReturn:
     raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
 
 
+def _parts(spec: StudySpec) -> set[str]:
+    """Return the names of what a study has a list of: its configurations, or else the parameters that it searches."""
+    return {part.name for part in spec.configurations or spec.search}
+
+
 def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
-    """Return a specification by dotted keys: what is searched, and how the `common` parameters are."""
-    shared = replace(spec, search=tuple(dimension for dimension in spec.search if dimension.name in common))
-    return {**_flat(asdict(shared)), "search": [dimension.name for dimension in spec.search]}
+    """Return a specification by dotted keys: what is searched or trained, and how the `common` ones are.
+
+    What configurations span follows from them, and is left out.
+    """
+    # Names of configurations are free, so they must not be taken for the keys that they look like.
+    exact = {
+        f"configurations.{json.dumps(each.name, ensure_ascii=False)}": dict(each.params)
+        for each in spec.configurations
+        if each.name in common
+    }
+    search = () if spec.configurations else tuple(d for d in spec.search if d.name in common)
+    return {
+        **_flat(asdict(replace(spec, search=search, configurations=()))),
+        **exact,
+        "search": [] if spec.configurations else [dimension.name for dimension in spec.search],
+        "configurations": [each.name for each in spec.configurations],
+    }
 
 
 def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:

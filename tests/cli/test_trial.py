@@ -93,7 +93,8 @@ def test_a_trial_is_shown_for_programs(command: Command, eventful: str) -> None:
     history = trial.pop("history")
     assert [trial] == json.loads(command("study", "trials", eventful, "--format", "json").stdout)
     assert (trial["params"]["learning_rate"], trial["evidence"]["last_loss"]) == (123456.75, 41250.5)
-    assert [attempt.pop("ended")[-6:] for attempt in history] == ["+00:00"] * 2
+    for moment in ("started", "ended"):
+        assert [attempt.pop(moment)[-6:] for attempt in history] == ["+00:00"] * 2
     assert history == [
         {"attempt": 1, "worker": "ann", "why": "the worker was stopped", "crashed": False, "epochs": 2},
         {"attempt": 2, "worker": "bob", "why": "it was killed by signal 9", "crashed": True, "epochs": 2},

@@ -17,7 +17,7 @@ from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.records import StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
-from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, evaluation
 
 
 def fill(url: str) -> None:
@@ -33,7 +33,10 @@ def fill(url: str) -> None:
         store.record(study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
         store.release(study, worker="ann", numbers=[crashed.number], why="out of memory", crashed=True)
         store.release(study, worker="ann", numbers=[back.number], why="stopped", crashed=False)
-        store.create_study(a_spec("later", trials=5), fingerprint=FINGERPRINT)
+        store.create_study(a_spec("later", trials=5), fingerprint=FINGERPRINT, parent=study)
+        again = [evaluation(0, seed=1), evaluation(0, seed=2, accuracy=None), evaluation(1, part="test")]
+        store.write_evaluations(study, again)
+        store.unseal(study, number=1, command="hpsearch study test golden")
         identity = WorkerIdentity(name="ann", host="laboratory", process_id=7, version="0.1.0")
         store.register_worker(identity)
         stock = lab.stock()
@@ -60,6 +63,8 @@ def _facts_of(store: Store, study: StoredStudy) -> dict[str, Any]:
         "progress": asdict(store.progress(study)),
         "trials": [asdict(trial) for trial in trials],
         "series": store.series(study, numbers),
+        "evaluations": [asdict(evaluation) for evaluation in store.evaluations(study)],
+        "unsealing": None if (unsealing := store.unsealing(study)) is None else asdict(unsealing),
         "attempts": {number: [asdict(a) for a in store.attempts(study, number)] for number in numbers},
     }
 

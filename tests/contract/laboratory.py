@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
@@ -9,7 +10,15 @@ import optuna
 from sqlalchemy import make_url
 
 from hpsearch.records import Cause, Finding, ParameterValue, Series, TrialState
-from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.storage.records import (
+    Assignment,
+    Claim,
+    Evaluation,
+    Outcome,
+    Part,
+    StoredStudy,
+    Update,
+)
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
 
@@ -98,6 +107,20 @@ def update(
         series={"training_loss": [1.0] * len(curve)} if series is None else series,
     )
     return Update(claim=claim, reports=curve, epochs=len(curve), steps=10 * len(curve), outcome=outcome)
+
+
+def evaluation(
+    number: int,
+    *,
+    seed: int = 1,
+    part: Part = "validation",
+    loss: float | None = 0.25,
+    accuracy: float | None = 0.5,
+) -> Evaluation:
+    """Return an evaluation of a trial; the database writes its own time."""
+    return Evaluation(
+        number=number, part=part, seed=seed, loss=loss, accuracy=accuracy, made=datetime.now(UTC)
+    )
 
 
 def stock_storage(url: str) -> optuna.storages.RDBStorage:

@@ -29,6 +29,9 @@ def test_every_attempt_that_came_to_nothing_is_kept(new_lab: Labs) -> None:
         (3, "eve", "eve ended", True, 0),
     ]
     assert all(abs(attempt.ended - datetime.now(UTC)) < timedelta(minutes=5) for attempt in history)
+    second = timedelta(seconds=1)  # MySQL's Optuna keeps starts in whole seconds, rounded
+    assert all(attempt.started and attempt.started <= attempt.ended + second for attempt in history)
+    assert lab.store.every_attempt(lab.study) == {0: history}
 
 
 def test_a_trial_that_ended_at_once_has_no_history(new_lab: Labs) -> None:

@@ -24,7 +24,7 @@ from hpsearch.storage.records import Update
 from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
 from tests.contract.golden_database import facts
-from tests.contract.laboratory import Lab, a_spec, stock_storage
+from tests.contract.laboratory import Lab, a_spec, evaluation, stock_storage
 
 Labs = Callable[..., Lab]
 Address = Callable[[str], str]
@@ -102,6 +102,10 @@ def fill(lab: Lab) -> None:
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped again", crashed=False)
     lab.store.set_priority(lab.study, -3)
     lab.store.set_budget(lab.study, 700)
+    lab.store.write_evaluations(
+        lab.study, [evaluation(0, seed=2**40), evaluation(101, part="test", loss=None)]
+    )
+    lab.store.unseal(lab.study, number=101, command="opened \N{SNOWMAN}")
     ours, theirs = schema.studies, optuna_schema.trials
     with writing(lab.store._engine, durable=False) as connection:
         of_study = select(theirs.c.trial_id).where(theirs.c.study_id == lab.study.study_id)
@@ -124,6 +128,7 @@ def test_a_copy_of_a_copy_of_a_copy_is_equal(new_lab: Labs, shared: Address, tar
     first, second, third, last = (read(url, name) for url in stops)
     assert len(first["attempts"]["107"]) == 1
     assert first["series"]["0"]
+    assert (len(first["evaluations"]), first["unsealing"]["command"]) == (2, "opened \N{SNOWMAN}")
     assert second == first
     assert third == last == in_whole_seconds(first)
     with open_store(target) as store:

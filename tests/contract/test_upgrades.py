@@ -125,8 +125,8 @@ def definition(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def in_order(value: Any) -> Any:
-    """Sort the indexes in a table's definition, which SQLAlchemy makes in any order."""
-    lines = [line.strip(" ,") for line in str(value).splitlines()]
+    """Sort the indexes in a table's definition, which SQLAlchemy makes in any order; SQLite quotes what it renamed."""
+    lines = [line.strip(" ,") for line in str(value).replace('"', "").splitlines()]
     return sorted(lines, key=lambda line: line if line.startswith("KEY") else "")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import engine
+from hpsearch.storage import engine, schema
 from hpsearch.storage.check import check
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
@@ -68,7 +68,7 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     path.touch()
     open_store(f"sqlite:///{path}").close()
-    assert check(f"sqlite:///{path}").hpsearch_schema == "0001"
+    assert check(f"sqlite:///{path}").hpsearch_schema == schema.REVISION
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hpsearch.dashboard.links import HOME, PLOTLY, REPORTS, WORKERS
 from hpsearch.dashboard.wsgi import version_tag
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.page import Serving, document
-from hpsearch.report.sections import text
+from hpsearch.report.parts import text
 
 
 @final
@@ -47,17 +47,6 @@ def head(kicker: str, title: str, lead: str = "") -> str:
 def link(path: str, words: object) -> str:
     """Return a link to a path of this server."""
     return f'<a href="{text(path)}">{text(words)}</a>'
-
-
-def section(name: str, title: str, content: str) -> str:
-    """Return a part of a page under a heading. `content` is HTML."""
-    return f'<section id="{name}"><h2>{text(title)}</h2>{content}</section>'
-
-
-def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return names and values, which are text."""
-    cells = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in pairs)
-    return f'<dl class="facts">{cells}</dl>'
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

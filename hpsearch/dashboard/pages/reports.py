@@ -8,7 +8,7 @@ from hpsearch.dashboard.pages.frame import Page, empty, framed, head, link, serv
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.formats import format_result, format_time
 from hpsearch.report.page import render
-from hpsearch.report.sections import text
+from hpsearch.report.parts import text
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
 

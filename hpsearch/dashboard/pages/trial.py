@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.dashboard.links import report_link, stock_trial_link, trial_link
-from hpsearch.dashboard.pages.frame import Page, facts, framed, head, link, section, table
+from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
 from hpsearch.records import Finding, Trial
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
@@ -16,7 +16,7 @@ from hpsearch.report.formats import (
     format_share,
     format_time,
 )
-from hpsearch.report.sections import text
+from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy

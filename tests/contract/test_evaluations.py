@@ -1,0 +1,78 @@
+"""Evaluations with other seeds, the opening of the sealed test part, and follow-up studies."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hpsearch.errors import StudyNotFoundError
+from hpsearch.storage.records import Evaluation
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, evaluation
+
+Labs = Callable[..., Lab]
+
+
+def without_time(made: Evaluation) -> Evaluation:
+    """Return an evaluation made at no particular time."""
+    return replace(made, made=datetime.min.replace(tzinfo=UTC))
+
+
+def test_evaluations_are_read_as_written_and_replaced(new_lab: Labs) -> None:
+    """They come by number, part and seed; one of the same three replaces the other; not finite is None."""
+    lab, other = new_lab(), new_lab()
+    first = [evaluation(3, seed=2**40), evaluation(1, seed=2, part="test"), evaluation(1, seed=1)]
+    lab.store.write_evaluations(lab.study, first)
+    lab.store.write_evaluations(
+        lab.study, [evaluation(1, seed=1, loss=math.nan, accuracy=math.inf), evaluation(1, seed=7)]
+    )
+    lab.store.write_evaluations(lab.study, [])
+    found = lab.store.evaluations(lab.study)
+    assert [without_time(one) for one in found] == [
+        without_time(one)
+        for one in (
+            evaluation(1, seed=2, part="test"),
+            evaluation(1, seed=1, loss=None, accuracy=None),
+            evaluation(1, seed=7),
+            evaluation(3, seed=2**40),
+        )
+    ]
+    assert all(abs(one.made - datetime.now(UTC)) < timedelta(minutes=5) for one in found)
+    assert other.store.evaluations(other.study) == []
+
+
+def test_the_first_opening_counts_for_ever(new_lab: Labs) -> None:
+    """A test part that was opened stays opened, for the trial and by the command that were first."""
+    lab, other = new_lab(), new_lab()
+    assert lab.store.unsealing(lab.study) is None
+    opened = lab.store.unseal(lab.study, number=3, command="first \N{SNOWMAN}")
+    assert (opened.number, opened.command) == (3, "first \N{SNOWMAN}")
+    assert abs(opened.opened - datetime.now(UTC)) < timedelta(minutes=5)
+    assert lab.store.unseal(lab.study, number=4, command="second") == opened
+    assert lab.store.unsealing(lab.study) == opened
+    assert other.store.unsealing(other.study) is None
+
+
+def test_a_study_knows_whom_it_follows_up(new_lab: Labs) -> None:
+    """The parent is kept by its key, through a new look at the database, and also when it is gone."""
+    lab = new_lab()
+    child = lab.store.create_study(a_spec(), fingerprint=FINGERPRINT, parent=lab.study)
+    assert (lab.study.parent, child.parent) == (None, lab.study.key)
+    lab.store.delete_study(lab.study)
+    assert lab.store.study(child.spec.name).parent == lab.study.key
+    lab.store.delete_study(child)
+
+
+def test_a_deleted_study_has_none(new_lab: Labs) -> None:
+    """Its evaluations go with it, and nobody writes new ones."""
+    lab = new_lab()
+    lab.store.write_evaluations(lab.study, [evaluation(0)])
+    lab.store.delete_study(lab.study)
+    assert lab.store.evaluations(lab.study) == []
+    with pytest.raises(StudyNotFoundError):
+        lab.store.write_evaluations(lab.study, [evaluation(0)])
+    with pytest.raises(StudyNotFoundError):
+        lab.store.unseal(lab.study, number=0, command="too late")
+    with pytest.raises(StudyNotFoundError):
+        lab.store.unsealing(lab.study)
