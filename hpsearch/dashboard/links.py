@@ -18,6 +18,11 @@ def trial_link(name: str, number: int) -> str:
     return f"/trials/{_part(name)}/{number}"
 
 
+def replay_link(name: str, number: int) -> str:
+    """Return the path of a trial's replay."""
+    return f"{trial_link(name, number)}/replay"
+
+
 def stock_study_link(study_id: int) -> str:
     """Return the path of a study's page in Optuna's dashboard."""
     return f"/dashboard/studies/{study_id}"

@@ -13,8 +13,9 @@ from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.metrics import KIND, metrics_text
 from hpsearch.dashboard.pages.frame import Page
 from hpsearch.dashboard.pages.reports import report_page, reports_page
-from hpsearch.dashboard.pages.trial import trial_page
+from hpsearch.dashboard.pages.trial import trial_page, waiting_page
 from hpsearch.dashboard.pages.workers import workers_page
+from hpsearch.dashboard.replays import Replays, stored_trial
 from hpsearch.dashboard.standing import standing
 from hpsearch.dashboard.wsgi import (
     HTML,
@@ -49,6 +50,7 @@ class Routes:
     def __init__(self, live: LiveStudies, stock: WSGIApplication) -> None:
         self._live = live
         self._stock = stock
+        self._replays = Replays()
         self._plotly = get_plotlyjs().encode()
         self._plotly_tag = version_tag(self._plotly)
         self._paths: tuple[
@@ -58,6 +60,7 @@ class Routes:
             (re.compile(r"/reports/?"), self._reports),
             (re.compile(r"/reports/(?P<name>.+)", re.DOTALL), self._report),
             (re.compile(r"/trials/(?P<name>.+)/(?P<number>\d+)", re.DOTALL), self._trial),
+            (re.compile(r"/trials/(?P<name>.+)/(?P<number>\d+)/replay", re.DOTALL), self._replay),
             (re.compile(r"/workers/?"), self._workers),
             (re.compile(r"/healthz"), self._health),
             (re.compile(r"/metrics"), self._metrics),
@@ -103,6 +106,23 @@ class Routes:
         trial, attempts = store.trial(study, number), store.attempts(study, number)
         return _shown(environ, trial_page(seen.snapshot, trial, attempts))
 
+    def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
+        """Train a trial again where that is asked with POST, and show what came of it."""
+        name, number = links.name_of(found["name"]), min(int(found["number"]), _MOST_NUMBER)
+        stored = stored_trial(self._live.store, name, number)
+        if not is_reading(environ):
+            if self._replays.ask(stored):
+                return redirect(links.replay_link(name, number))
+            return refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Other replays wait already: try again in a minute."
+            )
+        made = self._replays.of(stored.study.key, number)
+        if made is None:
+            return redirect(links.trial_link(name, number))
+        if not made.done():
+            return _shown(environ, waiting_page(stored.study, number))
+        return Answer(body=made.result().encode(), kind=HTML, headers=(_PRIVATE,))
+
     def _workers(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         return _shown(environ, workers_page(self._live.store.workers()))
 
@@ -129,7 +149,7 @@ def _answer(
     answering: Callable[[WSGIEnvironment, re.Match[str]], Answer],
 ) -> Answer:
     """Return the answer, or what says why there is none."""
-    if not is_reading(environ):
+    if not (is_reading(environ) or found.re.pattern.endswith("/replay")):
         return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", ("Allow", "GET, HEAD"))
     try:
         return answering(environ, found)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hpsearch.dashboard.links import report_link, trial_link
+from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from tests.dashboard.asking import ask
@@ -101,6 +101,19 @@ def test_markup_is_text(site: Site) -> None:
     for address in ("/reports/", "/workers", f"/reports/{name}", f"/trials/{name}/3", f"/reports/{name}x"):
         answer = ask(site.site, address)
         assert "<img" not in answer.text or answer.headers["content-type"].startswith("text/plain")
+
+
+def test_a_trial_is_replayed_on_its_page(site: Site) -> None:
+    """A button has a trial trained again; its page comes when that is done, or the reason why it cannot."""
+    link = replay_link("digits", 0)
+    assert f'<form method="post" action="{link}">' in ask(site.site, trial_link("digits", 0)).text
+    assert ask(site.site, link).headers["location"] == trial_link("digits", 0)
+    assert ask(site.site, link, method="POST").headers["location"] == link
+    answers = iter(lambda: ask(site.site, link), None)
+    ended = next(answer for answer in answers if "The page comes by itself" not in answer.text)
+    # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
+    assert (ended.status, "fingerprint" in ended.text) == (500, True)
+    assert ask(site.site, replay_link("digits", 99), method="POST").status == 404
 
 
 def test_workers_are_listed(site: Site) -> None:

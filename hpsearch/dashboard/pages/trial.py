@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hpsearch.dashboard.links import report_link, stock_trial_link, trial_link
+from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
 from hpsearch.records import Finding, Trial
 from hpsearch.report import sections
@@ -33,6 +33,7 @@ def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) ->
         [
             head(f"{study.spec.name}: {trial.fate.value}", f"Trial {trial.number}", _lead(trial)),
             f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
+            _replay_form(study, trial) if trial.state.is_final and trial.params else "",
             facts(list(_facts(trial, study))),
             section("parameters", "Parameters", facts(_parameters(trial))) if trial.params else "",
             section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
@@ -42,6 +43,23 @@ def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) ->
     )
     title = f"{study.spec.name}: trial {trial.number}"
     return framed(title, body, shown=(curves,), stock=stock_trial_link(study.study_id, trial.number))
+
+
+def waiting_page(study: StoredStudy, number: int) -> Page:
+    """Return what stands in for the replay of a trial until it is made."""
+    name = study.spec.name
+    lead = "It is trained again. The page comes by itself."
+    body = (
+        head(f"{name}: replay", f"Trial {number}", lead)
+        + f"<p>{link(trial_link(name, number), 'Its page')}</p>"
+    )
+    return framed(f"{name}: trial {number}: replay", body, stock=stock_trial_link(study.study_id, number))
+
+
+def _replay_form(study: StoredStudy, trial: Trial) -> str:
+    """Return a button that has the trial trained again."""
+    action = text(replay_link(study.spec.name, trial.number))
+    return f'<form method="post" action="{action}"><button>Replay: train it again and look inside</button></form>'
 
 
 def _lead(trial: Trial) -> str:
@@ -71,7 +89,7 @@ def _parameters(trial: Trial) -> list[tuple[str, str]]:
 
 
 def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
-    """Yield links to what is near this trial. What can be done with a trial belongs here too."""
+    """Yield links to what is near this trial."""
     study = snapshot.study
     numbers = [other.number for other in snapshot.trials]
     place = numbers.index(trial.number)
