@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from hpsearch.storage.records import Outcome, Update
 from hpsearch.storage.store import open_store
 from tests.dashboard.populate import populate
 from tests.end_to_end.browser import Paper, Sight, chromium, sight
-from tests.end_to_end.conftest import GIVE_UP_S
+from tests.end_to_end.conftest import GIVE_UP_S, Folder
 from tests.end_to_end.serving import Server, serving
 from tests.report import synthetic
 
@@ -146,6 +146,19 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
             "(p) => p.data.filter((t) => t.meta?.fate === 'pruned by rank').every((t) => t.visible === false)"
         )
         page.wait_for_function(f"({hidden})(document.querySelector('[data-figure=search-map]'))")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_a_trial_is_replayed_on_its_page(
+    make_folder: Callable[[Mapping[str, str]], Folder], browser: Browser
+) -> None:
+    """The button on a trial's page trains it again, and shows that its numbers are the same to the last bit."""
+    folder = make_folder({"iris.toml": 'name = "iris"\ntrials = 2\ndata = { source = "iris" }\n'})
+    assert folder.run("study", "run", "iris.toml", "--workers", "1").returncode == 0
+    with serving(f"sqlite:///{folder.path}/storage/hpsearch.db") as server, sight(browser) as seen:
+        page = seen.open(f"{server.address}/trials/iris/0")
+        page.get_by_role("button", name="Replay").click()
+        shows(seen, "bit-identical to the stored curve")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 
