@@ -5,7 +5,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, final
 
@@ -56,7 +56,7 @@ class LiveStudy:
         self._seen: Seen | None = None
 
     def look(self, study: StoredStudy) -> Seen:
-        """Return the study as it stands now. Where nothing has changed that costs two small queries.
+        """Return the study as it stands now. Where nothing has changed that costs a few small queries.
 
         Raises StudyNotFoundError when it was deleted, and StorageUnavailableError.
         """
@@ -66,20 +66,37 @@ class LiveStudy:
             ended = [trial.number for trial in changed if trial.state.is_final]
             if ended:
                 self._series |= self._store.series(study, ended)
-            progress, before = self._store.progress(study), self._seen
-            if before is not None and not changed:
-                known = before.snapshot
-                if known.progress == progress and known.study == study:
-                    return before
-            snapshot = Snapshot(
-                study=study,
-                progress=progress,
-                trials=tuple(self._trials[number] for number in sorted(self._trials)),
-                series=dict(self._series),
-                taken=datetime.now(UTC),
+            before = self._seen
+            snapshot = self._taken(study)
+            if before is not None and not changed and _same(before.snapshot, snapshot):
+                return before
+            snapshot = replace(
+                snapshot, attempts=self._store.every_attempt(study), workers=self._store.workers()
             )
             self._seen = Seen(version=next(_versions), snapshot=snapshot)
             return self._seen
+
+    def _taken(self, study: StoredStudy) -> Snapshot:
+        """Return what is known of the trials, and the rest as it is now: all that tells whether it changed."""
+        return Snapshot(
+            study=study,
+            progress=self._store.progress(study),
+            trials=tuple(self._trials[number] for number in sorted(self._trials)),
+            series=dict(self._series),
+            taken=datetime.now(UTC),
+            evaluations=self._store.evaluations(study),
+            unsealing=self._store.unsealing(study),
+        )
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    """True when two looks at the same trials saw the same of their study."""
+    return (one.study, one.progress, one.evaluations, one.unsealing) == (
+        other.study,
+        other.progress,
+        other.evaluations,
+        other.unsealing,
+    )
 
 
 @final

@@ -5,16 +5,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, final
+from typing import Any, Final, final
 
 from plotly.offline import get_plotlyjs
 
 from hpsearch.records import Fate
-from hpsearch.report import palette, sections
+from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import text
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
+
+_NOTHING_ASKED: Final = Request()
 
 
 @final
@@ -31,15 +34,24 @@ class Serving:
 
 
 def render(
-    snapshot: Snapshot, serving: Serving | None = None, *, drawn: Sequence[Exhibit] | None = None
+    snapshot: Snapshot,
+    request: Request = _NOTHING_ASKED,
+    *,
+    serving: Serving | None = None,
+    drawn: Sequence[Exhibit] | None = None,
 ) -> str:
     """Return the report as one HTML page: with everything inside it, or as a server sends it.
 
-    `drawn` is `exhibits(snapshot)` where somebody has it already.
+    `drawn` is `exhibits(snapshot, request)` where somebody has it already.
     """
-    shown = exhibits(snapshot) if drawn is None else drawn
-    title = f"{snapshot.study.spec.name}: hpsearch report"
-    return document(title, _body(snapshot, shown), shown, serving)
+    shown = exhibits(snapshot, request) if drawn is None else drawn
+    return document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
+
+
+def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
+    """Return one figure of the report as an HTML page with everything inside it."""
+    body = "\n".join([sections.fate_filter(snapshot), sections.exhibit(shown), sections.footer(snapshot)])
+    return document(_title(snapshot), body, [shown])
 
 
 def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None) -> str:
@@ -68,13 +80,19 @@ def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving |
     )
 
 
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
+def _title(snapshot: Snapshot) -> str:
+    return f"{snapshot.study.spec.name}: hpsearch report"
+
+
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:
+    named = {one.name: one for one in shown}
     exhibit = {one.name: sections.exhibit(one) for one in shown}
     is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))
     return "\n".join(
         [
             sections.header(snapshot),
             sections.best(snapshot),
+            card.best_card_section(snapshot),
             "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
             sections.fate_filter(snapshot),
             f'<div class="{"single" if is_map_alone else "pair"}">',
@@ -85,6 +103,9 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
             exhibit["best-so-far"],
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
+            exhibit["importance"],
+            compared.comparison(snapshot, request, named["comparison"]),
+            compared.studies(snapshot, request, named["studies"]),
             sections.specification(snapshot),
             sections.footer(snapshot),
         ]

@@ -45,4 +45,6 @@ def report_page(seen: Seen, tag: str) -> str:
     """Return the report of a study, whose version has that tag, as HTML."""
     stock = stock_study_link(seen.snapshot.study.study_id)
     drawn = seen.once("exhibits", exhibits)
-    return seen.once("report", lambda snapshot: render(snapshot, serving(tag, stock=stock), drawn=drawn))
+    return seen.once(
+        "report", lambda snapshot: render(snapshot, serving=serving(tag, stock=stock), drawn=drawn)
+    )
