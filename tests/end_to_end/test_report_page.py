@@ -171,7 +171,7 @@ def test_compared_studies_and_single_figures_are_drawn(tmp_path: Path) -> None:
     (shown,) = [exhibit for exhibit in exhibits(snapshot) if exhibit.name == "best-so-far"]
     alone = visit(render_exhibit(snapshot, shown), OVERVIEW, tmp_path / "single", paper="dark")
     assert (alone.console, alone.requests) == ((), ())
-    assert alone.seen["drawn"] == alone.seen["figures"] == 2
+    assert alone.seen["drawn"] == alone.seen["figures"] == 3
     assert alone.seen["paper"] == "rgb(21, 24, 28)"
 
 
