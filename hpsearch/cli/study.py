@@ -120,7 +120,9 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
+    from hpsearch.cli.family import parent_object, write_parent
     from hpsearch.cli.overview import write_overview
+    from hpsearch.cli.sealed import opened_object, say_if_opened
     from hpsearch.report.export import study_object
     from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
@@ -128,10 +130,13 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     with open_store(storage, create=False) as store:
         study = store.study(name)
         progress, found = store.progress(study), store.trials(study)
-    if form is Format.TABLE:
-        write_overview(study, progress, found)
-        return
-    shown = study_object(study, progress) | summary_object(study, found)
+        if form is Format.TABLE:
+            write_overview(study, progress, found)
+            write_parent(store, study)
+            say_if_opened(store, study)
+            return
+        shown = study_object(study, progress) | summary_object(study, found)
+        shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -151,13 +156,20 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.cli.listings import trials_listing
+    from hpsearch.cli.sealed import say_if_opened
     from hpsearch.records import best_trials
+    from hpsearch.report.words import best_lines
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
         store.sweep(study)
         ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
+        say_if_opened(store, study)
+    if form is Format.TABLE and ranked:
+        for line in best_lines(ranked, study, count):
+            answer(line)
+        answer()
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
     write_listing(trials_listing(ranked, study), form)
