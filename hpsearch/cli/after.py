@@ -12,6 +12,7 @@ from hpsearch.cli.options import (
     OutputFormat,
     Storage,
     StudyName,
+    Trials,
 )
 
 MOST_SEEDS = 1000
@@ -77,3 +78,32 @@ def open_test_part(
 
     with open_store(storage, create=False) as store:
         raise typer.Exit(open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form))
+
+
+def narrow(
+    name: StudyName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Create the follow-up study.")] = False,
+    new_name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NEW", help="Its name.  [default: NAME-round-2, then 3, ...]"),
+    ] = None,
+    trials: Trials = None,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Propose what to search next, from the best trials and the deaths, with a reason for every bound.
+
+    With --yes it creates the follow-up study. That keeps the seed and the split, so results compare, and begins with
+    the best configurations that lie inside, which are trained again and count.
+
+    Example: hpsearch study narrow digits --yes
+    """
+    from hpsearch.cli.names import check_name
+    from hpsearch.cli.narrowing import narrow_study
+    from hpsearch.storage.store import open_store
+
+    if new_name is not None:
+        check_name("--name", new_name)
+    with open_store(storage, create=False) as store:
+        narrow_study(store, store.study(name), yes=yes, name=new_name, trials=trials, form=form)

@@ -1,23 +1,30 @@
 """Studies that follow up others."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from hpsearch.cli.output import answer
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 
+_GONE: Final = "(deleted)"
+
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; "(deleted)" where it is gone, None where there is none."""
+    """Return the name of the study that `study` follows up; `_GONE` where it is gone, None where there is none."""
     if study.parent is None:
         return None
-    return next((other.spec.name for other in studies if other.key == study.parent), "(deleted)")
+    return next((other.spec.name for other in studies if other.key == study.parent), _GONE)
+
+
+def existing(name: str | None) -> str | None:
+    """Return the parent's name for programs: null where there is none, or it is gone."""
+    return None if name == _GONE else name
 
 
 def parent_object(store: Store, study: StoredStudy) -> str | None:
-    """Return the parent's name for programs: null where there is none, or it is gone."""
-    name = None if study.parent is None else parent_name(study, store.studies())
-    return None if name == "(deleted)" else name
+    """Return the name of the study that `study` follows up, for programs."""
+    return None if study.parent is None else existing(parent_name(study, store.studies()))
 
 
 def write_parent(store: Store, study: StoredStudy) -> None:

@@ -27,7 +27,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb, command in (("confirm", after.confirm), ("test", after.open_test_part)):
+for verb, command in (
+    ("confirm", after.confirm),
+    ("test", after.open_test_part),
+    ("narrow", after.narrow),
+):
     study.app.command(name=verb)(command)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")

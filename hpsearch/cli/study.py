@@ -74,6 +74,16 @@ def run(
     name: NewName = None,
     trials: Trials = None,
     cohort: Rows = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            min=1,
+            max=100,
+            help="Narrow and run again, until so many rounds are run.",
+        ),
+    ] = 1,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -85,13 +95,17 @@ def run(
     """Run a study on this machine: create it where needed, show progress, print the best, write the report.
 
     Ctrl-C once writes what is finished and hands the rest back; the same command goes on from there. Twice
-    stops at once.
+    stops at once. With --rounds 3 it narrows the search by its results, runs that as NAME-round-2, and so on.
 
     Example: hpsearch study run studies/digits.toml --workers 2
     """
     from hpsearch.cli.running import RunOptions, run_study
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
+    if rounds > 1:
+        from hpsearch.cli.rounds import run_rounds
+
+        raise typer.Exit(run_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
 
 
@@ -109,7 +123,8 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, create=False) as store:
-        write_listing(studies_listing([(study, store.progress(study)) for study in store.studies()]), form)
+        studies = store.studies()
+        write_listing(studies_listing([(study, store.progress(study)) for study in studies]), form)
         if foreign := store.foreign_studies():
             say(f"Made by other Optuna clients, and not listed: {', '.join(foreign)}")
 

@@ -1,7 +1,7 @@
 """The database of studies, as workers, reports and commands use it. One public method is one transaction."""
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, final
 
@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
-from hpsearch.records import Series, Trial
+from hpsearch.records import ParameterValue, Series, Trial
 from hpsearch.storage import (
     claims,
+    enqueuing,
     evaluations,
     leases,
     migration,
@@ -99,25 +100,40 @@ class Store:
         close_connections(self._engine)
 
     def create_study(
-        self, spec: StudySpec, *, fingerprint: str, parent: StoredStudy | None = None
+        self,
+        spec: StudySpec,
+        *,
+        fingerprint: str,
+        parent: StoredStudy | None = None,
+        enqueued: Sequence[Mapping[str, ParameterValue]] = (),
     ) -> StoredStudy:
         """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
 
         Where the same search over the same data is stored already, that study is returned and its budget
-        stays. `parent` is the study that it follows up. Raises StudyExistsError, saying what differs, where the name
-        belongs to another study.
+        stays. `parent` is the study that it follows up; a new one begins with the configurations of `enqueued`. Raises
+        StudyExistsError, saying what differs, where the name belongs to another study.
         """
         key = None if parent is None else parent.key
-        return self._write(lambda connection: self._created(connection, spec, fingerprint, key))
+
+        def create(connection: Connection) -> StoredStudy:
+            made = studies.create(connection, spec, fingerprint, parent=key)
+            enqueuing.enqueue(connection, made, enqueued)
+            return made
+
+        return self._write(lambda connection: self._created(connection, spec, fingerprint, create))
 
     def _created(
-        self, connection: Connection, spec: StudySpec, fingerprint: str, parent: str | None
+        self,
+        connection: Connection,
+        spec: StudySpec,
+        fingerprint: str,
+        create: Callable[[Connection], StoredStudy],
     ) -> StoredStudy:
         if (stored := self._same(connection, spec, fingerprint)) is not None:
             return stored
         try:
             with connection.begin_nested():
-                return studies.create(connection, spec, fingerprint, parent=parent)
+                return create(connection)
         except IntegrityError:
             # Somebody else created it between our look and our insert.
             stored = self._same(connection, spec, fingerprint)
@@ -189,6 +205,15 @@ class Store:
             orphans.sweep(connection)
 
         self._write(delete)
+
+    def enqueue(self, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:
+        """Let a trial wait for each of `asked`, before all new ones; return their numbers.
+
+        What is not given is sampled. They count against the budget: beyond it they wait for more of it.
+        """
+        return self._write(
+            lambda connection: enqueuing.enqueue(connection, studies.lock(connection, study).study, asked)
+        )
 
     def sweep_orphans(self) -> None:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
