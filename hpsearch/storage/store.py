@@ -20,6 +20,7 @@ from hpsearch.storage import (
     orphans,
     reads,
     registry,
+    renaming,
     studies,
     writes,
 )
@@ -195,6 +196,33 @@ class Store:
     def resume(self, study: StoredStudy) -> bool:
         """Let the study's claims give trials again; return whether it was paused."""
         return self._write(lambda connection: studies.resume(connection, studies.lock(connection, study)))
+
+    def rename_study(self, study: StoredStudy, name: str) -> StoredStudy:
+        """Give the study another name, and return it. Its key stays, and so does everything that hangs on it.
+
+        Raises StudyExistsError for a taken name, HpsearchError while trials run.
+        """
+        self.sweep(study)
+        return self._write(
+            lambda connection: renaming.rename(connection, studies.lock(connection, study), name)
+        )
+
+    def copy_study(self, study: StoredStudy, name: str) -> StoredStudy:
+        """Copy the study with all its trials to another name in this database, and return the copy.
+
+        Trials that run wait in the copy. Raises StudyExistsError for a taken name.
+        """
+        return self._write(
+            lambda connection: renaming.copy(connection, studies.lock(connection, study), name)
+        )
+
+    def stop_study(self, study: StoredStudy) -> StoredStudy:
+        """End the study with what has finished and what runs, and return it with that as its budget.
+
+        Raises HpsearchError where that is nothing.
+        """
+        self.sweep(study)
+        return self._write(lambda connection: renaming.stop(connection, studies.lock(connection, study)))
 
     def delete_study(self, study: StoredStudy) -> None:
         """Delete everything of the study. Workers that train it lose their leases."""
