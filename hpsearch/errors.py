@@ -64,11 +64,6 @@ class StorageReadOnlyError(StorageError):
 
 
 @final
-class LeaseLostError(StorageError):
-    """A worker tried to write a trial whose lease it no longer holds. Nothing was written."""
-
-
-@final
 class StudyNotFoundError(HpsearchError):
     """No study of that name is in the database."""
 

@@ -156,8 +156,9 @@ class DataFacts:
 
     `class_shares` are the shares of the classes, in 0..1, and empty in regression. `input_largest` is the largest
     magnitude among the inputs, `input_mean_square` the mean of their squares, `input_nonzero_share` the share of
-    numbers that are not 0; `input_is_binary` is True when every one is 0 or 1. `target_low` and `target_high` bound
-    the targets (0 and 1 in classification); `target_variance` is the mean over outputs of the targets' variances.
+    numbers that are not 0; `input_is_binary` is True when every one is 0 or 1, `input_is_constant` when there are
+    several examples, all with the same inputs. `target_low` and `target_high` bound the targets (0 and 1 in
+    classification); `target_variance` is the mean over outputs of the targets' variances.
     """
 
     examples: int
@@ -170,6 +171,7 @@ class DataFacts:
     target_low: float
     target_high: float
     target_variance: float
+    input_is_constant: bool = False
 
     @property
     def is_classification(self) -> bool:

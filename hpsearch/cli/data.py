@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.options import Format, OutputFormat
-from hpsearch.cli.output import Listing, write_listing, write_properties
+from hpsearch.cli.output import Listing, answer, write_listing, write_properties
 
 app = typer.Typer(no_args_is_help=True, help="What there is to learn from, and what it holds.")
 
@@ -62,3 +62,28 @@ def show(
 
     description = describe(load(source, target=target, environment=os.environ))
     write_properties(described_rows(description), described(description), form)
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A built-in name.")] = "mnist",
+) -> None:
+    """Download what a source needs, and keep it: studies on it then need no network.
+
+    Example: hpsearch data fetch mnist
+    """
+    import os
+
+    from hpsearch.data.mnist import fetch_mnist
+    from hpsearch.data.suggestion import remedy_for
+    from hpsearch.errors import UsageError
+    from hpsearch.study.schema import BUILTIN_SOURCES
+
+    if source not in BUILTIN_SOURCES:
+        raise UsageError(
+            f'SOURCE: must be a built-in name (got "{source}"): {remedy_for(source, BUILTIN_SOURCES)}'
+        )
+    if source == "mnist":
+        answer(f"mnist: in {fetch_mnist(os.environ)}")
+    else:
+        answer(f"{source}: nothing to fetch, it comes with scikit-learn")

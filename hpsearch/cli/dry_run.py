@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hpsearch.cli.output import answer
 from hpsearch.report.formats import format_count
 from hpsearch.study.amounts import format_size
+from hpsearch.study.faults import fault_in_words
 from hpsearch.study.plan import Plan, plan
 from hpsearch.training.examples import output_count
 from hpsearch.worker.machine import core_count
@@ -38,9 +39,14 @@ def _lines(study: PreparedStudy, planned: Plan, bytes_per_row: int) -> Iterator[
     )
     yield "metric", spec.metric
     yield "data", data.origin
+    if spec.data.fault is not None:
+        yield "fault on purpose", fault_in_words(spec.data.fault)
     yield "examples", _examples(study)
-    for line in planned.search or ("nothing: every trial is the same but for its seed",):
-        yield "search", line
+    for line in planned.configurations:
+        yield "configuration", line
+    if not planned.configurations:
+        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+            yield "search", line
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning
     workers = min(core_count(), spec.trials)

@@ -24,6 +24,7 @@ def facts_of(data: PreparedData) -> DataFacts:
         input_mean_square=sum(_sum_of_squares(block) for block in blocks) / inputs.size,
         input_nonzero_share=sum(int(np.count_nonzero(block)) for block in blocks) / inputs.size,
         input_is_binary=all(bool(((block == 0) | (block == 1)).all()) for block in blocks),
+        input_is_constant=len(inputs) > 1 and all(bool((block == inputs[0]).all()) for block in blocks),
         target_low=0.0 if is_classes else float(targets.min()),
         target_high=1.0 if is_classes else float(targets.max()),
         target_variance=0.0 if is_classes else float(targets.astype(np.float64).var(axis=0).mean()),

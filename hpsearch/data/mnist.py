@@ -53,6 +53,23 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
     )
 
 
+def fetch_mnist(environment: Mapping[str, str]) -> Path:
+    """Return the folder in which MNIST lies on this machine, read and sound, after a download where it was nowhere.
+
+    Looks where `read_mnist` looks. Raises DataError, also where a download could not be kept.
+    """
+    read_mnist(environment)
+    if named := environment.get("HPSEARCH_MNIST"):
+        return Path(named)
+    cache = _cache(environment)
+    if cache is None or not all((cache / name).is_file() for name in _FILES):
+        raise DataError(
+            f"mnist: a download must be kept in a folder (got {cache or 'none'}): "
+            "set XDG_CACHE_HOME to one that can be written"
+        )
+    return cache
+
+
 def _read_named(folder: Path) -> RawData:
     if not folder.is_dir():
         raise DataError(

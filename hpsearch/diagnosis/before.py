@@ -68,9 +68,13 @@ def input_unscaled(facts: Facts) -> Finding | None:
 def input_degenerate(facts: Facts) -> Finding | None:
     """Every input is 0, or every one is 0 or 1 and fewer than 2 % are 1: what an integer division leaves of images.
 
-    MNIST // 255 keeps the pixels of 255 alone, 0.5 % of them, where 19 % are not 0; MNIST // 256 keeps none.
+    MNIST // 255 keeps the pixels of 255 alone, 0.5 % of them, where 19 % are not 0; MNIST // 256 keeps none. Or all
+    examples have the same inputs.
     """
     data = facts.data
+    if data.input_is_constant and data.input_largest > 0:
+        remedy = "All examples have the same inputs: check how they are read."
+        return _certain(Cause.INPUT_DEGENERATE, remedy, {"input_largest": data.input_largest})
     is_rare = data.input_is_binary and data.input_nonzero_share < RARE_SHARE
     if not (is_rare or data.input_largest == 0):
         return None

@@ -17,18 +17,25 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.initializers import draw_weights
 from hpsearch.nn.layers import BatchNorm, Dense, Normalization
 from hpsearch.nn.losses import Loss, LossName, loss_for
-from hpsearch.study.spec import Initializer, ModelSpec
+from hpsearch.study.spec import DropoutPosition, Initializer, ModelSpec
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """One dense layer with what follows it. The output block has neither normalization nor activation."""
+    """One dense layer with what follows it: y = f(norm(x w + b)). The output block is the dense layer alone.
+
+    `dropout` is where dropout acts on it, None where it does not: on y, or on x w + b. With `skip` the block gives
+    x + y, an identity shortcut around the branch (He et al. 2016, "Identity mappings in deep residual networks",
+    equation 1, with nothing behind the sum). Dropout stays inside the branch (Zagoruyko and Komodakis 2016, section
+    2.4): on the shortcut it would shrink the signal once more with every layer (He et al., section 3.1).
+    """
 
     dense: Dense
-    norm: BatchNorm | None
-    activation: Activation | None
-    dropout: bool
+    norm: BatchNorm | None = None
+    activation: Activation | None = None
+    dropout: DropoutPosition | None = None
+    skip: bool = False
 
     @property
     def is_affine(self) -> bool:
@@ -52,8 +59,9 @@ class BlockParameters:
 class BlockBuffers:
     """What one block writes for one minibatch.
 
-    `y` (K, B, O) are the activations (the logits, in the output block), `dy` their gradients; `scratch` is
-    anybody's. `mask` (K, B, O) is dropout's, `kept` batch normalization's.
+    `y` (K, B, O) are the activations (the logits, in the output block); `scratch` is anybody's. `mask` (K, B, O) is
+    dropout's, `kept` batch normalization's, `total` (K, B, O) the sum with what a skip brings. `dy` (K, B, O) are
+    the gradients of `output`.
     """
 
     y: Array
@@ -61,6 +69,12 @@ class BlockBuffers:
     scratch: Array
     mask: Array | None = None
     kept: Normalization | None = None
+    total: Array | None = None
+
+    @property
+    def output(self) -> Array:
+        """What the next block reads of a training pass (K, B, O)."""
+        return self.y if self.total is None else self.total
 
 
 @final
@@ -158,15 +172,20 @@ class Network:
             self.blocks, parameters, batch.blocks, batch.running, strict=True
         ):
             block.dense.forward(p.w, p.b, x, buffers.y)
+            _drop(block, buffers, buffers.y, at="before_normalization")
             if block.norm is not None and buffers.kept is not None and running is not None:
                 block.norm.forward(buffers.y, buffers.kept, running, ones=batch.ones, scratch=buffers.scratch)
             _finish(block, p, buffers)
-            if buffers.mask is not None:
-                np.multiply(buffers.y, buffers.mask, out=buffers.y)
-            x = buffers.y
+            _drop(block, buffers, buffers.y, at="after_activation")
+            if buffers.total is not None:
+                np.add(buffers.y, x, out=buffers.total)
+            x = buffers.output
 
     def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
-        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
+        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics.
+
+        Each block's `y` is then its output, with what a skip brings in it.
+        """
         x = batch.x
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
@@ -175,6 +194,8 @@ class Network:
             if block.norm is not None and running is not None:
                 block.norm.evaluate(buffers.y, running)
             _finish(block, p, buffers)
+            if block.skip:
+                np.add(buffers.y, x, out=buffers.y)
             x = buffers.y
 
     def backward(
@@ -188,14 +209,18 @@ class Network:
         for i in range(last, -1, -1):
             block, buffers = self.blocks[i], batch.blocks[i]
             dy = buffers.y if i == last else buffers.dy
+            below = batch.blocks[i - 1] if i else None
+            if below is not None and block.skip:
+                np.copyto(below.dy, dy)
             if i < last:
                 _differentiate(block, parameters[i], gradients[i], buffers, ones=batch.ones)
-            below = batch.blocks[i - 1] if i else None
-            block.dense.backward(
-                (gradients[i].w, gradients[i].b), batch.x if below is None else below.y, dy, batch.ones
-            )
+            x = batch.x if below is None else below.output
+            block.dense.backward((gradients[i].w, gradients[i].b), x, dy, batch.ones)
             if below is not None:
-                block.dense.backward_input(parameters[i].w, dy, below.dy)
+                dx = below.scratch if block.skip else below.dy
+                block.dense.backward_input(parameters[i].w, dy, dx)
+                if block.skip:
+                    np.add(below.dy, dx, out=below.dy)
 
 
 def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
@@ -203,18 +228,33 @@ def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
     if model.loss == "auto":
         raise ValueError('model.loss must be resolved before a network is built (got "auto")')
     widths = (inputs, *model.hidden)
-    hidden = tuple(
-        Block(
-            dense=Dense(inputs=below, outputs=width),
-            norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
-            activation=ACTIVATIONS[model.activation],
-            dropout=model.dropout > 0,
-        )
-        for below, width in zip(widths, model.hidden, strict=False)
-    )
-    output = Block(dense=Dense(inputs=widths[-1], outputs=outputs), norm=None, activation=None, dropout=False)
+    hidden = tuple(_hidden_block(model, layer, inputs=widths[layer]) for layer in range(len(model.hidden)))
+    output = Block(dense=Dense(inputs=widths[-1], outputs=outputs))
     name: LossName = model.loss
     return Network(blocks=(*hidden, output), loss=loss_for(name, model.output))
+
+
+def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
+    """Return the block of hidden layer `layer`, counted from 0.
+
+    The first layer has no skip, even where there are as many inputs as units: what a network is must not hang on
+    that coincidence.
+    """
+    width = model.hidden[layer]
+    has_dropout = model.dropout > 0 and (model.dropout_layers == "all" or layer == len(model.hidden) - 1)
+    return Block(
+        dense=Dense(inputs=inputs, outputs=width),
+        norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
+        activation=ACTIVATIONS[model.activation],
+        dropout=model.dropout_position if has_dropout else None,
+        skip=model.skip_connections and layer > 0 and model.hidden[layer - 1] == width,
+    )
+
+
+def _drop(block: Block, buffers: BlockBuffers, values: Array, *, at: DropoutPosition) -> None:
+    """Multiply `values` (K, B, O) by the block's mask, in place, where its dropout acts `at` that place."""
+    if buffers.mask is not None and block.dropout == at:
+        np.multiply(values, buffers.mask, out=values)
 
 
 def _finish(block: Block, p: BlockParameters, buffers: BlockBuffers) -> None:
@@ -229,21 +269,35 @@ def _differentiate(
     block: Block, p: BlockParameters, gradient: BlockParameters, buffers: BlockBuffers, *, ones: Array
 ) -> None:
     """Turn a hidden block's `dy` = dL/dy into dL/d(x w + b), in place, and write the gradients of gamma and beta."""
-    dy, scratch = buffers.dy, buffers.scratch
-    if buffers.mask is not None:
-        np.multiply(dy, buffers.mask, out=dy)
+    dy = buffers.dy
+    _drop(block, buffers, dy, at="after_activation")
+    if buffers.mask is not None and block.dropout == "after_activation":
         # y was multiplied by the mask; where the mask is 0 dy is 0 too, so any finite activation will do there
         np.divide(buffers.y, buffers.mask, out=buffers.y, where=buffers.mask != 0)
     if block.activation is not None:
-        block.activation.differentiate(buffers.y, dy, scratch)
-    if block.norm is None or buffers.kept is None:
-        return
+        block.activation.differentiate(buffers.y, dy, buffers.scratch)
+    if block.norm is not None and buffers.kept is not None:
+        _differentiate_norm(block.norm, buffers.kept, (p, gradient), buffers, ones=ones)
+    _drop(block, buffers, dy, at="before_normalization")
+
+
+def _differentiate_norm(
+    norm: BatchNorm,
+    kept: Normalization,
+    parameters: tuple[BlockParameters, BlockParameters],
+    buffers: BlockBuffers,
+    *,
+    ones: Array,
+) -> None:
+    """Turn `dy` behind a block's normalization into that before it, in place; write gradients of gamma and beta.
+
+    `parameters` are the block's own and their gradients.
+    """
+    (p, gradient), dy, scratch = parameters, buffers.dy, buffers.scratch
     if p.gamma is not None and gradient.gamma is not None and gradient.beta is not None:
-        block.norm.backward_scale(
-            (gradient.gamma, gradient.beta), dy, buffers.kept.xhat, ones=ones, scratch=scratch
-        )
+        norm.backward_scale((gradient.gamma, gradient.beta), dy, kept.xhat, ones=ones, scratch=scratch)
         np.multiply(dy, p.gamma[:, None, :], out=dy)
-    block.norm.backward(dy, buffers.kept, ones=ones, scratch=scratch)
+    norm.backward(dy, kept, ones=ones, scratch=scratch)
 
 
 @final

@@ -13,6 +13,7 @@ from typing import Any
 from hpsearch.records import Finding, ParameterValue, Trial
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.study.faults import fault_in_words
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
@@ -59,12 +60,17 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 
 def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
-    """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null."""
+    """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
+
+    `fault` says what is wrong with its data on purpose, and is null where nothing is.
+    """
+    fault = study.spec.data.fault
     return {
         "name": progress.name,
         "state": state_of(progress),
         "stopped": progress.stopped,
         "metric": study.spec.metric,
+        "fault": None if fault is None else fault_in_words(fault),
         "trials": progress.budget,
         "finished": progress.finished,
         "complete": progress.complete,

@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
+from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
 from hpsearch.study.nearest import nearest
+from hpsearch.study.networks import network_problems
 from hpsearch.study.rules import broken, meant, unknown_key
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
 from hpsearch.study.settings import with_settings
 from hpsearch.study.shown import key_path, shown
-from hpsearch.study.spec import DataSpec, ModelSpec, StudySpec, task_problems
+from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
 from hpsearch.study.toml_file import parse_document, read_text
 
 Locate: TypeAlias = Callable[[str], str | None]
@@ -22,6 +25,9 @@ Locate: TypeAlias = Callable[[str], str | None]
 _Document: TypeAlias = Mapping[str, Any]
 
 _DEFAULT_DATA: Final = DataSpec(source="digits")
+
+_TRAINED: Final = ("model", "training")
+"""The tables that a trial's configuration comes from."""
 
 _NOTHING: Final[_Document] = MappingProxyType({})
 
@@ -60,6 +66,28 @@ def parse_study(text: str, *, source: str, locate: Locate = nowhere) -> StudySpe
     return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
 
 
+def changed(configuration: Configuration, settings: Mapping[str, Any], *, source: str) -> Configuration:
+    """Return `configuration` with `settings` in place of its own; `source` names it in messages.
+
+    `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
+    every problem, also for a key that is no field of [model] or [training].
+    """
+    tables = with_settings({}, settings)
+    problems = [
+        problem
+        for name, table in tables.items()
+        for problem in (
+            _section_problems(name, table)
+            if name in _TRAINED
+            else broken(key_path(name), "must be a field of [model] or [training]", table)
+        )
+    ]
+    if problems:
+        raise StudyFileError(source, problems)
+    own = {name: getattr(configuration, name) for name in _TRAINED}
+    return Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+
+
 def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
     problems = [
         *_unknown_keys(document),
@@ -67,28 +95,36 @@ def _study(document: _Document, *, source: str, locate: Locate, asked: _Document
         *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
         *_source_problems(document, locate),
         *search_problems(document.get("search", {})),
+        *exact_problems(document, asked),
         *_cross_problems(document),
     ]
     if problems:
         raise StudyFileError(source, _in_file_order(problems, document))
-    return _specification(document, locate)
+    spec = _specification(document, locate)
+    if repeated := repeated_problems(spec):
+        raise StudyFileError(source, repeated)
+    return spec
 
 
 def _specification(document: _Document, locate: Locate) -> StudySpec:
     """Return the study of a document without problems."""
     sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
     data = {**document["data"], "source": _located(document["data"]["source"], locate)}
-    return StudySpec(
+    spec = StudySpec(
         **{key: rule.value(document[key]) for key, rule in STUDY.items() if key in document},
         **sections,
         data=_record("data", data),
         search=search_space(document.get("search", {})),
     )
+    return with_configurations(spec, document)
 
 
 def _record(name: str, table: _Document) -> Any:
-    section = SECTIONS[name]
-    return section.kind(**{key: section.rules[key].value(raw) for key, raw in table.items()})
+    return SECTIONS[name].kind(**_values(name, table))
+
+
+def _values(name: str, table: _Document) -> dict[str, Any]:
+    return {key: SECTIONS[name].rules[key].value(raw) for key, raw in table.items()}
 
 
 def _unknown_keys(document: _Document) -> Iterator[Problem]:
@@ -122,7 +158,8 @@ def _section_problems(name: str, table: object) -> Iterator[Problem]:
 def _near(key: str, known: Iterable[str]) -> str | None:
     """Return in words what the unknown `key` may have meant: a key of another table, or one of `known`."""
     if key in TOP_LEVEL:
-        place = "at the top of the file, before the first table" if key in STUDY else "as a table of its own"
+        is_value = key in STUDY or key == "seeds"
+        place = "at the top of the file, before the first table" if is_value else "as a table of its own"
         return f"{shown(key)} {place}"
     homes = [name for name, section in SECTIONS.items() if key in section.rules]
     if homes:
@@ -175,12 +212,37 @@ def _cross_problems(document: _Document) -> list[Problem]:
     task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
     loss = _right_value(document, "model", "loss", ModelSpec().loss)
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
+    problems += _sealed_problems(document)
     validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
+    if _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation":
+        return problems
     test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
     if validation + test >= 1:
         rule = f"must leave examples to train on beside the validation fraction {validation}"
         problems += broken("data.test_fraction", rule, test, "lower one of them")
-    return problems
+    return problems + network_problems(_right_model(document), _right_search(document))
+
+
+def _right_model(document: _Document) -> ModelSpec:
+    """Return the fixed network, with the default of every key that is missing or wrong."""
+    default = ModelSpec()
+    keys = SECTIONS["model"].rules
+    return ModelSpec(**{key: _right_value(document, "model", key, getattr(default, key)) for key in keys})
+
+
+def _right_search(document: _Document) -> Sequence[Dimension]:
+    """Return what is searched, and nothing where something is wrong with that."""
+    raw = document.get("search", {})
+    return () if search_problems(raw) else search_space(raw)
+
+
+def _sealed_problems(document: _Document) -> list[Problem]:
+    """Return the validation fraction that stands beside a validation part which the source itself keeps apart."""
+    data = document.get("data", {})
+    if not isinstance(data, dict) or data.get("sealed") != "validation" or "validation_fraction" not in data:
+        return []
+    rule = 'must not be given beside sealed = "validation", which is the whole validation part'
+    return broken("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
 
 
 def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
@@ -198,8 +260,8 @@ def _in_file_order(problems: Sequence[Problem], document: _Document) -> list[Pro
 
     def rank(problem: Problem) -> int:
         where = problem.where
-        while where and where not in ranks:
-            where = _LAST_STEP.sub("", where)
+        while where not in ranks and (shorter := _LAST_STEP.sub("", where)) != where:
+            where = shorter
         return ranks.get(where, 0)
 
     return sorted(problems, key=rank)

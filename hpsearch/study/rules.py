@@ -13,7 +13,7 @@ from hpsearch.errors import Problem
 from hpsearch.records import Cause
 from hpsearch.study.nearest import nearest
 from hpsearch.study.shown import shown
-from hpsearch.study.spec import AILMENTS, Initializer
+from hpsearch.study.spec import AILMENTS, Fault, Initializer
 
 
 class Rule(Protocol):
@@ -212,6 +212,38 @@ class InitialWeights:
     def _remedy(self, raw: object) -> str:
         if isinstance(raw, str) and raw in self.scaled:
             return f"give it a scale, such as {{ {raw} = 0.05 }}"
+        return meant(raw, self.named)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Faults:
+    """The name of a fault, or a table that gives one its number: `{ integer_division = 255 }`."""
+
+    named: Sequence[str] = ("labels_shuffled", "validation_labels_shuffled", "constant_inputs")
+    numbered: Sequence[str] = ("integer_division", "byte_product")
+    number: WholeNumber = WholeNumber(low=2, high=65_536)
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return what is wrong with `raw`."""
+        match raw:
+            case str() if raw in self.named:
+                return []
+            case dict() if len(raw) == 1 and set(raw) <= set(self.numbered):
+                return [p for key, item in raw.items() for p in self.number.problems(f"{where}.{key}", item)]
+            case _:
+                tables = ", ".join(f"{{ {name} = 255 }}" for name in self.numbered)
+                rule = f"must be one of {', '.join(self.named)}, {tables}"
+                return broken(where, rule, raw, self._remedy(raw))
+
+    def value(self, raw: str | dict[str, int]) -> Fault:
+        """Return the fault that `raw` names."""
+        name, number = (raw, None) if isinstance(raw, str) else next(iter(raw.items()))
+        return Fault(name=name, number=number)  # type: ignore[arg-type]
+
+    def _remedy(self, raw: object) -> str:
+        if isinstance(raw, str) and raw in self.numbered:
+            return f"give it a number, such as {{ {raw} = 255 }}"
         return meant(raw, self.named)
 
 

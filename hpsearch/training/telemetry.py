@@ -75,16 +75,17 @@ class Outlook:
 def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> ForwardLook:
     """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
 
+    A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
     `kept` (k,) are the shares of units that dropout keeps. Updates `memory.silence`, in place.
     """
     blocks = part.batch.blocks
     hidden, z = [block.y for block in blocks[:-1]], blocks[-1].y
     highest, lowest = z.max(axis=1), z.min(axis=1)
     fires = [y.max(axis=1) > 0 for y in hidden]
-    last = hidden[-1] if hidden else part.batch.x
+    last = blocks[-2].output if hidden else part.batch.x
     accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
     dead = [1 - fire.mean(axis=1) for fire in fires]
-    flat = [_flat_share(block, outlook.flat, kept) for block in blocks[:-1]] if outlook.flat else []
+    flat = _flat_shares(outlook, blocks[:-1], kept)
     return ForwardLook(
         logit_max=np.maximum(highest, -lowest).max(axis=1),
         output_range=(highest - lowest).max(axis=1),
@@ -92,7 +93,7 @@ def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> F
         top_share=top_share,
         dead_shares=_side_by_side(dead, len(z)),
         silent_shares=_silent_shares(memory.silence[part.start : part.stop], fires, examples=z.shape[1]),
-        saturated_shares=_side_by_side(flat, len(z)) if outlook.flat else np.zeros((len(z), len(fires))),
+        saturated_shares=_side_by_side(flat, len(z)) if flat else np.zeros((len(z), len(fires))),
         activity=np.vecdot(last, last),
     )
 
@@ -135,23 +136,35 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
     return np.stack([is_silent[:, start:stop].mean(axis=1) for start, stop in parts], axis=1)
 
 
-def _flat_share(block: BlockBuffers, flat: tuple[float, float], kept: Array) -> Array:
-    """Return the shares (k,) of a block's activations on a flat part, among those that dropout kept.
+def _flat_shares(outlook: Outlook, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
+    """Return the shares (k,) of each hidden block's activations on a flat part; none where there is no such part."""
+    if outlook.flat is None:
+        return []
+    return [
+        _flat_share(buffers.y, buffers.mask, outlook.flat, kept)
+        if block.dropout == "after_activation"
+        else _flat_share(buffers.y, None, outlook.flat, np.ones_like(kept))
+        for block, buffers in zip(outlook.network.blocks, hidden, strict=False)
+    ]
+
+
+def _flat_share(y: Array, mask: Array | None, flat: tuple[float, float], kept: Array) -> Array:
+    """Return the shares (k,) of a block's activations `y` on a flat part, among those that dropout's `mask` kept.
 
     Dropout multiplies what it keeps by 1 / kept, and the bounds with it.
     """
-    y, scale = block.y, 1 / kept[:, None, None]
+    scale = 1 / kept[:, None, None]
     low, high = ((bound * scale).astype(y.dtype) for bound in flat)
     is_flat = y < low
-    if block.mask is not None:
-        is_flat &= block.mask != 0
+    if mask is not None:
+        is_flat &= mask != 0
     if flat[1] < math.inf:
         is_flat |= y > high
     share: Array = is_flat.mean(axis=(1, 2)) / kept
     return share
 
 
-def _layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
+def layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
     """Return the Euclidean norms (k, L), float64, of the given columns of `flat` (k, P).
 
     Sums of squares that may have lost something to float32's range, as those of vanishing gradients do, are taken
@@ -195,7 +208,7 @@ def look_backward(
     `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardLook`'s.
     """
     examples, columns = part.batch.ones.shape[1], outlook.network.weight_columns
-    norms = _layer_norms(part.gradient, columns)
+    norms = layer_norms(part.gradient, columns)
     own = norms[:, -1]
     delta = part.batch.logits.astype(np.float64)
     per_example = np.vecdot(np.multiply(delta, delta, out=delta).sum(axis=2), activity)
@@ -205,7 +218,7 @@ def look_backward(
     memory.gradient_norm[here] = own
     return BackwardLook(
         gradient_norms=norms,
-        weight_norms=_layer_norms(part.parameters, columns),
+        weight_norms=layer_norms(part.parameters, columns),
         cosine=cosine,
         coherence=_ratios(own * own, per_example),
         gradient=part.gradient.copy(),
@@ -255,7 +268,7 @@ def look_update(
     actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
     return UpdateLook(
         predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
-        update_norms=_layer_norms(behind.before, outlook.network.weight_columns),
+        update_norms=layer_norms(behind.before, outlook.network.weight_columns),
         actual_decrease=actual,
         evaluation_loss=evaluation,
     )
@@ -347,7 +360,7 @@ def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
     computed again from the last hidden layer.
     """
     blocks, parameters = lane.batch.blocks, lane.parameter_views[-1]
-    below = blocks[-2].y[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]
+    below = blocks[-2].output[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]
     candidates = [
         ("weights", lane.parameters[row]),
         *(("activations", block.y[row]) for block in blocks[:-1]),

@@ -162,6 +162,7 @@ def _allocate_blocks(
                 scratch=full(width),
                 mask=full(width) if trains and block.dropout else None,
                 kept=kept if trains and block.norm is not None else None,
+                total=full(width) if trains and block.skip else None,
             )
         )
     logits = np.zeros((rows, network.blocks[-1].dense.outputs, examples), dtype).transpose(0, 2, 1)
@@ -179,4 +180,5 @@ def _cut_block(block: BlockBuffers, rows: slice, examples: int) -> BlockBuffers:
         kept=None
         if kept is None
         else Normalization(xhat=kept.xhat[rows, :examples], inverse_std=kept.inverse_std[rows]),
+        total=None if block.total is None else block.total[rows, :examples],
     )

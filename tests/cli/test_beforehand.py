@@ -1,5 +1,6 @@
 """Warnings of what is wrong before anything is trained."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -57,6 +58,21 @@ def test_creating_warns(command: Command, more: str, scale: str, warnings: list[
         assert (ended.returncode, ended.stderr.splitlines()) == (0, warnings)
         assert ended.stdout
         assert "Warning" not in ended.stdout
+
+
+def test_a_fault_on_purpose_is_said_and_shown(command: Command) -> None:
+    """A study whose data is wrong on purpose says so when it is made, and for ever after."""
+    words = "the training part's targets are shuffled apart from its inputs"
+    Path("shuffled.toml").write_text(
+        'name = "shuffled"\ndata = { source = "digits", fault = "labels_shuffled" }\n'
+    )
+    planned = command("study", "create", "shuffled.toml", "--dry-run")
+    assert planned.stderr.splitlines() == [f"Warning: data.fault: {words}, on purpose"]
+    assert f"fault on purpose      {words}" in planned.stdout.splitlines()
+    command("study", "create", "shuffled.toml")
+    assert f"Fault on purpose: {words}." in command("study", "show", "shuffled").stdout.splitlines()
+    shown = json.loads(command("study", "show", "shuffled", "--format", "json").stdout)
+    assert shown["fault"] == words
 
 
 def test_running_warns_where_it_creates(command: Command) -> None:

@@ -52,6 +52,15 @@ def test_a_file_is_described_by_its_target(command: Command) -> None:
     assert command("data", "show", "x.csv").returncode == 1
 
 
+def test_what_needs_no_download_says_so(command: Command) -> None:
+    """`data fetch` downloads nothing that comes with scikit-learn, and knows the names of what there is."""
+    assert command("data", "fetch", "iris").stdout == "iris: nothing to fetch, it comes with scikit-learn\n"
+    refused = command("data", "fetch", "mnits")
+    assert refused.returncode == 2
+    assert 'SOURCE: must be a built-in name (got "mnits")' in refused.stderr
+    assert "mnist" in refused.stderr
+
+
 def test_a_database_is_checked(command: Command, finished: str) -> None:
     """`storage check` says what the database is and what it holds."""
     health = json.loads(command("storage", "check", "--format", "json").stdout)

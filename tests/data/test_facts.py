@@ -27,6 +27,18 @@ def test_facts_are_those_of_the_training_part() -> None:
     assert facts.majority_share == max(facts.class_shares) == max(data.class_counts) / len(x)
 
 
+def test_inputs_are_constant_where_no_example_differs() -> None:
+    """One number that differs, in the last block, is enough; and a single example is not constant."""
+    data = classification(training=_BLOCK_EXAMPLES + 50)
+    x = np.full_like(data.training.inputs, 0.5)
+    same = replace(data, training=replace(data.training, inputs=x))
+    assert facts_of(same).input_is_constant
+    x[-1, -1] = 0.25
+    assert not facts_of(same).input_is_constant
+    single = Fold(inputs=x[:1], targets=data.training.targets[:1])
+    assert not facts_of(replace(data, training=single)).input_is_constant
+
+
 def test_numbers_have_bounds_and_a_variance() -> None:
     """Targets of a regression are bounded, and vary; it has no classes."""
     data = regression(outputs=2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from hpsearch.data.mnist import read_mnist
+from hpsearch.data.mnist import fetch_mnist, read_mnist
 from hpsearch.data.prepare import prepare
 from hpsearch.data.sources import CATALOGUE, load
 from hpsearch.study.spec import DataSpec
@@ -114,3 +114,20 @@ def test_a_download_serves_where_it_cannot_be_kept(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").touch()
     assert read_mnist({"XDG_CACHE_HOME": str(tmp_path / "file")}).origin == "openml.org, mnist_784"
     assert read_mnist({}).origin == "openml.org, mnist_784"
+
+
+def test_what_was_fetched_is_where_it_says(
+    tmp_path: Path, idx_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fetching keeps a download, says where, and fails where it could not be kept; a named folder stays."""
+    pixels, labels = _openml(60_010)
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *_, **__: (pixels, labels))
+    kept = fetch_mnist({"XDG_CACHE_HOME": str(tmp_path)})
+    (tmp_path / "file").touch()
+    blocked = refused(lambda: fetch_mnist({"XDG_CACHE_HOME": str(tmp_path / "file")}))
+    assert "a download must be kept in a folder" in blocked
+    assert "(got none)" in refused(lambda: fetch_mnist({}))
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", _no_network)
+    assert (kept, len(list(kept.iterdir()))) == (tmp_path / "hpsearch" / "mnist", 4)
+    assert fetch_mnist({"XDG_CACHE_HOME": str(tmp_path)}) == kept
+    assert fetch_mnist({"HPSEARCH_MNIST": str(idx_folder)}) == idx_folder

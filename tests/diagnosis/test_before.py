@@ -81,6 +81,9 @@ def test_inputs_that_are_nearly_all_zero() -> None:
     assert finding.evidence == {"input_nonzero_share": RARE_SHARE * 0.99}
     certain(input_degenerate, inputs(largest=0.0, nonzero_share=0.0))
     assert input_degenerate(inputs(is_binary=True, nonzero_share=RARE_SHARE)) is None
+    constant = certain(input_degenerate, inputs(is_constant=True, largest=0.5))
+    assert constant.remedy == "All examples have the same inputs: check how they are read."
+    assert "integer division" in certain(input_degenerate, inputs(is_constant=True, largest=0.0)).remedy
     assert input_degenerate(inputs(is_binary=False, nonzero_share=RARE_SHARE / 2)) is None
 
 

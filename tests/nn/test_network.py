@@ -1,6 +1,7 @@
 """Whole networks: gradients of random architectures, the layout of their arrays, and evaluation."""
 
 import re
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,7 +13,15 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import draw_dropout
 from hpsearch.nn.losses import PlainLoss
 from hpsearch.nn.network import Batch, BlockParameters, Network, build_network
-from hpsearch.study.spec import Activation, Initializer, Loss, ModelSpec, Output
+from hpsearch.study.spec import (
+    Activation,
+    DropoutLayers,
+    DropoutPosition,
+    Initializer,
+    Loss,
+    ModelSpec,
+    Output,
+)
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 STEP = 1e-6
@@ -37,14 +46,18 @@ PAIRS: tuple[Pair, ...] = (
 
 @st.composite
 def models(draw: st.DrawFn) -> ModelSpec:
-    """Draw a network of up to three hidden layers."""
+    """Draw a network of up to four hidden layers, of which neighbours are often equally wide."""
     loss, output = draw(st.sampled_from(PAIRS))
+    widths = st.sampled_from([4, 5]) if draw(st.booleans()) else st.integers(1, 9)
     return ModelSpec(
-        hidden=tuple(draw(st.lists(st.integers(1, 9), max_size=3))),
+        hidden=tuple(draw(st.lists(widths, max_size=4))),
         activation=draw(st.sampled_from(ACTIVATIONS)),
         batch_norm=draw(st.booleans()),
         batch_norm_affine=draw(st.booleans()),
         dropout=draw(st.sampled_from([0.0, 0.4])),
+        dropout_position=draw(st.sampled_from(get_args(DropoutPosition))),
+        dropout_layers=draw(st.sampled_from(get_args(DropoutLayers))),
+        skip_connections=draw(st.booleans()),
         loss=loss,
         output=output,
     )
@@ -160,8 +173,12 @@ def test_gradients_of_the_inputs_of_every_layer(
 
 
 def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane]:
-    """Return the network from layer `first` on, and a lane of its own with made-up inputs for that layer."""
-    rest = Network(blocks=network.blocks[first:], loss=network.loss)
+    """Return the network from layer `first` on, and a lane of its own with made-up inputs for that layer.
+
+    Nothing skips the first layer of a network, so its own skip goes.
+    """
+    own = replace(network.blocks[first], skip=False)
+    rest = Network(blocks=(own, *network.blocks[first + 1 :]), loss=network.loss)
     trials, examples, _ = lane.batch.logits.shape
     state = allocate_state(rest, rows=trials, states=0, dtype=np.float64)
     cut = Workspace(rest, state, examples=examples, trains=True).lane(

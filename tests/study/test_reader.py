@@ -16,6 +16,7 @@ from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
 from hpsearch.study.spec import (
     Choices,
     DataSpec,
+    Fault,
     Initializer,
     ModelSpec,
     PruningSpec,
@@ -25,7 +26,7 @@ from hpsearch.study.spec import (
     TrainingSpec,
 )
 
-_TOP = "name, trials, seed, metric, data, model, training, search, sampler, pruning"
+_TOP = "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning"
 
 SMALLEST = 'name = "first"\n[data]\nsource = "digits"'
 
@@ -43,6 +44,7 @@ scale = "standard"
 stratify = true
 task = "classification"
 target = "species"
+fault = { integer_division = 255 }
 
 [model]
 hidden = [32, 16]
@@ -51,6 +53,9 @@ initializer = { normal = 0.01 }
 batch_norm = true
 batch_norm_affine = false
 dropout = 0.5
+dropout_position = "before_normalization"
+dropout_layers = "last"
+skip_connections = true
 loss = "mse"
 output = "tanh"
 
@@ -119,6 +124,7 @@ def test_every_key_is_read() -> None:
             stratify=True,
             task="classification",
             target="species",
+            fault=Fault(name="integer_division", number=255),
         ),
         model=ModelSpec(
             hidden=(32, 16),
@@ -127,6 +133,9 @@ def test_every_key_is_read() -> None:
             batch_norm=True,
             batch_norm_affine=False,
             dropout=0.5,
+            dropout_position="before_normalization",
+            dropout_layers="last",
+            skip_connections=True,
             loss="mse",
             output="tanh",
         ),

@@ -12,6 +12,10 @@ from hpsearch.study.schema import SECTIONS, STUDY
 from hpsearch.study.spec import AILMENTS, Initializer
 
 _INITIALIZERS = "must be one of he, xavier, lecun, { normal = 0.01 }, { uniform = 0.05 }"
+_FAULTS = (
+    "must be one of labels_shuffled, validation_labels_shuffled, constant_inputs, { integer_division = 255 }, "
+    "{ byte_product = 255 }"
+)
 
 WRONG: list[tuple[str, object, str]] = [
     ("trials", 0, "must be a whole number from 1 to 10000000 (got 0)"),
@@ -37,6 +41,17 @@ WRONG: list[tuple[str, object, str]] = [
         "",
         'must be 1 to 1000 characters of text, no control characters, no spaces around it (got "")',
     ),
+    (
+        "data.fault",
+        "label_shuffled",
+        f'{_FAULTS} (got "label_shuffled"): did you mean "labels_shuffled"?',
+    ),
+    (
+        "data.fault",
+        "integer_division",
+        f'{_FAULTS} (got "integer_division"): give it a number, such as {{ integer_division = 255 }}',
+    ),
+    ("data.fault", {"labels_shuffled": 3}, f"{_FAULTS} (got {{ labels_shuffled = 3 }})"),
     ("training.reduction", "sums", 'must be one of mean, sum (got "sums"): did you mean "sum"?'),
     ("training.reduction", 3, "must be one of mean, sum (got 3)"),
     ("training.epochs", 0, "must be a whole number from 1 to 1000000 (got 0)"),

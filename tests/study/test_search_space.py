@@ -10,8 +10,9 @@ from hpsearch.study.spec import DEFAULT_SEARCH, Choices, DataSpec, Dimension, Ra
 
 EVERY_NAME = (
     "model.hidden, model.activation, model.initializer, model.batch_norm, model.batch_norm_affine, "
-    "model.dropout, model.output, training.epochs, training.batch_size, training.optimizer, "
-    "training.reduction, learning_rate, weight_decay, momentum"
+    "model.dropout, model.dropout_position, model.dropout_layers, model.skip_connections, model.output, "
+    "training.epochs, training.batch_size, training.optimizer, training.reduction, "
+    "learning_rate, weight_decay, momentum"
 )
 
 WRONG = [

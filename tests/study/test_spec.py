@@ -18,6 +18,7 @@ from hpsearch.study.spec import (
     DEFAULT_FATAL,
     Choices,
     DataSpec,
+    Fault,
     Initializer,
     KnownTask,
     Loss,
@@ -62,6 +63,10 @@ studies = st.builds(
         test_fraction=numbers,
         stratify=st.booleans(),
         target=st.none() | st.text(),
+        fault=st.none()
+        | st.builds(
+            Fault, name=st.sampled_from(words_of(words.FaultName)), number=st.none() | st.integers(2, 65_536)
+        ),
     ),
     model=st.builds(
         ModelSpec,
@@ -72,6 +77,9 @@ studies = st.builds(
         ),
         batch_norm=st.booleans(),
         dropout=numbers,
+        dropout_position=st.sampled_from(words_of(words.DropoutPosition)),
+        dropout_layers=st.sampled_from(words_of(words.DropoutLayers)),
+        skip_connections=st.booleans(),
     ),
     training=st.builds(
         TrainingSpec, epochs=counts, batch_size=counts, learning_rate=numbers, weight_decay=numbers
@@ -95,11 +103,22 @@ def test_json_keeps_everything(study: StudySpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [(), ("data",), ("model",), ("model", "initializer"), ("training",), ("sampler",), ("pruning",)]
+    "path",
+    [
+        (),
+        ("data",),
+        ("data", "fault"),
+        ("model",),
+        ("model", "initializer"),
+        ("training",),
+        ("sampler",),
+        ("pruning",),
+    ],
 )
 def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
     """A key that this version does not know may change results, so it is not passed over."""
-    raw = json.loads(SMALLEST.to_json())
+    wrong = replace(SMALLEST, data=replace(SMALLEST.data, fault=Fault(name="labels_shuffled")))
+    raw = json.loads(wrong.to_json())
     table: dict[str, Any] = raw
     for key in path:
         table = table[key]
@@ -113,6 +132,15 @@ def test_a_study_of_an_older_version_is_read() -> None:
     raw = json.loads(SMALLEST.to_json())
     for key in ("fatal", "audit", "expected"):
         del raw["pruning"][key]
+    assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
+
+
+def test_a_study_from_before_skips_and_faults_is_read() -> None:
+    """A study stored before it could say where dropout stands, what skips and what is wrong is the plain one."""
+    raw = json.loads(SMALLEST.to_json())
+    del raw["data"]["fault"]
+    for key in ("dropout_position", "dropout_layers", "skip_connections"):
+        del raw["model"][key]
     assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
 
 

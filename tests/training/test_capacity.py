@@ -43,6 +43,8 @@ def size_bytes(thing: Any) -> int:
         {"hidden": (50, 30), "batch_size": 100, "optimizer": "momentum"},
         {"hidden": (50, 30), "batch_size": 100, "batch_norm": True, "optimizer": "adam"},
         {"hidden": (50,), "batch_size": 100, "dropout": 0.5, "precision": "float64"},
+        {"hidden": (50,) * 5, "batch_size": 100, "skip_connections": True},
+        {"hidden": (50,) * 5, "batch_size": 100, "dropout": 0.5, "dropout_layers": "last"},
     ],
     ids=str,
 )

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.prepare import PreparedData
-from hpsearch.study.spec import Activation, Configuration, Initializer, OptimizerName, Precision
+from hpsearch.study.spec import (
+    Activation,
+    Configuration,
+    DropoutLayers,
+    DropoutPosition,
+    Initializer,
+    OptimizerName,
+    Precision,
+)
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
 from tests.training.cases import SEED, classification, configuration, regression, stepped
@@ -143,9 +151,13 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     else:
         data = regression(**sizes, outputs=draw(st.integers(1, 9)))
         loss, output = draw(st.sampled_from(REGRESSION))
-    has_dropout = draw(st.booleans())
+    has_dropout, has_skips = draw(st.booleans()), draw(st.booleans())
+    widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
     shape = {
-        "hidden": tuple(draw(st.lists(st.integers(1, 70), max_size=3))),
+        "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
+        "skip_connections": has_skips,
+        "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
+        "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
         "activation": draw(st.sampled_from(ACTIVATIONS)),
         "batch_norm": draw(st.booleans()),
         "batch_norm_affine": draw(st.booleans()),

@@ -171,6 +171,67 @@ def test_the_saturated_share_counts_flat_parts(
     assert (expected > 0.05) == (activation != "relu")
 
 
+@pytest.mark.parametrize(
+    "place",
+    [{"dropout_layers": "last"}, {"dropout_position": "before_normalization", "batch_norm": True}],
+    ids=["last", "before"],
+)
+def test_the_saturated_share_knows_where_dropout_stands(place: dict[str, Any]) -> None:
+    """Activations that dropout did not scale are held against the activation's own bounds, all of them."""
+    data = classification(training=400, precision="float64")
+    chosen = wide(activation="tanh", dropout=0.9, hidden=(40, 40), batch_size=400, **place)
+    cohort = cohort_of(data, [chosen])
+    (views, *_) = cohort.network.views(cohort._state.parameters[:1])
+    views.w[...] *= 20
+    (sample,) = looked(cohort)
+    y = cohort._workspace.lane(0, 1, 400, shared_inputs=True).batch.blocks[0]
+    assert y.mask is None or place.get("batch_norm")
+    z = minibatch(cohort, data, 0)[0] @ views.w[0] + views.b[0]
+    if y.mask is None:
+        # the step has moved the weights a little
+        assert sample.layers[0].saturated_share == pytest.approx(float((abs(z) > 2.5).mean()), abs=0.02)
+        assert sample.layers[0].saturated_share > 0.5
+    else:
+        # a tenth of the units carries all of the variance: xhat of these is near 3, that of the others near 0
+        assert 0.02 < sample.layers[0].saturated_share < 0.1
+
+
+def test_a_silent_branch_is_dead_though_its_sum_goes_on() -> None:
+    """Shares of dead units are of the branch; coherence is of the gradient that the sum makes."""
+    data = classification(training=400, precision="float64")
+    chosen = wide(hidden=(40, 40), batch_size=400, skip_connections=True, activation="relu")
+    cohort = cohort_of(data, [chosen])
+    (stem, branch, output) = cohort.network.views(cohort._state.parameters[:1])
+    branch.w[...], branch.b[...] = 0, -1
+    x, labels = minibatch(cohort, data, 0)
+    h = np.maximum(x @ stem.w[0] + stem.b[0], 0)
+    z = h @ output.w[0] + output.b[0]
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    each = h[:, :, None] * (p - np.eye(z.shape[1])[labels])[:, None, :]
+    coherence = np.square(each.sum(axis=0)).sum() / np.square(each).sum()
+    (sample,) = looked(cohort)
+    assert [layer.dead_share for layer in sample.layers] == [
+        pytest.approx(float((h <= 0).all(axis=0).mean())),
+        1.0,
+        0.0,
+    ]
+    assert sample.layers[1].gradient_norm == 0
+    assert sample.layers[0].gradient_norm > 0
+    assert sample.coherence == pytest.approx(coherence, rel=1e-9)
+
+
+def test_infinities_behind_a_skip_are_named() -> None:
+    """The logits that a skip's sum makes are what is looked at when a loss is no number."""
+    chosen = wide(hidden=(5, 5), skip_connections=True, activation="identity")
+    cohort = cohort_of(classification(precision="float64"), [chosen])
+    (stem, branch, output) = cohort.network.views(cohort._state.parameters[:1])
+    stem.w[...], branch.w[...], output.w[...] = 1e200, 0, 1e200
+    looked(cohort)
+    nonfinite = cohort._rows[0].telemetry.nonfinite
+    assert nonfinite is not None
+    assert nonfinite.array == "logits"
+
+
 def test_a_unit_is_silent_after_a_thousand_examples() -> None:
     """Units that never fire count from the 1,000th example looked at on; one that fires starts again."""
     data = classification(training=2000)

@@ -14,7 +14,7 @@ from hpsearch.study.spec import ModelSpec
 from hpsearch.training.workspace import Lane, State, Workspace, allocate_state
 
 ROWS, EXAMPLES = 5, 7
-MODEL = ModelSpec(hidden=(4, 3), batch_norm=True, dropout=0.5, loss="cross_entropy")
+MODEL = ModelSpec(hidden=(4, 3, 3), batch_norm=True, dropout=0.5, skip_connections=True, loss="cross_entropy")
 
 
 def made(*, states: int = 2) -> tuple[State, Workspace]:
@@ -34,6 +34,8 @@ def written(lane: Lane) -> Iterator[Array]:
             yield block.mask
         if block.kept is not None:
             yield from (block.kept.xhat, block.kept.inverse_std)
+        if block.total is not None:
+            yield block.total
     for statistics in lane.batch.running:
         yield from statistics or ()
 
@@ -110,3 +112,4 @@ def test_evaluation_has_no_gradients() -> None:
     assert lane.gradient_views == ()
     assert lane.batch.x.size == lane.gradient.size == 0
     assert all(block.mask is None and block.kept is None for block in lane.batch.blocks)
+    assert all(block.total is None for block in lane.batch.blocks)

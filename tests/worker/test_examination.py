@@ -8,7 +8,7 @@ import pytest
 
 from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.records import Cause
-from hpsearch.study.spec import PruningSpec, StudySpec, TrainingSpec
+from hpsearch.study.spec import DataSpec, Fault, ModelSpec, Output, PruningSpec, StudySpec, TrainingSpec
 from hpsearch.worker.examination import Examination, examine
 from hpsearch.worker.preparation import prepare_configuration, prepare_study
 from tests.worker.bench import SPEC, Bench
@@ -71,3 +71,38 @@ def test_a_file_is_prepared_without_its_search() -> None:
     study = prepare_configuration(path, {"training.epochs": 2, "seed": 4})
     assert study.spec.search == ()
     assert (study.spec.training.batch_size, study.spec.training.epochs, study.spec.seed) == (20, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (Fault(name="labels_shuffled"), Cause.LABELS_UNRELATED),
+        (Fault(name="validation_labels_shuffled"), Cause.VAL_MISALIGNED),
+        (Fault(name="constant_inputs"), Cause.INPUT_DEGENERATE),
+        (Fault(name="integer_division", number=17), Cause.INPUT_DEGENERATE),
+        (None, Cause.HEALTHY),
+    ],
+    ids=lambda case: case.name if isinstance(case, Fault) else None,
+)
+def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, cause: Cause) -> None:
+    """The verdict on digits names the mistake made in them, from what training and data show."""
+    spec = StudySpec(
+        name="x",
+        data=DataSpec(source="digits", fault=fault),
+        search=(),
+        training=TrainingSpec(batch_size=32, epochs=12),
+    )
+    assert examine(prepare_study(spec)).verdict.cause is cause
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_an_output_that_cannot_give_the_targets_is_named(output: Output) -> None:
+    """A regression whose targets lie beyond the output activation is told so, whatever it learns."""
+    spec = StudySpec(
+        name="x",
+        data=DataSpec(source="diabetes", scale="standard"),
+        search=(),
+        model=ModelSpec(output=output),
+        training=TrainingSpec(epochs=12, learning_rate=0.01),
+    )
+    assert examine(prepare_study(spec)).verdict.cause is Cause.OUTPUT_RANGE

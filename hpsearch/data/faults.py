@@ -1,0 +1,91 @@
+"""Mistakes made in the data on purpose, to see whether diagnosis finds them. It is told of none.
+
+What is done to inputs is done to the whole source, as a mistake in reading it would be; what is done to targets, to
+one part. Inputs and targets stay what the source has, finite and of the same type, and so does their number.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.split import Indices, Split
+from hpsearch.errors import DataError
+from hpsearch.study.spec import Fault
+
+FAULT_STREAM: Final = int.from_bytes(b"falt")
+"""Keeps the shuffling of targets apart from every other stream of the same seed."""
+
+_BYTES: Final = 256
+
+
+def with_wrong_inputs(dataset: Dataset, fault: Fault | None) -> Dataset:
+    """Return `dataset` with what `fault` does to inputs, those of a sealed part too.
+
+    Raises DataError where the inputs cannot be what it needs, whole numbers or bytes.
+    """
+    if fault is None or fault.name in ("labels_shuffled", "validation_labels_shuffled"):
+        return dataset
+    first, sealed = dataset.inputs[:1], dataset.sealed
+    if sealed is not None:
+        sealed = replace(sealed, inputs=_wrong(sealed.inputs, fault, first=first, where=dataset.origin))
+    inputs = _wrong(dataset.inputs, fault, first=first, where=dataset.origin)
+    return replace(dataset, inputs=inputs, sealed=sealed)
+
+
+def with_wrong_labels(dataset: Dataset, parts: Split, fault: Fault | None, *, seed: int) -> Dataset:
+    """Return `dataset` with what `fault` does to the targets of one of its `parts`, from the study's `seed`."""
+    if fault is None:
+        return dataset
+    match fault.name:
+        case "labels_shuffled":
+            return replace(dataset, targets=_shuffled(dataset.targets, parts.training, seed))
+        case "validation_labels_shuffled":
+            return replace(dataset, targets=_shuffled(dataset.targets, parts.validation, seed))
+        case _:
+            return dataset
+
+
+def _shuffled(targets: Array, rows: Indices, seed: int) -> Array:
+    """Return `targets` with those of `rows` in another order among themselves."""
+    stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, FAULT_STREAM])))
+    shuffled = targets.copy()
+    shuffled[rows] = targets[stream.permutation(rows)]
+    return shuffled
+
+
+def _wrong(inputs: Array, fault: Fault, *, first: Array, where: str) -> Array:
+    """Return `inputs` (N, I) after `fault`; `first` (1, I) are those of the source's first example."""
+    if fault.name == "constant_inputs":
+        return np.broadcast_to(first, inputs.shape)
+    if fault.number is None:
+        raise ValueError(f"fault {fault.name} needs a number (got None)")
+    number = fault.number
+    if fault.name == "integer_division":
+        _check_whole(inputs, fault, where, most=np.inf)
+        return _mapped(inputs, lambda values: values // number)
+    _check_whole(inputs, fault, where, most=_BYTES - 1)
+    return _mapped(inputs, lambda values: values * number % _BYTES)
+
+
+def _mapped(inputs: Array, rule: Callable[[Array], Array]) -> Array:
+    """Return `inputs` after the elementwise `rule`; bytes go through a table, so that they stay bytes."""
+    if inputs.dtype == np.uint8:
+        return rule(np.arange(_BYTES)).astype(np.uint8)[inputs]
+    return rule(inputs)
+
+
+def _check_whole(inputs: Array, fault: Fault, where: str, *, most: float) -> None:
+    """Return where all inputs are whole numbers, and, below a finite `most`, from 0 to there."""
+    if inputs.dtype == np.uint8:
+        return
+    low = -np.inf if most == np.inf else 0
+    bad = (inputs != np.floor(inputs)) | (inputs < low) | (inputs > most)
+    if bad.any():
+        kind = "whole numbers" if most == np.inf else f"whole numbers from 0 to {most:.0f}"
+        raise DataError(
+            f"data.fault: {fault.name} needs inputs that are {kind} (got {inputs.flat[bad.argmax()]} in {where}):"
+            " take a source that has such, as digits and mnist do"
+        )

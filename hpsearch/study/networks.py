@@ -1,0 +1,54 @@
+"""Which fields of [model] do not go together, whether they are fixed or searched."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.errors import Problem
+from hpsearch.study.rules import broken
+from hpsearch.study.spec import Choices, Dimension, ModelSpec
+
+
+def network_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    """Return what does not fit together in the networks of a study that fixes `model` and searches `space`."""
+    return [*_skip_problems(model, space), *_dropout_problems(model, space)]
+
+
+def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    asked = [skips for skips in _values(model, space, "skip_connections") if skips]
+    if not asked:
+        return []
+    networks = _values(model, space, "hidden")
+    if any(_can_skip(hidden) for hidden in networks):
+        return []
+    rule = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
+    width = next((hidden[0] for hidden in networks if hidden), 64)
+    remedy = f"write model.hidden = [{width}, {width}], or leave it out"
+    return broken(_where(space, "skip_connections"), rule, asked[0], remedy)
+
+
+def _can_skip(hidden: Sequence[int]) -> bool:
+    return any(before == width for before, width in itertools.pairwise(hidden))
+
+
+def _dropout_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    positions, norms = _values(model, space, "dropout_position"), _values(model, space, "batch_norm")
+    if "before_normalization" not in positions or False not in norms:
+        return []
+    rule = "must be after_activation where model.batch_norm is false"
+    remedy = "set model.batch_norm = true for every trial"
+    return broken(_where(space, "dropout_position"), rule, "before_normalization", remedy)
+
+
+def _values(model: ModelSpec, space: Sequence[Dimension], key: str) -> Sequence[Any]:
+    """Return every value that `model.key` can have in a trial."""
+    found = next((d for d in space if d.name == f"model.{key}"), None)
+    if not isinstance(found, Choices):
+        return (getattr(model, key),)
+    return [json.loads(str(choice)) for choice in found.choices] if key == "hidden" else found.choices
+
+
+def _where(space: Sequence[Dimension], key: str) -> str:
+    name = f"model.{key}"
+    return f"search.{name}" if any(d.name == name for d in space) else name

@@ -1,0 +1,93 @@
+"""Fields of [model] that do not go together."""
+
+import pytest
+
+from hpsearch.errors import StudyFileError
+from hpsearch.study.reader import parse_study
+
+HEAD = 'name = "first"\n[data]\nsource = "digits"\n'
+SKIP_RULE = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
+NORM_RULE = 'must be after_activation where model.batch_norm is false (got "before_normalization")'
+NORM_REMEDY = "set model.batch_norm = true for every trial"
+
+
+def problems_of(lines: str) -> list[str]:
+    """Return what is said about a study with `lines`, line by line; nothing where it is right."""
+    try:
+        parse_study(f"{HEAD}{lines}", source="x.toml")
+    except StudyFileError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("lines", "where", "remedy"),
+    [
+        ("[model]\nskip_connections = true", "model", "[64, 64]"),
+        ("[model]\nskip_connections = true\nhidden = [32, 16, 32]", "model", "[32, 32]"),
+        ("[model]\nskip_connections = true\nhidden = []", "model", "[64, 64]"),
+        ("[search]\nmodel.skip_connections = { choices = [false, true] }", "search.model", "[64, 64]"),
+        (
+            "[model]\nskip_connections = true\n[search]\nmodel.hidden = { choices = [[8], [9, 8]] }",
+            "model",
+            "[8, 8]",
+        ),
+    ],
+)
+def test_a_skip_needs_a_layer_as_wide_as_the_one_before(lines: str, where: str, remedy: str) -> None:
+    """Skips that no network of the study can have are refused, with a network that can."""
+    assert problems_of(lines) == [
+        f"{where}.skip_connections: {SKIP_RULE} (got true): write model.hidden = {remedy}, or leave it out"
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "[model]\nskip_connections = true\nhidden = [32, 16, 16]",
+        "[model]\nskip_connections = true\n[search]\nmodel.hidden = { choices = [[8], [8, 8]] }",
+        "[model]\nhidden = [8, 8]\n[search]\nmodel.skip_connections = { choices = [false, true] }",
+        "[search]\nmodel.skip_connections = { choices = [false] }",
+        '[model]\nbatch_norm = true\ndropout_position = "before_normalization"',
+        (
+            "[search]\nmodel.batch_norm = { choices = [true] }\n"
+            'model.dropout_position = { choices = ["after_activation", "before_normalization"] }'
+        ),
+        '[model]\ndropout_layers = "last"',
+    ],
+)
+def test_what_some_trial_can_have_is_right(lines: str) -> None:
+    """A skip that one network of the search can have is no mistake, nor is a position that all can have."""
+    assert problems_of(lines) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [
+        ('[model]\ndropout_position = "before_normalization"', "model"),
+        (
+            (
+                '[model]\ndropout_position = "before_normalization"\n'
+                "[search]\nmodel.batch_norm = { choices = [true, false] }"
+            ),
+            "model",
+        ),
+        (
+            '[search]\nmodel.dropout_position = { choices = ["after_activation", "before_normalization"] }',
+            "search.model",
+        ),
+    ],
+)
+def test_dropout_before_the_normalization_needs_one_in_every_trial(lines: str, where: str) -> None:
+    """A position that speaks of normalization is refused where a trial can be without."""
+    assert problems_of(lines) == [f"{where}.dropout_position: {NORM_RULE}: {NORM_REMEDY}"]
+
+
+def test_it_is_said_with_everything_else() -> None:
+    """What does not fit together is said beside what is wrong by itself."""
+    lines = '[model]\nskip_connections = true\ndropout_position = "before_normalization"\ndropout = 2'
+    assert [problem.partition(":")[0] for problem in problems_of(lines)] == [
+        "model.skip_connections",
+        "model.dropout_position",
+        "model.dropout",
+    ]
