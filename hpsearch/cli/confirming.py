@@ -8,8 +8,8 @@ from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_listing
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial, best_trials
-from hpsearch.report.confirmation import Repeated, confirmation, sentence
+from hpsearch.records import Trial
+from hpsearch.report.confirmation import Repeated, best_configurations, confirmation, sentence
 from hpsearch.report.formats import (
     format_count,
     format_parameter,
@@ -34,7 +34,7 @@ def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Forma
     """
     study = store.study(name)
     store.sweep(study)
-    chosen = best_trials(store.trials(study), maximize=study.maximize, count=best)
+    chosen = best_configurations(store.trials(study), maximize=study.maximize, count=best)
     if not chosen:
         raise HpsearchError(
             f'study "{name}": must have a complete trial with a finite result to confirm (got none): '

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import after, data, diagnose, report, storage, study, trial, worker
+from hpsearch.cli import after, data, diagnose, keeping, report, storage, study, trial, worker
 from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
@@ -31,6 +31,11 @@ for verb, command in (
     ("confirm", after.confirm),
     ("test", after.open_test_part),
     ("narrow", after.narrow),
+    ("stop", keeping.stop),
+    ("rename", keeping.rename),
+    ("copy", keeping.copy),
+    ("export", keeping.export),
+    ("import", keeping.import_studies),
 ):
     study.app.command(name=verb)(command)
 app.add_typer(study.app, name="study")

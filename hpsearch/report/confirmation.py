@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, final
 
 from scipy.special import stdtrit
 
-from hpsearch.records import ParameterValue, Trial
+from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.storage.records import Evaluation, Part
 
 CONFIDENCE: Final = 0.95
@@ -39,6 +39,15 @@ class Repeated:
     def broken(self) -> int:
         """With how many seeds the metric was no finite number."""
         return sum(value is None for value in self.values.values())
+
+
+def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
+    """Return the best trial of each of the `count` best configurations: some studies train one several times."""
+    chosen: list[Trial] = []
+    for trial in best_trials(trials, maximize=maximize, count=len(trials)):
+        if len(chosen) < count and not any(trial.params == other.params for other in chosen):
+            chosen.append(trial)
+    return chosen
 
 
 def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> Repeated:

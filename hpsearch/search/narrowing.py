@@ -105,6 +105,11 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
 
     Trials that other Optuna clients made count as far as they have parameters, a state and a value.
     """
+    if spec.configurations:
+        raise CannotNarrowError(
+            f'study "{spec.name}": must search ranges or choices to be narrowed (got a list of '
+            f"{len(spec.configurations)} exact configurations): hpsearch study confirm says which of them is the best"
+        )
     best = best_part(trials, maximize=maximize)
     if not best:
         ranked = sum(trial.is_ranked for trial in trials)

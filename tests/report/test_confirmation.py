@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from scipy import stats
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.confirmation import (
     Repeated,
+    best_configurations,
     best_confirmed,
     confirmation,
     mean_interval,
@@ -20,7 +22,7 @@ from hpsearch.report.confirmation import (
 )
 from hpsearch.storage.records import Evaluation, Part
 
-VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=20)
+VALUES = st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=20)
 
 
 def trial(number: int, value: float = 0.5) -> Trial:
@@ -58,7 +60,7 @@ def test_the_interval_is_students(values: list[float]) -> None:
     low, high = mean_interval(values) or (math.nan, math.nan)
     error = float(stats.sem(values))
     if error == 0:
-        assert low == high == pytest.approx(values[0])
+        assert (low, high) == pytest.approx((values[0], values[0]))
     else:
         assert (low, high) == pytest.approx(
             stats.t.interval(0.95, len(values) - 1, loc=math.fsum(values) / len(values), scale=error),
@@ -142,3 +144,11 @@ def test_the_test_part_is_kept_apart() -> None:
     found = confirmation(trials, made, metric="validation_accuracy", maximize=True)
     assert [one.number for one in found] == [0]
     assert repeat(trials[1], made, part="test", metric="validation_accuracy").mean == 0.9
+
+
+def test_a_configuration_that_was_trained_often_stands_once() -> None:
+    """Of several trials with the same parameters the best one stands for them."""
+    trials = [trial(0, 0.7), trial(1, 0.9), replace(trial(2, 0.8), params={"learning_rate": 0.2})]
+    found = best_configurations(trials, maximize=True, count=5)
+    assert [one.number for one in found] == [1, 2]
+    assert best_configurations(trials, maximize=False, count=1) == [trials[0]]
