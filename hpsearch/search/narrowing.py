@@ -5,6 +5,7 @@ beyond it died; it moves out when the best trials sit at it, none of the trials 
 Choices go that always died, or that are missing among the best beyond chance. Whatever the trials are silent on stays.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, final
@@ -42,6 +43,9 @@ LEAST_SHARE: Final = 0.05
 
 WIDENED_BY: Final = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 """By which share of it a range is widened: the first that its field allows."""
+
+LEAST_FACTOR: Final = 10**0.5
+"""By which factor, half a decade, a bound on a logarithmic scale moves out at least, where its field allows that."""
 
 WARM_TRIALS: Final = 5
 WARM_SHARE: Final = 5
@@ -262,7 +266,8 @@ def _wider(dimension: Range, *, is_high: bool) -> float | None:
     """Return the bound further out, None where the field may have nothing there."""
     if is_high and dimension.name in _BOUND_BY_DATA:
         return None
-    for by in WIDENED_BY:
+    least = math.log(LEAST_FACTOR) / math.log(dimension.high / dimension.low) if dimension.log else 0.0
+    for by in (max(WIDENED_BY[0], least), *WIDENED_BY[1:]):
         bound = outward(dimension, 1 + by if is_high else -by, is_high=is_high)
         if may_hold(dimension.name, int(bound) if dimension.integer else bound):
             return bound

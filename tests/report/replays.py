@@ -1,5 +1,6 @@
 """Replays made up from real recordings of small networks, for the tests of figures and pages."""
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str
             steps=made.steps,
             worker="ann",
         ),
-        series={key: np.array(values, np.float32).tolist() for key, values in series.items()},
+        series={key: array("f", values).tolist() for key, values in series.items()},
     )
     return Replay(
         stored=stored,

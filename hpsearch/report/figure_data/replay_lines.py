@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.report.figure_data.axes import Tick
+from hpsearch.report.figure_data.axes import Tick, ticks_between
 from hpsearch.report.formats import format_tick
 from hpsearch.training.tracks import Track
 
@@ -19,7 +19,7 @@ POINTS = 200
 GROWTH = 100.0
 """Lines that grow beyond so many times their beginning are drawn on a logarithmic scale of either sign."""
 
-_SMALLEST_BEGINNING = 1e-3
+_SMALLEST_BEGINNING = 0.1
 _LARGEST_LINEAR = 1e12
 _MOST_TICKS = 7
 
@@ -162,12 +162,12 @@ def _position(value: float, kind: ScaleKind, unit: float) -> float:
 
 
 def _ticks(low: float, high: float, kind: ScaleKind, unit: float) -> tuple[Tick, ...]:
-    """Return ticks at powers of ten of either sign; none on a linear scale, whose ticks the drawing finds."""
+    """Return ticks at round numbers; none on a linear scale, whose ticks the drawing finds."""
     if kind == "linear":
         return ()
     if kind == "log":
-        decades = _thinned(range(math.floor(low), math.ceil(high) + 1), _MOST_TICKS)
-        return tuple(Tick(at=decade, text=format_tick(10.0**decade)) for decade in decades)
+        ticks = ticks_between(10.0**low, 10.0**high, log=True)
+        return tuple(Tick(at=math.log10(tick.at), text=tick.text) for tick in ticks)
     return _symlog_ticks(low, high, unit)
 
 
@@ -184,10 +184,6 @@ def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
             at = place
     placed = sorted((_position(value, "symlog", unit), value) for value in kept)
     return tuple(Tick(at=at, text=format_tick(value)) for at, value in placed if low <= at <= high)
-
-
-def _thinned(numbers: Sequence[int], count: int) -> Sequence[int]:
-    return numbers[:: max(1, -(-len(numbers) // count))]
 
 
 def panel(title: str, lines: Sequence[Line], span: Span, kind: ScaleKind | None = None) -> LinePanel:
