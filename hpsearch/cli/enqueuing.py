@@ -8,6 +8,7 @@ from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.records import ParameterValue
 from hpsearch.report.formats import format_count, format_parameters
+from hpsearch.storage.keeping import enqueue
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.dimensions import as_parameter
@@ -30,7 +31,7 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
             "add it to the list in the study file, and create that under another name"
         )
     params = asked_for(study, parse_settings(settings))
-    (number,) = store.enqueue(study, [params])
+    (number,) = enqueue(store, study, [params])
     left = [d.name for d in study.spec.search if d.name not in params]
     rest = f"; {', '.join(left)} will be sampled" if left else ""
     answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')

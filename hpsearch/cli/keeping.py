@@ -20,11 +20,12 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     Example: hpsearch study rename digits digits-2026
     """
     from hpsearch.cli.names import check_name
+    from hpsearch.storage.keeping import rename_study
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
     with open_store(storage, create=False) as store:
-        store.rename_study(store.study(name), new)
+        rename_study(store, store.study(name), new)
     answer(f'Study "{name}": is called "{new}" now')
 
 
@@ -35,11 +36,12 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     """
     from hpsearch.cli.names import check_name
     from hpsearch.report.formats import format_count
+    from hpsearch.storage.keeping import copy_study
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
     with open_store(storage, create=False) as store:
-        made = store.copy_study(store.study(name), new)
+        made = copy_study(store, store.study(name), new)
         trials = format_count(len(store.trials(made)), "trial")
     answer(f'Study "{name}": copied to "{new}" with {trials}')
 
@@ -52,11 +54,12 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     Example: hpsearch study stop digits
     """
     from hpsearch.report.formats import format_count
+    from hpsearch.storage.keeping import stop_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         before = store.study(name)
-        ended = store.stop_study(before)
+        ended = stop_study(store, before)
         running = store.progress(ended).running
     budget = format_count(ended.spec.trials, "trial")
     answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')

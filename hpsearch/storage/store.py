@@ -6,13 +6,12 @@ from types import TracebackType
 from typing import Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial
 from hpsearch.storage import (
     claims,
-    enqueuing,
+    creation,
     evaluations,
     leases,
     migration,
@@ -20,7 +19,6 @@ from hpsearch.storage import (
     orphans,
     reads,
     registry,
-    renaming,
     studies,
     writes,
 )
@@ -114,43 +112,11 @@ class Store:
         stays. `parent` is the study that it follows up; a new one begins with the configurations of `enqueued`. Raises
         StudyExistsError, saying what differs, where the name belongs to another study.
         """
-        key = None if parent is None else parent.key
-
-        def create(connection: Connection) -> StoredStudy:
-            made = studies.create(connection, spec, fingerprint, parent=key)
-            enqueuing.enqueue(connection, made, enqueued)
-            return made
-
-        return self._write(lambda connection: self._created(connection, spec, fingerprint, create))
-
-    def _created(
-        self,
-        connection: Connection,
-        spec: StudySpec,
-        fingerprint: str,
-        create: Callable[[Connection], StoredStudy],
-    ) -> StoredStudy:
-        if (stored := self._same(connection, spec, fingerprint)) is not None:
-            return stored
-        try:
-            with connection.begin_nested():
-                return create(connection)
-        except IntegrityError:
-            # Somebody else created it between our look and our insert.
-            stored = self._same(connection, spec, fingerprint)
-            if stored is None:
-                raise
-            return stored
-
-    def _same(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
-        # In this order: a study that is made meanwhile is then seen by both looks or by the second.
-        holder = studies.holder(connection, spec.name)
-        stored = studies.named(connection, spec.name)
-        if stored is not None:
-            studies.check_same(stored, spec, fingerprint)
-        elif holder is not None:
-            studies.refuse_name(spec.name, holder)
-        return stored
+        return self._write(
+            lambda connection: creation.created(
+                connection, spec, fingerprint, parent=parent, enqueued=enqueued
+            )
+        )
 
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
@@ -197,33 +163,6 @@ class Store:
         """Let the study's claims give trials again; return whether it was paused."""
         return self._write(lambda connection: studies.resume(connection, studies.lock(connection, study)))
 
-    def rename_study(self, study: StoredStudy, name: str) -> StoredStudy:
-        """Give the study another name, and return it. Its key stays, and so does everything that hangs on it.
-
-        Raises StudyExistsError for a taken name, HpsearchError while trials run.
-        """
-        self.sweep(study)
-        return self._write(
-            lambda connection: renaming.rename(connection, studies.lock(connection, study), name)
-        )
-
-    def copy_study(self, study: StoredStudy, name: str) -> StoredStudy:
-        """Copy the study with all its trials to another name in this database, and return the copy.
-
-        Trials that run wait in the copy. Raises StudyExistsError for a taken name.
-        """
-        return self._write(
-            lambda connection: renaming.copy(connection, studies.lock(connection, study), name)
-        )
-
-    def stop_study(self, study: StoredStudy) -> StoredStudy:
-        """End the study with what has finished and what runs, and return it with that as its budget.
-
-        Raises HpsearchError where that is nothing.
-        """
-        self.sweep(study)
-        return self._write(lambda connection: renaming.stop(connection, studies.lock(connection, study)))
-
     def delete_study(self, study: StoredStudy) -> None:
         """Delete everything of the study. Workers that train it lose their leases."""
 
@@ -233,15 +172,6 @@ class Store:
             orphans.sweep(connection)
 
         self._write(delete)
-
-    def enqueue(self, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:
-        """Let a trial wait for each of `asked`, before all new ones; return their numbers.
-
-        What is not given is sampled. They count against the budget: beyond it they wait for more of it.
-        """
-        return self._write(
-            lambda connection: enqueuing.enqueue(connection, studies.lock(connection, study).study, asked)
-        )
 
     def sweep_orphans(self) -> None:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
@@ -434,6 +364,10 @@ class Store:
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
                     self.sweep(study)
+
+    def write(self, work: Callable[[Connection], _T]) -> _T:
+        """Return what `work`, a function of this package, makes of one durable transaction."""
+        return self._write(work)
 
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         def transaction() -> _T:

@@ -1,5 +1,6 @@
 """`hpsearch study confirm` and `study test`: what they train, once, and what they say for ever after."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -161,3 +162,42 @@ def test_an_opening_without_result_is_finished_for_its_trial(command: Command, s
     ended = command("study", "test", sealed)
     assert ended.returncode == 0
     assert f"for trial {numbers[-1]} by `what was killed`." in ended.stdout
+
+
+class Terminal(io.StringIO):
+    """A terminal on which somebody has typed."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_a_terminal_is_asked(command: Command, sealed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a no leaves the part sealed, and a yes opens it."""
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    ended = command("study", "test", sealed)
+    assert (ended.returncode, ended.stdout.strip()) == (1, "")
+    assert 'Open the sealed test part of "sealed" for trial ' in ended.stderr
+    assert shown(command("study", "show", sealed, "--format", "json"))["test"] is None
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert command("study", "test", sealed).returncode == 0
+    assert shown(command("study", "show", sealed, "--format", "json"))["test"] is not None
+
+
+def test_a_list_of_configurations_is_confirmed_and_not_narrowed(command: Command) -> None:
+    """A study that trains each configuration several times confirms each once, and has nothing to narrow."""
+    listed = "\n".join(f'[[configurations]]\nname = "{r}"\nlearning_rate = {r}' for r in (0.01, 0.1, 0.3))
+    head = SEALED.partition("[search]")[0].replace("trials = 10", "trials = 9")
+    Path("listed.toml").write_text(f"{head}\n{listed}\n")
+    assert command("study", "create", "listed.toml", "--name", "listed").returncode == 0
+    assert command("worker", "start", "--study", "listed", "--exit-when-idle").returncode == 0
+    found = shown(command("study", "confirm", "listed", "--seeds", "2", "--format", "json"))
+    assert sorted(one["params"]["learning_rate"] for one in found) == [0.01, 0.1, 0.3]
+    ended = command("study", "narrow", "listed")
+    assert ended.returncode == 1
+    assert (
+        "must search ranges or choices to be narrowed (got a list of 3 exact configurations)" in ended.stderr
+    )
+    ended = command("trial", "enqueue", "listed", "--set", "learning_rate=0.1")
+    assert ended.returncode == 1
+    assert "got a list of exact configurations" in ended.stderr

@@ -7,6 +7,7 @@ import pytest
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.records import ParameterValue
+from hpsearch.storage.keeping import enqueue
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 Labs = Callable[..., Lab]
@@ -20,8 +21,8 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
         {"learning_rate": 0.01, "model.activation": "tanh"},
         {"training.batch_size": 32},
     ]
-    assert lab.store.enqueue(lab.study, asked) == [1, 2]
-    assert lab.store.enqueue(lab.study, []) == []
+    assert enqueue(lab.store, lab.study, asked) == [1, 2]
+    assert enqueue(lab.store, lab.study, []) == []
     assert lab.store.progress(lab.study).waiting == 2
     claims = lab.claim(20)
     assert [(claim.number, dict(claim.fixed)) for claim in claims] == [
@@ -38,14 +39,14 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
 def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
     """What we enqueue looks to any Optuna client like what that would enqueue itself, and both go on together."""
     lab = new_lab()
-    lab.store.enqueue(lab.study, [{"learning_rate": 0.01}])
+    enqueue(lab.store, lab.study, [{"learning_rate": 0.01}])
     stock = lab.stock()
     stock.enqueue_trial({"learning_rate": 0.01})
     ours, theirs = stock.get_trials(states=[optuna.trial.TrialState.WAITING])
     assert (ours.number, theirs.number) == (0, 1)
     assert ours.system_attrs == theirs.system_attrs == {"fixed_params": {"learning_rate": 0.01}}
     assert (ours.params, ours.datetime_start, ours.values) == (theirs.params, None, None)
-    assert lab.store.enqueue(lab.study, [{"learning_rate": 0.02}]) == [2]
+    assert enqueue(lab.store, lab.study, [{"learning_rate": 0.02}]) == [2]
     assert stock.ask().number == 0
 
 
@@ -67,4 +68,4 @@ def test_a_deleted_study_takes_none(new_lab: Labs) -> None:
     lab = new_lab()
     lab.store.delete_study(lab.study)
     with pytest.raises(StudyNotFoundError):
-        lab.store.enqueue(lab.study, [{}])
+        enqueue(lab.store, lab.study, [{}])

@@ -9,6 +9,7 @@ import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.records import TrialState
+from hpsearch.storage.keeping import copy_study, rename_study, stop_study
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 
 Labs = Callable[..., Lab]
@@ -25,7 +26,7 @@ def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
     lab.finish(2)
     lab.store.write_evaluations(lab.study, [evaluation(0)])
     trials, old = lab.store.trials(lab.study), lab.study.spec.name
-    renamed = lab.store.rename_study(lab.study, name)
+    renamed = rename_study(lab.store, lab.study, name)
     assert renamed == lab.store.study(name)
     assert (renamed.key, renamed.study_id, renamed.spec.name) == (lab.study.key, lab.study.study_id, name)
     with pytest.raises(StudyNotFoundError):
@@ -36,7 +37,7 @@ def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
     assert len(lab.stock().trials) == 2
     lab.finish(4)
     assert lab.store.progress(renamed).is_done
-    assert lab.store.rename_study(renamed, name) == renamed
+    assert rename_study(lab.store, renamed, name) == renamed
     assert lab.store.create_study(renamed.spec, fingerprint=renamed.fingerprint).key == renamed.key
 
 
@@ -46,11 +47,11 @@ def test_taken_names_are_refused(new_lab: Labs) -> None:
     lab.opened.append(stock_storage(lab.url))
     optuna.create_study(study_name=theirs, storage=lab.opened[-1])
     for name in (other.study.spec.name, theirs):
-        for act in (lab.store.rename_study, lab.store.copy_study):
+        for act in (rename_study, copy_study):
             with pytest.raises(StudyExistsError, match="the name must be free"):
-                act(lab.study, name)
+                act(lab.store, lab.study, name)
     with pytest.raises(StudyExistsError, match="the name must be free"):
-        lab.store.copy_study(lab.study, lab.study.spec.name)
+        copy_study(lab.store, lab.study, lab.study.spec.name)
     assert lab.store.study(lab.study.spec.name) == lab.study
 
 
@@ -59,7 +60,7 @@ def test_a_study_in_training_keeps_its_name(new_lab: Labs) -> None:
     lab = new_lab()
     lab.claim(2)
     with pytest.raises(HpsearchError, match=r"must have no trial in training to be renamed \(got 2\)"):
-        lab.store.rename_study(lab.study, a_name())
+        rename_study(lab.store, lab.study, a_name())
 
 
 def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
@@ -71,7 +72,7 @@ def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
     opened = lab.store.unseal(lab.study, number=1, command="test")
     claims = lab.claim(2)
     lab.assign(claims)
-    copy = lab.store.copy_study(lab.study, a_name())
+    copy = copy_study(lab.store, lab.study, a_name())
     assert copy.key != lab.study.key
     assert copy.spec == replace(lab.study.spec, name=copy.spec.name)
     assert (copy.fingerprint, copy.parent) == (lab.study.fingerprint, lab.study.parent)
@@ -98,13 +99,13 @@ def test_an_ended_study_has_what_it_has(new_lab: Labs) -> None:
     with pytest.raises(
         HpsearchError, match=r"must have a trial that has finished or runs to be ended \(got none\)"
     ):
-        lab.store.stop_study(lab.study)
+        stop_study(lab.store, lab.study)
     lab.finish(3)
     claims = lab.claim(2)
     lab.assign(claims)
-    assert lab.store.stop_study(lab.study).spec.trials == 5
+    assert stop_study(lab.store, lab.study).spec.trials == 5
     assert lab.claim(9) == []
     lab.end(claims)
     progress = lab.store.progress(lab.study)
     assert (progress.finished, progress.budget, progress.is_done) == (5, 5, True)
-    assert lab.store.stop_study(lab.study).spec.trials == 5
+    assert stop_study(lab.store, lab.study).spec.trials == 5
