@@ -202,9 +202,11 @@ def histories(draw: Callable[..., object]) -> list[Trial]:
     """Draw a study's trials over every kind of dimension, with deaths and gaps, around any optimum."""
     count = draw(st.integers(0, 80))
     seed = draw(st.randoms(use_true_random=False))
-    rate_scale = draw(st.floats(0.01, 1.0))
-    centre = draw(st.floats(0.0, 1.0))
+    rate_scale = draw(st.sampled_from([0.02, 0.1, 1.0]))
+    centre = draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
     deadly = draw(st.floats(0.2, 1.2))
+    chance = draw(st.sampled_from([0.0, 0.02, 0.2]))
+    assert isinstance(chance, float)
     assert isinstance(count, int)
     assert isinstance(rate_scale, float) and isinstance(centre, float) and isinstance(deadly, float)  # noqa: PT018
     trials = []
@@ -217,7 +219,7 @@ def histories(draw: Callable[..., object]) -> list[Trial]:
             "training__batch_size": seed.randrange(16, 257),  # type: ignore[attr-defined]
             "model__activation": seed.choice(("relu", "tanh", "elu")),  # type: ignore[attr-defined]
         }
-        if where > deadly:
+        if where > deadly or seed.random() < chance:  # type: ignore[attr-defined]
             trials.append(died(**params))
         else:
             noise = 0.1 * seed.random()  # type: ignore[attr-defined]
