@@ -9,7 +9,14 @@ from hpsearch.cli.output import Listing, answer, say, write_listing
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial
-from hpsearch.report.confirmation import Repeated, best_configurations, confirmation, sentence
+from hpsearch.report.confirmation import (
+    Repeated,
+    best_configurations,
+    confirmation,
+    interval_words,
+    mean_words,
+    sentence,
+)
 from hpsearch.report.formats import (
     format_count,
     format_parameter,
@@ -117,20 +124,6 @@ def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listi
         ],
         right=frozenset({"rank", "trial", "in the search", f"{short}, fresh seeds", "seeds", *searched}),
     )
-
-
-def mean_words(one: Repeated, metric: str) -> str:
-    """Return the mean over fresh seeds, or how many of them gave no number."""
-    if one.mean is None:
-        return f"no number with {one.broken} of {len(one.values)}"
-    return format_result(one.mean, metric)
-
-
-def interval_words(one: Repeated, metric: str) -> str:
-    """Return `0.961 to 0.985`; empty where there is no interval."""
-    if one.interval is None:
-        return ""
-    return " to ".join(format_result(bound, metric) for bound in one.interval)
 
 
 def repeated_object(one: Repeated) -> dict[str, Any]:

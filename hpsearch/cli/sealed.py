@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import typer
 
-from hpsearch.cli.confirming import interval_words, mean_words, repeated_object
+from hpsearch.cli.confirming import repeated_object
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.records import Trial, TrialState, best_trials
-from hpsearch.report.confirmation import Repeated, best_confirmed, repeat
+from hpsearch.report.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_time
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing

@@ -1,8 +1,10 @@
 """The card of the best configuration as HTML."""
 
+from collections.abc import Sequence
+
+from hpsearch.report.confirmation import Repeated, interval_words, mean_words
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
-from hpsearch.report.figure_data.confirmation import Confirmation, fresh_cells
-from hpsearch.report.formats import format_metric
+from hpsearch.report.formats import format_count, format_metric, format_result
 from hpsearch.report.parts import facts, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 
@@ -21,8 +23,7 @@ def best_card_section(snapshot: Snapshot) -> str:
         (format_metric(metric).capitalize(), card.value),
         ("Seed of the study", str(card.seed)),
     ]
-    words = text_with_code(card.confirmation.words)
-    sure = f"<h3>How sure is it?</h3><p>{words}</p>{_fresh(card.confirmation, metric)}"
+    sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.sure)}</p>{_repeated(card.repeated, metric)}"
     test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
     return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
 
@@ -36,11 +37,20 @@ def _to_copy(card: BestCard) -> str:
     )
 
 
-def _fresh(confirmed: Confirmation, metric: str) -> str:
-    if not confirmed.rows:
+def _repeated(found: Sequence[Repeated], metric: str) -> str:
+    if not found:
         return ""
     heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
-    rows = (fresh_cells(row, metric) for row in confirmed.rows)
+    rows = [
+        (
+            str(one.number),
+            format_result(one.in_search, metric),
+            format_count(len(one.values)),
+            mean_words(one, metric),
+            interval_words(one, metric),
+        )
+        for one in found
+    ]
     body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
     return table_of("The best configurations, trained again with fresh seeds", heads, body)
 

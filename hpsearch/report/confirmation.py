@@ -1,19 +1,14 @@
 """What fresh seeds say about the best configurations: means, intervals, and who can be told from the best."""
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, final
-
-from scipy.special import stdtrit
+from typing import final
 
 from hpsearch.records import ParameterValue, Trial, best_trials
+from hpsearch.report.formats import format_result
+from hpsearch.report.intervals import CONFIDENCE, Interval, mean_interval, metric_bounds
 from hpsearch.storage.records import Evaluation, Part
-
-CONFIDENCE: Final = 0.95
-
-Interval: TypeAlias = tuple[float, float]
 
 
 @final
@@ -56,7 +51,6 @@ def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metri
     values = {one.seed: one.value(metric) for one in mine}
     finite = [value for value in values.values() if value is not None]
     is_whole = bool(finite) and len(finite) == len(values)
-    span = mean_interval(finite) if is_whole else None
     return Repeated(
         rank=1,
         number=trial.number,
@@ -64,7 +58,7 @@ def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metri
         in_search=trial.value,
         values=values,
         mean=statistics.fmean(finite) if is_whole else None,
-        interval=_clipped(span, metric),
+        interval=mean_interval(finite, bounds=metric_bounds(metric)) if is_whole else None,
     )
 
 
@@ -106,27 +100,6 @@ def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | N
     return None if span is None else not span[0] <= 0 <= span[1]
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the interval of the mean that `values` are a sample of; None for fewer than two.
-
-    Student's t with n - 1 degrees of freedom (Student 1908, "The probable error of a mean").
-    """
-    if len(values) < 2:
-        return None
-    mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
-    half = quantile * deviation / math.sqrt(len(values))
-    return mean - half, mean + half
-
-
-def _clipped(span: Interval | None, metric: str) -> Interval | None:
-    """Return the interval without what an accuracy, or a loss, cannot be."""
-    if span is None:
-        return None
-    high = 1.0 if metric == "validation_accuracy" else math.inf
-    return max(span[0], 0.0), min(span[1], high)
-
-
 def sentence(found: Sequence[Repeated]) -> str:
     """Say plainly whether the best of `found`, the first, can be told from the others."""
     best, others = found[0], found[1:]
@@ -160,3 +133,17 @@ def best_confirmed(
     if not found or found[0].mean is None:
         return None
     return next(trial for trial in trials if trial.number == found[0].number)
+
+
+def mean_words(one: Repeated, metric: str) -> str:
+    """Return the mean over fresh seeds, or how many of them gave no number."""
+    if one.mean is None:
+        return f"no number with {one.broken} of {len(one.values)}"
+    return format_result(one.mean, metric)
+
+
+def interval_words(one: Repeated, metric: str) -> str:
+    """Return `0.961 to 0.985`; empty where there is no interval."""
+    if one.interval is None:
+        return ""
+    return " to ".join(format_result(bound, metric) for bound in one.interval)

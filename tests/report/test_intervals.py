@@ -6,17 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from hpsearch.report.intervals import mean_interval, metric_bounds, share_interval, wilson_interval
 
 
-def test_the_interval_is_students() -> None:
-    """Mean and interval agree with SciPy's distribution; one value has none, equal ones have no width."""
-    values = [0.91, 0.93, 0.92, 0.97]
-    mean, spread = sum(values) / 4, math.sqrt(sum((v - sum(values) / 4) ** 2 for v in values) / 3)
-    expected = t.interval(0.95, 3, loc=mean, scale=spread / 2)
-    assert mean_interval(values) == pytest.approx(expected)
+@given(st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=20))
+def test_the_interval_of_a_mean_is_students(values: list[float]) -> None:
+    """The mean's interval is that of the t distribution with n - 1 degrees of freedom."""
+    low, high = mean_interval(values) or (math.nan, math.nan)
+    error = float(sem(values))
+    if error == 0:
+        assert (low, high) == pytest.approx((values[0], values[0]))
+    else:
+        assert (low, high) == pytest.approx(
+            t.interval(0.95, len(values) - 1, loc=math.fsum(values) / len(values), scale=error),
+            abs=1e-12,
+        )
+
+
+def test_one_value_has_no_interval() -> None:
+    """A single draw says nothing about the spread; equal ones have an interval without width."""
     assert mean_interval([0.5]) is None
     assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
 

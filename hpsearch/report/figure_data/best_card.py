@@ -1,13 +1,13 @@
 """The best configuration as a card: what to copy, how to train it again, and how sure it is that it is best."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
 from hpsearch.records import ParameterValue, Trial, best_trials
+from hpsearch.report.confirmation import Repeated, confirmation, mean_words, repeat, sentence
 from hpsearch.report.export import json_text
-from hpsearch.report.figure_data.confirmation import Confirmation, confirmation
 from hpsearch.report.formats import format_count, format_result, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
@@ -32,7 +32,11 @@ class Command:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestCard:
-    """The best trial. `study_file` is TOML, `json` one object; `test` says how the sealed test part stands."""
+    """The best trial. `study_file` is TOML, `json` one object.
+
+    `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what
+    follows from them. `test` says how the sealed test part stands.
+    """
 
     number: int
     value: str
@@ -40,7 +44,8 @@ class BestCard:
     study_file: str
     json: str
     commands: tuple[Command, ...]
-    confirmation: Confirmation
+    repeated: tuple[Repeated, ...]
+    sure: str
     test: str
 
 
@@ -50,6 +55,9 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
     best = next(iter(best_trials(snapshot.trials, maximize=study.maximize, count=1)), None)
     if best is None:
         return None
+    repeated = confirmation(
+        snapshot.trials, snapshot.evaluations, metric=study.spec.metric, maximize=study.maximize
+    )
     return BestCard(
         number=best.number,
         value=format_result(best.value, study.spec.metric),
@@ -57,7 +65,8 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         study_file=specification_text(one_configuration(study.spec, best.params)),
         json=_json(study.spec, best),
         commands=_commands(study.spec, best),
-        confirmation=confirmation(snapshot),
+        repeated=tuple(repeated),
+        sure=sentence(repeated) if repeated else _unconfirmed_words(study.spec),
         test=_test_words(snapshot),
     )
 
@@ -120,17 +129,20 @@ def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
     )
 
 
+def _unconfirmed_words(spec: StudySpec) -> str:
+    command = f"hpsearch study confirm {shlex.quote(spec.name)}"
+    why = "Not sure yet: each configuration was trained once, and part of the best result is luck."
+    return f"{why} `{command}` trains the best five again with fresh seeds."
+
+
 def _test_words(snapshot: Snapshot) -> str:
     spec, unsealing = snapshot.study.spec, snapshot.unsealing
     if unsealing is None:
         return _unopened_words(spec)
     opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
-    values = [
-        one.value(spec.metric)
-        for one in snapshot.evaluations
-        if one.part == "test" and one.number == unsealing.number
-    ]
-    return f"The test part was {opened}: {_test_result(values, spec.metric)}."
+    chosen = next(trial for trial in snapshot.trials if trial.number == unsealing.number)
+    found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
+    return f"The test part was {opened}: {_test_result(found, spec.metric)}."
 
 
 def _unopened_words(spec: StudySpec) -> str:
@@ -144,15 +156,9 @@ def _unopened_words(spec: StudySpec) -> str:
     return f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
 
 
-def _test_result(values: Sequence[float | None], metric: str) -> str:
-    finite = [value for value in values if value is not None]
-    if not values:
+def _test_result(found: Repeated, metric: str) -> str:
+    if not found.values:
         return "no result was stored"
-    if not finite:
-        return f"no finite result in {format_count(len(values), 'seed')}"
-    mean = sum(finite) / len(finite)
     noun = "accuracy" if metric == "validation_accuracy" else "loss"
-    aside = f", {len(values) - len(finite)} of them not finite" if len(finite) < len(values) else ""
-    return (
-        f"test {noun} {format_result(mean, metric)}, the mean over {format_count(len(values), 'seed')}{aside}"
-    )
+    seeds = format_count(len(found.values), "fresh seed")
+    return f"test {noun} {mean_words(found, metric)}, the mean over {seeds}"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.records import ParameterValue, Trial, TrialState
+from hpsearch.report.confirmation import sentence
 from hpsearch.report.figure_data.best_card import best_card, one_configuration
-from hpsearch.report.figure_data.confirmation import confirmation, fresh_cells
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
@@ -125,34 +125,22 @@ def test_nobody_is_sure_without_fresh_seeds() -> None:
     """Without evaluations the card says so, and which command makes them; those of the test part do not count."""
     snapshot = snapshot_of(complete(0.9, 0.8))
     for one in (snapshot, replace(snapshot, evaluations=evaluations(0, 0.9, 0.9, part="test"))):
-        found = confirmation(one)
-        assert found.rows == ()
-        assert "Not sure yet" in found.words
-        assert "`hpsearch study confirm digits`" in found.words
+        card = best_card(one)
+        assert card is not None
+        assert card.repeated == ()
+        assert "Not sure yet" in card.sure
+        assert "`hpsearch study confirm digits`" in card.sure
 
 
-def test_an_overlap_is_not_called_a_winner() -> None:
-    """Intervals that overlap cannot be told apart; those that do not can, also where another trial wins."""
-    trials = complete(0.95, 0.94)
-    close = [*evaluations(0, 0.94, 0.96, 0.95), *evaluations(1, 0.93, 0.95, 0.94)]
-    assert confirmation(replace(snapshot_of(trials), evaluations=close)).words == (
-        "With fresh seeds trial 0 is still the best, but cannot be told from trial 1: their intervals overlap."
-    )
-    apart = [*evaluations(0, 0.80, 0.81, 0.80), *evaluations(1, 0.94, 0.95, 0.94)]
-    assert confirmation(replace(snapshot_of(trials), evaluations=apart)).words == (
-        "With fresh seeds trial 1 is now the best, apart from the others by the whole of its interval."
-    )
-
-
-def test_seeds_that_diverged_are_counted() -> None:
-    """A seed without a finite result is counted and said, and the mean is over the others."""
-    snapshot = replace(snapshot_of(complete(0.95)), evaluations=evaluations(0, 0.9, None, 0.8))
-    (row,) = confirmation(snapshot).rows
-    assert (row.seeds, row.lost) == (3, 1)
-    assert row.mean == pytest.approx(0.85)
-    assert fresh_cells(row, "validation_accuracy")[2] == "3, 1 not finite"
-    all_lost = replace(snapshot, evaluations=evaluations(0, None, None))
-    assert confirmation(all_lost).words.startswith("No fresh seed gave a finite result")
+def test_the_card_says_what_fresh_seeds_say() -> None:
+    """Every configuration with fresh seeds has its row, the best mean first, whichever the search had first."""
+    made = [*evaluations(0, 0.80, 0.81, 0.80), *evaluations(1, 0.94, 0.95, 0.94), *evaluations(2, 0.9, None)]
+    card = best_card(replace(snapshot_of(complete(0.95, 0.94, 0.93, 0.92)), evaluations=made))
+    assert card is not None
+    assert card.number == 0
+    assert [one.number for one in card.repeated] == [1, 0, 2]
+    assert card.sure == sentence(card.repeated)
+    assert card.sure.startswith("Trial 1 is better than all others")
 
 
 def test_the_test_part_is_sealed_opened_or_not_there() -> None:
@@ -177,5 +165,5 @@ def test_the_test_part_is_sealed_opened_or_not_there() -> None:
     assert card is not None
     assert card.test == (
         "The test part was opened 2026-07-26 00:00 UTC for trial 0 by `hpsearch study test digits`:"
-        " test accuracy 0.850, the mean over 2 seeds."
+        " test accuracy 0.850, the mean over 2 fresh seeds."
     )
