@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -14,7 +15,7 @@ from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUD
 from hpsearch.study.search_space import search_problems, search_space
 from hpsearch.study.settings import with_settings
 from hpsearch.study.shown import key_path, shown
-from hpsearch.study.spec import DataSpec, Dimension, ModelSpec, StudySpec, task_problems
+from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
 from hpsearch.study.toml_file import parse_document, read_text
 
 Locate: TypeAlias = Callable[[str], str | None]
@@ -23,6 +24,9 @@ Locate: TypeAlias = Callable[[str], str | None]
 _Document: TypeAlias = Mapping[str, Any]
 
 _DEFAULT_DATA: Final = DataSpec(source="digits")
+
+_TRAINED: Final = ("model", "training")
+"""The tables that a trial's configuration comes from."""
 
 _NOTHING: Final[_Document] = MappingProxyType({})
 
@@ -61,6 +65,28 @@ def parse_study(text: str, *, source: str, locate: Locate = nowhere) -> StudySpe
     return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
 
 
+def changed(configuration: Configuration, settings: Mapping[str, Any], *, source: str) -> Configuration:
+    """Return `configuration` with `settings` in place of its own; `source` names it in messages.
+
+    `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
+    every problem, also for a key that is no field of [model] or [training].
+    """
+    tables = with_settings({}, settings)
+    problems = [
+        problem
+        for name, table in tables.items()
+        for problem in (
+            _section_problems(name, table)
+            if name in _TRAINED
+            else broken(key_path(name), "must be a field of [model] or [training]", table)
+        )
+    ]
+    if problems:
+        raise StudyFileError(source, problems)
+    own = {name: getattr(configuration, name) for name in _TRAINED}
+    return Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+
+
 def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
     problems = [
         *_unknown_keys(document),
@@ -88,8 +114,11 @@ def _specification(document: _Document, locate: Locate) -> StudySpec:
 
 
 def _record(name: str, table: _Document) -> Any:
-    section = SECTIONS[name]
-    return section.kind(**{key: section.rules[key].value(raw) for key, raw in table.items()})
+    return SECTIONS[name].kind(**_values(name, table))
+
+
+def _values(name: str, table: _Document) -> dict[str, Any]:
+    return {key: SECTIONS[name].rules[key].value(raw) for key, raw in table.items()}
 
 
 def _unknown_keys(document: _Document) -> Iterator[Problem]:

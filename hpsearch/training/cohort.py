@@ -11,10 +11,11 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import draw_dropout
 from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
-from hpsearch.records import Epoch
+from hpsearch.records import Epoch, Telemetry
 from hpsearch.study.spec import Configuration
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.looking import Lookout
+from hpsearch.training.observer import Observer
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
 from hpsearch.training.telemetry import first_nonfinite, mean_losses
 from hpsearch.training.validation import Evaluation, Validation
@@ -32,13 +33,22 @@ class Cohort:
 
     Active rows are always the first ones: a row that leaves is filled by the last, so that every array operation
     runs over a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut
-    into lanes: neighbouring rows whose minibatches are equally large.
+    into lanes: neighbouring rows whose minibatches are equally large. An `observer` is shown every lane's steps.
     """
 
-    def __init__(self, shape: Shape, data: PreparedData, *, capacity: int, seed: int) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        data: PreparedData,
+        *,
+        capacity: int,
+        seed: int,
+        observer: Observer | None = None,
+    ) -> None:
         self.shape = shape
         self.capacity = capacity
         self._seed = seed
+        self._observer = observer
         self._batch_size = shape.training.batch_size
         outputs = output_count(data, shape.model)
         self.network = build_network(shape.model, inputs=data.inputs, outputs=outputs)
@@ -124,6 +134,15 @@ class Cohort:
         """Return a copy of the parameters (P,) of trial `number`, in the network's layout."""
         copy: Array = self._state.parameters[self.numbers.index(number)].copy()
         return copy
+
+    def running(self, number: int) -> Array:
+        """Return a copy of the running statistics (S,) of trial `number`, in the network's layout."""
+        copy: Array = self._state.running[self.numbers.index(number)].copy()
+        return copy
+
+    def telemetry(self, number: int) -> Telemetry:
+        """Return everything measured of trial `number` so far."""
+        return self._rows[self.numbers.index(number)].telemetry
 
     def advance(self, *, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
         """Train until there is something new to say about at least one trial, and return it.
@@ -213,6 +232,8 @@ class Cohort:
         """Take one step with the rows `start`..`stop`; return the rows that have something new."""
         lane = self._gather(start, stop, examples)
         self.network.forward(lane.parameter_views, lane.batch)
+        if self._observer is not None:
+            self._observer.see_forward(lane)
         looks = self._lookout.look_ahead(lane, self._rows[start:stop])
 
         losses = mean_losses(self.network, lane)
@@ -221,6 +242,8 @@ class Cohort:
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
         np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
+        if self._observer is not None:
+            self._observer.see_backward(lane, losses, scale)
 
         behind = self._lookout.look_behind(looks, scale)
         self._update(lane)

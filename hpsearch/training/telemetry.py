@@ -164,7 +164,7 @@ def _flat_share(y: Array, mask: Array | None, flat: tuple[float, float], kept: A
     return share
 
 
-def _layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
+def layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
     """Return the Euclidean norms (k, L), float64, of the given columns of `flat` (k, P).
 
     Sums of squares that may have lost something to float32's range, as those of vanishing gradients do, are taken
@@ -208,7 +208,7 @@ def look_backward(
     `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardLook`'s.
     """
     examples, columns = part.batch.ones.shape[1], outlook.network.weight_columns
-    norms = _layer_norms(part.gradient, columns)
+    norms = layer_norms(part.gradient, columns)
     own = norms[:, -1]
     delta = part.batch.logits.astype(np.float64)
     per_example = np.vecdot(np.multiply(delta, delta, out=delta).sum(axis=2), activity)
@@ -218,7 +218,7 @@ def look_backward(
     memory.gradient_norm[here] = own
     return BackwardLook(
         gradient_norms=norms,
-        weight_norms=_layer_norms(part.parameters, columns),
+        weight_norms=layer_norms(part.parameters, columns),
         cosine=cosine,
         coherence=_ratios(own * own, per_example),
         gradient=part.gradient.copy(),
@@ -268,7 +268,7 @@ def look_update(
     actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
     return UpdateLook(
         predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
-        update_norms=_layer_norms(behind.before, outlook.network.weight_columns),
+        update_norms=layer_norms(behind.before, outlook.network.weight_columns),
         actual_decrease=actual,
         evaluation_loss=evaluation,
     )

@@ -83,12 +83,7 @@ class Worker:
     ) -> None:
         """Raise FingerprintError when `data` is not the study's, VersionError for another major version's study."""
         check_version(study)
-        if data.fingerprint != study.fingerprint:
-            raise FingerprintError(
-                f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-                f"(got {data.fingerprint} from {data.origin}): give this worker the data that the study was "
-                "created with"
-            )
+        check_data(study, data)
         self._store = store
         self._study = study
         self._spec = study.spec
@@ -353,4 +348,14 @@ def check_version(study: StoredStudy) -> None:
         raise VersionError(
             f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
             f"hpsearch {theirs} (got {hpsearch.__version__}): use that version for this worker"
+        )
+
+
+def check_data(study: StoredStudy, data: PreparedData) -> None:
+    """Raise FingerprintError unless `data` is what the study was created with."""
+    if data.fingerprint != study.fingerprint:
+        raise FingerprintError(
+            f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
+            f"(got {data.fingerprint} from {data.origin}): give this worker the data that the study was "
+            "created with"
         )
