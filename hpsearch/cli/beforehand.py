@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable
 from hpsearch.cli.output import say
 from hpsearch.diagnosis.before import findings_before
 from hpsearch.records import Cause, Finding
+from hpsearch.study.exact import exact_configurations
 from hpsearch.study.faults import fault_in_words
-from hpsearch.study.spec import configure
+from hpsearch.study.spec import Configuration, configure
 from hpsearch.worker.examination import facts_about
 from hpsearch.worker.preparation import PreparedStudy
 
@@ -18,8 +19,12 @@ def warn_before(study: PreparedStudy) -> None:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for each thing that is wrong with the study's fixed values and its data."""
-    configuration = configure(study.spec, {})
+    """Return a line for each thing that is wrong with the study's fixed values, or any exact ones, and its data."""
+    exact = exact_configurations(study.spec) if study.spec.configurations else [configure(study.spec, {})]
+    return list(dict.fromkeys(line for configuration in exact for line in _warnings(study, configuration)))
+
+
+def _warnings(study: PreparedStudy, configuration: Configuration) -> list[str]:
     steps_per_epoch = -(-len(study.data.training.inputs) // configuration.training.batch_size)
     facts = facts_about(study, configuration, steps_per_epoch)
     fault = study.spec.data.fault

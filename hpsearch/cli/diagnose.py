@@ -19,6 +19,14 @@ def diagnose(
             help="A value in place of the file's, such as training.epochs=5; may be given again.",
         ),
     ] = None,
+    configuration: Annotated[
+        str | None,
+        typer.Option(
+            "--configuration",
+            metavar="NAME|INDEX",
+            help="Which of the file's [[configurations]]: its name, or its place from 0.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="PATH_OR_NAME", help="What to learn from, in place of the file's."),
@@ -30,7 +38,7 @@ def diagnose(
         AnswerFormat, typer.Option("--format", help="How to write the answer.")
     ] = AnswerFormat.TEXT,
 ) -> None:
-    """Train the one configuration of a study file, [search] left aside, and say what is wrong with it.
+    """Train one configuration of a study file, [search] left aside, and say what is wrong with it.
 
     It trains until that is clear, at most the file's epochs, and needs no database. The exit code is 0 whatever
     the verdict.
@@ -43,9 +51,11 @@ def diagnose(
     from hpsearch.worker.examination import examine
     from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
 
-    question = Question(file=file, settings=tuple(settings or ()), data=data, seed=seed)
+    question = Question(
+        file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
+    )
     with busy("Reading the study and its data"):
-        study = prepare_configuration(file, question.changes())
+        study = prepare_configuration(file, question.changes(), chosen=configuration)
         check_memory(job_of(study))
     with busy("Training"):
         examination = examine(study)

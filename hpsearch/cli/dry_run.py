@@ -42,8 +42,11 @@ def _lines(study: PreparedStudy, planned: Plan, bytes_per_row: int) -> Iterator[
     if spec.data.fault is not None:
         yield "fault on purpose", fault_in_words(spec.data.fault)
     yield "examples", _examples(study)
-    for line in planned.search or ("nothing: every trial is the same but for its seed",):
-        yield "search", line
+    for line in planned.configurations:
+        yield "configuration", line
+    if not planned.configurations:
+        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+            yield "search", line
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning
     workers = min(core_count(), spec.trials)

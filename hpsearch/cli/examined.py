@@ -29,6 +29,7 @@ class Question:
     settings: tuple[str, ...] = ()
     data: str | None = None
     seed: int | None = None
+    configuration: str | None = None
 
     def changes(self) -> dict[str, Any]:
         """Return key path -> raw value of everything that was asked for. Raises UsageError for a wrong setting."""
@@ -45,6 +46,8 @@ class Question:
         kept = [text for text in self.settings if full_key(text.partition("=")[0].strip()) not in remedied]
         settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
         words = ["hpsearch", "diagnose", str(self.file)]
+        if self.configuration is not None:
+            words += ["--configuration", self.configuration]
         if self.data is not None and "data.source" not in remedied:
             words += ["--data", self.data]
         if self.seed is not None:

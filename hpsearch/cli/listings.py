@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from hpsearch.cli.output import Listing
 from hpsearch.records import Trial, TrialState
+from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
 from hpsearch.report.export import study_object, trial_object
 from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
-from hpsearch.report.words import state_of, verdict_words
+from hpsearch.report.words import setting_words, state_of, verdict_words
 from hpsearch.storage.records import Progress, StoredStudy
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
@@ -37,16 +38,19 @@ def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
 
 
 def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
-    """Return trials in the given order; what is searched has a column of its own."""
-    searched = [dimension.name for dimension in study.spec.search]
+    """Return trials in the given order; what is searched has a column of its own, and so have configurations."""
+    spec = study.spec
+    searched = [] if spec.configurations else [dimension.name for dimension in spec.search]
+    exact = ["configuration"] if spec.configurations else []
     metric = study.spec.metric
     return Listing(
         objects=[trial_object(trial) for trial in trials],
-        heads=("trial", format_short_metric(metric), *searched, "state", "verdict", "epochs"),
+        heads=("trial", format_short_metric(metric), *exact, *searched, "state", "verdict", "epochs"),
         rows=[
             (
                 str(trial.number),
                 "" if trial.value is None else format_result(trial.value, metric),
+                *(setting_words(trial, spec) for _ in exact),
                 *(format_parameter(trial.params[name]) if name in trial.params else "" for name in searched),
                 trial.state.value,
                 verdict_words(trial),
@@ -56,4 +60,16 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
         ],
         right=_NUMBERS | {format_short_metric(metric), *searched},
         fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+    )
+
+
+def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy) -> Listing:
+    """Return the exact configurations of a study with what they reached."""
+    heads = row_heads(format_short_metric(study.spec.metric))
+    return Listing(
+        objects=[row_object(row) for row in rows],
+        heads=heads,
+        rows=[row_cells(row, study.spec.metric) for row in rows],
+        right=frozenset({heads[1], "complete"}),
+        fields=("name", "params", "mean", "interval", "values", "ended", "verdicts"),
     )

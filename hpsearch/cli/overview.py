@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 
-from hpsearch.cli.output import answer, write_table
+from hpsearch.cli.listings import configurations_listing
+from hpsearch.cli.options import Format
+from hpsearch.cli.output import answer, write_listing, write_table
 from hpsearch.records import Fate, Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.audit import Audit, audit_of
+from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.report.formats import (
     format_count,
-    format_parameters,
     format_result,
     format_share,
     format_short_metric,
     format_tick,
 )
-from hpsearch.report.words import fate_rows, state_sentence
+from hpsearch.report.words import fate_rows, setting_words, state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
@@ -28,8 +30,11 @@ def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Tria
     if progress.best is not None:
         metric = study.spec.metric
         value = f"{format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        params = format_parameters(progress.best.params, study.spec.search)
+        params = setting_words(progress.best, study.spec)
         answer(f"Best so far: trial {progress.best.number} ({value}) | {params}")
+    if rows := configuration_rows(study, trials):
+        answer()
+        write_listing(configurations_listing(rows, study), Format.TABLE)
     answer()
     write_fates(progress)
     if decades := fates_by_decade(study.spec.search, trials):

@@ -5,6 +5,7 @@ from typing import Any
 
 from hpsearch.cli.output import answer, write_table
 from hpsearch.records import Finding, Trial
+from hpsearch.report.configurations import configuration_name
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import (
     format_parameter,
@@ -46,6 +47,8 @@ def attempt_object(attempt: Attempt) -> dict[str, Any]:
 
 def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     metric = study.spec.metric
+    if (exact := configuration_name(study.spec, trial.params)) is not None:
+        yield "configuration", exact
     for name, value in trial.params.items():
         yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
     yield format_short_metric(metric), format_result(trial.value, metric)

@@ -164,6 +164,29 @@ def best(
 
 
 @app.command()
+def configurations(
+    name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE
+) -> None:
+    """List the exact configurations of a study with their results over seeds, the best mean first.
+
+    The interval is of the mean, at 95 %, over the complete trials of a configuration.
+
+    Example: hpsearch study configurations relu-learning-rates
+    """
+    from hpsearch.cli.listings import configurations_listing
+    from hpsearch.report.configurations import configuration_rows
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        study = store.study(name)
+        store.sweep(study)
+        rows = configuration_rows(study, store.trials(study))
+    if not rows:
+        say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {name}')
+    write_listing(configurations_listing(rows, study), form)
+
+
+@app.command()
 def trials(
     name: StudyName,
     *,

@@ -22,12 +22,13 @@ def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: b
 
     It covers the values and shapes of inputs and targets in their order, the task, the rows of each part,
     `stratify`, and the scaling with its fitted numbers to 10 digits (their last bits may differ between
-    processors); and the sealed part where it is the test set. Numbers of equal value are equal whatever
+    processors); and the sealed part where it is the test set or the
+    validation part. Numbers of equal value are equal whatever
     their type and byte order. Names of files, inputs and classes do not count.
     """
     digest = hashlib.sha256(f"{_VERSION}\n{dataset.task} {len(dataset.classes)}\n".encode())
     arrays = [dataset.inputs, dataset.targets, split.training, split.validation, split.test]
-    if dataset.sealed is not None and not len(split.test):
+    if dataset.sealed is not None and not (len(split.test) and len(split.validation)):
         arrays += [dataset.sealed.inputs, dataset.sealed.targets]
     for array in arrays:
         kind = "bytes" if _fits_bytes(array) else "numbers"

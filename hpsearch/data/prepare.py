@@ -58,8 +58,8 @@ def prepare(
 
     Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k
     images) has it as the test part where `test_fraction` is 0; else the fraction is taken from the
-    examples, as validation is, and the sealed part stays aside. The fingerprint names the data as it is trained on,
-    with the fault of `spec` in it.
+    examples, as validation is, and the sealed part stays aside. With `sealed` "validation" it is the validation
+    part, and never the test part. The fingerprint names the data as it is trained on, with the fault of `spec` in it.
     Raises DataError for data that cannot be read, or does not fit `spec`.
     """
     source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
@@ -113,16 +113,15 @@ def _folds(
             targets=_targets(targets[rows], precision),
         )
 
-    test, sealed = None, dataset.sealed
-    if len(parts.test):
-        test = fold(dataset.inputs, dataset.targets, parts.test)
-    elif sealed is not None:
-        test = fold(sealed.inputs, sealed.targets, np.arange(len(sealed.targets)))
-    return (
-        fold(dataset.inputs, dataset.targets, parts.training),
-        fold(dataset.inputs, dataset.targets, parts.validation),
-        test,
-    )
+    def part(rows: npt.NDArray[np.int64]) -> Fold:
+        return fold(dataset.inputs, dataset.targets, rows)
+
+    apart, test = None, part(parts.test) if len(parts.test) else None
+    if dataset.sealed is not None:
+        apart = fold(dataset.sealed.inputs, dataset.sealed.targets, np.arange(len(dataset.sealed.targets)))
+    if apart is not None and not len(parts.validation):
+        return part(parts.training), apart, test
+    return part(parts.training), part(parts.validation), test or apart
 
 
 def _targets(targets: Array, precision: Precision) -> Array:

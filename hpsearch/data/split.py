@@ -19,7 +19,10 @@ SPLIT_STREAM: Final = int.from_bytes(b"splt")
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Split:
-    """Rows of a data set (n,), in random order. Together every row once; `test` may be empty."""
+    """Rows of a data set (n,), in random order. Together every row that the study takes, once.
+
+    `test` may be empty, and so may `validation` where the source itself keeps a part for it.
+    """
 
     training: Indices
     validation: Indices
@@ -30,22 +33,25 @@ def split(dataset: Dataset, spec: DataSpec, *, seed: int) -> Split:
     """Return the split that `spec` asks for, the same for the same seed (not negative) and number of rows.
 
     The stream is PCG64 from SeedSequence([seed, SPLIT_STREAM]); its permutation's head is the test part, then
-    come validation and training. A part has round(N * fraction) rows, ties to even; validation at least 1,
-    and so the test part where one is asked for. With `stratify` each class gets its share of a part by
-    largest remainder, ties to the lower class, but keeps one row for every later part.
+    come validation and training. A part has round(N * fraction) rows, ties to even; validation at least 1
+    unless the source's own sealed part is it, and so the test part where one is asked for. With `stratify` each
+    class gets its share of a part by largest remainder, ties to the lower class, but keeps one row for every later
+    part. With `examples` N is that number, and the permutation's first N rows are all that the study has.
 
-    Raises DataError where fewer than 2 rows are left for training, and with `stratify` for regression and
-    for a class with fewer rows than there are parts.
+    Raises DataError where there are fewer rows than `examples`, where fewer than 2 rows are left for training, for
+    a source without a sealed part that is to validate, and with `stratify` for regression and for a class with fewer
+    rows than there are parts.
     """
-    examples = len(dataset.targets)
+    _check_sealed(dataset, spec)
+    examples = _taken(dataset, spec)
     test_size, validation_size = _sizes(spec, examples)
     stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLIT_STREAM])))
-    order = stream.permutation(examples).astype(np.int64)
+    order = stream.permutation(len(dataset.targets)).astype(np.int64)[:examples]
     if not spec.stratify:
         test, validation, training = np.split(order, [test_size, test_size + validation_size])
         return Split(training=training, validation=validation, test=test)
-    _check_stratifiable(dataset, parts=3 if test_size else 2)
-    test, rest = _draw(order, dataset, size=test_size, later_parts=2)
+    _check_stratifiable(dataset, order, parts=1 + bool(test_size) + bool(validation_size))
+    test, rest = _draw(order, dataset, size=test_size, later_parts=1 + bool(validation_size))
     validation, training = _draw(rest, dataset, size=validation_size, later_parts=1)
     return Split(training=training, validation=validation, test=test)
 
@@ -53,7 +59,8 @@ def split(dataset: Dataset, spec: DataSpec, *, seed: int) -> Split:
 def _sizes(spec: DataSpec, examples: int) -> tuple[int, int]:
     """Return the sizes of test and validation part."""
     test = max(1, round(examples * spec.test_fraction)) if spec.test_fraction else 0
-    validation = max(1, round(examples * spec.validation_fraction))
+    is_sealed = spec.sealed == "validation"
+    validation = 0 if is_sealed else max(1, round(examples * spec.validation_fraction))
     training = examples - validation - test
     if training < 2:
         raise DataError(
@@ -64,10 +71,29 @@ def _sizes(spec: DataSpec, examples: int) -> tuple[int, int]:
     return test, validation
 
 
-def _check_stratifiable(dataset: Dataset, *, parts: int) -> None:
+def _check_sealed(dataset: Dataset, spec: DataSpec) -> None:
+    if spec.sealed == "validation" and dataset.sealed is None:
+        raise DataError(
+            f'data.sealed: only a source that keeps a part of its own can validate on it (got "{spec.source}"):'
+            " take mnist or a folder of IDX files with t10k files, or set data.validation_fraction in its place"
+        )
+
+
+def _taken(dataset: Dataset, spec: DataSpec) -> int:
+    """Return how many of the examples the study takes."""
+    there = len(dataset.targets)
+    if spec.examples is not None and spec.examples > there:
+        raise DataError(
+            f"data.examples: must be at most what the source has, {there} (got {spec.examples}): lower it, or leave"
+            " it out for all"
+        )
+    return there if spec.examples is None else spec.examples
+
+
+def _check_stratifiable(dataset: Dataset, rows: Indices, *, parts: int) -> None:
     if dataset.task == "regression":
         raise DataError("data.stratify: only classes can be stratified (got a regression): set it to false")
-    counts = np.bincount(dataset.targets, minlength=len(dataset.classes))
+    counts = np.bincount(dataset.targets[rows], minlength=len(dataset.classes))
     smallest = int(counts.argmin())
     if counts[smallest] < parts:
         raise DataError(

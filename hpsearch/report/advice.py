@@ -61,8 +61,10 @@ def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str |
     """Return what the ended ones of `trials` advise, as a clause without capital and full stop; None for nothing.
 
     A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it
-    ended among the best.
+    ended among the best. A study of exact configurations has no ranges to change.
     """
+    if spec.configurations:
+        return None
     wrong = {trial.number for trial in wrong_stops(trials, maximize=maximize)}
     counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
     has_more = len(counted) < len(trials)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from hpsearch import __version__
 from hpsearch.records import Fate
 from hpsearch.report.advice import advice
+from hpsearch.report.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.report.figure_data.best_table import best_table
 from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
 from hpsearch.report.figure_data.ledger import ledger
@@ -15,6 +16,7 @@ from hpsearch.report.formats import (
     format_duration,
     format_metric,
     format_result,
+    format_short_metric,
     format_time,
 )
 from hpsearch.report.palette import LOOKS
@@ -54,12 +56,13 @@ def fate_filter(snapshot: Snapshot) -> str:
 
 def best(snapshot: Snapshot) -> str:
     """Return the best lines and the table of the best configurations."""
-    lines = best_lines(snapshot.trials, snapshot.study)
+    lines, exact = best_lines(snapshot.trials, snapshot.study), _configurations(snapshot)
     if not lines:
         why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
-        return _section("best", "Best configurations", f'<p class="empty">{why}</p>')
+        return _section("best", "Best configurations", f'<p class="empty">{why}</p>{exact}')
     listed = "".join(f"<li>{text(line)}</li>" for line in lines)
-    return _section("best", "Best configurations", f'<ol class="lines">{listed}</ol>{_best_table(snapshot)}')
+    content = f'<ol class="lines">{listed}</ol>{exact}{_best_table(snapshot)}'
+    return _section("best", "Best configurations", content)
 
 
 def exhibit(shown: Exhibit) -> str:
@@ -172,6 +175,18 @@ def _best_table(snapshot: Snapshot) -> str:
     return _table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
 
 
+def _configurations(snapshot: Snapshot) -> str:
+    """Return the table of the exact configurations; nothing where the study searches."""
+    study = snapshot.study
+    rows = configuration_rows(study, snapshot.trials)
+    if not rows:
+        return ""
+    heads = row_heads(format_short_metric(study.spec.metric))
+    metric = study.spec.metric
+    body = "".join(f"<tr>{_cells(heads, map(text, row_cells(row, metric)))}</tr>" for row in rows)
+    return _table("Each configuration over its trials; the interval is of the mean", heads, body)
+
+
 def _advice(snapshot: Snapshot) -> str:
     study = snapshot.study
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize)
@@ -205,7 +220,11 @@ def _table(caption: str, heads: Sequence[str], body: str) -> str:
 
 
 def _row(fate: Fate, heads: Sequence[str], cells: Sequence[str]) -> str:
-    """Return a row; a narrow screen shows the heads beside the cells."""
+    """Return a row of a trial's fate, which the filter of fates shows or hides."""
+    return f'<tr data-fate="{text(fate)}">{_cells(heads, cells)}</tr>'
+
+
+def _cells(heads: Sequence[str], cells: Iterable[str]) -> str:
+    """Return the cells of a row; a narrow screen shows the heads beside them."""
     pairs = zip(heads, cells, strict=True)
-    inner = "".join(f'<td data-head="{text(head)}">{cell}</td>' for head, cell in pairs)
-    return f'<tr data-fate="{text(fate)}">{inner}</tr>'
+    return "".join(f'<td data-head="{text(head)}">{cell}</td>' for head, cell in pairs)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from hpsearch.study.spec import Choices, Dimension, Fault, Initializer, Range, StudySpec
+from hpsearch.study.spec import Choices, DataSpec, Dimension, Fault, Initializer, Range, StudySpec
 
 _WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
 """Fields whose choices are lists or tables, which trials carry as their JSON text."""
@@ -16,14 +16,38 @@ def specification_text(spec: StudySpec) -> str:
     top = [f"{key} = {_value(getattr(spec, key))}" for key in ("name", "trials", "seed", "metric")]
     blocks = [
         "\n".join(top),
-        _section("data", _pairs(spec.data)),
+        _section("data", _data(spec.data)),
         _section("model", _pairs(spec.model)),
         _section("training", _pairs(spec.training)),
-        _section("search", [(_key(dimension.name), _dimension(dimension)) for dimension in spec.search]),
+        *(_exact(spec) or [_search(spec)]),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _data(data: DataSpec) -> list[tuple[str, str]]:
+    """Return the fields of `data` that its study file may have: a sealed validation part is no fraction."""
+    unsaid = {"validation_fraction"} if data.sealed == "validation" else set()
+    return [(key, value) for key, value in _pairs(data) if key not in unsaid]
+
+
+def _search(spec: StudySpec) -> str:
+    return _section("search", [(_key(dimension.name), _dimension(dimension)) for dimension in spec.search])
+
+
+def _exact(spec: StudySpec) -> list[str]:
+    """Return a block for each configuration; what they span follows from them."""
+    return [
+        _section(
+            "[configurations]",
+            [
+                ("name", _value(exact.name)),
+                *((_key(name), _choice(name, value)) for name, value in exact.params),
+            ],
+        )
+        for exact in spec.configurations
+    ]
 
 
 def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:

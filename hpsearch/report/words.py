@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.records import Cause, Fate, Trial, best_trials
+from hpsearch.report.configurations import configuration_name
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.study.spec import StudySpec
 
 StudyState: TypeAlias = Literal["finished", "stopped", "running", "open"]
 
@@ -35,9 +37,15 @@ def best_lines(trials: Sequence[Trial], study: StoredStudy, count: int = 5) -> l
     best = best_trials(trials, maximize=study.maximize, count=count)
     return [
         f"Best-{rank} ({format_short_metric(metric)} {format_result(trial.value, metric)})"
-        f" | {format_parameters(trial.params, study.spec.search)}"
+        f" | {setting_words(trial, study.spec)}"
         for rank, trial in enumerate(best, start=1)
     ]
+
+
+def setting_words(trial: Trial, spec: StudySpec) -> str:
+    """Say what the trial trains: the name of its exact configuration, or else its parameters."""
+    name = configuration_name(spec, trial.params)
+    return format_parameters(trial.params, spec.search) if name is None else name
 
 
 def fate_rows(progress: Progress) -> list[FateRow]:

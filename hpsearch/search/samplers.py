@@ -2,7 +2,7 @@
 
 An Optuna sampler draws from one stream of random numbers, so what it suggests depends on how often it was
 asked before. Here every trial has a stream of its own, from the study's seed and the trial's number: with
-`random`, `qmc` and `grid` nothing else decides (law 1), and a learning sampler suggests the same after the
+`random`, `qmc`, `grid` and `none` nothing else decides (law 1), and a learning sampler suggests the same after the
 same history, whether or not its worker was started anew in between.
 """
 
@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial
 from hpsearch.errors import HpsearchError
 from hpsearch.search.mirror import STUDY_ID, Mirror
 from hpsearch.search.space import distributions, grid, grid_size
+from hpsearch.study.exact import params_of_trial
 from hpsearch.study.spec import LEARNING_SAMPLERS, SamplerSpec, StudySpec
 
 LARGEST_GRID = 1_000_000
@@ -70,6 +71,8 @@ def make_sampler(spec: StudySpec, mirror: Mirror, stream: int) -> BaseSampler:
             return InSequence(spec.seed, space, mirror)
         case "grid":
             return OnGrid(spec, mirror)
+        case "none":
+            return InTurn(spec)
         case name:
             words = (spec.seed, stream if name in LEARNING_SAMPLERS else 0)
             return PerTrial(lambda seed: _MAKERS[name](spec.sampler, seed), words, _relative(name, space))
@@ -192,6 +195,30 @@ class OnGrid(BaseSampler):
     ) -> Any:
         """Return one coordinate of the trial's point."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+@final
+class InTurn(BaseSampler):
+    """The exact configurations of a study, one after the other, over and over (`exact.params_of_trial`)."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return nothing: a configuration is looked up parameter by parameter."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return one parameter of the configuration that the trial's number gives."""
+        return params_of_trial(self._spec, trial.number)[param_name]
 
 
 def _tpe(sampler: SamplerSpec, seed: int) -> BaseSampler:

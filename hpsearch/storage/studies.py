@@ -288,7 +288,7 @@ def forget(connection: Connection, key: str) -> None:
 
 def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, saying what differs, unless `spec` and the data are those of `stored`."""
-    common = {d.name for d in stored.spec.search} & {d.name for d in spec.search}
+    common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
@@ -320,10 +320,29 @@ def refuse_name(name: str, taken_by: str) -> NoReturn:
     raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
 
 
+def _parts(spec: StudySpec) -> set[str]:
+    """Return the names of what a study has a list of: its configurations, or else the parameters that it searches."""
+    return {part.name for part in spec.configurations or spec.search}
+
+
 def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
-    """Return a specification by dotted keys: what is searched, and how the `common` parameters are."""
-    shared = replace(spec, search=tuple(dimension for dimension in spec.search if dimension.name in common))
-    return {**_flat(asdict(shared)), "search": [dimension.name for dimension in spec.search]}
+    """Return a specification by dotted keys: what is searched or trained, and how the `common` ones are.
+
+    What configurations span follows from them, and is left out.
+    """
+    # Names of configurations are free, so they must not be taken for the keys that they look like.
+    exact = {
+        f"configurations.{json.dumps(each.name, ensure_ascii=False)}": dict(each.params)
+        for each in spec.configurations
+        if each.name in common
+    }
+    search = () if spec.configurations else tuple(d for d in spec.search if d.name in common)
+    return {
+        **_flat(asdict(replace(spec, search=search, configurations=()))),
+        **exact,
+        "search": [] if spec.configurations else [dimension.name for dimension in spec.search],
+        "configurations": [each.name for each in spec.configurations],
+    }
 
 
 def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:

@@ -41,7 +41,7 @@ def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
 def dimension(name: str, rule: Rule, raw: _Table) -> Dimension:
     """Return the dimension `name` that `raw`, which has no problems, describes."""
     if "choices" in raw:
-        return Choices(name=name, choices=tuple(_parameter(rule, item) for item in raw["choices"]))
+        return Choices(name=name, choices=tuple(parameter_of(rule, item) for item in raw["choices"]))
     return Range(
         name=name,
         low=float(raw["low"]),
@@ -68,7 +68,7 @@ def _choices_problems(where: str, rule: Rule, raw: _Table) -> list[Problem]:
     for i, item in enumerate(choices):
         place = f"{where}.choices[{i}]"
         wrong = rule.problems(place, item)
-        if not wrong and (parameter := _parameter(rule, item)) in seen:
+        if not wrong and (parameter := parameter_of(rule, item)) in seen:
             wrong = broken(place, "must not be there twice", item, "keep one")
         elif not wrong:
             seen.append(parameter)
@@ -118,13 +118,18 @@ def _step_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[
     return broken(f"{where}.high", "must be low plus a whole number of steps", high, f"use {nearest_high}")
 
 
-def _parameter(rule: Rule, raw: Any) -> ParameterValue:
+def parameter_of(rule: Rule, raw: Any) -> ParameterValue:
     """Return how a trial holds the choice `raw`: lists and tables as their JSON text."""
-    match rule.value(raw):
+    return as_parameter(rule.value(raw))
+
+
+def as_parameter(value: Any) -> ParameterValue:
+    """Return how a trial holds `value`, the value of a field of the specification."""
+    match value:
         case tuple() as widths:
             return json.dumps(widths)
         case Initializer(name=name, scale=scale):
             return name if scale is None else json.dumps({name: scale})
-        case value:
+        case _:
             parameter: ParameterValue = value
             return parameter

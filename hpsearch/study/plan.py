@@ -2,16 +2,19 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.records import ParameterValue
+from hpsearch.study.exact import exact_configurations
 from hpsearch.study.shown import shown
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
     Choices,
     Dimension,
+    ExactConfiguration,
     ModelSpec,
     PruningSpec,
     Range,
@@ -47,8 +50,8 @@ class Plan:
     """What a study would run.
 
     `epochs` is what a trial trains unless it is stopped; `parameters` counts weights, biases and what batch
-    normalization learns, of one network; `search` has one line of text per dimension; `sampler` and
-    `pruning` are in words.
+    normalization learns, of one network; `search` has one line of text per dimension, none where there are
+    `configurations`, which have a line each; `sampler` and `pruning` are in words.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Plan:
     search: tuple[str, ...]
     sampler: str
     pruning: str
+    configurations: tuple[str, ...] = ()
 
 
 def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) -> Plan:
@@ -83,7 +87,8 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
             most=math.ceil(training_examples / batches.least),
         ),
         parameters=_parameters(spec, inputs=inputs, outputs=outputs),
-        search=tuple(_in_words(dimension) for dimension in spec.search),
+        search=() if spec.configurations else tuple(_in_words(dimension) for dimension in spec.search),
+        configurations=tuple(_exact_in_words(exact) for exact in spec.configurations),
         sampler=_sampler_in_words(spec.sampler),
         pruning=_pruning_in_words(spec.pruning),
     )
@@ -118,6 +123,13 @@ def parameter_count(model: ModelSpec, *, inputs: int, outputs: int) -> int:
 
 def _batch_sizes(spec: StudySpec) -> dict[str, int]:
     """Return the largest batch sizes by the key path that says them."""
+    if spec.configurations:
+        return {
+            "training.batch_size"
+            if size == spec.training.batch_size
+            else f"configurations[{i}].training.batch_size": size
+            for i, size in enumerate(exact.training.batch_size for exact in exact_configurations(spec))
+        }
     match _dimension(spec, "training.batch_size"):
         case None:
             return {"training.batch_size": spec.training.batch_size}
@@ -138,14 +150,18 @@ def _span(spec: StudySpec, name: str, *, fixed: int) -> Span:
 
 
 def _parameters(spec: StudySpec, *, inputs: int, outputs: int) -> Span:
-    shapes = {d.name: d.choices for d in spec.search if isinstance(d, Choices) and d.name in _SHAPE}
-    counts = [
-        parameter_count(
-            configure(spec, dict(zip(shapes, shape, strict=True))).model, inputs=inputs, outputs=outputs
-        )
-        for shape in itertools.product(*shapes.values())
-    ]
+    counts = [parameter_count(model, inputs=inputs, outputs=outputs) for model in _shapes(spec)]
     return Span(least=min(counts), most=max(counts))
+
+
+def _shapes(spec: StudySpec) -> Iterator[ModelSpec]:
+    """Yield a model of every shape that a trial of `spec` can have."""
+    if spec.configurations:
+        yield from (exact.model for exact in exact_configurations(spec))
+        return
+    shapes = {d.name: d.choices for d in spec.search if isinstance(d, Choices) and d.name in _SHAPE}
+    for shape in itertools.product(*shapes.values()):
+        yield configure(spec, dict(zip(shapes, shape, strict=True))).model
 
 
 def _dimension(spec: StudySpec, name: str) -> Dimension | None:
@@ -163,6 +179,11 @@ def _in_words(dimension: Dimension) -> str:
             return f"{name}: {low} to {high}{spacing}"
 
 
+def _exact_in_words(exact: ExactConfiguration) -> str:
+    sets = ", ".join(f"{name} {_plain(value)}" for name, value in exact.params)
+    return exact.name if exact.name == sets or not sets else f"{exact.name}: {sets}"
+
+
 def _number(number: float, *, integer: bool) -> str:
     return str(int(number)) if integer else f"{number:g}"
 
@@ -172,6 +193,8 @@ def _plain(value: ParameterValue) -> str:
 
 
 def _sampler_in_words(sampler: SamplerSpec) -> str:
+    if sampler.name == "none":
+        return "none: the configurations in turn, each trial with a seed of its own"
     if sampler.name in LEARNING_SAMPLERS:
         return f"{sampler.name}, after {_count(sampler.startup_trials, 'random trial')}"
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name

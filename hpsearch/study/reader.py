@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
+from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
 from hpsearch.study.nearest import nearest
 from hpsearch.study.networks import network_problems
 from hpsearch.study.rules import broken, meant, unknown_key
@@ -94,23 +95,28 @@ def _study(document: _Document, *, source: str, locate: Locate, asked: _Document
         *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
         *_source_problems(document, locate),
         *search_problems(document.get("search", {})),
+        *exact_problems(document, asked),
         *_cross_problems(document),
     ]
     if problems:
         raise StudyFileError(source, _in_file_order(problems, document))
-    return _specification(document, locate)
+    spec = _specification(document, locate)
+    if repeated := repeated_problems(spec):
+        raise StudyFileError(source, repeated)
+    return spec
 
 
 def _specification(document: _Document, locate: Locate) -> StudySpec:
     """Return the study of a document without problems."""
     sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
     data = {**document["data"], "source": _located(document["data"]["source"], locate)}
-    return StudySpec(
+    spec = StudySpec(
         **{key: rule.value(document[key]) for key, rule in STUDY.items() if key in document},
         **sections,
         data=_record("data", data),
         search=search_space(document.get("search", {})),
     )
+    return with_configurations(spec, document)
 
 
 def _record(name: str, table: _Document) -> Any:
@@ -152,7 +158,8 @@ def _section_problems(name: str, table: object) -> Iterator[Problem]:
 def _near(key: str, known: Iterable[str]) -> str | None:
     """Return in words what the unknown `key` may have meant: a key of another table, or one of `known`."""
     if key in TOP_LEVEL:
-        place = "at the top of the file, before the first table" if key in STUDY else "as a table of its own"
+        is_value = key in STUDY or key == "seeds"
+        place = "at the top of the file, before the first table" if is_value else "as a table of its own"
         return f"{shown(key)} {place}"
     homes = [name for name, section in SECTIONS.items() if key in section.rules]
     if homes:
@@ -205,7 +212,10 @@ def _cross_problems(document: _Document) -> list[Problem]:
     task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
     loss = _right_value(document, "model", "loss", ModelSpec().loss)
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
+    problems += _sealed_problems(document)
     validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
+    if _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation":
+        return problems
     test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
     if validation + test >= 1:
         rule = f"must leave examples to train on beside the validation fraction {validation}"
@@ -226,6 +236,15 @@ def _right_search(document: _Document) -> Sequence[Dimension]:
     return () if search_problems(raw) else search_space(raw)
 
 
+def _sealed_problems(document: _Document) -> list[Problem]:
+    """Return the validation fraction that stands beside a validation part which the source itself keeps apart."""
+    data = document.get("data", {})
+    if not isinstance(data, dict) or data.get("sealed") != "validation" or "validation_fraction" not in data:
+        return []
+    rule = 'must not be given beside sealed = "validation", which is the whole validation part'
+    return broken("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
+
+
 def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
     """Return the value of `section.key`, or `default` where it is missing or wrong."""
     table = document.get(section, {})
@@ -241,8 +260,8 @@ def _in_file_order(problems: Sequence[Problem], document: _Document) -> list[Pro
 
     def rank(problem: Problem) -> int:
         where = problem.where
-        while where and where not in ranks:
-            where = _LAST_STEP.sub("", where)
+        while where not in ranks and (shorter := _LAST_STEP.sub("", where)) != where:
+            where = shorter
         return ranks.get(where, 0)
 
     return sorted(problems, key=rank)

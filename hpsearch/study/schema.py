@@ -25,6 +25,8 @@ from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, T
 
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
+MOST_EXAMPLES: Final = 1_000_000_000
+MOST_CONFIGURATIONS: Final = 10_000
 
 BUILTIN_SOURCES: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes", "mnist")
 """Data sets that a study file names without a path."""
@@ -63,6 +65,8 @@ SECTIONS: Final[Mapping[str, Section]] = {
         kind=DataSpec,
         rules={
             "source": Text(longest=4096),
+            "examples": WholeNumber(low=2, high=MOST_EXAMPLES),
+            "sealed": Word(words=words(spec.SealedUse)),
             "validation_fraction": Number(low=0.0, high=1.0, above=True, below=True),
             "test_fraction": Number(low=0.0, high=1.0, below=True),
             "scale": Word(words=words(spec.Scale)),
@@ -124,9 +128,22 @@ SECTIONS: Final[Mapping[str, Section]] = {
         },
     ),
 }
-"""Keys of each table but [search], which `search_space` reads."""
+"""Keys of each table but [search], which `search_space` reads, and [[configurations]], which `exact_reader` does."""
 
-TOP_LEVEL: Final = (*STUDY, "data", "model", "training", "search", "sampler", "pruning")
+SEEDS: Final = WholeNumber(low=1, high=MOST_TRIALS)
+"""How many trials each exact configuration has. It is no field of a study: it sets `trials`."""
+
+TOP_LEVEL: Final = (
+    *STUDY,
+    "seeds",
+    "data",
+    "model",
+    "training",
+    "search",
+    "configurations",
+    "sampler",
+    "pruning",
+)
 """Everything that may stand at the top of a study file."""
 
 UNSEARCHED: Final[Mapping[str, str]] = {
@@ -142,3 +159,6 @@ SEARCHED: Final[Mapping[str, Rule]] = {
     if (name := f"{section}.{key}") not in UNSEARCHED
 }
 """The rule of every field that can be searched, by its full dotted name."""
+
+SET_EXACTLY: Final[Mapping[str, Rule]] = {**SEARCHED, "model.loss": SECTIONS["model"].rules["loss"]}
+"""The rule of every field that an exact configuration can set, by its full dotted name."""

@@ -23,26 +23,26 @@ def search_problems(raw: object) -> list[Problem]:
         return broken("search", "must be a table, [search]", raw)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for name, value in _entries(raw):
+    for name, value in entries(raw):
         problems += _entry_problems(name, value)
-        first = seen.get(_full(name))
+        first = seen.get(full_name(name))
         if first is not None:
             message = f"must be given once (got {first} too): keep one"
             problems.append(Problem(where=_where(name), message=message))
-        seen[_full(name)] = name
+        seen[full_name(name)] = name
     return problems
 
 
 def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """Return the dimensions of `raw`, which has no problems, in its order; the default ones for none."""
     space = tuple(
-        dimension(_SHORT_OF.get(full, full), SEARCHED[full], value)
-        for full, value in ((_full(name), value) for name, value in _entries(raw))
+        dimension(short_name(full), SEARCHED[full], value)
+        for full, value in ((full_name(name), value) for name, value in entries(raw))
     )
     return space or DEFAULT_SEARCH
 
 
-def _entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield every dimension with its name: an unquoted `model.activation` is a table in a table to TOML."""
     for name, value in raw.items():
         if name in SECTIONS and isinstance(value, dict):
@@ -52,7 +52,7 @@ def _entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _entry_problems(name: str, raw: object) -> list[Problem]:
-    rule = SEARCHED.get(_full(name))
+    rule = SEARCHED.get(full_name(name))
     if rule is not None:
         return dimension_problems(_where(name), rule, raw)
     if reason := _why_never(name):
@@ -74,8 +74,14 @@ def _near(name: str) -> str | None:
     return None if near is None else shown(by_word[near])
 
 
-def _full(name: str) -> str:
+def full_name(name: str) -> str:
+    """Return the dotted name that a name means: `training.learning_rate` for `learning_rate`."""
     return SHORT_NAMES.get(name, name)
+
+
+def short_name(full: str) -> str:
+    """Return the name that trials carry: `learning_rate` for `training.learning_rate`."""
+    return _SHORT_OF.get(full, full)
 
 
 def _where(name: str) -> str:

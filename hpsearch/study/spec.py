@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, final
 
@@ -14,6 +14,7 @@ from hpsearch.records import Cause, ParameterValue
 Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
 Task: TypeAlias = Literal["auto"] | KnownTask
+SealedUse: TypeAlias = Literal["test", "validation"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 FaultName: TypeAlias = Literal[
     "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
@@ -26,7 +27,7 @@ DropoutPosition: TypeAlias = Literal["after_activation", "before_normalization"]
 DropoutLayers: TypeAlias = Literal["all", "last"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
-SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid"]
+SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
 
 
@@ -87,9 +88,16 @@ class Fault:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
-    """What to learn from. `target` names the column of a table; None is its last one."""
+    """What to learn from. `target` names the column of a table; None is its last one.
+
+    `examples` is how many examples the study takes of its source, drawn at random by its seed; None is all of them.
+    `sealed` is what the part that the source itself keeps apart (MNIST's t10k files) serves as: the sealed test set,
+    or the validation part, whose `validation_fraction` then counts for nothing.
+    """
 
     source: str
+    examples: int | None = None
+    sealed: SealedUse = "test"
     validation_fraction: float = 0.2
     test_fraction: float = 0.0
     scale: Scale = "unit"
@@ -163,11 +171,24 @@ Dimension: TypeAlias = Range | Choices
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExactConfiguration:
+    """One of the configurations that a study trains when it searches nothing.
+
+    `params` are the names (flat, dotted) and values of what it sets, in the order of the study file; what it leaves
+    out is fixed by the study. `name` is unique in its study.
+    """
+
+    name: str
+    params: tuple[tuple[str, ParameterValue], ...] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SamplerSpec:
     """Where new configurations come from: one of Optuna's samplers.
 
     `startup_trials` is how many random trials a learning sampler takes first; `points` is how many values
-    `grid` takes from each range.
+    `grid` takes from each range. `none` is what a study of exact configurations has, and no other.
     """
 
     name: SamplerName = "tpe"
@@ -225,7 +246,11 @@ LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """A whole study. Two studies are the same when these records are equal, `trials` aside."""
+    """A whole study. Two studies are the same when these records are equal, `trials` aside.
+
+    A study with `configurations` trains exactly these, over and over until its budget is spent; `search` then spans
+    their values (`exact.spanned`).
+    """
 
     name: str
     data: DataSpec
@@ -237,6 +262,7 @@ class StudySpec:
     search: tuple[Dimension, ...] = DEFAULT_SEARCH
     sampler: SamplerSpec = SamplerSpec()
     pruning: PruningSpec = PruningSpec()
+    configurations: tuple[ExactConfiguration, ...] = ()
 
     def to_json(self) -> str:
         """Return the specification as JSON text that `from_json` turns back into an equal record."""
@@ -261,6 +287,7 @@ class StudySpec:
             "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
             "sampler": _record(SamplerSpec, raw.pop("sampler")),
             "pruning": _pruning(raw.pop("pruning")),
+            "configurations": tuple(_exact(exact) for exact in raw.pop("configurations", ())),
         }
         study: StudySpec = _record(cls, {**raw, **read})
         return study
@@ -287,6 +314,12 @@ def _pruning(raw: Mapping[str, Any]) -> PruningSpec:
     return pruning
 
 
+def _exact(raw: Mapping[str, Any]) -> ExactConfiguration:
+    params = tuple((name, value) for name, value in raw["params"])
+    exact: ExactConfiguration = _record(ExactConfiguration, {**raw, "params": params})
+    return exact
+
+
 def _dimension(raw: Mapping[str, Any]) -> Dimension:
     if "choices" in raw:
         choices: Choices = _record(Choices, {**raw, "choices": tuple(raw["choices"])})
@@ -301,16 +334,25 @@ def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:
     `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, in the name of the study,
     where metric or loss do not fit the task.
     """
-    if problems := task_problems(task=task, metric=spec.metric, loss=spec.model.loss):
-        raise StudyFileError(spec.name, problems)
+    losses = dict.fromkeys([spec.model.loss, *_losses_of(spec.configurations)])
+    problems = [p for loss in losses for p in task_problems(task=task, metric=spec.metric, loss=loss)]
+    if problems:
+        raise StudyFileError(spec.name, list(dict.fromkeys(problems)))
     metric: Metric = "validation_accuracy" if task == "classification" else "validation_loss"
-    loss: Loss = "cross_entropy" if task == "classification" else "mse"
+    own_loss: Loss = "cross_entropy" if task == "classification" else "mse"
     return replace(
         spec,
         data=replace(spec.data, task=task),
         metric=metric if spec.metric == "auto" else spec.metric,
-        model=replace(spec.model, loss=loss) if spec.model.loss == "auto" else spec.model,
+        model=replace(spec.model, loss=own_loss) if spec.model.loss == "auto" else spec.model,
     )
+
+
+def _losses_of(configurations: Sequence[ExactConfiguration]) -> Iterator[Loss]:
+    for exact in configurations:
+        for name, value in exact.params:
+            if name == "model.loss":
+                yield value  # type: ignore[misc]
 
 
 def task_problems(*, task: Task, metric: Metric, loss: Loss) -> list[Problem]:

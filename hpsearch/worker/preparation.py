@@ -11,6 +11,7 @@ from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.errors import HpsearchError, Problem, StudyFileError
 from hpsearch.nn.network import build_network
 from hpsearch.study.amounts import format_size
+from hpsearch.study.exact import exact_configurations, fixed_at
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve
@@ -66,12 +67,17 @@ def prepare_file(path: Path, *, name: str | None = None, trials: int | None = No
     return _prepare(path, read_study(path, name=name, trials=trials))
 
 
-def prepare_configuration(path: Path, settings: Mapping[str, Any]) -> PreparedStudy:
-    """Return the one configuration of a file as a study that searches nothing, with `settings` in place of its own.
+def prepare_configuration(
+    path: Path, settings: Mapping[str, Any], *, chosen: str | None = None
+) -> PreparedStudy:
+    """Return one configuration of a file as a study that searches nothing, with `settings` in place of its own.
 
-    `settings` are key paths with raw values. Raises what is wrong with file and settings.
+    `settings` are key paths with raw values. `chosen` is the name of one of the file's exact configurations, or its
+    place among them from 0. Raises UsageError where it is needed and not given, or the other way round, and what is
+    wrong with file and settings.
     """
-    return _prepare(path, replace(read_study(path, settings=settings), search=()))
+    spec = read_study(path, settings=settings)
+    return _prepare(path, replace(fixed_at(spec, chosen, settings), search=(), configurations=()))
 
 
 def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
@@ -145,6 +151,9 @@ def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
 
 def _extremes(spec: StudySpec) -> Iterator[Configuration]:
     """Yield the configurations among which the largest network is."""
+    if spec.configurations:
+        yield from exact_configurations(spec)
+        return
     sizing = {dimension.name: _sizes(dimension) for dimension in spec.search if dimension.name in _SIZING}
     for values in itertools.product(*sizing.values()):
         yield configure(spec, dict(zip(sizing, values, strict=True)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpsearch.data.idx import write_idx
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.study.spec import DataSpec, Precision
 
@@ -135,3 +136,39 @@ def test_numbers_beyond_the_precision_are_refused(refused: Refused) -> None:
     assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format("none")
     np.savez("d.npz", x=np.arange(9.0), y=np.linspace(0.5, 1.5e300, 9))
     assert refused(lambda: _prepared(DataSpec(source="d.npz"))) == text.format("unit")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> str:
+    """Return a folder of IDX files: 30 images to learn from and 20 that are sealed, each of one grey."""
+    for name, count, first in (("train", 30, 0), ("t10k", 20, 100)):
+        greys = np.arange(first, first + count, dtype=np.uint8)
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte", np.tile(greys[:, None, None], (1, 2, 2)))
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", (greys % 2).astype(np.uint8))
+    return str(tmp_path)
+
+
+def test_the_sealed_part_validates_where_the_study_says_so(images: str) -> None:
+    """All other examples are then trained on, in their scale, and no test part is left unless one is split off."""
+    data = _prepared(DataSpec(source=images, sealed="validation", scale="none"))
+    assert sorted(data.training.inputs[:, 0]) == list(range(30))
+    assert data.validation.inputs[:, 0].tolist() == list(range(100, 120))
+    assert data.validation.targets.tolist() == [0, 1] * 10
+    assert data.test is None
+    data = _prepared(
+        DataSpec(source=images, sealed="validation", examples=20, test_fraction=0.25, scale="none")
+    )
+    assert data.test is not None
+    parts = [len(fold.targets) for fold in (data.training, data.validation, data.test)]
+    assert parts == [15, 20, 5]
+    assert max(data.test.inputs[:, 0]) < 30
+
+
+def test_what_the_sealed_part_serves_as_is_part_of_the_data(images: str) -> None:
+    """Studies that validate on different examples have different fingerprints, and so have other sealed parts."""
+    spec = DataSpec(source=images, sealed="validation", test_fraction=0.2)
+    before = _prepared(spec).fingerprint
+    assert before != _prepared(DataSpec(source=images, test_fraction=0.2)).fingerprint
+    assert before != _prepared(replace(spec, examples=20)).fingerprint
+    write_idx(Path(images) / "t10k-images-idx3-ubyte", np.zeros((20, 2, 2), np.uint8))
+    assert before != _prepared(spec).fingerprint

@@ -1,6 +1,7 @@
 """The split into training, validation and test part."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -176,3 +177,39 @@ def test_a_class_of_few_keeps_one_to_validate_on() -> None:
     parts = split(dataset, _spec(0.2, 0.7, stratify=True), seed=1)
     assert np.bincount(dataset.targets[parts.test]).tolist() == [1, 69]
     assert np.bincount(dataset.targets[parts.validation]).tolist() == [1, 19]
+
+
+def test_a_study_takes_as_many_examples_as_it_asks_for() -> None:
+    """Parts are of `examples` rows, none twice, drawn by the seed; asking for all is asking for none."""
+    dataset, spec = _dataset([50, 50]), replace(_spec(0.2, 0.1), examples=40)
+    rows = _parts(split(dataset, spec, seed=3))
+    assert [len(part) for part in rows] == [28, 8, 4]
+    assert len(set(chain(*rows))) == 40
+    assert rows != _parts(split(dataset, spec, seed=4))
+    everything = _parts(split(dataset, replace(spec, examples=100), seed=3))
+    assert everything == _parts(split(dataset, replace(spec, examples=None), seed=3))
+
+
+def test_examples_can_be_stratified() -> None:
+    """Classes are counted among the examples that are taken, not among all."""
+    spec = replace(_spec(0.25, stratify=True), examples=40)
+    dataset = _dataset([100, 100])
+    parts = split(dataset, spec, seed=3)
+    taken = np.bincount(dataset.targets[np.concatenate([parts.training, parts.validation])])
+    validating = np.bincount(dataset.targets[parts.validation])
+    assert validating.sum() == 10
+    assert np.abs(validating - taken / 4).max() < 1
+
+
+def test_more_examples_than_there_are_cannot_be_taken(refused: Refused) -> None:
+    """The error says how many there are."""
+    text = refused(lambda: split(_dataset([5, 5]), replace(_spec(0.2), examples=11), seed=0))
+    assert text.startswith("data.examples: must be at most what the source has, 10 (got 11): ")
+
+
+def test_a_sealed_part_to_validate_on_must_be_there(refused: Refused) -> None:
+    """A source without one is refused, with what to do."""
+    text = refused(lambda: split(_dataset([5, 5]), DataSpec(source="x", sealed="validation"), seed=0))
+    assert text.startswith(
+        'data.sealed: only a source that keeps a part of its own can validate on it (got "x"): '
+    )

@@ -59,7 +59,28 @@ WIDE = StudySpec(
 SHUFFLED = replace(SPEC, data=DataSpec(source="wine", fault=Fault(name="labels_shuffled")))
 
 
-@pytest.mark.parametrize("spec", [SPEC, WIDE, SHUFFLED], ids=["smallest", "widest", "shuffled"])
+EXACT = parse_study(
+    """
+name = "exact"
+seeds = 3
+data = { source = "mnist", examples = 300, sealed = "validation" }
+pruning.diagnosis = false
+[[configurations]]
+name = "quotes \\" and ünïcode"
+learning_rate = 0.05
+model.hidden = [100, 100]
+model.initializer = { normal = 0.01 }
+[[configurations]]
+model.batch_norm = true
+[[configurations]]
+""",
+    source="test",
+)
+
+
+@pytest.mark.parametrize(
+    "spec", [SPEC, WIDE, SHUFFLED, EXACT], ids=["smallest", "widest", "shuffled", "exact"]
+)
 def test_the_text_is_a_study_file_of_the_same_study(spec: StudySpec) -> None:
     """Reading the text as a study file gives an equal specification."""
     assert parse_study(specification_text(spec), source="report") == spec

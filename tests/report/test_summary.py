@@ -12,7 +12,7 @@ def test_a_summary_is_strict_json(study: Snapshot, regression: Snapshot, hostile
     """Whatever the trials are, the summary has the same fields, and JSON holds them."""
     for snapshot in (study, regression, hostile, empty(), only_deaths()):
         shown = summary_object(snapshot.study, snapshot.trials)
-        assert set(shown) == {"fates_by_decade", "advice", "audit"}
+        assert set(shown) == {"fates_by_decade", "advice", "audit", "configurations"}
         assert json.loads(json_text(shown)) == shown
 
 

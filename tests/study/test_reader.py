@@ -26,7 +26,7 @@ from hpsearch.study.spec import (
     TrainingSpec,
 )
 
-_TOP = "name, trials, seed, metric, data, model, training, search, sampler, pruning"
+_TOP = "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning"
 
 SMALLEST = 'name = "first"\n[data]\nsource = "digits"'
 

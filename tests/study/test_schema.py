@@ -13,9 +13,9 @@ FIELDS = [(name, key) for name, section in SECTIONS.items() for key in section.r
 
 
 def test_keys_are_the_fields_of_the_records() -> None:
-    """A study file has exactly the fields of the records as its keys."""
-    assert set(TOP_LEVEL) == {field.name for field in fields(StudySpec)}
-    assert set(TOP_LEVEL) == {*STUDY, *SECTIONS, "search"}
+    """A study file has exactly the fields of the records as its keys, and seeds, which set the budget."""
+    assert set(TOP_LEVEL) == {field.name for field in fields(StudySpec)} | {"seeds"}
+    assert set(TOP_LEVEL) == {*STUDY, *SECTIONS, "search", "configurations", "seeds"}
     for section in SECTIONS.values():
         assert list(section.rules) == [field.name for field in fields(section.kind)]
 

@@ -145,6 +145,16 @@ def test_every_study_file_can_be_read(repository: Path) -> None:
         assert read_study(path).name == path.stem
 
 
+def test_every_study_file_is_listed(repository: Path, readme: str) -> None:
+    """The page says of each study file, and of no other, what it asks; so does a comment at the file's head."""
+    paths = sorted((repository / "studies").glob("*.toml"))
+    listed = re.findall(r"^\| \[(.+?)\]\(\1\) \| (?:.+) \|$", readme, flags=re.MULTILINE)
+    assert sorted(listed) == [path.name for path in paths]
+    for path in paths:
+        head, _, _ = path.read_text().partition("\nname = ")
+        assert head.startswith("# "), path.name
+
+
 @pytest.mark.parametrize(("name", "trials", "epochs"), [("digits", 200, 20), ("mnist", 100, 10)])
 def test_the_main_jobs_search_two_parameters(repository: Path, name: str, trials: int, epochs: int) -> None:
     """The main jobs search learning rate and weight decay, both log-uniform, of one layer of 64 units."""

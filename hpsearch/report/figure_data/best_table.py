@@ -1,12 +1,14 @@
 """The best configurations, as rows of text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, best_trials
+from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.formats import format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import verdict_words
+from hpsearch.report.words import setting_words, verdict_words
+from hpsearch.study.spec import StudySpec
 
 ROWS = 10
 
@@ -28,7 +30,10 @@ class BestRow:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestTable:
-    """The best trials, best first; `names` are the searched dimensions in the order of the study file."""
+    """The best trials, best first; `names` are the searched dimensions in the order of the study file.
+
+    A study of exact configurations has their names in one column.
+    """
 
     metric: str
     names: tuple[str, ...]
@@ -38,7 +43,7 @@ class BestTable:
 def best_table(snapshot: Snapshot) -> BestTable:
     """Return at most `ROWS` ranked trials."""
     spec = snapshot.study.spec
-    names = tuple(dimension.name for dimension in spec.search)
+    names = ("configuration",) if spec.configurations else tuple(dimension.name for dimension in spec.search)
     best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=ROWS)
     rows = [
         BestRow(
@@ -46,10 +51,16 @@ def best_table(snapshot: Snapshot) -> BestTable:
             number=trial.number,
             fate=trial.fate,
             value=format_result(trial.value, spec.metric),
-            params=tuple(format_parameter(trial.params[n]) if n in trial.params else "" for n in names),
+            params=_cells(trial, spec, names),
             epochs=trial.epochs,
             verdict=verdict_words(trial),
         )
         for rank, trial in enumerate(best, start=1)
     ]
     return BestTable(metric=spec.metric, names=names, rows=tuple(rows))
+
+
+def _cells(trial: Trial, spec: StudySpec, names: Sequence[str]) -> tuple[str, ...]:
+    if spec.configurations:
+        return (setting_words(trial, spec),)
+    return tuple(format_parameter(trial.params[name]) if name in trial.params else "" for name in names)

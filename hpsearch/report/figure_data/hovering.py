@@ -3,6 +3,7 @@
 import textwrap
 
 from hpsearch.records import Trial, TrialState
+from hpsearch.report.configurations import configuration_name
 from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.report.words import verdict_words
@@ -14,8 +15,10 @@ _WIDTH = 60
 def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
     """Name the trial, its parameters, its result, its verdict and the remedy: plain text, short lines."""
     params = format_parameters(trial.params, spec.search) or "no parameters yet"
+    name = configuration_name(spec, trial.params)
     return (
         f"trial {trial.number}: {trial.fate}",
+        *(() if name is None else textwrap.wrap(f"configuration: {name}", _WIDTH)),
         *textwrap.wrap(params, _WIDTH),
         _result_words(trial, spec),
         f"verdict: {verdict_words(trial)}",

@@ -8,8 +8,9 @@ from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
-from hpsearch.report.formats import format_count, format_parameters
+from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.words import setting_words
 from hpsearch.study.spec import StudySpec
 
 BEST = 20
@@ -161,7 +162,7 @@ def _curve(line: _Line, scale: ResultScale, spec: StudySpec, *, is_best: bool) -
         is_best=is_best,
         points=points,
         end=(points[-1] if points else nowhere) if trial.state.is_final else None,
-        label=f"trial {trial.number}: {format_parameters(trial.params, spec.search)}",
+        label=f"trial {trial.number}: {setting_words(trial, spec)}",
         hover=(*hover_lines(trial, spec), f"ended {_epoch_words(trial, len(points))}"),
     )
 

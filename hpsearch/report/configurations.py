@@ -1,0 +1,121 @@
+"""What each exact configuration of a study reached, over its trials."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any, Final, final
+
+from scipy.special import stdtrit
+
+from hpsearch.records import Trial
+from hpsearch.report.formats import format_result
+from hpsearch.storage.records import StoredStudy
+from hpsearch.study.exact import configuration_of
+from hpsearch.study.spec import ExactConfiguration, StudySpec
+
+CONFIDENCE: Final = 0.95
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigurationRow:
+    """What one configuration reached.
+
+    `values` are the finite results of its complete trials, in the order of their numbers, and `interval` the 95 %
+    interval of their mean, None for fewer than two; `ended` counts all of its trials that have ended; `verdicts`
+    counts these by verdict, most frequent first.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    values: tuple[float, ...]
+    interval: tuple[float, float] | None
+    ended: int
+    verdicts: Mapping[str, int]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean result; None where no trial has one."""
+        return fmean(self.values) if self.values else None
+
+
+def configuration_rows(study: StoredStudy, trials: Sequence[Trial]) -> tuple[ConfigurationRow, ...]:
+    """Return a row for every exact configuration, the best mean first; those without a result come last."""
+    groups: dict[str, list[Trial]] = {exact.name: [] for exact in study.spec.configurations}
+    for trial in trials:
+        exact = configuration_of(study.spec, trial.params) if trial.state.is_final else None
+        if exact is not None:
+            groups[exact.name].append(trial)
+    most = 1.0 if study.spec.metric == "validation_accuracy" else math.inf
+    rows = [_row(exact, groups[exact.name], most=most) for exact in study.spec.configurations]
+    return tuple(sorted(rows, key=lambda row: _rank(row, maximize=study.maximize)))
+
+
+def configuration_name(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
+    """Return the name of the exact configuration that a trial with `params` trains; None where there is none."""
+    exact = configuration_of(spec, params)
+    return None if exact is None else exact.name
+
+
+def mean_interval(values: Sequence[float], *, most: float = math.inf) -> tuple[float, float] | None:
+    """Return the 95 % interval, within 0..`most`, of the mean that `values` are draws around; None for fewer than two.
+
+    Student's t (1908, "The probable error of a mean"): mean plus and minus t(n - 1) s / sqrt(n).
+    """
+    if len(values) < 2:
+        return None
+    reach = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / math.sqrt(len(values))
+    return max(0.0, fmean(values) - reach), min(most, fmean(values) + reach)
+
+
+def row_object(row: ConfigurationRow) -> dict[str, Any]:
+    """Return a row as a JSON object; `interval` is null for fewer than two results."""
+    return {
+        "name": row.name,
+        "params": dict(row.params),
+        "mean": row.mean,
+        "interval": None if row.interval is None else list(row.interval),
+        "values": list(row.values),
+        "ended": row.ended,
+        "verdicts": dict(row.verdicts),
+    }
+
+
+def row_cells(row: ConfigurationRow, metric: str) -> tuple[str, ...]:
+    """Return a row as text: name, mean, interval, least to greatest, results of ended trials, verdicts."""
+    interval, values = row.interval, row.values
+    return (
+        row.name,
+        "" if row.mean is None else format_result(row.mean, metric),
+        "" if interval is None else " to ".join(format_result(bound, metric) for bound in interval),
+        " to ".join(format_result(end, metric) for end in (min(values), max(values))) if values else "",
+        f"{len(values):,} of {row.ended:,}",
+        ", ".join(f"{verdict} {count:,}" for verdict, count in row.verdicts.items()),
+    )
+
+
+def row_heads(short_metric: str) -> tuple[str, ...]:
+    """Return the heads of what `row_cells` gives."""
+    return ("configuration", f"mean {short_metric}", "95 % interval", "range", "complete", "verdicts")
+
+
+def _row(exact: ExactConfiguration, trials: Sequence[Trial], *, most: float) -> ConfigurationRow:
+    ranked = [trial for trial in sorted(trials, key=lambda trial: trial.number) if trial.is_ranked]
+    verdicts = Counter(trial.verdict or "no verdict" for trial in trials)
+    values = tuple(trial.value for trial in ranked if trial.value is not None)
+    return ConfigurationRow(
+        name=exact.name,
+        params=dict(exact.params),
+        values=values,
+        interval=mean_interval(values, most=most),
+        ended=len(trials),
+        verdicts=dict(verdicts.most_common()),
+    )
+
+
+def _rank(row: ConfigurationRow, *, maximize: bool) -> tuple[bool, float]:
+    if row.mean is None:
+        return True, 0.0
+    return False, -row.mean if maximize else row.mean
