@@ -1,0 +1,49 @@
+"""From what was measured to a judgement: pure functions."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
+
+
+def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
+    """Return what became of `claim`, by the outcomes of the studies that were run, by name."""
+    if not claim.conditions:
+        return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
+    outcome = outcomes.get(claim.study)
+    if outcome is None:
+        return _untested(claim, f"{claim.study} was not run")
+    measured = tuple(measure(condition, outcome.values) for condition in claim.conditions)
+    if claim.needs == "full" and not is_full:
+        return _untested(claim, "needs --full")
+    if claim.needs != "nothing" and not is_mnist:
+        return Judged(claim=claim, measured=measured, judgement=Judgement.UNTESTED, reason="needs MNIST")
+    unmet = [one for one in measured if not one.is_met]
+    return Judged(
+        claim=claim,
+        measured=measured,
+        judgement=Judgement.FAILS if unmet else Judgement.HOLDS,
+    )
+
+
+def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:
+    """Return the median and the range of what was measured, NaN left aside; NaN where that leaves nothing.
+
+    Raises KeyError for a measure that the experiment does not have: a bug.
+    """
+    numbers = np.array([value for value in values[condition.measure] if not math.isnan(value)])
+    if not len(numbers):
+        return Measured(condition=condition, median=math.nan, low=math.nan, high=math.nan, count=0)
+    return Measured(
+        condition=condition,
+        median=float(np.median(numbers)),
+        low=float(numbers.min()),
+        high=float(numbers.max()),
+        count=len(numbers),
+    )
+
+
+def _untested(claim: Claim, reason: str) -> Judged:
+    return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=reason)
