@@ -21,15 +21,16 @@ def warn_before(study: PreparedStudy) -> None:
 def warnings_before(study: PreparedStudy) -> list[str]:
     """Return a line for each thing that is wrong with the study's fixed values, or any exact ones, and its data."""
     exact = exact_configurations(study.spec) if study.spec.configurations else [configure(study.spec, {})]
-    return list(dict.fromkeys(line for configuration in exact for line in _warnings(study, configuration)))
+    fault = study.spec.data.fault
+    meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
+    lines = (line for configuration in exact for line in _warnings(study, configuration))
+    return [*meant, *dict.fromkeys(lines)]
 
 
 def _warnings(study: PreparedStudy, configuration: Configuration) -> list[str]:
     steps_per_epoch = -(-len(study.data.training.inputs) // configuration.training.batch_size)
     facts = facts_about(study, configuration, steps_per_epoch)
-    fault = study.spec.data.fault
-    meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
-    return meant + warning_lines(findings_before(facts), expected=facts.expected)
+    return warning_lines(findings_before(facts), expected=facts.expected)
 
 
 def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -> list[str]:

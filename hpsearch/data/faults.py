@@ -43,9 +43,18 @@ def with_wrong_labels(dataset: Dataset, parts: Split, fault: Fault | None, *, se
         case "labels_shuffled":
             return replace(dataset, targets=_shuffled(dataset.targets, parts.training, seed))
         case "validation_labels_shuffled":
-            return replace(dataset, targets=_shuffled(dataset.targets, parts.validation, seed))
+            return _with_wrong_validation(dataset, parts, seed)
         case _:
             return dataset
+
+
+def _with_wrong_validation(dataset: Dataset, parts: Split, seed: int) -> Dataset:
+    """Return `dataset` with its validation targets shuffled, those of the sealed part where none was split."""
+    sealed = dataset.sealed
+    if len(parts.validation) or sealed is None:
+        return replace(dataset, targets=_shuffled(dataset.targets, parts.validation, seed))
+    rows = np.arange(len(sealed.targets), dtype=np.int64)
+    return replace(dataset, sealed=replace(sealed, targets=_shuffled(sealed.targets, rows, seed)))
 
 
 def _shuffled(targets: Array, rows: Indices, seed: int) -> Array:

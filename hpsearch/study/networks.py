@@ -3,16 +3,27 @@
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpsearch.errors import Problem
+from hpsearch.study.exact import exact_configurations
 from hpsearch.study.rules import broken
-from hpsearch.study.spec import Choices, Dimension, ModelSpec
+from hpsearch.study.spec import Choices, Dimension, ModelSpec, StudySpec
 
 
 def network_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
     """Return what does not fit together in the networks of a study that fixes `model` and searches `space`."""
     return [*_skip_problems(model, space), *_dropout_problems(model, space)]
+
+
+def exact_network_problems(spec: StudySpec) -> list[Problem]:
+    """Return the same of each exact configuration of `spec`."""
+    return [
+        replace(problem, where=f"configurations[{i}].{problem.where}")
+        for i, exact in enumerate(exact_configurations(spec))
+        for problem in network_problems(exact.model, ())
+    ]
 
 
 def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:

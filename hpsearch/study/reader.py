@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
 from hpsearch.study.nearest import nearest
-from hpsearch.study.networks import network_problems
+from hpsearch.study.networks import exact_network_problems, network_problems
 from hpsearch.study.rules import broken, meant, unknown_key
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
@@ -101,8 +101,8 @@ def _study(document: _Document, *, source: str, locate: Locate, asked: _Document
     if problems:
         raise StudyFileError(source, _in_file_order(problems, document))
     spec = _specification(document, locate)
-    if repeated := repeated_problems(spec):
-        raise StudyFileError(source, repeated)
+    if problems := [*repeated_problems(spec), *exact_network_problems(spec)]:
+        raise StudyFileError(source, problems)
     return spec
 
 
@@ -214,12 +214,13 @@ def _cross_problems(document: _Document) -> list[Problem]:
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
     problems += _sealed_problems(document)
     validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
-    if _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation":
-        return problems
     test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
-    if validation + test >= 1:
+    is_sealed = _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
+    if validation + test >= 1 and not is_sealed:
         rule = f"must leave examples to train on beside the validation fraction {validation}"
         problems += broken("data.test_fraction", rule, test, "lower one of them")
+    if "configurations" in document:  # whose networks are looked at when all else is right
+        return problems
     return problems + network_problems(_right_model(document), _right_search(document))
 
 

@@ -1,6 +1,7 @@
 """Mistakes made in the data on purpose."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,17 @@ def test_bytes_stay_bytes(idx_folder: object, name: FaultName, number: int) -> N
         whole = before.inputs.astype(np.int64)
         wrong = whole // number if name == "integer_division" else whole * number % 256
         np.testing.assert_array_equal(after.inputs, wrong)
+
+
+def test_a_sealed_part_that_validates_is_shuffled(idx_folder: object) -> None:
+    """Where the source's own part validates, it is the one with shuffled labels."""
+    spec = DataSpec(source=str(idx_folder), sealed="validation")
+    wrong = replace(spec, fault=Fault(name="validation_labels_shuffled"))
+    plain, faulty = (prepare(s, seed=3, precision="float32", environment={}) for s in (spec, wrong))
+    np.testing.assert_array_equal(faulty.training.targets, plain.training.targets)
+    assert faulty.validation.targets.tolist() != plain.validation.targets.tolist()
+    assert sorted(faulty.validation.targets) == sorted(plain.validation.targets)
+    assert faulty.fingerprint != plain.fingerprint
 
 
 def test_a_constant_picture_is_the_sealed_parts_too(idx_folder: object) -> None:

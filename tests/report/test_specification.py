@@ -58,7 +58,6 @@ WIDE = StudySpec(
 
 SHUFFLED = replace(SPEC, data=DataSpec(source="wine", fault=Fault(name="labels_shuffled")))
 
-
 EXACT = parse_study(
     """
 name = "exact"

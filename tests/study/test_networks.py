@@ -83,6 +83,25 @@ def test_dropout_before_the_normalization_needs_one_in_every_trial(lines: str, w
     assert problems_of(lines) == [f"{where}.dropout_position: {NORM_RULE}: {NORM_REMEDY}"]
 
 
+SKIP_REMEDY = "write model.hidden = [8, 8], or leave it out"
+
+
+def test_exact_configurations_are_looked_at_one_by_one() -> None:
+    """What a configuration leaves out is fixed: only the ones whose network cannot be are named."""
+    lines = (
+        "[model]\nskip_connections = true\n"
+        "[[configurations]]\nmodel.hidden = [8, 8]\n"
+        "[[configurations]]\nmodel.hidden = [8, 9]\n"
+        "[[configurations]]\nmodel.skip_connections = false\n"
+        "[[configurations]]\nmodel.skip_connections = false\n"
+        'model.dropout_position = "before_normalization"'
+    )
+    assert problems_of(lines) == [
+        f"configurations[1].model.skip_connections: {SKIP_RULE} (got true): {SKIP_REMEDY}",
+        f"configurations[3].model.dropout_position: {NORM_RULE}: {NORM_REMEDY}",
+    ]
+
+
 def test_it_is_said_with_everything_else() -> None:
     """What does not fit together is said beside what is wrong by itself."""
     lines = '[model]\nskip_connections = true\ndropout_position = "before_normalization"\ndropout = 2'
