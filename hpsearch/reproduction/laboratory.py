@@ -1,34 +1,66 @@
 """Where experiments run: their data, their size, and the seed of their trials."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import resources
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.prepare import Fold, PreparedData, prepare
+from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.runs import Run, train
-from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, Precision, TrainingSpec
+from hpsearch.study.exact import params_of_trial
+from hpsearch.study.reader import read_study
+from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
 from hpsearch.training.cohort import never
 from hpsearch.training.held_back import Evaluation, evaluate
 from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.worker.preparation import PreparedStudy
 
 Size: TypeAlias = Literal["small", "quick", "full"]
 Source: TypeAlias = Literal["mnist", "digits"]
+
+_SMALL_STEPS: Final = 20
+_MOST_DIGITS: Final = 1797
 
 CURVE_EXAMPLES: Final = 500
 """Held-back examples that are asked after every epoch of trainings with many short epochs."""
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """What became of a study: its data, and the runs of each of its configurations, by name, one per seed."""
+
+    spec: StudySpec
+    data: PreparedData
+    runs: Mapping[str, Sequence[Run]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How much of a study is run where the lab is not full: at most so many `seeds`, and steps of each trial.
+
+    `is_curve` has a few held-back examples stand in for all after each epoch, where epochs are many and short.
+    """
+
+    seeds: int
+    steps: int | None = None
+    is_curve: bool = False
+
+
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lab:
-    """How experiments are run: on which data, how many seeds, from which seed on.
+    """How experiments are run: on which data, how large, with which seed, for all of a study's trials.
 
-    `small` is a tiny version of everything, for tests: one or two seeds and a few steps.
+    `small` is a tiny version of everything, for tests: one seed and a few steps.
     """
 
     source: Source
@@ -36,43 +68,51 @@ class Lab:
     seed: int
     is_interrupted: Callable[[], bool] = never
 
-    def pick(self, *, small: int, quick: int, full: int) -> int:
-        """Return the number that belongs to the size."""
-        return {"small": small, "quick": quick, "full": full}[self.size]
+    def study(self, name: str) -> StudySpec:
+        """Return the study of that name, with the lab's seed and data in place of its own."""
+        spec = read_study(study_file(name))
+        return replace(spec, seed=self.seed, data=self._data_spec(spec.data))
 
-    @property
-    def seeds(self) -> int:
-        """How many seeds the experiments of the articles have."""
-        return self.pick(small=2, quick=10, full=20)
+    def _data_spec(self, data: DataSpec) -> DataSpec:
+        if data.source != "mnist" or self.source == "mnist":
+            return data
+        few = data.examples if (data.examples or 0) < _MOST_DIGITS else None
+        return replace(data, source=self.source, sealed="test", examples=few)
 
-    def data(
-        self,
-        *,
-        examples: int | None = None,
-        precision: Precision = "float32",
-        is_curve: bool = False,
-        **settings: Any,
-    ) -> PreparedData:
-        """Return the data: all training images, or `examples` drawn from them, and the held-back ones.
+    def prepare(self, spec: StudySpec) -> PreparedStudy:
+        """Return a study with its data, which is read once for all studies that want the same."""
+        data = _prepared(spec.data, spec.seed, spec.training.precision)
+        return PreparedStudy(spec=resolve(spec, task=data.task), data=data)
 
-        MNIST holds back its own 10,000; digits a fifth. With `is_curve` a few of those stand in for all, after each
-        epoch. `settings` are further ones of a study's data.
+    def run(self, name: str, extent: Extent, **changes: Any) -> Trained:
+        """Train the study of that name, trial n as `study run` would train it with the lab's seed.
+
+        `changes` are fields of [training] in place of the study's own.
         """
-        own = _prepared(self.source, self.seed, examples, precision, tuple(settings.items()))
-        if not is_curve:
-            return own
-        few = Fold(
-            inputs=own.validation.inputs[:CURVE_EXAMPLES], targets=own.validation.targets[:CURVE_EXAMPLES]
-        )
-        return replace(own, validation=few)
+        spec = self.study(name)
+        study = self.prepare(replace(spec, training=replace(spec.training, **changes)))
+        data = _with_few(study.data) if extent.is_curve else study.data
+        names = [exact.name for exact in spec.configurations]
+        seeds = self.seeds(spec, extent)
+        trials = [configure(study.spec, params_of_trial(study.spec, n)) for n in range(len(names) * seeds)]
+        runs = self.train(trials, data, steps=self.steps(extent))
+        named = {own: runs[place :: len(names)] for place, own in enumerate(names)}
+        return Trained(spec=study.spec, data=study.data, runs=named)
+
+    def seeds(self, spec: StudySpec, extent: Extent) -> int:
+        """Return how many seeds each configuration of a study has here."""
+        own = spec.trials // len(spec.configurations)
+        return {"small": 1, "quick": min(extent.seeds, own), "full": own}[self.size]
+
+    def steps(self, extent: Extent) -> int | None:
+        """Return after how many steps trials end here; None is with their epochs."""
+        return {"small": _SMALL_STEPS, "quick": extent.steps, "full": None}[self.size]
 
     def train(
         self, configurations: Sequence[Configuration], data: PreparedData, *, steps: int | None = None
     ) -> list[Run]:
         """Return the runs of `configurations`: trial n is the n-th."""
-        return train(
-            configurations, data, seed=self.seed, steps=steps, is_interrupted=self.is_interrupted
-        )
+        return train(configurations, data, seed=self.seed, steps=steps, is_interrupted=self.is_interrupted)
 
     def record(self, run: Run, data: PreparedData, *, watch: Watch | None = None) -> Recording:
         """Return the replay of a run of these data: the same trial again, seen from the inside."""
@@ -100,21 +140,29 @@ def accuracy_on(run: Run, fold: Fold) -> float:
     return float("nan") if accuracy is None else accuracy
 
 
-def configuration(model: ModelSpec, **training: Any) -> Configuration:
-    """Return a configuration with cross-entropy where the model names no loss."""
-    known = replace(model, loss="cross_entropy") if model.loss == "auto" else model
-    return Configuration(model=known, training=TrainingSpec(**training))
-
-
-def parameters_of(run: Run) -> Sequence[Array]:
+def biases_of(run: Run) -> Sequence[Array]:
     """Return the biases of each dense layer (O,) in the end, input side first."""
     return [view.b[0] for view in run.network.views(run.final.parameters[None])]
 
 
+def study_file(name: str) -> Path:
+    """Return where the study file of that name is: in the package, or beside it where that is not installed.
+
+    Raises HpsearchError where it is nowhere.
+    """
+    package = Path(str(resources.files("hpsearch")))
+    for folder in (package / "studies", package.parent / "studies"):
+        if (path := folder / f"{name}.toml").is_file():
+            return path
+    raise HpsearchError(f"{name}.toml: must be among the study files of hpsearch (got none): install it anew")
+
+
+def _with_few(data: PreparedData) -> PreparedData:
+    own = data.validation
+    few = Fold(inputs=own.inputs[:CURVE_EXAMPLES], targets=own.targets[:CURVE_EXAMPLES])
+    return replace(data, validation=few)
+
+
 @lru_cache(2)
-def _prepared(
-    source: Source, seed: int, examples: int | None, precision: Precision, settings: tuple[tuple[str, Any], ...]
-) -> PreparedData:
-    sealed = {"sealed": "validation"} if source == "mnist" else {}
-    spec = DataSpec(source=source, examples=examples, **{**sealed, **dict(settings)})
-    return prepare(spec, seed=seed, precision=precision, environment=os.environ)
+def _prepared(data: DataSpec, seed: int, precision: Precision) -> PreparedData:
+    return prepare(data, seed=seed, precision=precision, environment=os.environ)

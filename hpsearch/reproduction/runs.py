@@ -69,12 +69,11 @@ def train(
     *,
     seed: int,
     steps: int | None = None,
-    rows: int = MOST_ROWS,
     is_interrupted: Callable[[], bool] = never,
 ) -> list[Run]:
     """Return the runs of `configurations`, trial n being the n-th, trained for `steps` or all their epochs.
 
-    Those of one shape and equally many steps share cohorts of at most `rows`. They have the numbers that a worker
+    Those of one shape and equally many steps share cohorts of at most `MOST_ROWS`. They have the numbers that a worker
     would give them (law 1). NaN ends nothing.
     """
     groups: dict[tuple[Shape, int], list[int]] = {}
@@ -84,8 +83,8 @@ def train(
     found: dict[int, Run] = {}
     with threadpool_limits(limits=1):
         for (_, length), numbers in groups.items():
-            for first in range(0, len(numbers), rows):
-                chosen = {number: configurations[number] for number in numbers[first : first + rows]}
+            for first in range(0, len(numbers), MOST_ROWS):
+                chosen = {number: configurations[number] for number in numbers[first : first + MOST_ROWS]}
                 found |= _train(chosen, data, seed=seed, steps=length, is_interrupted=is_interrupted)
     return [found[number] for number in range(len(configurations))]
 
@@ -127,9 +126,7 @@ def _train(
             accuracy=watcher.accuracy[:, row],
             silent=np.stack([layer[:, row] for layer in watcher.silent], axis=1),
             epochs=tuple(cohort.telemetry(number).epochs),
-            final=Snapshot(
-                steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)
-            ),
+            final=Snapshot(steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)),
         )
         for row, (number, configuration) in enumerate(chosen.items())
     }
