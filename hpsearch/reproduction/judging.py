@@ -29,20 +29,27 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
 
 
 def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:
-    """Return the median and the range of what was measured, NaN left aside; NaN where that leaves nothing.
+    """Return what was measured over seeds, those without a number left aside; NaN where that leaves nothing.
 
     Raises KeyError for a measure that the experiment does not have: a bug.
     """
     numbers = np.array([value for value in values[condition.measure] if not math.isnan(value)])
     if not len(numbers):
-        return Measured(condition=condition, median=math.nan, low=math.nan, high=math.nan, count=0)
-    return Measured(
-        condition=condition,
-        median=float(np.median(numbers)),
-        low=float(numbers.min()),
-        high=float(numbers.max()),
-        count=len(numbers),
-    )
+        return Measured(condition=condition, value=math.nan, low=math.nan, high=math.nan, count=0)
+    if condition.is_share:
+        value = float(numbers.mean())
+        low, high = wilson(value, len(numbers))
+    else:
+        value, low, high = float(np.median(numbers)), float(numbers.min()), float(numbers.max())
+    return Measured(condition=condition, value=value, low=low, high=high, count=len(numbers))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share that was seen in `count` trials (Wilson 1927, equation 5)."""
+    z = 1.959964
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _untested(claim: Claim, reason: str) -> Judged:

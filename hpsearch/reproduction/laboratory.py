@@ -1,7 +1,7 @@
 """Where experiments run: their data, their size, and the seed of their trials."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -84,19 +84,25 @@ class Lab:
         data = _prepared(spec.data, spec.seed, spec.training.precision)
         return PreparedStudy(spec=resolve(spec, task=data.task), data=data)
 
-    def run(self, name: str, extent: Extent, **changes: Any) -> Trained:
+    def run(self, name: str, extent: Extent, *, only: Collection[str] = (), **changes: Any) -> Trained:
         """Train the study of that name, trial n as `study run` would train it with the lab's seed.
 
-        `changes` are fields of [training] in place of the study's own.
+        `only` names configurations that are run alone, `changes` are fields of [training] in place of the study's own.
         """
         spec = self.study(name)
         study = self.prepare(replace(spec, training=replace(spec.training, **changes)))
-        data = _with_few(study.data) if extent.is_curve else study.data
+        data = with_few(study.data) if extent.is_curve else study.data
         names = [exact.name for exact in spec.configurations]
-        seeds = self.seeds(spec, extent)
-        trials = [configure(study.spec, params_of_trial(study.spec, n)) for n in range(len(names) * seeds)]
+        numbers = {
+            own: range(place, len(names) * self.seeds(spec, extent), len(names))
+            for place, own in enumerate(names)
+            if not only or own in only
+        }
+        trials = {
+            n: configure(study.spec, params_of_trial(study.spec, n)) for own in numbers.values() for n in own
+        }
         runs = self.train(trials, data, steps=self.steps(extent))
-        named = {own: runs[place :: len(names)] for place, own in enumerate(names)}
+        named = {own: [runs[n] for n in chosen] for own, chosen in numbers.items()}
         return Trained(spec=study.spec, data=study.data, runs=named)
 
     def seeds(self, spec: StudySpec, extent: Extent) -> int:
@@ -109,10 +115,10 @@ class Lab:
         return {"small": _SMALL_STEPS, "quick": extent.steps, "full": None}[self.size]
 
     def train(
-        self, configurations: Sequence[Configuration], data: PreparedData, *, steps: int | None = None
-    ) -> list[Run]:
-        """Return the runs of `configurations`: trial n is the n-th."""
-        return train(configurations, data, seed=self.seed, steps=steps, is_interrupted=self.is_interrupted)
+        self, trials: Mapping[int, Configuration], data: PreparedData, *, steps: int | None = None
+    ) -> dict[int, Run]:
+        """Return the runs of `trials`, by their numbers."""
+        return train(trials, data, seed=self.seed, steps=steps, is_interrupted=self.is_interrupted)
 
     def record(self, run: Run, data: PreparedData, *, watch: Watch | None = None) -> Recording:
         """Return the replay of a run of these data: the same trial again, seen from the inside."""
@@ -157,7 +163,8 @@ def study_file(name: str) -> Path:
     raise HpsearchError(f"{name}.toml: must be among the study files of hpsearch (got none): install it anew")
 
 
-def _with_few(data: PreparedData) -> PreparedData:
+def with_few(data: PreparedData) -> PreparedData:
+    """Return the data with a few of the held-back examples in place of all."""
     own = data.validation
     few = Fold(inputs=own.inputs[:CURVE_EXAMPLES], targets=own.targets[:CURVE_EXAMPLES])
     return replace(data, validation=few)

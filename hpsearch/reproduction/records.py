@@ -26,14 +26,14 @@ class Judgement(StrEnum):
 class Condition:
     """One thing that must be so: the median over seeds of `measure` lies in [low, high].
 
-    `words` says what is measured; `digits` are the significant digits of what is shown of it.
+    `words` says what is measured. With `is_share` the measure is 1 or 0 for each seed, and its mean counts.
     """
 
     measure: str
     words: str
     low: float = -math.inf
     high: float = math.inf
-    digits: int = 3
+    is_share: bool = False
 
 
 @final
@@ -60,18 +60,22 @@ class Claim:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A condition with what was measured: the median and the range over `count` seeds; `count` may be 0."""
+    """A condition with what was measured over `count` seeds, which may be 0.
+
+    `value` is the median and `low` to `high` the range of the seeds; of a share it is the share, with its 95 %
+    interval (Wilson 1927).
+    """
 
     condition: Condition
-    median: float
+    value: float
     low: float
     high: float
     count: int
 
     @property
     def is_met(self) -> bool:
-        """True where the median lies in the condition's range."""
-        return self.condition.low <= self.median <= self.condition.high
+        """True where the value lies in the condition's range."""
+        return self.condition.low <= self.value <= self.condition.high
 
 
 @final

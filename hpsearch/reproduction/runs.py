@@ -1,6 +1,6 @@
 """Configurations trained side by side in cohorts, with what every minibatch showed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -64,29 +64,29 @@ class Run:
 
 
 def train(
-    configurations: Sequence[Configuration],
+    trials: Mapping[int, Configuration],
     data: PreparedData,
     *,
     seed: int,
     steps: int | None = None,
     is_interrupted: Callable[[], bool] = never,
-) -> list[Run]:
-    """Return the runs of `configurations`, trial n being the n-th, trained for `steps` or all their epochs.
+) -> dict[int, Run]:
+    """Return the runs of `trials`, by their numbers, trained for `steps` or all their epochs.
 
     Those of one shape and equally many steps share cohorts of at most `MOST_ROWS`. They have the numbers that a worker
     would give them (law 1). NaN ends nothing.
     """
     groups: dict[tuple[Shape, int], list[int]] = {}
-    for number, configuration in enumerate(configurations):
+    for number, configuration in trials.items():
         length = _steps(configuration, data) if steps is None else steps
         groups.setdefault((shape_of(configuration), length), []).append(number)
     found: dict[int, Run] = {}
     with threadpool_limits(limits=1):
         for (_, length), numbers in groups.items():
             for first in range(0, len(numbers), MOST_ROWS):
-                chosen = {number: configurations[number] for number in numbers[first : first + MOST_ROWS]}
+                chosen = {number: trials[number] for number in numbers[first : first + MOST_ROWS]}
                 found |= _train(chosen, data, seed=seed, steps=length, is_interrupted=is_interrupted)
-    return [found[number] for number in range(len(configurations))]
+    return found
 
 
 def _steps(configuration: Configuration, data: PreparedData) -> int:
