@@ -35,6 +35,14 @@ class AnswerFormat(StrEnum):
     JSON = "json"
 
 
+@final
+class TableFormat(StrEnum):
+    """How one thing that is no listing is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 def is_unmade(url: str) -> bool:
     """True where `url` is the default database and nobody has made it yet."""
     return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()

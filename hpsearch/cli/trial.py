@@ -1,6 +1,7 @@
 """`hpsearch trial`: one trial at a time."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -10,11 +11,20 @@ from hpsearch.cli.options import (
     Format,
     OutputFormat,
     Storage,
+    TableFormat,
     complete_study_name,
 )
 from hpsearch.cli.output import write_csv, write_json
+from hpsearch.study.schema import MOST_EPOCHS
 
 app = typer.Typer(no_args_is_help=True, help="Look at one trial.")
+
+StudyOfTrial: TypeAlias = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
+]
+TrialNumber: TypeAlias = Annotated[
+    int, typer.Argument(metavar="NUMBER", min=0, max=MOST_INTEGER, help="The trial's number.")
+]
 
 
 @app.callback()
@@ -24,12 +34,8 @@ def trial() -> None:
 
 @app.command()
 def show(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
-    ],
-    number: Annotated[
-        int, typer.Argument(metavar="NUMBER", min=0, max=MOST_INTEGER, help="The trial's number.")
-    ],
+    study: StudyOfTrial,
+    number: TrialNumber,
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -37,6 +43,7 @@ def show(
 
     Example: hpsearch trial show digits 17
     """
+    from hpsearch.cli.curves import write_curves
     from hpsearch.cli.single_trial import attempt_object, write_trial
     from hpsearch.report.export import trial_object
     from hpsearch.storage.store import open_store
@@ -45,11 +52,85 @@ def show(
         stored = store.study(study)
         store.sweep(stored)
         found, attempts = store.trial(stored, number), store.attempts(stored, number)
+        series = store.series(stored, [number]).get(number, {})
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
+        write_curves(found, stored.spec.metric, series)
         return
     shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
     if form is Format.JSON:
         write_json(shown)
     else:
         write_csv([shown])
+
+
+@app.command()
+def replay(
+    study: StudyOfTrial,
+    number: TrialNumber,
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Train it once more with this in place of its own, beside it; may be given again.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: beside the reports]"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            min=1,
+            max=MOST_EPOCHS,
+            help="How many to train.  [default: to where the trial ended]",
+        ),
+    ] = None,
+    watch: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--watch",
+            metavar="UNIT",
+            min=0,
+            help="A unit of the first hidden layer to draw; may be given again.  [default: ten, evenly spread]",
+        ),
+    ] = None,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to write what came of it.")
+    ] = TableFormat.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Train a stored trial again, check it bit for bit, and write a page that shows it from the inside.
+
+    Example: hpsearch trial replay digits 17 --set learning_rate=0.01
+    """
+    from hpsearch.cli.progress import busy
+    from hpsearch.cli.replayed import replay_object, save_replay, write_replay
+    from hpsearch.report.file import check_report_path
+    from hpsearch.storage.store import open_store
+    from hpsearch.study.settings import parse_settings
+    from hpsearch.training.recording import Watch
+    from hpsearch.worker.replaying import Request, Stored
+    from hpsearch.worker.replaying import replay as train_again
+
+    request = Request(
+        epochs=epochs, settings=parse_settings(settings or ()), watch=Watch(units=tuple(watch or ()))
+    )
+    if output is not None:
+        check_report_path(output)
+    with open_store(storage, create=False) as store:
+        found = store.study(study)
+        series = store.series(found, [number])
+        stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
+    with busy("Training it again"):
+        made = train_again(stored, request)
+    page = save_replay(made, output, storage)
+    if form is TableFormat.JSON:
+        write_json(replay_object(made, page))
+    else:
+        write_replay(made, page)

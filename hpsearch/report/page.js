@@ -8,7 +8,7 @@
   let isPrinting = false;
 
   const PRINT_WIDTH = 660;
-  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "tickvals", "ticktext"]);
+  const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "customdata", "tickvals", "ticktext"]);
   const CONFIG = {
     displaylogo: false,
     displayModeBar: isTouch ? false : "hover",

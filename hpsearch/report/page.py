@@ -12,12 +12,21 @@ from hpsearch.records import Fate
 from hpsearch.report import palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.parts import text
 from hpsearch.report.snapshot import Snapshot
 
 
 def render(snapshot: Snapshot) -> str:
     """Return the report as one HTML page with everything inside it."""
     shown = exhibits(snapshot)
+    return document(f"{snapshot.study.spec.name}: hpsearch report", _body(snapshot, shown), shown)
+
+
+def document(title: str, body: str, shown: Sequence[Exhibit]) -> str:
+    """Return an HTML page that needs no network, with the drawings of the exhibits that stand in its `body`.
+
+    `title` is text, `body` is HTML.
+    """
     scripts = (get_plotlyjs(), _asset("page.js"))
     return "\n".join(
         [
@@ -25,9 +34,9 @@ def render(snapshot: Snapshot) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
-            f"<title>{sections.text(snapshot.study.spec.name)}: hpsearch report</title>",
+            f"<title>{text(title)}</title>",
             f"<style>{_variables()}\n{_asset('page.css')}</style></head><body><main>",
-            _body(snapshot, shown),
+            body,
             "</main>",
             f'<script type="application/json" id="report-data">{_data(shown)}</script>',
             *(f"<script>{script}</script>" for script in scripts),

@@ -1,6 +1,5 @@
 """The parts of the page as HTML. Every text that came from outside goes through `text`."""
 
-import html
 from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
@@ -20,15 +19,13 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.report.palette import LOOKS
+from hpsearch.report.parts import facts as _facts
+from hpsearch.report.parts import section as _section
+from hpsearch.report.parts import text
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
 from hpsearch.study.faults import fault_in_words
-
-
-def text(raw: object) -> str:
-    """Return any text as HTML that shows it and runs nothing."""
-    return html.escape(str(raw), quote=True)
 
 
 def header(snapshot: Snapshot) -> str:
@@ -124,15 +121,6 @@ def symbol(fate: Fate) -> str:
 def variable(fate: Fate) -> str:
     """Return the name of the CSS variable that holds the colour of a fate."""
     return f"--fate-{fate.value.replace(' ', '-')}"
-
-
-def _section(name: str, title: str, content: str) -> str:
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
-
-
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    pairs = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts)
-    return f'<dl class="facts">{pairs}</dl>'
 
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:

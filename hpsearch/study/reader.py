@@ -85,7 +85,11 @@ def changed(configuration: Configuration, settings: Mapping[str, Any], *, source
     if problems:
         raise StudyFileError(source, problems)
     own = {name: getattr(configuration, name) for name in _TRAINED}
-    return Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+    made = Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+    # A search may hold networks that no study would fix: what the trial has already is not the settings' doing.
+    if not network_problems(configuration.model, ()) and (problems := network_problems(made.model, ())):
+        raise StudyFileError(source, problems)
+    return made
 
 
 def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:

@@ -35,8 +35,8 @@ class LayerMoment:
     """One dense layer at one step.
 
     `before` is what its activation reads, behind normalization and gamma and beta, and `after` what the next layer
-    reads, behind dropout; they are both the logits in the output layer. `gradient` is of its weight matrix, for the
-    mean data loss.
+    reads, behind dropout and with what a skip brings; they are both the logits in the output layer. `gradient` is of
+    its weight matrix, for the mean data loss.
     """
 
     before: Distribution
@@ -177,7 +177,7 @@ class Recorder:
             yield "weights", layer, view.w
             for array in _arrays(view)[1:]:
                 yield "biases", layer, array
-            yield "activations" if layer < self._layers - 1 else "logits", layer, buffers.y
+            yield "activations" if layer < self._layers - 1 else "logits", layer, buffers.output
 
     def _note_nonfinite(
         self, arrays: Iterator[tuple[str, int | None, Array]] | Sequence[tuple[str, None, Array]]
@@ -195,10 +195,10 @@ class Recorder:
         for block, view, buffers in zip(
             self._network.blocks, lane.parameter_views, lane.batch.blocks, strict=True
         ):
-            after = distribution_of(buffers.y)
+            after = distribution_of(buffers.output)
             is_output = block.activation is None
             yield (after if is_output else distribution_of(_activated(view, buffers, x))), after
-            x = buffers.y
+            x = buffers.output
 
 
 def snapshot_of(lane: Lane, *, steps: int) -> Snapshot:

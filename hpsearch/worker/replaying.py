@@ -178,7 +178,13 @@ def _check_watch(configuration: Configuration, watch: Watch, stored: Stored) -> 
 
 def _prepared(study: PreparedStudy, configuration: Configuration, stored: Stored) -> PreparedStudy:
     """Return a study that searches nothing and trains `configuration`. Raises StudyFileError where it does not fit."""
-    spec = replace(study.spec, model=configuration.model, training=configuration.training, search=())
+    spec = replace(
+        study.spec,
+        model=configuration.model,
+        training=configuration.training,
+        search=(),
+        configurations=(),
+    )
     try:
         resolved = resolve(spec, task=study.spec.data.task)  # type: ignore[arg-type] # a stored task is known
         check_fits(resolved, len(study.data.training.inputs))

@@ -1,14 +1,15 @@
 """Values set beside a study file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpsearch.errors import StudyFileError, UsageError
-from hpsearch.study.reader import read_study
+from hpsearch.study.reader import changed, read_study
 from hpsearch.study.settings import parse_settings, with_settings
-from hpsearch.study.spec import Initializer
+from hpsearch.study.spec import DataSpec, Initializer, StudySpec, configure
 
 FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'
 
@@ -99,3 +100,33 @@ def test_a_section_that_is_no_table_stays_wrong() -> None:
     changed = with_settings(document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"})
     assert changed == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
     assert document == {"model": 3, "training": {"epochs": 1}}
+
+
+def test_a_configuration_is_changed_by_settings() -> None:
+    """Values of [model] and [training] replace a configuration's own, and everything else stays."""
+    own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
+    settings = parse_settings(
+        ["learning_rate=0.5", "model.hidden=[3, 4]", "model.initializer={ normal = 0.1 }"]
+    )
+    made = changed(own, settings, source="trial 3")
+    assert made.training == replace(own.training, learning_rate=0.5)
+    assert made.model == replace(own.model, hidden=(3, 4), initializer=Initializer(name="normal", scale=0.1))
+    assert changed(own, {}, source="trial 3") == own
+
+
+def test_all_that_is_wrong_with_a_change_is_said() -> None:
+    """Each problem has its key path, and what no trial trains is no setting of one."""
+    own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
+    settings = parse_settings(
+        ["learning_rate=-1", "seed=7", "data.source=wine", "model.hiden=[3]", "model.dropout=x"]
+    )
+    with pytest.raises(StudyFileError) as raised:
+        changed(own, settings, source="trial 3")
+    assert raised.value.source == "trial 3"
+    assert {problem.where for problem in raised.value.problems} == {
+        "training.learning_rate",
+        "seed",
+        "data",
+        "model.hiden",
+        "model.dropout",
+    }

@@ -36,6 +36,13 @@ CASES: dict[str, dict[str, Any]] = {
     "batch norm": {"batch_norm": True, "hidden": (6, 5)},
     "batch norm without gamma": {"batch_norm": True, "batch_norm_affine": False},
     "dropout": {"dropout": 0.4, "hidden": (6, 5)},
+    "dropout before normalization": {
+        "batch_norm": True,
+        "dropout": 0.3,
+        "dropout_position": "before_normalization",
+        "hidden": (6, 5),
+    },
+    "skips": {"hidden": (6, 6, 6), "skip_connections": True, "dropout": 0.2},
     "float64": {"precision": "float64", "optimizer": "adam"},
     "diverging": {"activation": "leaky_relu", "learning_rate": 1e8, "epochs": 6},
     "sum": {"reduction": "sum", "learning_rate": 0.05},
@@ -268,3 +275,15 @@ def test_an_evaluation_without_classes_has_no_accuracy() -> None:
     found = evaluate(recording.network, recording.final, data.validation)
     assert found.accuracy is None
     assert found.loss == recording.telemetry.epochs[-1].validation_loss
+
+
+def test_a_unit_behind_a_skip_fires_by_its_own_activation() -> None:
+    """What the shortcut brings is no firing: the last layer's branches are counted, not their sums."""
+    data = classification(validation=700)
+    recording = recorded(data, hidden=(9, 9), skip_connections=True, learning_rate=0.5)
+    found = evaluate(recording.network, recording.final, data.validation)
+    first, second, _ = recording.network.views(recording.final.parameters[None])
+    x = np.maximum(data.validation.inputs @ first.w[0] + first.b[0], 0)
+    own = np.maximum(x @ second.w[0] + second.b[0], 0)
+    np.testing.assert_array_equal(found.fires[1], (own > 0).any(axis=0))
+    assert (own + x > 0).any(axis=0).sum() > found.fires[1].sum()

@@ -200,6 +200,16 @@ def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> N
     assert found.check.numbers == 0
 
 
+def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
+    """What is stored of it so far is compared, and no step beyond is trained."""
+    complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
+    curve = {epoch: complete.curve[epoch] for epoch in range(2)}
+    running = replace(complete, state=TrialState.RUNNING, value=None, curve=curve, steps=8, finding=None)
+    found = replay(replace(stored(bench, complete.number), trial=running, series={}), Request())
+    assert found.original.recording.steps == 8
+    assert (found.check.epochs, found.check.numbers, found.check.difference) == (2, 2, None)
+
+
 def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
     """As workers do: a replay on other data, or by another major version, would not be one."""
     own = stored(bench, 0)

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -126,7 +126,7 @@ def result_axes(
     return {
         "yaxis": results,
         "yaxis2": plain_axis("", showgrid=False, fixedrange=True, **settings),
-        "shapes": [_ground(places["rails"])],
+        "shapes": [ground(places["rails"])],
     }
 
 
@@ -141,7 +141,7 @@ def rail_rows(rails: Sequence[str], scale: ResultScale) -> dict[str, int]:
     return {rail: last - row if scale.maximize else row for row, rail in enumerate(rails)}
 
 
-def _ground(domain: Sequence[float]) -> dict[str, Any]:
+def ground(domain: Sequence[float]) -> dict[str, Any]:
     """Return the shaded ground of the rails, which sets them apart from the scale."""
     return {
         "type": "rect",
@@ -155,6 +155,23 @@ def _ground(domain: Sequence[float]) -> dict[str, Any]:
         "line": {"width": 0},
         "layer": "below",
     }
+
+
+def heading_words(text: str, *, shift_px: int = 4) -> Iterator[dict[str, Any]]:
+    """Yield `text`, where there is any, as a heading `shift_px` above the plot's left corner."""
+    if text:
+        yield {
+            "x": 0,
+            "y": 1,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "yshift": shift_px,
+            "text": f"<b>{escaped(text)}</b>",
+            "showarrow": False,
+            "font": {"size": 12, "color": INK},
+        }
 
 
 def marker(fate: Fate, *, size: float, hollow: bool = False) -> dict[str, Any]:

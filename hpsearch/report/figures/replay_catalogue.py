@@ -1,0 +1,138 @@
+"""Every figure of a replay by name: the original and, where there is one, the altered run beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from hpsearch.records import Finding
+from hpsearch.report.figure_data.replay_moments import (
+    DEPTH_PANELS,
+    HEAT_MAPS,
+    depth_panel,
+    heat_map,
+    shown_layers,
+)
+from hpsearch.report.figure_data.replay_tracks import layer_name, step_panel
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.figures.replay_heat import draw_heat_map
+from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.training.recording import Recording
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Actor:
+    """One run as figures show it: `heading` says which one it is, where there are two; `finding` is its verdict."""
+
+    heading: str
+    recording: Recording
+    finding: Finding | None
+
+
+_STEP_EXHIBITS: Final = {
+    "accuracy": ("Training accuracy", "Of each minibatch, before its step."),
+    "loss": ("Training loss", "Mean of each minibatch, before its step."),
+    "output-weights": ("Weights of the output layer", "Mean weight of each of its first ten units."),
+    "output-biases": ("Biases of the output layer", "Of the same units."),
+    "first-weights": (
+        "Weights of hidden layer 1",
+        "Mean weight of each watched unit. A triangle marks the last firing of one that fell silent.",
+    ),
+    "first-biases": ("Biases of hidden layer 1", "Of the same units."),
+    "firing": (
+        "Units that fire",
+        "Share of each hidden layer's units that some example of the minibatch excites.",
+    ),
+    "weight-gradients": (
+        "Gradients of the weights",
+        "Euclidean norm of each layer's, for the mean loss of the minibatch; exactly 0 has a rail of its own.",
+    ),
+    "bias-gradients": (
+        "Gradients of the biases",
+        "The same of the biases. Behind batch normalization nothing is left of them but rounding.",
+    ),
+}
+
+_DEPTH_CAPTION: Final = (
+    "By layer, input side first, at four steps. Activations are those that the next layer reads."
+)
+
+
+def replay_exhibits(actors: Sequence[Actor]) -> tuple[Exhibit, ...]:
+    """Return the figures of one or two runs in their order, drawn in light colours."""
+    return (
+        *(_step_exhibit(name, actors) for name in _STEP_EXHIBITS),
+        *(_heat_exhibit(layer, actors) for layer in _layers(actors)),
+        *(_depth_exhibit(name, actors) for name in DEPTH_PANELS),
+    )
+
+
+def _layers(actors: Sequence[Actor]) -> range:
+    """Return the places of the layers that have heat maps: as many as the run that shows most has."""
+    return range(max(len(shown_layers(actor.recording)) for actor in actors))
+
+
+def _step_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:
+    title, caption = _STEP_EXHIBITS[name]
+    panels = tuple(
+        Panel(
+            name=f"{name}-{place}",
+            label=f"{title} by step. {actor.heading}".strip(),
+            figure=draw_lines(data, heading=actor.heading),
+        )
+        for place, actor in enumerate(actors)
+        if (data := step_panel(name, actor.recording, actor.finding)) is not None
+    )
+    absent = "This network has none." if name != "accuracy" else "Regression has none."
+    return Exhibit(name=name, title=title, caption=caption if panels else absent, panels=panels)
+
+
+def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
+    panels = [
+        panel
+        for name in HEAT_MAPS
+        for number, actor in enumerate(actors)
+        if (panel := _heat_panel(place, name, actor, f"layer-{place}-{name}-{number}")) is not None
+    ]
+    layers = [shown_layers(actor.recording) for actor in actors]
+    names = [
+        layer_name(actor.recording, own[place])
+        for actor, own in zip(actors, layers, strict=True)
+        if place < len(own)
+    ]
+    caption = "Share of the numbers by size and sign, the darker the more; the middle bin is exactly 0."
+    return Exhibit(
+        name=f"layer-{place}",
+        title=f"Distributions in the {' and the '.join(dict.fromkeys(names))}",
+        caption=caption if panels else "Nothing was trained.",
+        panels=tuple(panels),
+    )
+
+
+def _heat_panel(place: int, name: str, actor: Actor, panel_name: str) -> Panel | None:
+    """Return one map; None where the run has no such layer, or the layer no activation to be behind of."""
+    layers = shown_layers(actor.recording)
+    if place >= len(layers):
+        return None
+    is_output = layers[place] == len(actor.recording.network.blocks) - 1
+    data = heat_map(actor.recording, layers[place], name)
+    if data is None or (is_output and name == "after"):
+        return None
+    label = f"{layer_name(actor.recording, layers[place])}, {data.title}, by step. {actor.heading}".strip()
+    return Panel(name=panel_name, label=label, figure=draw_heat_map(data, heading=actor.heading))
+
+
+def _depth_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:
+    title = DEPTH_PANELS[name][0].capitalize()
+    panels = tuple(
+        Panel(
+            name=f"{name}-{place}",
+            label=f"{title} by layer. {actor.heading}".strip(),
+            figure=draw_lines(data, heading=actor.heading),
+        )
+        for place, actor in enumerate(actors)
+        if (data := depth_panel(name, actor.recording)) is not None
+    )
+    return Exhibit(
+        name=name, title=title, caption=_DEPTH_CAPTION if panels else "Nothing was trained.", panels=panels
+    )

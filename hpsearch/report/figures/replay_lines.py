@@ -1,0 +1,134 @@
+"""Lines of a replay as a figure: each in its colour and dash, rails below for what has no place, events marked."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from hpsearch.records import Fate
+from hpsearch.report.figure_data.axes import Tick
+from hpsearch.report.figure_data.replay_lines import Line, LinePanel, Point, rail_of
+from hpsearch.report.figures.drawing import (
+    RAIL_PX,
+    Band,
+    domains,
+    escaped,
+    figure,
+    ground,
+    heading_words,
+    plain_axis,
+    rounded,
+    ticked,
+)
+from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.study.amounts import format_number
+
+_HEIGHT_PX: Final = 230
+_COLOURS: Final = tuple(
+    LOOKS[fate].colour for fate in (Fate.COMPLETE, Fate.DIVERGED, Fate.OTHER, Fate.DYING, Fate.TOO_SLOW)
+)
+_DASHES: Final = ("solid", "dot")
+
+
+def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
+    """Return the panel, with `heading` above it."""
+    bands = [Band(name="lines", height_px=_HEIGHT_PX)]
+    if data.rails:
+        bands.append(Band(name="rails", height_px=RAIL_PX * len(data.rails)))
+    places, height = domains(bands)
+    low, high = data.span.low, data.span.high
+    edge = 0.02 * (high - low)
+    whole = {"dtick": 1} if high - low <= 10 else {"nticks": 7}
+    anchor = "y2" if data.rails else "y"
+    x = plain_axis(data.span.title, range=[low - edge, high + edge], anchor=anchor, tickformat=",d", **whole)
+    ticks = ticked(data.scale.ticks) if data.scale.ticks else {"nticks": 6}
+    y_range = [data.scale.low, data.scale.high]
+    layout: dict[str, Any] = {
+        "xaxis": x,
+        "yaxis": plain_axis(data.title, range=y_range, domain=places["lines"], **ticks),
+        "shapes": [_event_line(event.x) for event in data.events],
+        "annotations": [*_event_words(data), *heading_words(heading, shift_px=18)],
+    }
+    if data.rails:
+        rows = [Tick(at=row, text=rail) for row, rail in enumerate(reversed(data.rails))]
+        settings = {"range": [-0.6, len(rows) - 0.4], "domain": places["rails"], **ticked(rows)}
+        layout["yaxis2"] = plain_axis("", showgrid=False, fixedrange=True, **settings)
+        layout["shapes"].append(ground(places["rails"]))
+    return figure(_traces(data), layout, plot_px=height, top_px=34 if heading else 16)
+
+
+def _traces(data: LinePanel) -> Iterator[go.Scatter]:
+    for number, line in enumerate(data.lines):
+        colour = _COLOURS[number % len(_COLOURS)]
+        dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+        yield _line(line, data, {"color": colour, "width": 1.5, "dash": dash})
+        yield from _railed(line, data, colour)
+        if line.marked is not None and data.scale.place(line.marked.value) is not None:
+            yield _mark(line, line.marked, data, colour)
+
+
+def _line(line: Line, data: LinePanel, style: dict[str, Any]) -> go.Scatter:
+    places = [data.scale.place(point.value) for point in line.points]
+    return go.Scatter(
+        name=line.name,
+        mode="lines" if data.span.title == "step" and len(line.points) > 1 else "lines+markers",
+        x=[point.x for point in line.points],
+        y=[None if place is None else rounded(place) for place in places],
+        customdata=[format_number(point.value, digits=4) for point in line.points],
+        hovertemplate=f"{escaped(data.span.title)} %{{x:,d}}<br>{escaped(line.name)}: %{{customdata}}<extra></extra>",
+        line=style,
+        connectgaps=False,
+    )
+
+
+def _railed(line: Line, data: LinePanel, colour: str) -> Iterator[go.Scatter]:
+    rows = {rail: row for row, rail in enumerate(reversed(data.rails))}
+    dots = [(point, rail) for point in line.points if (rail := rail_of(point.value, data.scale.kind))]
+    if dots:
+        yield go.Scatter(
+            name=line.name,
+            mode="markers",
+            x=[point.x for point, _ in dots],
+            y=[rows[rail] for _, rail in dots],
+            yaxis="y2",
+            hovertemplate=f"{escaped(data.span.title)} %{{x:,d}}<br>{escaped(line.name)}<extra></extra>",
+            marker={"color": colour, "size": 4},
+        )
+
+
+def _mark(line: Line, at: Point, data: LinePanel, colour: str) -> go.Scatter:
+    return go.Scatter(
+        name=f"{line.name} {line.mark}",
+        mode="markers",
+        x=[at.x],
+        y=[data.scale.place(at.value)],
+        hovertemplate=f"{escaped(line.name)} {escaped(line.mark)}<extra></extra>",
+        marker={
+            "symbol": LOOKS[Fate.DYING].symbol,
+            "size": 9,
+            "color": colour,
+            "line": {"color": INK, "width": 1},
+        },
+        cliponaxis=False,
+    )
+
+
+def _event_line(x: int) -> dict[str, Any]:
+    line = {"color": SOFT_INK, "width": 1, "dash": "dash"}
+    return {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line}
+
+
+def _event_words(data: LinePanel) -> Iterator[dict[str, Any]]:
+    """Yield the words of the events above the plot, on the side of their line that has more room."""
+    for event in data.events:
+        is_left = 2 * event.x > data.span.low + data.span.high
+        yield {
+            "x": event.x,
+            "y": 1,
+            "yref": "paper",
+            "yanchor": "bottom",
+            "xanchor": "right" if is_left else "left",
+            "text": escaped(event.text),
+            "showarrow": False,
+            "font": {"size": 11, "color": SOFT_INK},
+        }
