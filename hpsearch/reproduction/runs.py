@@ -28,8 +28,8 @@ class Run:
     """One trained trial: `number` of the study with that seed.
 
     Of each of S steps, on its minibatch before the update: the mean `loss` (S,), the `accuracy` (S,), NaN in
-    regression, and the shares of hidden units that were positive for no example, `silent` (S, H). `epochs` are the
-    finished ones, `final` is what training left.
+    regression, and the shares of hidden units that were positive for no example, `silent` (S, H). `first_logits` (B, C)
+    are those of step 0. `epochs` are the finished ones, `final` is what training left.
     """
 
     configuration: Configuration
@@ -38,6 +38,7 @@ class Run:
     loss: Array
     accuracy: Array
     silent: Array
+    first_logits: Array
     epochs: tuple[Epoch, ...]
     final: Snapshot
 
@@ -125,6 +126,7 @@ def _train(
             loss=watcher.loss[:, row],
             accuracy=watcher.accuracy[:, row],
             silent=np.stack([layer[:, row] for layer in watcher.silent], axis=1),
+            first_logits=watcher.first_logits[row],
             epochs=tuple(cohort.telemetry(number).epochs),
             final=Snapshot(steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)),
         )
@@ -141,11 +143,13 @@ class _Watcher:
         self.loss = np.full((steps, rows), np.nan)
         self.accuracy = np.full((steps, rows), np.nan)
         self.silent: list[Array] = []
+        self.first_logits = np.empty(0)
 
     def see_forward(self, lane: Lane) -> None:
         """Note who answers right and who is silent."""
         hidden = lane.batch.blocks[:-1]
         if not self.silent:
+            self.first_logits = lane.batch.logits.copy()
             self.silent = [np.full(self.loss.shape, np.nan) for _ in hidden]
         for layer, buffers in zip(self.silent, hidden, strict=True):
             layer[self.step] = 1 - (buffers.y.max(axis=1) > 0).mean(axis=1)
