@@ -68,6 +68,10 @@ class Lab:
     seed: int
     is_interrupted: Callable[[], bool] = never
 
+    def pick(self, *, small: int, quick: int, full: int) -> int:
+        """Return the number that belongs to the size."""
+        return {"small": small, "quick": quick, "full": full}[self.size]
+
     def study(self, name: str) -> StudySpec:
         """Return the study of that name, with the lab's seed and data in place of its own."""
         spec = read_study(study_file(name))

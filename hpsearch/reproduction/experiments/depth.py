@@ -1,13 +1,13 @@
 """Document 002: what batch normalization does to signals, gradients and learning rates of deep networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries, chart, over_seeds
+from hpsearch.report.figure_data.chart import Chart, ChartSeries, chart, over_seeds
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained
 from hpsearch.reproduction.numerics import product_condition
@@ -201,7 +201,7 @@ def _first_look(lab: Lab, trained: Trained, run: Run) -> tuple[LayerMoment, ...]
     return lab.record(one, trained.data, watch=Watch(moments=(0,))).moments[0].layers
 
 
-_PANELS: Final = {
+_PANELS: Final[Mapping[str, tuple[str, Callable[[LayerMoment], float]]]] = {
     "Mean of activations": ("mean", lambda layer: abs(layer.after.mean)),
     "Variance of activations": ("variance", lambda layer: layer.after.variance),
     "Kurtosis of gradients": ("kurtosis", lambda layer: layer.gradient.kurtosis),
@@ -227,7 +227,7 @@ def _depth_picture(looks: Mapping[str, Sequence[tuple[LayerMoment, ...]]]) -> Pi
         )
         for heading, (title, measure) in _PANELS.items()
     }
-    caption = "At the first step, by layer, input side first: the median and the range of the seeds. The last is the output."
+    caption = "At the first step, by layer, input side first, the output last: the median and the range of the seeds."
     return charts("by-depth", "Signals and gradients by depth", caption, drawings)
 
 
