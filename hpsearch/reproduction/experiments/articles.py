@@ -39,6 +39,7 @@ def relu_learning_rates(lab: Lab) -> Outcome:
         unfrozen.append(unfrozen_share(recording))
         negative.append(negative_share(recording))
     values |= {"changed after death": unfrozen, "swung negative": negative}
+    values["panels drawn"] = [float(len(picture.drawings)) for picture in pictures]
     return Outcome(study=study, values=values, pictures=tuple(pictures))
 
 
@@ -83,8 +84,8 @@ def batch_norm_learning_rates(lab: Lab) -> Outcome:
     study = "batch-norm-learning-rates"
     trained = lab.run(study, Extent(seeds=_SEEDS, steps=600))
     values = values_of(trained)
-    wide = lab.run(study, Extent(seeds=2, steps=600), only=("BN, 0.01",), precision="float64")
-    values["float64: bias"] = [float(np.abs(biases_of(run)[0]).max()) for run in wide.runs["BN, 0.01"]]
+    wide = lab.run(study, Extent(seeds=2, steps=600), only=("BN, 0.5",), precision="float64")
+    values["float64: bias"] = [float(np.abs(biases_of(run)[0]).max()) for run in wide.runs["BN, 0.5"]]
     normalized = ("BN, 0.5", "BN, 0.05", "BN, 0.01")
     values["float32: bias"] = largest(values, [f"{name}: bias" for name in normalized])
     values |= _textbook_losses(trained)
@@ -143,8 +144,8 @@ def activations_300_epochs(lab: Lab) -> Outcome:
     wide = {name: found for name, found in reached.items() if name.endswith("100 units")}
     means = [float(np.mean(found)) for found in wide.values()]
     values["level"] = means
-    values["spread over activations"] = [100 * (max(means) - min(means))]
-    values["spread over seeds"] = [100 * (max(found) - min(found)) for found in wide.values()]
+    leaky, normalized = wide["LeakyReLU, 100 units"], wide["BN + ReLU, 100 units"]
+    values["order"] = [100 * (one - other) for one, other in zip(leaky, normalized, strict=True)]
     series = [
         ChartSeries(name=name, points=(over_seeds(place, found),), style="dots")
         for place, (name, found) in enumerate(reached.items())
