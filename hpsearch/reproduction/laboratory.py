@@ -1,7 +1,7 @@
 """Where experiments run: their data, their size, and the seed of their trials."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -17,7 +17,6 @@ from hpsearch.reproduction.runs import Run, train
 from hpsearch.study.exact import params_of_trial
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
-from hpsearch.training.cohort import never
 from hpsearch.training.held_back import Evaluation, evaluate
 from hpsearch.training.recording import Recording, Subject, Watch, record
 from hpsearch.worker.preparation import PreparedStudy
@@ -66,7 +65,6 @@ class Lab:
     source: Source
     size: Size
     seed: int
-    is_interrupted: Callable[[], bool] = never
 
     def pick(self, *, small: int, quick: int, full: int) -> int:
         """Return the number that belongs to the size."""
@@ -122,7 +120,7 @@ class Lab:
         self, trials: Mapping[int, Configuration], data: PreparedData, *, steps: int | None = None
     ) -> dict[int, Run]:
         """Return the runs of `trials`, by their numbers."""
-        return train(trials, data, seed=self.seed, steps=steps, is_interrupted=self.is_interrupted)
+        return train(trials, data, seed=self.seed, steps=steps)
 
     def record(self, run: Run, data: PreparedData, *, watch: Watch | None = None) -> Recording:
         """Return the replay of a run of these data: the same trial again, seen from the inside."""
@@ -136,7 +134,7 @@ class Lab:
             number=run.number,
         )
         with threadpool_limits(limits=1):
-            return record(subject, watch=watch, until_step=steps, is_interrupted=self.is_interrupted)
+            return record(subject, watch=watch, until_step=steps)
 
 
 def held_back(run: Run, data: PreparedData) -> Evaluation:

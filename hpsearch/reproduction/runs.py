@@ -1,6 +1,6 @@
 """Configurations trained side by side in cohorts, with what every minibatch showed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -12,7 +12,7 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.records import Epoch
 from hpsearch.study.spec import Configuration
-from hpsearch.training.cohort import Cohort, never
+from hpsearch.training.cohort import Cohort
 from hpsearch.training.recorder import Snapshot
 from hpsearch.training.row import Shape, shape_of
 from hpsearch.training.workspace import Lane
@@ -70,7 +70,6 @@ def train(
     *,
     seed: int,
     steps: int | None = None,
-    is_interrupted: Callable[[], bool] = never,
 ) -> dict[int, Run]:
     """Return the runs of `trials`, by their numbers, trained for `steps` or all their epochs.
 
@@ -86,7 +85,7 @@ def train(
         for (_, length), numbers in groups.items():
             for first in range(0, len(numbers), MOST_ROWS):
                 chosen = {number: trials[number] for number in numbers[first : first + MOST_ROWS]}
-                found |= _train(chosen, data, seed=seed, steps=length, is_interrupted=is_interrupted)
+                found |= _train(chosen, data, seed=seed, steps=length)
     return found
 
 
@@ -101,7 +100,6 @@ def _train(
     *,
     seed: int,
     steps: int,
-    is_interrupted: Callable[[], bool],
 ) -> dict[int, Run]:
     watcher = _Watcher(rows=len(chosen), steps=steps)
     shape = shape_of(next(iter(chosen.values())))
@@ -112,12 +110,12 @@ def _train(
         cohort.join(number, replace(configuration, training=training))
 
     def is_over() -> bool:
-        return watcher.step >= steps or is_interrupted()
+        return watcher.step >= steps
 
     while not is_over():
         cohort.advance(is_interrupted=is_over)
     if steps % cohort.steps_per_epoch == 0:  # the validation of the last epoch was held up by the last step
-        cohort.advance(is_interrupted=is_interrupted)
+        cohort.advance()
     return {
         number: Run(
             configuration=configuration,

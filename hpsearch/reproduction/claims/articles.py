@@ -186,7 +186,7 @@ CLAIMS: Final = (
         name="epochs-300",
         document="003",
         study="activations-300-epochs",
-        text="After 300 epochs at 0.001, test accuracy: LeakyReLU 98.1 %, ReLU and ELU about 98.0, SELU and BN about 97.9.",
+        text="300 epochs at 0.001, test accuracy: LeakyReLU 98.1 %, ReLU and ELU about 98.0, SELU and BN about 97.9.",
         stated=f"{_NETWORK}; 300 epochs; 100 units, beside 64",
         conditions=(
             Condition(

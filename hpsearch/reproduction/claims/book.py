@@ -70,7 +70,7 @@ CLAIMS: Final = (
         name="search-table",
         document="001",
         study="random-search-book",
-        text="The table `Best-1(val acc:0.85) | lr:0.0092..., weight decay:7.2e-06`, and learning curves of the best 20.",
+        text="The table `Best-1(val acc:0.85) | lr:0.0092..., weight decay:7.2e-06`, and curves of the best 20.",
         stated=f"{_SEARCH}; printed and drawn below from our own search",
         conditions=(Condition(measure="lines printed", words="lines and curves", low=20, high=20),),
         needs="mnist",

@@ -35,7 +35,7 @@ CLAIMS: Final = (
         document="002",
         study="residual-depth",
         text="Gradients are heavy-tailed without normalization.",
-        stated=f"{_NETWORK}; kurtosis of the weights' gradients at the first step, 3 being that of a normal distribution",
+        stated=f"{_NETWORK}; kurtosis of the weights' gradients at the first step (a normal distribution has 3)",
         conditions=(
             Condition(measure="plain: kurtosis", words="plain, median of the hidden layers", low=10),
             Condition(measure="plain, normalized: kurtosis", words="plain, normalized", high=8),

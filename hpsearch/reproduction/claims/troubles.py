@@ -203,7 +203,7 @@ CLAIMS: Final = (
         name="troubles-named",
         document="004",
         study="training-troubles",
-        text="Rates far too high or low, wrong initial weights, saturation, weight decay, wrong outputs: these are why.",
+        text="Rates far too high or low, wrong initial weights, saturation, weight decay, wrong outputs are why.",
         stated="784-64-64-10 and deeper, 6,000 images, 5 epochs; ten configurations, nine with a trouble",
         conditions=(
             Condition(measure="all named", words="configurations whose verdict names what they have", low=1),
