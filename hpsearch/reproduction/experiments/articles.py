@@ -53,10 +53,11 @@ def leaky_relu_divergence(lab: Lab) -> Outcome:
     shares = [float(np.mean(values[f"LeakyReLU, {rate}: NaN"])) for rate in LEAKY_RATES]
     values["rise of the share"] = [shares[-1] - shares[0]]
     values["largest jump between neighbours"] = [float(np.max(np.diff(shares)))]
-    shown = _diverging(trained)
-    recording = lab.record(shown, trained.data, watch=Watch(units=_ALL_UNITS))
-    values["sign flips"] = [flip_share(recording)]
-    values["lead"] = [float("nan") if recording.first is None else lead_steps(recording.first.biases.low)]
+    diverging = _diverging(trained)
+    recordings = [lab.record(run, trained.data, watch=Watch(units=_ALL_UNITS)) for run in diverging]
+    values["sign flips"] = [flip_share(recording) for recording in recordings]
+    values["lead"] = [lead_steps(one.first.biases.low) for one in recordings if one.first is not None]
+    shown = diverging[0]
     pictures = (
         five_panels("leaky-relu", f"LeakyReLU, 0.057, trial {shown.number}", lab.record(shown, trained.data)),
         _nan_shares(shares),
@@ -64,10 +65,10 @@ def leaky_relu_divergence(lab: Lab) -> Outcome:
     return Outcome(study=study, values=values, pictures=pictures)
 
 
-def _diverging(trained: Trained) -> Run:
-    """Return the run at 0.057 that ends in NaN first; the first run where none does."""
+def _diverging(trained: Trained) -> list[Run]:
+    """Return the first five runs at 0.057 that end in NaN; the first run where none does."""
     runs = trained.runs["LeakyReLU, 0.057"]
-    return min(runs, key=lambda run: np.inf if run.nan_step is None else run.nan_step)
+    return [run for run in runs if run.nan_step is not None][:5] or [runs[0]]
 
 
 def _nan_shares(shares: list[float]) -> Picture:

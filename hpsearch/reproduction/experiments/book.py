@@ -322,6 +322,7 @@ def _overfitting(lab: Lab, study: str, names: tuple[str, str]) -> Outcome:
             for run in trained.runs[name]
         ]
         values[f"{word}: training"] = [training for training, _ in ends]
+        values[f"{word}: minibatches"] = [run.last_accuracy for run in trained.runs[name]]
         values[f"{word}: held back"] = [held for _, held in ends]
         values[f"{word}: gap"] = [training - held for training, held in ends]
     values["gap closed"] = _differences(values["without: gap"], values["with: gap"])

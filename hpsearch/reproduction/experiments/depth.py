@@ -9,7 +9,7 @@ import numpy as np
 from hpsearch.nn.arrays import Array
 from hpsearch.report.figure_data.chart import Chart, ChartSeries, chart, over_seeds
 from hpsearch.reproduction.experiments.inside import values_of
-from hpsearch.reproduction.laboratory import Extent, Lab, Trained
+from hpsearch.reproduction.laboratory import Extent, Lab, Trained, with_few
 from hpsearch.reproduction.numerics import product_condition
 from hpsearch.reproduction.pictures import charts
 from hpsearch.reproduction.records import Outcome, Picture
@@ -22,6 +22,8 @@ DIVERGENCE: Final = 1e3
 """A loss of a minibatch above it is what the paper calls divergence (Bjorck et al. 2018, section 3)."""
 
 _LEARNS: Final = 2.0
+_SWEPT: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FIRST_SWEPT: Final = 1000
 _STARTS: Final[Mapping[str, str]] = {
     "plain": "plain, 0.1",
     "plain, normalized": "plain, normalized, 0.1",
@@ -35,7 +37,7 @@ def depth_and_batch_norm(lab: Lab) -> Outcome:
     """Twenty plain layers over five decades of rates, and products of random matrices."""
     study = "depth-and-batch-norm"
     trained = lab.run(study, Extent(seeds=3, steps=300, is_curve=True))
-    values = _stable_rates(trained, {"plain": "plain", "BN": "BN"})
+    values = _stable_rates(trained, ("plain", "BN"))
     values["times larger"] = [
         high / low if low else float("nan")
         for low, high in zip(values["plain: largest rate"], values["BN: largest rate"], strict=True)
@@ -59,15 +61,8 @@ def residual_depth(lab: Lab) -> Outcome:
     """Twenty layers, plain and residual, with and without normalization: signals, gradients, rates."""
     study = "residual-depth"
     trained = lab.run(study, Extent(seeds=3, steps=300, is_curve=True))
-    kinds = dict.fromkeys(_STARTS, "")
-    values = _stable_rates(trained, {kind: kind for kind in kinds})
-    above = [
-        run
-        for name, runs in trained.runs.items()
-        if name.startswith("residual, normalized")
-        for run in runs
-        if _is_above(run)
-    ]
+    values = _stable_rates(trained, tuple(_STARTS))
+    above = [run for run in _residual_sweep(lab, trained) if _is_above(run)]
     values["recovered with normalization, residual"] = [float(_has_recovered(run)) for run in above]
     looks = {
         kind: [_first_look(lab, trained, run) for run in trained.runs[name]] for kind, name in _STARTS.items()
@@ -84,6 +79,18 @@ def residual_depth(lab: Lab) -> Outcome:
         ]
     pictures = (_depth_picture(looks), _rates(study, trained, tuple(_STARTS)), _independence_picture(values))
     return Outcome(study=study, values=values, pictures=pictures)
+
+
+def _residual_sweep(lab: Lab, trained: Trained) -> list[Run]:
+    """Return runs of the normalized residual network between the rates of the study, where losses are large."""
+    own = trained.runs["residual, normalized, 0.1"][0].configuration
+    rates = [rate for rate in _SWEPT for _ in range(lab.pick(small=1, quick=3, full=5))]
+    trials = {
+        _FIRST_SWEPT + place: replace(own, training=replace(own.training, learning_rate=rate))
+        for place, rate in enumerate(rates)
+    }
+    steps = lab.steps(Extent(seeds=3, steps=300))
+    return list(lab.train(trials, with_few(trained.data), steps=steps).values())
 
 
 def dropout_order(lab: Lab) -> Outcome:
@@ -136,17 +143,25 @@ def _of_kind(trained: Trained, kind: str) -> dict[float, Sequence[Run]]:
     return dict(sorted(found.items()))
 
 
-def _stable_rates(trained: Trained, kinds: Mapping[str, str]) -> dict[str, list[float]]:
-    """Return for each kind the largest rate at which it learns without a loss above 1e3, seed by seed; 0 for none."""
-    values = {}
+def _stable_rates(trained: Trained, kinds: Sequence[str]) -> dict[str, list[float]]:
+    """Return for each kind the largest rates at which it learns without a loss above 1e3, and without such a loss.
+
+    Seed by seed; 0 where there is none.
+    """
+    values: dict[str, list[float]] = {}
     for kind in kinds:
         by_rate = _of_kind(trained, kind)
         seeds = len(next(iter(by_rate.values())))
-        values[f"{kind}: largest rate"] = [
-            max((rate for rate, runs in by_rate.items() if _is_stable(runs[seed])), default=0.0)
-            for seed in range(seeds)
-        ]
+        for measure, is_fine in (("largest rate", _is_stable), ("largest calm rate", _is_calm)):
+            values[f"{kind}: {measure}"] = [
+                max((rate for rate, runs in by_rate.items() if is_fine(runs[seed])), default=0.0)
+                for seed in range(seeds)
+            ]
     return values
+
+
+def _is_calm(run: Run) -> bool:
+    return not _is_above(run)
 
 
 def _is_stable(run: Run) -> bool:
@@ -232,12 +247,13 @@ def _depth_picture(looks: Mapping[str, Sequence[tuple[LayerMoment, ...]]]) -> Pi
 
 
 def same_for_all(logits: Array) -> float:
-    """Return |mean of the rows|^2 over the mean of |row|^2, in 0..1, of softmax(logits), (B, C).
+    """Return |mean of the rows|^2 over the mean of |row|^2, in 0..1, of softmax(logits) - 1 / C, (B, C).
 
-    A gradient of the output layer is output minus target: at 1 it says the same about every input.
+    A gradient of the output layer is output minus target: at 1 it says the same about every input. That the outputs
+    sum to 1 says nothing, so 1 / C is taken off.
     """
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    outputs = powers / powers.sum(axis=1, keepdims=True)
+    outputs = powers / powers.sum(axis=1, keepdims=True) - 1 / logits.shape[1]
     mean = outputs.mean(axis=0)
     return float((mean @ mean) / np.square(outputs).sum(axis=1).mean())
 
@@ -253,7 +269,7 @@ def _independence_picture(values: Mapping[str, Sequence[float]]) -> Picture:
     ]
     data = chart(("network", "same for all inputs"), series)
     caption = (
-        "Outputs at the first step: the squared length of their mean over the mean of their squared lengths. At 1 the "
-        "gradient of the output layer does not depend on the input but for its target."
+        "Outputs at the first step, 1 / C taken off: the squared length of their mean over the mean of their squared "
+        "lengths. At 1 the gradient of the output layer does not depend on the input but for its target."
     )
     return charts("independence", "Gradients that do not depend on the input", caption, {"": data})

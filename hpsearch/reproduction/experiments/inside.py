@@ -58,11 +58,11 @@ def unfrozen_share(recording: Recording) -> float:
 
 
 def negative_share(recording: Recording) -> float:
-    """Return the share of dead units of layer 1 whose bias or mean weight swung below its beginning.
+    """Return the share of units of layer 1 that fired once and died whose bias or mean weight fell below its beginning.
 
     NaN where no unit died.
     """
-    dead = list(deaths(recording, 0))
+    dead = [unit for unit, step in deaths(recording, 0).items() if step >= 0]
     if not dead:
         return float("nan")
     weights, bias = _first_layer(recording, recording.final.parameters)
@@ -77,16 +77,16 @@ def _first_layer(recording: Recording, parameters: Array) -> tuple[Array, Array]
 
 
 def flip_share(recording: Recording) -> float:
-    """Return how often the biases and mean weights of layer 2 change their sign on steps on which they grow.
+    """Return how often the mean weights of layer 2 change their sign on steps on which they grow.
 
     A step grows a number whose magnitude after it is larger than before; counted until numbers are not finite.
     """
-    tracks = np.concatenate([recording.output.weights.low, recording.output.biases.low], axis=1)
+    tracks = recording.output.weights.low
     end = len(tracks) if recording.nonfinite is None else recording.nonfinite.step
-    return _flips(tracks[:end])
+    return flips(tracks[:end])
 
 
-def _flips(tracks: Array) -> float:
+def flips(tracks: Array) -> float:
     """Return the share of the growing steps of `tracks` (S, N) on which the sign changes; NaN without such steps."""
     before, after = tracks[:-1], tracks[1:]
     grows = np.abs(after) > np.abs(before)
