@@ -146,7 +146,7 @@ CLAIMS: Final = (
             Condition(measure="held back lost", words="test accuracy that it costs"),
         ),
         needs="mnist",
-        note="Training accuracy is that of the whole network. Measured with units dropped it is lower, and so is the gap.",
+        note="Training accuracy is the whole network's. With units dropped it is lower, and so is the gap.",
     ),
     Claim(
         name="sealed-test",

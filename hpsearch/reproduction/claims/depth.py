@@ -94,7 +94,7 @@ CLAIMS: Final = (
         document="002",
         study="residual-depth",
         text="The same of normalized residual networks.",
-        stated=f"{_NETWORK}, with skip connections and normalization; rates 0.2 to 5; every run whose loss was above 1e3",
+        stated=f"{_NETWORK}, normalized, with skip connections; rates 0.2 to 5; every run whose loss was above 1e3",
         conditions=(
             Condition(
                 measure="recovered with normalization, residual",

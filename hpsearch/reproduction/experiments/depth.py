@@ -77,6 +77,8 @@ def residual_depth(lab: Lab) -> Outcome:
         values[f"{kind}: same for all inputs"] = [
             same_for_all(run.first_logits) for run in trained.runs[_STARTS[kind]]
         ]
+    independent = (values[f"{kind}: same for all inputs"] for kind in ("residual", "residual, normalized"))
+    values["less with normalization"] = [one - other for one, other in zip(*independent, strict=True)]
     pictures = (_depth_picture(looks), _rates(study, trained, tuple(_STARTS)), _independence_picture(values))
     return Outcome(study=study, values=values, pictures=pictures)
 
