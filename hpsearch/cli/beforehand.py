@@ -1,6 +1,7 @@
 """What is wrong with a study before anything is trained, as warnings."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from hpsearch.cli.output import say
 from hpsearch.diagnosis.before import findings_before
@@ -19,18 +20,31 @@ def warn_before(study: PreparedStudy) -> None:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for each thing that is wrong with the study's fixed values, or any exact ones, and its data."""
-    exact = exact_configurations(study.spec) if study.spec.configurations else [configure(study.spec, {})]
+    """Return a line for a fault that is meant, and one for each thing that is wrong with fixed values and data.
+
+    Of exact configurations, the first that something is wrong with is named.
+    """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
-    lines = (line for configuration in exact for line in _warnings(study, configuration))
-    return [*meant, *dict.fromkeys(lines)]
+    findings = (
+        _exact_findings(study) if study.spec.configurations else _findings(study, configure(study.spec, {}))
+    )
+    return meant + warning_lines(findings, expected=study.spec.pruning.expected)
 
 
-def _warnings(study: PreparedStudy, configuration: Configuration) -> list[str]:
+def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
+    """Return the first finding of every cause, each with the name of its configuration before the remedy."""
+    found: dict[Cause, Finding] = {}
+    names = [exact.name for exact in study.spec.configurations]
+    for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
+        for finding in _findings(study, configuration):
+            found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
+    return list(found.values())
+
+
+def _findings(study: PreparedStudy, configuration: Configuration) -> Sequence[Finding]:
     steps_per_epoch = -(-len(study.data.training.inputs) // configuration.training.batch_size)
-    facts = facts_about(study, configuration, steps_per_epoch)
-    return warning_lines(findings_before(facts), expected=facts.expected)
+    return findings_before(facts_about(study, configuration, steps_per_epoch))
 
 
 def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -> list[str]:

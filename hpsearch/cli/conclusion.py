@@ -17,6 +17,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import best_lines, state_sentence
 from hpsearch.storage.address import mask, parse_address
@@ -63,11 +64,11 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     )
 
 
-def save_report(snapshot: Snapshot, path: Path) -> Path:
+def save_report(snapshot: Snapshot, path: Path, request: Request | None = None) -> Path:
     """Write the report and return its path. Raises HpsearchError where that cannot be."""
     from hpsearch.report.page import render
 
-    write_page(render(snapshot), path)
+    write_page(render(snapshot, request or Request()), path)
     return path
 
 

@@ -1,32 +1,85 @@
-"""`hpsearch report`: the report of a study, written again."""
+"""`hpsearch report`: the report of a study, or one figure of it, written to a file."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, final
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName
+from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName, complete_study_name
 from hpsearch.cli.output import answer
+from hpsearch.errors import UsageError
+
+
+@final
+class FigureForm(StrEnum):
+    """What a single figure is written as."""
+
+    HTML = "html"
+    JSON = "json"
+    PNG = "png"
+    SVG = "svg"
 
 
 def report(
     name: StudyName,
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="PATH", help="Where to write it.  [default: beside the database]"),
     ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(
+            "--trials", metavar="N,N", help="Two to six trials to compare.  [default: typical ones]"
+        ),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="NAME",
+            help="Another study of the same metric to compare with; may be given again.",
+            autocompletion=complete_study_name,
+        ),
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option("--figure", metavar="FIGURE", help="Write this figure alone.")
+    ] = None,
+    form: Annotated[
+        FigureForm, typer.Option("--format", help="What a single figure is written as.")
+    ] = FigureForm.HTML,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the report of a study: one HTML file that needs no network.
 
-    Example: hpsearch report digits --output digits.html
+    With --figure it is one figure: a page, Plotly's JSON, or a picture (which needs the extra `images`).
+
+    Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
     from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
-    from hpsearch.report.file import check_report_path
+    from hpsearch.report.file import check_report_path, write_page
+    from hpsearch.report.request import Request, check_request, parse_trials
+    from hpsearch.report.single import figure_file
     from hpsearch.storage.store import open_store
 
+    if figure is None and form is not FigureForm.HTML:
+        raise UsageError(
+            f"--format {form}: is for a single figure (got no --figure): name one, or leave it out"
+        )
+    numbers = () if trials is None else parse_trials(trials)
     if output is not None:
         check_report_path(output)
     with open_store(storage, create=False) as store:
         snapshot = take_snapshot(store, store.study(name))
-    answer(str(save_report(snapshot, output or default_report_path(storage, name))))
+        others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
+    request = Request(trials=numbers, others=others)
+    check_request(snapshot, request)
+    path = output or default_report_path(storage, name)
+    if figure is None:
+        answer(str(save_report(snapshot, path, request)))
+        return
+    content = figure_file(snapshot, figure, form.value, request)
+    path = output or path.with_name(f"{path.stem}-{figure}.{form}")
+    write_page(content, path)
+    answer(str(path))

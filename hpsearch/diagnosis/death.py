@@ -6,7 +6,7 @@ layers fell silent learned.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
@@ -174,12 +174,17 @@ def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def _silent_run(telemetry: Telemetry, facts: Facts, *, times: int = 1) -> Sequence[Sample] | None:
-    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over."""
+    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over.
+
+    A layer that a skip leads around lets signal and gradient pass however silent it is, so it does not count.
+    """
     if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE or _is_hidden(facts):
         return None
     needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
     run = last_samples(telemetry, times * needed)
-    return None if _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE) is None else run
+    passable = {place for place, skips in enumerate(facts.configuration.model.skips) if skips}
+    place = _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE, besides=passable)
+    return None if place is None else run
 
 
 def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
@@ -201,9 +206,11 @@ def _was_born_so(telemetry: Telemetry) -> bool:
     return _is_dying(telemetry.samples[0])
 
 
-def _first_layer(run: Sequence[Sample], holds: Callable[[LayerSample], bool]) -> int | None:
-    """Return the first hidden layer for which `holds` in every sample of `run`; None without samples."""
-    places = range(len(run[0].hidden)) if run else ()
+def _first_layer(
+    run: Sequence[Sample], holds: Callable[[LayerSample], bool], *, besides: Collection[int] = ()
+) -> int | None:
+    """Return the first hidden layer, `besides` some, for which `holds` in every sample of `run`; None without any."""
+    places = [place for place in range(len(run[0].hidden)) if place not in besides] if run else []
     return next((place for place in places if all(holds(sample.layers[place]) for sample in run)), None)
 
 

@@ -73,7 +73,7 @@ class BlockBuffers:
 
     @property
     def output(self) -> Array:
-        """What the next block reads of a training pass (K, B, O)."""
+        """What the next block reads (K, B, O)."""
         return self.y if self.total is None else self.total
 
 
@@ -182,10 +182,7 @@ class Network:
             x = buffers.output
 
     def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
-        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics.
-
-        Each block's `y` is then its output, with what a skip brings in it.
-        """
+        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
         x = batch.x
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
@@ -194,9 +191,9 @@ class Network:
             if block.norm is not None and running is not None:
                 block.norm.evaluate(buffers.y, running)
             _finish(block, p, buffers)
-            if block.skip:
-                np.add(buffers.y, x, out=buffers.y)
-            x = buffers.y
+            if buffers.total is not None:
+                np.add(buffers.y, x, out=buffers.total)
+            x = buffers.output
 
     def backward(
         self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: Batch
@@ -235,11 +232,7 @@ def build_network(model: ModelSpec, *, inputs: int, outputs: int) -> Network:
 
 
 def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
-    """Return the block of hidden layer `layer`, counted from 0.
-
-    The first layer has no skip, even where there are as many inputs as units: what a network is must not hang on
-    that coincidence.
-    """
+    """Return the block of hidden layer `layer`, counted from 0."""
     width = model.hidden[layer]
     has_dropout = model.dropout > 0 and (model.dropout_layers == "all" or layer == len(model.hidden) - 1)
     return Block(
@@ -247,7 +240,7 @@ def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
         norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
         activation=ACTIVATIONS[model.activation],
         dropout=model.dropout_position if has_dropout else None,
-        skip=model.skip_connections and layer > 0 and model.hidden[layer - 1] == width,
+        skip=model.skips[layer],
     )
 
 

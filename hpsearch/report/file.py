@@ -30,8 +30,8 @@ def _check_place(path: Path) -> None:
         raise HpsearchError(f"report: must be a file (got the folder {path}): name a file in it")
 
 
-def write_page(page: str, path: Path) -> None:
-    """Write a page to `path`, whole or not at all. What stood there before is replaced.
+def write_page(page: str | bytes, path: Path) -> None:
+    """Write a page, or a figure, to `path`, whole or not at all. What stood there before is replaced.
 
     Raises HpsearchError where that cannot be.
     """
@@ -39,12 +39,15 @@ def write_page(page: str, path: Path) -> None:
     _write_beside(page, path, replace=True)
 
 
-def _write_beside(page: str, path: Path, *, replace: bool) -> None:
+def _write_beside(page: str | bytes, path: Path, *, replace: bool) -> None:
     """Write a page to a new file in the folder of `path`; let it replace `path`, or remove it again."""
     # Beside the target, since a rename is atomic within one file system only.
     unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")
     try:
-        unfinished.write_text(page, encoding="utf-8")
+        if isinstance(page, str):
+            unfinished.write_text(page, encoding="utf-8")
+        else:
+            unfinished.write_bytes(page)
         if replace:
             unfinished.replace(path)
     except OSError as error:

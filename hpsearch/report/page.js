@@ -5,6 +5,7 @@
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isTouch = matchMedia("(pointer: coarse)").matches;
   const hidden = new Set();
+  const hiddenTrials = new Set();
   let isPrinting = false;
 
   const PRINT_WIDTH = 660;
@@ -30,13 +31,15 @@
     );
   };
 
+  const isShown = ({ fate, trial }) => !hidden.has(fate) && !hiddenTrials.has(String(trial));
+
   const draw = (place) => {
     const { data, layout } = figures[place.dataset.figure];
     const colours = prefersDark.matches && !isPrinting ? dark : {};
     const traces = painted(data, colours).map((trace) => ({
       ...trace,
       hovertext: trace.hovertext?.map((number) => texts[number]),
-      visible: !hidden.has(trace.meta?.fate),
+      visible: isShown(trace.meta ?? {}),
     }));
     const size = isPrinting ? { width: PRINT_WIDTH, autosize: false } : { autosize: true };
     const frame = { ...painted(layout, colours), ...size, showlegend: false, dragmode: isTouch ? false : "zoom" };
@@ -60,18 +63,34 @@
   };
 
   let latestTurn = 0;
-  const filter = async (event) => {
+  const filterBy = (left) => async (event) => {
     const { value, checked } = event.target;
-    if (checked) hidden.delete(value);
-    else hidden.add(value);
+    if (checked) left.delete(value);
+    else left.add(value);
     for (const row of document.querySelectorAll("tr[data-fate]")) row.hidden = hidden.has(row.dataset.fate);
+    for (const cell of document.querySelectorAll("[data-trial]")) cell.hidden = !isShown(cell.dataset);
     latestTurn += 1;
     const turn = latestTurn;
     for (const place of places) {
-      await Plotly.restyle(place, { visible: place.data.map((trace) => !hidden.has(trace.meta?.fate)) });
+      await Plotly.restyle(place, { visible: place.data.map((trace) => isShown(trace.meta ?? {})) });
       await pause();
       if (turn !== latestTurn) return; // a later click knows more
     }
+  };
+
+  // The clipboard may be closed to a file; a selection is not.
+  const copy = async (event) => {
+    const { currentTarget } = event; // gone after the first wait
+    const code = currentTarget.parentElement.querySelector("code");
+    const label = currentTarget.textContent;
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch {
+      getSelection().selectAllChildren(code);
+      document.execCommand("copy");
+    }
+    currentTarget.textContent = "Copied";
+    setTimeout(() => { currentTarget.textContent = label; }, 1500);
   };
 
   const print = (starts) => () => {
@@ -85,7 +104,12 @@
       place.on("plotly_relayout", refineTicks(place));
       await pause();
     }
-    document.querySelector(".filter")?.addEventListener("change", filter);
+    document.querySelector(".filter")?.addEventListener("change", filterBy(hidden));
+    document.querySelector(".chooser")?.addEventListener("change", filterBy(hiddenTrials));
+    for (const button of document.querySelectorAll(".copy")) {
+      button.hidden = false;
+      button.addEventListener("click", copy);
+    }
     prefersDark.addEventListener("change", drawAll);
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));

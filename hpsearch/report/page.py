@@ -4,22 +4,31 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from plotly.offline import get_plotlyjs
 
 from hpsearch.records import Fate
-from hpsearch.report import palette, sections
+from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import text
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
+_NOTHING_ASKED: Final = Request()
 
-def render(snapshot: Snapshot) -> str:
+
+def render(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> str:
     """Return the report as one HTML page with everything inside it."""
-    shown = exhibits(snapshot)
-    return document(f"{snapshot.study.spec.name}: hpsearch report", _body(snapshot, shown), shown)
+    shown = exhibits(snapshot, request)
+    return document(_title(snapshot), _body(snapshot, shown, request), shown)
+
+
+def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
+    """Return one figure of the report as an HTML page with everything inside it."""
+    body = "\n".join([sections.fate_filter(snapshot), sections.exhibit(shown), sections.footer(snapshot)])
+    return document(_title(snapshot), body, [shown])
 
 
 def document(title: str, body: str, shown: Sequence[Exhibit]) -> str:
@@ -45,13 +54,19 @@ def document(title: str, body: str, shown: Sequence[Exhibit]) -> str:
     )
 
 
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
+def _title(snapshot: Snapshot) -> str:
+    return f"{snapshot.study.spec.name}: hpsearch report"
+
+
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:
+    named = {one.name: one for one in shown}
     exhibit = {one.name: sections.exhibit(one) for one in shown}
     is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))
     return "\n".join(
         [
             sections.header(snapshot),
             sections.best(snapshot),
+            card.best_card_section(snapshot),
             "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
             sections.fate_filter(snapshot),
             f'<div class="{"single" if is_map_alone else "pair"}">',
@@ -62,6 +77,9 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
             exhibit["best-so-far"],
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
+            exhibit["importance"],
+            compared.comparison(snapshot, request, named["comparison"]),
+            compared.studies(snapshot, request, named["studies"]),
             sections.specification(snapshot),
             sections.footer(snapshot),
         ]

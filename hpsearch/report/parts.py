@@ -1,12 +1,18 @@
 """The pieces that all pages are made of. Every text that came from outside goes through `text`."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def text(raw: object) -> str:
     """Return any text as HTML that shows it and runs nothing."""
     return html.escape(str(raw), quote=True)
+
+
+def text_with_code(raw: str) -> str:
+    """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
+    parts = (text(part) for part in raw.split("`"))
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def section(name: str, title: str, content: str) -> str:
@@ -18,3 +24,12 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names with their values, both texts."""
     listed = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in pairs)
     return f'<dl class="facts">{listed}</dl>'
+
+
+def table_of(caption: str, heads: Sequence[str], body: str) -> str:
+    """Return a table that scrolls where it is too wide; caption and heads are texts, `body` is the HTML of its rows."""
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
+    return (
+        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -151,7 +151,13 @@ def _units(replay: Replay) -> str:
     if replay.altered is not None:
         heading = f"With {settings_words(replay.settings)}"
         found = [_unit_table("As it was", replay.original), _unit_table(heading, replay.altered)]
-    return section("units", "Which units died when", "".join(found))
+    activation = replay.original.recording.subject.configuration.model.activation
+    note = (
+        ""
+        if activation == "relu"
+        else f"<p>{text(activation)} has a gradient below 0 too, so that a unit that falls silent may still learn.</p>"
+    )
+    return section("units", "Which units died when", note + "".join(found))
 
 
 def _unit_table(heading: str, run: Run) -> str:

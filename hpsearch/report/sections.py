@@ -19,9 +19,7 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.report.palette import LOOKS
-from hpsearch.report.parts import facts as _facts
-from hpsearch.report.parts import section as _section
-from hpsearch.report.parts import text
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
@@ -34,7 +32,7 @@ def header(snapshot: Snapshot) -> str:
         f'<header><p class="kicker">hpsearch study, <span class="state">{state_of(snapshot.progress)}</span></p>'
         f"<h1>{text(snapshot.study.spec.name)}</h1>"
         f'<p class="lead">{text(state_sentence(snapshot.progress))}</p>'
-        f"{_facts(_study_facts(snapshot))}</header>"
+        f"{facts(_study_facts(snapshot))}</header>"
     )
 
 
@@ -56,44 +54,48 @@ def best(snapshot: Snapshot) -> str:
     lines, exact = best_lines(snapshot.trials, snapshot.study), _configurations(snapshot)
     if not lines:
         why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
-        return _section("best", "Best configurations", f'<p class="empty">{why}</p>{exact}')
+        return section("best", "Best configurations", f'<p class="empty">{why}</p>{exact}')
     listed = "".join(f"<li>{text(line)}</li>" for line in lines)
     content = f'<ol class="lines">{listed}</ol>{exact}{_best_table(snapshot)}'
-    return _section("best", "Best configurations", content)
+    return section("best", "Best configurations", content)
 
 
 def exhibit(shown: Exhibit) -> str:
     """Return a figure: places for its drawings, and its caption."""
+    return section(shown.name, shown.title, html_figure(shown))
+
+
+def html_figure(shown: Exhibit) -> str:
+    """Return places for the drawings of an exhibit, and its caption; the caption alone where nothing is drawn."""
     places = "".join(
         f'<div class="plot" data-figure="{panel.name}" role="img" aria-label="{text(panel.label)}"'
         f' style="min-height:{panel.figure.layout.height}px"></div>'
         for panel in shown.panels
     )
     if not places:
-        return _section(shown.name, shown.title, f'<p class="empty">{text(shown.caption)}</p>')
-    figure = (
-        f"<figure><figcaption>{text(shown.caption)}</figcaption>"
-        f'<div class="plots plots-{len(shown.panels)}">{places}</div></figure>'
+        return f'<p class="empty">{text_with_code(shown.caption)}</p>'
+    return (
+        f"<figure><figcaption>{text_with_code(shown.caption)}</figcaption>"
+        f'<div class="plots plots-{min(len(shown.panels), 2)}">{places}</div></figure>'
     )
-    return _section(shown.name, shown.title, figure)
 
 
 def budget(snapshot: Snapshot) -> str:
     """Return what is done and left of the budget."""
-    return _section("budget", "Budget", _facts(ledger(snapshot).facts))
+    return section("budget", "Budget", facts(ledger(snapshot).facts))
 
 
 def causes(snapshot: Snapshot) -> str:
     """Return what the trials advise, and the table of causes."""
     table = cause_table(snapshot)
     none = '<p class="empty">No trial carries a verdict that explains its end.</p>'
-    return _section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
+    return section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
 
 
 def specification(snapshot: Snapshot) -> str:
     """Return the study file, folded away."""
     file = text(specification_text(snapshot.study.spec))
-    return _section(
+    return section(
         "specification",
         "Specification",
         f"<details><summary>The study file that makes this search</summary><pre><code>{file}</code></pre></details>",
@@ -129,7 +131,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     value = (
         "none yet" if found is None else f"{format_result(found.value, spec.metric)} (trial {found.number})"
     )
-    facts = [
+    pairs = [
         (f"Best {format_metric(spec.metric)}", value),
         ("Budget", format_count(progress.budget, "trial")),
         ("Data", spec.data.source),
@@ -140,7 +142,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Created", format_time(snapshot.study.created)),
         ("Read", format_time(snapshot.taken)),
     ]
-    return [(name, fact) for name, fact in facts if fact]
+    return [(name, fact) for name, fact in pairs if fact]
 
 
 def _training_time(snapshot: Snapshot) -> str:
@@ -160,7 +162,7 @@ def _best_table(snapshot: Snapshot) -> str:
         for row in table.rows
     ]
     body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
-    return _table(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+    return table_of(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
 
 
 def _configurations(snapshot: Snapshot) -> str:
@@ -172,7 +174,7 @@ def _configurations(snapshot: Snapshot) -> str:
     heads = row_heads(format_short_metric(study.spec.metric))
     metric = study.spec.metric
     body = "".join(f"<tr>{_cells(heads, map(text, row_cells(row, metric)))}</tr>" for row in rows)
-    return _table("Each configuration over its trials; the interval is of the mean", heads, body)
+    return table_of("Each configuration over its trials; the interval is of the mean", heads, body)
 
 
 def _advice(snapshot: Snapshot) -> str:
@@ -185,26 +187,22 @@ def _cause_table(table: CauseTable) -> str:
     span = [] if table.dimension is None else [table.dimension]
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
-    return _table("Evidence is the median over the trials of a cause", heads, body)
+    return table_of(
+        "Evidence is the median over the trials of a cause; complete and audited ones were not stopped",
+        heads,
+        body,
+    )
 
 
 def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
     return [
         f'<span class="cause">{symbol(row.fate)}<code>{text(row.cause)}</code></span>',
-        f"{row.trials:,}",
+        f"{row.trials:,}{f' <small>({text(row.ended)})</small>' if row.ended else ''}",
         *([f'<span class="span">{text(row.span)}</span>'] if has_span else []),
         f"{row.epochs:,}",
         text(row.evidence),
         text(row.remedy),
     ]
-
-
-def _table(caption: str, heads: Sequence[str], body: str) -> str:
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _row(fate: Fate, heads: Sequence[str], cells: Sequence[str]) -> str:

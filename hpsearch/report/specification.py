@@ -26,6 +26,11 @@ def specification_text(spec: StudySpec) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def value_text(name: str, value: Any) -> str:
+    """Return a trial's value of the parameter `name` as TOML: its JSON text of a list or table is one."""
+    return _choice(name, value)
+
+
 def _data(data: DataSpec) -> list[tuple[str, str]]:
     """Return the fields of `data` that its study file may have: a sealed validation part is no fraction."""
     unsaid = {"validation_fraction"} if data.sealed == "validation" else set()

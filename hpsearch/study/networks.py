@@ -1,6 +1,5 @@
 """Which fields of [model] do not go together, whether they are fixed or searched."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +39,7 @@ def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem
 
 
 def _can_skip(hidden: Sequence[int]) -> bool:
-    return any(before == width for before, width in itertools.pairwise(hidden))
+    return any(ModelSpec(hidden=tuple(hidden), skip_connections=True).skips)
 
 
 def _dropout_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:

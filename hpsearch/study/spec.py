@@ -128,6 +128,18 @@ class ModelSpec:
     loss: Loss = "auto"
     output: Output = "auto"
 
+    @property
+    def skips(self) -> tuple[bool, ...]:
+        """Whether a skip leads around each hidden layer, input side first.
+
+        Never around the first, even where there are as many inputs as units: what a network is must not hang on that
+        coincidence.
+        """
+        return tuple(
+            self.skip_connections and layer > 0 and self.hidden[layer - 1] == width
+            for layer, width in enumerate(self.hidden)
+        )
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,5 @@
 """What a trained network does with examples that it did not learn from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.prepare import Fold
 from hpsearch.nn.arrays import Array
-from hpsearch.nn.network import Batch, BlockParameters, Network
+from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
 from hpsearch.training.recorder import Snapshot
 from hpsearch.training.validation import EVALUATION_EXAMPLES, Validation
@@ -57,22 +56,8 @@ def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bo
     for first in range(0, len(inputs), EVALUATION_EXAMPLES):
         x = inputs[None, first : first + EVALUATION_EXAMPLES]
         lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
-        batch = replace(lane.batch, x=x)
-        network.evaluate(lane.parameter_views, batch)
-        for layer, ever in enumerate(fires):
-            y = _branch(network, lane.parameter_views, batch, layer)
-            np.logical_or(ever, y[0].max(axis=0) > 0, out=ever)
+        network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
+        # By its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
+        for ever, buffers in zip(fires, lane.batch.blocks, strict=False):
+            np.logical_or(ever, buffers.y[0].max(axis=0) > 0, out=ever)
     return fires
-
-
-def _branch(network: Network, parameters: Sequence[BlockParameters], batch: Batch, layer: int) -> Array:
-    """Return a hidden block's own activations (1, B, O): `evaluate` left the sum with what a skip brings."""
-    block, buffers = network.blocks[layer], batch.blocks[layer]
-    if not block.skip:
-        return buffers.y
-    alone = replace(network, blocks=(replace(block, skip=False),))
-    y = np.empty_like(buffers.y)
-    below = batch.blocks[layer - 1].y
-    part = replace(batch, x=below, blocks=(replace(buffers, y=y),), running=batch.running[layer : layer + 1])
-    alone.evaluate(parameters[layer : layer + 1], part)
-    return y

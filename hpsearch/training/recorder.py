@@ -190,7 +190,7 @@ class Recorder:
                 return
 
     def _distributions(self, lane: Lane) -> Iterator[tuple[Distribution, Distribution]]:
-        """Yield how each layer's numbers are distributed before and after its activation."""
+        """Yield how each layer's numbers are distributed before its activation, and where the next layer reads them."""
         x = lane.batch.x
         for block, view, buffers in zip(
             self._network.blocks, lane.parameter_views, lane.batch.blocks, strict=True

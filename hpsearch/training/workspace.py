@@ -162,7 +162,7 @@ def _allocate_blocks(
                 scratch=full(width),
                 mask=full(width) if trains and block.dropout else None,
                 kept=kept if trains and block.norm is not None else None,
-                total=full(width) if trains and block.skip else None,
+                total=full(width) if block.skip else None,
             )
         )
     logits = np.zeros((rows, network.blocks[-1].dense.outputs, examples), dtype).transpose(0, 2, 1)

@@ -1,6 +1,7 @@
 """Units that stop firing, or sit where the activation is flat, on both sides of every threshold."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,8 +25,10 @@ from hpsearch.diagnosis.death import (
     negative_plateau,
     saturated,
 )
+from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import Rule
-from hpsearch.records import Cause, Telemetry
+from hpsearch.records import Cause, Sample, Telemetry
+from hpsearch.study.spec import Configuration
 from tests.diagnosis.written import asked, facts, found, sample, samples, telemetry
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid")
@@ -57,6 +60,37 @@ def test_deaths_belong_to_activations(
     finding = asked(rule, begin(2 * STEPS_IN_A_ROW, dead=1.0), facts(activation=activation))
     assert (finding is not None) is (activation in activations)
     assert finding is None or finding.cause is cause
+
+
+@pytest.mark.parametrize(("rule", "cause", "activations"), DEATHS)
+@pytest.mark.parametrize(("dead_layer", "is_death"), [(0, True), (1, False)])
+def test_a_silent_layer_with_a_skip_is_no_death(
+    rule: Rule,
+    cause: Cause,
+    activations: tuple[str, ...],
+    dead_layer: int,
+    is_death: bool,  # noqa: FBT001 - a parametrized case
+) -> None:
+    """A layer that a skip leads around may fall silent: the network dies where one without a skip does."""
+    living, dead = (sample(0, dead=share, depth=1).layers[0] for share in (0.0, 1.0))
+
+    def look(step: int, *, silent: bool) -> Sample:
+        hidden = [dead if silent and place == dead_layer else living for place in range(2)]
+        plain = sample(step, depth=2)
+        return replace(plain, layers=(*hidden, plain.layers[-1]))
+
+    steps = range(2 * STEPS_IN_A_ROW + 1)
+    measured = telemetry([look(step, silent=step > 0 or rule is born_dead) for step in steps])
+    known = facts(hidden=(50, 50), skip_connections=True, activation=activations[0])
+    finding = asked(rule, measured, known)
+    assert (finding is not None and finding.cause is cause) is is_death
+    plain = asked(rule, measured, replace(known, configuration=_without_skips(known)))
+    assert plain is not None
+
+
+def _without_skips(known: Facts) -> Configuration:
+    model = replace(known.configuration.model, skip_connections=False)
+    return replace(known.configuration, model=model)
 
 
 @pytest.mark.parametrize(("rule", "cause", "activations"), DEATHS)

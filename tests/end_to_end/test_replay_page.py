@@ -23,7 +23,7 @@ return [...place.querySelectorAll(".hoverlayer text")].map((text) => text.textCo
     [("dying", 400, "light"), ("diverging", 1280, "dark"), ("no hidden layer", 400, "dark")],
 )
 def test_replays_are_drawn_beside_a_change(case: str, width: int, paper: Paper, tmp_path: Path) -> None:
-    """NaN, exact zeros and dead units break nothing: every figure is drawn inside the page, labels apart."""
+    """NaN, exact zeros and dead units break nothing: every figure is drawn inside the page, labels apart, silently."""
     page = render_replay(replay_of(case, altered={"learning_rate": 0.01}), taken=TAKEN)
     found = visit(page, OVERVIEW, tmp_path, width=width, paper=paper)
     assert (found.console, found.requests) == ((), ())

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.records import Fate
-from hpsearch.report.page import render
+from hpsearch.report.figures.catalogue import exhibits
+from hpsearch.report.page import render, render_exhibit
+from hpsearch.report.request import Request
 from tests.end_to_end.chromium import Paper, visit
 from tests.report import synthetic
 
@@ -54,6 +56,30 @@ for (let click = 0; click < 2; click += 1) {
 return seen;
 """
 
+CHOOSER = """
+const drawn = () => page.querySelector("[data-figure=comparison-weight-norm]").data
+  .filter((trace) => trace.visible !== false).map((trace) => trace.meta.trial);
+const columns = () => [...page.querySelectorAll("#comparison thead [data-trial]")]
+  .filter((cell) => !cell.hidden).map((cell) => Number(cell.dataset.trial));
+const look = () => [[...new Set(drawn())], columns()];
+const chip = page.querySelector(".chooser input");
+const seen = [look()];
+for (let click = 0; click < 2; click += 1) {
+  chip.click();
+  await pause(3000);
+  seen.push(look());
+}
+return seen;
+"""
+
+COPY = """
+const [button] = page.querySelectorAll(".copy");
+const shown = !button.hidden;
+button.click();
+await pause(200);
+return { shown, label: button.textContent, selected: view.getSelection().toString() };
+"""
+
 MARKS = """return page.querySelectorAll("[data-figure=search-map] .scatterlayer .point").length;"""
 
 
@@ -65,8 +91,11 @@ def _script(fate: Fate = Fate.COMPLETE, **parts: str) -> str:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    """Return the report of a study of 120 trials with every fate in it."""
-    return render(synthetic.synthetic())
+    """Return the report of a study of 120 trials with every fate in it, which compares trials of four fates."""
+    snapshot = synthetic.synthetic()
+    fates = (Fate.COMPLETE, Fate.OUTRANKED, Fate.DIVERGED, Fate.DYING)
+    named = [next(trial.number for trial in snapshot.trials if trial.fate is fate) for fate in fates]
+    return render(snapshot, Request(trials=tuple(named)))
 
 
 @pytest.mark.parametrize(("width", "paper"), [(400, "light"), (1280, "dark"), (2560, "light")])
@@ -79,7 +108,7 @@ def test_the_report_is_drawn_at_every_width(page: str, width: int, paper: Paper,
     assert (found.console, found.requests) == ((), ())
     assert found.seen["title"] == "digits: hpsearch report"
     assert found.seen["labels"] > 50
-    assert found.seen["drawn"] == found.seen["figures"] == 7
+    assert found.seen["drawn"] == found.seen["figures"] == 15
     assert (found.seen["wider"], found.seen["scrolls"], found.seen["overlaps"]) == (0, False, [])
     assert found.seen["paper"] == ("rgb(21, 24, 28)" if paper == "dark" else "rgb(255, 255, 255)")
     assert found.seen["sheet"] == found.seen["paper"]
@@ -107,11 +136,40 @@ def test_hovering_explains_and_the_filter_filters(page: str, tmp_path: Path) -> 
     ):
         assert words in found.seen["hover"]
     before, hidden, after = found.seen["filter"]
-    assert all(count > 0 for count in before[0])
+    # All but the two panels of importance, which are sums over trials, have a dying trial.
+    assert sorted(count > 0 for count in before[0]) == [False] * 2 + [True] * 13
     assert before[1] == 1
-    assert hidden == [[0] * 7, 0]
+    assert hidden == [[0] * 15, 0]
     assert after == before
     assert (found.console, found.requests) == ((), ())
+
+
+def test_the_reader_chooses_trials_and_copies_commands(page: str, tmp_path: Path) -> None:
+    """A click on a compared trial hides its lines and its column; a button copies a command, without any network."""
+    found = visit(page, _script(choose=CHOOSER, copy=COPY), tmp_path, width=400)
+    before, hidden, after = found.seen["choose"]
+    assert len(before[0]) == 4
+    assert sorted(before[0]) == sorted(before[1])
+    assert hidden == [[n for n in side if n != before[1][0]] for side in before]
+    assert after == before
+    assert (found.seen["copy"]["shown"], found.seen["copy"]["label"]) == (True, "Copied")
+    # A frame may not write to the clipboard, so the command is selected.
+    assert found.seen["copy"]["selected"].startswith("hpsearch trial replay digits ")
+    assert (found.console, found.requests) == ((), ())
+
+
+def test_compared_studies_and_single_figures_are_drawn(tmp_path: Path) -> None:
+    """A report with another study has its figure and table; a page of one figure has that one, and its filter."""
+    snapshot, other = synthetic.synthetic(), synthetic.synthetic(60, seed=9)
+    found = visit(render(snapshot, Request(others=(other,))), OVERVIEW, tmp_path / "compared", width=400)
+    assert (found.console, found.requests) == ((), ())
+    assert found.seen["drawn"] == found.seen["figures"] == 16
+    assert (found.seen["wider"], found.seen["scrolls"], found.seen["overlaps"]) == (0, False, [])
+    (shown,) = [exhibit for exhibit in exhibits(snapshot) if exhibit.name == "best-so-far"]
+    alone = visit(render_exhibit(snapshot, shown), OVERVIEW, tmp_path / "single", paper="dark")
+    assert (alone.console, alone.requests) == ((), ())
+    assert alone.seen["drawn"] == alone.seen["figures"] == 2
+    assert alone.seen["paper"] == "rgb(21, 24, 28)"
 
 
 @pytest.mark.parametrize("name", ["empty", "only deaths", "categories", "regression"])

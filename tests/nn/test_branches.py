@@ -118,7 +118,7 @@ def test_evaluation_is_what_the_formulas_say(model: ModelSpec) -> None:
     network.evaluate(lane.parameter_views, lane.batch)
     for trial, layers in enumerate(expected):
         for block, output in zip(lane.batch.blocks, layers, strict=True):
-            np.testing.assert_allclose(block.y[trial], output, rtol=TOLERANCE, atol=TOLERANCE)
+            np.testing.assert_allclose(block.output[trial], output, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("model", CASES)

@@ -7,7 +7,7 @@ import pytest
 
 from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.report.advice import advice
-from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
+from hpsearch.study.spec import Choices, DataSpec, Dimension, ExactConfiguration, Range, StudySpec
 from hpsearch.worker.auditing import reprieved
 
 RATE = Range(name="learning_rate", low=1e-6, high=1.0, log=True)
@@ -202,3 +202,13 @@ def test_a_search_in_which_nothing_went_wrong_advises_nothing(trials: list[Trial
     """No trials, healthy ones, and those that have not begun give no advice; choices have no edges."""
     assert advised(trials, RATE) is None
     assert advised(trials, Choices(name="model.activation", choices=("relu", "elu"))) is None
+
+
+def test_exact_configurations_have_no_ranges_to_change() -> None:
+    """Where nothing is searched, nothing is advised, whatever died at which end."""
+    trials = [*SURVIVORS, *DEAD]
+    spec = StudySpec(name="x", data=DataSpec(source="digits"), search=(RATE,))
+    assert advice(spec, trials, maximize=True) is not None
+    assert (
+        advice(replace(spec, configurations=(ExactConfiguration(name="a"),)), trials, maximize=True) is None
+    )

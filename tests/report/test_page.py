@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from hpsearch.report.advice import advice
 from hpsearch.report.page import render
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 from tests.report import synthetic
 from tests.report.synthetic import SPECIAL
@@ -87,7 +89,7 @@ def test_the_page_has_an_outline(page: str) -> None:
     """One heading of the first level, one section for each of the others, a language and a viewport."""
     tags = _outline(page).tags
     assert tags.count("h1") == 1
-    assert tags.count("h2") == tags.count("section") == 9
+    assert tags.count("h2") == tags.count("section") == 12
     assert '<html lang="en">' in page
     assert 'name="viewport"' in page
 
@@ -97,7 +99,7 @@ def test_the_data_is_strict_json(page: str) -> None:
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert len(data["figures"]) == 7
+    assert len(data["figures"]) == 15
     for figure in data["figures"].values():
         for trace in figure["data"]:
             assert all(0 <= number < len(data["texts"]) for number in trace.get("hovertext", ()))
@@ -116,7 +118,7 @@ def test_markup_runs_nothing(hostile: Snapshot) -> None:
 def test_every_study_has_a_page(name: str) -> None:
     """Studies without trials, results, survivors or a learning rate have an honest page."""
     outline = _outline(render(SPECIAL[name]()))
-    assert outline.tags.count("h2") == 9
+    assert outline.tags.count("h2") == 12
     if name == "empty":
         text = " ".join(outline.text)
         assert "Open: 0 of 120 trials finished, none in training." in text
@@ -133,3 +135,32 @@ def test_the_page_gives_the_advice(study: Snapshot, page: str) -> None:
 def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> None:
     """The page depends on nothing but its snapshot."""
     assert render(study) == page
+
+
+def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
+    """Named trials stand side by side, and another study has a section with what it does otherwise."""
+    other = synthetic.synthetic(60, spec=replace(synthetic.SPEC, name=synthetic.MARKUP, seed=3))
+    outline = _outline(render(study, Request(trials=(3, 42), others=(other,))))
+    text = " ".join(outline.text)
+    for words in ("Trial 3, trial 42, epoch by epoch", "Studies compared", "20170523", "≠"):
+        assert words in text
+    assert outline.tags.count("h2") == 13
+    assert outline.tags.count("script") == 3
+    assert outline.handlers == []
+
+
+def test_a_report_does_not_grow_by_every_series() -> None:
+    """The trials compared are a few: their figures take little of the page."""
+    size = len(render(synthetic.synthetic(1000), Request(trials=(0, 1, 2, 3, 4, 5))))
+    assert size - len(render(synthetic.synthetic(1000), Request(trials=(0, 1)))) < 60_000
+
+
+def test_the_card_can_be_copied(page: str) -> None:
+    """The card has commands, a study file and JSON, each with a button that only the script shows."""
+    outline = _outline(page)
+    assert outline.tags.count("button") == 5
+    text = " ".join(outline.text)
+    assert "hpsearch trial replay digits" in text
+    assert "hpsearch study confirm digits" in text
+    assert '"trial":' in text
+    assert 'name = "digits-best"' in text

@@ -34,6 +34,13 @@ def test_the_page_says_what_was_found() -> None:
         assert words in page
 
 
+def test_silence_is_called_death_of_relu_alone() -> None:
+    """Where the activation has a gradient below 0 the page says that a silent unit may still learn."""
+    words = "a unit that falls silent may still learn"
+    assert words in body(render_replay(replay_of("diverging"), taken=TAKEN))
+    assert words not in body(render_replay(replay_of("dying"), taken=TAKEN))
+
+
 def test_a_change_is_beside_the_original() -> None:
     """Each figure has a drawing of both runs, and each says which it is."""
     page = body(render_replay(replay_of("dying", altered={"learning_rate": 0.001}), taken=TAKEN))

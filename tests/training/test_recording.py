@@ -280,10 +280,12 @@ def test_an_evaluation_without_classes_has_no_accuracy() -> None:
 def test_a_unit_behind_a_skip_fires_by_its_own_activation() -> None:
     """What the shortcut brings is no firing: the last layer's branches are counted, not their sums."""
     data = classification(validation=700)
-    recording = recorded(data, hidden=(9, 9), skip_connections=True, learning_rate=0.5)
+    recording = recorded(data, hidden=(9, 9, 9), skip_connections=True, learning_rate=0.5)
     found = evaluate(recording.network, recording.final, data.validation)
-    first, second, _ = recording.network.views(recording.final.parameters[None])
+    first, *skipping, _ = recording.network.views(recording.final.parameters[None])
     x = np.maximum(data.validation.inputs @ first.w[0] + first.b[0], 0)
-    own = np.maximum(x @ second.w[0] + second.b[0], 0)
-    np.testing.assert_array_equal(found.fires[1], (own > 0).any(axis=0))
-    assert (own + x > 0).any(axis=0).sum() > found.fires[1].sum()
+    for layer, view in enumerate(skipping, start=1):
+        own = np.maximum(x @ view.w[0] + view.b[0], 0)
+        np.testing.assert_array_equal(found.fires[layer], (own > 0).any(axis=0))
+        x = own + x
+        assert (x > 0).any(axis=0).sum() > found.fires[layer].sum()

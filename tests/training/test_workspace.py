@@ -112,4 +112,3 @@ def test_evaluation_has_no_gradients() -> None:
     assert lane.gradient_views == ()
     assert lane.batch.x.size == lane.gradient.size == 0
     assert all(block.mask is None and block.kept is None for block in lane.batch.blocks)
-    assert all(block.total is None for block in lane.batch.blocks)

@@ -12,7 +12,8 @@ import pytest
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, HpsearchError, StudyFileError, VersionError
 from hpsearch.records import Trial, TrialState
-from hpsearch.study.spec import ModelSpec, PruningSpec
+from hpsearch.study.exact import spanned
+from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
 from hpsearch.training.recording import Watch
 from hpsearch.worker.replaying import Replay, Request, Stored, replay
 from tests.worker.bench import SPEC, Bench
@@ -236,4 +237,28 @@ def test_networks_of_every_kind_are_replayed(model: ModelSpec, tmp_path: Path) -
         check = replayed(bench, trial.number).check
         assert check.difference is None
         assert check.epochs == len(trial.curve)
+    bench.close()
+
+
+def test_exact_configurations_are_replayed(tmp_path: Path) -> None:
+    """A study that searches nothing keeps its configurations' values in its trials, and they come out the same."""
+    spec = replace(
+        SPEC,
+        trials=4,
+        search=(),
+        sampler=SamplerSpec(name="none"),
+        configurations=(
+            ExactConfiguration(name="slow", params=(("learning_rate", 0.01),)),
+            ExactConfiguration(name="wide", params=(("model.hidden", "[24, 24]"), ("learning_rate", 0.5))),
+        ),
+    )
+    bench = Bench(f"sqlite:///{tmp_path / 'exact.db'}", replace(spec, search=spanned(spec)))
+    bench.worker("ann").run()
+    widths = []
+    for trial in bench.trials():
+        found = replayed(bench, trial.number)
+        assert found.check.difference is None
+        assert found.check.epochs == len(trial.curve) > 0
+        widths.append(found.original.recording.subject.configuration.model.hidden)
+    assert widths == [(64,), (24, 24)] * 2
     bench.close()

@@ -7,23 +7,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import final
 
-from hpsearch.records import Cause, Fate, Finding, Trial
+from hpsearch.records import Cause, Fate, Finding, Trial, TrialState
+from hpsearch.report.audit import is_audited
 from hpsearch.report.figure_data.axes import learning_rate_of
 from hpsearch.report.formats import format_parameter
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import OUTSIDE
 from hpsearch.study.amounts import format_number
 from hpsearch.study.spec import Dimension, Range
+from hpsearch.worker.auditing import AUDITED_AT
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CauseRow:
-    """One cause: how many trials, where in the search space, at what price, by what evidence, and the remedy."""
+    """One cause: how many trials, where in the search space, at what price, by what evidence, and the remedy.
+
+    `ended` says how many of its trials were not stopped, where any were not: those of which the cause is told at their
+    end, and those that ran on to be audited. It is empty where all were stopped. `epochs` are those that they began.
+    """
 
     cause: Cause
     fate: Fate
     trials: int
+    ended: str
     span: str
     epochs: int
     evidence: str
@@ -68,11 +75,20 @@ def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseR
         cause=cause,
         fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
         trials=len(trials),
+        ended=_ended(trials),
         span=_span(trials, dimension),
         epochs=sum(trial.epochs for trial in trials),
         evidence=_evidence(findings),
         remedy=_remedy(trials, dimension),
     )
+
+
+def _ended(trials: Sequence[Trial]) -> str:
+    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the cause."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    audited = sum(is_audited(trial) for trial in complete)
+    counts = (("audited", audited), ("complete", len(complete) - audited))
+    return ", ".join(f"{count:,} {name}" for name, count in counts if count)
 
 
 def _span(trials: Sequence[Trial], dimension: str | None) -> str:
@@ -100,7 +116,9 @@ def _remedy(trials: Sequence[Trial], dimension: str | None) -> str:
 
 def _evidence(findings: Sequence[Finding]) -> str:
     """Return the median of each statistic and of the first step: `dead_share 0.98, from step 132`."""
-    names = list(dict.fromkeys(name for finding in findings for name in finding.evidence))
+    names = list(
+        dict.fromkeys(name for finding in findings for name in finding.evidence if name != AUDITED_AT)
+    )
     columns: Mapping[str, list[float]] = {
         name: [finding.evidence[name] for finding in findings if name in finding.evidence] for name in names
     }

@@ -112,9 +112,9 @@ def track_points(track: Track, column: int) -> tuple[Point, ...]:
     for start in range(0, len(track.steps), group):
         part = slice(start, start + group)
         x = int(track.steps[start])
-        finite = track.low[part, column], track.high[part, column]
-        if not np.isnan(finite[0]).all():
-            low, high = float(np.nanmin(finite[0])), float(np.nanmax(finite[1]))
+        lows, highs = track.low[part, column], track.high[part, column]
+        if not np.isnan(lows).all():
+            low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
             points += (
                 [Point(x=x, value=low)] if low == high else [Point(x=x, value=low), Point(x=x, value=high)]
             )

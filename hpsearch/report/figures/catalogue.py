@@ -1,20 +1,27 @@
 """Every figure of the report by name, with the sentence that stands in for it where there is nothing to draw."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import plotly.graph_objects as go
 
 from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figure_data.comparison import comparison
+from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
 from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
 from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figure_data.studies import studies_compared
 from hpsearch.report.figures.best_so_far import draw_best_so_far
+from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.importance import draw_importance
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.ledger import draw_ledger
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.figures.studies import draw_studies
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
 
@@ -39,7 +46,10 @@ class Exhibit:
     panels: tuple[Panel, ...] = ()
 
 
-def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
+_NOTHING_ASKED: Final = Request()
+
+
+def exhibits(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
     """Return the report's figures in their order, drawn in light colours."""
     return (
         _map_exhibit(snapshot),
@@ -47,6 +57,9 @@ def exhibits(snapshot: Snapshot) -> tuple[Exhibit, ...]:
         _curves_exhibit(snapshot),
         _best_exhibit(snapshot),
         _ledger_exhibit(snapshot),
+        _importance_exhibit(snapshot),
+        _comparison_exhibit(snapshot, request),
+        _studies_exhibit(snapshot, request),
     )
 
 
@@ -135,3 +148,45 @@ def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
     panel = Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data))
     caption = f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended."
     return Exhibit(name=name, title=title, caption=caption, panels=(panel,))
+
+
+def _importance_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "importance", "Which parameters matter"
+    data = importance(snapshot)
+    panels = [
+        Panel(
+            name=f"{name}-{panel.title.split()[0]}",
+            label=f"The importance of each parameter, of {panel.title}.",
+            figure=draw_importance(panel),
+        )
+        for panel in data.panels
+    ]
+    return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
+
+
+def _comparison_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+    name, title = "comparison", "Trials compared"
+    data = comparison(snapshot, request)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="There are not yet two trials to compare.")
+    panels = [
+        Panel(
+            name=f"{name}-{panel.name}",
+            label=f"{panel.scale.title} of {len(data.chosen)} trials by epoch.",
+            figure=draw_comparison(panel),
+        )
+        for panel in data.panels
+    ]
+    return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
+
+
+def _studies_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+    name, title = "studies", "Studies compared"
+    if not request.others:
+        caption = "No other study was named: `hpsearch report NAME --compare OTHER` does."
+        return Exhibit(name=name, title=title, caption=caption)
+    data = studies_compared(snapshot, request.others)
+    if not data.lines:
+        return Exhibit(name=name, title=title, caption=data.caption)
+    panel = Panel(name=name, label="The best result of each study against epochs.", figure=draw_studies(data))
+    return Exhibit(name=name, title=title, caption=data.caption, panels=(panel,))

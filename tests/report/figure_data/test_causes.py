@@ -3,10 +3,11 @@
 import math
 from dataclasses import replace
 
-from hpsearch.records import Cause, Fate
+from hpsearch.records import Cause, Fate, TrialState
 from hpsearch.report.figure_data.causes import cause_table
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices
+from hpsearch.worker.auditing import reprieved
 from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
 
 
@@ -58,6 +59,20 @@ def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
     ]
     (row,) = cause_table(snapshot_of(trials)).rows
     assert (row.span, row.remedy) == ("0.5 to 0.9", "For trial 2: Lower it from 0.7.")
+
+
+def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
+    """A cause's trials that were audited, or told of it at their end, are counted and named; so are their epochs."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.TOO_SLOW)
+    stopped = replace(base, number=0, epochs=3)
+    told = replace(base, number=1, state=TrialState.COMPLETE, value=0.3, epochs=20)
+    assert base.finding is not None
+    audited = [replace(told, number=n, finding=reprieved(base.finding, step=30)) for n in (2, 3)]
+    (row,) = cause_table(snapshot_of([stopped, told, *audited])).rows
+    assert (row.trials, row.ended, row.epochs) == (4, "2 audited, 1 complete", 63)
+    assert "audited_at" not in row.evidence
+    (row,) = cause_table(snapshot_of([stopped])).rows
+    assert (row.trials, row.ended) == (1, "")
 
 
 def test_without_a_range_there_is_no_span() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,17 +11,24 @@ import pytest
 from hpsearch.records import Fate
 from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figure_data.comparison import comparison
+from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import learning_curves
 from hpsearch.report.figure_data.result_strip import learning_rate_strip
 from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figure_data.studies import studies_compared
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
+from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.importance import draw_importance
 from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
+from hpsearch.report.figures.studies import draw_studies
 from hpsearch.report.palette import DARK, LOOKS
+from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import SPECIAL
+from tests.report.synthetic import SPEC, SPECIAL, synthetic
 
 
 def _traces(figure: Any) -> list[dict[str, Any]]:
@@ -165,10 +173,15 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
         "learning-curves",
         "best-so-far",
         "ledger",
+        "importance",
+        "comparison",
+        "studies",
     ]
-    assert all(exhibit.panels and exhibit.caption for exhibit in shown)
+    # The last needs another study.
+    assert all(exhibit.panels and exhibit.caption for exhibit in shown[:-1])
+    assert "--compare OTHER" in shown[-1].caption
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 15
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -214,8 +227,55 @@ def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> Non
 
 
 def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
-    """Each trace names a fate for the filter; only the line of the best belongs to none."""
+    """Each trace names a fate for the filter; only the line of the best, and sums over trials, belong to none."""
+    of_none = {"best so far", "survivors", "all trials"}
     for exhibit in exhibits(study):
         for panel in exhibit.panels:
             for trace in _traces(panel.figure):
-                assert trace["name"] == "best so far" or trace["meta"]["fate"] in set(Fate)
+                assert trace["name"] in of_none or trace["meta"]["fate"] in set(Fate)
+
+
+def test_importance_is_drawn_with_its_intervals(study: Snapshot) -> None:
+    """Each parameter has a mark at its share, bars to the ends of its interval, and its row's name."""
+    for panel in importance(study).panels:
+        figure = draw_importance(panel).to_plotly_json()
+        (trace,) = figure["data"]
+        for index, row in enumerate(panel.rows):
+            ends = (
+                trace["x"][index] - trace["error_x"]["arrayminus"][index],
+                trace["x"][index] + trace["error_x"]["array"][index],
+            )
+            assert ends == pytest.approx((row.low, row.high), abs=1e-5)
+        assert figure["layout"]["yaxis"]["ticktext"] == [row.name for row in panel.rows]
+        assert f"({panel.trials:,})" in figure["layout"]["xaxis"]["title"]["text"]
+
+
+def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
+    """Each trial has its number, its fate's symbol and a dash of its own, and every value is on a line or a rail."""
+    data = comparison(study, Request(trials=(0, 1, 2, 3, 4, 111)))
+    assert data is not None
+    for panel in data.panels:
+        traces = _traces(draw_comparison(panel))
+        ends = [trace for trace in traces if trace["mode"] == "markers+text"]
+        assert [trace["text"] for trace in ends] == [[str(one.trial.number)] for one in data.chosen]
+        lines = [trace for trace in traces if trace["mode"] == "lines"]
+        assert len({trace["line"]["dash"] for trace in lines}) == len(lines)
+        for line in panel.lines:
+            own = [trace for trace in traces if trace["meta"]["trial"] == line.number]
+            heights = [y for trace in own for y in trace["y"] if y is not None]
+            assert len(heights) >= len(line.points)
+            assert {trace["meta"]["fate"] for trace in own} == {line.fate.value}
+        assert any("verdict: " in text for trace in traces for text in trace["hovertext"])
+
+
+def test_compared_studies_run_to_their_last_epoch(study: Snapshot) -> None:
+    """Each study has a stepped line to its last epoch and its name, as text, at the end."""
+    other = synthetic(60, spec=replace(SPEC, name="<b>other</b>"))
+    data = studies_compared(study, [other])
+    traces = _traces(draw_studies(data))
+    lines = [trace for trace in traces if trace["mode"] == "lines"]
+    assert [trace["x"][-1] for trace in lines] == [line.epochs for line in data.lines]
+    assert len({trace["line"]["dash"] for trace in lines}) == 2
+    names = [trace["text"][0].strip() for trace in traces if trace["mode"] == "text"]
+    assert names == ["digits", "&lt;b&gt;other&lt;/b&gt;"]
+    assert all(trace["hovertext"] for trace in traces)

@@ -1,0 +1,53 @@
+"""The card of the best configuration as HTML."""
+
+from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
+from hpsearch.report.figure_data.confirmation import Confirmation, fresh_cells
+from hpsearch.report.formats import format_metric
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code
+from hpsearch.report.snapshot import Snapshot
+
+_TITLE = "The best configuration, to take along"
+
+
+def best_card_section(snapshot: Snapshot) -> str:
+    """Return the card; a sentence where no trial is the best."""
+    card = best_card(snapshot)
+    if card is None:
+        none = '<p class="empty">No trial is complete with a finite result, so there is nothing to take along.</p>'
+        return section("best-card", _TITLE, none)
+    metric = snapshot.study.spec.metric
+    pairs = [
+        ("Trial", str(card.number)),
+        (format_metric(metric).capitalize(), card.value),
+        ("Seed of the study", str(card.seed)),
+    ]
+    words = text_with_code(card.confirmation.words)
+    sure = f"<h3>How sure is it?</h3><p>{words}</p>{_fresh(card.confirmation, metric)}"
+    test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
+    return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
+
+
+def _to_copy(card: BestCard) -> str:
+    commands = "".join(f"<p>{text(one.purpose)}</p>{_code(one.line)}" for one in card.commands)
+    return (
+        f"<h3>To reproduce it</h3>{commands}"
+        f"<details><summary>Study file, {FILE}</summary>{_code(card.study_file)}</details>"
+        f"<details><summary>JSON</summary>{_code(card.json)}</details>"
+    )
+
+
+def _fresh(confirmed: Confirmation, metric: str) -> str:
+    if not confirmed.rows:
+        return ""
+    heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
+    rows = (fresh_cells(row, metric) for row in confirmed.rows)
+    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
+    return table_of("The best configurations, trained again with fresh seeds", heads, body)
+
+
+def _code(code: str) -> str:
+    """Return text to copy; its button appears where the page's script runs."""
+    return (
+        '<div class="code"><button type="button" class="copy" hidden>Copy</button>'
+        f"<pre><code>{text(code)}</code></pre></div>"
+    )

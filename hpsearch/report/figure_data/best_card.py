@@ -1,0 +1,158 @@
+"""The best configuration as a card: what to copy, how to train it again, and how sure it is that it is best."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, final
+
+from hpsearch.records import ParameterValue, Trial, best_trials
+from hpsearch.report.export import json_text
+from hpsearch.report.figure_data.confirmation import Confirmation, confirmation
+from hpsearch.report.formats import format_count, format_result, format_time
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.specification import specification_text, value_text
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
+from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+
+FILE: Final = "best.toml"
+"""What the card calls the study file that it shows."""
+
+_LONGEST_NAME: Final = 200
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A line for a shell, and what it is for."""
+
+    purpose: str
+    line: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestCard:
+    """The best trial. `study_file` is TOML, `json` one object; `test` says how the sealed test part stands."""
+
+    number: int
+    value: str
+    seed: int
+    study_file: str
+    json: str
+    commands: tuple[Command, ...]
+    confirmation: Confirmation
+    test: str
+
+
+def best_card(snapshot: Snapshot) -> BestCard | None:
+    """Return the card of the best trial; None where no trial is complete with a finite result."""
+    study = snapshot.study
+    best = next(iter(best_trials(snapshot.trials, maximize=study.maximize, count=1)), None)
+    if best is None:
+        return None
+    return BestCard(
+        number=best.number,
+        value=format_result(best.value, study.spec.metric),
+        seed=study.spec.seed,
+        study_file=specification_text(one_configuration(study.spec, best.params)),
+        json=_json(study.spec, best),
+        commands=_commands(study.spec, best),
+        confirmation=confirmation(snapshot),
+        test=_test_words(snapshot),
+    )
+
+
+def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> StudySpec:
+    """Return a study of one trial of exactly this configuration, trained to its end.
+
+    The values stand in `[model]` and `[training]`, where `diagnose` looks, and as the only choice of the search, since
+    a study file without a search would search the default ranges.
+    """
+    configuration = configure(spec, params)
+    fixed = {"learning_rate": configuration.training.learning_rate}
+    searched = {**({} if params else fixed), **params}
+    return replace(
+        spec,
+        name=f"{spec.name[:_LONGEST_NAME]}-best",
+        trials=1,
+        model=configuration.model,
+        training=configuration.training,
+        configurations=(),
+        search=tuple(Choices(name=name, choices=(value,)) for name, value in searched.items()),
+        sampler=SamplerSpec(name="random"),
+        pruning=replace(spec.pruning, diagnosis=False, audit=0.0, rank="none"),
+    )
+
+
+def _json(spec: StudySpec, best: Trial) -> str:
+    configuration: Configuration = configure(spec, best.params)
+    shown = {
+        "study": spec.name,
+        "trial": best.number,
+        "seed": spec.seed,
+        "metric": spec.metric,
+        "value": best.value,
+        "params": dict(best.params),
+        **asdict(configuration),
+    }
+    return json_text(shown, indent=2)
+
+
+def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
+    settings = [
+        shlex.quote(f"{SHORT_NAMES.get(name, name)}={value_text(name, value)}")
+        for name, value in best.params.items()
+    ]
+    given = "".join(f" --set {setting}" for setting in settings)
+    return (
+        Command(
+            purpose="The same training again, bit for bit, from the database",
+            line=f"hpsearch trial replay {shlex.quote(spec.name)} {best.number}",
+        ),
+        Command(
+            purpose=f"The same configuration with other initial weights, from the file below saved as {FILE}",
+            line=f"hpsearch study run {FILE}",
+        ),
+        Command(
+            purpose="What is wrong with it, if anything, from the study's own file",
+            line=f"hpsearch diagnose STUDY.toml --seed {spec.seed}{given}",
+        ),
+    )
+
+
+def _test_words(snapshot: Snapshot) -> str:
+    spec, unsealing = snapshot.study.spec, snapshot.unsealing
+    if unsealing is None:
+        return _unopened_words(spec)
+    opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
+    values = [
+        one.value(spec.metric)
+        for one in snapshot.evaluations
+        if one.part == "test" and one.number == unsealing.number
+    ]
+    return f"The test part was {opened}: {_test_result(values, spec.metric)}."
+
+
+def _unopened_words(spec: StudySpec) -> str:
+    """Say whether there is a test part to open. Only MNIST and folders of IDX files have one of their own."""
+    data = spec.data
+    is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
+    has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)
+    if not data.test_fraction and not has_own:
+        return "The study keeps no test part back (data.test_fraction is 0)."
+    name = shlex.quote(spec.name)
+    return f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
+
+
+def _test_result(values: Sequence[float | None], metric: str) -> str:
+    finite = [value for value in values if value is not None]
+    if not values:
+        return "no result was stored"
+    if not finite:
+        return f"no finite result in {format_count(len(values), 'seed')}"
+    mean = sum(finite) / len(finite)
+    noun = "accuracy" if metric == "validation_accuracy" else "loss"
+    aside = f", {len(values) - len(finite)} of them not finite" if len(finite) < len(values) else ""
+    return (
+        f"test {noun} {format_result(mean, metric)}, the mean over {format_count(len(values), 'seed')}{aside}"
+    )

@@ -1,0 +1,64 @@
+"""What a reader asks a report for beyond the study itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
+from hpsearch.report.formats import format_metric
+from hpsearch.report.snapshot import Snapshot
+
+FEWEST_COMPARED: Final = 2
+MOST_COMPARED: Final = 6
+"""Trials that can be told apart side by side."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """The numbers of trials to compare, none for a choice of ours, and the studies to compare with, in their order."""
+
+    trials: tuple[int, ...] = ()
+    others: tuple[Snapshot, ...] = ()
+
+
+def parse_trials(text: str) -> tuple[int, ...]:
+    """Return the trials of `3,17,42`, each once, in this order. Raises UsageError for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    numbers = tuple(dict.fromkeys(int(part) for part in parts if part.isascii() and part.isdigit()))
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(f'--trials: must be numbers of trials (got "{text}"): write 3,17,42')
+    if not FEWEST_COMPARED <= len(numbers) <= MOST_COMPARED:
+        raise UsageError(
+            f"--trials: must be {FEWEST_COMPARED} to {MOST_COMPARED} different trials (got {len(numbers)}): "
+            "write 3,17,42"
+        )
+    return numbers
+
+
+def check_request(snapshot: Snapshot, request: Request) -> None:
+    """Raise HpsearchError where the request does not fit the study: unknown trials, or another metric."""
+    known = {trial.number for trial in snapshot.trials}
+    missing = [number for number in request.trials if number not in known]
+    if missing:
+        raise TrialNotFoundError(
+            f'study "{snapshot.study.spec.name}": has no trial {missing[0]} (got {_numbers(request.trials)}): '
+            "`hpsearch study trials` lists them"
+        )
+    for other in request.others:
+        _check_other(snapshot, other)
+
+
+def _check_other(snapshot: Snapshot, other: Snapshot) -> None:
+    name, metric = snapshot.study.spec.name, snapshot.study.spec.metric
+    if other.study.key == snapshot.study.key:
+        raise UsageError(f'--compare: must be another study (got "{name}" itself): name another')
+    if other.study.spec.metric != metric:
+        raise HpsearchError(
+            f'--compare {other.study.spec.name}: must have the metric of "{name}", {format_metric(metric)} '
+            f"(got {format_metric(other.study.spec.metric)}): compare studies of one metric"
+        )
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return ",".join(str(number) for number in numbers)

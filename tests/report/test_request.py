@@ -1,0 +1,48 @@
+"""What a reader may ask a report for."""
+
+from dataclasses import replace
+
+import pytest
+
+from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
+from hpsearch.report.request import Request, check_request, parse_trials
+from hpsearch.report.snapshot import Snapshot
+
+
+def test_trials_are_read_in_their_order() -> None:
+    """Numbers come back in order, each once."""
+    assert parse_trials("3, 17,42,3") == (3, 17, 42)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3,x", '--trials: must be numbers of trials (got "3,x"): write 3,17,42'),
+        ("3,-1", '--trials: must be numbers of trials (got "3,-1"): write 3,17,42'),
+        ("3,²", '--trials: must be numbers of trials (got "3,²"): write 3,17,42'),
+        ("", '--trials: must be numbers of trials (got ""): write 3,17,42'),
+        ("3,3", "--trials: must be 2 to 6 different trials (got 1): write 3,17,42"),
+        ("0,1,2,3,4,5,6", "--trials: must be 2 to 6 different trials (got 7): write 3,17,42"),
+    ],
+)
+def test_trials_that_cannot_be_compared_are_refused(text: str, message: str) -> None:
+    """What is no list of two to six numbers is wrong usage, with what was given and what to write."""
+    with pytest.raises(UsageError) as caught:
+        parse_trials(text)
+    assert str(caught.value) == message
+
+
+def test_a_request_must_fit_the_study(study: Snapshot, regression: Snapshot) -> None:
+    """Unknown trials, the study itself and a study of another metric are refused."""
+    with pytest.raises(TrialNotFoundError, match=r'study "digits": has no trial 999 \(got 3,999\)'):
+        check_request(study, Request(trials=(3, 999)))
+    with pytest.raises(UsageError, match=r'--compare: must be another study \(got "digits" itself\)'):
+        check_request(study, Request(others=(study,)))
+    other = replace(regression, study=replace(regression.study, key="k2"))
+    with pytest.raises(
+        HpsearchError, match=r"--compare diabetes: must have the metric .*\(got validation loss\)"
+    ):
+        check_request(study, Request(others=(other,)))
+    check_request(
+        study, Request(trials=(3, 17), others=(replace(study, study=replace(study.study, key="k2")),))
+    )
