@@ -30,7 +30,7 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Study files of the documents, without .toml, such as relu-learning-rates.  [default: all]",
             autocompletion=_complete,
         ),

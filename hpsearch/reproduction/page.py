@@ -81,14 +81,22 @@ def _header(shown: Reproduction) -> str:
     )
 
 
-_HEADS: Final = ("document", "claim", "stated configuration", "measured", "judgement")
+_HEADS: Final[Mapping[str, int]] = {
+    "document": 8,
+    "claim": 22,
+    "stated configuration": 22,
+    "measured": 35,
+    "judgement": 13,
+}
+"""The columns of the table, with their widths in percent."""
 
 
 def _table(judged: Sequence[Judged]) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
+    head = "".join(f'<th scope="col" style="width:{width}%">{name}</th>' for name, width in _HEADS.items())
     rows = "".join(_row(one) for one in judged)
     return (
-        '<div class="scroll" tabindex="0"><table><caption>Study files are those below studies/</caption>'
+        '<div class="scroll" tabindex="0"><table style="table-layout:fixed;min-width:62rem">'
+        "<caption>Study files are those below studies/</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
