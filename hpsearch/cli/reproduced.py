@@ -56,6 +56,10 @@ def run(
     check_report_path(output)
     source = images or ("mnist" if is_at_hand(os.environ) else "digits")
     say(f"Training on {SOURCES[source]}")
+    if images is None and source == "digits":
+        say(
+            "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist brings it)"
+        )
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
     with busy("Running"):

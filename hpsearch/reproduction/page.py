@@ -28,7 +28,7 @@ _FATES: Final[Mapping[Judgement, Fate]] = {
 
 SOURCES: Final = {
     "mnist": "MNIST: 60,000 images to train on, its 10,000 others held back",
-    "digits": "digits, 1,797 images of scikit-learn, in place of MNIST, which is not on this machine",
+    "digits": "digits, 1,797 images of scikit-learn, in place of MNIST",
 }
 
 
