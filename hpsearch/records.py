@@ -317,8 +317,8 @@ Series: TypeAlias = Mapping[str, Sequence[float]]
 """The per-epoch series of a trial: name -> one number per finished epoch, NaN where there is none.
 
 Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's
-last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers) and
-`logit_max`. All series of a trial are equally long.
+last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers),
+`logit_max` and `output_range`; trials of older versions lack the last. All series of a trial are equally long.
 """
 
 

@@ -23,10 +23,14 @@ FIRST_LINE = (
 )
 SECOND_LINE = "bash tests/run"
 LONGEST_MODULE = 400
-TOOLS = ("hypothesis", "import-linter", "mypy", "pytest", "pytest-xdist", "ruff")
+TOOLS = ("hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
 
 # Modules that are called differently from the distribution they come from.
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "optuna_dashboard": "optuna-dashboard",
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+}
 
 
 @pytest.fixture(scope="module")

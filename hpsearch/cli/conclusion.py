@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
@@ -98,16 +99,15 @@ def _safe(name: str) -> str:
 
 
 def dashboard_command(url: str) -> str:
-    """Return the command that opens Optuna's dashboard, and how to install it where it is missing.
+    """Return the command that serves the dashboard, and how to install it where it is missing.
 
     A password in the URL is masked.
     """
     address = parse_address(url)
-    # The dashboard would take a driver of its own choice, which need not be there.
     shown = address.shown if address.path else mask(address.url.render_as_string(hide_password=True))
-    command = f"optuna-dashboard {shlex.quote(shown)}"
-    missing = find_spec("optuna_dashboard") is None
-    return f"{command} (install it first: pip install optuna-dashboard)" if missing else command
+    command = f"hpsearch dashboard --storage {shlex.quote(shown)}"
+    is_missing = any(find_spec(name) is None for name in EXTRA)
+    return f"{command} (install it first: pip install 'hpsearch[dashboard]')" if is_missing else command
 
 
 def why_nothing(trials: Sequence[Trial]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpsearch.cli.family import existing, parent_name
 from hpsearch.cli.output import Listing
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
@@ -14,10 +15,16 @@ _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"
 
 
 def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
-    """Return studies with where they stand."""
+    """Return studies, all of a database, with where they stand; what they follow up has a column where any does."""
+    parents = {study.key: parent_name(study, [other for other, _ in studies]) for study, _ in studies}
+    family = any(parents.values())
+    heads = ("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created")
     return Listing(
-        objects=[study_object(study, progress) for study, progress in studies],
-        heads=("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created"),
+        objects=[
+            study_object(study, progress) | {"parent": existing(parents[study.key])}
+            for study, progress in studies
+        ],
+        heads=(*heads, *(["follows up"] if family else [])),
         rows=[
             (
                 study.spec.name,
@@ -29,6 +36,7 @@ def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
                 study.spec.metric,
                 str(study.priority),
                 format_time(study.created),
+                *([parents[study.key] or ""] if family else []),
             )
             for study, progress in studies
         ],

@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import data, diagnose, report, reproduce, storage, study, trial, worker
+from hpsearch.cli import (
+    after,
+    dashboard,
+    data,
+    diagnose,
+    keeping,
+    report,
+    reproduce,
+    storage,
+    study,
+    trial,
+    worker,
+)
 from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
@@ -27,12 +39,24 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for verb, command in (
+    ("confirm", after.confirm),
+    ("test", after.open_test_part),
+    ("narrow", after.narrow),
+    ("stop", keeping.stop),
+    ("rename", keeping.rename),
+    ("copy", keeping.copy),
+    ("export", keeping.export),
+    ("import", keeping.import_studies),
+):
+    study.app.command(name=verb)(command)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="report")(report.report)
 app.command(name="reproduce")(reproduce.reproduce)
+app.command(name="dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(storage.app, name="storage")
 

@@ -10,8 +10,9 @@ from hpsearch.cli.conclusion import conclude
 from hpsearch.cli.options import is_unmade
 from hpsearch.cli.output import say
 from hpsearch.cli.progress import Display, busy
+from hpsearch.cli.stored_data import read_stored
 from hpsearch.cli.storing import Stored, store_study, with_budget
-from hpsearch.errors import FingerprintError, HpsearchError, StudyNotFoundError, UsageError
+from hpsearch.errors import HpsearchError, StudyNotFoundError, UsageError
 from hpsearch.report.file import check_report_path
 from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
@@ -25,7 +26,6 @@ from hpsearch.worker.preparation import (
     is_study_file,
     job_of,
     prepare_file,
-    prepare_study,
     rows_per_worker,
 )
 from hpsearch.worker.stopping import StopRequest
@@ -99,14 +99,7 @@ def _read_data(study: StoredStudy, options: RunOptions) -> Job:
 
     Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
     """
-    with busy("Reading the data"):
-        job = job_of(prepare_study(study.spec))
-    if job.fingerprint != study.fingerprint:
-        raise FingerprintError(
-            f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-            f"(got {job.fingerprint} from {job.origin}): bring back the data that the study was created with, "
-            "or create another study"
-        )
+    job = job_of(read_stored(study))
     check_memory(job, rows=options.cohort or 1)
     return job
 

@@ -74,6 +74,16 @@ def run(
     name: NewName = None,
     trials: Trials = None,
     cohort: Rows = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            min=1,
+            max=100,
+            help="Narrow and run again, until so many rounds are run.",
+        ),
+    ] = 1,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -85,13 +95,17 @@ def run(
     """Run a study on this machine: create it where needed, show progress, print the best, write the report.
 
     Ctrl-C once writes what is finished and hands the rest back; the same command goes on from there. Twice
-    stops at once.
+    stops at once. With --rounds 3 it narrows the search by its results, runs that as NAME-round-2, and so on.
 
     Example: hpsearch study run studies/digits.toml --workers 2
     """
     from hpsearch.cli.running import RunOptions, run_study
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
+    if rounds > 1:
+        from hpsearch.cli.rounds import run_rounds
+
+        raise typer.Exit(run_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
 
 
@@ -109,7 +123,8 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, create=False) as store:
-        write_listing(studies_listing([(study, store.progress(study)) for study in store.studies()]), form)
+        studies = store.studies()
+        write_listing(studies_listing([(study, store.progress(study)) for study in studies]), form)
         if foreign := store.foreign_studies():
             say(f"Made by other Optuna clients, and not listed: {', '.join(foreign)}")
 
@@ -120,7 +135,9 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
+    from hpsearch.cli.family import parent_object, write_parent
     from hpsearch.cli.overview import write_overview
+    from hpsearch.cli.sealed import opened_object, say_if_opened
     from hpsearch.report.export import study_object
     from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
@@ -128,10 +145,13 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     with open_store(storage, create=False) as store:
         study = store.study(name)
         progress, found = store.progress(study), store.trials(study)
-    if form is Format.TABLE:
-        write_overview(study, progress, found)
-        return
-    shown = study_object(study, progress) | summary_object(study, found)
+        if form is Format.TABLE:
+            write_overview(study, progress, found)
+            write_parent(store, study)
+            say_if_opened(store, study)
+            return
+        shown = study_object(study, progress) | summary_object(study, found)
+        shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -151,13 +171,20 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.cli.listings import trials_listing
+    from hpsearch.cli.sealed import say_if_opened
     from hpsearch.records import best_trials
+    from hpsearch.report.words import best_lines
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
         store.sweep(study)
         ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
+        say_if_opened(store, study)
+    if form is Format.TABLE and ranked:
+        for line in best_lines(ranked, study, count):
+            answer(line)
+        answer()
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
     write_listing(trials_listing(ranked, study), form)

@@ -134,3 +134,26 @@ def replay(
         write_json(replay_object(made, page))
     else:
         write_replay(made, page)
+
+
+@app.command()
+def enqueue(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
+    ],
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value that is searched; may be given again."),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Let a configuration of your own be trained next. What is not set is sampled; it counts against the budget.
+
+    Example: hpsearch trial enqueue digits --set learning_rate=0.01
+    """
+    from hpsearch.cli.enqueuing import enqueue_trial
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        enqueue_trial(store, study, settings or ())

@@ -71,6 +71,11 @@ def format_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def format_moment(moment: datetime) -> str:
+    """Return an aware time in UTC to the second, with the zone: `2026-07-26 14:02:31 UTC`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def format_tick(value: float) -> str:
     """Return a tick's label: `1e-5`, `2e-4`, `0.01`, `0.5`, `1`, `100`, `1e4`."""
     if value == 0:

@@ -9,6 +9,7 @@
   let isPrinting = false;
 
   const PRINT_WIDTH = 660;
+  const SMALL_PRINT_WIDTH = 215;
   const LONG_LISTS = new Set(["x", "y", "hovertext", "text", "z", "customdata", "tickvals", "ticktext"]);
   const CONFIG = {
     displaylogo: false,
@@ -32,22 +33,25 @@
   };
 
   const isShown = ({ fate, trial }) => !hidden.has(fate) && !hiddenTrials.has(String(trial));
+  const worded = (numbers) => numbers.map((number) => (Array.isArray(number) ? worded(number) : texts[number]));
 
   const draw = (place) => {
     const { data, layout } = figures[place.dataset.figure];
     const colours = prefersDark.matches && !isPrinting ? dark : {};
     const traces = painted(data, colours).map((trace) => ({
       ...trace,
-      hovertext: trace.hovertext?.map((number) => texts[number]),
+      hovertext: trace.hovertext && worded(trace.hovertext),
       visible: isShown(trace.meta ?? {}),
     }));
-    const size = isPrinting ? { width: PRINT_WIDTH, autosize: false } : { autosize: true };
+    const isSmall = place.closest(".small") !== null;
+    const paper = { width: isSmall ? SMALL_PRINT_WIDTH : PRINT_WIDTH, autosize: false };
+    const size = isPrinting ? paper : { autosize: true };
     const frame = { ...painted(layout, colours), ...size, showlegend: false, dragmode: isTouch ? false : "zoom" };
-    return Plotly.react(place, traces, frame, CONFIG);
+    return Plotly.react(place, traces, frame, isSmall ? { ...CONFIG, displayModeBar: false } : CONFIG);
   };
 
   const places = [...document.querySelectorAll("[data-figure]")];
-  const drawAll = () => Promise.all(places.map(draw));
+  const drawn = new Set();
   const pause = () => new Promise((next) => setTimeout(next));
 
   // Ticks at powers of ten say nothing about less than a decade.
@@ -71,7 +75,7 @@
     for (const cell of document.querySelectorAll("[data-trial]")) cell.hidden = !isShown(cell.dataset);
     latestTurn += 1;
     const turn = latestTurn;
-    for (const place of places) {
+    for (const place of drawn) {
       await Plotly.restyle(place, { visible: place.data.map((trace) => isShown(trace.meta ?? {})) });
       await pause();
       if (turn !== latestTurn) return; // a later click knows more
@@ -93,27 +97,63 @@
     setTimeout(() => { currentTarget.textContent = label; }, 1500);
   };
 
-  const print = (starts) => () => {
-    isPrinting = starts;
-    drawAll();
+  const drawFirst = (place) => {
+    if (drawn.has(place)) return undefined;
+    drawn.add(place);
+    const done = draw(place);
+    place.on("plotly_relayout", refineTicks(place));
+    return done;
   };
 
-  const start = async () => {
-    for (const place of places) {
-      await draw(place);
-      place.on("plotly_relayout", refineTicks(place));
+  // What is near the reader's eyes is drawn first, the rest when nothing else is to do: a large study opens fast.
+  const near = [];
+  const next = () => near.shift() ?? places.find((place) => !drawn.has(place));
+  const idle = () =>
+    new Promise((go) => (window.requestIdleCallback ? requestIdleCallback(go, { timeout: 300 }) : setTimeout(go, 30)));
+  let isDrawing = false;
+  const drawOn = async () => {
+    if (isDrawing) return;
+    isDrawing = true;
+    for (let place = next(); place; place = next()) {
+      await drawFirst(place);
       await pause();
+      if (near.length > 0) continue;
+      document.documentElement.dataset.opened ??= String(Math.round(performance.now()));
+      await idle();
     }
+    isDrawing = false;
+    document.documentElement.dataset.drawn = String(drawn.size);
+  };
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+        watcher.unobserve(target);
+        near.push(target);
+      }
+      drawOn();
+    },
+    { rootMargin: "200px" },
+  );
+
+  const redraw = () => drawn.forEach(draw);
+  const print = (starts) => () => {
+    isPrinting = starts;
+    redraw();
+    if (starts) places.forEach(drawFirst); // paper has no scrolling
+  };
+
+  const start = () => {
     document.querySelector(".filter")?.addEventListener("change", filterBy(hidden));
     document.querySelector(".chooser")?.addEventListener("change", filterBy(hiddenTrials));
     for (const button of document.querySelectorAll(".copy")) {
       button.hidden = false;
       button.addEventListener("click", copy);
     }
-    prefersDark.addEventListener("change", drawAll);
+    prefersDark.addEventListener("change", redraw);
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));
-    document.documentElement.dataset.drawn = String(places.length);
+    for (const place of places) watcher.observe(place);
+    setTimeout(drawOn, 300); // in a hidden tab nothing comes into view
   };
   start();
 })();

@@ -3,8 +3,9 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, final
 
 from plotly.offline import get_plotlyjs
 
@@ -19,10 +20,32 @@ from hpsearch.report.snapshot import Snapshot
 _NOTHING_ASKED: Final = Request()
 
 
-def render(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> str:
-    """Return the report as one HTML page with everything inside it."""
-    shown = exhibits(snapshot, request)
-    return document(_title(snapshot), _body(snapshot, shown, request), shown)
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serving:
+    """What a page has that a server sends, and a file has not.
+
+    `plotly` is the path of Plotly's script on the server; `navigation` is HTML above the page, `script` runs last.
+    """
+
+    plotly: str
+    navigation: str
+    script: str
+
+
+def render(
+    snapshot: Snapshot,
+    request: Request = _NOTHING_ASKED,
+    *,
+    serving: Serving | None = None,
+    drawn: Sequence[Exhibit] | None = None,
+) -> str:
+    """Return the report as one HTML page: with everything inside it, or as a server sends it.
+
+    `drawn` is `exhibits(snapshot, request)` where somebody has it already.
+    """
+    shown = exhibits(snapshot, request) if drawn is None else drawn
+    return document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
@@ -31,24 +54,27 @@ def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     return document(_title(snapshot), body, [shown])
 
 
-def document(title: str, body: str, shown: Sequence[Exhibit]) -> str:
-    """Return an HTML page that needs no network, with the drawings of the exhibits that stand in its `body`.
+def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None) -> str:
+    """Return an HTML page with the drawings of the exhibits that stand in its `body`.
 
-    `title` is text, `body` is HTML.
+    `title` is text, `body` is HTML. Without `serving` the page needs no network.
     """
-    scripts = (get_plotlyjs(), _asset("page.js"))
+    drawing = [get_plotlyjs()] if shown and serving is None else []
+    inline = [*drawing, *([_asset("page.js")] if shown else []), *([serving.script] if serving else [])]
+    loaded = f'<script src="{serving.plotly}"></script>' if serving and shown else ""
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(inline, is_served=bool(serving))}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
             f"<title>{text(title)}</title>",
-            f"<style>{_variables()}\n{_asset('page.css')}</style></head><body><main>",
-            body,
-            "</main>",
+            f"<style>{_variables()}\n{_asset('page.css')}</style></head><body>",
+            serving.navigation if serving else "",
+            f"<main>{body}</main>",
             f'<script type="application/json" id="report-data">{_data(shown)}</script>',
-            *(f"<script>{script}</script>" for script in scripts),
+            loaded,
+            *(f"<script>{script}</script>" for script in inline),
             "</body></html>\n",
         ]
     )
@@ -74,7 +100,10 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
             exhibit["learning-rates"],
             "</div>",
             exhibit["learning-curves"],
+            exhibit["best-curves"],
+            exhibit["network-health"],
             exhibit["best-so-far"],
+            exhibit["workers"],
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
             exhibit["importance"],
@@ -96,18 +125,27 @@ def _data(shown: Sequence[Exhibit]) -> str:
     for figure in figures.values():
         for trace in figure["data"]:
             if "hovertext" in trace:
-                trace["hovertext"] = [numbers.setdefault(text, len(numbers)) for text in trace["hovertext"]]
+                trace["hovertext"] = _numbered(trace["hovertext"], numbers)
     data: dict[str, Any] = {"figures": figures, "texts": list(numbers), "dark": dict(palette.DARK)}
     return json_text(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _policy(scripts: Sequence[str]) -> str:
-    """Return a policy that runs these scripts and no other, and loads nothing."""
+def _numbered(texts: Sequence[Any], numbers: dict[str, int]) -> list[Any]:
+    """Return the number of every text, row by row where there are rows; new texts get numbers, in place."""
+    return [
+        numbers.setdefault(text, len(numbers)) if isinstance(text, str) else _numbered(text, numbers)
+        for text in texts
+    ]
+
+
+def _policy(scripts: Sequence[str], *, is_served: bool) -> str:
+    """Return a policy that runs these scripts and no other, and loads nothing but from a server of its own."""
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    served, own = (" 'self'", "'self'") if is_served else ("", "'none'")
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:;"
-        " base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}{served}; style-src 'unsafe-inline'; img-src data: blob:;"
+        f" connect-src {own}; base-uri 'none'; form-action {own}"
     )
 
 

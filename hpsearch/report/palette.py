@@ -21,6 +21,9 @@ STAR = "#ffcf33"
 RESULT_COLOURS = ("#addc30", "#5ec962", "#28ae80", "#21918c", "#2c728e", "#3b528b", "#440154")
 """From the worst result to the best: viridis without its palest end, which is invisible on white."""
 
+RAIL_COLOURS = ("#b2b2b2", "#c24a00", "#1a1a1a")
+"""What has no place among the colours of a heat map: far above, infinite, NaN."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)

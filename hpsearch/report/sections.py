@@ -76,7 +76,7 @@ def html_figure(shown: Exhibit) -> str:
         return f'<p class="empty">{text_with_code(shown.caption)}</p>'
     return (
         f"<figure><figcaption>{text_with_code(shown.caption)}</figcaption>"
-        f'<div class="plots plots-{min(len(shown.panels), 2)}">{places}</div></figure>'
+        f'<div class="plots {shown.arrangement}">{places}</div></figure>'
     )
 
 

@@ -57,8 +57,10 @@ def _alone(exhibit: Exhibit, panel: Panel) -> Exhibit:
 
 
 def _one_panel(shown: Exhibit, form: FigureFormat) -> Panel:
-    if len(shown.panels) == 1:
-        return shown.panels[0]
+    """Return the panel that has the exhibit's own name, or is its only one."""
+    named = [panel for panel in shown.panels if panel.name == shown.name] or shown.panels
+    if len(named) == 1:
+        return named[0]
     names = ", ".join(panel.name for panel in shown.panels)
     raise UsageError(
         f"--figure {shown.name}: --format {form} holds one drawing (got {len(shown.panels)}): "

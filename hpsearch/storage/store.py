@@ -1,17 +1,17 @@
 """The database of studies, as workers, reports and commands use it. One public method is one transaction."""
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
-from hpsearch.records import Series, Trial
+from hpsearch.records import ParameterValue, Series, Trial
 from hpsearch.storage import (
     claims,
+    creation,
     evaluations,
     leases,
     migration,
@@ -99,41 +99,24 @@ class Store:
         close_connections(self._engine)
 
     def create_study(
-        self, spec: StudySpec, *, fingerprint: str, parent: StoredStudy | None = None
+        self,
+        spec: StudySpec,
+        *,
+        fingerprint: str,
+        parent: StoredStudy | None = None,
+        enqueued: Sequence[Mapping[str, ParameterValue]] = (),
     ) -> StoredStudy:
         """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
 
         Where the same search over the same data is stored already, that study is returned and its budget
-        stays. `parent` is the study that it follows up. Raises StudyExistsError, saying what differs, where the name
-        belongs to another study.
+        stays. `parent` is the study that it follows up; a new one begins with the configurations of `enqueued`. Raises
+        StudyExistsError, saying what differs, where the name belongs to another study.
         """
-        key = None if parent is None else parent.key
-        return self._write(lambda connection: self._created(connection, spec, fingerprint, key))
-
-    def _created(
-        self, connection: Connection, spec: StudySpec, fingerprint: str, parent: str | None
-    ) -> StoredStudy:
-        if (stored := self._same(connection, spec, fingerprint)) is not None:
-            return stored
-        try:
-            with connection.begin_nested():
-                return studies.create(connection, spec, fingerprint, parent=parent)
-        except IntegrityError:
-            # Somebody else created it between our look and our insert.
-            stored = self._same(connection, spec, fingerprint)
-            if stored is None:
-                raise
-            return stored
-
-    def _same(self, connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
-        # In this order: a study that is made meanwhile is then seen by both looks or by the second.
-        holder = studies.holder(connection, spec.name)
-        stored = studies.named(connection, spec.name)
-        if stored is not None:
-            studies.check_same(stored, spec, fingerprint)
-        elif holder is not None:
-            studies.refuse_name(spec.name, holder)
-        return stored
+        return self._write(
+            lambda connection: creation.created(
+                connection, spec, fingerprint, parent=parent, enqueued=enqueued
+            )
+        )
 
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
@@ -381,6 +364,10 @@ class Store:
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
                     self.sweep(study)
+
+    def write(self, work: Callable[[Connection], _T]) -> _T:
+        """Return what `work`, a function of this package, makes of one durable transaction."""
+        return self._write(work)
 
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         def transaction() -> _T:

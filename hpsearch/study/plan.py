@@ -87,7 +87,9 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
             most=math.ceil(training_examples / batches.least),
         ),
         parameters=_parameters(spec, inputs=inputs, outputs=outputs),
-        search=() if spec.configurations else tuple(_in_words(dimension) for dimension in spec.search),
+        search=()
+        if spec.configurations
+        else tuple(dimension_in_words(dimension) for dimension in spec.search),
         configurations=tuple(_exact_in_words(exact) for exact in spec.configurations),
         sampler=_sampler_in_words(spec.sampler),
         pruning=_pruning_in_words(spec.pruning),
@@ -168,7 +170,8 @@ def _dimension(spec: StudySpec, name: str) -> Dimension | None:
     return next((dimension for dimension in spec.search if dimension.name == name), None)
 
 
-def _in_words(dimension: Dimension) -> str:
+def dimension_in_words(dimension: Dimension) -> str:
+    """Return `learning_rate: 1e-06 to 1, logarithmic`, or `model.activation: one of relu, tanh`."""
     match dimension:
         case Choices(name=name, choices=choices):
             return f"{name}: one of {', '.join(map(_plain, choices))}"

@@ -10,6 +10,7 @@ _OF_A_SAMPLE: Mapping[str, Callable[[Sample], float]] = {
     "gradient_norm": lambda sample: sample.gradient_norm,
     "weight_norm": lambda sample: sample.weight_norm,
     "logit_max": lambda sample: sample.logit_max,
+    "output_range": lambda sample: sample.output_range,
 }
 """Series that show the last sample of each epoch."""
 

@@ -51,8 +51,8 @@ def test_the_dashboards_command_has_no_password() -> None:
     for url in ("postgresql://ann:s3cret@host/d", "postgresql://host/d?user=ann&password=s3cret"):
         command = dashboard_command(url)
         assert "s3cret" not in command
-        assert shlex.split(command)[0] == "optuna-dashboard"
-    assert shlex.split(dashboard_command("sqlite:///my data.db"))[1] == "sqlite:///my data.db"
+        assert shlex.split(command)[:3] == ["hpsearch", "dashboard", "--storage"]
+    assert shlex.split(dashboard_command("sqlite:///my data.db"))[3] == "sqlite:///my data.db"
 
 
 def trial(number: int, state: TrialState, cause: Cause, remedy: str) -> Trial:

@@ -57,7 +57,10 @@ def test_a_study_runs_from_its_file_to_its_report(folder: "Folder") -> None:
     form = r"Best-1 \(val acc [01]\.\d{3}\) \| learning_rate \S+, weight_decay \S+"
     assert re.fullmatch(form, best[0])
     assert "Report: storage/reports/flowers.html" in lines
-    assert any(line.startswith("Dashboard: optuna-dashboard sqlite:///storage/hpsearch.db") for line in lines)
+    assert any(
+        line.startswith("Dashboard: hpsearch dashboard --storage sqlite:///storage/hpsearch.db")
+        for line in lines
+    )
     page = (folder.path / "storage/reports/flowers.html").read_text()
     assert page.startswith("<!doctype html>")
     assert best[0] in page

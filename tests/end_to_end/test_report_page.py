@@ -43,7 +43,7 @@ return [...place.querySelectorAll(".hoverlayer text")].map((text) => text.textCo
 """
 
 FILTER = """
-const count = () => [...page.querySelectorAll("[data-figure]")].map((place) =>
+const count = () => [...page.querySelectorAll(".plots:not(.small) > [data-figure]")].map((place) =>
   place.data.filter((trace) => trace.visible !== false && trace.meta?.fate === "FATE").length);
 const rows = () => [...page.querySelectorAll("tr[data-fate='FATE']")].filter((row) => !row.hidden).length;
 const chip = page.querySelector(".chip input[value='FATE']");
@@ -83,6 +83,9 @@ return { shown, label: button.textContent, selected: view.getSelection().toStrin
 MARKS = """return page.querySelectorAll("[data-figure=search-map] .scatterlayer .point").length;"""
 
 
+FIGURES = 45
+
+
 def _script(fate: Fate = Fate.COMPLETE, **parts: str) -> str:
     """Return a script that runs the parts one after the other and returns what each of them saw."""
     made = [f"{name}: await (async () => {{ {part} }})()" for name, part in parts.items()]
@@ -108,7 +111,7 @@ def test_the_report_is_drawn_at_every_width(page: str, width: int, paper: Paper,
     assert (found.console, found.requests) == ((), ())
     assert found.seen["title"] == "digits: hpsearch report"
     assert found.seen["labels"] > 50
-    assert found.seen["drawn"] == found.seen["figures"] == 15
+    assert found.seen["drawn"] == found.seen["figures"] == FIGURES
     assert (found.seen["wider"], found.seen["scrolls"], found.seen["overlaps"]) == (0, False, [])
     assert found.seen["paper"] == ("rgb(21, 24, 28)" if paper == "dark" else "rgb(255, 255, 255)")
     assert found.seen["sheet"] == found.seen["paper"]
@@ -137,9 +140,9 @@ def test_hovering_explains_and_the_filter_filters(page: str, tmp_path: Path) -> 
         assert words in found.seen["hover"]
     before, hidden, after = found.seen["filter"]
     # All but the two panels of importance, which are sums over trials, have a dying trial.
-    assert sorted(count > 0 for count in before[0]) == [False] * 2 + [True] * 13
+    assert sorted(count > 0 for count in before[0]) == [False] * 2 + [True] * (FIGURES - 22)
     assert before[1] == 1
-    assert hidden == [[0] * 15, 0]
+    assert hidden == [[0] * (FIGURES - 20), 0]
     assert after == before
     assert (found.console, found.requests) == ((), ())
 
@@ -163,12 +166,12 @@ def test_compared_studies_and_single_figures_are_drawn(tmp_path: Path) -> None:
     snapshot, other = synthetic.synthetic(), synthetic.synthetic(60, seed=9)
     found = visit(render(snapshot, Request(others=(other,))), OVERVIEW, tmp_path / "compared", width=400)
     assert (found.console, found.requests) == ((), ())
-    assert found.seen["drawn"] == found.seen["figures"] == 16
+    assert found.seen["drawn"] == found.seen["figures"] == FIGURES + 1
     assert (found.seen["wider"], found.seen["scrolls"], found.seen["overlaps"]) == (0, False, [])
     (shown,) = [exhibit for exhibit in exhibits(snapshot) if exhibit.name == "best-so-far"]
     alone = visit(render_exhibit(snapshot, shown), OVERVIEW, tmp_path / "single", paper="dark")
     assert (alone.console, alone.requests) == ((), ())
-    assert alone.seen["drawn"] == alone.seen["figures"] == 2
+    assert alone.seen["drawn"] == alone.seen["figures"] == 3
     assert alone.seen["paper"] == "rgb(21, 24, 28)"
 
 

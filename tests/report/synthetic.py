@@ -176,10 +176,28 @@ def _recorded(final: float, length: int, epochs: int, noise: float) -> Series:
         "training_loss": [float(f"{v:.6g}") for v in training],
         "validation_loss": validation,
         "validation_accuracy": [round(v * 360) / 360 for v in accuracy],
-        "dead_share": [0.2] * length,
-        "gradient_norm": [0.5] * length,
-        "weight_norm": [9.0] * length,
-        "logit_max": [12.0] * length,
+        **_health(length, noise, is_dead=final == 0.1, is_diverged=math.isnan(final)),
+    }
+
+
+def _health(length: int, noise: float, *, is_dead: bool, is_diverged: bool) -> Series:
+    """Return what the network looked like inside: units die one epoch after the other, numbers overflow."""
+    ages = range(1, length + 1)
+    share = 0.08 + 0.02 * abs(noise)
+    dead = [age / length if is_dead else min(share * age**0.3, 0.6) for age in ages]
+    gradient = [0.0 if is_dead and age == length else 0.9 * age**-0.7 for age in ages]
+    weight = [9.0 + 0.2 * age for age in ages]
+    spread = [2.0 + 1.1 * age**0.5 for age in ages]
+    if is_diverged:
+        gradient = [0.9 * 1e4**age for age in ages]
+        weight = [*(9.0 * 1e3**age for age in range(1, length)), math.inf]
+        spread = [*(1e5**age for age in range(1, length)), math.nan]
+    return {
+        "dead_share": dead,
+        "gradient_norm": gradient,
+        "weight_norm": weight,
+        "logit_max": [1.5 * value for value in spread],
+        "output_range": spread,
     }
 
 

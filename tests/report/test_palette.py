@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hpsearch.records import Fate
-from hpsearch.report.palette import DARK, INK, LOOKS, PAPER, RESULT_COLOURS
+from hpsearch.report.palette import DARK, INK, LOOKS, PAPER, RAIL_COLOURS, RESULT_COLOURS
 
 # Machado, Oliveira and Fernandes (2009), "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency", severity 1.0, on linear RGB.
@@ -62,6 +62,19 @@ def test_the_colour_blind_can_tell_fates_apart(vision: str, paper: str) -> None:
     distances = {pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in combinations(seen, 2)}
     closest = min(distances, key=lambda pair: distances[pair])
     assert distances[closest] > JUST_DIFFERENT, closest
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_rails_of_a_heat_map_are_no_results(vision: str, paper: str) -> None:
+    """NaN, infinity and what is off the scale have colours of their own, for every kind of vision."""
+    shown = {
+        colour: DARK[colour] if paper == "dark" else colour for colour in (*RAIL_COLOURS, *RESULT_COLOURS)
+    }
+    seen = {colour: _lab(VISION[vision] @ _linear(painted)) for colour, painted in shown.items()}
+    for rail in RAIL_COLOURS:
+        for other in seen.keys() - {rail}:
+            assert float(np.linalg.norm(seen[rail] - seen[other])) > JUST_DIFFERENT, (rail, other)
 
 
 @pytest.mark.parametrize("paper", ["light", "dark"])

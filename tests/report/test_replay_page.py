@@ -24,7 +24,7 @@ def test_the_page_says_what_was_found() -> None:
     finding = replay.original.verdict.findings[0]
     for words in (
         "<h1>Trial 3</h1>",
-        "Bit-identical to the stored curve: 8 epochs, 56 numbers.",
+        "Bit-identical to the stored curve: 8 epochs, 64 numbers.",
         f"{finding.cause.value} from step {finding.first_step:,}",
         escape(finding.remedy),
         "12 (100 %)",

@@ -30,11 +30,11 @@ def test_an_exhibit_of_one_panel_goes_by_its_own_name(study: Snapshot) -> None:
     with pytest.raises(UsageError) as caught:
         figure_file(study, "best-so-far", "json")
     assert str(caught.value) == (
-        "--figure best-so-far: --format json holds one drawing (got 2): "
-        "name one of best-so-far-trials, best-so-far-epochs, or write html"
+        "--figure best-so-far: --format json holds one drawing (got 3): "
+        "name one of best-so-far-trials, best-so-far-epochs, best-so-far-time, or write html"
     )
     page = figure_file(study, "best-so-far", "html").decode()
-    for name in ("best-so-far-trials", "best-so-far-epochs"):
+    for name in ("best-so-far-trials", "best-so-far-epochs", "best-so-far-time"):
         assert f'data-figure="{name}"' in page
     assert "default-src 'none'" in page
 

@@ -74,11 +74,14 @@ def test_the_database_user_is_not_made_without_a_password(folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_accepts_the_unit(folder: Path, tmp_path: Path) -> None:
-    """The unit has no mistake that systemd sees. Its program is ours here: it must exist to be accepted."""
-    name = "hpsearch-worker@.service"
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [("hpsearch-worker@.service", "worker start"), ("hpsearch-dashboard.service", "dashboard")],
+)
+def test_systemd_accepts_the_unit(folder: Path, tmp_path: Path, name: str, call: str) -> None:
+    """A unit has no mistake that systemd sees. Its program is ours here: it must exist to be accepted."""
     text = (folder / "systemd" / name).read_text(encoding="utf-8")
-    assert "ExecStart=/opt/hpsearch/bin/hpsearch worker start\n" in text
+    assert f"ExecStart=/opt/hpsearch/bin/hpsearch {call}\n" in text
     (tmp_path / name).write_text(text.replace("/opt/hpsearch/bin/hpsearch", sys.executable), encoding="utf-8")
     command = ["systemd-analyze", "verify", str(tmp_path / name)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

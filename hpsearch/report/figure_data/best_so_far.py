@@ -1,4 +1,4 @@
-"""The best result so far, against finished trials and against the epochs that they took."""
+"""The best result so far, against finished trials, the epochs that they took, and time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import final
 
 from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
+from hpsearch.report.figure_data.noise_floor import NoiseFloor, noise_floor
 from hpsearch.report.figure_data.results import Place, ResultScale, measured, rails_of, study_scale
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
@@ -17,7 +18,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestStep:
-    """One ended trial: it was the `trials`-th to end, and `epochs` epochs had been begun by then.
+    """One ended trial: it was the `trials`-th to end, at `ended`, and `epochs` epochs had been begun by then.
 
     `best` is the best ranked value of all trials up to it, None while there is none; `is_record` is true
     where this trial made it better.
@@ -27,6 +28,7 @@ class BestStep:
     fate: Fate
     trials: int
     epochs: int
+    ended: datetime
     place: Place
     best: float | None
     is_record: bool
@@ -36,13 +38,20 @@ class BestStep:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestSoFar:
-    """Every ended trial in the order of their ends. `trials` and `epochs` are the lengths of the two axes."""
+    """Every ended trial in the order of their ends. `trials` and `epochs` are the lengths of two of the axes.
+
+    The axis of time goes from `start` to the last end. `noise` is the band that chance alone can reach, None where
+    nothing tells; `band` is where it lies on the scale.
+    """
 
     scale: ResultScale
     rails: tuple[str, ...]
     steps: tuple[BestStep, ...]
     trials: int
     epochs: int
+    start: datetime
+    noise: NoiseFloor | None
+    band: tuple[float, float] | None
     caption: str
 
 
@@ -54,13 +63,17 @@ def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
     ended.sort(key=lambda trial: (trial.finished or _EARLIEST, trial.number))
     scale = study_scale(snapshot)
     steps = _steps(ended, snapshot, scale)
+    noise = noise_floor(snapshot, steps[-1].best)
     return BestSoFar(
         scale=scale,
         rails=rails_of(scale, (step.place for step in steps)),
         steps=steps,
         trials=max(len(ended), snapshot.progress.budget),
         epochs=max(steps[-1].epochs, 1),
-        caption=_caption(steps),
+        start=_start(snapshot),
+        noise=noise,
+        band=None if noise is None else _band(noise, scale),
+        caption=f"{_caption(steps)} {_noise_words(steps, noise)}".rstrip(),
     )
 
 
@@ -77,6 +90,7 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
             fate=trial.fate,
             trials=count,
             epochs=epochs,
+            ended=trial.finished or snapshot.study.created,
             place=scale.place(measured(trial)),
             best=best,
             is_record=is_record,
@@ -84,6 +98,29 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
         )
         steps.append(step)
     return tuple(steps)
+
+
+def _start(snapshot: Snapshot) -> datetime:
+    """Return when the first trial began; when the study was made where no trial says."""
+    return min((t.started for t in snapshot.trials if t.started is not None), default=snapshot.study.created)
+
+
+def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
+    """Return the band in positions of the scale, cut off at its ends."""
+    ends = [scale.place(value).position for value in (noise.low, noise.high)]
+    low, high = (scale.high if end is None else min(max(end, scale.low), scale.high) for end in ends)
+    return low, high
+
+
+def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None) -> str:
+    """Say what the band is, or that nothing tells how much chance changes."""
+    if steps[-1].best is None:
+        return ""
+    if noise is None:
+        return (
+            "How much seeds alone change is not known: no configuration was trained again with fresh seeds."
+        )
+    return noise.words
 
 
 def _is_better(trial: Trial, best: float | None, *, maximize: bool) -> bool:

@@ -30,11 +30,28 @@ class LedgerBar:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetPart:
+    """So many trials that met one fate; `fate` is None for those that the budget has left."""
+
+    fate: Fate | None
+    trials: int
+    share: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ledger:
-    """The entries, largest first; their epochs add up to `epochs`. `facts` are pairs of a name and a value."""
+    """The entries, largest first; their epochs add up to `epochs`. `facts` are pairs of a name and a value.
+
+    `saved` epochs would have been trained as well, had no trial been stopped. `budget` is the study's budget in trials:
+    what is finished, running and left, and the failed trials, which do not count against it.
+    """
 
     bars: tuple[LedgerBar, ...]
     epochs: int
+    saved: int
+    saved_share: str
+    budget: tuple[BudgetPart, ...]
     facts: tuple[tuple[str, str], ...]
 
 
@@ -55,14 +72,37 @@ def ledger(snapshot: Snapshot) -> Ledger:
         )
         for cause, epochs in entries
     )
-    return Ledger(bars=bars, epochs=total, facts=_facts(snapshot, total))
+    saved = _saved(snapshot)
+    return Ledger(
+        bars=bars,
+        epochs=total,
+        saved=saved,
+        saved_share=format_share(saved, saved + total),
+        budget=_budget(snapshot),
+        facts=_facts(snapshot, total, saved),
+    )
+
+
+def _budget(snapshot: Snapshot) -> tuple[BudgetPart, ...]:
+    """Return the fates that at least one trial met, in their order, and what is left for new trials."""
+    progress = snapshot.progress
+    counts: list[tuple[Fate | None, int]] = [
+        (fate, tally.trials) for fate in Fate if (tally := progress.fates.get(fate)) is not None
+    ]
+    left = max(progress.budget - progress.finished - progress.running - progress.waiting, 0)
+    whole = sum(count for _, count in counts) + left
+    return tuple(
+        BudgetPart(fate=fate, trials=count, share=format_share(count, whole))
+        for fate, count in [*counts, (None, left)]
+        if count
+    )
 
 
 def _fate_without_trials(cause: str) -> Fate:
     return Fate.LOST if cause == Cause.WORKER_LOST else _FATE_OF_STATE.get(cause, Fate.OTHER)
 
 
-def _facts(snapshot: Snapshot, epochs: int) -> tuple[tuple[str, str], ...]:
+def _facts(snapshot: Snapshot, epochs: int, saved: int) -> tuple[tuple[str, str], ...]:
     progress = snapshot.progress
     left = max(progress.budget - progress.finished, 0)
     counts = [
@@ -75,19 +115,17 @@ def _facts(snapshot: Snapshot, epochs: int) -> tuple[tuple[str, str], ...]:
         ("Left of the budget", format_count(left, "trial")),
         ("Epochs trained", f"{epochs:,}"),
     ]
-    saved = _saved(snapshot)
-    return (*counts, ("Saved by stopping early", saved)) if saved else tuple(counts)
+    if not saved:
+        return tuple(counts)
+    words = f"{format_count(saved, 'epoch')}, {format_share(saved, saved + epochs)} of all"
+    return (*counts, ("Saved by stopping early", words))
 
 
-def _saved(snapshot: Snapshot) -> str:
-    """Say how many epochs the stopped trials did not train; empty where none was stopped."""
+def _saved(snapshot: Snapshot) -> int:
+    """Return how many epochs the stopped trials did not train."""
     stopped: Sequence[Trial] = [trial for trial in snapshot.trials if trial.state is TrialState.PRUNED]
     full = sum(_full_epochs(trial, snapshot) for trial in stopped)
-    saved = full - sum(trial.epochs for trial in stopped)
-    if not stopped or saved <= 0:
-        return ""
-    whole = saved + sum(snapshot.progress.ledger.values())
-    return f"{format_count(saved, 'epoch')}, {format_share(saved, whole)} of all"
+    return max(full - sum(trial.epochs for trial in stopped), 0)
 
 
 def _full_epochs(trial: Trial, snapshot: Snapshot) -> int:

@@ -7,7 +7,7 @@ own logarithm: that is where good trials differ.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figure_data.axes import Tick, ticks_between
@@ -29,6 +29,40 @@ class Place:
 
     position: float | None
     rail: str | None
+
+
+class Scale(Protocol):
+    """What numbers are drawn on: from `low` to `high` in positions, with rails for what has no position.
+
+    The rails are on the bad side: below the scale where it is good to have more, else above.
+    """
+
+    @property
+    def title(self) -> str:
+        """What is measured, in words."""
+
+    @property
+    def maximize(self) -> bool:
+        """True where more is better."""
+
+    @property
+    def low(self) -> float:
+        """The lower end, a position."""
+
+    @property
+    def high(self) -> float:
+        """The upper end, a position."""
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        """Labelled places, in positions."""
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """Every rail that the scale can have, the one nearest to the scale first."""
+
+    def place(self, value: float | None) -> Place:
+        """Return the place of a value; None, NaN and infinities are on rails."""
 
 
 @final
@@ -83,7 +117,7 @@ def scale_of(metric: str, values: Iterable[float], *, survivors: Iterable[float]
     scale. Where there are none, nothing is.
     """
     maximize = metric.endswith("accuracy")
-    cap = math.inf if maximize else _cap(survivors)
+    cap = math.inf if maximize else cap_over(survivors)
     finite = [value for value in values if math.isfinite(value) and value <= cap]
     distances = [1 - value if maximize else value for value in finite]
     floor = min((distance for distance in distances if distance > 1e-12), default=1e-3) / 2
@@ -123,16 +157,16 @@ def place_of(trial: Trial, scale: ResultScale) -> Place | None:
     return scale.place(value)
 
 
-def rails_of(scale: ResultScale, places: Iterable[Place | None]) -> tuple[str, ...]:
+def rails_of(scale: Scale, places: Iterable[Place | None]) -> tuple[str, ...]:
     """Return the rails that at least one of the places is on, in the scale's order."""
     used = {place.rail for place in places if place is not None}
     return tuple(rail for rail in scale.rails if rail in used)
 
 
-def _cap(survivors: Iterable[float]) -> float:
-    """Return ten times what nine tenths of the survivors' losses stay below, rounded up to one digit.
+def cap_over(survivors: Iterable[float], *, times: float = _CAP_OVER_SURVIVORS) -> float:
+    """Return so many times what nine tenths of the survivors' numbers stay below, rounded up to one digit.
 
-    Infinity where no survivor has a loss above 0. A tenth is left aside: a rank, too, can stop a trial
+    Infinity where no survivor has one above 0. A tenth is left aside: a rank, too, can stop a trial
     whose loss is astronomic.
     """
     positive = sorted(value for value in survivors if math.isfinite(value) and value > 0)
@@ -140,7 +174,7 @@ def _cap(survivors: Iterable[float]) -> float:
         return math.inf
     usual = positive[(9 * (len(positive) - 1)) // 10]
     power = 10.0 ** math.floor(math.log10(usual))
-    return math.ceil(usual / power) * _CAP_OVER_SURVIVORS * power
+    return math.ceil(usual / power) * times * power
 
 
 def _position(value: float, *, maximize: bool, floor: float) -> float:

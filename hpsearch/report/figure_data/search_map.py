@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.records import Fate, Trial, best_trials
-from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate
+from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import ResultScale, place_of, study_scale
+from hpsearch.report.figure_data.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 
@@ -28,13 +29,20 @@ class MapMark:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchMap:
-    """All trials that have parameters, over the whole search space. `best` is also among the marks."""
+    """All trials that have parameters, over the whole search space. `best` is also among the marks.
+
+    `boundary` parts the trials that diverge or die from the others; its own x is the map's y where
+    `is_transposed`. `stability` says in a sentence what it is, or why there is none.
+    """
 
     x: Axis
     y: Axis
     scale: ResultScale
     marks: tuple[MapMark, ...]
     best: MapMark | None
+    boundary: Boundary | None
+    is_transposed: bool
+    stability: str
     caption: str
 
 
@@ -49,12 +57,17 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
     marks = tuple(mark for _, mark in placed if mark is not None)
     best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=1)
     number = best[0].number if best else None
+    is_transposed = learning_rate_of(search) is search[1]
+    boundary = stability_boundary(snapshot.trials, *((y, x) if is_transposed else (x, y)))
     return SearchMap(
         x=x,
         y=y,
         scale=scale,
         marks=marks,
         best=next((mark for mark in marks if mark.number == number), None),
+        boundary=boundary if isinstance(boundary, Boundary) else None,
+        is_transposed=is_transposed,
+        stability=_stability(boundary),
         caption=_caption(snapshot, marks, (x, y)),
     )
 
@@ -71,6 +84,15 @@ def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: Resu
         y=y,
         result=None if place is None else place.position,
         hover=hover_lines(trial, snapshot.study.spec),
+    )
+
+
+def _stability(boundary: Boundary | NoBoundary) -> str:
+    if isinstance(boundary, NoBoundary):
+        return f"No stability boundary is drawn: {boundary.why}."
+    return (
+        f"The dashed line is the stability boundary, where half of the trials diverge or die"
+        f" ({boundary.deaths:,} did, {boundary.survivors:,} did not); the band holds it at 95 %."
     )
 
 

@@ -13,6 +13,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    instant,
     lowest_axis,
     marker,
     marker_size,
@@ -25,20 +26,53 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.palette import INK, STAR
 
-Against: TypeAlias = Literal["trials", "epochs"]
+Against: TypeAlias = Literal["trials", "epochs", "time"]
 
 
 def draw_best_so_far(data: BestSoFar, against: Against) -> go.Figure:
-    """Return every ended trial, and the best of them as a line, against trials or epochs."""
+    """Return every ended trial, and the best of them as a line, against trials, epochs or time."""
     places, height = domains(result_bands(data.scale, data.rails, 270))
-    end, title = (data.trials, "trials ended") if against == "trials" else (data.epochs, "epochs begun")
-    span = [-0.02 * end, 1.02 * end]
-    anchor = lowest_axis(data.scale, data.rails)
     layout: dict[str, Any] = {
-        "xaxis": plain_axis(title, anchor=anchor, range=span, **ticked(count_ticks(end))),
+        "xaxis": _axis(data, against),
         **result_axes(data.scale, data.rails, places),
     }
-    return figure([*_marks(data, against), *_line(data, against)], layout, plot_px=height)
+    traces = [*_noise(data, against), *_marks(data, against), *_line(data, against)]
+    return figure(traces, layout, plot_px=height)
+
+
+def _axis(data: BestSoFar, against: Against) -> dict[str, Any]:
+    anchor = lowest_axis(data.scale, data.rails)
+    low, high = _ends(data, against)
+    margin = 0.02 * (high - low) or 1.0
+    span = [low - margin, high + margin]
+    if against == "time":
+        return plain_axis("time (UTC)", anchor=anchor, range=span, type="date", nticks=4)
+    title = "trials ended" if against == "trials" else "epochs begun"
+    return plain_axis(title, anchor=anchor, range=span, **ticked(count_ticks(round(high))))
+
+
+def _ends(data: BestSoFar, against: Against) -> tuple[float, float]:
+    if against == "time":
+        return instant(data.start), max(instant(step.ended) for step in data.steps)
+    return 0.0, float(data.trials if against == "trials" else data.epochs)
+
+
+def _noise(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
+    """Return the band of results that chance alone can reach from the best."""
+    if data.band is None:
+        return
+    (left, right), (low, high) = _ends(data, against), data.band
+    yield go.Scatter(
+        name="noise of seeds",
+        mode="lines",
+        x=[left, right, right, left],
+        y=[rounded(low), rounded(low), rounded(high), rounded(high)],
+        fill="toself",
+        fillcolor=STAR,
+        line={"width": 0},
+        opacity=0.3,
+        hoverinfo="skip",
+    )
 
 
 def _marks(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
@@ -94,5 +128,7 @@ def _line(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
     )
 
 
-def _x(step: BestStep, against: Against) -> int:
+def _x(step: BestStep, against: Against) -> float:
+    if against == "time":
+        return instant(step.ended)
     return step.trials if against == "trials" else step.epochs

@@ -5,22 +5,28 @@ from typing import Final, final
 
 import plotly.graph_objects as go
 
+from hpsearch.report.figure_data.best_curves import best_curves
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
 from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
 from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figure_data.studies import studies_compared
-from hpsearch.report.figures.best_so_far import draw_best_so_far
+from hpsearch.report.figure_data.workers import workers
+from hpsearch.report.figures.best_curves import draw_best_curve
+from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.comparison import draw_comparison
 from hpsearch.report.figures.importance import draw_importance
 from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import draw_ledger
+from hpsearch.report.figures.ledger import draw_budget, draw_ledger
+from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.figures.studies import draw_studies
+from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
@@ -38,12 +44,22 @@ class Panel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exhibit:
-    """One figure of the report: its drawings side by side, or none and a caption that says why."""
+    """One figure of the report: its drawings side by side, or none and a caption that says why.
+
+    `is_small` drawings are many and small, `is_stacked` ones stand below each other at every width.
+    """
 
     name: str
     title: str
     caption: str
     panels: tuple[Panel, ...] = ()
+    is_small: bool = False
+    is_stacked: bool = False
+
+    @property
+    def arrangement(self) -> str:
+        """How the drawings stand together, as a class of the page's style sheet."""
+        return "small" if self.is_small else "plots-1" if self.is_stacked else f"plots-{len(self.panels)}"
 
 
 _NOTHING_ASKED: Final = Request()
@@ -55,6 +71,9 @@ def exhibits(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> tuple[Exh
         _map_exhibit(snapshot),
         _rates_exhibit(snapshot),
         _curves_exhibit(snapshot),
+        _best_curves_exhibit(snapshot),
+        _health_exhibit(snapshot),
+        _workers_exhibit(snapshot),
         _best_exhibit(snapshot),
         _ledger_exhibit(snapshot),
         _importance_exhibit(snapshot),
@@ -81,7 +100,7 @@ def _map_exhibit(snapshot: Snapshot) -> Exhibit:
     )
     label = f"Every trial by {data.x.title} and {data.y.title}."
     panel = Panel(name=name, label=label, figure=draw_search_map(data))
-    return Exhibit(name=name, title=title, caption=data.caption + key, panels=(panel,))
+    return Exhibit(name=name, title=title, caption=f"{data.caption}{key} {data.stability}", panels=(panel,))
 
 
 def _rates_exhibit(snapshot: Snapshot) -> Exhibit:
@@ -120,22 +139,70 @@ def _curve_panel(name: str, data: CurvePanel) -> Panel:
     return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
 
 
+def _best_curves_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "best-curves", "The best, one by one"
+    data = best_curves(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No trial with recorded losses is complete yet.")
+    panels = tuple(
+        Panel(
+            name=f"{name}-{rank}",
+            label=f"Losses of {trial.title} by epoch.",
+            figure=draw_best_curve(trial, data),
+        )
+        for rank, trial in enumerate(data.trials, start=1)
+    )
+    return Exhibit(name=name, title=title, caption=data.caption, panels=panels, is_small=True)
+
+
+def _health_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "network-health", "Network health"
+    data = network_health(snapshot)
+    if data is None:
+        return Exhibit(
+            name=name, title=title, caption="No trial has ended with its networks' statistics yet."
+        )
+    panels = [
+        Panel(
+            name=f"{name}-{panel.name}",
+            label=f"{panel.scale.title} against {panel.x.title}.",
+            figure=draw_health_panel(panel),
+        )
+        for panel in data.panels
+    ]
+    panels += [
+        Panel(
+            name=f"{name}-{heat.name}-epochs",
+            label=f"{heat.title}, trial by epoch.",
+            figure=draw_heat_map(heat),
+        )
+        for heat in data.maps
+    ]
+    return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
+
+
+def _workers_exhibit(snapshot: Snapshot) -> Exhibit:
+    name, title = "workers", "Workers"
+    data = workers(snapshot)
+    if data is None:
+        return Exhibit(name=name, title=title, caption="No worker has trained a trial yet.")
+    panel = Panel(name=name, label="Workers as lanes over time.", figure=draw_workers(data))
+    return Exhibit(name=name, title=title, caption=data.caption, panels=(panel,))
+
+
 def _best_exhibit(snapshot: Snapshot) -> Exhibit:
     name, title = "best-so-far", "Best so far"
     data = best_so_far(snapshot)
     if data is None:
         return Exhibit(name=name, title=title, caption="No trial has ended yet.")
-    panels = (
+    ways: tuple[Against, ...] = ("trials", "epochs", "time")
+    panels = tuple(
         Panel(
-            name=f"{name}-trials",
-            label="The best result against trials.",
-            figure=draw_best_so_far(data, "trials"),
-        ),
-        Panel(
-            name=f"{name}-epochs",
-            label="The best result against epochs.",
-            figure=draw_best_so_far(data, "epochs"),
-        ),
+            name=f"{name}-{against}",
+            label=f"The best result against {against}.",
+            figure=draw_best_so_far(data, against),
+        )
+        for against in ways
     )
     return Exhibit(name=name, title=title, caption=data.caption, panels=panels)
 
@@ -145,9 +212,15 @@ def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
     data = ledger(snapshot)
     if not data.bars:
         return Exhibit(name=name, title=title, caption="No epoch has been trained yet.")
-    panel = Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data))
-    caption = f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended."
-    return Exhibit(name=name, title=title, caption=caption, panels=(panel,))
+    panels = (
+        Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data)),
+        Panel(name=f"{name}-budget", label="The budget's trials by fate.", figure=draw_budget(data)),
+    )
+    caption = (
+        f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended; then the budget of"
+        f" {snapshot.progress.budget:,} trials. Outlines are what was saved, and what is left."
+    )
+    return Exhibit(name=name, title=title, caption=caption, panels=panels, is_stacked=True)
 
 
 def _importance_exhibit(snapshot: Snapshot) -> Exhibit:

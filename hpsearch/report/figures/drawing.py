@@ -4,13 +4,14 @@ import html
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, final
 
 import plotly.graph_objects as go
 
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Axis, Tick
-from hpsearch.report.figure_data.results import ResultScale
+from hpsearch.report.figure_data.results import Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -103,7 +104,26 @@ def _plotted(axis: Axis, value: float) -> float:
     return math.log10(value) if axis.kind == "log" else value
 
 
-def result_bands(scale: ResultScale, rails: Sequence[str], height_px: int) -> list[Band]:
+def colour_bar(title: str, ticks: Sequence[Tick], *, length: float = 0.75) -> dict[str, Any]:
+    """Return the settings of a bar of colours that lies above its figure, and takes `length` of its width."""
+    return {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "ypad": 6,
+        "len": length,
+        "thickness": 8,
+        "outlinewidth": 0,
+        "title": {"text": title, "side": "top", "font": {"color": SOFT_INK, "size": 12}},
+        "tickfont": {"color": SOFT_INK, "size": 11},
+        "tickangle": 0,
+        **ticked(ticks),
+    }
+
+
+def result_bands(scale: Scale, rails: Sequence[str], height_px: int) -> list[Band]:
     """Return the bands `results` and, on the bad side of the scale, `rails` where there are any."""
     results = Band(name="results", height_px=height_px)
     if not rails:
@@ -112,9 +132,7 @@ def result_bands(scale: ResultScale, rails: Sequence[str], height_px: int) -> li
     return [results, below] if scale.maximize else [below, results]
 
 
-def result_axes(
-    scale: ResultScale, rails: Sequence[str], places: Mapping[str, list[float]]
-) -> dict[str, Any]:
+def result_axes(scale: Scale, rails: Sequence[str], places: Mapping[str, list[float]]) -> dict[str, Any]:
     """Return the layout of `yaxis` for results and, where there are rails, of `yaxis2` and its shaded ground."""
     results = plain_axis(
         scale.title, range=[scale.low, scale.high], domain=places["results"], **ticked(scale.ticks)
@@ -125,17 +143,17 @@ def result_axes(
     settings = {"range": [-0.6, len(rails) - 0.4], "domain": places["rails"], **ticked(rows)}
     return {
         "yaxis": results,
-        "yaxis2": plain_axis("", showgrid=False, fixedrange=True, **settings),
+        "yaxis2": plain_axis("", showgrid=False, fixedrange=True, automargin=True, **settings),
         "shapes": [ground(places["rails"])],
     }
 
 
-def lowest_axis(scale: ResultScale, rails: Sequence[str]) -> str:
+def lowest_axis(scale: Scale, rails: Sequence[str]) -> str:
     """Return the vertical axis that an x axis below results and rails belongs to."""
     return "y2" if rails and scale.maximize else "y"
 
 
-def rail_rows(rails: Sequence[str], scale: ResultScale) -> dict[str, int]:
+def rail_rows(rails: Sequence[str], scale: Scale) -> dict[str, int]:
     """Return the row of each rail: the rail nearest to the scale is its neighbour in the drawing too."""
     last = len(rails) - 1
     return {rail: last - row if scale.maximize else row for row, rail in enumerate(rails)}
@@ -210,3 +228,8 @@ def hover(lines: Sequence[str]) -> str:
 def rounded(value: float) -> float:
     """Return `value` with 6 significant digits: what a screen can show, in half the bytes."""
     return float(f"{value:.6g}")
+
+
+def instant(moment: datetime) -> float:
+    """Return a time as Plotly has it on axes of dates: milliseconds since 1970 in UTC."""
+    return float(round(moment.timestamp() * 1000))

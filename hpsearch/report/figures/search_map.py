@@ -8,7 +8,9 @@ import plotly.graph_objects as go
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.results import ResultScale
 from hpsearch.report.figure_data.search_map import MapMark, SearchMap
+from hpsearch.report.figure_data.stability import Boundary
 from hpsearch.report.figures.drawing import (
+    colour_bar,
     fate_trace,
     figure,
     hover,
@@ -16,9 +18,8 @@ from hpsearch.report.figures.drawing import (
     marker_size,
     rounded,
     search_axis,
-    ticked,
 )
-from hpsearch.report.palette import INK, RESULT_COLOURS, SOFT_INK, STAR
+from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 
 
 def draw_search_map(data: SearchMap) -> go.Figure:
@@ -32,6 +33,8 @@ def draw_search_map(data: SearchMap) -> go.Figure:
 
 
 def _traces(data: SearchMap) -> Iterator[go.Scatter]:
+    if data.boundary is not None:
+        yield from _boundary(data.boundary, is_transposed=data.is_transposed)
     size = marker_size(len(data.marks))
     for fate in reversed(Fate):
         marks = [mark for mark in data.marks if mark.fate is fate]
@@ -44,6 +47,22 @@ def _traces(data: SearchMap) -> Iterator[go.Scatter]:
             yield fate_trace(fate, **_points(empty), **settings)
     if data.best is not None:
         yield _star(data.best)
+
+
+def _boundary(boundary: Boundary, *, is_transposed: bool) -> Iterator[go.Scatter]:
+    """Return the band of the stability boundary, and its line above it."""
+    points = boundary.points
+    around = [*((p.low, p.y) for p in points), *((p.high, p.y) for p in reversed(points))]
+    colour = LOOKS[Fate.DIVERGED].colour
+    band = {"fill": "toself", "fillcolor": colour, "line": {"width": 0}, "opacity": 0.13}
+    line = {"line": {"color": colour, "width": 1.8, "dash": "dash"}}
+    for name, path, look in (
+        ("stability boundary, 95 %", around, band),
+        ("stability boundary", [(p.x, p.y) for p in points], line),
+    ):
+        across, along = [rounded(a) for a, _ in path], [rounded(b) for _, b in path]
+        x, y = (along, across) if is_transposed else (across, along)
+        yield go.Scatter(name=name, mode="lines", x=x, y=y, hoverinfo="skip", **look)
 
 
 def _filled(fate: Fate, marks: Sequence[MapMark], size: float) -> go.Scatter:
@@ -80,18 +99,5 @@ def _colour_axis(scale: ResultScale, *, shown: bool) -> dict[str, Any]:
         "cmax": scale.high,
         "colorscale": [[index / last, colour] for index, colour in enumerate(colours)],
         "showscale": shown,
-        "colorbar": {
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "ypad": 6,
-            "len": 0.75,
-            "thickness": 8,
-            "outlinewidth": 0,
-            "title": {"text": scale.title, "side": "top", "font": {"color": SOFT_INK, "size": 12}},
-            "tickfont": {"color": SOFT_INK, "size": 11},
-            **ticked(scale.ticks),
-        },
+        "colorbar": colour_bar(scale.title, scale.ticks),
     }

@@ -66,6 +66,16 @@ class OptunaStorage(BaseStorage):
         self._trials.forget_study(study_id)
         self._database.write(lambda connection: studies.delete(connection, study_id))
 
+    def rename_study(self, study_id: int, name: str) -> None:
+        """Give a study another name and keep everything else, its id and its workers' leases too.
+
+        Optuna has no such call. Raises KeyError when there is no such study, and DuplicatedStudyError.
+        """
+        key = key_of(name)
+        self._trials.flush()
+        if not self._database.write(lambda connection: studies.rename(connection, study_id, key)):
+            raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
+
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Store an attribute of a study. Raises KeyError when there is no such study."""
         attribute = key_of(key), json.dumps(value)

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from optuna.study import StudyDirection
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.storage import optuna_schema
+from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.as_optuna.internals import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy, frozen_study
 from hpsearch.storage.bulk import upsert_rows
 from hpsearch.storage.studies import remove_theirs
 
 _studies = optuna_schema.studies
+_ours = schema.studies
 _directions = optuna_schema.study_directions
 USER = optuna_schema.study_user_attributes
 SYSTEM = optuna_schema.study_system_attributes
@@ -52,6 +53,22 @@ def delete(connection: Connection, study_id: int) -> None:
     if connection.execute(locked).first() is None:
         raise _no_study(study_id)
     remove_theirs(connection, study_id)
+
+
+def rename(connection: Connection, study_id: int, name: str) -> bool:
+    """Give a study another name; everything of it stays. Return False, and change nothing, when the name is taken."""
+    found = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(found).first() is None:
+        raise _no_study(study_id)
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                update(_studies).where(_studies.c.study_id == study_id).values(study_name=name)
+            )
+            connection.execute(update(_ours).where(_ours.c.study_id == study_id).values(name=name))
+    except IntegrityError:
+        return False
+    return True
 
 
 def id_of(connection: Connection, name: str) -> int:

@@ -218,7 +218,8 @@ def _builder(kind: Any) -> Callable[[Any], Any]:
     arguments, origin = get_args(kind), get_origin(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         parts = {name: _builder(hint) for name, hint in _types(kind).items()}
-        return lambda raw: kind(**{name: build(raw[name]) for name, build in parts.items()})
+        # A field that is newer than the file has its default: what all runs had when there was nothing else.
+        return lambda raw: kind(**{name: build(raw[name]) for name, build in parts.items() if name in raw})
     if NoneType in arguments:
         inner = _builder(next(argument for argument in arguments if argument is not NoneType))
         return lambda raw: None if raw is None else inner(raw)

@@ -11,6 +11,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
+from hpsearch.storage.as_optuna.storage import OptunaStorage
+
 
 def test_a_study_that_another_process_made_anew_is_read_anew(
     storage: BaseStorage, stock: RDBStorage, study_id: int
@@ -81,3 +83,26 @@ def test_names_are_taken_once(storage: BaseStorage, other: BaseStorage) -> None:
         assert sum(pool.map(make, [storage, other] * 4)) == 1
     study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
     assert study.study_name == name
+
+
+def test_a_renamed_study_is_the_same_study(url: str, stock: RDBStorage) -> None:
+    """Its id, its trials and what was set a moment ago stay, for every client; a taken name changes nothing."""
+    storage = OptunaStorage(url)
+    old, new, taken = (f"optuna-{uuid4().hex}" for _ in range(3))
+    study_id, _ = (storage.create_new_study([StudyDirection.MINIMIZE], name) for name in (old, taken))
+    trial_id = storage.create_new_trial(study_id)
+    storage.get_all_trials(study_id)
+    storage.set_trial_user_attr(trial_id, "key", 1)
+    with pytest.raises(DuplicatedStudyError):
+        storage.rename_study(study_id, taken)
+    storage.rename_study(study_id, new)
+    assert stock.get_study_id_from_name(new) == storage.get_study_id_from_name(new) == study_id
+    for client in (storage, stock):
+        [trial] = client.get_all_trials(study_id)
+        assert trial.user_attrs == {"key": 1}
+        with pytest.raises(KeyError):
+            client.get_study_id_from_name(old)
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    with pytest.raises(KeyError):
+        storage.rename_study(10**6, f"optuna-{uuid4().hex}")
+    storage.remove_session()

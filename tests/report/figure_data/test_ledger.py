@@ -57,3 +57,20 @@ def test_a_study_without_trials_has_no_bars() -> None:
     assert data.bars == ()
     assert dict(data.facts)["Left of the budget"] == "120 trials"
     assert "Saved by stopping early" not in dict(data.facts)
+
+
+def test_the_budget_is_whole(study: Snapshot) -> None:
+    """Finished, running, waiting and left trials make up the budget; failed ones stand beside it."""
+    parts = {part.fate: part.trials for part in ledger(study).budget}
+    beside = parts[Fate.CRASHED] + parts[Fate.LOST]
+    assert beside == study.progress.failed
+    assert sum(parts.values()) - beside == study.progress.budget
+    open_study = ledger(empty()).budget
+    assert [(part.fate, part.trials, part.share) for part in open_study] == [(None, 120, "100 %")]
+
+
+def test_what_was_saved_is_a_share_of_all_that_would_have_been_trained(study: Snapshot) -> None:
+    """Saved and trained epochs together are what all trials take without stopping."""
+    data = ledger(study)
+    assert data.saved == sum(20 - trial.epochs for trial in study.trials if trial.state == "pruned")
+    assert data.saved_share == f"{100 * data.saved / (data.saved + data.epochs):.0f} %"

@@ -1,9 +1,12 @@
 """Figures, as what Plotly is given."""
 
+import html
 import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,21 +17,40 @@ from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
 from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import learning_curves
+from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figure_data.network_health import network_health
 from hpsearch.report.figure_data.result_strip import learning_rate_strip
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.figure_data.studies import studies_compared
+from hpsearch.report.figure_data.workers import workers
 from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.importance import draw_importance
 from hpsearch.report.figures.learning_curves import draw_learning_curves
+from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger
+from hpsearch.report.figures.network_health import draw_heat_map
 from hpsearch.report.figures.result_strip import draw_result_strip
 from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.figures.studies import draw_studies
+from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import SPEC, SPECIAL, synthetic
+from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
+
+OF_NO_FATE = {
+    "best so far",
+    "survivors",
+    "all trials",
+    "last heartbeat",
+    "stability boundary",
+    "stability boundary, 95 %",
+    "noise of seeds",
+    LEFT,
+    SAVED,
+}
 
 
 def _traces(figure: Any) -> list[dict[str, Any]]:
@@ -64,7 +86,7 @@ def test_the_map_draws_every_trial_with_parameters(study: Snapshot) -> None:
     figure = draw_search_map(data)
     assert _points(figure) == Counter(trial.fate.value for trial in study.trials if trial.params)
     for trace in _traces(figure):
-        if trace["name"] != "best":
+        if trace["name"] not in OF_NO_FATE | {"best"}:
             look = LOOKS[Fate(trace["meta"]["fate"])]
             assert trace["marker"]["symbol"] in (look.symbol, look.hollow)
             assert trace["marker"]["line"]["color"] == look.colour
@@ -93,6 +115,30 @@ def test_the_best_is_a_star(study: Snapshot) -> None:
         [pytest.approx(data.best.x, rel=1e-5)],
         [pytest.approx(data.best.y, rel=1e-5)],
     )
+
+
+def test_the_boundary_is_a_line_in_its_band_below_the_marks(study: Snapshot) -> None:
+    """The line of the boundary runs inside the outline of its band, and both are behind all trials."""
+    data = search_map(study)
+    assert data is not None
+    assert data.boundary is not None
+    band, line, *_ = _traces(draw_search_map(data))
+    count = len(data.boundary.points)
+    assert (band["name"], line["name"]) == ("stability boundary, 95 %", "stability boundary")
+    assert band["fill"] == "toself"
+    assert list(band["y"][:count]) == list(line["y"]) == list(reversed(band["y"][count:]))
+    for low, x, high in zip(band["x"], line["x"], reversed(band["x"]), strict=False):
+        assert low < x < high
+
+
+def test_the_boundary_follows_the_learning_rate_to_the_other_axis(study: Snapshot) -> None:
+    """Where the learning rate is searched second, the same boundary is drawn with its axes swapped."""
+    swapped = replace(study.study.spec, search=tuple(reversed(study.study.spec.search)))
+    data, turned = search_map(study), search_map(snapshot_of(study.trials, spec=swapped))
+    assert data is not None
+    assert turned is not None
+    line, other = (_traces(draw_search_map(one))[1] for one in (data, turned))
+    assert (list(other["x"]), list(other["y"])) == (list(line["y"]), list(line["x"]))
 
 
 @pytest.mark.parametrize("name", ["study", "regression"])
@@ -150,8 +196,8 @@ def test_every_ended_curve_has_an_end_marker(study: Snapshot) -> None:
     assert counted == expected
 
 
-@pytest.mark.parametrize(("against", "end"), [("trials", 120), ("epochs", None)])
-def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Against, end: int | None) -> None:
+@pytest.mark.parametrize("against", ["trials", "epochs", "time"])
+def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Against) -> None:
     """All ended trials are drawn, and the line of the best runs on to the last of them."""
     data = best_so_far(study)
     assert data is not None
@@ -159,9 +205,31 @@ def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Agains
     assert sum(_points(figure).values()) == len(data.steps)
     line = next(trace for trace in _traces(figure) if trace["name"] == "best so far")
     last = data.steps[-1]
-    assert line["x"][-1] == (last.trials if against == "trials" else last.epochs)
+    ends = {"trials": last.trials, "epochs": last.epochs, "time": last.ended.timestamp() * 1000}
+    assert line["x"][-1] == ends[against]
     assert line["y"][-1] == max(y for y in line["y"])
-    assert figure.layout.xaxis.range[1] > (end or last.epochs)
+    assert figure.layout.xaxis.range[1] > max(ends[against], 120)
+
+
+def test_times_are_in_utc_and_say_so(study: Snapshot) -> None:
+    """The axis of time names its zone, and its numbers are milliseconds of UTC."""
+    data = best_so_far(study)
+    assert data is not None
+    figure = draw_best_so_far(data, "time")
+    assert (figure.layout.xaxis.type, figure.layout.xaxis.title.text) == ("date", "time (UTC)")
+    assert instant(datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))) == 3_600_000
+
+
+def test_the_noise_of_seeds_is_a_band_around_the_best(study: Snapshot) -> None:
+    """The band lies behind everything and holds the height of the star, against all three axes."""
+    data = best_so_far(study)
+    assert data is not None
+    assert data.band is not None
+    ways: tuple[Against, ...] = ("trials", "epochs", "time")
+    for against in ways:
+        traces = _traces(draw_best_so_far(data, against))
+        assert traces[0]["name"] == "noise of seeds"
+        assert min(traces[0]["y"]) <= traces[-1]["y"][0] <= max(traces[0]["y"])
 
 
 def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
@@ -171,6 +239,9 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
         "search-map",
         "learning-rates",
         "learning-curves",
+        "best-curves",
+        "network-health",
+        "workers",
         "best-so-far",
         "ledger",
         "importance",
@@ -181,7 +252,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
     assert all(exhibit.panels and exhibit.caption for exhibit in shown[:-1])
     assert "--compare OTHER" in shown[-1].caption
     names = [panel.name for exhibit in shown for panel in exhibit.panels]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 45
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -206,7 +277,7 @@ def test_no_number_of_a_figure_is_nan(name: str, request: pytest.FixtureRequest)
 
 
 def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
-    """Names, choices and remedies reach Plotly escaped: nothing but our own line breaks is markup."""
+    """Names, choices and remedies reach Plotly escaped: nothing but our own line breaks and empty boxes is markup."""
     texts = [
         text
         for exhibit in exhibits(hostile)
@@ -214,7 +285,7 @@ def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
         for _, text in _strings(panel.figure.to_plotly_json())
     ]
     assert any("&lt;script&gt;" in text for text in texts)
-    assert not any("<" in text.replace("<br>", "") for text in texts)
+    assert not any("<" in text.replace("<br>", "").replace("<extra></extra>", "") for text in texts)
 
 
 def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> None:
@@ -227,12 +298,78 @@ def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> Non
 
 
 def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
-    """Each trace names a fate for the filter; only the line of the best, and sums over trials, belong to none."""
-    of_none = {"best so far", "survivors", "all trials"}
+    """Each trace names a fate for the filter; lines and marks that belong to no trial name none."""
     for exhibit in exhibits(study):
         for panel in exhibit.panels:
             for trace in _traces(panel.figure):
-                assert trace["name"] in of_none or trace["meta"]["fate"] in set(Fate)
+                assert trace["name"] in OF_NO_FATE or trace["meta"]["fate"] in set(Fate)
+
+
+def test_a_heat_map_has_every_cell_in_the_trace_of_its_fate(study: Snapshot) -> None:
+    """Each recorded epoch is a cell with a finite colour and its number in words; NaN is beyond the scale."""
+    data = network_health(study)
+    assert data is not None
+    heat = next(one for one in data.maps if one.name == "gradient_norm")
+    traces = _traces(draw_heat_map(heat))
+    for row, drawn in enumerate(heat.rows):
+        (own,) = [trace for trace in traces if trace["z"][row]]
+        assert own["meta"]["fate"] == drawn.fate.value
+        assert len(own["z"][row]) == len(own["hovertext"][row]) == len(drawn.places)
+        assert list(own["text"][row]) == list(drawn.texts)
+        for colour, place in zip(own["z"][row], drawn.places, strict=True):
+            assert (colour > heat.scale.high) is (place.rail is not None)
+
+
+def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> None:
+    """The bar of colours names the rails behind its upper end, and no two colours blend there."""
+    data = network_health(study)
+    assert data is not None
+    heat = next(one for one in data.maps if one.name == "gradient_norm")
+    axis = draw_heat_map(heat).to_plotly_json()["layout"]["coloraxis"]
+    labels = dict(zip(axis["colorbar"]["ticktext"], axis["colorbar"]["tickvals"], strict=True))
+    rails = {place.rail for row in heat.rows for place in row.places if place.rail}
+    used = {rail.replace("above", ">") for rail in rails}
+    assert used
+    assert {html.unescape(text) for text, at in labels.items() if at > heat.scale.high} == used
+    stops = [stop for stop, _ in axis["colorscale"]]
+    assert stops == sorted(stops)
+    assert (stops[0], stops[-1]) == (0.0, pytest.approx(1.0))
+
+
+def test_fifty_workers_stay_a_readable_figure() -> None:
+    """5,000 trials of 50 workers are a bar each, one trace a fate, on a sheet of at most two screens."""
+    whole = synthetic(5000)
+    trials = [
+        replace(trial, worker=None if trial.worker is None else f"host-{trial.number % 50}")
+        for trial in whole.trials
+    ]
+    data = workers(replace(whole, trials=trials))
+    assert data is not None
+    figure = draw_workers(data)
+    bars = [trace for trace in _traces(figure) if trace["type"] == "bar"]
+    assert len(data.lanes) >= 50
+    assert sum(len(trace["x"]) for trace in bars) == sum(trial.started is not None for trial in trials)
+    assert len({trace["name"] for trace in bars}) == len(bars)
+    assert figure.layout.height < 2000
+    assert figure.layout.xaxis.title.text == "time (UTC)"
+    ticks = figure.layout.yaxis.tickvals
+    assert min(b - a for a, b in pairwise(ticks)) * figure.layout.height / ticks[-1] > 12
+
+
+def test_the_ledger_ends_with_what_was_saved(study: Snapshot) -> None:
+    """Below the causes stands the outline of what stopping early saved, inside the axis."""
+    data = ledger(study)
+    figure = draw_ledger(data)
+    saved = _traces(figure)[-1]
+    assert (saved["name"], list(saved["x"]), list(saved["y"])) == (SAVED, [data.saved], [len(data.bars)])
+    assert figure.layout.xaxis.range[1] > data.saved
+
+
+def test_the_budget_is_one_bar(study: Snapshot) -> None:
+    """Fates and what is left are laid end to end, and fill the axis."""
+    data = ledger(study)
+    figure = draw_budget(data)
+    assert sum(trace["x"][0] for trace in _traces(figure)) == figure.layout.xaxis.range[1]
 
 
 def test_importance_is_drawn_with_its_intervals(study: Snapshot) -> None:

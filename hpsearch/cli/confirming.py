@@ -1,0 +1,149 @@
+"""The best configurations of a study, trained again with fresh seeds: which of them is really the best."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any, Final
+
+from hpsearch.cli.options import Format
+from hpsearch.cli.output import Listing, answer, say, write_listing
+from hpsearch.cli.stored_data import read_stored
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Trial
+from hpsearch.report.confirmation import Repeated, best_configurations, confirmation, sentence
+from hpsearch.report.formats import (
+    format_count,
+    format_parameter,
+    format_result,
+    format_short_metric,
+)
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
+from hpsearch.worker.loop import check_version
+from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
+from hpsearch.worker.stopping import StopRequest
+
+DONE: Final = 0
+INTERRUPTED: Final = 130
+
+
+def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Format) -> int:
+    """Train the best `best` configurations with `seeds` fresh seeds, except where that is stored, and list them.
+
+    Returns the exit code: 0, or 130 after a request to stop. Raises HpsearchError where no trial is ranked.
+    """
+    study = store.study(name)
+    store.sweep(study)
+    chosen = best_configurations(store.trials(study), maximize=study.maximize, count=best)
+    if not chosen:
+        raise HpsearchError(
+            f'study "{name}": must have a complete trial with a finite result to confirm (got none): '
+            f"hpsearch study run {shlex.quote(name)}"
+        )
+    stop = StopRequest()
+    if not _train(store, study, chosen, seeds=seeds, stop=stop):
+        say("Stopped: the same command goes on from here")
+        return INTERRUPTED
+    write_confirmation(store, study, chosen, form)
+    return DONE
+
+
+def _train(
+    store: Store, study: StoredStudy, chosen: Sequence[Trial], *, seeds: int, stop: StopRequest
+) -> bool:
+    """Train what is not stored yet, and store each cohort as it ends; return whether all is there."""
+    stored = {(one.number, one.seed) for one in store.evaluations(study) if one.part == "validation"}
+    wanted = {
+        seed: [trial.number for trial in chosen if (trial.number, seed) not in stored]
+        for seed in fresh_seeds(study.spec.seed, "validation", seeds)
+    }
+    missing = sum(map(len, wanted.values()))
+    if not missing:
+        return True
+    check_version(study)
+    prepared = read_stored(study)
+    job = job_of(prepared)
+    check_memory(job)
+    stop.listen()
+    rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)
+    planned = repetitions(prepared, {trial.number: trial.params for trial in chosen}, wanted, rows=rows)
+    say(
+        f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
+    )
+    done = 0
+    for made in train(prepared, planned, part="validation", stop=stop):
+        store.write_evaluations(study, made)
+        done += len(made)
+        say(f"{done:,} of {missing:,}")
+    return done == missing
+
+
+def write_confirmation(store: Store, study: StoredStudy, chosen: Sequence[Trial], form: Format) -> None:
+    """Write what fresh seeds say about the trials `chosen` to stdout."""
+    found = confirmation(chosen, store.evaluations(study), metric=study.spec.metric, maximize=study.maximize)
+    write_listing(confirmation_listing(found, study), form)
+    if form is Format.TABLE:
+        answer()
+        answer(sentence(found))
+
+
+def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listing:
+    """Return configurations over fresh seeds, the best mean first."""
+    metric = study.spec.metric
+    searched = [dimension.name for dimension in study.spec.search]
+    short = format_short_metric(metric)
+    return Listing(
+        objects=[repeated_object(one) for one in found],
+        heads=(
+            "rank",
+            "trial",
+            "in the search",
+            f"{short}, fresh seeds",
+            "95 % interval",
+            "seeds",
+            *searched,
+        ),
+        rows=[
+            (
+                str(one.rank),
+                str(one.number),
+                format_result(one.in_search, metric),
+                mean_words(one, metric),
+                interval_words(one, metric),
+                str(len(one.values)),
+                *(format_parameter(one.params[name]) if name in one.params else "" for name in searched),
+            )
+            for one in found
+        ],
+        right=frozenset({"rank", "trial", "in the search", f"{short}, fresh seeds", "seeds", *searched}),
+    )
+
+
+def mean_words(one: Repeated, metric: str) -> str:
+    """Return the mean over fresh seeds, or how many of them gave no number."""
+    if one.mean is None:
+        return f"no number with {one.broken} of {len(one.values)}"
+    return format_result(one.mean, metric)
+
+
+def interval_words(one: Repeated, metric: str) -> str:
+    """Return `0.961 to 0.985`; empty where there is no interval."""
+    if one.interval is None:
+        return ""
+    return " to ".join(format_result(bound, metric) for bound in one.interval)
+
+
+def repeated_object(one: Repeated) -> dict[str, Any]:
+    """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
+    low, high = one.interval or (None, None)
+    return {
+        "rank": one.rank,
+        "number": one.number,
+        "value": one.in_search,
+        "mean": one.mean,
+        "low": low,
+        "high": high,
+        "is_behind": one.is_behind,
+        "seeds": [{"seed": seed, "value": value} for seed, value in one.values.items()],
+        "params": dict(one.params),
+    }

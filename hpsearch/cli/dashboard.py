@@ -1,0 +1,84 @@
+"""`hpsearch dashboard`: Optuna's dashboard with our pages before it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from hpsearch.cli.options import DEFAULT_STORAGE, Storage
+from hpsearch.cli.output import say
+
+EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
+"""The packages that the extra `dashboard` brings."""
+
+
+def dashboard(
+    *,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any that is free.")
+    ] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="T",
+            envvar="HPSEARCH_TOKEN",
+            help="What visitors have to know. Better from the environment: others see command lines.",
+        ),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", min=1, max=256, help="Requests that are served at once.")
+    ] = 8,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Another name of this server, as behind a proxy."),
+    ] = None,
+    artifacts: Annotated[
+        Path | None, typer.Option("--artifacts", metavar="FOLDER", help="Where Optuna's artifacts are kept.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Serve Optuna's dashboard with live reports, a page for each trial, the workers, and metrics.
+
+    It listens on this machine alone unless --host says otherwise, and then a token is needed: open its address once
+    with ?token=TOKEN behind it. Ctrl-C ends it.
+
+    Example: hpsearch dashboard --port 8080
+    """
+    _check_extra()
+    from hpsearch.dashboard.options import Options
+    from hpsearch.dashboard.server import serve
+
+    chosen = Options(
+        url=storage,
+        host=host,
+        port=port,
+        token=token or None,
+        read_only=read_only,
+        threads=threads,
+        allowed_hosts=tuple(allow_host or ()),
+        artifacts=artifacts,
+    )
+    raise typer.Exit(serve(chosen, _tell))
+
+
+def _check_extra() -> None:
+    """Raise HpsearchError, with the remedy, where what the dashboard is made of is not installed."""
+    from hpsearch.errors import HpsearchError
+
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise HpsearchError(
+            f"dashboard: needs {' and '.join(missing)} (not installed): pip install 'hpsearch[dashboard]'"
+        )
+
+
+def _tell(address: str) -> None:
+    """Write where the dashboard is: on stdout for programs, and more for people."""
+    print(address, flush=True)  # noqa: T201 # programs read it from a pipe, at once
+    say(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")

@@ -1,0 +1,86 @@
+"""Configurations of the user's own, put in front of what a study samples."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.cli.output import answer
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.records import ParameterValue
+from hpsearch.report.formats import format_count, format_parameters
+from hpsearch.storage.keeping import enqueue
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.dimensions import as_parameter
+from hpsearch.study.nearest import nearest
+from hpsearch.study.plan import dimension_in_words
+from hpsearch.study.schema import SEARCHED
+from hpsearch.study.settings import full_key, parse_settings
+from hpsearch.study.spec import Range
+
+
+def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
+    """Let a trial with these `KEY=VALUE` wait, and say its number.
+
+    Raises UsageError for what the study does not search, or not there, with everything that is wrong.
+    """
+    study = store.study(name)
+    if study.spec.configurations:
+        raise HpsearchError(
+            f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
+            "add it to the list in the study file, and create that under another name"
+        )
+    params = asked_for(study, parse_settings(settings))
+    (number,) = enqueue(store, study, [params])
+    left = [d.name for d in study.spec.search if d.name not in params]
+    rest = f"; {', '.join(left)} will be sampled" if left else ""
+    answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
+    progress = store.progress(study)
+    if progress.is_done:
+        more = progress.budget + progress.waiting
+        answer(
+            f"The budget of {format_count(progress.budget, 'trial')} is spent: "
+            f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"
+        )
+
+
+def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
+    """Return parameters by the names that the study searches. Raises UsageError with every problem."""
+    if not settings:
+        raise UsageError(
+            "trial enqueue: must be told a value (got nothing): add --set learning_rate=0.01, say"
+        )
+    names = {full_key(dimension.name): dimension.name for dimension in study.spec.search}
+    problems = [
+        f"--set {key}: {problem}"
+        for key, raw in settings.items()
+        if (problem := _problem(study, names, key, raw)) is not None
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return {names[key]: _value(study, names[key], raw) for key, raw in settings.items()}
+
+
+def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:
+    """Return what is wrong with one setting, None where nothing is."""
+    from hpsearch.search.space import distributions, internal_value
+
+    if key not in names:
+        near = nearest(key, names)
+        listed = ", ".join(names.values())
+        hint = f"did you mean {names[near]}?" if near is not None else f"choose one of {listed}"
+        return f'must be searched by study "{study.spec.name}" (got {raw!r}): {hint}'
+    name = names[key]
+    if wrong := SEARCHED[key].problems(key, raw):
+        return wrong[0].message
+    if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
+        words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
+        return f"must lie in the search, {words} (got {raw!r}): choose a value of it"
+    return None
+
+
+def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
+    """Return a raw value as a trial holds it."""
+    value = as_parameter(SEARCHED[full_key(name)].value(raw))
+    is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
+    return float(value) if is_float else value

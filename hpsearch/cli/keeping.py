@@ -1,0 +1,130 @@
+"""`hpsearch study rename`, `copy`, `stop`, `export` and `import`: studies under other names and in other places."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName
+from hpsearch.cli.output import answer
+
+if TYPE_CHECKING:
+    from hpsearch.storage.copying import Copied
+
+NewStudyName = Annotated[str, typer.Argument(metavar="NEW", help="A name that no study has.")]
+
+
+def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Give a study another name. Everything else of it stays; its report keeps the old name until it is written again.
+
+    Example: hpsearch study rename digits digits-2026
+    """
+    from hpsearch.cli.names import check_name
+    from hpsearch.storage.keeping import rename_study
+    from hpsearch.storage.store import open_store
+
+    check_name("NEW", new)
+    with open_store(storage, create=False) as store:
+        rename_study(store, store.study(name), new)
+    answer(f'Study "{name}": is called "{new}" now')
+
+
+def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Copy a study with all its trials to another name in the same database. Trials in training wait in the copy.
+
+    Example: hpsearch study copy digits digits-before
+    """
+    from hpsearch.cli.names import check_name
+    from hpsearch.report.formats import format_count
+    from hpsearch.storage.keeping import copy_study
+    from hpsearch.storage.store import open_store
+
+    check_name("NEW", new)
+    with open_store(storage, create=False) as store:
+        made = copy_study(store, store.study(name), new)
+        trials = format_count(len(store.trials(made)), "trial")
+    answer(f'Study "{name}": copied to "{new}" with {trials}')
+
+
+def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """End a study before its budget: that becomes what has finished. Trials in training go on to their end and count.
+
+    `study edit --trials N` opens it again; `study pause` stops it for a while.
+
+    Example: hpsearch study stop digits
+    """
+    from hpsearch.report.formats import format_count
+    from hpsearch.storage.keeping import stop_study
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        before = store.study(name)
+        ended = stop_study(store, before)
+        running = store.progress(ended).running
+    budget = format_count(ended.spec.trials, "trial")
+    answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
+    if running:
+        answer(f"In training, and going on to their end: {running:,}")
+
+
+def export(
+    name: StudyName,
+    *,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="A new SQLite file.")],
+    include_running: Annotated[
+        bool, typer.Option("--include-running", help="Take trials that run as waiting ones.")
+    ] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write a study into one SQLite file of its own, to be kept, sent, or imported elsewhere; it is read back.
+
+    Example: hpsearch study export digits --output digits.db
+    """
+    from hpsearch.errors import HpsearchError
+    from hpsearch.storage.copying import copy_studies
+    from hpsearch.storage.selection import Selection
+
+    if output.exists():
+        raise HpsearchError(f"--output: must be a new file (got {output}, which exists): name another one")
+    selection = Selection(names=(name,), running=include_running)
+    try:
+        copy_studies(
+            storage, _file_url(output), selection, tell=lambda made: answer(_copied(made, str(output)))
+        )
+    except BaseException:
+        output.unlink(missing_ok=True)
+        raise
+
+
+def import_studies(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `study export` wrote.")],
+    *,
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="NAME", help="Only this one; may be given again."),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Take the studies of an exported file into the database, with their numbers, times and history.
+
+    Example: hpsearch study import digits.db
+    """
+    from hpsearch.storage.copying import copy_studies
+    from hpsearch.storage.selection import Selection
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage) as store:
+        shown = store.url_shown
+    selection = Selection(names=tuple(study or ()), running=True)
+    copy_studies(_file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)))
+
+
+def _file_url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def _copied(made: "Copied", where: str) -> str:
+    from hpsearch.report.formats import format_count
+
+    returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""
+    return f'Study "{made.name}": {format_count(made.trials, "trial")}{returned} in {where}, and read back'

@@ -1,0 +1,42 @@
+"""The whole dashboard as one WSGI application."""
+
+from pathlib import Path
+from wsgiref.types import WSGIApplication
+
+from hpsearch.dashboard.headers import with_headers
+from hpsearch.dashboard.hosts import HostGuard, is_unspecified
+from hpsearch.dashboard.limits import LimitGuard
+from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.options import Options
+from hpsearch.dashboard.origins import refuse_other_origins
+from hpsearch.dashboard.read_only import refuse_changes
+from hpsearch.dashboard.routes import Routes
+from hpsearch.dashboard.stock import stock_dashboard
+from hpsearch.dashboard.tokens import TokenGuard
+from hpsearch.dashboard.wsgi import Guard, guarded
+from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.store import Store
+
+
+def make_site(store: Store, storage: OptunaStorage, artifacts: Path | None = None) -> WSGIApplication:
+    """Return all pages of the database that `store` and `storage` lead to, open to anybody."""
+    live = LiveStudies(store)
+    return Routes(live, stock_dashboard(storage, live, artifacts))
+
+
+def protected(site: WSGIApplication, options: Options) -> WSGIApplication:
+    """Return the site behind its guards."""
+    return with_headers(guarded(site, guards(options)))
+
+
+def guards(options: Options) -> list[Guard]:
+    """Return what refuses requests, in the order in which they are asked."""
+    hosts = HostGuard((*options.allowed_hosts, options.host), any_address=is_unspecified(options.host))
+    asked: list[Guard] = [hosts]
+    if options.token is not None:
+        asked.append(TokenGuard(options.token))
+    asked.append(refuse_other_origins)
+    if options.read_only:
+        asked.append(refuse_changes)
+    asked.append(LimitGuard(has_artifacts=options.artifacts is not None))
+    return asked

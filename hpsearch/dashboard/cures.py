@@ -1,0 +1,62 @@
+"""What Optuna's dashboard says of a study, put right. Each function changes the detail of a study in place.
+
+A detail is what `/api/studies/ID` answers, as JSON has it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from optuna.trial import FrozenTrial, TrialState
+
+Detail: TypeAlias = dict[str, Any]
+
+MOST_CURVES: Final = 200
+
+
+def name_zones(detail: Detail) -> None:
+    """Say of every time, in place, in which zone it is: without that a browser elsewhere takes it for its own."""
+    for trial in (*detail["trials"], *detail["best_trials"]):
+        for name in ("datetime_start", "datetime_complete"):
+            if name in trial:
+                trial[name] = datetime.fromisoformat(trial[name]).astimezone().isoformat()
+
+
+def keep_axes(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
+    """Keep the axes, in place, of parameters that every trial with parameters has.
+
+    Optuna's dashboard drops them all when it sees a trial that waits and has none yet.
+    """
+    chosen = [set(t.params) for t in trials if t.params and t.state is not TrialState.FAIL]
+    common = set.intersection(*chosen) if chosen else set()
+    detail["intersection_search_space"] = [
+        axis for axis in detail["union_search_space"] if axis["name"] in common
+    ]
+
+
+def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
+    """Leave out, in place, the plot of intermediate values of a large study: our learning curves stand for it.
+
+    It has a line and a place in the legend for every trial; 5,000 of them keep a browser busy for half a minute.
+    """
+    if len(trials) > MOST_CURVES:
+        detail["has_intermediate_values"] = False
+
+
+def add_notes(detail: Detail, study_note: str, trial_notes: Mapping[int, str]) -> None:
+    """Put our notes, in place, where no user wrote one. `trial_notes` are by trial number.
+
+    Version 0 is of nobody: the first that a user writes is version 1, and stays, even an empty one.
+    """
+    if detail["note"]["version"] == 0:
+        detail["note"]["body"] = study_note
+    for trial in (*detail["trials"], *detail["best_trials"]):
+        if trial["note"]["version"] == 0 and trial["number"] in trial_notes:
+            trial["note"]["body"] = trial_notes[trial["number"]]
+
+
+def add_figures(detail: Detail, figures: Mapping[str, str]) -> None:
+    """Put our figures, in place, before those that others saved; one under the same id is replaced."""
+    others = [one for one in detail["plotly_graph_objects"] if one["id"] not in figures]
+    ours = [{"id": name, "graph_object": text} for name, text in figures.items()]
+    detail["plotly_graph_objects"] = [*ours, *others]

@@ -1,0 +1,44 @@
+"""Our figures among those of a study in Optuna's dashboard: the search map, the failures, the curves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from hpsearch.report.figures.catalogue import Exhibit
+
+SHOWN: Final = ("search-map", "learning-rates", "learning-curves")
+PREFIX: Final = "hpsearch-"
+
+
+def study_figures(drawn: Sequence[Exhibit]) -> dict[str, go.Figure]:
+    """Return id -> figure, with a title, and as large as their place in Optuna's dashboard."""
+    return {
+        f"{PREFIX}{panel.name}": _placed(panel.figure, f"{exhibit.title}: {panel.label}")
+        for exhibit in drawn
+        if exhibit.name in SHOWN
+        for panel in exhibit.panels
+    }
+
+
+def figure_texts(drawn: Sequence[Exhibit]) -> Mapping[str, str]:
+    """Return id -> figure as JSON text."""
+    return {name: json.dumps(plain(figure.to_plotly_json())) for name, figure in study_figures(drawn).items()}
+
+
+def plain(value: Any) -> Any:
+    """Return what `to_plotly_json` gave as plain JSON values."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _placed(figure: go.Figure, title: str) -> go.Figure:
+    placed = go.Figure(figure)
+    margin = placed.layout.margin.t or 0
+    return placed.update_layout(
+        title={"text": title, "font": {"size": 14}}, height=None, width=None, margin={"t": max(margin, 60)}
+    )

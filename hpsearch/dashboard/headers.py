@@ -1,0 +1,45 @@
+"""Headers that every answer carries, whoever made it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from hpsearch.dashboard.wsgi import Header, path_of
+
+_EVERYWHERE: tuple[Header, ...] = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+_FRAMES = "frame-ancestors 'self'"
+
+
+def with_headers(application: WSGIApplication) -> WSGIApplication:
+    """Return the application with headers that keep other sites out, and artifacts from running as one of our pages.
+
+    Optuna's dashboard lets every site read artifacts (`Access-Control-Allow-Origin: *`); that is taken away.
+    """
+
+    def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_artifact = path_of(environ).startswith("/artifacts/")
+
+        def start(status: str, headers: list[Header], info: Any = None, /) -> Callable[[bytes], object]:
+            return start_response(status, completed(headers, is_artifact=is_artifact), info)
+
+        return application(environ, start)
+
+    return answering
+
+
+def completed(headers: Iterable[Header], *, is_artifact: bool) -> list[Header]:
+    """Return the headers of an answer with ours; a page's own policy holds beside the one that is added."""
+    ours = {name.lower() for name, _ in _EVERYWHERE}
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in ours and not name.lower().startswith("access-control-")
+    ]
+    policy = f"sandbox; {_FRAMES}" if is_artifact else _FRAMES
+    return [*kept, *_EVERYWHERE, ("Content-Security-Policy", policy)]

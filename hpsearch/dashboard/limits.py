@@ -1,0 +1,36 @@
+"""Bodies of requests are no longer than what the dashboard has a use for."""
+
+from http import HTTPStatus
+from typing import final
+from wsgiref.types import WSGIEnvironment
+
+from hpsearch.dashboard.wsgi import Answer, path_of, refusal
+
+BODY_BYTES = 1 << 20
+"""A note of a megabyte is a book."""
+ARTIFACT_BYTES = 128 << 20
+
+
+@final
+class LimitGuard:
+    """Lets bodies pass up to a megabyte; artifacts, where they are kept, up to 128."""
+
+    def __init__(self, *, has_artifacts: bool) -> None:
+        self._has_artifacts = has_artifacts
+
+    @property
+    def largest_bytes(self) -> int:
+        """The longest body that any request may have."""
+        return ARTIFACT_BYTES if self._has_artifacts else BODY_BYTES
+
+    def __call__(self, environ: WSGIEnvironment) -> Answer | None:
+        """Refuse a request whose body is too long, or of which nobody knows how long it is."""
+        length = str(environ.get("CONTENT_LENGTH") or "0")
+        is_artifact = path_of(environ).startswith("/api/artifacts/")
+        most = self.largest_bytes if is_artifact else BODY_BYTES
+        if length.isdecimal() and int(length) <= most:
+            return None
+        return refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"Content-Length: must be at most {most:,} bytes (got {length[:40]}): send less",
+        )

@@ -1,0 +1,46 @@
+"""The addresses of pages: ours, and those of Optuna's dashboard."""
+
+from urllib.parse import quote
+
+HOME = "/dashboard"
+REPORTS = "/reports/"
+WORKERS = "/workers"
+PLOTLY = "/assets/plotly.js"
+
+
+def report_link(name: str) -> str:
+    """Return the path of a study's report."""
+    return f"/reports/{_part(name)}"
+
+
+def trial_link(name: str, number: int) -> str:
+    """Return the path of a trial's page."""
+    return f"/trials/{_part(name)}/{number}"
+
+
+def replay_link(name: str, number: int) -> str:
+    """Return the path of a trial's replay."""
+    return f"{trial_link(name, number)}/replay"
+
+
+def stock_study_link(study_id: int) -> str:
+    """Return the path of a study's page in Optuna's dashboard."""
+    return f"/dashboard/studies/{study_id}"
+
+
+def stock_trial_link(study_id: int, number: int) -> str:
+    """Return the path of a trial's page in Optuna's dashboard."""
+    return f"/dashboard/studies/{study_id}/trials?numbers={number}"
+
+
+def _part(name: str) -> str:
+    """Return a name as one part of a path.
+
+    Browsers take `.` and `..` for steps, even when they are quoted, so such names end with a slash, quoted too.
+    """
+    return quote(name + "/" if name in (".", "..") else name, safe="")
+
+
+def name_of(part: str) -> str:
+    """Return the name that `report_link` made a part of a path of; servers give it unquoted."""
+    return part.removesuffix("/") if part in ("./", "../") else part

@@ -1,0 +1,108 @@
+"""`/metrics`: what Prometheus can watch, read from the database at each scrape."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hpsearch.dashboard.pages.workers import worker_state
+from hpsearch.dashboard.standing import standing
+from hpsearch.errors import StorageError
+from hpsearch.report.words import fate_rows, state_of
+from hpsearch.storage.records import Progress, WorkerRecord
+from hpsearch.storage.store import Store
+
+KIND: Final = CONTENT_TYPE_LATEST
+_STATES: Final = ("complete", "pruned", "failed", "running", "waiting")
+_WORKER_STATES: Final = ("working", "idle", "stopping", "lost")
+
+
+@final
+class DatabaseCollector(Collector):
+    """Metrics of all studies and workers of a database; where it does not answer, only that."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics as they stand now."""
+        try:
+            progresses = [progress for _, progress in standing(self._store)]
+            workers = self._store.workers()
+        except StorageError:
+            yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 0})
+            return
+        yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 1})
+        yield from study_metrics(progresses)
+        yield worker_metrics(workers)
+
+
+def metrics_text(store: Store) -> bytes:
+    """Return all metrics in the text format of Prometheus."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DatabaseCollector(store))
+    return generate_latest(registry)
+
+
+def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
+    """Yield what is known of the studies."""
+    yield _gauge(
+        "hpsearch_study_budget_trials",
+        "Trials that are to finish.",
+        {(p.name,): p.budget for p in progresses},
+        ("study",),
+    )
+    yield _gauge(
+        "hpsearch_study_open",
+        "1 where the study still takes trials.",
+        {(p.name,): state_of(p) in ("open", "running") for p in progresses},
+        ("study",),
+    )
+    yield _gauge(
+        "hpsearch_study_trials",
+        "Trials by state.",
+        {(p.name, state): getattr(p, state) for p in progresses for state in _STATES},
+        ("study", "state"),
+    )
+    yield _gauge(
+        "hpsearch_study_fates",
+        "Trials by fate.",
+        {(p.name, row.fate.value): row.trials for p in progresses for row in fate_rows(p)},
+        ("study", "fate"),
+    )
+    yield _gauge(
+        "hpsearch_study_epochs",
+        "Epochs that were begun, by what became of them.",
+        {(p.name, cause): epochs for p in progresses for cause, epochs in p.ledger.items()},
+        ("study", "cause"),
+    )
+    yield _gauge(
+        "hpsearch_study_best_value",
+        "The best value of the study's metric.",
+        {(p.name,): p.best.value for p in progresses if p.best is not None and p.best.value is not None},
+        ("study",),
+    )
+
+
+def worker_metrics(workers: list[WorkerRecord]) -> Metric:
+    """Return how many workers there are, by how they stand."""
+    counts = Counter(worker_state(worker) for worker in workers)
+    return _gauge(
+        "hpsearch_workers",
+        "Registered workers by how they stand; lost ones stay for a day.",
+        {(state,): counts[state] for state in _WORKER_STATES},
+        ("state",),
+    )
+
+
+def _gauge(
+    name: str, help_text: str, values: dict[tuple[str, ...], float], labels: tuple[str, ...] = ()
+) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, float(value))
+    return family

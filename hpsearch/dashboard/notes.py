@@ -1,0 +1,68 @@
+"""Notes in Markdown, as Optuna's dashboard shows them beside a study or a trial. Text from outside is escaped."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
+from hpsearch.records import Finding, Trial
+from hpsearch.report.advice import advice
+from hpsearch.report.formats import format_parameter, format_share
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.words import best_lines, fate_rows, state_sentence, verdict_words
+from hpsearch.storage.records import StoredStudy
+from hpsearch.study.amounts import format_number
+
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
+
+
+def escaped(text: object) -> str:
+    """Return any text as Markdown that shows it as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def trial_note(trial: Trial, study: StoredStudy) -> str:
+    """Return the note of a trial that has ended: its verdict, evidence, remedy, and where its page is."""
+    name = study.spec.name
+    page = f"[Trial {trial.number} with its curve]({trial_link(name, trial.number)})"
+    parts = [
+        f"**{escaped(verdict_words(trial))}** ({escaped(trial.fate.value)})",
+        *(_finding_parts(trial.finding) if trial.finding is not None else ()),
+        f"{page} · [Report]({report_link(name)})",
+    ]
+    return "\n\n".join(parts)
+
+
+def _finding_parts(finding: Finding) -> list[str]:
+    parts = [f"Confidence {format_share(finding.confidence, 1)}."]
+    if finding.evidence:
+        rows = [(escaped(name), format_number(value, digits=4)) for name, value in finding.evidence.items()]
+        parts.append(_table(("evidence", "value"), rows))
+    if finding.remedy:
+        parts.append(f"Remedy: {escaped(finding.remedy)}")
+    if finding.suggested:
+        rows = [
+            (escaped(name), escaped(format_parameter(value))) for name, value in finding.suggested.items()
+        ]
+        parts.append(_table(("suggested", "value"), rows))
+    return parts
+
+
+def study_note(snapshot: Snapshot) -> str:
+    """Return the note of a study: how it stands, its best, its fates, its advice, and where its report is."""
+    study, progress = snapshot.study, snapshot.progress
+    links = f"[Report]({report_link(study.spec.name)}) · [All reports]({REPORTS}) · [Workers]({WORKERS})"
+    parts = [escaped(state_sentence(progress)), links]
+    if lines := best_lines(snapshot.trials, study):
+        parts.append("\n".join(f"{rank}. {escaped(line)}" for rank, line in enumerate(lines, start=1)))
+    if rows := fate_rows(progress):
+        cells = [(escaped(row.fate.value), f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
+        parts.append(_table(("fate", "trials", "epochs"), cells))
+    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize):
+        parts.append(f"Advice: {escaped(advised)}.")
+    return "\n\n".join(parts)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = " | ".join("---" for _ in heads)
+    return "\n".join(f"| {line} |" for line in (" | ".join(heads), rule, *(" | ".join(row) for row in rows)))

@@ -1,0 +1,1 @@
+"""Our pages, as HTML: each module makes one. They have the report's look."""

@@ -1,0 +1,136 @@
+"""One trial: how it ended and why, what to change, its curve, and the attempts that were lost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
+from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
+from hpsearch.records import Finding, Trial
+from hpsearch.report import sections
+from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.formats import (
+    format_metric,
+    format_parameter,
+    format_result,
+    format_share,
+    format_time,
+)
+from hpsearch.report.parts import facts, section, text
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.words import verdict_words
+from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.study.amounts import format_number
+
+_CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
+
+
+def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) -> Page:
+    """Return the page of a trial of the study that `snapshot` shows."""
+    study = snapshot.study
+    curves = _curves(snapshot, trial)
+    body = "\n".join(
+        [
+            head(f"{study.spec.name}: {trial.fate.value}", f"Trial {trial.number}", _lead(trial)),
+            f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
+            _replay_form(study, trial) if trial.state.is_final and trial.params else "",
+            facts(list(_facts(trial, study))),
+            section("parameters", "Parameters", facts(_parameters(trial))) if trial.params else "",
+            section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
+            sections.exhibit(curves),
+            section("attempts", "Lost attempts", _attempts(attempts)) if attempts else "",
+        ]
+    )
+    title = f"{study.spec.name}: trial {trial.number}"
+    return framed(title, body, shown=(curves,), stock=stock_trial_link(study.study_id, trial.number))
+
+
+def waiting_page(study: StoredStudy, number: int) -> Page:
+    """Return what stands in for the replay of a trial until it is made."""
+    name = study.spec.name
+    lead = "It is trained again. The page comes by itself."
+    body = (
+        head(f"{name}: replay", f"Trial {number}", lead)
+        + f"<p>{link(trial_link(name, number), 'Its page')}</p>"
+    )
+    return framed(f"{name}: trial {number}: replay", body, stock=stock_trial_link(study.study_id, number))
+
+
+def _replay_form(study: StoredStudy, trial: Trial) -> str:
+    """Return a button that has the trial trained again."""
+    action = text(replay_link(study.spec.name, trial.number))
+    return f'<form method="post" action="{action}"><button>Replay: train it again and look inside</button></form>'
+
+
+def _lead(trial: Trial) -> str:
+    words = verdict_words(trial)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
+    yield format_metric(study.spec.metric), format_result(trial.value, study.spec.metric)
+    yield "state", trial.state.value
+    yield "epochs begun", f"{trial.epochs:,}"
+    yield "steps", f"{trial.steps:,}"
+    yield "attempts", f"{trial.attempts:,}"
+    if trial.worker is not None:
+        yield "worker", trial.worker
+    if trial.started is not None:
+        yield "started", format_time(trial.started)
+    if trial.finished is not None:
+        yield "finished", format_time(trial.finished)
+
+
+def _parameters(trial: Trial) -> list[tuple[str, str]]:
+    return [
+        (name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value))
+        for name, value in trial.params.items()
+    ]
+
+
+def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
+    """Yield links to what is near this trial."""
+    study = snapshot.study
+    numbers = [other.number for other in snapshot.trials]
+    place = numbers.index(trial.number)
+    yield link(report_link(study.spec.name), f"Report of {study.spec.name}")
+    if place > 0:
+        yield link(trial_link(study.spec.name, numbers[place - 1]), f"Trial {numbers[place - 1]}")
+    if place + 1 < len(numbers):
+        yield link(trial_link(study.spec.name, numbers[place + 1]), f"Trial {numbers[place + 1]}")
+
+
+def _verdict(finding: Finding) -> str:
+    began = f"confidence {format_share(finding.confidence, 1)}, from step {finding.first_step:,}"
+    parts = [f"<p><code>{text(finding.cause.value)}</code>, {began}.</p>"]
+    if finding.evidence:
+        rows = [(text(name), format_number(value, digits=4)) for name, value in finding.evidence.items()]
+        parts.append(table(("evidence", "value"), rows))
+    if finding.remedy:
+        parts.append(f"<p>Remedy: {text(finding.remedy)}</p>")
+    if finding.suggested:
+        rows = [(text(name), text(format_parameter(value))) for name, value in finding.suggested.items()]
+        parts.append(table(("suggested", "value"), rows))
+    return "".join(parts)
+
+
+def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
+    """Return the learning curves of this trial alone."""
+    series = {number: one for number, one in snapshot.series.items() if number == trial.number}
+    alone = replace(snapshot, trials=(trial,), series=series)
+    drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
+    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not begun an epoch.")
+
+
+def _attempts(attempts: Sequence[Attempt]) -> str:
+    rows = [
+        (
+            f"{attempt.attempt:,}",
+            text(attempt.worker or ""),
+            text(attempt.why),
+            f"{attempt.epochs:,}",
+            text(format_time(attempt.ended)),
+        )
+        for attempt in attempts
+    ]
+    return table(("attempt", "worker", "why it ended", "epochs", "ended"), rows)

@@ -1,0 +1,49 @@
+"""Who works on what, and who was lost."""
+
+from collections.abc import Sequence
+
+from hpsearch.dashboard.links import report_link
+from hpsearch.dashboard.pages.frame import Page, empty, framed, head, link, table
+from hpsearch.report.formats import format_count, format_time
+from hpsearch.report.parts import text
+from hpsearch.storage.records import WorkerRecord
+
+_HEADS = ("worker", "state", "trains", "host", "process", "started", "last seen", "version")
+
+
+def workers_page(workers: Sequence[WorkerRecord]) -> Page:
+    """Return the list of workers, those that started first in front."""
+    alive = sum(not worker.is_lost for worker in workers)
+    lost = len(workers) - alive
+    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost."
+    body = head("hpsearch", "Workers", lead)
+    body += (
+        table(_HEADS, [_row(worker) for worker in workers])
+        if workers
+        else empty("Nobody works: `hpsearch worker start` takes trials from this database.")
+    )
+    return framed("hpsearch workers", body)
+
+
+def worker_state(worker: WorkerRecord) -> str:
+    """Say in one word how a worker stands."""
+    if worker.is_lost:
+        return "lost"
+    if worker.should_stop:
+        return "stopping"
+    return "working" if worker.running else "idle"
+
+
+def _row(worker: WorkerRecord) -> list[str]:
+    identity = worker.identity
+    trains = ", ".join(
+        f"{format_count(count, 'trial')} of {link(report_link(name), name)}"
+        for name, count in worker.running.items()
+    )
+    plain = (identity.host, identity.process_id, format_time(worker.started), format_time(worker.seen))
+    return [
+        text(identity.name),
+        worker_state(worker),
+        trains,
+        *(text(cell) for cell in (*plain, identity.version)),
+    ]

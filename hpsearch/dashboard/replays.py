@@ -1,0 +1,63 @@
+"""Trials that are trained again because somebody asked on their page: one at a time, behind the back of requests."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final, TypeAlias, final
+
+from hpsearch.report.replay_page import render_replay
+from hpsearch.storage.store import Store
+from hpsearch.worker.replaying import Request, Stored, replay
+
+KEPT: Final = 8
+"""So many pages stay in memory, of 5 to 10 MB each; the one asked for first goes first."""
+WAITING_MOST: Final = 4
+
+_Key: TypeAlias = tuple[str, int]
+
+
+def replayed_page(stored: Stored) -> str:
+    """Return the page of a trial that was trained again. Raises HpsearchError where that cannot be."""
+    return render_replay(replay(stored, Request()), taken=datetime.now(UTC))
+
+
+@final
+class Replays:
+    """The replays that were asked for: made, under way, or waiting for their turn. Threads may share them."""
+
+    def __init__(self, make: Callable[[Stored], str] = replayed_page) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._asked: OrderedDict[_Key, Future[str]] = OrderedDict()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="hpsearch-replays")
+
+    def ask(self, stored: Stored) -> bool:
+        """Let a trial be trained again unless it was, or is; return False where too many wait already.
+
+        One that failed is tried again.
+        """
+        key = stored.study.key, stored.trial.number
+        with self._lock:
+            known = self._asked.get(key)
+            if known is not None and not (known.done() and known.exception()):
+                return True
+            if sum(not one.done() for one in self._asked.values()) >= WAITING_MOST:
+                return False
+            self._asked[key] = self._pool.submit(self._make, stored)
+            self._asked.move_to_end(key)
+            while len(self._asked) > KEPT:
+                self._asked.popitem(last=False)
+            return True
+
+    def of(self, study_key: str, number: int) -> Future[str] | None:
+        """Return the replay of a trial, done or not; None where nobody has asked for it."""
+        return self._asked.get((study_key, number))
+
+
+def stored_trial(store: Store, name: str, number: int) -> Stored:
+    """Return a trial as the database has it. Raises StudyNotFoundError and TrialNotFoundError."""
+    study = store.study(name)
+    trial = store.trial(study, number)
+    return Stored(study=study, trial=trial, series=store.series(study, [number]).get(number, {}))

@@ -1,0 +1,84 @@
+"""Optuna's dashboard on our storage, with what we cure of it."""
+
+import json
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import optuna_dashboard
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.exceptions import DuplicatedStudyError
+
+from hpsearch.dashboard.annotations import Annotations, hear
+from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.wsgi import JSON, Answer, method_of, path_of, send
+from hpsearch.storage.as_optuna.storage import OptunaStorage
+
+_RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")
+
+
+def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path | None) -> WSGIApplication:
+    """Return Optuna's dashboard, with our notes and figures, that renames studies without a copy.
+
+    `artifacts` is the folder of artifacts; without it there are none.
+    """
+    kept = None if artifacts is None else FileSystemArtifactStore(artifacts)
+    stock: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=kept)
+    return Renaming(Annotations(stock, live, storage), storage)
+
+
+@final
+class Renaming:
+    """Optuna's dashboard, where a study that gets another name keeps everything else.
+
+    Optuna's own way copies the study and deletes it, and with it saved figures, artifacts, and what workers hold.
+    """
+
+    def __init__(self, stock: WSGIApplication, storage: OptunaStorage) -> None:
+        self._stock = stock
+        self._storage = storage
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer as Optuna's dashboard does."""
+        asked = _RENAME.fullmatch(path_of(environ))
+        if asked is None or method_of(environ) != "POST":
+            return self._stock(environ, start_response)
+        return send(self._rename(int(asked[1]), environ), environ, start_response)
+
+    def _rename(self, study_id: int, environ: WSGIEnvironment) -> Answer:
+        name = _asked_name(environ)
+        if not name:
+            return _said(
+                HTTPStatus.BAD_REQUEST, {"reason": "study_name: must be a name (got none): give one"}
+            )
+        try:
+            self._storage.rename_study(study_id, name)
+        except KeyError:
+            return _said(HTTPStatus.NOT_FOUND, {"reason": f"study_id={study_id} is not found"})
+        except (DuplicatedStudyError, ValueError) as error:
+            return _said(HTTPStatus.BAD_REQUEST, {"reason": str(error)})
+        return _said(HTTPStatus.CREATED, self._summary(study_id, environ))
+
+    def _summary(self, study_id: int, environ: WSGIEnvironment) -> Any:
+        """Return what Optuna's dashboard says of the study in its list."""
+        asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "CONTENT_LENGTH": "0"}
+        bare = {key: value for key, value in environ.items() if not key.startswith(("bottle.", "route."))}
+        listed = json.loads(hear(self._stock, {**bare, **asked}).body)["study_summaries"]
+        return next(one for one in listed if one["study_id"] == study_id)
+
+
+def _asked_name(environ: WSGIEnvironment) -> str | None:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    try:
+        asked = json.loads(environ["wsgi.input"].read(length))
+    except ValueError:
+        return None
+    name = asked.get("study_name") if isinstance(asked, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _said(status: HTTPStatus, what: Any) -> Answer:
+    return Answer(status=status, body=json.dumps(what).encode(), kind=JSON)

@@ -1,0 +1,43 @@
+"""What the first visitor will ask for, asked for before: large studies take seconds to read and to draw."""
+
+import io
+import logging
+import threading
+from typing import Final
+from urllib.parse import unquote
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from hpsearch.dashboard.annotations import hear
+from hpsearch.dashboard.links import report_link
+from hpsearch.storage.store import Store
+
+_log: Final = logging.getLogger(__name__)
+
+
+def warm_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
+    """Let a thread ask the site, behind its guards, for the newest study and its report; return the thread."""
+    thread = threading.Thread(target=_warm, args=(site, store), name="hpsearch-warming", daemon=True)
+    thread.start()
+    return thread
+
+
+def _warm(site: WSGIApplication, store: Store) -> None:
+    try:
+        for study in store.studies()[-1:]:
+            hear(site, _request(f"/api/studies/{study.study_id}"))
+            hear(site, _request(unquote(report_link(study.spec.name))))
+    except Exception:  # noqa: BLE001 # visitors will meet the error, and be told
+        _log.debug("nothing could be prepared", exc_info=True)
+
+
+def _request(path: str) -> WSGIEnvironment:
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path.encode().decode("latin-1"),
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "0",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),
+    }

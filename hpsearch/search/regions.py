@@ -1,0 +1,135 @@
+"""Parts of a searched range: where every trial died, and where the best ones are."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from hpsearch.records import Cause, Trial, TrialState, best_trials
+from hpsearch.search.standing import is_dead
+from hpsearch.study.schema import SEARCHED
+from hpsearch.study.spec import SHORT_NAMES, Range
+
+LEAST_DEAD: Final = 5
+LARGEST_CHANCE: Final = 0.01
+"""What is this likely to happen by chance alone is no reason to change a study."""
+
+EDGE_SHARE: Final = 0.1
+"""The part of a range, on its own scale, that is its edge."""
+
+LEAST_BEST: Final = 5
+MOST_BEST: Final = 20
+BEST_OF: Final = 10
+_MOST_DIGITS: Final = 17
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One ended trial in one searched range: its value there, and whether it died."""
+
+    value: float
+    is_dead: bool
+    verdict: Cause | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadEnd:
+    """A part of a range, beyond the last survivor, in which all of `dead` trials died.
+
+    `is_high` says that it is the upper part; `bound` lies between the last survivor and the first death.
+    """
+
+    dimension: Range
+    is_high: bool
+    bound: float
+    dead: Sequence[Point]
+
+
+def have_ended(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that completed or were stopped."""
+    return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+
+
+def best_part(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
+    """Return the best tenth, at least 5 and at most 20; none where there are not twice as many."""
+    ranked = sum(trial.is_ranked for trial in trials)
+    count = min(MOST_BEST, max(LEAST_BEST, -(-ranked // BEST_OF)))
+    return best_trials(trials, maximize=maximize, count=count) if ranked >= 2 * count else []
+
+
+def dead_ends(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadEnd]:
+    """Yield the upper and the lower part of the range in which all trials died, and not by chance."""
+    found = points(dimension, trials)
+    survivors = [point.value for point in found if not point.is_dead]
+    if not survivors:
+        return
+    below = [point for point in found if point.value < min(survivors)]
+    above = [point for point in found if point.value > max(survivors)]
+    for is_high, dead, others in ((True, above, below), (False, below, above)):
+        # The dead of the other end say nothing about this one.
+        deaths = sum(point.is_dead for point in found) - len(others)
+        if len(dead) >= LEAST_DEAD and chance_of_deaths(len(dead), deaths, len(survivors)) < LARGEST_CHANCE:
+            bound = _bound(dimension, dead, survivors, is_high=is_high)
+            yield DeadEnd(dimension=dimension, is_high=is_high, bound=bound, dead=dead)
+
+
+def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
+    """Return the trials that completed or were stopped, inside the range."""
+    return [
+        Point(value=float(value), is_dead=is_dead(trial), verdict=trial.verdict)
+        for trial in have_ended(trials)
+        if isinstance(value := trial.params.get(dimension.name), int | float)
+        and dimension.low <= value <= dimension.high
+    ]
+
+
+def chance_of_deaths(drawn: int, deaths: int, survivors: int) -> float:
+    """Return how likely it is that `drawn` trials out of all are dead, if deaths were spread at random."""
+    everybody = deaths + survivors
+    return math.prod((deaths - i) / (everybody - i) for i in range(drawn))
+
+
+def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], *, is_high: bool) -> float:
+    """Return a number between the last survivor and the first death, as round as there is room for."""
+    survivor = max(survivors) if is_high else min(survivors)
+    death = min(point.value for point in dead) if is_high else max(point.value for point in dead)
+    if dimension.integer:
+        return survivor
+    middle = math.sqrt(survivor * death) if dimension.log else (survivor + death) / 2
+    rounded = (float(f"{middle:.{digits}g}") for digits in range(2, _MOST_DIGITS + 1))
+    low, high = sorted((survivor, death))
+    return next((number for number in rounded if low < number < high), survivor)
+
+
+def place(dimension: Range, value: float) -> float:
+    """Return where a value lies in the range, on its own scale, from 0 to 1."""
+    if dimension.log:
+        return math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
+    return (value - dimension.low) / (dimension.high - dimension.low)
+
+
+def is_at_edge(where: float, *, is_high: bool) -> bool:
+    """True for a place in the outermost tenth of the range."""
+    return where >= 1 - EDGE_SHARE if is_high else where <= EDGE_SHARE
+
+
+def tail(hits: int, of: int, share: float) -> float:
+    """Return the chance of `hits` or more in `of` draws that hit with the chance `share`."""
+    return sum(math.comb(of, i) * share**i * (1 - share) ** (of - i) for i in range(hits, of + 1))
+
+
+def can_move(dimension: Range, *, is_high: bool) -> bool:
+    """True where the field may hold a number beyond that end of the range: a tenth of the range, at least 1."""
+    end, sign = (dimension.high, 1) if is_high else (dimension.low, -1)
+    beyond = end * 2.0**sign if dimension.log else end + sign * EDGE_SHARE * (dimension.high - dimension.low)
+    if dimension.integer:
+        beyond = min(math.floor(beyond), int(end) - 1) if sign < 0 else max(math.ceil(beyond), int(end) + 1)
+    return may_hold(dimension.name, beyond)
+
+
+def may_hold(name: str, value: float) -> bool:
+    """True where the searched field may have that value, whatever range it is searched in."""
+    full = SHORT_NAMES.get(name, name)
+    return not SEARCHED[full].problems(full, value)

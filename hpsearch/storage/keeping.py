@@ -1,0 +1,44 @@
+"""What users do to stored studies beside running them: one function, one transaction, as the methods of Store."""
+
+from collections.abc import Mapping, Sequence
+
+from hpsearch.records import ParameterValue
+from hpsearch.storage import enqueuing, renaming, studies
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+
+
+def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:
+    """Let a trial wait for each of `asked`, before all new ones; return their numbers.
+
+    What is not given is sampled. They count against the budget: beyond it they wait for more of it.
+    """
+    return store.write(
+        lambda connection: enqueuing.enqueue(connection, studies.lock(connection, study).study, asked)
+    )
+
+
+def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
+    """Give the study another name, and return it. Its key stays, and so does everything that hangs on it.
+
+    Raises StudyExistsError for a taken name, HpsearchError while trials run.
+    """
+    store.sweep(study)
+    return store.write(lambda connection: renaming.rename(connection, studies.lock(connection, study), name))
+
+
+def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
+    """Copy the study with all its trials to another name in this database, and return the copy.
+
+    Trials that run wait in the copy. Raises StudyExistsError for a taken name.
+    """
+    return store.write(lambda connection: renaming.copy(connection, studies.lock(connection, study), name))
+
+
+def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
+    """End the study with what has finished and what runs, and return it with that as its budget.
+
+    Raises HpsearchError where that is nothing.
+    """
+    store.sweep(study)
+    return store.write(lambda connection: renaming.stop(connection, studies.lock(connection, study)))

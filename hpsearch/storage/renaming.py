@@ -1,0 +1,119 @@
+"""Studies under other names: renamed, copied beside themselves, and ended before their budget is spent.
+
+Each function works inside its caller's transaction.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from hpsearch.errors import HpsearchError, StudyExistsError
+from hpsearch.storage import optuna_schema, schema, studies
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.resting import at_rest
+from hpsearch.storage.rows import (
+    Place,
+    Row,
+    StudyRows,
+    read_study,
+    read_trials,
+    settle,
+    write_study,
+    write_trials,
+)
+from hpsearch.storage.studies import LockedStudy
+
+_ours = schema.studies
+_theirs = optuna_schema.studies
+_trials = optuna_schema.trials
+
+
+def rename(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
+    """Give a study another name and return it; our key of it stays, and so does Optuna's id.
+
+    Raises StudyExistsError for a taken name, and HpsearchError while trials run, whose workers know the old one.
+    """
+    study = locked.study
+    holder = studies.holder(connection, name)
+    if holder is not None and holder != study.spec.name:
+        refuse_taken(connection, name, holder)
+    if running := _count(connection, study, RUNNING):
+        raise HpsearchError(
+            f'study "{study.spec.name}": must have no trial in training to be renamed (got {running}): '
+            "stop its workers first, or let them end"
+        )
+    at = _theirs.c.study_id == study.study_id
+    connection.execute(update(_theirs).where(at).values(study_name=name))
+    connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(name=name))
+    return replace(study, spec=replace(study.spec, name=name))
+
+
+def refuse_taken(connection: Connection, name: str, holder: str) -> None:
+    """Raise StudyExistsError: `holder` has the name."""
+    if studies.named(connection, holder) is not None and holder == name:
+        raise StudyExistsError(f'study "{name}": the name must be free (a study has it): choose another name')
+    studies.refuse_name(name, holder)
+
+
+def copy(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
+    """Copy a study, with all that it knows, to another name in the same database; return the copy.
+
+    The copy has a key of its own, and its trials have the numbers and the results of the original's; those that run
+    there wait here. A test part that was opened is opened here too. Raises StudyExistsError for a taken name.
+    """
+    study = locked.study
+    holder = studies.holder(connection, name)
+    if holder is not None:
+        refuse_taken(connection, name, holder)
+    origin = Place(study_id=study.study_id, key=study.key)
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    rows = read_study(connection, origin)
+    place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
+    ids: list[int] = []
+    last = -1
+    while trials := read_trials(connection, origin, after=last):
+        last = max(trials)
+        resting = [at_rest(one, now_s=now_s) for one in trials.values()]
+        ids += write_trials(connection, place, resting, after=max(ids, default=-1))
+    settle(connection, place, last=max(ids[: rows.settled], default=-1))
+    made = studies.named(connection, name)
+    assert made is not None
+    return made
+
+
+def _renamed(rows: StudyRows, name: str, *, key: str, now_s: float) -> StudyRows:
+    """Return a study's rows under another name and key, made now."""
+    links = optuna_schema.study_user_attributes.name
+    details: Mapping[str, Any] = {**rows.details, links: [_linked(row, key) for row in rows.details[links]]}
+    ours = {**(rows.ours or {}), "study_key": key, "name": name, "created": now_s}
+    return replace(rows, name=name, details=details, ours=ours)
+
+
+def _linked(row: Row, key: str) -> Row:
+    return {**row, "value_json": json.dumps(key)} if row["key"] == schema.LINK_ATTRIBUTE else row
+
+
+def stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
+    """Set the budget to what has finished and what runs, which goes on to its end; return the study with it.
+
+    A budget that is spent stays. Raises HpsearchError where nothing has finished or runs.
+    """
+    study = locked.study
+    made = _count(connection, study, COMPLETE, PRUNED, RUNNING)
+    if not made:
+        raise HpsearchError(
+            f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '
+            "pause it, or delete it"
+        )
+    return studies.set_budget(connection, locked, min(made, locked.budget))
+
+
+def _count(connection: Connection, study: StoredStudy, *states: str) -> int:
+    counted = select(func.count()).where(_trials.c.study_id == study.study_id, _trials.c.state.in_(states))
+    return int(connection.execute(counted).scalar_one())

@@ -1,0 +1,130 @@
+"""`hpsearch study rename`, `copy`, `stop`, `export`, `import`, and `trial enqueue`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+def shown(ended: CompletedProcess[str]) -> Any:
+    """Return what a command says to programs."""
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def trials_of(command: Command, name: str) -> Any:
+    """Return all trials of a study."""
+    return shown(command("study", "trials", name, "--format", "json"))
+
+
+def test_a_name_is_changed(command: Command, finished: str) -> None:
+    """The study has its new name, and all that it had under the old one."""
+    before = trials_of(command, finished)
+    ended = command("study", "rename", finished, "roses and lilies")
+    assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": is called "roses and lilies" now\n')
+    assert trials_of(command, "roses and lilies") == before
+    assert command("study", "show", finished).returncode == 1
+    assert command("study", "rename", "roses and lilies", "").returncode == 2
+
+
+def test_a_copy_is_a_study_of_its_own(command: Command, finished: str) -> None:
+    """The copy has the trials, goes on alone, and its name must be free."""
+    ended = command("study", "copy", finished, "twin")
+    assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": copied to "twin" with 12 trials\n')
+    before = trials_of(command, finished)
+    assert trials_of(command, "twin") == before
+    assert command("study", "delete", "twin", "--yes").returncode == 0
+    assert trials_of(command, finished) == before
+    taken = command("study", "copy", finished, finished)
+    assert (taken.returncode, taken.stdout) == (1, "")
+    assert "the name must be free (a study has it): choose another name" in taken.stderr
+
+
+def test_a_study_ends_early(command: Command, finished: str) -> None:
+    """The budget becomes what has finished; a study without any trial is not ended."""
+    assert command("study", "edit", finished, "--trials", "100").returncode == 0
+    ended = command("study", "stop", finished)
+    assert (ended.returncode, ended.stdout) == (
+        0,
+        'Study "flowers": ends with 12 trials (its budget was 100)\n',
+    )
+    assert shown(command("study", "show", finished, "--format", "json"))["state"] == "finished"
+    assert command("study", "create", "flowers.toml", "--name", "fresh").returncode == 0
+    assert command("study", "stop", "fresh").returncode == 1
+
+
+def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, tmp_path: Path) -> None:
+    """A single file holds the whole study, takes nobody's place, and is imported with everything in it."""
+    assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").returncode == 0
+    before = trials_of(command, finished)
+    out = tmp_path / "out"
+    out.mkdir()
+    ended = command("study", "export", finished, "--output", "out/kept.db")
+    assert ended.returncode == 0
+    assert ended.stdout == 'Study "flowers": 12 trials in out/kept.db, and read back\n'
+    assert [file.name for file in out.iterdir()] == ["kept.db"]
+    again = command("study", "export", finished, "--output", "out/kept.db")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "--output: must be a new file (got out/kept.db, which exists)" in again.stderr
+    assert command("study", "import", "out/kept.db").returncode == 1
+    assert command("study", "delete", finished, "--yes").returncode == 0
+    assert command("study", "import", "out/kept.db", "--study", "other").returncode == 1
+    back = command("study", "import", "out/kept.db", "--study", finished)
+    assert back.returncode == 0, back.stderr
+    assert trials_of(command, finished) == before
+    assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").stderr == ""
+    assert [file.name for file in out.iterdir()] == ["kept.db"]
+
+
+def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None:
+    """Where there is nothing to export, no file is made; what is no export is told."""
+    assert command("study", "export", "flower", "--output", "x.db").returncode == 1
+    assert not Path("x.db").exists()
+    assert command("study", "import", "missing.db").returncode == 1
+    assert not Path("missing.db").exists()
+
+
+def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished: str) -> None:
+    """It waits with what was set, is trained with the next budget, and the rest of it is sampled."""
+    asked = ("--set", "learning_rate=0.25", "--set", "model.activation=tanh")
+    ended = command("trial", "enqueue", finished, *asked)
+    assert ended.returncode == 0
+    assert ended.stdout == (
+        'Study "flowers": trial 12 waits with learning_rate 0.25, model.activation tanh; '
+        "weight_decay will be sampled\n"
+        "The budget of 12 trials is spent: hpsearch study edit flowers --trials 13 lets it run\n"
+    )
+    assert command("study", "edit", finished, "--trials", "13").returncode == 0
+    assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0
+    trials = trials_of(command, finished)
+    assert len(trials) == 13
+    params = trials[12]["params"]
+    assert (params["learning_rate"], params["model.activation"]) == (0.25, "tanh")
+    assert 1e-8 <= params["weight_decay"] <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((), "trial enqueue: must be told a value (got nothing)"),
+        (("learning_rate=1e9",), "must lie in the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
+        (("learning_rate=fast",), "--set training.learning_rate: must be a number"),
+        (("model.activation=elu",), "must lie in the search, model.activation: one of relu, tanh (got 'elu')"),
+        (("momentum=0.5",), 'must be searched by study "flowers" (got 0.5)'),
+        (("learning_rate",), "must be KEY=VALUE"),
+    ],
+)  # fmt: skip
+def test_what_is_not_searched_is_not_enqueued(
+    command: Command, finished: str, settings: tuple[str, ...], message: str
+) -> None:
+    """A value outside the search, or of another kind, is refused with the rule, and nothing waits."""
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    ended = command("trial", "enqueue", finished, *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr
+    assert len(trials_of(command, finished)) == 12

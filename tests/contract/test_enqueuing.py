@@ -1,0 +1,71 @@
+"""Trials that wait with parameters of somebody's choice: first to be claimed, within the budget, Optuna's own."""
+
+from collections.abc import Callable
+
+import optuna
+import pytest
+
+from hpsearch.errors import StudyNotFoundError
+from hpsearch.records import ParameterValue
+from hpsearch.storage.keeping import enqueue
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
+
+Labs = Callable[..., Lab]
+
+
+def test_they_come_first_and_count(new_lab: Labs) -> None:
+    """Enqueued trials are numbered on, claimed before new ones with what they ask for, and take from the budget."""
+    lab = new_lab(trials=5)
+    lab.finish(1)
+    asked: list[dict[str, ParameterValue]] = [
+        {"learning_rate": 0.01, "model.activation": "tanh"},
+        {"training.batch_size": 32},
+    ]
+    assert enqueue(lab.store, lab.study, asked) == [1, 2]
+    assert enqueue(lab.store, lab.study, []) == []
+    assert lab.store.progress(lab.study).waiting == 2
+    claims = lab.claim(20)
+    assert [(claim.number, dict(claim.fixed)) for claim in claims] == [
+        (1, asked[0]),
+        (2, asked[1]),
+        (3, {}),
+        (4, {}),
+    ]
+    lab.assign(claims)
+    lab.end(claims)
+    assert lab.store.progress(lab.study).finished == 5
+
+
+def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
+    """What we enqueue looks to any Optuna client like what that would enqueue itself, and both go on together."""
+    lab = new_lab()
+    enqueue(lab.store, lab.study, [{"learning_rate": 0.01}])
+    stock = lab.stock()
+    stock.enqueue_trial({"learning_rate": 0.01})
+    ours, theirs = stock.get_trials(states=[optuna.trial.TrialState.WAITING])
+    assert (ours.number, theirs.number) == (0, 1)
+    assert ours.system_attrs == theirs.system_attrs == {"fixed_params": {"learning_rate": 0.01}}
+    assert (ours.params, ours.datetime_start, ours.values) == (theirs.params, None, None)
+    assert enqueue(lab.store, lab.study, [{"learning_rate": 0.02}]) == [2]
+    assert stock.ask().number == 0
+
+
+def test_a_study_is_made_with_what_it_begins_with(new_lab: Labs) -> None:
+    """A new study has its first configurations in the moment in which it is there, and a second call adds none."""
+    lab = new_lab()
+    spec = a_spec(trials=3)
+    asked = [{"learning_rate": 0.5}, {"learning_rate": 0.25}]
+    for _ in range(2):
+        child = lab.store.create_study(spec, fingerprint=FINGERPRINT, parent=lab.study, enqueued=asked)
+        assert [dict(trial.system_attributes) for trial in lab.store.trials(child)] == [
+            {"fixed_params": one} for one in asked
+        ]
+    lab.store.delete_study(child)
+
+
+def test_a_deleted_study_takes_none(new_lab: Labs) -> None:
+    """Nothing is enqueued in a study that is gone."""
+    lab = new_lab()
+    lab.store.delete_study(lab.study)
+    with pytest.raises(StudyNotFoundError):
+        enqueue(lab.store, lab.study, [{}])

@@ -1,0 +1,111 @@
+"""Studies renamed, copied beside themselves and ended: what stays, what is new, what is refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import uuid4
+
+import optuna
+import pytest
+
+from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
+from hpsearch.records import TrialState
+from hpsearch.storage.keeping import copy_study, rename_study, stop_study
+from tests.contract.laboratory import Lab, evaluation, stock_storage
+
+Labs = Callable[..., Lab]
+
+
+def a_name() -> str:
+    """Return a name that no other study has."""
+    return f"named-{uuid4().hex}"
+
+
+def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
+    """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers go on."""
+    lab, name = new_lab(trials=6), a_name()
+    lab.finish(2)
+    lab.store.write_evaluations(lab.study, [evaluation(0)])
+    trials, old = lab.store.trials(lab.study), lab.study.spec.name
+    renamed = rename_study(lab.store, lab.study, name)
+    assert renamed == lab.store.study(name)
+    assert (renamed.key, renamed.study_id, renamed.spec.name) == (lab.study.key, lab.study.study_id, name)
+    with pytest.raises(StudyNotFoundError):
+        lab.store.study(old)
+    assert lab.store.trials(renamed) == trials
+    assert len(lab.store.evaluations(renamed)) == 1
+    lab.study = renamed
+    assert len(lab.stock().trials) == 2
+    lab.finish(4)
+    assert lab.store.progress(renamed).is_done
+    assert rename_study(lab.store, renamed, name) == renamed
+    assert lab.store.create_study(renamed.spec, fingerprint=renamed.fingerprint).key == renamed.key
+
+
+def test_taken_names_are_refused(new_lab: Labs) -> None:
+    """Neither a study of ours nor one of another client loses its name, and nothing is changed."""
+    lab, other, theirs = new_lab(), new_lab(), a_name()
+    lab.opened.append(stock_storage(lab.url))
+    optuna.create_study(study_name=theirs, storage=lab.opened[-1])
+    for name in (other.study.spec.name, theirs):
+        for act in (rename_study, copy_study):
+            with pytest.raises(StudyExistsError, match="the name must be free"):
+                act(lab.store, lab.study, name)
+    with pytest.raises(StudyExistsError, match="the name must be free"):
+        copy_study(lab.store, lab.study, lab.study.spec.name)
+    assert lab.store.study(lab.study.spec.name) == lab.study
+
+
+def test_a_study_in_training_keeps_its_name(new_lab: Labs) -> None:
+    """Workers look their study up by its name, so it stays while they hold trials."""
+    lab = new_lab()
+    lab.claim(2)
+    with pytest.raises(HpsearchError, match=r"must have no trial in training to be renamed \(got 2\)"):
+        rename_study(lab.store, lab.study, a_name())
+
+
+def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
+    """Numbers, results, evaluations, the opening and the parent are copied; running trials wait; both go on alone."""
+    lab = new_lab(trials=8)
+    lab.finish(3)
+    lab.finish(1, state=TrialState.PRUNED)
+    lab.store.write_evaluations(lab.study, [evaluation(1)])
+    opened = lab.store.unseal(lab.study, number=1, command="test")
+    claims = lab.claim(2)
+    lab.assign(claims)
+    copy = copy_study(lab.store, lab.study, a_name())
+    assert copy.key != lab.study.key
+    assert copy.spec == replace(lab.study.spec, name=copy.spec.name)
+    assert (copy.fingerprint, copy.parent) == (lab.study.fingerprint, lab.study.parent)
+    mine, its = lab.store.trials(lab.study), lab.store.trials(copy)
+    assert its[:4] == mine[:4]
+    assert [trial.state for trial in its[4:]] == [TrialState.WAITING] * 2
+    assert [trial.params for trial in its[4:]] == [trial.params for trial in mine[4:]]
+    assert lab.store.series(copy, [0, 1]) == lab.store.series(lab.study, [0, 1])
+    assert [one.number for one in lab.store.evaluations(copy)] == [1]
+    assert lab.store.unsealing(copy) == opened
+    twin = Lab(store=lab.store, url=lab.url, study=copy)
+    twin.finish(4)
+    assert lab.store.progress(copy).is_done
+    assert lab.store.progress(lab.study).running == 2
+    lab.end(claims)
+    lab.store.delete_study(copy)
+    assert lab.store.progress(lab.study).finished == 6
+    assert lab.store.study(lab.study.spec.name).key == lab.study.key
+
+
+def test_an_ended_study_has_what_it_has(new_lab: Labs) -> None:
+    """Its budget is what has finished and what runs; that ends, and no worker gets more."""
+    lab = new_lab(trials=20)
+    with pytest.raises(
+        HpsearchError, match=r"must have a trial that has finished or runs to be ended \(got none\)"
+    ):
+        stop_study(lab.store, lab.study)
+    lab.finish(3)
+    claims = lab.claim(2)
+    lab.assign(claims)
+    assert stop_study(lab.store, lab.study).spec.trials == 5
+    assert lab.claim(9) == []
+    lab.end(claims)
+    progress = lab.store.progress(lab.study)
+    assert (progress.finished, progress.budget, progress.is_done) == (5, 5, True)
+    assert stop_study(lab.store, lab.study).spec.trials == 5

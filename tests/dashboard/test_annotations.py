@@ -1,0 +1,168 @@
+"""Optuna's dashboard with our notes, our figures, and its own mistakes put right."""
+
+import json
+from typing import Any
+
+import pytest
+from optuna.study import StudyDirection
+
+from hpsearch.dashboard.links import trial_link
+from hpsearch.dashboard.notes import escaped, study_note, trial_note
+from hpsearch.records import Cause
+from hpsearch.report.snapshot import Snapshot
+from tests.dashboard.asking import Asked, ask
+from tests.dashboard.conftest import Site
+from tests.report import synthetic
+
+
+def detail(site: Site, study_id: int = 1, after: int = 0) -> Any:
+    """Return what the dashboard says of a study."""
+    return ask(site.site, f"/api/studies/{study_id}?after={after}").json
+
+
+def write_note(site: Site, address: str, version: int, body: str) -> Asked:
+    """Write a note as the dashboard's pages do."""
+    said = json.dumps({"version": version, "body": body}).encode()
+    return ask(site.site, address, method="PUT", body=said)
+
+
+def test_every_ended_trial_has_a_note(site: Site) -> None:
+    """Its note names the verdict, the evidence, the remedy and its page; one that has not ended has none."""
+    trials = {trial["number"]: trial for trial in detail(site)["trials"]}
+    for trial in site.store.trials(site.digits):
+        body = trials[trial.number]["note"]["body"]
+        assert bool(body) == trial.state.is_final
+        if trial.finding is not None:
+            assert escaped(trial.finding.cause.value) in body
+            assert escaped(trial.finding.remedy) in body
+            assert f"]({trial_link('digits', trial.number)})" in body
+
+
+def test_a_study_has_a_note_and_figures(site: Site) -> None:
+    """The study's note says how it stands; search map, failures and curves are there soon, with titles."""
+    said = next(said for said in iter(lambda: detail(site), None) if said["plotly_graph_objects"])
+    assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
+    assert "](/reports/digits)" in said["note"]["body"]
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+    assert list(figures) == [
+        "hpsearch-search-map",
+        "hpsearch-learning-rates",
+        "hpsearch-learning-curves-training",
+        "hpsearch-learning-curves-metric",
+    ]
+    for figure in figures.values():
+        assert figure["data"]
+        assert figure["layout"]["title"]["text"]
+
+
+def test_notes_of_users_stay(site: Site) -> None:
+    """What a user writes replaces our note for good, an emptied one too, for trials and studies alike."""
+    trial_id = detail(site)["trials"][0]["trial_id"]
+    for address in (f"/api/studies/1/{trial_id}/note", "/api/studies/1/note"):
+        assert write_note(site, address, 1, "mine").status == 204
+        assert write_note(site, address, 1, "theirs").status == 409
+        assert write_note(site, address, 2, "").status == 204
+    said = detail(site)
+    assert (said["note"], said["trials"][0]["note"]) == ({"version": 2, "body": ""},) * 2
+    assert said["trials"][1]["note"]["body"] != ""
+
+
+def test_our_notes_are_stored_nowhere(site: Site) -> None:
+    """Looking writes nothing: the database has no attribute of a note or a figure after it."""
+    before = site.storage.get_study_system_attrs(1)
+    detail(site)
+    assert site.storage.get_study_system_attrs(1) == before
+
+
+def test_times_name_their_zone(site: Site) -> None:
+    """Every time has its zone, so that a browser elsewhere shows the right moment."""
+    stored = {trial.number: trial for trial in site.store.trials(site.digits)}
+    for trial in detail(site)["trials"]:
+        if trial["state"] == "Complete":
+            assert trial["datetime_start"][-6] in "+-"
+            started = stored[trial["number"]].started
+            assert started is not None
+            assert trial["datetime_start"][:10] == started.astimezone().isoformat()[:10]
+    assert "datetime_start" not in detail(site)["trials"][-1]
+
+
+def test_a_waiting_trial_takes_no_axis(site: Site) -> None:
+    """Parameters that all others have stay axes while a trial without any waits, in all that is asked later too."""
+    for after in (0, 55):
+        axes = detail(site, after=after)["intersection_search_space"]
+        assert [axis["name"] for axis in axes] == ["learning_rate", "weight_decay"]
+
+
+def test_large_studies_have_no_plot_of_every_trial(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above its limit the plot of intermediate values is left out; our curves stand for it."""
+    assert detail(site)["has_intermediate_values"] is True
+    monkeypatch.setattr("hpsearch.dashboard.cures.MOST_CURVES", 59)
+    said = detail(site)
+    assert said["has_intermediate_values"] is False
+    assert said["trials"][0]["intermediate_values"]
+
+
+def test_verdicts_can_be_filtered_by(site: Site) -> None:
+    """The verdict is a user attribute of every trial that has one."""
+    said = detail(site)
+    assert "verdict" in [attribute["key"] for attribute in said["union_user_attrs"]]
+    verdicts = {
+        trial["number"]: next((a["value"] for a in trial["user_attrs"] if a["key"] == "verdict"), None)
+        for trial in said["trials"]
+    }
+    assert verdicts == {trial.number: trial.verdict for trial in site.store.trials(site.digits)}
+
+
+def test_infinite_values_are_said(site: Site) -> None:
+    """A study with infinite values and NaN in its curves is answered in strict JSON."""
+    body = ask(site.site, "/api/studies/3").body
+    said = json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert "inf" in [value for trial in said["trials"] for value in trial.get("values", [])]
+
+
+def test_a_renamed_study_keeps_everything(site: Site) -> None:
+    """Renaming on the dashboard's page keeps the id, the leases of workers and saved figures; a taken name stays."""
+    held = site.store.held(site.digits, worker="worker-0")
+    site.storage.set_study_system_attr(1, "dashboard:plot_data:mine:0", "{}")
+    answer = ask(
+        site.site, "/api/studies/1/rename", method="POST", body=json.dumps({"study_name": "new"}).encode()
+    )
+    assert (answer.status, answer.json["study_id"], answer.json["study_name"]) == (201, 1, "new")
+    renamed = site.store.study("new")
+    assert (renamed.key, site.store.held(renamed, worker="worker-0")) == (site.digits.key, held)
+    assert "mine" in [one["id"] for one in detail(site)["plotly_graph_objects"]]
+    for body in (
+        b'{"study_name": "diabetes"}',
+        b"{}",
+        b"[]",
+        b"{",
+        b'{"study_name": ""}',
+        b'{"study_name": 3}',
+    ):
+        assert ask(site.site, "/api/studies/1/rename", method="POST", body=body).status == 400
+    assert ask(site.site, "/api/studies/99/rename", method="POST", body=b'{"study_name": "x"}').status == 404
+
+
+def test_other_clients_studies_are_shown(site: Site) -> None:
+    """A study that hpsearch did not make is shown as Optuna shows it, without our figures."""
+    study_id = site.storage.create_new_study([StudyDirection.MINIMIZE], study_name="theirs")
+    assert ask(site.site, f"/api/studies/{study_id}").json["plotly_graph_objects"] == []
+    assert ask(site.site, "/api/studies/99").status == 404
+    assert "theirs" in ask(site.site, "/reports/").text
+
+
+def test_notes_escape_what_comes_from_outside() -> None:
+    """Text from outside is no Markdown: no link, no picture, no table, no line of its own."""
+    assert escaped("a|b\n# c [x](javascript:1) ![](y) <b> `z`") == (
+        r"a\|b \# c \[x\]\(javascript\:1\) \!\[\]\(y\) \<b\> \`z\`"
+    )
+    snapshot = synthetic.hostile()
+    notes = [study_note(snapshot), *(trial_note(trial, snapshot.study) for trial in snapshot.trials)]
+    assert not [note for note in notes if "<" in note.replace("\\<", "")]
+
+
+def test_a_note_says_what_is_known() -> None:
+    """A trial that ended without a finding has a short note; NaN in the evidence is written out."""
+    snapshot: Snapshot = synthetic.synthetic()
+    died = next(trial for trial in snapshot.trials if trial.verdict is Cause.DIVERGED_LR)
+    assert "| loss | infinite |" in trial_note(died, snapshot.study)

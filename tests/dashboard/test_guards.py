@@ -1,0 +1,92 @@
+"""Other origins, changes of what is read-only, long bodies, and the headers of every answer."""
+
+import pytest
+
+from hpsearch.dashboard.headers import with_headers
+from hpsearch.dashboard.limits import LimitGuard
+from hpsearch.dashboard.origins import refuse_other_origins
+from hpsearch.dashboard.read_only import refuse_changes
+from tests.dashboard.asking import ask, environ, greeting
+
+CHANGES = ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"]
+
+
+@pytest.mark.parametrize("method", CHANGES)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "http://[127.0.0.1:8080"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8080"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_other_sites_change_nothing(method: str, headers: dict[str, str]) -> None:
+    """What a page of another site, or of another port, sends is refused when it would change something."""
+    answer = refuse_other_origins(environ(method=method, headers=headers))
+    assert answer is not None
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://127.0.0.1:8080"},
+        {"Origin": "https://127.0.0.1:8080"},
+        {"Sec-Fetch-Site": "same-origin"},
+    ],
+)
+def test_own_pages_and_programs_change(headers: dict[str, str]) -> None:
+    """Our own pages may, behind a proxy that ends TLS too, and programs, which no site sends."""
+    assert refuse_other_origins(environ(method="POST", headers=headers)) is None
+
+
+def test_other_sites_may_link_here() -> None:
+    """Reading is refused to nobody by where he comes from."""
+    assert refuse_other_origins(environ(headers={"Sec-Fetch-Site": "cross-site"})) is None
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_read_only_refuses_every_change(method: str) -> None:
+    """A read-only dashboard says that it is one."""
+    answer = refuse_changes(environ(method=method))
+    assert answer is not None
+    assert (answer.status, b"--read-only" in answer.body) == (403, True)
+    assert refuse_changes(environ(method="GET")) is None
+    assert refuse_changes(environ(method="HEAD")) is None
+
+
+def test_long_bodies_are_refused() -> None:
+    """A body may have a megabyte, an artifact 128 of them where artifacts are kept, and must say its length."""
+    with_artifacts, without = LimitGuard(has_artifacts=True), LimitGuard(has_artifacts=False)
+
+    def status(guard: LimitGuard, path: str, length: str) -> int:
+        answer = guard({**environ(path), "CONTENT_LENGTH": length})
+        return 200 if answer is None else int(answer.status)
+
+    note, artifact = "/api/studies/1/note", "/api/artifacts/1/2"
+    assert [status(without, note, length) for length in ("", "0", "1048576", "1048577", "-1", "x")] == [
+        *[200] * 3,
+        *[413] * 3,
+    ]
+    assert [status(guard, artifact, "2000000") for guard in (with_artifacts, without)] == [200, 413]
+    assert status(with_artifacts, artifact, str((128 << 20) + 1)) == 413
+    assert (with_artifacts.largest_bytes, without.largest_bytes) == (128 << 20, 1 << 20)
+
+
+def test_every_answer_keeps_other_sites_out() -> None:
+    """No answer may be framed, sniffed or read by another site; artifacts run nothing."""
+    site = with_headers(greeting)
+    page, artifact = ask(site, "/dashboard"), ask(site, "/artifacts/1/abc")
+    for answer in (page, artifact):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in answer.headers
+    assert "sandbox" in artifact.headers["content-security-policy"]
+    assert "sandbox" not in page.headers["content-security-policy"]

@@ -1,0 +1,108 @@
+"""What is kept in memory, and what is drawn behind the back of requests."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from hpsearch.dashboard.drawings import Drawings, Figures
+from hpsearch.dashboard.live import LiveStudies, Seen
+from hpsearch.dashboard.options import Options
+from hpsearch.dashboard.warming import warm_in_background
+from hpsearch.errors import StudyNotFoundError, UsageError
+from hpsearch.report.snapshot import Snapshot
+from tests.dashboard.asking import ask
+from tests.dashboard.conftest import Site
+from tests.report import synthetic
+
+
+def seen_of(snapshot: Snapshot, version: int = 0) -> Seen:
+    """Return a look at a snapshot."""
+    return Seen(version=version, snapshot=snapshot)
+
+
+def test_an_unchanged_study_is_the_same(site: Site) -> None:
+    """Two looks at a study in which nothing happened are one; a new budget makes another version."""
+    live = LiveStudies(site.store)
+    first = live.named("digits")
+    assert live.named("digits") is first
+    site.store.set_budget(site.digits, 70)
+    assert live.named("digits").version != first.version
+
+
+def test_a_look_sees_what_the_database_has(site: Site) -> None:
+    """Trials, series and progress of a look are those of the database."""
+    snapshot = LiveStudies(site.store).named("digits").snapshot
+    trials = site.store.trials(site.digits)
+    assert list(snapshot.trials) == trials
+    # Compared as text: NaN is not equal to itself.
+    assert repr(snapshot.series) == repr(site.store.series(site.digits, [trial.number for trial in trials]))
+    assert snapshot.progress == site.store.progress(site.digits)
+
+
+def test_a_deleted_study_is_gone(site: Site) -> None:
+    """A study that is deleted is not shown from memory."""
+    live = LiveStudies(site.store)
+    live.named("digits")
+    site.store.delete_study(site.digits)
+    with pytest.raises(StudyNotFoundError):
+        live.named("digits")
+    assert ask(site.site, "/reports/digits").status == 404
+
+
+def test_what_is_made_is_kept() -> None:
+    """What is made of a look is made once, and makers of other things do not wait for it."""
+    seen = seen_of(synthetic.empty())
+    made = [seen.once("a", lambda _: seen.once("b", lambda _: object())) for _ in range(2)]
+    assert made[0] is made[1]
+
+
+def test_a_page_does_not_wait_for_a_picture() -> None:
+    """While figures are drawn a page gets those drawn last, or none; when they are done it gets them."""
+    allowed, drawn = threading.Event(), threading.Event()
+
+    def draw(seen: Seen) -> Figures:
+        allowed.wait(20)
+        drawn.set()
+        return {"figure": str(seen.version)}
+
+    drawings = Drawings(draw, patience_s=0.01)
+    snapshot = synthetic.empty()
+    assert drawings.of(seen_of(snapshot, 1)) == {}
+    allowed.set()
+    assert drawn.wait(20)
+    patient = Drawings(draw, patience_s=20)
+    assert patient.of(seen_of(snapshot, 2)) == {"figure": "2"}
+
+
+def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    """A figure that cannot be drawn is missing, and the log says why."""
+
+    def draw(seen: Seen) -> Figures:
+        raise RuntimeError("no ink")
+
+    assert Drawings(draw, patience_s=20).of(seen_of(synthetic.empty())) == {}
+    assert "no ink" in caplog.text
+
+
+def test_warming_never_fails(site: Site) -> None:
+    """Preparing the newest study works, and one that cannot be prepared stops nothing."""
+    warm_in_background(site.site, site.store).join(20)
+    for study in site.store.studies():
+        site.store.delete_study(study)
+    warm_in_background(site.site, site.store).join(20)
+
+
+def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
+    """Without a token only this machine is served; a short token and a missing folder are refused."""
+    Options(url="sqlite://", host="::1")
+    Options(url="sqlite://", host="0.0.0.0", token="x" * 12)
+    for host in ("0.0.0.0", "::", "10.0.0.5", "lab.example", ""):
+        with pytest.raises(UsageError, match="HPSEARCH_TOKEN"):
+            Options(url="sqlite://", host=host)
+    with pytest.raises(UsageError, match=r"--allow-host: .*needs a token \(got lab.example\)"):
+        Options(url="sqlite://", allowed_hosts=("lab.example",))
+    with pytest.raises(UsageError, match=r"--token: must have 12 characters or more \(got 5\)"):
+        Options(url="sqlite://", token="short")
+    with pytest.raises(UsageError, match="--artifacts: must be a folder"):
+        Options(url="sqlite://", artifacts=tmp_path / "missing")

@@ -1,0 +1,60 @@
+"""Replays that were asked for on a page."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from hpsearch.dashboard.replays import WAITING_MOST, Replays
+from hpsearch.worker.replaying import Stored
+from tests.report import synthetic
+
+
+def stored(number: int) -> Stored:
+    """Return a trial of that number."""
+    snapshot = synthetic.synthetic(60)
+    return Stored(study=snapshot.study, trial=replace(snapshot.trials[0], number=number), series={})
+
+
+def test_replays_are_bounded() -> None:
+    """Each trial is trained once, one at a time, and no more wait than may."""
+    allowed = threading.Event()
+    made: list[int] = []
+
+    def make(asked: Stored) -> str:
+        assert allowed.wait(20)
+        made.append(asked.trial.number)
+        return f"page {asked.trial.number}"
+
+    replays = Replays(make)
+    assert [replays.ask(stored(n)) for n in range(WAITING_MOST)] == [True] * WAITING_MOST
+    assert replays.ask(stored(0))
+    assert not replays.ask(stored(99))
+    allowed.set()
+    pages = [replays.of("k1", n) for n in range(WAITING_MOST)]
+    assert [page.result(20) for page in pages if page is not None] == [
+        f"page {n}" for n in range(WAITING_MOST)
+    ]
+    assert made == list(range(WAITING_MOST))
+    assert replays.of("k1", 99) is None
+
+
+def test_a_replay_that_failed_can_be_tried_again() -> None:
+    """What could not be trained is trained when it is asked for again, say after its data came back."""
+    outcomes = iter([RuntimeError("no data"), None])
+
+    def make(asked: Stored) -> str:
+        if error := next(outcomes):
+            raise error
+        return "page"
+
+    replays = Replays(make)
+    assert replays.ask(stored(0))
+    first = replays.of("k1", 0)
+    assert first is not None
+    with pytest.raises(RuntimeError, match="no data"):
+        first.result(20)
+    assert replays.ask(stored(0))
+    second = replays.of("k1", 0)
+    assert second is not None
+    assert second.result(20) == "page"

@@ -1,0 +1,176 @@
+"""Our pages: what stands on them, by which path, and that they say whether something is new."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from hpsearch.dashboard.links import replay_link, report_link, trial_link
+from hpsearch.records import Cause, TrialState
+from hpsearch.storage.records import Outcome, Update
+from tests.dashboard.asking import ask
+from tests.dashboard.conftest import Site
+from tests.report import synthetic
+
+
+def test_reports_are_listed(site: Site) -> None:
+    """The list names every study with its numbers, and the way to its report and to Optuna's dashboard."""
+    page = ask(site.site, "/reports/").text
+    assert f'<a href="{report_link("digits")}">digits</a>' in page
+    assert "51 of 61" in page
+    assert '<a href="/dashboard/studies/1">' in page
+
+
+def test_a_report_is_the_report(site: Site) -> None:
+    """A study's report is served under its name, and loads Plotly from here only."""
+    page = ask(site.site, "/reports/digits")
+    assert page.status == 200
+    assert "Running: 51 of 61 trials finished, 3 in training." in page.text
+    assert '<script src="/assets/plotly.js"></script>' in page.text
+    assert len(page.body) < 1_000_000
+    assert ask(site.site, "/assets/plotly.js").body.startswith(b"/**")
+
+
+def test_a_report_says_whether_it_is_new(site: Site) -> None:
+    """As long as nothing changes a reader gets 304; when a trial ends, another version."""
+    tag = ask(site.site, "/reports/digits").headers["etag"]
+    for known in (tag, f"W/{tag}", f'"x", {tag}'):
+        assert ask(site.site, "/reports/digits", headers={"If-None-Match": known}).status == 304
+    running = site.store.held(site.digits, worker="worker-0")[0]
+    site.store.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
+    head = ask(site.site, "/reports/digits", method="HEAD", headers={"If-None-Match": tag})
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["etag"] != tag
+    assert "2 in training" in ask(site.site, "/reports/digits").text
+
+
+def test_a_live_report_shows_what_workers_write(site: Site) -> None:
+    """A trial that ends after the first look is in the next one with its result, its verdict and its curve."""
+    ask(site.site, "/reports/digits")
+    [claim] = site.store.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
+    outcome = Outcome(
+        state=TrialState.COMPLETE,
+        value=0.9997,
+        finding=synthetic.finding(Cause.HEALTHY),
+        series={"training_loss": [0.1], "validation_accuracy": [0.9997]},
+    )
+    update = Update(claim=claim, reports={0: 0.9997}, epochs=1, steps=15, outcome=outcome)
+    assert site.store.record(site.digits, [update]) == frozenset()
+    assert "Best-1 (val acc 1.000)" in ask(site.site, "/reports/digits").text
+    assert "1.000" in ask(site.site, trial_link("digits", claim.number)).text
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", "a/7", "a b", "ü", "%2F", "?x", "#x", ".", "..", "x/", "version"]
+)
+def test_every_name_has_its_pages(site: Site, name: str) -> None:
+    """Whatever a study is called, its links lead to its pages and to no others."""
+    site.storage.rename_study(site.digits.study_id, name)
+    for link in (report_link(name), trial_link(name, 3)):
+        assert not {".", ".."} & set(link.split("/"))
+        assert ask(site.site, link).status == 200
+
+
+def test_a_trial_has_a_page(site: Site) -> None:
+    """Verdict, evidence, remedy and parameters of a trial stand on its page, with its curve and its neighbours."""
+    trials = site.store.trials(site.digits)
+    died = next(trial for trial in trials if trial.verdict is Cause.DEAD_RELU_TOTAL)
+    page = ask(site.site, trial_link("digits", died.number)).text
+    for words in (
+        "dead_relu_total",
+        "gradient_norm",
+        "Lower the learning rate",
+        "learning_rate",
+        'data-figure="',
+    ):
+        assert words in page
+    assert f'href="{trial_link("digits", died.number - 1)}"' in page
+    assert f'href="/dashboard/studies/1/trials?numbers={died.number}"' in page
+
+
+def test_every_trial_has_a_page(site: Site) -> None:
+    """Waiting, running, failed, infinite and hostile trials have pages too."""
+    for study in (site.digits, site.hostile, site.regression):
+        for trial in site.store.trials(study):
+            assert ask(site.site, trial_link(study.spec.name, trial.number)).status == 200
+
+
+def test_markup_is_text(site: Site) -> None:
+    """On no page of ours does text from the database become markup."""
+    name = quote(synthetic.MARKUP, safe="")
+    for address in ("/reports/", "/workers", f"/reports/{name}", f"/trials/{name}/3", f"/reports/{name}x"):
+        answer = ask(site.site, address)
+        assert "<img" not in answer.text or answer.headers["content-type"].startswith("text/plain")
+
+
+def test_a_trial_is_replayed_on_its_page(site: Site) -> None:
+    """A button has a trial trained again; its page comes when that is done, or the reason why it cannot."""
+    link = replay_link("digits", 0)
+    assert f'<form method="post" action="{link}">' in ask(site.site, trial_link("digits", 0)).text
+    assert ask(site.site, link).headers["location"] == trial_link("digits", 0)
+    assert ask(site.site, link, method="POST").headers["location"] == link
+    answers = iter(lambda: ask(site.site, link), None)
+    ended = next(answer for answer in answers if "The page comes by itself" not in answer.text)
+    # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
+    assert (ended.status, "fingerprint" in ended.text) == (500, True)
+    assert ask(site.site, replay_link("digits", 99), method="POST").status == 404
+
+
+def test_workers_are_listed(site: Site) -> None:
+    """Who works on what stands on the page of workers."""
+    page = ask(site.site, "/workers").text
+    assert "worker-0" in page
+    assert "laboratory" in page
+    assert "6 trials of" in page or "3 trials of" in page
+
+
+def test_what_is_not_there_is_said(site: Site) -> None:
+    """Unknown studies and trials are 404 with the nearest name; what cannot be changed here is 405."""
+    assert "did you mean digits" in ask(site.site, "/reports/digit").text
+    for address in ("/reports/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
+        assert ask(site.site, address).status == 404
+    assert ask(site.site, "/reports/digits", method="POST").status == 405
+
+
+def test_health_and_metrics_tell_how_it_is(site: Site) -> None:
+    """Where the database answers that is said, with numbers that add up."""
+    assert ask(site.site, "/healthz").body == b"ok\n"
+    lines = dict(
+        line.rsplit(" ", 1)
+        for line in ask(site.site, "/metrics").text.splitlines()
+        if not line.startswith("#")
+    )
+    assert float(lines["hpsearch_database_up"]) == 1
+    assert float(lines['hpsearch_study_budget_trials{study="digits"}']) == 61
+    states = ("complete", "pruned", "failed", "running", "waiting")
+    counts = [float(lines[f'hpsearch_study_trials{{state="{state}",study="digits"}}']) for state in states]
+    assert (sum(counts), counts[-2:]) == (60, [3, 3])
+    epochs = sum(
+        float(n) for key, n in lines.items() if key.startswith("hpsearch_study_epochs") and "digits" in key
+    )
+    assert epochs == site.store.progress(site.digits).epochs
+    workers = [float(n) for key, n in lines.items() if key.startswith("hpsearch_workers")]
+    assert sum(workers) == len(site.store.workers()) == 2
+
+
+def test_a_lost_database_is_told(site: Site, tmp_path: Path) -> None:
+    """Without the database health is 503 with the reason, metrics say so, and no page takes the server down."""
+    site.store.close()
+    for file in tmp_path.glob("studies.db*"):
+        file.unlink()
+    (tmp_path / "studies.db").mkdir()
+    health = ask(site.site, "/healthz")
+    assert (health.status, "studies.db" in health.text) == (503, True)
+    assert "hpsearch_database_up 0.0" in ask(site.site, "/metrics").text
+    assert ask(site.site, "/reports/digits").status in (500, 503)
+
+
+def test_home_is_optunas(site: Site) -> None:
+    """The root leads to Optuna's dashboard, and what is not ours is answered by it."""
+    assert ask(site.site, "/").headers["location"] == "/dashboard"
+    assert "Optuna Dashboard" in ask(site.site, "/dashboard").text
+    assert [study["study_name"] for study in ask(site.site, "/api/studies").json["study_summaries"]] == [
+        "digits",
+        synthetic.MARKUP,
+        "diabetes",
+    ]

@@ -1,0 +1,91 @@
+"""The token: how it may be given, and that nothing else opens."""
+
+import base64
+from typing import Final
+
+import pytest
+
+from hpsearch.dashboard.tokens import TokenGuard
+from hpsearch.dashboard.wsgi import guarded
+from tests.dashboard.asking import Asked, ask, greeting
+
+TOKEN: Final = "correct horse ü battery"
+SITE: Final = guarded(greeting, [TokenGuard(TOKEN)])
+
+
+def basic(password: str, name: str = "anybody") -> dict[str, str]:
+    """Return the header by which a browser sends a password."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def entered(address: str = "/reports/a%20b?token=correct+horse+%C3%BC+battery&x=1", **request: str) -> Asked:
+    """Return the answer to the address that has the token in it."""
+    return ask(SITE, address, **request)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic /////w=="},
+        basic("wrong"),
+        basic("", name=TOKEN),
+        {"Cookie": f"hpsearch={TOKEN}"},
+        {"Cookie": 'x="'},
+    ],
+)
+def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
+    """No token, a wrong one, or a malformed header gets a 401 that says what is wanted, and nothing else."""
+    for address in ("/", "/static/bundle.js", "/healthz", "/?token=wrong", "/?token="):
+        answer = ask(SITE, address, headers=headers)
+        assert (answer.status, b"hello" in answer.body) == (401, False)
+        assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_the_token_opens_in_three_ways() -> None:
+    """A bearer token, a password with any name, and the cookie that the address with the token sets."""
+    cookie = entered().headers["set-cookie"].partition(";")[0]
+    bearer = {"Authorization": f"bearer {TOKEN}"}
+    for headers in (bearer, basic(TOKEN), basic(TOKEN, name=""), {"Cookie": f"a=b; {cookie}; c=d"}):
+        assert ask(SITE, headers=headers).status == 200
+
+
+def test_the_token_stays_in_no_address() -> None:
+    """The address with the token leads to the same one without it, and what the cookie holds is not the token."""
+    answer = entered()
+    assert (answer.status, answer.headers["location"]) == (303, "/reports/a%20b?x=1")
+    assert answer.headers["cache-control"] == "no-store"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Path=/" in cookie
+    assert "Secure" not in cookie
+    assert "horse" not in cookie
+    assert "; Secure" in entered(scheme="https").headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example/", "/%5Cevil.example", "/%2F%2Fevil.example", "/%0d%0aX: y"]
+)
+def test_the_redirect_stays_here(path: str) -> None:
+    """No path, however it is written, makes the redirect lead to another server or add a header."""
+    location = entered(f"{path}?token=correct+horse+%C3%BC+battery").headers["location"]
+    assert location.startswith("/")
+    assert not location.startswith(("//", "/\\"))
+    assert "\r" not in location
+    assert "\n" not in location
+
+
+def test_a_cookie_of_another_token_opens_nothing() -> None:
+    """Two dashboards on one machine have cookies of their own, and neither opens the other."""
+    other = guarded(greeting, [TokenGuard("another token altogether")])
+    cookie = entered().headers["set-cookie"].partition(";")[0]
+    assert ask(other, headers={"Cookie": cookie}).status == 401
+
+
+def test_a_change_does_not_enter() -> None:
+    """The token in the address of a change is not taken: addresses are written into logs."""
+    assert ask(SITE, "/?token=correct+horse+%C3%BC+battery", method="POST").status == 401

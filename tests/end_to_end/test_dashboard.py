@@ -1,0 +1,216 @@
+"""The dashboard as a user starts it, and as a browser sees it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser
+
+from hpsearch.records import Cause, TrialState
+from hpsearch.storage.records import Outcome, Update
+from hpsearch.storage.store import open_store
+from tests.dashboard.populate import populate
+from tests.end_to_end.browser import Paper, Sight, chromium, sight
+from tests.end_to_end.conftest import GIVE_UP_S, Folder
+from tests.end_to_end.serving import Server, serving
+from tests.report import synthetic
+
+TOKEN = "correct-horse-battery"
+HOSTILE = quote(synthetic.MARKUP, safe="")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a database with a live study, a hostile one, and one with infinite values."""
+    path = tmp_path_factory.mktemp("dashboard") / "studies.db"
+    with open_store(f"sqlite:///{path}") as store:
+        populate(store, synthetic.synthetic())
+        populate(store, synthetic.hostile(), worker=synthetic.MARKUP)
+        populate(store, synthetic.regression())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="module")
+def server(url: str) -> Iterator[Server]:
+    """Give a dashboard of that database."""
+    with serving(url) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give Chromium."""
+    with chromium() as started:
+        yield started
+
+
+def shows(seen: Sight, *texts: str) -> None:
+    """Return when all texts stand on the page; fail where one does not come."""
+    for text in texts:
+        seen.page.get_by_text(text).first.wait_for(state="attached")
+
+
+def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
+    """Home, study, trial and note show real numbers, our figures and our notes, whose links lead to our pages."""
+    with sight(browser) as seen:
+        page = seen.open(f"{server.address}/")
+        assert page.url.endswith("/dashboard")
+        shows(seen, "digits", "diabetes", synthetic.MARKUP)
+        seen.open(f"{server.address}/dashboard/studies/1")
+        shows(seen, "Best Trial (number=", "validation_accuracy")
+        page.locator('[id="user-defined-plot:hpsearch-search-map"] .scatterlayer .point').first.wait_for()
+        shows(seen, "Which learning rates die", "Learning curves: validation accuracy")
+        seen.open(f"{server.address}/dashboard/studies/1/note")
+        shows(seen, "Running: 111 of 121 trials finished, 3 in training.", "pruned by rank")
+        seen.open(f"{server.address}/dashboard/studies/1/trials?numbers=0")
+        page.get_by_role("link", name="Trial 0 with its curve").click()
+        page.wait_for_url("**/trials/digits/0")
+        page.wait_for_selector("html[data-drawn='2']")
+        page.get_by_role("link", name="Optuna's dashboard").click()
+        page.wait_for_url("**/dashboard/studies/1/trials?numbers=0")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+@pytest.mark.parametrize(("study_id", "numbers"), [(1, (111, 114, 118)), (3, (0, 32, 58))])
+def test_no_trial_breaks_a_page(
+    server: Server, browser: Browser, study_id: int, numbers: tuple[int, ...]
+) -> None:
+    """Pages of NaN, infinite, crashed, lost, running and waiting trials come without an error."""
+    name = {1: "digits", 3: "diabetes"}[study_id]
+    with sight(browser) as seen:
+        seen.open(f"{server.address}/dashboard/studies/{study_id}/analytics")
+        shows(seen, "Slice", "Contour")
+        for number in numbers:
+            seen.open(f"{server.address}/dashboard/studies/{study_id}/trials?numbers={number}")
+            shows(seen, f"Trial {number} (trial_id=")
+            seen.open(f"{server.address}/trials/{name}/{number}")
+            shows(seen, f"Trial {number}")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_markup_runs_nothing(server: Server, browser: Browser) -> None:
+    """Names, notes and attributes that are markup are shown as text, on our pages and on Optuna's."""
+    addresses = [f"/dashboard/studies/2{page}" for page in ("", "/analytics", "/trials", "/note")]
+    ours = ["/reports/", f"/reports/{HOSTILE}", f"/trials/{HOSTILE}/3", "/workers"]
+    with sight(browser) as seen:
+        for address in (*addresses, *ours):
+            page = seen.open(server.address + address)
+            shows(seen, synthetic.MARKUP)
+            page.wait_for_timeout(200)
+            assert page.title() != "run"
+            assert page.locator("img[src=x]").count() == 0
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+@pytest.mark.parametrize(("width", "paper"), [(400, "dark"), (2560, "light")])
+def test_our_pages_fit(server: Server, browser: Browser, width: int, paper: Paper) -> None:
+    """On a phone in the dark and on a wall our pages are drawn without an error, and none is wider than the screen."""
+    with sight(browser, width=width, paper=paper) as seen:
+        for address in ("/reports/", "/reports/digits", "/trials/digits/0", "/workers"):
+            page = seen.open(server.address + address)
+            if "digits" in address:
+                page.wait_for_selector("html[data-drawn]")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+            dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
+            assert dark == (paper == "dark")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
+    """What a worker writes appears on the open page by itself; the filter and the place stay."""
+    url = f"sqlite:///{tmp_path}/live.db"
+    with open_store(url) as store, serving(url) as server, sight(browser) as seen:
+        study = populate(store, synthetic.synthetic(40))
+        page = seen.open(f"{server.address}/reports/digits")
+        page.wait_for_selector("html[data-drawn]")
+        shows(seen, "Running: 31 of 41 trials finished, 3 in training.")
+        page.locator(".chip", has_text="pruned by rank").click()
+        page.mouse.move(0, 0)  # a figure under the pointer is being read, and the page waits
+        page.evaluate("scrollTo(0, 700)")
+        [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
+        finding = synthetic.finding(Cause.HEALTHY)
+        outcome = Outcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
+        store.record(study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)])
+        shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
+        page.wait_for_selector("html[data-drawn]")
+        page.wait_for_function("Math.abs(scrollY - 700) < 2")
+        assert not page.locator(".chip input[value='pruned by rank']").is_checked()
+        assert page.locator(".chip input[value='complete']").is_checked()
+        hidden = (
+            "(p) => p.data.filter((t) => t.meta?.fate === 'pruned by rank').every((t) => t.visible === false)"
+        )
+        page.wait_for_function(f"({hidden})(document.querySelector('[data-figure=search-map]'))")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_a_trial_is_replayed_on_its_page(
+    make_folder: Callable[[Mapping[str, str]], Folder], browser: Browser
+) -> None:
+    """The button on a trial's page trains it again, and shows that its numbers are the same to the last bit."""
+    folder = make_folder({"iris.toml": 'name = "iris"\ntrials = 2\ndata = { source = "iris" }\n'})
+    assert folder.run("study", "run", "iris.toml", "--workers", "1").returncode == 0
+    with serving(f"sqlite:///{folder.path}/storage/hpsearch.db") as server, sight(browser) as seen:
+        page = seen.open(f"{server.address}/trials/iris/0")
+        page.get_by_role("button", name="Replay").click()
+        shows(seen, "bit-identical to the stored curve")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_without_the_token_nothing_is_served(url: str, browser: Browser) -> None:
+    """A browser gets in by the address with the token and stays in; others get nothing; no log has the token."""
+    with serving(url, environment={"HPSEARCH_TOKEN": TOKEN}) as server:
+        for path in (
+            "/",
+            "/reports/digits",
+            "/static/bundle.js",
+            "/healthz",
+            "/api/studies",
+            "/?token=wrong",
+        ):
+            status, body = server.ask(path)
+            assert status == 401
+            assert "digits" not in body
+        assert server.ask("/healthz", Authorization=f"Bearer {TOKEN}") == (200, "ok\n")
+        with sight(browser) as seen:
+            page = seen.open(f"{server.address}/?token={TOKEN}")
+            shows(seen, "digits")
+            assert TOKEN not in page.url
+            seen.open(f"{server.address}/reports/digits")
+            assert page.evaluate("document.cookie") == ""
+            assert seen.errors == []
+        code, said = server.end(signal.SIGTERM)
+        assert (code, TOKEN in said) == (0, False)
+
+
+def test_changes_are_refused_where_they_should_be(url: str) -> None:
+    """Other hosts, other origins, and everybody where it is read-only: none can change a thing."""
+    note = json.dumps({"version": 1, "body": "x"}).encode()
+    change: dict[str, Any] = {"method": "PUT", "body": note, "Content_Type": "application/json"}
+    with serving(url, "--read-only") as server:
+        status, body = server.ask("/api/studies/1/note", **change)
+        assert (status, "read-only" in body) == (403, True)
+        assert server.ask("/reports/digits")[0] == 200
+        assert server.ask("/reports/digits", Host="evil.example")[0] == 421
+        code, _ = server.end(signal.SIGINT)
+        assert code == 130
+    with serving(url) as server:
+        assert server.ask("/api/studies/1/note", Origin="http://evil.example", **change)[0] == 403
+        assert server.ask("/api/studies/1/note", Sec_Fetch_Site="cross-site", **change)[0] == 403
+        assert json.loads(server.ask("/api/studies/1")[1])["note"]["version"] == 0
+        assert server.ask("/api/studies/1/note", Origin=server.address, **change)[0] == 204
+        port = server.address.rpartition(":")[2]
+        taken = subprocess.run(
+            [sys.executable, "-m", "hpsearch", "dashboard", "--port", port, "--storage", url],
+            capture_output=True,
+            text=True,
+            timeout=GIVE_UP_S,
+            check=False,
+        )
+        assert (taken.returncode, taken.stdout) == (1, "")
+        assert f"port {port}: Address already in use" in taken.stderr

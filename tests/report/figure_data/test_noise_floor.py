@@ -1,0 +1,94 @@
+"""How much seeds alone change a result."""
+
+from dataclasses import replace
+from statistics import stdev
+
+import numpy as np
+import pytest
+
+from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figure_data.noise_floor import noise_floor, wilson_interval
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.records import Evaluation, Part
+from tests.report.synthetic import CREATED, only_deaths
+
+
+def _evaluation(number: int, seed: int, accuracy: float | None, part: Part = "validation") -> Evaluation:
+    return Evaluation(number=number, part=part, seed=seed, loss=0.1, accuracy=accuracy, made=CREATED)
+
+
+def test_fresh_seeds_tell_the_noise(study: Snapshot) -> None:
+    """Of one configuration with three seeds the band is Student's: 4.30 standard deviations around the best."""
+    values = (0.97, 0.98, 0.984)
+    again = [_evaluation(7, seed, value) for seed, value in enumerate(values)]
+    floor = noise_floor(replace(study, evaluations=again), 0.9)
+    assert floor is not None
+    assert not floor.is_estimate
+    reach = 4.302653 * stdev(values)
+    assert (floor.low, floor.high) == pytest.approx((0.9 - reach, 0.9 + reach))
+    assert "1 configuration trained again with fresh seeds, 3 runs" in floor.words
+
+
+def test_configurations_differ_without_being_noise(study: Snapshot) -> None:
+    """The deviation is that within configurations: how far apart these are changes nothing."""
+    noise = [(0, -0.01), (1, 0.0), (2, 0.01)]
+    near = [_evaluation(number, seed, 0.9 + n) for number in (1, 2) for seed, n in noise]
+    far = [_evaluation(number, seed, 0.3 * number + n) for number in (1, 2) for seed, n in noise]
+    floors = [noise_floor(replace(study, evaluations=again), 0.9) for again in (near, far)]
+    assert floors[0] is not None
+    assert floors[1] is not None
+    assert (floors[0].low, floors[0].high) == pytest.approx((floors[1].low, floors[1].high))
+
+
+def test_the_sealed_test_and_lost_numbers_tell_no_seeds_noise(study: Snapshot) -> None:
+    """Results on the test part, without a number, or of one seed alone leave the estimate."""
+    other = [_evaluation(1, 0, 0.9, "test"), _evaluation(1, 1, 0.2, "test"), _evaluation(2, 0, None)]
+    floor = noise_floor(replace(study, evaluations=[*other, _evaluation(2, 1, 0.9)]), 0.9)
+    assert floor is not None
+    assert floor.is_estimate
+
+
+def test_without_fresh_seeds_the_validation_part_tells(study: Snapshot) -> None:
+    """Accuracies in steps of 1/360 leave Wilson's interval of 360 examples, labelled as an estimate."""
+    floor = noise_floor(study, 0.95)
+    assert floor is not None
+    assert floor.is_estimate
+    assert (floor.low, floor.high) == wilson_interval(0.95, 360)
+    assert "an estimate" in floor.words
+    assert "360 validation examples" in floor.words
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    """Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3."""
+    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15 / 148, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0 / 20, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_the_band_holds_what_it_says() -> None:
+    """Of 2,000 accuracies on 400 examples, 93 to 97 in 100 have the truth in their interval."""
+    hits = np.random.default_rng(1).binomial(400, 0.93, size=2000)
+    held = sum(low <= 0.93 <= high for low, high in (wilson_interval(hit / 400, 400) for hit in hits))
+    assert 1860 <= held <= 1940
+
+
+def test_what_is_not_known_is_said(regression: Snapshot) -> None:
+    """A loss has no estimate: the caption says that nothing tells; without a best there is nothing to say."""
+    data = best_so_far(regression)
+    assert data is not None
+    assert (data.noise, data.band) == (None, None)
+    assert data.caption.endswith("no configuration was trained again with fresh seeds.")
+    deaths = best_so_far(only_deaths())
+    assert deaths is not None
+    assert deaths.noise is None
+
+
+def test_the_band_stays_on_the_scale(study: Snapshot) -> None:
+    """However wide the band, it is drawn between the ends of the scale, with the best inside."""
+    again = [_evaluation(7, seed, value) for seed, value in enumerate((0.2, 0.9))]
+    data = best_so_far(replace(study, evaluations=again))
+    assert data is not None
+    assert data.band is not None
+    low, high = data.band
+    assert data.scale.low <= low < high <= data.scale.high
