@@ -12,12 +12,12 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
     """Return what became of `claim`, by the outcomes of the studies that were run, by name."""
     if not claim.conditions:
         return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
+    if claim.needs == "full" and not is_full:
+        return _untested(claim, "needs --full")
     outcome = outcomes.get(claim.study)
     if outcome is None:
         return _untested(claim, f"{claim.study} was not run")
     measured = tuple(measure(condition, outcome.values) for condition in claim.conditions)
-    if claim.needs == "full" and not is_full:
-        return _untested(claim, "needs --full")
     if claim.needs != "nothing" and not is_mnist:
         return Judged(claim=claim, measured=measured, judgement=Judgement.UNTESTED, reason="needs MNIST")
     unmet = [one for one in measured if not one.is_met]

@@ -27,6 +27,7 @@ class Condition:
     """One thing that must be so: the median over seeds of `measure` lies in [low, high].
 
     `words` says what is measured. With `is_share` the measure is 1 or 0 for each seed, and its mean counts.
+    `digits` are the significant digits that are shown.
     """
 
     measure: str
@@ -34,6 +35,7 @@ class Condition:
     low: float = -math.inf
     high: float = math.inf
     is_share: bool = False
+    digits: int = 4
 
 
 @final

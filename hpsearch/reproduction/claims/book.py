@@ -64,7 +64,7 @@ CLAIMS: Final = (
         study="random-search-book",
         text="Narrow the ranges step by step from the best results, then pick one.",
         stated="A procedure",
-        answer="not a measurement: hpsearch study narrow NAME does this",
+        answer="hpsearch study narrow NAME does this",
     ),
     Claim(
         name="search-table",
@@ -155,6 +155,6 @@ CLAIMS: Final = (
         study="random-search-book",
         text="The test set is for the end only.",
         stated="A rule",
-        answer="not a measurement: test data are sealed, and hpsearch study test NAME opens them once",
+        answer="test data are sealed, and hpsearch study test NAME opens them once",
     ),
 )

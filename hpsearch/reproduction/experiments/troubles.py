@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.records import Cause
 from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart
@@ -16,11 +17,20 @@ from hpsearch.reproduction.pictures import charts, curve, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
 from hpsearch.study.exact import fixed_at
+from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
 from hpsearch.worker.examination import examine
+from hpsearch.worker.preparation import prepare_study
 
 _REACHED: Final = 0.85
 _NEIGHBOURS: Final = 20
+
+MISFITS: Final = (
+    'name = "loss"\ndata.source = "diabetes"\nmodel.loss = "cross_entropy"',
+    'name = "minibatch"\ndata.source = "wine"\ntraining.batch_size = 100000',
+    'name = "hidden"\ndata.source = "wine"\nmodel.hidden = [16, 0]',
+)
+"""Studies whose parts do not fit each other or their data."""
 
 NAMED: Final[Mapping[str, Mapping[str, tuple[Cause, ...]]]] = {
     "training-troubles": {
@@ -72,12 +82,23 @@ def training_troubles(lab: Lab) -> Outcome:
     values, lines = named(lab, study)
     values["all named"] = [float(np.mean([found[0] for found in values.values()]))]
     values |= _arithmetic()
+    refusals = [refusal(misfit) for misfit in MISFITS]
+    values["misfits refused"] = [float(bool(words)) for words in refusals]
     return Outcome(
         study=study,
         values=values,
         pictures=(_broken_losses(),),
-        lines={"What diagnosis says": lines},
+        lines={"What diagnosis says": lines, "What is refused before training": refusals},
     )
+
+
+def refusal(misfit: str) -> str:
+    """Return in which words a study, as TOML, is refused before training; empty where it is not."""
+    try:
+        prepare_study(parse_study(misfit, source="misfit.toml"))
+    except HpsearchError as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def _arithmetic() -> dict[str, list[float]]:
