@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from hpsearch.cli.output import say
+from hpsearch.data.facts import facts_of
 from hpsearch.diagnosis.before import findings_before
+from hpsearch.diagnosis.facts import facts_about
 from hpsearch.records import Cause, Finding
 from hpsearch.study.exact import exact_configurations
 from hpsearch.study.faults import fault_in_words
-from hpsearch.study.spec import Configuration, configure
-from hpsearch.worker.examination import facts_about
+from hpsearch.study.spec import configure
 from hpsearch.worker.preparation import PreparedStudy
 
 
@@ -26,25 +27,23 @@ def warnings_before(study: PreparedStudy) -> list[str]:
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
-    findings = (
-        _exact_findings(study) if study.spec.configurations else _findings(study, configure(study.spec, {}))
-    )
+    findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
     return meant + warning_lines(findings, expected=study.spec.pruning.expected)
+
+
+def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
+    return findings_before(facts_about(study.spec, facts_of(study.data), configure(study.spec, {})))
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
     """Return the first finding of every cause, each with the name of its configuration before the remedy."""
     found: dict[Cause, Finding] = {}
+    data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]
     for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
-        for finding in _findings(study, configuration):
+        for finding in findings_before(facts_about(study.spec, data, configuration)):
             found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
     return list(found.values())
-
-
-def _findings(study: PreparedStudy, configuration: Configuration) -> Sequence[Finding]:
-    steps_per_epoch = -(-len(study.data.training.inputs) // configuration.training.batch_size)
-    return findings_before(facts_about(study, configuration, steps_per_epoch))
 
 
 def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -> list[str]:

@@ -18,8 +18,8 @@ from hpsearch.report.formats import (
 )
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.worker.admission import check_version
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
-from hpsearch.worker.loop import check_version
 from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
 from hpsearch.worker.stopping import StopRequest
 

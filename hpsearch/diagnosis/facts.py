@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import final
 
 from hpsearch.records import Cause, DataFacts
-from hpsearch.study.spec import Configuration, Loss
+from hpsearch.study.spec import Configuration, Loss, StudySpec
 
 
 @final
@@ -52,6 +52,16 @@ class Facts:
     def activation(self) -> str:
         """The name of the hidden layers' activation."""
         return self.configuration.model.activation
+
+
+def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) -> Facts:
+    """Return what diagnosis should know of a configuration of a study with this data."""
+    return Facts(
+        configuration=configuration,
+        data=data,
+        steps_per_epoch=-(-data.examples // configuration.training.batch_size),
+        expected=frozenset(spec.pruning.expected),
+    )
 
 
 def chance_loss(loss: Loss, data: DataFacts) -> float:

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from scipy.special import betaincinv
-
 from hpsearch.records import Trial, best_trials
+from hpsearch.report.intervals import Interval, share_interval
 from hpsearch.worker.auditing import AUDITED_AT
 
 BEST_OF: Final = 10
 """The best tenth: one of so many."""
-
-CONFIDENCE: Final = 0.95
 
 
 @final
@@ -32,7 +29,7 @@ class Audit:
         return self.wrong / self.audited if self.audited else None
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """The 95 % interval of that share; all of 0..1 where nothing was audited."""
         return share_interval(self.wrong, self.audited)
 
@@ -52,17 +49,6 @@ def wrong_stops(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
 def is_audited(trial: Trial) -> bool:
     """True for a trial that ran on, and has ended, although diagnosis would have stopped it."""
     return trial.finding is not None and AUDITED_AT in trial.finding.evidence
-
-
-def share_interval(hits: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of the share that `hits` of `of` draws are evidence of.
-
-    Exact: quantiles of beta distributions (Clopper and Pearson 1934, "The use of confidence or fiducial limits").
-    """
-    tail = (1 - CONFIDENCE) / 2
-    low = float(betaincinv(hits, of - hits + 1, tail)) if hits else 0.0
-    high = float(betaincinv(hits + 1, of - hits, 1 - tail)) if hits < of else 1.0
-    return low, high
 
 
 def _worst_of_the_best(trials: Sequence[Trial], *, maximize: bool) -> float | None:

@@ -1,21 +1,17 @@
 """What each exact configuration of a study reached, over its trials."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
-from typing import Any, Final, final
-
-from scipy.special import stdtrit
+from statistics import fmean
+from typing import Any, final
 
 from hpsearch.records import Trial
 from hpsearch.report.formats import format_result
+from hpsearch.report.intervals import Interval, mean_interval, metric_bounds
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.exact import configuration_of
 from hpsearch.study.spec import ExactConfiguration, StudySpec
-
-CONFIDENCE: Final = 0.95
 
 
 @final
@@ -31,7 +27,7 @@ class ConfigurationRow:
     name: str
     params: Mapping[str, Any]
     values: tuple[float, ...]
-    interval: tuple[float, float] | None
+    interval: Interval | None
     ended: int
     verdicts: Mapping[str, int]
 
@@ -48,8 +44,8 @@ def configuration_rows(study: StoredStudy, trials: Sequence[Trial]) -> tuple[Con
         exact = configuration_of(study.spec, trial.params) if trial.state.is_final else None
         if exact is not None:
             groups[exact.name].append(trial)
-    most = 1.0 if study.spec.metric == "validation_accuracy" else math.inf
-    rows = [_row(exact, groups[exact.name], most=most) for exact in study.spec.configurations]
+    bounds = metric_bounds(study.spec.metric)
+    rows = [_row(exact, groups[exact.name], bounds) for exact in study.spec.configurations]
     return tuple(sorted(rows, key=lambda row: _rank(row, maximize=study.maximize)))
 
 
@@ -57,17 +53,6 @@ def configuration_name(spec: StudySpec, params: Mapping[str, Any]) -> str | None
     """Return the name of the exact configuration that a trial with `params` trains; None where there is none."""
     exact = configuration_of(spec, params)
     return None if exact is None else exact.name
-
-
-def mean_interval(values: Sequence[float], *, most: float = math.inf) -> tuple[float, float] | None:
-    """Return the 95 % interval, within 0..`most`, of the mean that `values` are draws around; None for fewer than two.
-
-    Student's t (1908, "The probable error of a mean"): mean plus and minus t(n - 1) s / sqrt(n).
-    """
-    if len(values) < 2:
-        return None
-    reach = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / math.sqrt(len(values))
-    return max(0.0, fmean(values) - reach), min(most, fmean(values) + reach)
 
 
 def row_object(row: ConfigurationRow) -> dict[str, Any]:
@@ -101,7 +86,7 @@ def row_heads(short_metric: str) -> tuple[str, ...]:
     return ("configuration", f"mean {short_metric}", "95 % interval", "range", "complete", "verdicts")
 
 
-def _row(exact: ExactConfiguration, trials: Sequence[Trial], *, most: float) -> ConfigurationRow:
+def _row(exact: ExactConfiguration, trials: Sequence[Trial], bounds: Interval) -> ConfigurationRow:
     ranked = [trial for trial in sorted(trials, key=lambda trial: trial.number) if trial.is_ranked]
     verdicts = Counter(trial.verdict or "no verdict" for trial in trials)
     values = tuple(trial.value for trial in ranked if trial.value is not None)
@@ -109,7 +94,7 @@ def _row(exact: ExactConfiguration, trials: Sequence[Trial], *, most: float) -> 
         name=exact.name,
         params=dict(exact.params),
         values=values,
-        interval=mean_interval(values, most=most),
+        interval=mean_interval(values, bounds=bounds),
         ended=len(trials),
         verdicts=dict(verdicts.most_common()),
     )

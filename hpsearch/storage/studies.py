@@ -15,6 +15,7 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.records import StoredStudy
+from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.spec import StudySpec
 
 _METRIC_NAMES: Final = "study:metric_names"
@@ -57,7 +58,7 @@ def create(
             study_key=key,
             study_id=study_id,
             name=spec.name,
-            spec=spec.to_json(),
+            spec=spec_to_json(spec),
             fingerprint=fingerprint,
             budget=spec.trials,
             created=created_s,
@@ -160,7 +161,7 @@ def _linked() -> Select[Any]:
 def study_of(row: Row[Any]) -> StoredStudy:
     """Return the study of a row that `linked` or `row_of` gave. Raises StorageError for one that we cannot read."""
     try:
-        spec = StudySpec.from_json(row.spec)
+        spec = spec_from_json(row.spec)
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(
             f'study "{row.study_name}": was made by hpsearch {row.hpsearch_version}, '

@@ -1,11 +1,11 @@
 """The specification of a study: frozen records, complete and checked when they exist.
 
-`reader` makes them from TOML, `storage` keeps them as JSON, every other stage only reads them.
+`reader` makes them from TOML, `json_form` writes them for the database, every other stage only reads them.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError
@@ -275,69 +275,6 @@ class StudySpec:
     sampler: SamplerSpec = SamplerSpec()
     pruning: PruningSpec = PruningSpec()
     configurations: tuple[ExactConfiguration, ...] = ()
-
-    def to_json(self) -> str:
-        """Return the specification as JSON text that `from_json` turns back into an equal record."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "StudySpec":
-        """Read what `to_json` wrote. Keys of a newer version raise ValueError: they may change results."""
-        raw: dict[str, Any] = json.loads(text)
-        model = raw.pop("model")
-        read = {
-            "data": _data(raw.pop("data")),
-            "model": _record(
-                ModelSpec,
-                {
-                    **model,
-                    "hidden": tuple(model["hidden"]),
-                    "initializer": _record(Initializer, model["initializer"]),
-                },
-            ),
-            "training": _record(TrainingSpec, raw.pop("training")),
-            "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
-            "sampler": _record(SamplerSpec, raw.pop("sampler")),
-            "pruning": _pruning(raw.pop("pruning")),
-            "configurations": tuple(_exact(exact) for exact in raw.pop("configurations", ())),
-        }
-        study: StudySpec = _record(cls, {**raw, **read})
-        return study
-
-
-def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
-    unknown = set(raw) - {f.name for f in fields(kind)}
-    if unknown:
-        raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
-    return kind(**raw)
-
-
-def _data(raw: Mapping[str, Any]) -> DataSpec:
-    """Read what `to_json` wrote; studies of older versions have no faults."""
-    fault = raw.get("fault")
-    data: DataSpec = _record(DataSpec, {**raw, "fault": None if fault is None else _record(Fault, fault)})
-    return data
-
-
-def _pruning(raw: Mapping[str, Any]) -> PruningSpec:
-    """Read what `to_json` wrote; studies of older versions have no lists of causes."""
-    listed = {key: tuple(map(Cause, raw[key])) for key in ("fatal", "expected") if key in raw}
-    pruning: PruningSpec = _record(PruningSpec, {**raw, **listed})
-    return pruning
-
-
-def _exact(raw: Mapping[str, Any]) -> ExactConfiguration:
-    params = tuple((name, value) for name, value in raw["params"])
-    exact: ExactConfiguration = _record(ExactConfiguration, {**raw, "params": params})
-    return exact
-
-
-def _dimension(raw: Mapping[str, Any]) -> Dimension:
-    if "choices" in raw:
-        choices: Choices = _record(Choices, {**raw, "choices": tuple(raw["choices"])})
-        return choices
-    dimension: Range = _record(Range, raw)
-    return dimension
 
 
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:

@@ -6,10 +6,10 @@ from typing import Final, final
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.facts import facts_of
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import Facts, facts_about
 from hpsearch.diagnosis.verdicts import condemning, judge
 from hpsearch.records import Cause, Epoch, Telemetry, Verdict
-from hpsearch.study.spec import Configuration, configure
+from hpsearch.study.spec import configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
 from hpsearch.worker.preparation import PreparedStudy
@@ -44,18 +44,8 @@ def examine(study: PreparedStudy) -> Examination:
     with threadpool_limits(limits=1):
         cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
         cohort.join(_NUMBER, configuration)
-        facts = facts_about(study, configuration, cohort.steps_per_epoch)
+        facts = facts_about(study.spec, facts_of(study.data), configuration)
         return _examine(cohort, facts, study.spec.pruning.deadly)
-
-
-def facts_about(study: PreparedStudy, configuration: Configuration, steps_per_epoch: int) -> Facts:
-    """Return what diagnosis should know of a configuration of a prepared study."""
-    return Facts(
-        configuration=configuration,
-        data=facts_of(study.data),
-        steps_per_epoch=steps_per_epoch,
-        expected=frozenset(study.spec.pruning.expected),
-    )
 
 
 def _examine(cohort: Cohort, facts: Facts, fatal: frozenset[Cause]) -> Examination:

@@ -25,7 +25,6 @@ class Holding:
     assignment: Assignment
     facts: Facts
     metric: str
-    steps_per_epoch: int
     telemetry: Telemetry | None = None
     reported: int = 0
     reprieve: Finding | None = None
@@ -58,7 +57,7 @@ class Holding:
             state=state,
             value=None if math.isnan(value) else value,
             finding=finding,
-            series=series_of(telemetry, steps_per_epoch=self.steps_per_epoch),
+            series=series_of(telemetry, steps_per_epoch=self.facts.steps_per_epoch),
         )
 
     def grant_reprieve(self, finding: Finding) -> None:
@@ -85,7 +84,7 @@ class Holding:
         return Update(
             claim=self.claim,
             reports=reports,
-            epochs=-(-self.telemetry.steps // self.steps_per_epoch),
+            epochs=-(-self.telemetry.steps // self.facts.steps_per_epoch),
             steps=self.telemetry.steps,
             system_attributes=attributes,
             outcome=self.outcome,

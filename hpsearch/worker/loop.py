@@ -10,20 +10,20 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import hpsearch
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import condemning, judge
-from hpsearch.errors import FingerprintError, HpsearchError, VersionError
+from hpsearch.errors import HpsearchError
 from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
-from hpsearch.training.cohort import Cohort
+from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.row import Observation, Shape, shape_of
+from hpsearch.worker.admission import check_data, check_version
 from hpsearch.worker.auditing import is_audited
 from hpsearch.worker.holding import Holding, outranked, primary
 from hpsearch.worker.patience import Patience
@@ -39,11 +39,6 @@ REMEMBERED_COHORTS = 4
 
 def print_nothing(_: str) -> None:
     """Tell nobody."""
-
-
-def never() -> bool:
-    """Want the worker nowhere else."""
-    return False
 
 
 @final
@@ -227,14 +222,8 @@ class Worker:
         cohort.join(claim.number, configuration)
         self._holdings[claim.number] = Holding(
             assignment=assignment,
-            facts=Facts(
-                configuration=configuration,
-                data=self._data_facts,
-                steps_per_epoch=cohort.steps_per_epoch,
-                expected=frozenset(self._spec.pruning.expected),
-            ),
+            facts=facts_about(self._spec, self._data_facts, configuration),
             metric=self._spec.metric,
-            steps_per_epoch=cohort.steps_per_epoch,
         )
 
     def _refuse(self, claim: Claim, reason: str) -> None:
@@ -339,23 +328,3 @@ class Worker:
                 cohort.leave(number)
         self._holdings.clear()
         self.tokens = frozenset()
-
-
-def check_version(study: StoredStudy) -> None:
-    """Raise VersionError unless the study was made by this major version of hpsearch."""
-    theirs, ours = study.version.partition(".")[0], hpsearch.__version__.partition(".")[0]
-    if theirs != ours:
-        raise VersionError(
-            f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
-            f"hpsearch {theirs} (got {hpsearch.__version__}): use that version for this worker"
-        )
-
-
-def check_data(study: StoredStudy, data: PreparedData) -> None:
-    """Raise FingerprintError unless `data` is what the study was created with."""
-    if data.fingerprint != study.fingerprint:
-        raise FingerprintError(
-            f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-            f"(got {data.fingerprint} from {data.origin}): give this worker the data that the study was "
-            "created with"
-        )

@@ -9,6 +9,8 @@ from typing import Any, final
 from threadpoolctl import threadpool_limits
 
 import hpsearch
+from hpsearch.data.facts import facts_of
+from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.records import Series, Trial, TrialState, Verdict
@@ -18,8 +20,7 @@ from hpsearch.study.reader import changed
 from hpsearch.study.spec import Configuration, configure, resolve
 from hpsearch.training.recording import Recording, Subject, Watch, record
 from hpsearch.training.series import series_of
-from hpsearch.worker.examination import facts_about
-from hpsearch.worker.loop import check_data, check_version
+from hpsearch.worker.admission import check_data, check_version
 from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of, prepare_study
 
 
@@ -227,7 +228,7 @@ def _run(study: PreparedStudy, stored: Stored, request: Request, *, until: int |
     watch = replace(request.watch, units=tuple(unit for unit in request.watch.units if unit < width))
     with threadpool_limits(limits=1):
         recording = record(subject, watch=watch, until_step=until)
-    facts = facts_about(study, configuration, steps_per_epoch)
+    facts = facts_about(study.spec, facts_of(study.data), configuration)
     return Run(recording=recording, verdict=judge(recording.telemetry, facts))
 
 

@@ -15,9 +15,11 @@ import hpsearch
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError
 from hpsearch.storage.records import Opening, StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.training.cohort import never
+from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.heartbeat import Heartbeat
-from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions, check_version, never
+from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.preparation import Job, check_memory, job_of, prepare_study, rows_per_worker

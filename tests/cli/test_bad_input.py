@@ -355,7 +355,7 @@ def test_a_study_of_another_major_version_is_refused(
     connection.close()
     message = (
         'study "flowers": was made by hpsearch 7.2.1, and its trials must be trained by hpsearch 7 '
-        f"(got {hpsearch.__version__}): use that version for this worker"
+        f"(got {hpsearch.__version__}): use that version"
     )
     for arguments in (
         ("worker", "start", "--study", "flowers"),

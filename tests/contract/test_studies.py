@@ -15,6 +15,7 @@ from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
@@ -253,7 +254,7 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
             table.update()
             .where(table.c.study_key == lab.study.key)
             .values(
-                spec=lab.study.spec.to_json().replace('"epochs"', '"moons": 1, "epochs"'),
+                spec=spec_to_json(lab.study.spec).replace('"epochs"', '"moons": 1, "epochs"'),
                 hpsearch_version="9.0.0",
             )
         )

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
+from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import Configuration, DataSpec, StudySpec, resolve
 from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.training.series import series_of
-from hpsearch.worker.examination import facts_about
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.replaying import Check, Difference, Replay, Run, Stored, check
 from tests.training.cases import SEED, classification, configuration, regression
@@ -80,7 +81,7 @@ def run_of(made: Recording) -> Run:
     """Return the recording with its verdict."""
     subject = made.subject
     prepared = PreparedStudy(spec=study_of(made).spec, data=subject.data)
-    facts = facts_about(prepared, subject.configuration, subject.steps_per_epoch)
+    facts = facts_about(prepared.spec, facts_of(prepared.data), subject.configuration)
     return Run(recording=made, verdict=judge(made.telemetry, facts))
 
 

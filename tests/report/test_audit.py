@@ -4,11 +4,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hpsearch.records import Cause, Trial, TrialState
-from hpsearch.report.audit import audit_of, share_interval
+from hpsearch.report.audit import audit_of
 from hpsearch.worker.auditing import reprieved
 from tests.report.synthetic import finding
 
@@ -53,22 +51,3 @@ def test_nothing_audited_says_nothing() -> None:
     """Without an audited trial there is no rate, and the interval is everything."""
     found = audit_of([], maximize=True)
     assert (found.false_stop_rate, found.interval) == (None, (0.0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("hits", "of", "low", "high"),
-    [(0, 10, 0.0, 0.3085), (10, 10, 0.6915, 1.0), (1, 10, 0.0025, 0.4450), (8, 10, 0.4439, 0.9748)],
-)
-def test_the_interval_is_clopper_and_pearsons(hits: int, of: int, low: float, high: float) -> None:
-    """Tabulated bounds of the exact 95 % interval, and 1 - 0.025^(1/n) where nothing was hit."""
-    assert share_interval(hits, of) == pytest.approx((low, high), abs=5e-5)
-    if not hits:
-        assert share_interval(hits, of)[1] == pytest.approx(1 - 0.025 ** (1 / of))
-
-
-@given(st.integers(1, 2000), st.data())
-def test_the_interval_holds_the_rate(of: int, data: st.DataObject) -> None:
-    """The interval lies in 0..1 and holds the observed rate, whatever was observed."""
-    hits = data.draw(st.integers(0, of))
-    low, high = share_interval(hits, of)
-    assert 0 <= low <= hits / of <= high <= 1

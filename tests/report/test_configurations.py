@@ -3,10 +3,9 @@
 import math
 
 import pytest
-from scipy.stats import t
 
 from hpsearch.records import Cause, Trial, TrialState
-from hpsearch.report.configurations import configuration_rows, mean_interval, row_cells
+from hpsearch.report.configurations import configuration_rows, row_cells
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.exact import params_of_trial
 from hpsearch.study.reader import parse_study
@@ -56,16 +55,6 @@ def test_what_is_not_finite_is_counted_but_not_averaged() -> None:
     assert (good.name, good.values, good.interval) == ("b", (0.5,), None)
     assert (lost.mean, lost.values, lost.ended, dict(lost.verdicts)) == (None, (), 2, {"diverged_lr": 2})
     assert row_cells(lost, "validation_loss") == ("a", "", "", "", "0 of 2", "diverged_lr 2")
-
-
-def test_the_interval_is_students() -> None:
-    """Mean and interval agree with SciPy's distribution; one value has none, equal ones have no width."""
-    values = [0.91, 0.93, 0.92, 0.97]
-    mean, spread = sum(values) / 4, math.sqrt(sum((v - sum(values) / 4) ** 2 for v in values) / 3)
-    expected = t.interval(0.95, 3, loc=mean, scale=spread / 2)
-    assert mean_interval(values) == pytest.approx(expected)
-    assert mean_interval([0.5]) is None
-    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
 
 
 def test_the_interval_of_an_accuracy_stays_within_its_range() -> None:

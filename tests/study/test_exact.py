@@ -13,8 +13,9 @@ from hpsearch.study.exact import (
     params_of_trial,
     spanned,
 )
+from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.reader import parse_study
-from hpsearch.study.spec import Choices, ExactConfiguration, Initializer, Range, StudySpec
+from hpsearch.study.spec import Choices, ExactConfiguration, Initializer, Range
 
 TEXT = """
 name = "exact"
@@ -144,5 +145,5 @@ def test_nothing_can_be_chosen_where_nothing_is_listed() -> None:
 
 def test_configurations_survive_the_database() -> None:
     """JSON gives an equal record back, and one of an older version has none."""
-    assert StudySpec.from_json(SPEC.to_json()) == SPEC
-    assert hash(StudySpec.from_json(SPEC.to_json())) == hash(SPEC)
+    assert spec_from_json(spec_to_json(SPEC)) == SPEC
+    assert hash(spec_from_json(spec_to_json(SPEC))) == hash(SPEC)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.records import Cause
+from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.reader import _study, nowhere, parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
 from hpsearch.study.spec import (
@@ -301,7 +302,7 @@ def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> 
         study = _study(document, source="x.toml", locate=nowhere, asked={})
     except StudyFileError as error:
         problems = error.problems
-    assert problems or (study is not None and StudySpec.from_json(study.to_json()) == study)
+    assert problems or (study is not None and spec_from_json(spec_to_json(study)) == study)
 
 
 @pytest.mark.parametrize(

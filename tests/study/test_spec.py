@@ -1,147 +1,28 @@
-"""The specification: JSON there and back, and what "auto" means."""
+"""The specification: what ails and what is deadly, what "auto" means, and a trial's configuration."""
 
-import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
 from hpsearch.records import Cause, ParameterValue
-from hpsearch.study import spec as words
-from hpsearch.study.schema import SEARCHED
-from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
     AILMENTS,
     DEFAULT_FATAL,
-    Choices,
     DataSpec,
-    Fault,
     Initializer,
     KnownTask,
     Loss,
     Metric,
     ModelSpec,
     PruningSpec,
-    Range,
-    SamplerSpec,
     StudySpec,
     TrainingSpec,
     configure,
     resolve,
 )
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
-counts = st.integers(1, 10**7)
-names = st.sampled_from(sorted(SEARCHED))
-dimensions = st.builds(
-    Range,
-    name=names,
-    low=numbers,
-    high=numbers,
-    log=st.booleans(),
-    step=st.none() | numbers,
-    integer=st.booleans(),
-) | st.builds(
-    Choices,
-    name=names,
-    choices=st.lists(numbers | st.booleans() | st.text() | counts, min_size=1, max_size=5).map(tuple),
-)
-causes = st.lists(st.sampled_from(AILMENTS), unique=True).map(tuple)
-studies = st.builds(
-    StudySpec,
-    name=st.text(min_size=1, max_size=200),
-    trials=counts,
-    seed=st.integers(0, 2**63 - 1),
-    metric=st.sampled_from(words_of(words.Metric)),
-    data=st.builds(
-        DataSpec,
-        source=st.text(min_size=1),
-        validation_fraction=numbers,
-        test_fraction=numbers,
-        stratify=st.booleans(),
-        target=st.none() | st.text(),
-        fault=st.none()
-        | st.builds(
-            Fault, name=st.sampled_from(words_of(words.FaultName)), number=st.none() | st.integers(2, 65_536)
-        ),
-    ),
-    model=st.builds(
-        ModelSpec,
-        hidden=st.lists(counts, max_size=5).map(tuple),
-        activation=st.sampled_from(words_of(words.Activation)),
-        initializer=st.builds(
-            Initializer, name=st.sampled_from(["he", "normal", "uniform"]), scale=st.none() | numbers
-        ),
-        batch_norm=st.booleans(),
-        dropout=numbers,
-        dropout_position=st.sampled_from(words_of(words.DropoutPosition)),
-        dropout_layers=st.sampled_from(words_of(words.DropoutLayers)),
-        skip_connections=st.booleans(),
-    ),
-    training=st.builds(
-        TrainingSpec, epochs=counts, batch_size=counts, learning_rate=numbers, weight_decay=numbers
-    ),
-    search=st.lists(dimensions, max_size=4).map(tuple),
-    sampler=st.builds(SamplerSpec, name=st.sampled_from(words_of(words.SamplerName)), points=counts),
-    pruning=st.builds(
-        PruningSpec, diagnosis=st.booleans(), percentile=numbers, fatal=causes, audit=numbers, expected=causes
-    ),
-)
-
 SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
-
-
-@given(studies)
-def test_json_keeps_everything(study: StudySpec) -> None:
-    """What is written as JSON is read back as an equal record, with the same types."""
-    again = StudySpec.from_json(study.to_json())
-    assert again == study
-    assert repr(again) == repr(study)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        (),
-        ("data",),
-        ("data", "fault"),
-        ("model",),
-        ("model", "initializer"),
-        ("training",),
-        ("sampler",),
-        ("pruning",),
-    ],
-)
-def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
-    """A key that this version does not know may change results, so it is not passed over."""
-    wrong = replace(SMALLEST, data=replace(SMALLEST.data, fault=Fault(name="labels_shuffled")))
-    raw = json.loads(wrong.to_json())
-    table: dict[str, Any] = raw
-    for key in path:
-        table = table[key]
-    table["novelty"] = 1
-    with pytest.raises(ValueError, match=r"unknown keys \['novelty'\]"):
-        StudySpec.from_json(json.dumps(raw))
-
-
-def test_a_study_of_an_older_version_is_read() -> None:
-    """A study that was stored before it could say what is fatal has the default, and no audit."""
-    raw = json.loads(SMALLEST.to_json())
-    for key in ("fatal", "audit", "expected"):
-        del raw["pruning"][key]
-    assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
-
-
-def test_a_study_from_before_skips_and_faults_is_read() -> None:
-    """A study stored before it could say where dropout stands, what skips and what is wrong is the plain one."""
-    raw = json.loads(SMALLEST.to_json())
-    del raw["data"]["fault"]
-    for key in ("dropout_position", "dropout_layers", "skip_connections"):
-        del raw["model"][key]
-    assert StudySpec.from_json(json.dumps(raw)) == SMALLEST
 
 
 def test_ailments_are_what_diagnosis_finds_wrong() -> None:
@@ -162,16 +43,6 @@ def test_what_is_expected_is_never_deadly() -> None:
     """A cause that the study has on purpose stops nothing, also where it is listed as fatal."""
     pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
     assert pruning.deadly == {Cause.DIVERGED_LR}
-
-
-def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:
-    """The same holds for ranges and choices."""
-    study = replace(SMALLEST, search=(Choices(name="a", choices=(1,)), Range(name="b", low=0.0, high=1.0)))
-    for i in range(2):
-        raw = json.loads(study.to_json())
-        raw["search"][i]["novelty"] = 1
-        with pytest.raises(ValueError, match=r"unknown keys \['novelty'\]"):
-            StudySpec.from_json(json.dumps(raw))
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> Non
     bench.run("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
     refusal = (
         f'study "old": was made by hpsearch 7.2.1, and its trials must be trained by hpsearch 7 '
-        f"(got {hpsearch.__version__}): use that version for this worker"
+        f"(got {hpsearch.__version__}): use that version"
     )
     with pytest.raises(VersionError) as caught:
         bench.work("old")
@@ -200,7 +200,8 @@ def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
     refusal = (
         f'study "other": its data has the fingerprint feedbeef (got {study.fingerprint} from '
-        f"{prepare_study(SPEC).data.origin}): give this worker the data that the study was created with"
+        f"{prepare_study(SPEC).data.origin}): bring back the data that the study was created with, "
+        "or create another study"
     )
     with pytest.raises(FingerprintError) as caught:
         bench.work("other")

@@ -4,17 +4,15 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Final, final
-
-from scipy.special import stdtrit
 
 from hpsearch.records import Trial, best_trials
 from hpsearch.report.formats import format_count, format_result
+from hpsearch.report.intervals import Interval, mean_interval, metric_bounds
 from hpsearch.report.snapshot import Snapshot
 
 CANDIDATES: Final = 5
-CONFIDENCE: Final = 0.95
 
 
 @final
@@ -31,7 +29,7 @@ class FreshSeeds:
     seeds: int
     lost: int
     mean: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
 
 
 @final
@@ -55,12 +53,6 @@ def confirmation(snapshot: Snapshot) -> Confirmation:
     return Confirmation(rows=tuple(rows), words=_words(rows, best[0].number, maximize=study.maximize))
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of two or more values, by Student's t."""
-    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / math.sqrt(len(values))
-    return fmean(values) - half, fmean(values) + half
-
-
 def _fresh_seeds(trial: Trial, snapshot: Snapshot) -> FreshSeeds | None:
     metric = snapshot.study.spec.metric
     own = [one for one in snapshot.evaluations if one.number == trial.number and one.part == "validation"]
@@ -73,7 +65,7 @@ def _fresh_seeds(trial: Trial, snapshot: Snapshot) -> FreshSeeds | None:
         seeds=len(own),
         lost=len(own) - len(values),
         mean=fmean(values) if values else None,
-        interval=mean_interval(values) if len(values) > 1 else None,
+        interval=mean_interval(values, bounds=metric_bounds(metric)),
     )
 
 

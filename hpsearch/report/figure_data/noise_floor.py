@@ -7,14 +7,11 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final, final
 
-from scipy.special import stdtrit
-
 from hpsearch.records import Trial
 from hpsearch.report.formats import format_count, format_result
+from hpsearch.report.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.report.snapshot import Snapshot
 
-_CONFIDENCE: Final = 0.95
-_NINETY_FIVE: Final = 1.959964
 _LEAST_STEP: Final = 1e-6
 """Accuracies that differ by less are the same, stored with fewer digits."""
 
@@ -40,18 +37,6 @@ def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
     return _measured(snapshot, best) or _estimated(snapshot, best)
 
 
-def wilson_interval(share: float, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share seen in `of` draws.
-
-    Wilson (1927), "Probable inference, the law of succession, and statistical inference": the shares p with
-    |share - p| <= z sqrt(p (1 - p) / of).
-    """
-    z2 = _NINETY_FIVE**2
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    spread = _NINETY_FIVE / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
-    return max(middle - spread, 0.0), min(middle + spread, 1.0)
-
-
 def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     """Return the band of fresh seeds: the pooled deviation within configurations, times Student's quantile."""
     metric = snapshot.study.spec.metric
@@ -65,12 +50,12 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     if not freedom:
         return None
     squares = sum((value - fmean(values)) ** 2 for values in repeated for value in values)
-    reach = float(stdtrit(freedom, (1 + _CONFIDENCE) / 2)) * math.sqrt(squares / freedom)
-    low, high = best - reach, best + reach
+    reach = students_quantile(freedom) * math.sqrt(squares / freedom)
+    low, high = within((best - reach, best + reach), metric_bounds(metric))
     runs, count = sum(map(len, repeated)), format_count(len(repeated), "configuration")
     return NoiseFloor(
-        low=max(low, 0.0),
-        high=min(high, 1.0) if snapshot.study.maximize else high,
+        low=low,
+        high=high,
         is_estimate=False,
         words=(
             f"The band is what seeds alone change ({_span(low, high, metric)} at 95 %):"

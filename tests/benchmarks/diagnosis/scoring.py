@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import TypeAlias, final
 
 from hpsearch.records import Cause
-from hpsearch.report.audit import share_interval
+from hpsearch.report.intervals import share_interval
 from tests.benchmarks.diagnosis.detectors import NO_ALARM, Call
 from tests.benchmarks.diagnosis.runs import Run
 

@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.report.figure_data.best_card import best_card, one_configuration
-from hpsearch.report.figure_data.confirmation import confirmation, fresh_cells, mean_interval
+from hpsearch.report.figure_data.confirmation import confirmation, fresh_cells
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
@@ -153,11 +153,6 @@ def test_seeds_that_diverged_are_counted() -> None:
     assert fresh_cells(row, "validation_accuracy")[2] == "3, 1 not finite"
     all_lost = replace(snapshot, evaluations=evaluations(0, None, None))
     assert confirmation(all_lost).words.startswith("No fresh seed gave a finite result")
-
-
-def test_the_interval_is_students() -> None:
-    """Three values 1, 2, 3: half a width of 4.3027 / sqrt(3)."""
-    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.48413, 2 + 2.48413), abs=1e-4)
 
 
 def test_the_test_part_is_sealed_opened_or_not_there() -> None:

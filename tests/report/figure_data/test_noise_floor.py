@@ -3,11 +3,11 @@
 from dataclasses import replace
 from statistics import stdev
 
-import numpy as np
 import pytest
 
 from hpsearch.report.figure_data.best_so_far import best_so_far
-from hpsearch.report.figure_data.noise_floor import noise_floor, wilson_interval
+from hpsearch.report.figure_data.noise_floor import noise_floor
+from hpsearch.report.intervals import wilson_interval
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
 from tests.report.synthetic import CREATED, only_deaths
@@ -56,21 +56,6 @@ def test_without_fresh_seeds_the_validation_part_tells(study: Snapshot) -> None:
     assert (floor.low, floor.high) == wilson_interval(0.95, 360)
     assert "an estimate" in floor.words
     assert "360 validation examples" in floor.words
-
-
-def test_wilsons_interval_is_the_published_one() -> None:
-    """Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3."""
-    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson_interval(15 / 148, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert wilson_interval(0 / 20, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert wilson_interval(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
-
-
-def test_the_band_holds_what_it_says() -> None:
-    """Of 2,000 accuracies on 400 examples, 93 to 97 in 100 have the truth in their interval."""
-    hits = np.random.default_rng(1).binomial(400, 0.93, size=2000)
-    held = sum(low <= 0.93 <= high for low, high in (wilson_interval(hit / 400, 400) for hit in hits))
-    assert 1860 <= held <= 1940
 
 
 def test_what_is_not_known_is_said(regression: Snapshot) -> None:

@@ -1,0 +1,69 @@
+"""How sure a mean or a share is: the intervals that the report and the command line state, at 95 %."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Final, TypeAlias
+
+from scipy.special import betaincinv, ndtri, stdtrit
+
+Interval: TypeAlias = tuple[float, float]
+
+CONFIDENCE: Final = 0.95
+
+_EVERYTHING: Final[Interval] = (-math.inf, math.inf)
+
+
+def metric_bounds(metric: str) -> Interval:
+    """Return what values of the metric lie between: an accuracy in 0..1, a loss above 0."""
+    return 0.0, 1.0 if metric == "validation_accuracy" else math.inf
+
+
+def within(interval: Interval, bounds: Interval) -> Interval:
+    """Return what of the interval lies within the bounds."""
+    return max(interval[0], bounds[0]), min(interval[1], bounds[1])
+
+
+def students_quantile(freedom: int, *, confidence: float = CONFIDENCE) -> float:
+    """Return how many standard errors reach to either end of an interval, with `freedom` degrees of freedom.
+
+    Student (1908), "The probable error of a mean".
+    """
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def mean_interval(
+    values: Sequence[float], *, bounds: Interval = _EVERYTHING, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Return the interval, within `bounds`, of the mean that `values` are draws around; None for fewer than two.
+
+    Mean plus and minus t(n - 1) s / sqrt(n), see `students_quantile`.
+    """
+    if len(values) < 2:
+        return None
+    quantile = students_quantile(len(values) - 1, confidence=confidence)
+    mean, reach = fmean(values), quantile * stdev(values) / math.sqrt(len(values))
+    return within((mean - reach, mean + reach), bounds)
+
+
+def share_interval(hits: int, of: int) -> Interval:
+    """Return the interval of the share that `hits` of `of` draws are evidence of: it errs on the wide side.
+
+    Exact: quantiles of beta distributions (Clopper and Pearson 1934, "The use of confidence or fiducial limits").
+    """
+    tail = (1 - CONFIDENCE) / 2
+    low = float(betaincinv(hits, of - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, of - hits, 1 - tail)) if hits < of else 1.0
+    return low, high
+
+
+def wilson_interval(share: float, of: int) -> Interval:
+    """Return the interval of a share seen in `of` draws: it holds the true one as often as it says, on average.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference": the shares p with
+    |share - p| <= z sqrt(p (1 - p) / of).
+    """
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
+    spread = z / (1 + z**2 / of) * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    return within((middle - spread, middle + spread), (0.0, 1.0))
