@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import after, dashboard, data, diagnose, keeping, report, storage, study, trial, worker
+from hpsearch.cli import (
+    after,
+    dashboard,
+    data,
+    diagnose,
+    keeping,
+    report,
+    reproduce,
+    storage,
+    study,
+    trial,
+    worker,
+)
 from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
@@ -43,6 +55,7 @@ app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="report")(report.report)
+app.command(name="reproduce")(reproduce.reproduce)
 app.command(name="dashboard")(dashboard.dashboard)
 app.add_typer(data.app, name="data")
 app.add_typer(storage.app, name="storage")

@@ -1,0 +1,1 @@
+"""What the documents claim, one module per document, and when each claim holds."""

@@ -1,0 +1,160 @@
+"""Document 001: notes on chapter 6 of the book "Deep Learning from Scratch"."""
+
+from typing import Final
+
+from hpsearch.reproduction.records import Claim, Condition
+
+_SEARCH: Final = (
+    "784-100x6-10, ReLU, He's weights, 500 images of which 20 % validate, 50 epochs, minibatches of 100, SGD; 100 "
+    "random trials, learning rate 1e-6 to 1e-2, weight decay 1e-8 to 1e-4, both log-uniform"
+)
+
+CLAIMS: Final = (
+    Claim(
+        name="search-best",
+        document="001",
+        study="random-search-book",
+        text="The best five have validation accuracy 0.69 to 0.85, at learning rates of 0.0058 to 0.0093.",
+        stated=_SEARCH,
+        conditions=(
+            Condition(measure="best accuracy", words="best validation accuracy", low=0.69, high=0.85),
+            Condition(measure="fifth accuracy", words="the fifth best", low=0.66, high=0.85),
+            Condition(
+                measure="lowest rate of the best", words="lowest rate of the five", low=0.005, high=0.0097
+            ),
+            Condition(
+                measure="highest rate of the best", words="highest rate of the five", low=0.0058, high=0.01
+            ),
+        ),
+        needs="mnist",
+        note="The best sit at the edge of the range, which should be wider.",
+    ),
+    Claim(
+        name="search-good-rates",
+        document="001",
+        study="random-search-book",
+        text="Learning rates from 0.001 to 0.01 are good.",
+        stated=_SEARCH,
+        conditions=(
+            Condition(measure="median accuracy below", words="median accuracy below 10^-2.5", low=0.5),
+            Condition(measure="median accuracy above", words="above it", low=0.5),
+        ),
+        needs="mnist",
+        note="Only the upper half is.",
+    ),
+    Claim(
+        name="search-good-decays",
+        document="001",
+        study="random-search-book",
+        text="Weight decays from 1e-8 to 1e-6 are good.",
+        stated=f"{_SEARCH}; trials above 1e-3",
+        conditions=(
+            Condition(
+                measure="rank correlation with decay",
+                words="rank correlation of weight decay and accuracy",
+                high=-0.3,
+            ),
+        ),
+        needs="mnist",
+        note="Weight decay has no effect that can be seen in this range.",
+    ),
+    Claim(
+        name="search-narrow",
+        document="001",
+        study="random-search-book",
+        text="Narrow the ranges step by step from the best results, then pick one.",
+        stated="A procedure",
+        answer="hpsearch study narrow NAME does this",
+    ),
+    Claim(
+        name="search-table",
+        document="001",
+        study="random-search-book",
+        text="The table `Best-1(val acc:0.85) | lr:0.0092..., weight decay:7.2e-06`, and curves of the best 20.",
+        stated=f"{_SEARCH}; printed and drawn below from our own search",
+        conditions=(Condition(measure="lines printed", words="lines and curves", low=20, high=20),),
+        needs="mnist",
+    ),
+    Claim(
+        name="initial-weights",
+        document="001",
+        study="initial-weights",
+        text="A standard deviation of 0.01 fails, Xavier's and He's weights work.",
+        stated="784-100x4-10, ReLU, 2,000 steps of 120 images, learning rate 0.01, SGD",
+        conditions=(
+            Condition(measure="relu, 0.01: accuracy", words="std 0.01, training accuracy", high=0.2),
+            Condition(measure="relu, Xavier: accuracy", words="Xavier", low=0.85),
+            Condition(measure="relu, He: accuracy", words="He", low=0.85),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="initial-weights-activations",
+        document="001",
+        study="initial-weights",
+        text="He's weights suit ReLU; Xavier's suit sigmoid and tanh.",
+        stated="Five layers of 100 units, 1,000 standard normal inputs, no training",
+        conditions=(
+            Condition(
+                measure="relu, He: layer 5 over layer 1",
+                words="spread of layer 5 over layer 1: ReLU, He",
+                low=0.5,
+            ),
+            Condition(measure="relu, Xavier: layer 5 over layer 1", words="ReLU, Xavier", high=0.5),
+            Condition(measure="relu, std 0.01: layer 5 over layer 1", words="ReLU, std 0.01", high=0.01),
+            Condition(measure="tanh, Xavier: layer 5 over layer 1", words="tanh, Xavier", low=0.4),
+            Condition(measure="tanh, std 0.01: layer 5 over layer 1", words="tanh, std 0.01", high=0.01),
+        ),
+    ),
+    Claim(
+        name="batch-norm-scale",
+        document="001",
+        study="batch-norm-and-initial-scale",
+        text="With batch normalization learning is faster and does not depend on the initial scale.",
+        stated="784-100x5-10, ReLU, 1,000 images, 60 epochs, learning rate 0.01; eight scales from 1 to 1e-4; to learn "
+        "is to reach three times chance",
+        conditions=(
+            Condition(measure="plain: scales that learn", words="scales that learn without it", high=3),
+            Condition(measure="BN: scales that learn", words="with it", low=8),
+            Condition(measure="faster", words="gain of mean accuracy at scale 0.072", low=0.0),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="weight-decay-gap",
+        document="001",
+        study="weight-decay-and-overfitting",
+        text="Weight decay shrinks the gap between training and test accuracy with 300 images.",
+        stated="784-100x6-10, ReLU, He's weights, 300 images, 200 epochs, learning rate 0.01; weight decay 0.1",
+        conditions=(
+            Condition(measure="without: training", words="training accuracy without it", low=0.99),
+            Condition(measure="gap closed", words="smaller gap", low=0.01),
+            Condition(measure="held back lost", words="test accuracy that it costs"),
+        ),
+        needs="mnist",
+        note="Test accuracy falls too.",
+    ),
+    Claim(
+        name="dropout-gap",
+        document="001",
+        study="dropout-and-overfitting",
+        text="Dropout shrinks the gap between training and test accuracy with 300 images.",
+        stated="784-100x6-10, ReLU, He's weights, 300 images, 300 epochs, learning rate 0.01; dropout 0.2",
+        conditions=(
+            Condition(measure="without: training", words="training accuracy without it", low=0.99),
+            Condition(measure="gap closed", words="smaller gap", low=0.01),
+            Condition(measure="with: minibatches", words="training accuracy with units dropped"),
+            Condition(measure="held back lost", words="test accuracy that it costs"),
+        ),
+        needs="mnist",
+        note="Training accuracy is the whole network's. With units dropped it is lower, and so is the gap.",
+    ),
+    Claim(
+        name="sealed-test",
+        document="001",
+        study="random-search-book",
+        text="The test set is for the end only.",
+        stated="A rule",
+        answer="test data are sealed, and hpsearch study test NAME opens them once",
+    ),
+)

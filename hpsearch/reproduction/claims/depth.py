@@ -1,0 +1,138 @@
+"""Document 002: slides on "Understanding Batch Normalization" (Bjorck et al. 2018)."""
+
+from typing import Final
+
+from hpsearch.reproduction.records import Claim, Condition
+
+_NETWORK: Final = "784-100x20-10, ReLU, He's weights, minibatches of 100, SGD on averaged gradients"
+
+CLAIMS: Final = (
+    Claim(
+        name="growth-with-depth",
+        document="002",
+        study="residual-depth",
+        text="Without normalization means and variances grow exponentially with depth.",
+        stated=f"{_NETWORK}; at the first step",
+        conditions=(
+            Condition(
+                measure="residual: growth of variance",
+                words="growth of the variance per layer, with skip connections",
+                low=2.0,
+                high=3.5,
+            ),
+            Condition(measure="plain: growth of variance", words="plain", low=0.8, high=1.05),
+            Condition(
+                measure="plain, normalized: growth of variance",
+                words="plain, normalized",
+                low=0.95,
+                high=1.05,
+            ),
+        ),
+        note="In a perceptron only with skip connections: plain layers with He's weights shrink a little.",
+    ),
+    Claim(
+        name="heavy-tails",
+        document="002",
+        study="residual-depth",
+        text="Gradients are heavy-tailed without normalization.",
+        stated=f"{_NETWORK}; kurtosis of the weights' gradients at the first step (a normal distribution has 3)",
+        conditions=(
+            Condition(measure="plain: kurtosis", words="plain, median of the hidden layers", low=10),
+            Condition(measure="plain, normalized: kurtosis", words="plain, normalized", high=8),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="input-independence",
+        document="002",
+        study="residual-depth",
+        text="Without normalization the gradients of the output layer hardly depend on the input.",
+        stated=f"{_NETWORK}, with skip connections; the outputs at the first step",
+        conditions=(
+            Condition(
+                measure="residual: same for all inputs", words="the same for all inputs, without", low=0.9
+            ),
+            Condition(measure="less with normalization", words="less with normalization, by", low=0.05),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="larger-rates",
+        document="002",
+        study="depth-and-batch-norm",
+        text="Normalization allows learning rates ten times and more larger.",
+        stated=f"{_NETWORK}; rates from 0.01 to 100 in decades; stable is to learn with no loss above 1e3",
+        conditions=(
+            Condition(measure="plain: largest rate", words="largest stable rate without it", high=0.1),
+            Condition(measure="BN: largest rate", words="with it", low=1.0),
+            Condition(measure="times larger", words="times larger", low=10.0),
+            Condition(measure="plain: largest calm rate", words="largest with no loss above 1e3, without it"),
+            Condition(measure="BN: largest calm rate", words="with it"),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="never-recovers",
+        document="002",
+        study="depth-and-batch-norm",
+        text="A minibatch loss above 1e3 is divergence, and never recovers.",
+        stated=f"{_NETWORK}; every run without normalization whose loss was above 1e3",
+        conditions=(
+            Condition(
+                measure="recovered without normalization",
+                words="runs that learn in the end",
+                high=0.0,
+                is_share=True,
+            ),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="never-recovers-residual",
+        document="002",
+        study="residual-depth",
+        text="The same of normalized residual networks.",
+        stated=f"{_NETWORK}, normalized, with skip connections; rates 0.2 to 5; every run whose loss was above 1e3",
+        conditions=(
+            Condition(
+                measure="recovered with normalization, residual",
+                words="runs that learn in the end",
+                high=0.0,
+                is_share=True,
+            ),
+        ),
+        needs="mnist",
+    ),
+    Claim(
+        name="products",
+        document="002",
+        study="depth-and-batch-norm",
+        text="Products of random matrices get worse conditioned with their number.",
+        stated="100 x 100 standard normal matrices; the largest over the smallest singular value",
+        conditions=(
+            Condition(measure="condition of 1", words="1 matrix", low=4e1, high=4e3),
+            Condition(measure="condition of 5", words="5", low=1e6, high=1e10),
+            Condition(measure="condition of 10", words="10", low=1e11, high=1e18),
+            Condition(measure="condition of 20", words="20", low=1e23, high=1e31),
+            Condition(measure="condition of 30", words="30", low=1e34, high=1e46),
+        ),
+    ),
+    Claim(
+        name="dropout-order",
+        document="002",
+        study="dropout-order",
+        text="Dropout belongs behind the last batch normalization.",
+        stated="784-100x3-10, ReLU, batch normalization, dropout 0.5, learning rate 0.1",
+        conditions=(
+            Condition(
+                measure="last over before",
+                words="held-back accuracy above that with dropout before every normalization",
+                low=0.0,
+            ),
+            Condition(
+                measure="last over between", words="above that with dropout behind every activation", low=0.0
+            ),
+        ),
+        needs="mnist",
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is measured of each study: one module per document, one function per study."""

@@ -1,0 +1,270 @@
+"""Document 004: training troubles, each made on purpose, and whether its verdict names it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from hpsearch.errors import HpsearchError
+from hpsearch.nn.arrays import Array
+from hpsearch.records import Cause
+from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart
+from hpsearch.reproduction.experiments.inside import values_of
+from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
+from hpsearch.reproduction.numerics import STABLE, TEXTBOOK, binary_loss, breaking_logit, sigmoid_of
+from hpsearch.reproduction.pictures import charts, curve, smoothed
+from hpsearch.reproduction.records import Outcome, Picture
+from hpsearch.reproduction.runs import Run
+from hpsearch.study.exact import fixed_at
+from hpsearch.study.reader import parse_study
+from hpsearch.study.spec import Precision
+from hpsearch.worker.examination import examine
+from hpsearch.worker.preparation import prepare_study
+
+_REACHED: Final = 0.85
+_NEIGHBOURS: Final = 20
+
+MISFITS: Final = (
+    'name = "loss"\ndata.source = "diabetes"\nmodel.loss = "cross_entropy"',
+    'name = "minibatch"\ndata.source = "wine"\ntraining.batch_size = 100000',
+    'name = "hidden"\ndata.source = "wine"\nmodel.hidden = [16, 0]',
+)
+"""Studies whose parts do not fit each other or their data."""
+
+NAMED: Final[Mapping[str, Mapping[str, tuple[Cause, ...]]]] = {
+    "training-troubles": {
+        "no trouble": (Cause.HEALTHY,),
+        "rate 1e9": (Cause.DIVERGED_LR, Cause.EXPLODING),
+        "rate 1e-7": (Cause.LR_TOO_LOW,),
+        "dead ReLU": (Cause.DEAD_RELU_TOTAL, Cause.GRAD_REDUCTION_SUM),
+        "weights all 0": (Cause.SYMMETRIC_INIT,),
+        "weights too small for the depth": (Cause.VANISHING_GRAD,),
+        "deep sigmoid": (Cause.VANISHING_GRAD,),
+        "saturated tanh": (Cause.SATURATED,),
+        "weight decay 1": (Cause.WD_DOMINATES,),
+        "ReLU before cross-entropy": (Cause.WRONG_LOSS_PAIR, Cause.LOG_ZERO),
+    },
+    "integer-inputs-255": {"x // 255": (Cause.INPUT_DEGENERATE,)},
+    "integer-inputs-256": {"x // 256": (Cause.INPUT_DEGENERATE,)},
+    "integer-inputs-100": {"x // 100": (Cause.HEALTHY,)},
+    "labels-shuffled-apart": {"labels shuffled apart": (Cause.LABELS_UNRELATED,)},
+    "validation-shuffled-apart": {"validation labels shuffled apart": (Cause.VAL_MISALIGNED,)},
+    "overfitting-unnoticed": {"without early stopping": (Cause.OVERFIT,)},
+    "wrong-output-in-regression": {
+        "identity": (Cause.HEALTHY,),
+        "sigmoid": (Cause.OUTPUT_RANGE,),
+        "ReLU": (Cause.HEALTHY,),
+    },
+}
+"""The verdicts that name each trouble, by study and configuration."""
+
+
+def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
+    """Return for each configuration of a study whether diagnosis names its trouble, 1 or 0, and its words.
+
+    As `hpsearch diagnose` looks at it, a few of the held-back examples standing in for all.
+    """
+    values, lines = {}, []
+    spec = lab.study(study)
+    for name, causes in NAMED[study].items():
+        fixed = replace(fixed_at(spec, name, ()), search=(), configurations=())
+        prepared = lab.prepare(fixed)
+        found = examine(replace(prepared, data=with_few(prepared.data))).verdict.findings[0]
+        values[f"{name}: named"] = [float(found.cause in causes)]
+        lines.append(f"{name}: {found.cause} (confidence {found.confidence:.0%}). {found.remedy}")
+    return values, lines
+
+
+def training_troubles(lab: Lab) -> Outcome:
+    """Ten configurations, nine with a trouble: what diagnosis says of each; and where textbook formulas break."""
+    study = "training-troubles"
+    values, lines = named(lab, study)
+    values["all named"] = [float(np.mean([found[0] for found in values.values()]))]
+    values |= _arithmetic()
+    refusals = [refusal(misfit) for misfit in MISFITS]
+    values["misfits refused"] = [float(bool(words)) for words in refusals]
+    return Outcome(
+        study=study,
+        values=values,
+        pictures=(_broken_losses(),),
+        lines={"What diagnosis says": lines, "What is refused before training": refusals},
+    )
+
+
+def refusal(misfit: str) -> str:
+    """Return in which words a study, as TOML, is refused before training; empty where it is not."""
+    try:
+        prepare_study(parse_study(misfit, source="misfit.toml"))
+    except HpsearchError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _arithmetic() -> dict[str, list[float]]:
+    zero = np.zeros(1)
+    with np.errstate(all="ignore"):
+        product = float((zero * np.log(zero))[0])
+    return {
+        "textbook breaks, float32": [breaking_logit(TEXTBOOK, "float32")],
+        "textbook breaks, float64": [breaking_logit(TEXTBOOK, "float64")],
+        "stable breaks, float32": [breaking_logit(STABLE, "float32")],
+        "stable breaks, float64": [breaking_logit(STABLE, "float64")],
+        "0 log 0 is NaN": [float(np.isnan(product))],
+        "sigmoid(-500), float32": [sigmoid_of(-500.0, "float32")],
+        "sigmoid(-500), float64": [sigmoid_of(-500.0, "float64")],
+    }
+
+
+def _broken_losses() -> Picture:
+    logits = np.linspace(0.0, 45.0, 181)
+    precisions: tuple[Precision, ...] = ("float32", "float64")
+    series = [
+        ChartSeries(
+            name=f"{word}, {precision}",
+            points=tuple(ChartPoint(x=z, y=binary_loss(loss, z, precision)) for z in logits.tolist()),
+        )
+        for word, loss in (("textbook", TEXTBOOK), ("stable", STABLE))
+        for precision in precisions
+    ]
+    data = chart(("logit of an example whose target is 0", "loss"), series)
+    caption = (
+        "Binary cross-entropy as -log(1 - sigmoid(z)), and as softplus(z). The textbook's line ends where its "
+        "logarithm is that of 0."
+    )
+    return charts("broken-losses", "Where the textbook's loss breaks", caption, {"": data})
+
+
+def huge_learning_rate(lab: Lab) -> Outcome:
+    """Two layers of 1,000 units at a rate of 1e9: NaN, and the accuracy of answering with the first class."""
+    study = "huge-learning-rate"
+    trained = lab.run(study, Extent(seeds=1, steps=20, is_curve=True))
+    (runs,) = trained.runs.values()
+    folds = {"training": trained.data.training, "held-back": trained.data.validation}
+    values: dict[str, list[float]] = {"NaN": [float(run.nan_step is not None) for run in runs]}
+    for word, fold in folds.items():
+        first = float((fold.targets == 0).mean())
+        reached = [accuracy_on(run, fold) for run in runs]
+        values[f"{word} accuracy"] = reached
+        values[f"{word} off class 0"] = [abs(one - first) for one in reached]
+    return Outcome(study=study, values=values)
+
+
+def learning_rate_scale(lab: Lab) -> Outcome:
+    """Three rates with averaged gradients: one that moves nothing, one that is safe, one that learns."""
+    study = "learning-rate-scale"
+    trained = lab.run(study, Extent(seeds=3))
+    values = values_of(trained)
+    values["fall of the loss at 1e-7"] = [
+        float(run.loss[: len(run.loss) // 10].mean()) - run.last_loss for run in trained.runs["rate 1e-7"]
+    ]
+    return Outcome(study=study, values=values, pictures=(_losses(study, "Three learning rates", trained),))
+
+
+def losses(lab: Lab) -> Outcome:
+    """Cross-entropy and squared error: how many steps until 85 percent of the answers are right."""
+    study = "losses"
+    trained = lab.run(study, Extent(seeds=3, is_curve=True))
+    steps = {name: [steps_to(run.accuracy, _REACHED) for run in runs] for name, runs in trained.runs.items()}
+    first = steps["cross-entropy of softmax"]
+    values: dict[str, list[float]] = {f"{name}: steps": found for name, found in steps.items()}
+    for name in ("squared error of softmax", "squared error of sigmoid", "squared error"):
+        values[f"{name}: times slower"] = [one / other for one, other in zip(steps[name], first, strict=True)]
+    series = [curve(name, smoothed(runs[0].accuracy, _NEIGHBOURS)) for name, runs in trained.runs.items()]
+    caption = "Of the first seed, the mean of 20 neighbouring minibatches."
+    data = chart(("step", "training accuracy"), series)
+    return Outcome(
+        study=study,
+        values=values,
+        pictures=(charts(study, "Training accuracy by loss", caption, {"": data}),),
+    )
+
+
+def steps_to(accuracy: Array, share: float) -> float:
+    """Return after how many steps the mean accuracy of 20 minibatches first reached `share`; infinity for never."""
+    means = smoothed(accuracy, _NEIGHBOURS)
+    reached = np.flatnonzero(means >= share)
+    return float(reached[0] + min(_NEIGHBOURS, len(accuracy))) if len(reached) else float("inf")
+
+
+def integer_inputs_255(lab: Lab) -> Outcome:
+    """Inputs divided by 255 as whole numbers."""
+    return _faulty(lab, "integer-inputs-255")
+
+
+def integer_inputs_256(lab: Lab) -> Outcome:
+    """Inputs divided by 256 as whole numbers."""
+    return _faulty(lab, "integer-inputs-256")
+
+
+def integer_inputs_100(lab: Lab) -> Outcome:
+    """Inputs divided by 100 as whole numbers."""
+    return _faulty(lab, "integer-inputs-100")
+
+
+def labels_shuffled_apart(lab: Lab) -> Outcome:
+    """Training labels shuffled apart from their images."""
+    return _faulty(lab, "labels-shuffled-apart")
+
+
+def validation_shuffled_apart(lab: Lab) -> Outcome:
+    """Validation labels shuffled apart from their images."""
+    return _faulty(lab, "validation-shuffled-apart")
+
+
+def _faulty(lab: Lab, study: str) -> Outcome:
+    """Train a study whose data are wrong on purpose, and have it diagnosed."""
+    trained = lab.run(study, Extent(seeds=2, steps=1200, is_curve=True))
+    (runs,) = trained.runs.values()
+    values, lines = named(lab, study)
+    values["training accuracy"] = [run.last_accuracy for run in runs]
+    values["training loss"] = [run.last_loss for run in runs]
+    values["held-back accuracy"] = [accuracy_on(run, trained.data.validation) for run in runs]
+    return Outcome(study=study, values=values, lines={"What diagnosis says": lines})
+
+
+def overfitting_unnoticed(lab: Lab) -> Outcome:
+    """500 images for 200 epochs: training loss falls on while the loss on other images rises."""
+    study = "overfitting-unnoticed"
+    trained = lab.run(study, Extent(seeds=3, is_curve=True))
+    (runs,) = trained.runs.values()
+    values, lines = named(lab, study)
+    values["training loss"] = [run.last_loss for run in runs]
+    values["rise of the held-back loss"] = [_rise(run) for run in runs]
+    shown = [
+        curve("training", [epoch.training_loss for epoch in runs[0].epochs], first=1),
+        curve("held back", [epoch.validation_loss for epoch in runs[0].epochs], first=1),
+    ]
+    data = chart(("epoch", "loss"), shown, ("linear", "log"))
+    picture = charts(study, "Loss by epoch", "Of the first seed.", {"": data})
+    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis says": lines})
+
+
+def _rise(run: Run) -> float:
+    """Return how many times the held-back loss in the end is its smallest; NaN without an epoch."""
+    found = [epoch.validation_loss for epoch in run.epochs]
+    return found[-1] / min(found) if found else float("nan")
+
+
+def wrong_output_in_regression(lab: Lab) -> Outcome:
+    """Targets from 25 to 346 behind three output activations, of which sigmoid cannot give them."""
+    study = "wrong-output-in-regression"
+    trained = lab.run(study, Extent(seeds=3))
+    values, lines = named(lab, study)
+    for name, runs in trained.runs.items():
+        values[f"{name}: loss"] = [run.last_loss for run in runs]
+    values["sigmoid over identity"] = [
+        one / other for one, other in zip(values["sigmoid: loss"], values["identity: loss"], strict=True)
+    ]
+    picture = _losses(study, "Training loss by output activation", trained)
+    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis says": lines})
+
+
+def _losses(study: str, title: str, trained: Trained) -> Picture:
+    series = [curve(name, _loss_line(runs)) for name, runs in trained.runs.items()]
+    data = chart(("step", "training loss"), series, ("linear", "log"))
+    return charts(study, title, "Of the first seed, the mean of 20 neighbouring minibatches.", {"": data})
+
+
+def _loss_line(runs: Sequence[Run]) -> Array:
+    return smoothed(runs[0].loss, _NEIGHBOURS)

@@ -1,0 +1,56 @@
+"""From what was measured to a judgement: pure functions."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
+
+
+def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
+    """Return what became of `claim`, by the outcomes of the studies that were run, by name."""
+    if not claim.conditions:
+        return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
+    if claim.needs == "full" and not is_full:
+        return _untested(claim, "needs --full")
+    outcome = outcomes.get(claim.study)
+    if outcome is None:
+        return _untested(claim, f"{claim.study} was not run")
+    measured = tuple(measure(condition, outcome.values) for condition in claim.conditions)
+    if claim.needs != "nothing" and not is_mnist:
+        return Judged(claim=claim, measured=measured, judgement=Judgement.UNTESTED, reason="needs MNIST")
+    unmet = [one for one in measured if not one.is_met]
+    return Judged(
+        claim=claim,
+        measured=measured,
+        judgement=Judgement.FAILS if unmet else Judgement.HOLDS,
+    )
+
+
+def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:
+    """Return what was measured over seeds, those without a number left aside; NaN where that leaves nothing.
+
+    Raises KeyError for a measure that the experiment does not have: a bug.
+    """
+    numbers = np.array([value for value in values[condition.measure] if not math.isnan(value)])
+    if not len(numbers):
+        return Measured(condition=condition, value=math.nan, low=math.nan, high=math.nan, count=0)
+    if condition.is_share:
+        value = float(numbers.mean())
+        low, high = wilson(value, len(numbers))
+    else:
+        value, low, high = float(np.median(numbers)), float(numbers.min()), float(numbers.max())
+    return Measured(condition=condition, value=value, low=low, high=high, count=len(numbers))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share that was seen in `count` trials (Wilson 1927, equation 5)."""
+    z = 1.959964
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _untested(claim: Claim, reason: str) -> Judged:
+    return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=reason)

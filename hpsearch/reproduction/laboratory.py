@@ -1,0 +1,177 @@
+"""Where experiments run: their data, their size, and the seed of their trials."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, final
+
+from threadpoolctl import threadpool_limits
+
+from hpsearch.data.prepare import Fold, PreparedData, prepare
+from hpsearch.errors import HpsearchError
+from hpsearch.nn.arrays import Array
+from hpsearch.reproduction.runs import Run, train
+from hpsearch.study.exact import params_of_trial
+from hpsearch.study.reader import read_study
+from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
+from hpsearch.training.held_back import Evaluation, evaluate
+from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.worker.preparation import PreparedStudy
+
+Size: TypeAlias = Literal["small", "quick", "full"]
+Source: TypeAlias = Literal["mnist", "digits"]
+
+_SMALL_STEPS: Final = 20
+_MOST_DIGITS: Final = 1797
+
+CURVE_EXAMPLES: Final = 500
+"""Held-back examples that are asked after every epoch of trainings with many short epochs."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """What became of a study: its data, and the runs of each of its configurations, by name, one per seed."""
+
+    spec: StudySpec
+    data: PreparedData
+    runs: Mapping[str, Sequence[Run]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How much of a study is run where the lab is not full: at most so many `seeds`, and steps of each trial.
+
+    `is_curve` has a few held-back examples stand in for all after each epoch, where epochs are many and short.
+    """
+
+    seeds: int
+    steps: int | None = None
+    is_curve: bool = False
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lab:
+    """How experiments are run: on which data, how large, with which seed, for all of a study's trials.
+
+    `small` is a tiny version of everything, for tests: one seed and a few steps.
+    """
+
+    source: Source
+    size: Size
+    seed: int
+
+    def pick(self, *, small: int, quick: int, full: int) -> int:
+        """Return the number that belongs to the size."""
+        return {"small": small, "quick": quick, "full": full}[self.size]
+
+    def study(self, name: str) -> StudySpec:
+        """Return the study of that name, with the lab's seed and data in place of its own."""
+        spec = read_study(study_file(name))
+        return replace(spec, seed=self.seed, data=self._data_spec(spec.data))
+
+    def _data_spec(self, data: DataSpec) -> DataSpec:
+        if data.source != "mnist" or self.source == "mnist":
+            return data
+        few = data.examples if (data.examples or 0) < _MOST_DIGITS else None
+        return replace(data, source=self.source, sealed="test", examples=few)
+
+    def prepare(self, spec: StudySpec) -> PreparedStudy:
+        """Return a study with its data, which is read once for all studies that want the same."""
+        data = _prepared(spec.data, spec.seed, spec.training.precision)
+        return PreparedStudy(spec=resolve(spec, task=data.task), data=data)
+
+    def run(self, name: str, extent: Extent, *, only: Collection[str] = (), **changes: Any) -> Trained:
+        """Train the study of that name, trial n as `study run` would train it with the lab's seed.
+
+        `only` names configurations that are run alone, `changes` are fields of [training] in place of the study's own.
+        """
+        spec = self.study(name)
+        study = self.prepare(replace(spec, training=replace(spec.training, **changes)))
+        data = with_few(study.data) if extent.is_curve else study.data
+        names = [exact.name for exact in spec.configurations]
+        numbers = {
+            own: range(place, len(names) * self.seeds(spec, extent), len(names))
+            for place, own in enumerate(names)
+            if not only or own in only
+        }
+        trials = {
+            n: configure(study.spec, params_of_trial(study.spec, n)) for own in numbers.values() for n in own
+        }
+        runs = self.train(trials, data, steps=self.steps(extent))
+        named = {own: [runs[n] for n in chosen] for own, chosen in numbers.items()}
+        return Trained(spec=study.spec, data=study.data, runs=named)
+
+    def seeds(self, spec: StudySpec, extent: Extent) -> int:
+        """Return how many seeds each configuration of a study has here."""
+        own = spec.trials // len(spec.configurations)
+        return {"small": 1, "quick": min(extent.seeds, own), "full": own}[self.size]
+
+    def steps(self, extent: Extent) -> int | None:
+        """Return after how many steps trials end here; None is with their epochs."""
+        return {"small": _SMALL_STEPS, "quick": extent.steps, "full": None}[self.size]
+
+    def train(
+        self, trials: Mapping[int, Configuration], data: PreparedData, *, steps: int | None = None
+    ) -> dict[int, Run]:
+        """Return the runs of `trials`, by their numbers."""
+        return train(trials, data, seed=self.seed, steps=steps)
+
+    def record(self, run: Run, data: PreparedData, *, watch: Watch | None = None) -> Recording:
+        """Return the replay of a run of these data: the same trial again, seen from the inside."""
+        steps = len(run.loss)
+        epochs = -(-steps // -(-len(data.training.inputs) // run.configuration.training.batch_size))
+        training = replace(run.configuration.training, epochs=epochs)
+        subject = Subject(
+            configuration=replace(run.configuration, training=training),
+            data=data,
+            seed=self.seed,
+            number=run.number,
+        )
+        with threadpool_limits(limits=1):
+            return record(subject, watch=watch, until_step=steps)
+
+
+def held_back(run: Run, data: PreparedData) -> Evaluation:
+    """Return how a run did in the end on the examples that were held back."""
+    return evaluate(run.network, run.final, data.validation)
+
+
+def accuracy_on(run: Run, fold: Fold) -> float:
+    """Return the share of right answers of a run, in the end, in evaluation mode."""
+    accuracy = evaluate(run.network, run.final, fold).accuracy
+    return float("nan") if accuracy is None else accuracy
+
+
+def biases_of(run: Run) -> Sequence[Array]:
+    """Return the biases of each dense layer (O,) in the end, input side first."""
+    return [view.b[0] for view in run.network.views(run.final.parameters[None])]
+
+
+def study_file(name: str) -> Path:
+    """Return where the study file of that name is: in the package, or beside it where that is not installed.
+
+    Raises HpsearchError where it is nowhere.
+    """
+    package = Path(str(resources.files("hpsearch")))
+    for folder in (package / "studies", package.parent / "studies"):
+        if (path := folder / f"{name}.toml").is_file():
+            return path
+    raise HpsearchError(f"{name}.toml: must be among the study files of hpsearch (got none): install it anew")
+
+
+def with_few(data: PreparedData) -> PreparedData:
+    """Return the data with a few of the held-back examples in place of all."""
+    own = data.validation
+    few = Fold(inputs=own.inputs[:CURVE_EXAMPLES], targets=own.targets[:CURVE_EXAMPLES])
+    return replace(data, validation=few)
+
+
+@lru_cache(2)
+def _prepared(data: DataSpec, seed: int, precision: Precision) -> PreparedData:
+    return prepare(data, seed=seed, precision=precision, environment=os.environ)

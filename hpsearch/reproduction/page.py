@@ -1,0 +1,172 @@
+"""The page of a reproduction: every claim beside what was measured, and the figures of our own runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, final
+
+import plotly.graph_objects as go
+
+from hpsearch import __version__
+from hpsearch.records import Fate
+from hpsearch.report import sections
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.formats import format_duration, format_time
+from hpsearch.report.page import document
+from hpsearch.report.parts import facts, section, text
+from hpsearch.reproduction.catalogue import DOCUMENTS
+from hpsearch.reproduction.laboratory import Lab
+from hpsearch.reproduction.records import Judged, Judgement, Outcome, Picture
+from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
+
+_FATES: Final[Mapping[Judgement, Fate]] = {
+    Judgement.HOLDS: Fate.COMPLETE,
+    Judgement.FAILS: Fate.DIVERGED,
+    Judgement.UNTESTED: Fate.WAITING,
+}
+"""Whose symbol and colour a judgement has."""
+
+SOURCES: Final = {
+    "mnist": "MNIST: 60,000 images to train on, its 10,000 others held back",
+    "digits": "digits, 1,797 images of scikit-learn, in place of MNIST",
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reproduction:
+    """Everything that the page shows: the claims with their judgements, and the outcomes by study."""
+
+    lab: Lab
+    judged: Sequence[Judged]
+    outcomes: Mapping[str, Outcome]
+    taken: datetime
+
+
+def render(shown: Reproduction) -> str:
+    """Return the page, with everything inside it."""
+    by_study = {name: _exhibits(outcome) for name, outcome in shown.outcomes.items()}
+    body = [
+        _header(shown),
+        section("claims", "Claims and measurements", _table(shown.judged)),
+        "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
+        *(_document(number, shown, by_study) for number in _numbers(shown.judged)),
+        _footer(shown),
+    ]
+    exhibits = [exhibit for some in by_study.values() for exhibit in some]
+    return document("hpsearch: reproduction", "\n".join(body), exhibits)
+
+
+def _numbers(judged: Sequence[Judged]) -> list[str]:
+    found = {one.claim.document for one in judged}
+    return [number for number in DOCUMENTS if number in found]
+
+
+def _header(shown: Reproduction) -> str:
+    counts = {kind: sum(one.judgement is kind for one in shown.judged) for kind in Judgement}
+    pairs = [
+        ("Claims", f"{len(shown.judged):,}"),
+        *((kind.value.capitalize(), f"{count:,}") for kind, count in counts.items()),
+        ("Studies run", f"{len(shown.outcomes):,}"),
+        ("Set", shown.lab.size),
+        ("Seed", str(shown.lab.seed)),
+        ("Computing", format_duration(sum(one.seconds for one in shown.outcomes.values()))),
+    ]
+    lead = f"Trained on {SOURCES[shown.lab.source]}."
+    return (
+        '<header><p class="kicker">hpsearch reproduce</p><h1>What the documents claim, and what we measured</h1>'
+        f'<p class="lead">{text(lead)} Numbers are medians over seeds with their range, shares have their 95 % '
+        "interval. A claim holds when each of its numbers lies in the range beside it.</p>"
+        f"{facts(pairs)}</header>"
+    )
+
+
+_HEADS: Final[Mapping[str, int]] = {
+    "document": 8,
+    "claim": 22,
+    "stated configuration": 22,
+    "measured": 35,
+    "judgement": 13,
+}
+"""The columns of the table, with their widths in percent."""
+
+
+def _table(judged: Sequence[Judged]) -> str:
+    head = "".join(f'<th scope="col" style="width:{width}%">{name}</th>' for name, width in _HEADS.items())
+    rows = "".join(_row(one) for one in judged)
+    return (
+        '<div class="scroll" tabindex="0"><table style="table-layout:fixed;min-width:62rem">'
+        "<caption>Study files are those below studies/</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(judged: Judged) -> str:
+    claim = judged.claim
+    cells = (
+        text(claim.document),
+        f"{text(claim.text)}<br><code>{text(claim.study)}.toml</code>",
+        text(claim.stated),
+        "<br>".join(_measured(judged)) or "&ndash;",
+        f'<span class="cause">{sections.symbol(_FATES[judged.judgement])}{text(judgement_words(judged))}</span>',
+    )
+    inner = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in zip(_HEADS, cells, strict=True))
+    return f'<tr id="claim-{text(claim.name)}">{inner}</tr>'
+
+
+def _measured(judged: Judged) -> Iterator[str]:
+    for one in judged.measured:
+        rule = rule_words(one.condition)
+        missed = "" if one.is_met else "<b>not</b> "
+        yield text(measured_words(one)) + (f" ({missed}{text(rule)})" if rule else "")
+    if judged.claim.note:
+        yield text(judged.claim.note)
+
+
+def _document(number: str, shown: Reproduction, by_study: Mapping[str, Sequence[Exhibit]]) -> str:
+    """Return the figures and lines of a document's studies; nothing is shown twice."""
+    studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == number)
+    listed = ", ".join(f"<code>{text(study)}.toml</code>" for study in studies)
+    parts = [
+        section(f"document-{number}", f"{number}: {text(DOCUMENTS[number])}", f'<p class="lead">{listed}</p>')
+    ]
+    for study in _own(number, shown.judged):
+        parts += [sections.exhibit(exhibit) for exhibit in by_study.get(study, ())]
+        parts += _lines(shown.outcomes.get(study))
+    return "\n".join(parts)
+
+
+def _own(number: str, judged: Sequence[Judged]) -> list[str]:
+    """Return the studies that this document is the first to need."""
+    first: dict[str, str] = {}
+    for one in judged:
+        first.setdefault(one.claim.study, one.claim.document)
+    return [study for study, document_number in first.items() if document_number == number]
+
+
+def _lines(outcome: Outcome | None) -> Iterator[str]:
+    for place, (title, lines) in enumerate(outcome.lines.items() if outcome else ()):
+        listed = "".join(f"<li>{text(line)}</li>" for line in lines)
+        name = f"{outcome.study}-lines-{place}" if outcome else ""
+        yield section(name, text(title), f'<ol class="lines">{listed}</ol>')
+
+
+def _exhibits(outcome: Outcome) -> list[Exhibit]:
+    return [_exhibit(picture, outcome.study) for picture in outcome.pictures]
+
+
+def _exhibit(picture: Picture, study: str) -> Exhibit:
+    return Exhibit(
+        name=f"figure-{picture.name}",
+        title=picture.title,
+        caption=f"{study}: {picture.caption}",
+        panels=tuple(
+            Panel(name=one.name, label=one.label, figure=go.Figure(one.figure)) for one in picture.drawings
+        ),
+    )
+
+
+def _footer(shown: Reproduction) -> str:
+    command = f"hpsearch reproduce --{shown.lab.size} --seed {shown.lab.seed}"
+    made = f"made on {format_time(shown.taken)} by <code>{text(command)}</code>"
+    return f"<footer><p>hpsearch {text(__version__)}, {made}.</p></footer>"

@@ -1,0 +1,111 @@
+"""Experiments run side by side, in processes of their own, each with one thread."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from threadpoolctl import threadpool_limits
+
+from hpsearch.errors import HpsearchError
+from hpsearch.reproduction.catalogue import EXPERIMENTS
+from hpsearch.reproduction.keeping import keep, kept, key_of, source_digest
+from hpsearch.reproduction.laboratory import Lab
+from hpsearch.reproduction.records import Outcome
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A study whose experiment is there: just now, or kept from an earlier call. So many of `wanted` are."""
+
+    study: str
+    seconds: float
+    was_kept: bool
+    done: int
+    wanted: int
+
+
+def reproduce(
+    studies: Sequence[str], lab: Lab, *, folder: Path, workers: int, show: Callable[[Ended], None]
+) -> dict[str, Outcome]:
+    """Return the outcomes of `studies`, by name; those that are kept below `folder` are not run again.
+
+    Each is kept as soon as it is there. An interrupt ends the processes and leaves nothing half written.
+    """
+    digest = source_digest(lab.source)
+    keys = {study: key_of(study, lab, digest) for study in studies}
+    outcomes: dict[str, Outcome] = {}
+
+    def note(outcome: Outcome, *, was_kept: bool) -> None:
+        outcomes[outcome.study] = outcome
+        show(
+            Ended(
+                study=outcome.study,
+                seconds=outcome.seconds,
+                was_kept=was_kept,
+                done=len(outcomes),
+                wanted=len(studies),
+            )
+        )
+
+    for study in studies:
+        if (found := kept(folder, study, lab, keys[study])) is not None:
+            note(found, was_kept=True)
+    missing = [study for study in EXPERIMENTS if study in keys and study not in outcomes]
+    for outcome in _run_all(missing, lab, workers=workers):
+        keep(folder, outcome, lab, keys[outcome.study])
+        note(outcome, was_kept=False)
+    return outcomes
+
+
+def run_one(study: str, lab: Lab) -> Outcome:
+    """Return the outcome of one study, run here with one thread."""
+    began = time.monotonic()
+    with threadpool_limits(limits=1):
+        outcome = EXPERIMENTS[study](lab)
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outcome]:
+    """Yield the outcomes as they come. Raises HpsearchError where a process dies."""
+    if workers == 1 or len(studies) <= 1:
+        yield from (run_one(study, lab) for study in studies)
+        return
+    with _processes(min(workers, len(studies))) as executor:
+        running: Mapping[Future[Outcome], str] = {
+            executor.submit(run_one, study, lab): study for study in studies
+        }
+        for future in as_completed(running):
+            try:
+                yield future.result()
+            except BrokenProcessPool as error:
+                raise HpsearchError(
+                    f"{running[future]}: a process of it died, perhaps for want of memory: "
+                    "run it again with --workers 1; what was finished is kept"
+                ) from error
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes that are gone afterwards, however it ends."""
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    try:
+        yield executor
+        executor.shutdown()
+    finally:
+        # Also after an interrupt, where those that train would train on.
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

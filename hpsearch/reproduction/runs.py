@@ -1,0 +1,160 @@
+"""Configurations trained side by side in cohorts, with what every minibatch showed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpsearch.data.prepare import PreparedData
+from hpsearch.nn.arrays import Array
+from hpsearch.nn.network import Network
+from hpsearch.records import Epoch
+from hpsearch.study.spec import Configuration
+from hpsearch.training.cohort import Cohort
+from hpsearch.training.recorder import Snapshot
+from hpsearch.training.row import Shape, shape_of
+from hpsearch.training.workspace import Lane
+
+MOST_ROWS: Final = 20
+LAST_STEPS: Final = 50
+"""Minibatches at the end over which accuracies and losses of training are averaged."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Run:
+    """One trained trial: `number` of the study with that seed.
+
+    Of each of S steps, on its minibatch before the update: the mean `loss` (S,), the `accuracy` (S,), NaN in
+    regression, and the shares of hidden units that were positive for no example, `silent` (S, H). `first_logits` (B, C)
+    are those of step 0. `epochs` are the finished ones, `final` is what training left.
+    """
+
+    configuration: Configuration
+    number: int
+    network: Network
+    loss: Array
+    accuracy: Array
+    silent: Array
+    first_logits: Array
+    epochs: tuple[Epoch, ...]
+    final: Snapshot
+
+    @property
+    def nan_step(self) -> int | None:
+        """The first step whose loss was NaN; None where none was. An infinite loss can be recovered from."""
+        broken = np.flatnonzero(np.isnan(self.loss))
+        return int(broken[0]) if len(broken) else None
+
+    @property
+    def last_accuracy(self) -> float:
+        """The mean accuracy of the last minibatches."""
+        return float(self.accuracy[-LAST_STEPS:].mean())
+
+    @property
+    def last_loss(self) -> float:
+        """The mean loss of the last minibatches."""
+        return float(self.loss[-LAST_STEPS:].mean())
+
+    @property
+    def last_silent(self) -> float:
+        """The mean share of hidden units that were silent on the last minibatches, over all layers."""
+        return float(self.silent[-LAST_STEPS:].mean())
+
+
+def train(
+    trials: Mapping[int, Configuration],
+    data: PreparedData,
+    *,
+    seed: int,
+    steps: int | None = None,
+) -> dict[int, Run]:
+    """Return the runs of `trials`, by their numbers, trained for `steps` or all their epochs.
+
+    Those of one shape and equally many steps share cohorts of at most `MOST_ROWS`. They have the numbers that a worker
+    would give them (law 1). NaN ends nothing.
+    """
+    groups: dict[tuple[Shape, int], list[int]] = {}
+    for number, configuration in trials.items():
+        length = _steps(configuration, data) if steps is None else steps
+        groups.setdefault((shape_of(configuration), length), []).append(number)
+    found: dict[int, Run] = {}
+    with threadpool_limits(limits=1):
+        for (_, length), numbers in groups.items():
+            for first in range(0, len(numbers), MOST_ROWS):
+                chosen = {number: trials[number] for number in numbers[first : first + MOST_ROWS]}
+                found |= _train(chosen, data, seed=seed, steps=length)
+    return found
+
+
+def _steps(configuration: Configuration, data: PreparedData) -> int:
+    training = configuration.training
+    return training.epochs * -(-len(data.training.inputs) // training.batch_size)
+
+
+def _train(
+    chosen: dict[int, Configuration],
+    data: PreparedData,
+    *,
+    seed: int,
+    steps: int,
+) -> dict[int, Run]:
+    watcher = _Watcher(rows=len(chosen), steps=steps)
+    shape = shape_of(next(iter(chosen.values())))
+    cohort = Cohort(shape, data, capacity=len(chosen), seed=seed, observer=watcher)
+    epochs = -(-steps // cohort.steps_per_epoch)
+    for number, configuration in chosen.items():
+        training = replace(configuration.training, epochs=epochs)
+        cohort.join(number, replace(configuration, training=training))
+
+    def is_over() -> bool:
+        return watcher.step >= steps
+
+    while not is_over():
+        cohort.advance(is_interrupted=is_over)
+    if steps % cohort.steps_per_epoch == 0:  # the validation of the last epoch was held up by the last step
+        cohort.advance()
+    return {
+        number: Run(
+            configuration=configuration,
+            number=number,
+            network=cohort.network,
+            loss=watcher.loss[:, row],
+            accuracy=watcher.accuracy[:, row],
+            silent=np.stack([layer[:, row] for layer in watcher.silent], axis=1),
+            first_logits=watcher.first_logits[row],
+            epochs=tuple(cohort.telemetry(number).epochs),
+            final=Snapshot(steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)),
+        )
+        for row, (number, configuration) in enumerate(chosen.items())
+    }
+
+
+@final
+class _Watcher:
+    """Keeps what each step of a cohort shows, all of whose rows are of one age and stay to the end."""
+
+    def __init__(self, *, rows: int, steps: int) -> None:
+        self.step = 0
+        self.loss = np.full((steps, rows), np.nan)
+        self.accuracy = np.full((steps, rows), np.nan)
+        self.silent: list[Array] = []
+        self.first_logits = np.empty(0)
+
+    def see_forward(self, lane: Lane) -> None:
+        """Note who answers right and who is silent."""
+        hidden = lane.batch.blocks[:-1]
+        if not self.silent:
+            self.first_logits = lane.batch.logits.copy()
+            self.silent = [np.full(self.loss.shape, np.nan) for _ in hidden]
+        for layer, buffers in zip(self.silent, hidden, strict=True):
+            layer[self.step] = 1 - (buffers.y.max(axis=1) > 0).mean(axis=1)
+        logits, targets = lane.batch.logits, lane.batch.t
+        self.accuracy[self.step] = (logits.argmax(axis=2) == targets.argmax(axis=2)).mean(axis=1)
+
+    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+        """Note the losses, and that the step is over."""
+        self.loss[self.step] = losses
+        self.step += 1

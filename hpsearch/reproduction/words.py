@@ -1,0 +1,34 @@
+"""What was measured, in words, for the page and the command line alike."""
+
+import math
+
+from hpsearch.report.formats import format_count
+from hpsearch.reproduction.records import Condition, Judged, Measured
+from hpsearch.study.amounts import format_number
+
+
+def measured_words(measured: Measured) -> str:
+    """Return `training accuracy 0.935 [0.921, 0.944], 10 seeds`: the median and range, or a share and its interval."""
+    name = measured.condition.words
+    if not measured.count:
+        return f"{name}: no seed shows it"
+    numbers = (measured.value, measured.low, measured.high)
+    value, low, high = (format_number(number, digits=measured.condition.digits) for number in numbers)
+    if measured.count == 1:
+        return f"{name} {value}"
+    return f"{name} {value} [{low}, {high}], {format_count(measured.count, 'seed')}"
+
+
+def rule_words(condition: Condition) -> str:
+    """Return in which range a condition is met: `at most 0.15`; empty where it is told for its own sake."""
+    low, high = (format_number(bound, digits=condition.digits) for bound in (condition.low, condition.high))
+    if condition.low == condition.high:
+        return f"exactly {low}"
+    if math.isinf(condition.low):
+        return "" if math.isinf(condition.high) else f"at most {high}"
+    return f"at least {low}" if math.isinf(condition.high) else f"{low} to {high}"
+
+
+def judgement_words(judged: Judged) -> str:
+    """Return `holds`, `does not hold`, or `not tested: needs MNIST`."""
+    return f"{judged.judgement}: {judged.reason}" if judged.reason else judged.judgement.value

@@ -1,0 +1,84 @@
+"""`hpsearch reproduce`: claims beside measurements, as a table, as JSON and as a page."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+Command = Callable[..., CompletedProcess[str]]
+
+FAST = ("wrong-output-in-regression", "integer-inputs-256")
+
+
+def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
+    """The table has every claim of the named studies, the page is written, and a second call trains nothing again."""
+    asked = ("reproduce", *FAST, "--data", "digits", "--output", "page.html")
+    ended = command(*asked)
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split()[1] for line in ended.stdout.splitlines()[1:]]
+    assert rows == ["wrong-output", "integers-256"]
+    assert "not tested: needs MNIST" in ended.stdout
+    assert "in place of MNIST" in ended.stderr
+    assert "<!doctype html>" in Path("page.html").read_text(encoding="utf-8")
+    again = command(*asked, "--format", "json")
+    assert again.stderr.count(": kept") == len(FAST)
+    claims = {claim["claim"]: claim for claim in json.loads(again.stdout)}
+    assert claims["wrong-output"]["judgement"] == "holds"
+    assert claims["wrong-output"]["measured"][0]["seeds"] == 3
+    assert claims["integers-256"]["reason"] == "needs MNIST"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("relu-learning-rate",), "did you mean relu-learning-rates?"),
+        (("activations-300-epochs",), "add --full"),
+        (("--output", "relu.toml/page.html", FAST[0]), "its folder must exist"),
+    ],
+)
+def test_bad_input_says_what_is_right(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    """A name that is none, a study that is too long, and a page that cannot be written are told before any training."""
+    Path("relu.toml").write_text("")
+    ended = command("reproduce", "--data", "digits", *arguments)
+    assert ended.returncode in (1, 2)
+    assert message in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
+    """Ctrl-C ends the run with 130, and the processes that it started with it."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "hpsearch", "reproduce", "--data", "digits", "--workers", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert started.stderr is not None
+    while "/23" not in started.stderr.readline():  # the processes are at work once one study is done
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    _, errors = started.communicate(timeout=30)
+    assert started.returncode == 130, errors
+    deadline = time.monotonic() + 30
+    while _has_members(started.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not list(tmp_path.glob("storage/reproduction/.*"))
+
+
+def _has_members(group: int) -> bool:
+    """Say whether a process group has a process left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

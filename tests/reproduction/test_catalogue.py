@@ -1,0 +1,36 @@
+"""The catalogue: what is claimed, by which study it is tested, and when it holds."""
+
+from pathlib import Path
+
+from hpsearch.reproduction.catalogue import CLAIMS, DOCUMENTS, EXPERIMENTS, ONLY_FULL
+
+STUDIES = Path(__file__).parents[2] / "studies"
+FOR_USERS = {"digits", "mnist"}
+
+
+def test_each_claim_has_a_name_of_its_own_and_a_study_file() -> None:
+    """No two claims share a name, and every study that a claim names lies in studies/ and has an experiment."""
+    names = [claim.name for claim in CLAIMS]
+    assert len(set(names)) == len(names)
+    for claim in CLAIMS:
+        assert (STUDIES / f"{claim.study}.toml").is_file(), claim.name
+        assert claim.study in EXPERIMENTS, claim.name
+
+
+def test_each_study_file_is_asked_by_a_claim() -> None:
+    """Every study file but those that users begin with belongs to a claim and to an experiment."""
+    files = {path.stem for path in STUDIES.glob("*.toml")} - FOR_USERS
+    assert files == {claim.study for claim in CLAIMS} == set(EXPERIMENTS)
+
+
+def test_each_claim_can_be_judged() -> None:
+    """A claim has conditions or an answer, never both, a document that is known, and bounds in their order."""
+    for claim in CLAIMS:
+        assert bool(claim.conditions) != bool(claim.answer), claim.name
+        assert claim.document in DOCUMENTS, claim.name
+        assert all(condition.low <= condition.high for condition in claim.conditions), claim.name
+
+
+def test_what_needs_a_full_run_says_so() -> None:
+    """Claims of studies that the quick set leaves out need a full run, and no others do."""
+    assert {claim.study for claim in CLAIMS if claim.needs == "full"} == ONLY_FULL

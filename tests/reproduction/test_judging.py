@@ -1,0 +1,93 @@
+"""Judging: from numbers over seeds to holds, does not hold, not tested."""
+
+import math
+
+import pytest
+
+from hpsearch.reproduction.judging import judge, measure, wilson
+from hpsearch.reproduction.records import Claim, Condition, Judgement, Needs, Outcome
+
+ACCURACY = Condition(measure="accuracy", words="accuracy", low=0.9)
+
+
+def claim_of(*conditions: Condition, needs: Needs = "nothing", answer: str = "") -> Claim:
+    """Return a claim about the study `s`."""
+    return Claim(
+        name="c",
+        document="000",
+        study="s",
+        text="t",
+        stated="s",
+        conditions=conditions,
+        needs=needs,
+        answer=answer,
+    )
+
+
+def outcomes(**values: list[float]) -> dict[str, Outcome]:
+    """Return the outcome of the study `s`."""
+    return {"s": Outcome(study="s", values=values)}
+
+
+def test_the_median_over_seeds_decides() -> None:
+    """One seed that fails changes nothing while the median is in range; the range of all seeds is told."""
+    judged = judge(claim_of(ACCURACY), outcomes(accuracy=[0.1, 0.95, 0.97]), is_mnist=True, is_full=False)
+    assert judged.judgement is Judgement.HOLDS
+    (measured,) = judged.measured
+    assert (measured.value, measured.low, measured.high, measured.count) == (0.95, 0.1, 0.97, 3)
+
+
+def test_every_condition_must_be_met() -> None:
+    """A claim of two numbers does not hold where one of them is out of range."""
+    loss = Condition(measure="loss", words="loss", high=1.0)
+    judged = judge(
+        claim_of(ACCURACY, loss), outcomes(accuracy=[0.95], loss=[2.0]), is_mnist=True, is_full=True
+    )
+    assert judged.judgement is Judgement.FAILS
+    assert [one.is_met for one in judged.measured] == [True, False]
+
+
+def test_bounds_belong_to_the_range() -> None:
+    """A number on a bound is in range: counts and exact zeros are bounds of claims."""
+    exact = Condition(measure="x", words="x", low=0.0, high=0.0)
+    assert measure(exact, {"x": [0.0]}).is_met
+    assert not measure(exact, {"x": [1e-12]}).is_met
+
+
+def test_seeds_without_a_number_are_left_aside_and_nothing_is_not_met() -> None:
+    """NaN says that a seed does not show it; where none does, the condition is not met and no number is made up."""
+    assert measure(ACCURACY, {"accuracy": [math.nan, 0.95]}).count == 1
+    nothing = measure(ACCURACY, {"accuracy": [math.nan]})
+    assert nothing.count == 0
+    assert not nothing.is_met
+
+
+def test_shares_are_means_with_wilsons_interval() -> None:
+    """A share of 3 in 4 seeds is 0.75, and its interval is that of Wilson's equation."""
+    share = Condition(measure="nan", words="NaN", low=0.5, is_share=True)
+    measured = measure(share, {"nan": [1.0, 1.0, 0.0, 1.0]})
+    assert measured.value == 0.75
+    assert (measured.low, measured.high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("needs", "run", "reason"),
+    [
+        ("mnist", {"is_mnist": False, "is_full": True}, "needs MNIST"),
+        ("full", {"is_mnist": True, "is_full": False}, "needs --full"),
+        ("full", {"is_mnist": False, "is_full": True}, "needs MNIST"),
+    ],
+)
+def test_what_cannot_be_tested_says_why(needs: Needs, run: dict[str, bool], reason: str) -> None:
+    """Claims about MNIST are not judged by other images, nor long ones by a quick run, and the reason is told."""
+    judged = judge(claim_of(ACCURACY, needs=needs), outcomes(accuracy=[0.1]), **run)
+    assert (judged.judgement, judged.reason) == (Judgement.UNTESTED, reason)
+
+
+def test_a_study_that_was_not_run_and_a_rule_are_not_tested() -> None:
+    """Without an outcome nothing is judged; a claim that is no measurement gives its answer."""
+    judged = judge(claim_of(ACCURACY), {}, is_mnist=True, is_full=True)
+    assert (judged.judgement, judged.reason) == (Judgement.UNTESTED, "s was not run")
+    judged = judge(claim_of(answer="a rule"), outcomes(), is_mnist=True, is_full=True)
+    assert (judged.judgement, judged.reason) == (Judgement.UNTESTED, "a rule")

@@ -1,0 +1,57 @@
+"""Outcomes that are kept: whole, and found again only where nothing has changed."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from hpsearch.reproduction.keeping import keep, kept, key_of
+from hpsearch.reproduction.laboratory import Lab
+from hpsearch.reproduction.records import Drawing, Outcome, Picture
+
+LAB = Lab(source="digits", size="small", seed=1)
+OUTCOME = Outcome(
+    study="losses",
+    values={"a": (1.0, math.inf), "b": (0.1,)},
+    pictures=(
+        Picture(
+            name="p",
+            title="t",
+            caption="c",
+            drawings=(Drawing(name="d", label="l", figure={"data": [], "layout": {"height": 3}}),),
+        ),
+    ),
+    lines={"title": ("line",)},
+    seconds=2.5,
+)
+
+
+def test_an_outcome_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Numbers, infinity among them, figures and lines are kept, in a folder that is made for them."""
+    folder = tmp_path / "new"
+    keep(folder, OUTCOME, LAB, "key")
+    assert kept(folder, "losses", LAB, "key") == OUTCOME
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_another_key_or_a_broken_file_is_as_if_nothing_were_kept(tmp_path: Path) -> None:
+    """What was made from other data or by another program, or is cut off, is not taken."""
+    assert kept(tmp_path, "losses", LAB, "key") is None
+    keep(tmp_path, OUTCOME, LAB, "key")
+    assert kept(tmp_path, "losses", LAB, "other") is None
+    assert kept(tmp_path, "losses", replace(LAB, seed=2), "key") is None
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text()[:40])
+    assert kept(tmp_path, "losses", LAB, "key") is None
+
+
+def test_the_key_knows_what_matters() -> None:
+    """Another study, seed, size or data make another key, and nothing else does."""
+    key = key_of("losses", LAB, "digest")
+    assert key == key_of("losses", LAB, "digest")
+    others = {
+        key_of("initial-weights", LAB, "digest"),
+        key_of("losses", replace(LAB, seed=2), "digest"),
+        key_of("losses", replace(LAB, size="quick"), "digest"),
+        key_of("losses", LAB, "other"),
+    }
+    assert len(others | {key}) == 5

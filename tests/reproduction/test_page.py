@@ -1,0 +1,70 @@
+"""The page of a reproduction."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from hpsearch.reproduction.catalogue import CLAIMS
+from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.laboratory import Lab
+from hpsearch.reproduction.page import Reproduction, render
+from hpsearch.reproduction.records import Judgement
+from hpsearch.reproduction.running import run_one
+from hpsearch.reproduction.words import judgement_words
+
+LAB = Lab(source="digits", size="small", seed=11)
+STUDIES = ("relu-learning-rates", "training-troubles")
+
+
+@pytest.fixture(scope="module")
+def shown() -> Reproduction:
+    """Return a small reproduction: two studies run, and every claim judged."""
+    outcomes = {study: run_one(study, LAB) for study in STUDIES}
+    judged = [judge(claim, outcomes, is_mnist=False, is_full=False) for claim in CLAIMS]
+    return Reproduction(lab=LAB, judged=judged, outcomes=outcomes, taken=datetime(2026, 7, 26, tzinfo=UTC))
+
+
+def test_every_claim_has_its_row(shown: Reproduction) -> None:
+    """Each claim stands in the table once, with its judgement in words, and the page says which images it used."""
+    page = render(shown)
+    for judged in shown.judged:
+        (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)
+        assert judgement_words(judged).replace('"', "&quot;") in row
+        assert f"{judged.claim.study}.toml" in row
+    assert "in place of MNIST" in page
+
+
+def test_the_page_needs_no_network_and_runs_its_own_scripts_alone(shown: Reproduction) -> None:
+    """The policy of the report holds here too, and nothing is loaded from elsewhere."""
+    page = render(shown)
+    assert "default-src 'none'; script-src 'sha256-" in page
+    assert not re.search(r"""(?:src|href)=["']?https?:""", page.partition("<script")[0])
+
+
+def test_every_drawing_has_its_place_and_its_data(shown: Reproduction) -> None:
+    """The figures of the studies that were run are on the page, each once, under a name that finds its data."""
+    page = render(shown)
+    names = [drawing.name for one in shown.outcomes.values() for p in one.pictures for drawing in p.drawings]
+    places = re.findall(r'data-figure="([^"]+)"', page)
+    assert sorted(places) == sorted(names)
+    assert all(f'"{name}":{{' in page for name in names)
+
+
+def test_text_from_outside_is_shown_and_not_run(shown: Reproduction) -> None:
+    """A claim with markup in it is escaped."""
+    first = shown.judged[0]
+    evil = replace(first, claim=replace(first.claim, text="<script>alert(1)</script>"))
+    page = render(replace(shown, judged=[evil]))
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_an_unmet_range_is_marked(shown: Reproduction) -> None:
+    """The row of a claim that does not hold says which number is out of its range."""
+    failing = [one for one in shown.judged if one.judgement is Judgement.FAILS]
+    page = render(shown)
+    for judged in failing:
+        (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)
+        assert "<b>not</b>" in row
