@@ -144,9 +144,14 @@ class Verdict:
     findings: tuple[Finding, ...]
 
     @property
+    def primary(self) -> Finding:
+        """The strongest finding."""
+        return self.findings[0]
+
+    @property
     def cause(self) -> Cause:
         """The strongest finding's cause."""
-        return self.findings[0].cause
+        return self.primary.cause
 
 
 @final

@@ -8,7 +8,6 @@ from typing import Any
 from hpsearch.cli.conclusion import default_report_path
 from hpsearch.cli.output import answer, write_table
 from hpsearch.cli.progress import busy
-from hpsearch.records import Finding
 from hpsearch.report.export import finding_object, finite, with_reasons
 from hpsearch.report.figure_data.replay_units import deaths
 from hpsearch.report.file import write_page
@@ -51,15 +50,11 @@ def write_replay(replay: Replay, page: Path) -> None:
     answer()
     for head, run in zip(heads[1:], (replay.original, replay.altered), strict=False):
         if run is not None:
-            answer(f"{head}: {finding_words(_primary(run))}")
-            answer(f"Remedy: {_primary(run).remedy}")
+            answer(f"{head}: {finding_words(run.verdict.primary)}")
+            answer(f"Remedy: {run.verdict.primary.remedy}")
             if nonfinite := nonfinite_sentence(run.recording):
                 answer(nonfinite)
     answer(f"Page: {page}")
-
-
-def _primary(run: Run) -> Finding:
-    return run.verdict.findings[0]
 
 
 def _properties(run: Run) -> Iterator[tuple[str, str]]:
@@ -120,7 +115,7 @@ def _run_object(run: Run) -> dict[str, Any]:
         "validation_accuracy": None if last is None else finite(last.validation_accuracy),
         "nonfinite": _nonfinite_object(recording),
         "deaths": [deaths(recording, layer) for layer in range(len(recording.last_fired))],
-        "verdict": finding_object(_primary(run)),
+        "verdict": finding_object(run.verdict.primary),
         "findings": [finding_object(finding) for finding in run.verdict.findings],
     }
 

@@ -62,7 +62,7 @@ def _actors(replay: Replay) -> list[Actor]:
             Actor(
                 heading=f"with {settings_words(replay.settings)}",
                 recording=replay.altered.recording,
-                finding=_primary(replay.altered),
+                finding=replay.altered.verdict.primary,
             )
         )
     return actors
@@ -70,11 +70,7 @@ def _actors(replay: Replay) -> list[Actor]:
 
 def _finding(replay: Replay) -> Finding:
     """Return the verdict that the trial was given when it ended, or else that of its replay."""
-    return replay.stored.trial.finding or _primary(replay.original)
-
-
-def _primary(run: Run) -> Finding:
-    return run.verdict.findings[0]
+    return replay.stored.trial.finding or replay.original.verdict.primary
 
 
 def _header(replay: Replay) -> str:
@@ -119,7 +115,7 @@ def _verdicts(replay: Replay) -> str:
             _verdict(
                 f"With {settings_words(replay.settings)}, {length_words(replay.altered.recording)}",
                 replay.altered,
-                _primary(replay.altered),
+                replay.altered.verdict.primary,
             ),
         ]
     return section("verdict", "Verdict", f'<div class="pair">{"".join(parts)}</div>')

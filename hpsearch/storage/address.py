@@ -6,7 +6,6 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, final
@@ -16,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from hpsearch.errors import StorageError
 from hpsearch.storage.mounts import network_mount_of
+from hpsearch.study.nearest import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
 
@@ -133,8 +133,8 @@ def _mask_options(text: str) -> str:
 
 
 def _unknown_family(shown: str, family: str) -> str:
-    near = get_close_matches(family, _FAMILIES, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else _EXAMPLES
+    near = nearest(family, _FAMILIES)
+    hint = f'did you mean "{near}"?' if near else _EXAMPLES
     return f'{shown}: the database must be sqlite, postgresql, mysql or mariadb (got "{family}"): {hint}'
 
 
@@ -187,8 +187,8 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
         if key in _SQLITE_URI_OPTIONS:
             remedy = f"write sqlite:///file:{url.database}?{key}={url.query[key]}&uri=true"
         else:
-            near = get_close_matches(key, known, n=1)
-            remedy = f'did you mean "{near[0]}"?' if near else "leave it out"
+            near = nearest(key, known)
+            remedy = f'did you mean "{near}"?' if near else "leave it out"
         raise StorageError(
             f'{shown}: what stands behind the ? must be {", ".join(known[:-1])} or {known[-1]} (got "{key}"): '
             f"{remedy}"

@@ -5,7 +5,6 @@ Each function works inside its caller's transaction. A worker writes its own row
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
@@ -14,6 +13,7 @@ from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
+from hpsearch.study.nearest import did_you_mean
 
 LOST_AFTER_S: Final = 30.0
 """A worker that was not seen for this long is called lost. Its leases decide about its trials, not this."""
@@ -63,8 +63,7 @@ def ask_to_stop(connection: Connection, name: str) -> None:
     """Ask a worker to stop at its next beat. Raises WorkerNotFoundError with the nearest names."""
     names = connection.execute(select(_workers.c.worker)).scalars().all()
     if name not in names:
-        near = get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch worker list` shows who there is"
+        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` shows who there is")
         raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
     connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import final
 
 from sqlalchemy import Connection, Engine, func, select
@@ -13,6 +12,7 @@ from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading
 from hpsearch.storage.optuna_schema import RUNNING
 from hpsearch.storage.rows import Place
+from hpsearch.study.nearest import did_you_mean
 
 _trials = optuna_schema.trials
 
@@ -59,8 +59,7 @@ def _is_chosen(name: str, place: Place, selection: Selection) -> bool:
 
 def _require(name: str, places: Mapping[str, Place]) -> None:
     if name not in places:
-        near = get_close_matches(name, places, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch study list` shows what there is"
+        hint = did_you_mean(name, places, otherwise="`hpsearch study list` shows what there is")
         raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
 
 

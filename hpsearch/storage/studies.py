@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Final, NoReturn, final
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
@@ -16,6 +15,7 @@ from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.json_form import spec_from_json, spec_to_json
+from hpsearch.study.nearest import did_you_mean
 from hpsearch.study.spec import StudySpec
 
 _METRIC_NAMES: Final = "study:metric_names"
@@ -119,8 +119,7 @@ def find(connection: Connection, name: str) -> StoredStudy:
             f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
             "choose another study"
         )
-    near = get_close_matches(name, [*known, *others], n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`hpsearch study list` shows what there is"
+    hint = did_you_mean(name, [*known, *others], otherwise="`hpsearch study list` shows what there is")
     raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
 
 

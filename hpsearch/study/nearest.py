@@ -1,6 +1,6 @@
 """What somebody who wrote a word that we do not know may have meant."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 _LIKENESS = 0.65
@@ -20,6 +20,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     parts = [name for name in plain if _is_part(given, name) or _is_part(name, given)]
     found = exact[:1] or close or (parts if len(parts) == 1 else [])
     return plain[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Collection[str], *, otherwise: str) -> str:
+    """Return `did you mean a or b?` with up to three that are spelt like `name`, or `otherwise` where none is."""
+    near = get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
 def _plain(word: str) -> str:

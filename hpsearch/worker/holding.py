@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, Finding, Telemetry, TrialState, Verdict
+from hpsearch.records import Cause, Finding, Telemetry, TrialState
 from hpsearch.storage.records import Assignment, Claim, Outcome, Update
 from hpsearch.training.series import series_of
 from hpsearch.worker.auditing import reprieved
@@ -107,8 +107,3 @@ def outranked(telemetry: Telemetry, value: float, rank: str) -> Finding:
         evidence={"value": value, "epochs": len(telemetry.epochs)},
         remedy=f'Nothing is wrong with it: others did better after as many epochs (pruning.rank = "{rank}").',
     )
-
-
-def primary(verdict: Verdict) -> Finding:
-    """Return the verdict's strongest finding."""
-    return verdict.findings[0]

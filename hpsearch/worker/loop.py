@@ -25,7 +25,7 @@ from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.admission import check_data, check_version
 from hpsearch.worker.auditing import is_audited
-from hpsearch.worker.holding import Holding, outranked, primary
+from hpsearch.worker.holding import Holding, outranked
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
 
@@ -274,7 +274,7 @@ class Worker:
         if holding.reprieve is not None:
             holding.end_audit(is_finished=observation.is_finished)
         elif holding.outcome is None and observation.is_finished:
-            holding.end(TrialState.COMPLETE, primary(judge(telemetry, holding.facts)))
+            holding.end(TrialState.COMPLETE, judge(telemetry, holding.facts).primary)
         elif holding.outcome is None and self._is_outranked(observation):
             finding = outranked(telemetry, holding.value(-1), self._spec.pruning.rank)
             holding.end(TrialState.PRUNED, finding)

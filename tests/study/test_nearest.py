@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.study.nearest import nearest
+from hpsearch.study.nearest import did_you_mean, nearest
 from hpsearch.study.schema import SECTIONS
 
 KEYS = [key for section in SECTIONS.values() for key in section.rules]
@@ -44,3 +44,10 @@ def test_a_suggestion_is_a_known_word(word: str, known: list[str]) -> None:
 def test_a_known_word_is_its_own_nearest(known: list[str]) -> None:
     """A word that is known means itself."""
     assert nearest(known[0], known) == known[0]
+
+
+def test_what_is_spelt_alike_is_offered() -> None:
+    """Names that people chose are compared as they are spelt; where none is alike, the other way stands there."""
+    known = ["digits-small", "digits-large", "wine"]
+    assert did_you_mean("digits-smal", known, otherwise="look") == "did you mean digits-small or digits-large?"
+    assert did_you_mean("moons", known, otherwise="look") == "look"

@@ -70,7 +70,7 @@ def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
     for name, causes in NAMED[study].items():
         fixed = replace(fixed_at(spec, name, ()), search=(), configurations=())
         prepared = lab.prepare(fixed)
-        found = examine(replace(prepared, data=with_few(prepared.data))).verdict.findings[0]
+        found = examine(replace(prepared, data=with_few(prepared.data))).verdict.primary
         values[f"{name}: named"] = [float(found.cause in causes)]
         lines.append(f"{name}: {found.cause} (confidence {found.confidence:.0%}). {found.remedy}")
     return values, lines
