@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpsearch.report.confirmation import Repeated, interval_words, mean_words
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.formats import format_count, format_metric, format_result
-from hpsearch.report.parts import facts, section, table_of, text, text_with_code
+from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -15,7 +15,7 @@ def best_card_section(snapshot: Snapshot) -> str:
     """Return the card; a sentence where no trial is the best."""
     card = best_card(snapshot)
     if card is None:
-        none = '<p class="empty">No trial is complete with a finite result, so there is nothing to take along.</p>'
+        none = empty("No trial is complete with a finite result, so there is nothing to take along.")
         return section("best-card", _TITLE, none)
     metric = snapshot.study.spec.metric
     pairs = [
@@ -51,7 +51,7 @@ def _repeated(found: Sequence[Repeated], metric: str) -> str:
         )
         for one in found
     ]
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
+    body = rows_of(map(text, cells) for cells in rows)
     return table_of("The best configurations, trained again with fresh seeds", heads, body)
 
 

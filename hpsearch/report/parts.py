@@ -27,9 +27,23 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def table_of(caption: str, heads: Sequence[str], body: str) -> str:
-    """Return a table that scrolls where it is too wide; caption and heads are texts, `body` is the HTML of its rows."""
+    """Return a table that scrolls where it is too wide; caption and heads are texts, `body` is the HTML of its rows.
+
+    Without a caption it has none.
+    """
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
+    above = f"<caption>{text(caption)}</caption>" if caption else ""
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll" tabindex="0"><table>{above}'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def rows_of(rows: Iterable[Iterable[str]]) -> str:
+    """Return the HTML of a table's rows, whose cells are HTML."""
+    return "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+
+
+def empty(words: str) -> str:
+    """Return what stands where there is nothing to show; `words` are text."""
+    return f'<p class="empty">{text(words)}</p>'

@@ -11,7 +11,7 @@ from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
 from hpsearch.report.formats import format_metric, format_parameters, format_result, format_share, format_time
 from hpsearch.report.page import document
-from hpsearch.report.parts import facts, section, text
+from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text
 from hpsearch.report.replay_words import (
     cause_words,
     check_sentence,
@@ -159,19 +159,11 @@ def _units(replay: Replay) -> str:
 def _unit_table(heading: str, run: Run) -> str:
     layers = layer_units(run.recording)
     if not layers:
-        return f'<p class="empty">{text(": ".join(filter(None, (heading, "This network has no hidden layer."))))}</p>'
-    head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("layer", "units", "fell silent", "never positive on held-back examples", "last firings")
-    )
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in _unit_cells(one))}</tr>" for one in layers
-    )
-    caption = f"{heading}: " if heading else ""
-    return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}Silent: no firing in the last 1,000 examples '
-        f"or more, to the end</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+        return empty(": ".join(filter(None, (heading, "This network has no hidden layer."))))
+    heads = ("layer", "units", "fell silent", "never positive on held-back examples", "last firings")
+    silent = "Silent: no firing in the last 1,000 examples or more, to the end"
+    caption = f"{heading}: {silent}" if heading else silent
+    return table_of(caption, heads, rows_of(map(text, _unit_cells(one)) for one in layers))
 
 
 def _unit_cells(layer: LayerUnits) -> Iterator[str]:

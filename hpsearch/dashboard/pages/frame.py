@@ -9,7 +9,7 @@ from hpsearch.dashboard.links import HOME, PLOTLY, REPORTS, WORKERS
 from hpsearch.dashboard.wsgi import version_tag
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.page import Serving, document
-from hpsearch.report.parts import text
+from hpsearch.report.parts import rows_of, table_of, text
 
 
 @final
@@ -51,11 +51,4 @@ def link(path: str, words: object) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table. Heads are text, cells are HTML."""
-    first = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    rest = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
-
-
-def empty(words: str) -> str:
-    """Return what stands where there is nothing to show."""
-    return f'<p class="empty">{text(words)}</p>'
+    return table_of("", heads, rows_of(rows))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from hpsearch.dashboard.links import report_link, stock_study_link
 from hpsearch.dashboard.live import Seen
-from hpsearch.dashboard.pages.frame import Page, empty, framed, head, link, serving, table
+from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.formats import format_result, format_time
 from hpsearch.report.page import render
-from hpsearch.report.parts import text
+from hpsearch.report.parts import empty, text
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
 

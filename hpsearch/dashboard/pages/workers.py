@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from hpsearch.dashboard.links import report_link
-from hpsearch.dashboard.pages.frame import Page, empty, framed, head, link, table
+from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
 from hpsearch.report.formats import format_count, format_time
-from hpsearch.report.parts import text
+from hpsearch.report.parts import empty, text
 from hpsearch.storage.records import WorkerRecord
 
 _HEADS = ("worker", "state", "trains", "host", "process", "started", "last seen", "version")

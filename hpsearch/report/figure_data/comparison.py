@@ -89,7 +89,7 @@ def comparison(snapshot: Snapshot, request: Request) -> Comparison | None:
 
 
 def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedPanel:
-    lines = tuple(_line(one.trial, order, name, scale, snapshot) for order, one in enumerate(chosen))
+    lines = tuple(_line(one.trial, name, scale, snapshot, order=order) for order, one in enumerate(chosen))
     points = [point for line in lines for point in line.points]
     epochs = max([snapshot.study.spec.training.epochs, *(point.epoch for point in points)])
     rails = rails_of(scale, (point.place for point in points))
@@ -103,7 +103,7 @@ def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[C
     )
 
 
-def _line(trial: Trial, order: int, name: str, scale: ResultScale, snapshot: Snapshot) -> ComparedLine:
+def _line(trial: Trial, name: str, scale: ResultScale, snapshot: Snapshot, *, order: int) -> ComparedLine:
     values = _series(trial, snapshot, name)
     points = tuple(ComparedPoint(epoch=e, value=v, place=_place(scale, v)) for e, v in values.items())
     nowhere = ComparedPoint(epoch=0, value=None, place=scale.place(None))

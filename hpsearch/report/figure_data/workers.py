@@ -91,7 +91,7 @@ def workers(snapshot: Snapshot) -> Workers | None:
     times += [registered[name].started for name in holding]
     start, end = min(times), max(times)
     lanes = [
-        _lane(name, spans.get(name, ()), lost.get(name, ()), registered.get(name), end) for name in names
+        _lane(name, spans.get(name, ()), lost.get(name, ()), registered.get(name), end=end) for name in names
     ]
     lanes.sort(key=lambda lane: (min((bar.start for bar in lane.bars), default=end), lane.worker))
     return Workers(lanes=tuple(lanes), start=start, end=end, caption=_caption(lanes, registered, names))
@@ -157,7 +157,7 @@ def _lost(snapshot: Snapshot) -> dict[str, list[Event]]:
 
 
 def _lane(
-    name: str, spans: Sequence[_Span], lost: Sequence[Event], record: WorkerRecord | None, end: datetime
+    name: str, spans: Sequence[_Span], lost: Sequence[Event], record: WorkerRecord | None, *, end: datetime
 ) -> Lane:
     bars = _packed(spans)
     return Lane(
