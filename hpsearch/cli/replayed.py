@@ -20,7 +20,8 @@ from hpsearch.report.replay_words import (
     settings_words,
 )
 from hpsearch.training.recording import Recording
-from hpsearch.worker.replaying import Check, Replay, Run
+from hpsearch.worker.checking import Check
+from hpsearch.worker.replaying import Replay, Run
 
 
 def save_replay(replay: Replay, output: Path | None, url: str) -> Path:

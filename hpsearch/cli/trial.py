@@ -115,7 +115,8 @@ def replay(
     from hpsearch.storage.store import open_store
     from hpsearch.study.settings import parse_settings
     from hpsearch.training.recording import Watch
-    from hpsearch.worker.replaying import Request, Stored
+    from hpsearch.worker.checking import Stored
+    from hpsearch.worker.replaying import Request
     from hpsearch.worker.replaying import replay as train_again
 
     request = Request(

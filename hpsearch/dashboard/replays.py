@@ -9,7 +9,8 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.report.replay_page import render_replay
 from hpsearch.storage.store import Store
-from hpsearch.worker.replaying import Request, Stored, replay
+from hpsearch.worker.checking import Stored
+from hpsearch.worker.replaying import Request, replay
 
 KEPT: Final = 8
 """So many pages stay in memory, of 5 to 10 MB each; the one asked for first goes first."""

@@ -9,7 +9,7 @@ from hpsearch.report.words import OUTSIDE
 from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import written
 from hpsearch.training.recording import Recording
-from hpsearch.worker.replaying import Check, Difference
+from hpsearch.worker.checking import Check, Difference
 
 
 def check_sentence(check: Check) -> str:

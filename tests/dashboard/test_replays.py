@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.dashboard.replays import WAITING_MOST, Replays
-from hpsearch.worker.replaying import Stored
+from hpsearch.worker.checking import Stored
 from tests.report import synthetic
 
 
