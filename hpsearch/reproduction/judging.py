@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hpsearch.report.intervals import wilson_interval
 from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
 
 
@@ -38,18 +39,10 @@ def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Meas
         return Measured(condition=condition, value=math.nan, low=math.nan, high=math.nan, count=0)
     if condition.is_share:
         value = float(numbers.mean())
-        low, high = wilson(value, len(numbers))
+        low, high = wilson_interval(value, len(numbers))
     else:
         value, low, high = float(np.median(numbers)), float(numbers.min()), float(numbers.max())
     return Measured(condition=condition, value=value, low=low, high=high, count=len(numbers))
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share that was seen in `count` trials (Wilson 1927, equation 5)."""
-    z = 1.959964
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _untested(claim: Claim, reason: str) -> Judged:

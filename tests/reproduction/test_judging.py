@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hpsearch.reproduction.judging import judge, measure, wilson
+from hpsearch.reproduction.judging import judge, measure
 from hpsearch.reproduction.records import Claim, Condition, Judgement, Needs, Outcome
 
 ACCURACY = Condition(measure="accuracy", words="accuracy", low=0.9)
@@ -68,7 +68,6 @@ def test_shares_are_means_with_wilsons_interval() -> None:
     measured = measure(share, {"nan": [1.0, 1.0, 0.0, 1.0]})
     assert measured.value == 0.75
     assert (measured.low, measured.high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
-    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
 @pytest.mark.parametrize(
