@@ -11,6 +11,7 @@ from hpsearch.nn.network import Network
 from hpsearch.training.memory import Memory
 from hpsearch.training.rhythm import is_probe
 from hpsearch.training.row import Row
+from hpsearch.training.samples import samples_of
 from hpsearch.training.telemetry import (
     FLAT,
     BackwardLook,
@@ -19,7 +20,6 @@ from hpsearch.training.telemetry import (
     look_backward,
     look_forward,
     look_update,
-    samples_of,
 )
 from hpsearch.training.workspace import Lane, Workspace
 

@@ -9,7 +9,7 @@ pass, behind the update.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hpsearch.nn.activations import SELU_ALPHA, SELU_SCALE
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, Network
-from hpsearch.records import LayerSample, NonFinite, Sample
+from hpsearch.records import NonFinite
 from hpsearch.training.memory import Memory
 from hpsearch.training.workspace import Lane
 
@@ -291,66 +291,6 @@ def mean_losses(network: Network, part: Lane) -> Array:
     losses = network.loss.evaluate(part.batch.logits, part.batch.t, part.output_scratch)
     means: Array = losses.sum(axis=1).astype(np.float64) / losses.shape[1]
     return means
-
-
-_OF_A_LAYER: Final = (
-    "dead_share",
-    "silent_share",
-    "saturated_share",
-    "gradient_norm",
-    "weight_norm",
-    "update_norm",
-)
-_OF_A_TRIAL: Final = (
-    "loss",
-    "logit_max",
-    "predicted_decrease",
-    "accuracy",
-    "top_share",
-    "output_range",
-    "gradient_cosine",
-    "coherence",
-    "actual_decrease",
-    "evaluation_loss",
-)
-
-
-def samples_of(
-    ahead: ForwardLook, behind: BackwardLook, update: UpdateLook, *, losses: Array, steps: Sequence[int]
-) -> Iterator[Sample]:
-    """Yield the samples of k trials out of three looks at the same rows.
-
-    `losses` (k,) are the minibatch means in float64, `steps` the trials' own.
-    """
-    of_layers = np.zeros((*behind.weight_norms.shape, len(_OF_A_LAYER)))
-    hidden = of_layers[:, :-1]
-    hidden[:, :, 0] = ahead.dead_shares
-    hidden[:, :, 1] = ahead.silent_shares
-    hidden[:, :, 2] = ahead.saturated_shares
-    np.divide(behind.gradient_norms, behind.scales[:, None], out=of_layers[:, :, 3])
-    of_layers[:, :, 4] = behind.weight_norms
-    of_layers[:, :, 5] = update.update_norms
-    of_trials = np.empty((len(losses), len(_OF_A_TRIAL)))
-    columns = (
-        losses,
-        ahead.logit_max,
-        update.predicted_decrease / behind.scales,
-        ahead.accuracy,
-        ahead.top_share,
-        ahead.output_range,
-        behind.cosine,
-        behind.coherence,
-        update.actual_decrease,
-        update.evaluation_loss,
-    )
-    for place, column in enumerate(columns):
-        of_trials[:, place] = column
-    for step, own, layers in zip(steps, of_trials.tolist(), of_layers.tolist(), strict=True):
-        yield Sample(
-            step=step,
-            layers=tuple(LayerSample(**dict(zip(_OF_A_LAYER, layer, strict=True))) for layer in layers),
-            **dict(zip(_OF_A_TRIAL, own, strict=True)),
-        )
 
 
 def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
