@@ -1,14 +1,20 @@
 """What is kept in memory, and what is drawn behind the back of requests."""
 
+import logging
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
 from hpsearch.dashboard.drawings import Drawings, Figures
+from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.options import Options
 from hpsearch.dashboard.warming import warm_in_background
+from hpsearch.dashboard.wsgi import Header, path_of
 from hpsearch.errors import StudyNotFoundError, UsageError
 from hpsearch.report.snapshot import Snapshot
 from tests.dashboard.asking import ask
@@ -85,12 +91,36 @@ def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFi
     assert "no ink" in caplog.text
 
 
-def test_warming_never_fails(site: Site) -> None:
-    """Preparing the newest study works, and one that cannot be prepared stops nothing."""
-    warm_in_background(site.site, site.store).join(20)
+def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
+    """The page of the newest study and its report are asked for, and answered; without a study nothing is."""
+    answers: dict[str, str] = {}
+
+    def listening(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[Header], info: Any = None, /) -> Callable[[bytes], object]:
+            answers[path_of(environ)] = status
+            return start_response(status, headers, info)
+
+        return site.site(environ, start)
+
+    newest = site.store.studies()[-1]
+    warm_in_background(listening, site.store).join(20)
+    assert answers == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
     for study in site.store.studies():
         site.store.delete_study(study)
-    warm_in_background(site.site, site.store).join(20)
+    answers.clear()
+    warm_in_background(listening, site.store).join(20)
+    assert answers == {}
+
+
+def test_what_cannot_be_prepared_stops_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault while a study is prepared is written down and ends the preparation alone."""
+
+    def broken(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.DEBUG):
+        warm_in_background(broken, site.store).join(20)
+    assert "nothing could be prepared" in caplog.text
 
 
 def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
