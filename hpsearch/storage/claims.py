@@ -76,7 +76,7 @@ def claim(
     waiting = _take_waiting(connection, locked, lease, min(left, count), but=suspects) if waits else []
     # Every suspect keeps its place in the budget, so that none is left over in the end.
     more = min(count, left - len(suspects)) - len(waiting)
-    taken = waiting + _take_new(connection, locked, lease, standing, more)
+    taken = waiting + _take_new(connection, locked, lease, standing, count=more)
     if taken or not suspects or held(connection, locked.study.key, worker=worker):
         return taken
     return _take(connection, locked, lease, suspects[:1])
@@ -212,7 +212,7 @@ def _take(
         .values(state=RUNNING, datetime_start=naive_utc(locked.now_s))
     )
     past = _lease_again(connection, locked, lease, numbers)
-    return _claims(connection, locked, lease, numbers, past)
+    return _claims(connection, locked, lease, numbers, past=past)
 
 
 @final
@@ -249,6 +249,7 @@ def _claims(
     locked: LockedStudy,
     lease: _Lease,
     numbers: Mapping[int, int],
+    *,
     past: Mapping[int, _Past],
 ) -> list[Claim]:
     """Return the claims of waiting trials, with the parameters that they have or ask for."""
@@ -286,7 +287,7 @@ _MADE: Final = Direct(
 
 
 def _take_new(
-    connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, count: int
+    connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
 ) -> list[Claim]:
     """Make `count` new trials, numbered on, running under `lease`."""
     if count <= 0:
