@@ -171,10 +171,11 @@ def _unit_table(heading: str, run: Run) -> str:
     rows = "".join(
         f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in _unit_cells(one))}</tr>" for one in layers
     )
-    caption = f"{heading}: " if heading else ""
+    caption = f"{heading}. " if heading else ""
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}Silent: no firing in the last 1,000 examples '
-        f"or more, to the end</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        "or more, or in the second half of a run of fewer than 2,000</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
