@@ -73,7 +73,7 @@ def test_a_verdict_names_its_first_step() -> None:
     assert verdict_words(diverged) == "diverged_lr from step 1,320"
     outranked = replace(diverged, finding=finding(Cause.OUTRANKED, first_step=1320))
     assert verdict_words(outranked) == "outranked"
-    unclear = replace(diverged, finding=finding(Cause.INCONCLUSIVE, first_step=0))
+    unclear = replace(diverged, finding=replace(finding(Cause.DIVERGED_LR), cause=Cause.INCONCLUSIVE))
     assert verdict_words(unclear) == "inconclusive"
 
 
