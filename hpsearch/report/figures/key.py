@@ -6,7 +6,7 @@ from typing import Any, Final, final
 
 from hpsearch.report.figures.drawing import escaped
 
-_WIDTH_PX: Final = 340
+_WIDTH_PX: Final = 280
 """Room of the names in a row, which a phone has too."""
 _ROW_PX: Final = 17
 _LETTER_PX: Final = 6.2

@@ -7,7 +7,7 @@ from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.figures.replay_lines import draw_lines
 from tests.report.replays import recording
 
-_PHONE_PX = 340
+_PHONE_PX = 280
 
 
 @pytest.mark.parametrize("name", STEP_PANELS)
