@@ -4,7 +4,8 @@ import math
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import began, has_learned, known, last_samples
+from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle
+from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early, is_near_chance
 from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
 
 SAMPLES: Final = 5
@@ -13,6 +14,8 @@ EXPLODED_RATIO: Final = 70.0
 VANISHED_RANGE: Final = 1e-3
 EXPLODED_LOSS: Final = 20.0
 LEAST_STEPS: Final = 25
+BLIND_STEPS: Final = 200
+BLIND_RATIO: Final = 0.03
 NOTHING_LEARNED: Final = 0.95
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
@@ -42,6 +45,31 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         first_step=0,
         evidence=known(gradient_ratio=ratio, output_range=spread),
         remedy=_remedy("The signal vanishes on its way through the layers"),
+        suggested=_healthier(facts),
+    )
+
+
+def signal_lost(telemetry: Telemetry, facts: Facts) -> Finding | None:
+    """A deep network that is blind, and whose gradient was small from the first step on, although not vanished.
+
+    Deep sigmoid networks are such: the first layer's gradient below a thirtieth of the last one's, and after 200 steps
+    the outputs of any two examples still the same within 0.25, and the loss that of guessing. Asked for behind causes
+    that look alike and are surer: saturation, and a learning rate that is too low.
+    """
+    samples, run = telemetry.samples, early(telemetry)
+    if telemetry.steps < BLIND_STEPS or not run or len(samples[0].layers) < 3:
+        return None
+    ratio, spread = _ratio(samples[0]), middle(run, lambda sample: sample.output_range)
+    if not (0 < ratio < BLIND_RATIO and 0 < spread < LEAST_RANGE and is_near_chance(run, facts)):
+        return None
+    if samples[-1].dead_share > MOST_SILENT_SHARE or has_learned(telemetry, facts, share=NOTHING_LEARNED):
+        return None
+    return Finding(
+        cause=Cause.VANISHING_GRAD,
+        confidence=0.7,
+        first_step=0,
+        evidence=known(gradient_ratio=ratio, output_range=spread),
+        remedy=_remedy("Little of the signal comes through the layers"),
         suggested=_healthier(facts),
     )
 

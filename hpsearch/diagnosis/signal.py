@@ -33,6 +33,8 @@ KNOWN_SHARE: Final = 0.95
 BETTER_EXCESS: Final = 1.5
 ROUNDED_ACCURACY: Final = 0.02
 MOST_SILENT_SHARE: Final = 0.5
+LEAST_RANGE: Final = 0.25
+"""Outputs that differ by less between any two examples do not show that the network sees its inputs."""
 
 
 def chance_deviation(share: float, examples: int) -> float:
@@ -112,12 +114,15 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     Looked at are the steps 75 to 300, before a network can learn a small data set by heart: the loss stays near that of
     chance, gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one
     the examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled
-    labels (Zhang et al. 2017).
+    labels (Zhang et al. 2017). Where all inputs give nearly the same outputs the network is blind, and what it says
+    of the labels is worth nothing.
     """
-    run = [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
+    run = early(telemetry)
     if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
-    if has_learned(telemetry, facts) or not _is_near_chance(run, facts):
+    if has_learned(telemetry, facts) or not is_near_chance(run, facts):
+        return None
+    if middle(run, lambda sample: sample.output_range) < LEAST_RANGE:
         return None
     cosine, coherence = middle(run, _cosine), middle(run, lambda sample: sample.coherence)
     gain = middle(probes(telemetry), lambda sample: sample.gain)
@@ -140,7 +145,12 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
+def early(telemetry: Telemetry) -> Sequence[Sample]:
+    """Return the samples of steps 75 to 300."""
+    return [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
+
+
+def is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
     """True where the loss is near that of a network that ignores its inputs."""
     loss = middle(run, lambda sample: sample.loss)
     return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss

@@ -18,7 +18,7 @@ from hpsearch.diagnosis.death import (
 )
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, vanishing_grad
+from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.pace import lr_too_high, lr_too_low, still_under_way
 from hpsearch.diagnosis.progress import has_learned
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
@@ -57,6 +57,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
     _entry(plateau, Cause.PLATEAU),
     _entry(saturated, Cause.SATURATED),
+    _entry(signal_lost, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
     _entry(still_under_way, Cause.LR_TOO_LOW),

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.gradients import (
+    BLIND_RATIO,
+    BLIND_STEPS,
     EXPLODED_LOSS,
     EXPLODED_RATIO,
     LEAST_STEPS,
@@ -16,9 +18,11 @@ from hpsearch.diagnosis.gradients import (
     VANISHED_RATIO,
     exploding_grad,
     float_underflow,
+    signal_lost,
     vanishing_grad,
 )
 from hpsearch.diagnosis.progress import LEARNED_SHARE
+from hpsearch.diagnosis.signal import FAR_FROM_CHANCE, LEAST_RANGE, MOST_SILENT_SHARE
 from hpsearch.records import Cause, Telemetry
 from tests.diagnosis.written import CHANCE, asked, facts, found, sample, samples, telemetry
 
@@ -145,3 +149,46 @@ def test_an_underflow_must_last_and_be_no_zero() -> None:
     assert asked(float_underflow, telemetry(tiny[1:]), facts()) is None
     assert asked(float_underflow, telemetry(samples(range(9), gradient=0.0)), facts()) is None
     assert asked(float_underflow, telemetry(samples(range(9), gradient=math.nan)), facts()) is None
+
+
+def blind(
+    *, gradient: float = 0.005, output_range: float = 0.1, steps: int = BLIND_STEPS, **now: Any
+) -> Telemetry:
+    """Return telemetry of a deep network that takes its inputs for one and the same, from the first step on."""
+    first = sample(0, depth=2, gradient=gradient)
+    later = samples((100, 150, 199), **{"depth": 2, "loss": CHANCE, "output_range": output_range} | now)
+    return telemetry([first, *later], steps=steps)
+
+
+def test_a_signal_that_is_nearly_lost() -> None:
+    """A small first gradient and outputs that hardly differ after 200 steps, as in deep sigmoid networks."""
+    finding = found(signal_lost, blind(), facts(activation="sigmoid"))
+    assert (finding.cause, finding.first_step) == (Cause.VANISHING_GRAD, 0)
+    assert finding.evidence == {"gradient_ratio": pytest.approx(0.01), "output_range": 0.1}
+    assert finding.suggested == {"model.activation": "relu", "model.initializer": "he"}
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"gradient": BLIND_RATIO / 2 * 0.99}, {"gradient": BLIND_RATIO / 2 * 1.01}),
+        ({"output_range": LEAST_RANGE * 0.99}, {"output_range": LEAST_RANGE}),
+        ({}, {"output_range": math.nan}),
+        ({}, {"gradient": 0.0}),
+        ({"steps": BLIND_STEPS}, {"steps": BLIND_STEPS - 1}),
+        ({"loss": CHANCE * FAR_FROM_CHANCE * 0.99}, {"loss": CHANCE * FAR_FROM_CHANCE * 1.01}),
+        ({"dead": MOST_SILENT_SHARE}, {"dead": MOST_SILENT_SHARE * 1.01}),
+    ],
+)
+def test_a_signal_that_comes_through(inside: dict[str, Any], outside: dict[str, Any]) -> None:
+    """Each sign of a lost signal is needed, up to its bound."""
+    assert asked(signal_lost, blind(**inside), facts()) is not None
+    assert asked(signal_lost, blind(**outside), facts()) is None
+
+
+def test_shallow_networks_lose_no_signal() -> None:
+    """With one hidden layer there is no way on which it could be lost."""
+    shallow = telemetry(
+        [sample(0, gradient=0.005), *samples((100, 199), output_range=0.1)], steps=BLIND_STEPS
+    )
+    assert asked(signal_lost, shallow, facts()) is None
