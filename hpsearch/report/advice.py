@@ -59,7 +59,7 @@ def _dead_end_words(end: DeadEnd, *, audited_aside: bool) -> str:
     aside = ", audited ones aside" if audited_aside else ""
     return (
         f"no trial with {_noun(name)} {side} {bound} {'got anywhere' if is_slow else 'survived'} "
-        f"({count:,} of {count:,}{aside}): {change} `{key_path('search', name, key)}`"
+        f"(0 of {count:,}{aside}): {change} `{key_path('search', name, key)}`"
     )
 
 

@@ -136,8 +136,11 @@
   );
 
   const redraw = () => drawn.forEach(draw);
+  let closed = [];
   const print = (starts) => () => {
     isPrinting = starts;
+    if (starts) closed = [...document.querySelectorAll("details:not([open])")]; // what is folded cannot be unfolded there
+    for (const one of closed) one.open = starts;
     redraw();
     if (starts) places.forEach(drawFirst); // paper has no scrolling
   };

@@ -161,7 +161,7 @@ def _unit_table(heading: str, run: Run) -> str:
     if not layers:
         return empty(": ".join(filter(None, (heading, "This network has no hidden layer."))))
     heads = ("layer", "units", "fell silent", "never positive on held-back examples", "last firings")
-    silent = "Silent: no firing in the last 1,000 examples or more, to the end"
+    silent = "Silent: no firing in the last 1,000 examples or more, or in the second half of a run of fewer than 2,000"
     caption = f"{heading}: {silent}" if heading else silent
     return table_of(caption, heads, rows_of(map(text, _unit_cells(one)) for one in layers))
 

@@ -180,7 +180,7 @@ def _configurations(snapshot: Snapshot) -> str:
 def _advice(snapshot: Snapshot) -> str:
     study = snapshot.study
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize)
-    return "" if advised is None else f'<p class="lead">Advice: {text(advised)}.</p>'
+    return "" if advised is None else f'<p class="lead">Advice: {text_with_code(advised)}.</p>'
 
 
 def _cause_table(table: CauseTable) -> str:

@@ -90,4 +90,5 @@ def verdict_words(trial: Trial) -> str:
     if trial.finding is None:
         return "no verdict" if trial.state.is_final else trial.state.value
     cause, first_step = trial.finding.cause, trial.finding.first_step
-    return cause.value if cause in OUTSIDE else f"{cause} from step {first_step:,}"
+    is_timeless = cause in (*OUTSIDE, Cause.INCONCLUSIVE)
+    return cause.value if is_timeless else f"{cause} from step {first_step:,}"

@@ -80,6 +80,17 @@ await pause(200);
 return { shown, label: button.textContent, selected: view.getSelection().toString() };
 """
 
+FOLDS = """
+const folds = () => [...page.querySelectorAll("details")].map((one) => one.open);
+page.querySelector("details").open = true;
+const seen = [folds()];
+for (const moment of ["beforeprint", "afterprint"]) {
+  view.dispatchEvent(new Event(moment));
+  seen.push(folds());
+}
+return seen;
+"""
+
 MARKS = """return page.querySelectorAll("[data-figure=search-map] .scatterlayer .point").length;"""
 
 
@@ -158,6 +169,17 @@ def test_the_reader_chooses_trials_and_copies_commands(page: str, tmp_path: Path
     assert (found.seen["copy"]["shown"], found.seen["copy"]["label"]) == (True, "Copied")
     # A frame may not write to the clipboard, so the command is selected.
     assert found.seen["copy"]["selected"].startswith("hpsearch trial replay digits ")
+    assert (found.console, found.requests) == ((), ())
+
+
+def test_nothing_is_folded_on_paper(page: str, tmp_path: Path) -> None:
+    """Study files and JSON are printed, folded or not; afterwards the page is as the reader left it."""
+    found = visit(page, FOLDS, tmp_path)
+    left, printed, after = found.seen
+    assert left == [True, *[False] * (len(left) - 1)]
+    assert len(printed) >= 3
+    assert all(printed)
+    assert after == left
     assert (found.console, found.requests) == ((), ())
 
 

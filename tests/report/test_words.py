@@ -68,11 +68,13 @@ def test_a_study_says_how_it_stands(states: list[str], stopped: str | None, word
 
 
 def test_a_verdict_names_its_first_step() -> None:
-    """A diagnosis says at which step it began; a rank, a crash or a healthy end began at none."""
+    """A diagnosis says at which step it began; a rank, a crash, a healthy or an unclear end began at none."""
     diverged = replace(BEST, state=TrialState.PRUNED, finding=finding(Cause.DIVERGED_LR, first_step=1320))
     assert verdict_words(diverged) == "diverged_lr from step 1,320"
     outranked = replace(diverged, finding=finding(Cause.OUTRANKED, first_step=1320))
     assert verdict_words(outranked) == "outranked"
+    unclear = replace(diverged, finding=replace(finding(Cause.DIVERGED_LR), cause=Cause.INCONCLUSIVE))
+    assert verdict_words(unclear) == "inconclusive"
 
 
 def test_a_trial_without_a_verdict_says_so() -> None:

@@ -1,6 +1,7 @@
 """A few trials side by side, epoch by epoch: curves, and what was measured inside the networks."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
@@ -85,7 +86,7 @@ def comparison(snapshot: Snapshot, request: Request) -> Comparison | None:
         scales[name] = _health_scale(name, _values(snapshot, chosen, name))
     panels = [_panel(name, scale, snapshot, chosen) for name, scale in scales.items()]
     shown = tuple(panel for panel in panels if any(line.points[-1].epoch for line in panel.lines))
-    return Comparison(chosen=chosen, panels=shown, caption=_caption(chosen))
+    return Comparison(chosen=chosen, panels=shown, caption=_caption(chosen, snapshot.study.spec.name))
 
 
 def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedPanel:
@@ -156,11 +157,12 @@ def _place(scale: ResultScale, value: float) -> Place:
     return Place(position=value, rail=None) if is_share else scale.place(value)
 
 
-def _caption(chosen: Sequence[Chosen]) -> str:
+def _caption(chosen: Sequence[Chosen], study: str) -> str:
     named = [
         f"trial {one.trial.number} ({one.why})" if one.why else f"trial {one.trial.number}" for one in chosen
     ]
-    others = "" if not chosen[0].why else " `hpsearch report NAME --trials 3,17` compares others."
+    command = f"hpsearch report {shlex.quote(study)} --trials 3,17"
+    others = "" if not chosen[0].why else f" `{command}` compares others."
     words = (
         f"{', '.join(named)}, epoch by epoch: the results, and of each epoch's last look inside the network what was"
         f" measured. The number at the end of a line is its trial's.{others}"

@@ -285,7 +285,9 @@ def _caption(trials: Sequence[Trial], names: Sequence[str], axis: Axis | None) -
         sentences.append(f"Above: the last epoch of {count} against {axis.title}.")
     shown = "each of them" if len(trials) <= ROWS else f"{ROWS} of them, spread evenly over the order,"
     order = "number" if axis is None else axis.title
-    sentences.append(f"Below: {shown} as a row, epoch by epoch, ordered by {order}.")
+    sentences.append(
+        f"Below: {shown} as a row, epoch by epoch, ordered by {order}; empty where a trial had ended."
+    )
     missing = [TITLES[name] for name in TITLES if name not in names]
     if missing:
         sentences.append(f"Not recorded by the version that trained these trials: {', '.join(missing)}.")

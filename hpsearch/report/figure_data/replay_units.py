@@ -42,9 +42,10 @@ def layer_units(recording: Recording) -> tuple[LayerUnits, ...]:
 def deaths(recording: Recording, layer: int) -> dict[int, int]:
     """Return the step of the last firing of each unit that was silent to the end, or until numbers were not finite.
 
-    Silent is a unit that did not fire in the last 1,000 examples or more. NaN does not fire and is no death.
+    Silent is a unit that did not fire in the last 1,000 examples or more, or in the second half of a run of fewer
+    than 2,000, which dying trials often are. NaN does not fire and is no death.
     """
     end = recording.steps if recording.nonfinite is None else recording.nonfinite.step
-    patience = -(-SILENT_EXAMPLES // recording.subject.configuration.training.batch_size)
+    patience = min(-(-SILENT_EXAMPLES // recording.subject.configuration.training.batch_size), end // 2)
     found = enumerate(recording.last_fired[layer].tolist())
     return {unit: step for unit, step in found if step + patience < end}

@@ -92,7 +92,7 @@ def _stability(boundary: Boundary | NoBoundary) -> str:
         return f"No stability boundary is drawn: {boundary.why}."
     return (
         f"The dashed line is the stability boundary, where half of the trials diverge or die"
-        f" ({boundary.deaths:,} did, {boundary.survivors:,} did not); the band holds it at 95 %."
+        f" ({boundary.deaths:,} did, {boundary.survivors:,} did not); the band is its 95 % interval."
     )
 
 

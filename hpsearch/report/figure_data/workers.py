@@ -218,7 +218,9 @@ def _caption(lanes: Sequence[Lane], registered: Mapping[str, WorkerRecord], name
     lost = sum(len(lane.lost) for lane in lanes)
     others = len(registered.keys() - set(names))
     count = format_count(len(lanes), "worker")
-    sentences = [f"A lane for each of {count}, a bar for each trial; gaps are idle time."]
+    sentences = [
+        f"A lane for each of {count}, a bar for each trial in the colour of its fate; gaps are idle time."
+    ]
     if any(lane.beat for lane in lanes):
         sentences.append("An upright line is a worker's last heartbeat.")
     if lost:

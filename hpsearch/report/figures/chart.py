@@ -1,7 +1,6 @@
 """A chart as a figure: each series in its colour, with bars from the lowest to the highest seed."""
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -9,6 +8,7 @@ import plotly.graph_objects as go
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries
 from hpsearch.report.figures.drawing import escaped, figure, heading_words, plain_axis, rounded
+from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import LOOKS
 
 _HEIGHT_PX: Final = 260
@@ -17,10 +17,6 @@ _LOOKS: Final = tuple(
     for fate in (Fate.COMPLETE, Fate.DIVERGED, Fate.OTHER, Fate.DYING, Fate.TOO_SLOW, Fate.CRASHED)
 )
 _MOST_NAMES: Final = 8
-_KEY_PX: Final = 340
-"""Room of the series' names, which a phone has too."""
-_KEY_ROW_PX: Final = 17
-_LETTER_PX: Final = 6.2
 _DASHES: Final = ("solid", "dot")
 _SHAPES: Final = {"line": "linear", "dots": "linear", "steps": "hvh"}
 
@@ -28,50 +24,24 @@ _SHAPES: Final = {"line": "linear", "dots": "linear", "steps": "hvh"}
 def draw_chart(data: Chart, *, heading: str = "") -> go.Figure:
     """Return the chart, with `heading` and the names of its series above it."""
     key = _key(data)
-    key_px = _KEY_ROW_PX * (max((row for row, *_ in key), default=-1) + 1)
+    key_px = key_height_px(key)
     layout: dict[str, Any] = {
         "xaxis": plain_axis(data.x_title, **_kind(data.x_kind)),
         "yaxis": plain_axis(data.y_title, **_kind(data.y_kind)),
-        "annotations": [*heading_words(heading, shift_px=4 + key_px), *_key_words(key)],
+        "annotations": [*heading_words(heading, shift_px=4 + key_px), *key_words(key)],
     }
     traces = [_trace(series, place, data) for place, series in enumerate(data.series)]
     return figure(traces, layout, plot_px=_HEIGHT_PX, top_px=key_px + (22 if heading else 0))
 
 
-def _key(data: Chart) -> list[tuple[int, float, str, str]]:
-    """Return the names of the series with their row from the bottom, their place in pixels, and their colour.
-
-    Nothing of one series, and of so many that hovering must tell them apart.
-    """
+def _key(data: Chart) -> list[KeyEntry]:
+    """Return the names of the series; nothing of one, and of so many that hovering must tell them apart."""
     if not 1 < len(data.series) <= _MOST_NAMES:
         return []
-    rows: list[list[tuple[float, str, str]]] = [[]]
-    at = 0.0
-    for place, series in enumerate(data.series):
-        width = _LETTER_PX * (len(series.name) + 4)
-        if at + width > _KEY_PX and rows[-1]:
-            rows.append([])
-            at = 0.0
-        rows[-1].append((at, series.name, _LOOKS[place % len(_LOOKS)].colour))
-        at += width
-    return [(row, *one) for row, names in enumerate(reversed(rows)) for one in names]
-
-
-def _key_words(key: Sequence[tuple[int, float, str, str]]) -> Iterator[dict[str, Any]]:
-    for row, at, name, colour in key:
-        yield {
-            "x": 0,
-            "y": 1,
-            "xref": "paper",
-            "yref": "paper",
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "xshift": at,
-            "yshift": 2 + _KEY_ROW_PX * row,
-            "text": f"&#9632; {escaped(name)}",
-            "showarrow": False,
-            "font": {"size": 11, "color": colour},
-        }
+    return [
+        KeyEntry(name=series.name, colour=_LOOKS[place % len(_LOOKS)].colour)
+        for place, series in enumerate(data.series)
+    ]
 
 
 def _kind(kind: str) -> dict[str, Any]:

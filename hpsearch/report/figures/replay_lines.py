@@ -20,6 +20,7 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
+from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
 from hpsearch.study.amounts import format_number
 
@@ -28,10 +29,15 @@ _COLOURS: Final = tuple(
     LOOKS[fate].colour for fate in (Fate.COMPLETE, Fate.DIVERGED, Fate.OTHER, Fate.DYING, Fate.TOO_SLOW)
 )
 _DASHES: Final = ("solid", "dot")
+_SIGNS: Final = {"solid": "&#9473;", "dot": "&#9477;"}
+_EVENTS_PX: Final = 16
+"""Room of the events' words, between the plot and the key."""
 
 
 def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
-    """Return the panel, with `heading` above it."""
+    """Return the panel, with `heading` and the names of its lines above it."""
+    key = _key(data)
+    key_px = key_height_px(key)
     bands = [Band(name="lines", height_px=_HEIGHT_PX)]
     if data.rails:
         bands.append(Band(name="rails", height_px=RAIL_PX * len(data.rails)))
@@ -47,20 +53,36 @@ def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
         "xaxis": x,
         "yaxis": plain_axis(data.title, range=y_range, domain=places["lines"], **ticks),
         "shapes": [_event_line(event.x) for event in data.events],
-        "annotations": [*_event_words(data), *heading_words(heading, shift_px=18)],
+        "annotations": [
+            *_event_words(data),
+            *key_words(key, shift_px=_EVENTS_PX),
+            *heading_words(heading, shift_px=_EVENTS_PX + 2 + key_px),
+        ],
     }
     if data.rails:
         rows = [Tick(at=row, text=rail) for row, rail in enumerate(reversed(data.rails))]
         settings = {"range": [-0.6, len(rows) - 0.4], "domain": places["rails"], **ticked(rows)}
         layout["yaxis2"] = plain_axis("", showgrid=False, fixedrange=True, **settings)
         layout["shapes"].append(ground(places["rails"]))
-    return figure(_traces(data), layout, plot_px=height, top_px=34 if heading else 16)
+    return figure(_traces(data), layout, plot_px=height, top_px=_EVENTS_PX + key_px + (18 if heading else 0))
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Return the colour and the dash of a line."""
+    return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+
+
+def _key(data: LinePanel) -> list[KeyEntry]:
+    """Return the names of the lines; nothing of one, and of so many that looks repeat."""
+    if not 1 < len(data.lines) <= len(_COLOURS) * len(_DASHES):
+        return []
+    looks = [(line.name, *_look(number)) for number, line in enumerate(data.lines)]
+    return [KeyEntry(name=name, colour=colour, sign=_SIGNS[dash]) for name, colour, dash in looks]
 
 
 def _traces(data: LinePanel) -> Iterator[go.Scatter]:
     for number, line in enumerate(data.lines):
-        colour = _COLOURS[number % len(_COLOURS)]
-        dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+        colour, dash = _look(number)
         yield _line(line, data, {"color": colour, "width": 1.5, "dash": dash})
         yield from _railed(line, data, colour)
         if line.marked is not None and data.scale.place(line.marked.value) is not None:

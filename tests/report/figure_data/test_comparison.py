@@ -11,7 +11,7 @@ from hpsearch.report.figure_data.compared_trials import chosen_trials, compared_
 from hpsearch.report.figure_data.comparison import HEALTH, comparison
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import empty, only_deaths, snapshot_of
+from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 
 def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Snapshot) -> None:
@@ -91,6 +91,14 @@ def test_what_differs_is_marked(study: Snapshot) -> None:
     assert rows["learning_rate"].cells == ("0.50002", "0.50001")
     assert [name for name, row in rows.items() if row.differs] == ["learning_rate"]
     assert [head.number for head in table.heads] == [0, 1]
+
+
+def test_the_caption_says_how_to_compare_others() -> None:
+    """Where nobody chose, the command that chooses stands below the figure, for this study and ready to be pasted."""
+    named = replace(SPEC, name="my study")
+    data = comparison(snapshot_of(only_deaths().trials, spec=named), Request())
+    assert data is not None
+    assert "`hpsearch report 'my study' --trials 3,17` compares others." in data.caption
 
 
 def test_two_trials_are_needed() -> None:

@@ -78,6 +78,15 @@ def test_units_of_a_network_of_nan_are_not_dead() -> None:
     assert deaths(made, 0) == {}
 
 
+def test_units_of_a_short_run_can_be_dead() -> None:
+    """Where a run ends before 1,000 examples its second half says which units fell silent."""
+    made = recording("dying", epochs=1)
+    size = made.subject.configuration.training.batch_size
+    assert made.steps * size < 1000
+    assert deaths(made, 0)
+    assert all(step + made.steps // 2 < made.steps for step in deaths(made, 0).values())
+
+
 def test_units_are_counted_by_layer() -> None:
     """Deaths, and units that no held-back example excites, by hidden layer; none without one."""
     (layer,) = layer_units(recording("dying"))
