@@ -61,7 +61,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", "a/7", "a b", "ü", "%2F", "?x", "#x", ".", "..", "x/", "version"]
+    "name", ["../up", "a/b", "a/7", "a b", "ü", "%2F", "?x", "#x", ".", "..", "./", "..//", "x/", "version"]
 )
 def test_every_name_has_its_pages(site: Site, name: str) -> None:
     """Whatever a study is called, its links lead to its pages and to no others."""
