@@ -24,6 +24,7 @@ from hpsearch.dashboard.wsgi import (
     is_known,
     is_reading,
     method_of,
+    number_of,
     path_of,
     redirect,
     refusal,
@@ -98,7 +99,7 @@ class Routes:
         return version_tag(f"{self._live.began} {study.key} {seen.version}".encode())
 
     def _trial(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        number = int(found["number"])
+        number = number_of(found["number"])
         seen = self._live.named(links.name_of(found["name"]))
         if number > _MOST_NUMBER:
             raise TrialNotFoundError(f"trial: there is none of that number (got {number}): see the report")
@@ -108,7 +109,7 @@ class Routes:
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""
-        name, number = links.name_of(found["name"]), min(int(found["number"]), _MOST_NUMBER)
+        name, number = links.name_of(found["name"]), min(number_of(found["number"]), _MOST_NUMBER)
         stored = stored_trial(self._live.store, name, number)
         if not is_reading(environ):
             if self._replays.ask(stored):

@@ -129,6 +129,9 @@ def test_what_is_not_there_is_said(site: Site) -> None:
     assert "did you mean digits" in ask(site.site, "/reports/digit").text
     for address in ("/reports/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
         assert ask(site.site, address).status == 404
+    longest = "9" * 5000
+    for address in (f"/trials/digits/{longest}", f"/trials/digits/{longest}/replay"):
+        assert ask(site.site, address).status == 404
     assert ask(site.site, "/reports/digits", method="POST").status == 405
 
 
