@@ -90,7 +90,7 @@ def query_of(environ: WSGIEnvironment, name: str) -> str | None:
 
 
 def number_of(digits: str) -> int:
-    """Return the number that digits in a path stand for, at most 10**18: nothing has that number, and columns hold it."""
+    """Return the number of digits in a path, or 10**18 for a larger one: nothing has that, and columns hold it."""
     return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
