@@ -48,8 +48,9 @@ _MOST_NUMBER: Final = 2**31 - 1
 class Routes:
     """The whole site: our pages by their paths, and for all other paths `stock`."""
 
-    def __init__(self, live: LiveStudies, stock: WSGIApplication) -> None:
+    def __init__(self, live: LiveStudies, stock: WSGIApplication, *, read_only: bool = False) -> None:
         self._live = live
+        self._read_only = read_only
         self._stock = stock
         self._replays = Replays()
         self._plotly = get_plotlyjs().encode()
@@ -105,7 +106,7 @@ class Routes:
             raise TrialNotFoundError(f"trial: there is none of that number (got {number}): see the report")
         study, store = seen.snapshot.study, self._live.store
         trial, attempts = store.trial(study, number), store.attempts(study, number)
-        return _shown(environ, trial_page(seen.snapshot, trial, attempts))
+        return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=not self._read_only))
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""

@@ -29,7 +29,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     with open_store(options.url, create=False) as store:
         storage = OptunaStorage(options.url)
         try:
-            site = make_site(store, storage, options.artifacts)
+            site = make_site(store, storage, options.artifacts, read_only=options.read_only)
             server = _listening(protected(site, options), options)
             with closing(server):
                 stop = _Stop()

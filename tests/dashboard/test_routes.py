@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hpsearch.dashboard.application import make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
@@ -177,3 +178,11 @@ def test_home_is_optunas(site: Site) -> None:
         synthetic.MARKUP,
         "diabetes",
     ]
+
+
+def test_who_may_only_look_is_offered_no_replay(site: Site) -> None:
+    """A read-only site has no button that it would refuse."""
+    address = trial_link("digits", 0)
+    assert "<form" in ask(site.site, address).text
+    looking = make_site(site.store, site.storage, read_only=True)
+    assert "<form" not in ask(looking, address).text
