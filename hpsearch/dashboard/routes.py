@@ -34,6 +34,7 @@ from hpsearch.dashboard.wsgi import (
 from hpsearch.errors import (
     HpsearchError,
     StorageError,
+    StorageReadOnlyError,
     StorageUnavailableError,
     StudyNotFoundError,
     TrialNotFoundError,
@@ -75,7 +76,10 @@ class Routes:
         for pattern, answering in self._paths:
             if (found := pattern.fullmatch(path)) is not None:
                 return send(_answer(environ, found, answering), environ, start_response)
-        return self._stock(environ, start_response)
+        try:
+            return self._stock(environ, start_response)
+        except HpsearchError as error:
+            return send(_refused(error), environ, start_response)
 
     def _home(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         return redirect(links.HOME)
@@ -155,12 +159,21 @@ def _answer(
         return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", ("Allow", "GET, HEAD"))
     try:
         return answering(environ, found)
-    except (StudyNotFoundError, TrialNotFoundError) as error:
-        return refusal(HTTPStatus.NOT_FOUND, str(error))
-    except StorageUnavailableError as error:
-        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
     except HpsearchError as error:
-        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+        return _refused(error)
+
+
+def _refused(error: HpsearchError) -> Answer:
+    """Return what says why there is no answer."""
+    match error:
+        case StudyNotFoundError() | TrialNotFoundError():
+            return refusal(HTTPStatus.NOT_FOUND, str(error))
+        case StorageUnavailableError():
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
+        case StorageReadOnlyError():
+            return refusal(HTTPStatus.FORBIDDEN, str(error))
+        case _:
+            return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 
 def _shown(environ: WSGIEnvironment, page: Page) -> Answer:

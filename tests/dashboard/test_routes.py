@@ -1,12 +1,17 @@
 """Our pages: what stands on them, by which path, and that they say whether something is new."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
 from hpsearch.dashboard.application import make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
+from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.routes import Routes
+from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from tests.dashboard.asking import ask
@@ -186,3 +191,19 @@ def test_who_may_only_look_is_offered_no_replay(site: Site) -> None:
     assert "<form" in ask(site.site, address).text
     looking = make_site(site.store, site.storage, read_only=True)
     assert "<form" not in ask(looking, address).text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StorageReadOnlyError("may not write"), 403), (StorageUnavailableError("is away"), 503)],
+)
+def test_what_the_database_refuses_optunas_pages_is_said(
+    site: Site, error: StorageError, status: int
+) -> None:
+    """A database that may not be written, or is away, is told where Optuna's dashboard asks for it, too."""
+
+    def stock(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise error
+
+    answer = ask(Routes(LiveStudies(site.store), stock), "/api/studies/1/rename", method="POST")
+    assert (answer.status, answer.text) == (status, f"{error}\n")
