@@ -20,7 +20,7 @@ from hpsearch.dashboard.cures import (
 from hpsearch.dashboard.drawings import Drawings
 from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.notes import study_note, trial_note
-from hpsearch.dashboard.wsgi import Header, method_of, path_of
+from hpsearch.dashboard.wsgi import Header, method_of, number_of, path_of
 from hpsearch.report.snapshot import Snapshot
 
 _STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
@@ -71,7 +71,9 @@ class Annotations:
         if asked is None or method_of(environ) != "GET":
             return self._stock(environ, start_response)
         heard = hear(self._stock, environ)
-        body = self._annotated(int(asked[1]), heard.body) if heard.status.startswith("200") else heard.body
+        body = (
+            self._annotated(number_of(asked[1]), heard.body) if heard.status.startswith("200") else heard.body
+        )
         headers = [header for header in heard.headers if header[0].lower() != "content-length"]
         start_response(heard.status, [*headers, ("Content-Length", str(len(body)))], None)
         return [body]

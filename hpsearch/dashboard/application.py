@@ -18,10 +18,15 @@ from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store
 
 
-def make_site(store: Store, storage: OptunaStorage, artifacts: Path | None = None) -> WSGIApplication:
-    """Return all pages of the database that `store` and `storage` lead to, open to anybody."""
+def make_site(
+    store: Store, storage: OptunaStorage, artifacts: Path | None = None, *, read_only: bool = False
+) -> WSGIApplication:
+    """Return all pages of the database that `store` and `storage` lead to, open to anybody.
+
+    With `read_only` our pages offer nothing that would be refused; `protected` refuses it.
+    """
     live = LiveStudies(store)
-    return Routes(live, stock_dashboard(storage, live, artifacts))
+    return Routes(live, stock_dashboard(storage, live, artifacts), read_only=read_only)
 
 
 def protected(site: WSGIApplication, options: Options) -> WSGIApplication:

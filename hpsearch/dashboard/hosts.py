@@ -19,7 +19,8 @@ class HostGuard:
     """
 
     def __init__(self, allowed: Iterable[str], *, any_address: bool) -> None:
-        self._allowed = frozenset(host.lower().strip("[]") for host in (*LOCAL, *allowed))
+        # Without the empty name, which stands for all addresses, and for a malformed `Host`.
+        self._allowed = frozenset(host.lower().strip("[]") for host in (*LOCAL, *allowed)) - {""}
         self._any_address = any_address
 
     def __call__(self, environ: WSGIEnvironment) -> Answer | None:

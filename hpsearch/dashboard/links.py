@@ -1,11 +1,15 @@
 """The addresses of pages: ours, and those of Optuna's dashboard."""
 
+import re
+from typing import Final
 from urllib.parse import quote
 
 HOME = "/dashboard"
 REPORTS = "/reports/"
 WORKERS = "/workers"
 PLOTLY = "/assets/plotly.js"
+
+_STEPS: Final = re.compile(r"\.\.?/*")
 
 
 def report_link(name: str) -> str:
@@ -36,11 +40,11 @@ def stock_trial_link(study_id: int, number: int) -> str:
 def _part(name: str) -> str:
     """Return a name as one part of a path.
 
-    Browsers take `.` and `..` for steps, even when they are quoted, so such names end with a slash, quoted too.
+    Browsers take `.` and `..` for steps, even when they are quoted, so such names get a slash at their end, quoted too.
     """
-    return quote(name + "/" if name in (".", "..") else name, safe="")
+    return quote(name + "/" if _STEPS.fullmatch(name) else name, safe="")
 
 
 def name_of(part: str) -> str:
     """Return the name that `report_link` made a part of a path of; servers give it unquoted."""
-    return part.removesuffix("/") if part in ("./", "../") else part
+    return part.removesuffix("/") if _STEPS.fullmatch(part) else part

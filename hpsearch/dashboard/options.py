@@ -41,6 +41,11 @@ class Options:
                 f"--token: must have {SHORTEST_TOKEN} characters or more (got {len(self.token)}): "
                 "`openssl rand -hex 24` makes a good one"
             )
+        if self.token is not None and (self.token != self.token.strip() or not self.token.isprintable()):
+            raise UsageError(
+                "--token: must be one line without spaces around it (got another): "
+                "`openssl rand -hex 24` makes a good one"
+            )
         if self.artifacts is not None and not self.artifacts.is_dir():
             raise UsageError(
                 f"--artifacts: must be a folder (got {self.artifacts}): make it, or name another one"

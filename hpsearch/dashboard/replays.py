@@ -3,8 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Final, TypeAlias, final
 
 from hpsearch.report.replay_page import render_replay
@@ -32,7 +33,9 @@ class Replays:
         self._make = make
         self._lock = threading.Lock()
         self._asked: OrderedDict[_Key, Future[str]] = OrderedDict()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="hpsearch-replays")
+        self._waiting: SimpleQueue[tuple[Stored, Future[str]]] = SimpleQueue()
+        # A daemon: a server that is told to stop does not wait for a training that may take long.
+        threading.Thread(target=self._work, name="hpsearch-replays", daemon=True).start()
 
     def ask(self, stored: Stored) -> bool:
         """Let a trial be trained again unless it was, or is; return False where too many wait already.
@@ -46,7 +49,8 @@ class Replays:
                 return True
             if sum(not one.done() for one in self._asked.values()) >= WAITING_MOST:
                 return False
-            self._asked[key] = self._pool.submit(self._make, stored)
+            self._asked[key] = Future()
+            self._waiting.put((stored, self._asked[key]))
             self._asked.move_to_end(key)
             while len(self._asked) > KEPT:
                 self._asked.popitem(last=False)
@@ -55,6 +59,15 @@ class Replays:
     def of(self, study_key: str, number: int) -> Future[str] | None:
         """Return the replay of a trial, done or not; None where nobody has asked for it."""
         return self._asked.get((study_key, number))
+
+    def _work(self) -> None:
+        """Train what waits, one after the other, for ever."""
+        while True:
+            stored, made = self._waiting.get()
+            try:
+                made.set_result(self._make(stored))
+            except BaseException as error:  # noqa: BLE001 # whoever asks for the page is told
+                made.set_exception(error)
 
 
 def stored_trial(store: Store, name: str, number: int) -> Stored:

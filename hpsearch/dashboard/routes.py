@@ -24,6 +24,7 @@ from hpsearch.dashboard.wsgi import (
     is_known,
     is_reading,
     method_of,
+    number_of,
     path_of,
     redirect,
     refusal,
@@ -33,6 +34,7 @@ from hpsearch.dashboard.wsgi import (
 from hpsearch.errors import (
     HpsearchError,
     StorageError,
+    StorageReadOnlyError,
     StorageUnavailableError,
     StudyNotFoundError,
     TrialNotFoundError,
@@ -47,8 +49,9 @@ _MOST_NUMBER: Final = 2**31 - 1
 class Routes:
     """The whole site: our pages by their paths, and for all other paths `stock`."""
 
-    def __init__(self, live: LiveStudies, stock: WSGIApplication) -> None:
+    def __init__(self, live: LiveStudies, stock: WSGIApplication, *, read_only: bool = False) -> None:
         self._live = live
+        self._read_only = read_only
         self._stock = stock
         self._replays = Replays()
         self._plotly = get_plotlyjs().encode()
@@ -73,7 +76,10 @@ class Routes:
         for pattern, answering in self._paths:
             if (found := pattern.fullmatch(path)) is not None:
                 return send(_answer(environ, found, answering), environ, start_response)
-        return self._stock(environ, start_response)
+        try:
+            return self._stock(environ, start_response)
+        except HpsearchError as error:
+            return send(_refused(error), environ, start_response)
 
     def _home(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         return redirect(links.HOME)
@@ -98,17 +104,17 @@ class Routes:
         return version_tag(f"{self._live.began} {study.key} {seen.version}".encode())
 
     def _trial(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        number = int(found["number"])
+        number = number_of(found["number"])
         seen = self._live.named(links.name_of(found["name"]))
         if number > _MOST_NUMBER:
             raise TrialNotFoundError(f"trial: there is none of that number (got {number}): see the report")
         study, store = seen.snapshot.study, self._live.store
         trial, attempts = store.trial(study, number), store.attempts(study, number)
-        return _shown(environ, trial_page(seen.snapshot, trial, attempts))
+        return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=not self._read_only))
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""
-        name, number = links.name_of(found["name"]), min(int(found["number"]), _MOST_NUMBER)
+        name, number = links.name_of(found["name"]), min(number_of(found["number"]), _MOST_NUMBER)
         stored = stored_trial(self._live.store, name, number)
         if not is_reading(environ):
             if self._replays.ask(stored):
@@ -153,12 +159,21 @@ def _answer(
         return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", ("Allow", "GET, HEAD"))
     try:
         return answering(environ, found)
-    except (StudyNotFoundError, TrialNotFoundError) as error:
-        return refusal(HTTPStatus.NOT_FOUND, str(error))
-    except StorageUnavailableError as error:
-        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
     except HpsearchError as error:
-        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+        return _refused(error)
+
+
+def _refused(error: HpsearchError) -> Answer:
+    """Return what says why there is no answer."""
+    match error:
+        case StudyNotFoundError() | TrialNotFoundError():
+            return refusal(HTTPStatus.NOT_FOUND, str(error))
+        case StorageUnavailableError():
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
+        case StorageReadOnlyError():
+            return refusal(HTTPStatus.FORBIDDEN, str(error))
+        case _:
+            return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 
 def _shown(environ: WSGIEnvironment, page: Page) -> Answer:

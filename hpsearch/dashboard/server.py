@@ -17,6 +17,7 @@ from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 
 INTERRUPTED: Final = 130
+CONNECTIONS: Final = 500
 
 
 def serve(options: Options, tell: Callable[[str], None]) -> int:
@@ -28,7 +29,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     with open_store(options.url, create=False) as store:
         storage = OptunaStorage(options.url)
         try:
-            site = make_site(store, storage, options.artifacts)
+            site = make_site(store, storage, options.artifacts, read_only=options.read_only)
             server = _listening(protected(site, options), options)
             with closing(server):
                 stop = _Stop()
@@ -66,6 +67,9 @@ def _listening(application: Any, options: Options) -> Any:
             host="127.0.0.1" if options.host == "localhost" else options.host,
             port=options.port,
             threads=options.threads,
+            # An open page keeps several connections, and idle ones cost no thread; `select` has no room for so many.
+            connection_limit=CONNECTIONS,
+            asyncore_use_poll=True,
             max_request_body_size=LimitGuard(has_artifacts=options.artifacts is not None).largest_bytes,
             ident=None,
             clear_untrusted_proxy_headers=True,

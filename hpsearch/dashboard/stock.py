@@ -14,8 +14,9 @@ from optuna.exceptions import DuplicatedStudyError
 
 from hpsearch.dashboard.annotations import Annotations, hear
 from hpsearch.dashboard.live import LiveStudies
-from hpsearch.dashboard.wsgi import JSON, Answer, method_of, path_of, send
+from hpsearch.dashboard.wsgi import JSON, Answer, method_of, number_of, path_of, send
 from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.study.schema import STUDY
 
 _RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")
 
@@ -46,7 +47,7 @@ class Renaming:
         asked = _RENAME.fullmatch(path_of(environ))
         if asked is None or method_of(environ) != "POST":
             return self._stock(environ, start_response)
-        return send(self._rename(int(asked[1]), environ), environ, start_response)
+        return send(self._rename(number_of(asked[1]), environ), environ, start_response)
 
     def _rename(self, study_id: int, environ: WSGIEnvironment) -> Answer:
         name = _asked_name(environ)
@@ -54,6 +55,8 @@ class Renaming:
             return _said(
                 HTTPStatus.BAD_REQUEST, {"reason": "study_name: must be a name (got none): give one"}
             )
+        if problems := STUDY["name"].problems("study_name", name):
+            return _said(HTTPStatus.BAD_REQUEST, {"reason": str(problems[0])})
         try:
             self._storage.rename_study(study_id, name)
         except KeyError:
@@ -74,7 +77,7 @@ def _asked_name(environ: WSGIEnvironment) -> str | None:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     try:
         asked = json.loads(environ["wsgi.input"].read(length))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     name = asked.get("study_name") if isinstance(asked, dict) else None
     return name if isinstance(name, str) else None

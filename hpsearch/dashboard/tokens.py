@@ -5,7 +5,6 @@ import binascii
 import hashlib
 import hmac
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import final
 from urllib.parse import parse_qsl, quote, urlencode
 from wsgiref.types import WSGIEnvironment
@@ -58,13 +57,10 @@ class TokenGuard:
                 return False
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(header_of(environ, "Cookie") or "")
-        except CookieError:
-            return False
-        found = cookies.get(self._cookie_name)
-        return found is not None and hmac.compare_digest(found.value.encode(), self._cookie.encode())
+        # Not `http.cookies`, which reads nothing where another program of this host has a cookie that it dislikes.
+        pairs = (pair.strip().partition("=") for pair in (header_of(environ, "Cookie") or "").split(";"))
+        given = [value for name, _, value in pairs if name == self._cookie_name]
+        return any(hmac.compare_digest(value.encode(), self._cookie.encode()) for value in given)
 
     def _set_cookie(self, environ: WSGIEnvironment) -> str:
         is_secure = environ.get("wsgi.url_scheme") == "https"

@@ -12,6 +12,8 @@ PLAIN = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 
+_MOST_DIGITS = 18
+
 Header: TypeAlias = tuple[str, str]
 
 
@@ -85,6 +87,11 @@ def query_of(environ: WSGIEnvironment, name: str) -> str | None:
     """Return the first value of a name in the request's query, None where it is missing."""
     values = parse_qs(str(environ.get("QUERY_STRING", "")), keep_blank_values=True).get(name)
     return None if values is None else values[0]
+
+
+def number_of(digits: str) -> int:
+    """Return the number of digits in a path, or 10**18 for a larger one: nothing has that, and columns hold it."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 def version_tag(content: bytes) -> str:

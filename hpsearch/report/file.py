@@ -17,9 +17,10 @@ def check_report_path(path: Path) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Raise HpsearchError where `path` has no folder, or is one."""
+    """Raise HpsearchError where `path` has no folder, is one, or is a device: a file would take its place."""
     try:
         has_folder, is_folder = path.parent.is_dir(), path.is_dir()
+        is_device = path.exists() and not (is_folder or path.is_file())
     except OSError as error:  # a name that is too long, say
         raise _unwritable(path, error) from error
     if not has_folder:
@@ -28,6 +29,8 @@ def _check_place(path: Path) -> None:
         )
     if is_folder:
         raise HpsearchError(f"report: must be a file (got the folder {path}): name a file in it")
+    if is_device:
+        raise HpsearchError(f"report: must be a file (got the device or pipe {path}): name another file")
 
 
 def write_page(page: str | bytes, path: Path) -> None:

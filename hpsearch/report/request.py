@@ -1,5 +1,6 @@
 """What a reader asks a report for beyond the study itself."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -11,6 +12,7 @@ from hpsearch.report.snapshot import Snapshot
 FEWEST_COMPARED: Final = 2
 MOST_COMPARED: Final = 6
 """Trials that can be told apart side by side."""
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 @final
@@ -25,8 +27,8 @@ class Request:
 def parse_trials(text: str) -> tuple[int, ...]:
     """Return the trials of `3,17,42`, each once, in this order. Raises UsageError for anything else."""
     parts = [part.strip() for part in text.split(",")]
-    numbers = tuple(dict.fromkeys(int(part) for part in parts if part.isascii() and part.isdigit()))
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    numbers = tuple(dict.fromkeys(int(part) for part in parts if _NUMBER.fullmatch(part)))
+    if not all(_NUMBER.fullmatch(part) for part in parts):
         raise UsageError(f'--trials: must be numbers of trials (got "{text}"): write 3,17,42')
     if not FEWEST_COMPARED <= len(numbers) <= MOST_COMPARED:
         raise UsageError(

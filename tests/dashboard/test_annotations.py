@@ -138,9 +138,14 @@ def test_a_renamed_study_keeps_everything(site: Site) -> None:
         b"{",
         b'{"study_name": ""}',
         b'{"study_name": 3}',
+        b'{"study_name": " "}',
+        b'{"study_name": "two\\nlines"}',
+        b"[" * 200_000,
     ):
         assert ask(site.site, "/api/studies/1/rename", method="POST", body=body).status == 400
-    assert ask(site.site, "/api/studies/99/rename", method="POST", body=b'{"study_name": "x"}').status == 404
+    for missing in ("99", "9" * 30, "9" * 5000):
+        address = f"/api/studies/{missing}/rename"
+        assert ask(site.site, address, method="POST", body=b'{"study_name": "x"}').status == 404
 
 
 def test_other_clients_studies_are_shown(site: Site) -> None:

@@ -37,6 +37,13 @@ def test_a_server_everywhere_answers_to_addresses() -> None:
     assert guard(environ(headers={"Host": "evil.example:8080"})) is not None
 
 
+def test_no_name_at_all_is_no_name() -> None:
+    """A server on all addresses, whose host is empty, lets no missing and no malformed `Host` pass."""
+    guard = HostGuard([""], any_address=True)
+    assert guard(environ(headers={"Host": "a:b:c"})) is not None
+    assert guard(environ(headers={"Host": ""})) is not None
+
+
 def test_hosts_are_told_apart() -> None:
     """What only this machine reaches, and what stands for every address, is recognized."""
     assert [is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4

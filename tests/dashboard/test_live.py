@@ -134,5 +134,8 @@ def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
         Options(url="sqlite://", allowed_hosts=("lab.example",))
     with pytest.raises(UsageError, match=r"--token: must have 12 characters or more \(got 5\)"):
         Options(url="sqlite://", token="short")
+    for token in ("x" * 12 + " ", " " * 20, "one line\nand another"):
+        with pytest.raises(UsageError, match="without spaces around"):
+            Options(url="sqlite://", token=token)
     with pytest.raises(UsageError, match="--artifacts: must be a folder"):
         Options(url="sqlite://", artifacts=tmp_path / "missing")

@@ -1,5 +1,7 @@
 """Replays that were asked for on a page."""
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -58,3 +60,20 @@ def test_a_replay_that_failed_can_be_tried_again() -> None:
     second = replays.of("k1", 0)
     assert second is not None
     assert second.result(20) == "page"
+
+
+def test_no_replay_holds_up_the_end() -> None:
+    """A server that is told to stop ends, whatever is trained and whatever waits."""
+    program = (
+        "import threading\n"
+        "from hpsearch.dashboard.replays import Replays\n"
+        "from tests.dashboard.test_replays import stored\n"
+        "begun = threading.Event()\n"
+        "def make(asked):\n"
+        "    begun.set()\n"
+        "    threading.Event().wait()\n"
+        "replays = Replays(make)\n"
+        "assert replays.ask(stored(0)) and replays.ask(stored(1))\n"
+        "assert begun.wait(20)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=30, check=True).returncode == 0

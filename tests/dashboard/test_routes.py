@@ -1,11 +1,17 @@
 """Our pages: what stands on them, by which path, and that they say whether something is new."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
+from hpsearch.dashboard.application import make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
+from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.routes import Routes
+from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from tests.dashboard.asking import ask
@@ -61,7 +67,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", "a/7", "a b", "ü", "%2F", "?x", "#x", ".", "..", "x/", "version"]
+    "name", ["../up", "a/b", "a/7", "a b", "ü", "%2F", "?x", "#x", ".", "..", "./", "..//", "x/", "version"]
 )
 def test_every_name_has_its_pages(site: Site, name: str) -> None:
     """Whatever a study is called, its links lead to its pages and to no others."""
@@ -129,6 +135,9 @@ def test_what_is_not_there_is_said(site: Site) -> None:
     assert "did you mean digits" in ask(site.site, "/reports/digit").text
     for address in ("/reports/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
         assert ask(site.site, address).status == 404
+    longest = "9" * 5000
+    for address in (f"/trials/digits/{longest}", f"/trials/digits/{longest}/replay"):
+        assert ask(site.site, address).status == 404
     assert ask(site.site, "/reports/digits", method="POST").status == 405
 
 
@@ -174,3 +183,27 @@ def test_home_is_optunas(site: Site) -> None:
         synthetic.MARKUP,
         "diabetes",
     ]
+
+
+def test_who_may_only_look_is_offered_no_replay(site: Site) -> None:
+    """A read-only site has no button that it would refuse."""
+    address = trial_link("digits", 0)
+    assert "<form" in ask(site.site, address).text
+    looking = make_site(site.store, site.storage, read_only=True)
+    assert "<form" not in ask(looking, address).text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StorageReadOnlyError("may not write"), 403), (StorageUnavailableError("is away"), 503)],
+)
+def test_what_the_database_refuses_optunas_pages_is_said(
+    site: Site, error: StorageError, status: int
+) -> None:
+    """A database that may not be written, or is away, is told where Optuna's dashboard asks for it, too."""
+
+    def stock(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise error
+
+    answer = ask(Routes(LiveStudies(site.store), stock), "/api/studies/1/rename", method="POST")
+    assert (answer.status, answer.text) == (status, f"{error}\n")

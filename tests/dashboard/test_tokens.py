@@ -89,3 +89,14 @@ def test_a_cookie_of_another_token_opens_nothing() -> None:
 def test_a_change_does_not_enter() -> None:
     """The token in the address of a change is not taken: addresses are written into logs."""
     assert ask(SITE, "/?token=correct+horse+%C3%BC+battery", method="POST").status == 401
+
+
+@pytest.mark.parametrize(
+    "others", ['settings={"a":1}', "a name=1", 'x="open', "=", ";;", "list=[1 2]", "é=1"]
+)
+def test_cookies_of_other_programs_lock_nobody_out(others: str) -> None:
+    """Cookies do not know ports: whatever other programs of this host have set, ours is found beside it."""
+    cookie = entered().headers["set-cookie"].partition(";")[0]
+    for both in (f"{others}; {cookie}", f"{cookie}; {others}"):
+        assert ask(SITE, "/", headers={"Cookie": both}).status == 200
+    assert ask(SITE, "/", headers={"Cookie": others}).status == 401

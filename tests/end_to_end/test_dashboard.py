@@ -2,9 +2,11 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -186,6 +188,16 @@ def test_without_the_token_nothing_is_served(url: str, browser: Browser) -> None
             assert seen.errors == []
         code, said = server.end(signal.SIGTERM)
         assert (code, TOKEN in said) == (0, False)
+
+
+def test_idle_connections_lock_nobody_out(url: str) -> None:
+    """Pages that keep connections open, two hundred of them, leave room for others."""
+    with serving(url) as server, ExitStack() as kept:
+        port = int(server.address.rpartition(":")[2])
+        for _ in range(200):
+            idle = kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=GIVE_UP_S))
+            idle.sendall(b"POST /api/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+        assert server.ask("/healthz") == (200, "ok\n")
 
 
 def test_changes_are_refused_where_they_should_be(url: str) -> None:

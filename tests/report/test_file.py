@@ -1,5 +1,6 @@
 """The report's file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_a_folder_is_no_report(tmp_path: Path) -> None:
         write_page("new", path)
     assert str(caught.value) == f"report: must be a file (got the folder {path}): name a file in it"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_is_no_report(tmp_path: Path) -> None:
+    """A pipe or a device, such as /dev/null, stays what it is: no file takes its place."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(
+        HpsearchError, match=r"must be a file \(got the device or pipe .*pipe\): name another file"
+    ):
+        write_page("new", path)
+    assert path.is_fifo()
 
 
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def test_trials_are_read_in_their_order() -> None:
         ("3,²", '--trials: must be numbers of trials (got "3,²"): write 3,17,42'),
         ("", '--trials: must be numbers of trials (got ""): write 3,17,42'),
         ("3,3", "--trials: must be 2 to 6 different trials (got 1): write 3,17,42"),
+        ("1," + "9" * 19, f'--trials: must be numbers of trials (got "1,{"9" * 19}"): write 3,17,42'),
         ("0,1,2,3,4,5,6", "--trials: must be 2 to 6 different trials (got 7): write 3,17,42"),
     ],
 )

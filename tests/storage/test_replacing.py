@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import StorageUnavailableError
+from hpsearch.storage.address import parse_address
+from hpsearch.storage.engine import make_engine
 from hpsearch.storage.store import Store, open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -67,6 +69,18 @@ def test_a_file_that_is_gone_is_waited_for(tmp_path: Path) -> None:
         assert not path.exists()
         shutil.copy(copy, path)
         assert [claim.number for claim in lab.claim(1)] == [1]
+
+
+def test_a_new_connection_makes_no_file_that_is_gone(tmp_path: Path) -> None:
+    """The driver makes a file that is missing: only the first connection of all may let it, none after it."""
+    path = tmp_path / "x.db"
+    engine = make_engine(parse_address(f"sqlite:///{path}"))
+    with engine.connect():
+        remove(path)
+        with pytest.raises(StorageUnavailableError, match="the file is gone"):
+            engine.connect()
+        assert not path.exists()
+    engine.dispose()
 
 
 def test_a_file_that_only_got_another_name_and_back_is_the_same(tmp_path: Path) -> None:

@@ -25,15 +25,18 @@ from hpsearch.study.amounts import format_number
 _CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
 
 
-def trial_page(snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt]) -> Page:
-    """Return the page of a trial of the study that `snapshot` shows."""
+def trial_page(
+    snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt], *, can_replay: bool = True
+) -> Page:
+    """Return the page of a trial of the study that `snapshot` shows. `can_replay` offers to train it again."""
     study = snapshot.study
+    has_button = can_replay and trial.state.is_final and bool(trial.params)
     curves = _curves(snapshot, trial)
     body = "\n".join(
         [
             head(f"{study.spec.name}: {trial.fate.value}", f"Trial {trial.number}", _lead(trial)),
             f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
-            _replay_form(study, trial) if trial.state.is_final and trial.params else "",
+            _replay_form(study, trial) if has_button else "",
             facts(list(_facts(trial, study))),
             section("parameters", "Parameters", facts(_parameters(trial))) if trial.params else "",
             section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
