@@ -50,7 +50,7 @@ def version_key(trial_id: int | None) -> str:
 
 def stored_note(attributes: Mapping[str, Any], trial_id: int | None) -> StoredNote:
     """Return the note of a trial, or of the study for None, among its study's system attributes."""
-    pieces = []
+    pieces: list[str] = []
     while (piece := attributes.get(_piece_key(trial_id, len(pieces)))) is not None:
         pieces.append(str(piece))
     version = int(attributes.get(version_key(trial_id), 0))
