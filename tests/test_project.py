@@ -23,6 +23,7 @@ FIRST_LINE = (
 )
 SECOND_LINE = "bash tests/run"
 LONGEST_MODULE = 400
+LARGEST_PICTURE_BYTES = 150_000
 TOOLS = ("hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
 
 # Modules that are called differently from the distribution they come from.
@@ -130,6 +131,16 @@ def test_what_the_readme_links_to_is_there(repository: Path) -> None:
     """Every relative link of the README leads somewhere."""
     links = re.findall(r"\]\(([^)#:]+)\)", (repository / "README.md").read_text())
     assert [link for link in links if not (repository / link).exists()] == []
+
+
+def test_the_pictures_are_small_and_shown(repository: Path, tracked: list[Path]) -> None:
+    """`.pictures` holds what the README shows, each with words for those who cannot see it, and nothing large."""
+    shown = re.findall(r"!\[([^\]]+)\]\((\.pictures/[^)]+)\)", (repository / "README.md").read_text())
+    kept = [path.as_posix() for path in tracked if path.parts[0] == ".pictures"]
+    assert sorted(kept) == sorted(path for _, path in shown)
+    assert len(kept) == 3
+    assert all(len(words.split()) > 10 for words, _ in shown)
+    assert [path for path in kept if (repository / path).stat().st_size > LARGEST_PICTURE_BYTES] == []
 
 
 def test_every_study_file_is_explained(repository: Path) -> None:

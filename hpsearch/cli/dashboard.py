@@ -50,7 +50,7 @@ def dashboard(
 
     Example: hpsearch dashboard --port 8080
     """
-    _check_extra()
+    check_extra()
     from hpsearch.dashboard.options import Options
     from hpsearch.dashboard.server import serve
 
@@ -67,14 +67,14 @@ def dashboard(
     raise typer.Exit(serve(chosen, _tell))
 
 
-def _check_extra() -> None:
+def check_extra(what: str = "dashboard") -> None:
     """Raise HpsearchError, with the remedy, where what the dashboard is made of is not installed."""
     from hpsearch.errors import HpsearchError
 
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise HpsearchError(
-            f"dashboard: needs {' and '.join(missing)} (not installed): pip install 'hpsearch[dashboard]'"
+            f"{what}: needs {' and '.join(missing)} (not installed): pip install 'hpsearch[dashboard]'"
         )
 
 

@@ -2,13 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, final
+from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName, complete_study_name
 from hpsearch.cli.output import answer
 from hpsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from hpsearch.report.snapshot import Snapshot
 
 
 @final
@@ -49,11 +52,19 @@ def report(
     form: Annotated[
         FigureForm, typer.Option("--format", help="What a single figure is written as.")
     ] = FigureForm.HTML,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish", help="Keep figures and notes in the database too, for Optuna's own dashboard."
+        ),
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the report of a study: one HTML file that needs no network.
 
     With --figure it is one figure: a page, Plotly's JSON, or a picture (which needs the extra `images`).
+    With --publish a server of Optuna's own dashboard shows our search map, failures and curves, and notes with verdicts
+    and remedies; a note that you wrote stays (this needs the extra `dashboard`).
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
@@ -67,6 +78,8 @@ def report(
         raise UsageError(
             f"--format {form}: is for a single figure (got no --figure): name one, or leave it out"
         )
+    if publish:
+        _check_publish(figure)
     numbers = () if trials is None else parse_trials(trials)
     if output is not None:
         check_report_path(output)
@@ -78,8 +91,31 @@ def report(
     path = output or default_report_path(storage, name)
     if figure is None:
         answer(str(save_report(snapshot, path, request)))
+        if publish:
+            _publish(storage, snapshot)
         return
     content = figure_file(snapshot, figure, form.value, request)
     path = output or path.with_name(f"{path.stem}-{figure}.{form}")
     write_page(content, path)
     answer(str(path))
+
+
+def _check_publish(figure: str | None) -> None:
+    from hpsearch.cli.dashboard import check_extra
+
+    if figure is not None:
+        raise UsageError(f"--publish: is for the whole report (got --figure {figure}): leave one of them out")
+    check_extra("--publish")
+
+
+def _publish(url: str, snapshot: "Snapshot") -> None:
+    from hpsearch.cli.progress import busy
+    from hpsearch.dashboard.publishing import publish
+    from hpsearch.report.formats import format_count
+
+    with busy("Publishing figures and notes"):
+        done = publish(url, snapshot)
+    others = f"{done.unchanged:,} were there already, {done.users:,} of users stay"
+    answer(
+        f"Published: {format_count(done.figures, 'figure')}, {format_count(done.notes, 'note')} ({others})."
+    )

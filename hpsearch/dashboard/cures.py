@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.dashboard.stored_notes import is_ours
+
 Detail: TypeAlias = dict[str, Any]
 
 MOST_CURVES: Final = 200
@@ -46,13 +48,18 @@ def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
 def add_notes(detail: Detail, study_note: str, trial_notes: Mapping[int, str]) -> None:
     """Put our notes, in place, where no user wrote one. `trial_notes` are by trial number.
 
-    Version 0 is of nobody: the first that a user writes is version 1, and stays, even an empty one.
+    Version 0 is of nobody: the first that a user writes is version 1, and stays, even an empty one. What was published
+    (`publishing`) is ours, and older.
     """
-    if detail["note"]["version"] == 0:
+    if _is_free(detail["note"]):
         detail["note"]["body"] = study_note
     for trial in (*detail["trials"], *detail["best_trials"]):
-        if trial["note"]["version"] == 0 and trial["number"] in trial_notes:
+        if trial["number"] in trial_notes and _is_free(trial["note"]):
             trial["note"]["body"] = trial_notes[trial["number"]]
+
+
+def _is_free(note: Mapping[str, Any]) -> bool:
+    return note["version"] == 0 or is_ours(note["body"])
 
 
 def add_figures(detail: Detail, figures: Mapping[str, str]) -> None:

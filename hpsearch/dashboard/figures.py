@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.catalogue import Exhibit, Panel
 
 SHOWN: Final = ("search-map", "learning-rates", "learning-curves")
 PREFIX: Final = "hpsearch-"
@@ -15,7 +15,7 @@ PREFIX: Final = "hpsearch-"
 def study_figures(drawn: Sequence[Exhibit]) -> dict[str, go.Figure]:
     """Return id -> figure, with a title, and as large as their place in Optuna's dashboard."""
     return {
-        f"{PREFIX}{panel.name}": _placed(panel.figure, f"{exhibit.title}: {panel.label}")
+        f"{PREFIX}{panel.name}": _placed(panel.figure, _title(exhibit, panel))
         for exhibit in drawn
         if exhibit.name in SHOWN
         for panel in exhibit.panels
@@ -36,9 +36,28 @@ def plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def _title(exhibit: Exhibit, panel: Panel) -> str:
+    """Return a title that fits: with what the panel shows only where there are others beside it."""
+    return exhibit.title if len(exhibit.panels) == 1 else f"{exhibit.title}: {panel.label.removesuffix('.')}"
+
+
 def _placed(figure: go.Figure, title: str) -> go.Figure:
     placed = go.Figure(figure)
+    placed.add_traces([_key(trace) for trace in placed.data if _is_coloured_by_result(trace)])
+    placed.update_traces({"showlegend": False}, selector=_is_coloured_by_result)
     margin = placed.layout.margin.t or 0
     return placed.update_layout(
         title={"text": title, "font": {"size": 14}}, height=None, width=None, margin={"t": max(margin, 60)}
+    )
+
+
+def _is_coloured_by_result(trace: Any) -> bool:
+    return trace.type == "scatter" and trace.marker.coloraxis is not None
+
+
+def _key(trace: go.Scatter) -> go.Scatter:
+    """Return the trace's entry in the legend in the colour of its fate: Plotly would paint it black."""
+    look = {"symbol": trace.marker.symbol, "size": trace.marker.size, "color": trace.marker.line.color}
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", name=trace.name, legendgroup=trace.legendgroup, marker=look
     )

@@ -1,13 +1,14 @@
 """Notes in Markdown, as Optuna's dashboard shows them beside a study or a trial. Text from outside is escaped."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
 from hpsearch.records import Finding, Trial
 from hpsearch.report.advice import advice
-from hpsearch.report.formats import format_parameter, format_share
+from hpsearch.report.formats import format_parameter, format_share, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import best_lines, fate_rows, state_sentence, verdict_words
 from hpsearch.storage.records import StoredStudy
@@ -25,10 +26,14 @@ def trial_note(trial: Trial, study: StoredStudy) -> str:
     """Return the note of a trial that has ended: its verdict, evidence, remedy, and where its page is."""
     name = study.spec.name
     page = f"[Trial {trial.number} with its curve]({trial_link(name, trial.number)})"
+    return f"{published_trial_note(trial)}\n\n{page} · [Report]({report_link(name)})"
+
+
+def published_trial_note(trial: Trial) -> str:
+    """Return the note of a trial that has ended for a server that has no pages of ours: without links."""
     parts = [
         f"**{escaped(verdict_words(trial))}** ({escaped(trial.fate.value)})",
         *(_finding_parts(trial.finding) if trial.finding is not None else ()),
-        f"{page} · [Report]({report_link(name)})",
     ]
     return "\n\n".join(parts)
 
@@ -50,9 +55,21 @@ def _finding_parts(finding: Finding) -> list[str]:
 
 def study_note(snapshot: Snapshot) -> str:
     """Return the note of a study: how it stands, its best, its fates, its advice, and where its report is."""
+    name = snapshot.study.spec.name
+    links = f"[Report]({report_link(name)}) · [All reports]({REPORTS}) · [Workers]({WORKERS})"
+    return _study_note(snapshot, links)
+
+
+def published_study_note(snapshot: Snapshot) -> str:
+    """Return the note of a study for a server that has no pages of ours: with the time of which it speaks."""
+    command = f"hpsearch report {shlex.quote(snapshot.study.spec.name)} --publish"
+    renewed = f"As of {format_time(snapshot.taken)}; renewed by {escaped(command)}."
+    return _study_note(snapshot, renewed)
+
+
+def _study_note(snapshot: Snapshot, second: str) -> str:
     study, progress = snapshot.study, snapshot.progress
-    links = f"[Report]({report_link(study.spec.name)}) · [All reports]({REPORTS}) · [Workers]({WORKERS})"
-    parts = [escaped(state_sentence(progress)), links]
+    parts = [escaped(state_sentence(progress)), second]
     if lines := best_lines(snapshot.trials, study):
         parts.append("\n".join(f"{rank}. {escaped(line)}" for rank, line in enumerate(lines, start=1)))
     if rows := fate_rows(progress):

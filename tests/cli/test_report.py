@@ -1,6 +1,7 @@
 """`hpsearch report`: the whole report, and single figures of it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -61,6 +62,7 @@ def test_a_figure_is_a_file_of_its_own(command: Command, finished: str) -> None:
             2,
             "name one of best-so-far-trials, best-so-far-epochs",
         ),
+        (("--figure", "ledger", "--publish"), 2, "--publish: is for the whole report (got --figure ledger)"),
         (("--figure", "studies"), 1, "there is nothing to draw: No other study was named"),
         (("--format", "svg"), 2, "--format svg: is for a single figure (got no --figure): name one"),
         (("--trials", "1"), 2, "--trials: must be 2 to 6 different trials (got 1): write 3,17,42"),
@@ -82,6 +84,17 @@ def test_what_cannot_be_shown_is_refused(
     assert (ended.returncode, ended.stdout) == (code, "")
     assert words in ended.stderr
     assert Path("r.html").read_text() == "old"
+
+
+def test_a_report_is_published_for_optunas_dashboard(command: Command, finished: str) -> None:
+    """The answer is the report's path, and what was written into the database; a second time it is there already."""
+    # The note of the study names the minute.
+    for written in (r"13 notes \(0 were there already", r"(no notes|1 note) \(1[23] were there already"):
+        ended = command("report", finished, "--publish", "--output", "r.html")
+        assert ended.returncode == 0, ended.stderr
+        path, published = ended.stdout.splitlines()
+        assert path == "r.html"
+        assert re.match(f"Published: 4 figures, {written}, 0 of users stay", published)
 
 
 def test_studies_of_another_metric_are_refused(command: Command, finished: str, study_file: Path) -> None:

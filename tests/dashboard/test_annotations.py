@@ -52,7 +52,10 @@ def test_a_study_has_a_note_and_figures(site: Site) -> None:
     ]
     for figure in figures.values():
         assert figure["data"]
-        assert figure["layout"]["title"]["text"]
+        assert len(figure["layout"]["title"]["text"]) < 60  # it would be cut off
+        keys = [one for one in figure["data"] if one["type"] == "scatter" and one.get("showlegend", True)]
+        # Colours by result have no colour of their own in a legend.
+        assert all("coloraxis" not in one.get("marker", {}) for one in keys)
 
 
 def test_notes_of_users_stay(site: Site) -> None:

@@ -1,17 +1,30 @@
 """Chromium without a window, driven by Playwright: pages are opened as a reader opens them, and watched."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, final
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, final
 
-from playwright.sync_api import Browser, Page, Request, sync_playwright
-
-from tests.end_to_end.chromium import find_chromium
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
+from playwright.sync_api import TimeoutError as TookTooLong
 
 Paper: TypeAlias = Literal["light", "dark"]
-HEIGHT = 900
-GIVE_UP_MS = 20_000
+HEIGHT: Final = 900
+GIVE_UP_MS: Final = 60_000
+DRAWN: Final = "html[data-drawn]"
+"""What a page says when all its figures are drawn."""
+
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    # No test reaches beyond this machine, whatever a page asks for.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 
 
 @final
@@ -30,10 +43,45 @@ class Sight:
         assert answer.ok, f"{address}: {answer.status}"
         return self.page
 
+    def read(self, html: str, folder: Path) -> Page:
+        """Open a page of which only the file is there, in `folder`, and return it once its figures are drawn."""
+        file = folder / "page.html"
+        file.write_text(html, encoding="utf-8")
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector(DRAWN, state="attached")
+        return self.page
+
     def outside(self, *own: str) -> list[str]:
         """Return the requests that went anywhere but to addresses that begin with one of `own`."""
         allowed = (*own, "data:", "blob:")
         return [address for address in self.requests if not address.startswith(allowed)]
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium; skip the test without it, or fail where a browser is required."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is not None:
+        return found
+    message = "chromium is not installed: apt-get install chromium"
+    if os.environ.get("HPSEARCH_REQUIRE_BROWSER") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def press(target: Locator) -> None:
+    """Click on something, in the middle of the screen: at its edge the filter of fates would lie above it."""
+    target.evaluate("(element) => element.scrollIntoView({ block: 'center' })")
+    target.click()
+
+
+def comes_to(page: Page, script: str, expected: Any) -> None:
+    """Return when `script`, a function without arguments, returns what is expected; fail where it does not."""
+    same = f"(expected) => JSON.stringify(({script})()) === JSON.stringify(expected)"
+    try:
+        page.wait_for_function(same, arg=expected)
+    except TookTooLong:
+        assert page.evaluate(script) == expected
+        raise
 
 
 @contextmanager
@@ -41,9 +89,7 @@ def chromium() -> Iterator[Browser]:
     """Start the system's Chromium, and end it. Without one the test is skipped, or fails where it is required."""
     path = find_chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS])
         try:
             yield browser
         finally:

@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, final
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.end_to_end.browser import chromium
 
 GIVE_UP_S = 120.0
 POLL_S = 0.02
@@ -97,6 +100,13 @@ def make_folder(
         return Folder(path=path, environment={**kept, "HOME": str(path), "PYTHONPATH": python_path})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give Chromium, one for all tests of a module: to start it takes longer than to open most pages."""
+    with chromium() as started:
+        yield started
 
 
 def children(pid: int) -> list[int]:

@@ -18,7 +18,7 @@ from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from hpsearch.storage.store import open_store
 from tests.dashboard.populate import populate
-from tests.end_to_end.browser import Paper, Sight, chromium, sight
+from tests.end_to_end.browser import Paper, Sight, sight
 from tests.end_to_end.conftest import GIVE_UP_S, Folder
 from tests.end_to_end.serving import Server, serving
 from tests.report import synthetic
@@ -42,13 +42,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(url: str) -> Iterator[Server]:
     """Give a dashboard of that database."""
     with serving(url) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Give Chromium."""
-    with chromium() as started:
         yield started
 
 
@@ -104,7 +97,7 @@ def test_markup_runs_nothing(server: Server, browser: Browser) -> None:
         for address in (*addresses, *ours):
             page = seen.open(server.address + address)
             shows(seen, synthetic.MARKUP)
-            page.wait_for_timeout(200)
+            page.evaluate("new Promise((next) => requestAnimationFrame(() => setTimeout(next)))")
             assert page.title() != "run"
             assert page.locator("img[src=x]").count() == 0
         assert (seen.errors, seen.outside(server.address)) == ([], [])

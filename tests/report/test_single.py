@@ -10,7 +10,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.single import FigureFormat, figure_file, find_exhibit
 from hpsearch.report.snapshot import Snapshot
-from tests.end_to_end.chromium import find_chromium
+from tests.end_to_end.browser import find_chromium
 from tests.report.synthetic import empty
 
 

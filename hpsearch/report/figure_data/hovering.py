@@ -1,6 +1,8 @@
 """What hovering over a trial says."""
 
 import textwrap
+from functools import lru_cache
+from typing import Final
 
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import configuration_name
@@ -9,7 +11,9 @@ from hpsearch.report.formats import format_count, format_parameters, format_resu
 from hpsearch.report.words import verdict_words
 from hpsearch.study.spec import StudySpec
 
-_WIDTH = 60
+_WIDTH: Final = 60
+_REMEMBERED: Final = 16_384
+"""Texts: the parameters and remedies of some thousand trials, each of which is in eight figures."""
 
 
 def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
@@ -18,12 +22,18 @@ def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
     name = configuration_name(spec, trial.params)
     return (
         f"trial {trial.number}: {trial.fate}",
-        *(() if name is None else textwrap.wrap(f"configuration: {name}", _WIDTH)),
-        *textwrap.wrap(params, _WIDTH),
+        *(() if name is None else _wrapped(f"configuration: {name}")),
+        *_wrapped(params),
         _result_words(trial, spec),
         f"verdict: {verdict_words(trial)}",
-        *textwrap.wrap(_remedy_words(trial), _WIDTH),
+        *_wrapped(_remedy_words(trial)),
     )
+
+
+@lru_cache(_REMEMBERED)
+def _wrapped(text: str) -> tuple[str, ...]:
+    """Return a text as short lines."""
+    return tuple(textwrap.wrap(text, _WIDTH))
 
 
 def _result_words(trial: Trial, spec: StudySpec) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import weakref
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, final
 
 from optuna.distributions import BaseDistribution
@@ -89,6 +89,16 @@ class OptunaStorage(BaseStorage):
         self._database.rewrite(
             lambda connection, _: studies.set_attribute(connection, studies.SYSTEM, study_id, attribute)
         )
+
+    def revise_study_system_attrs(
+        self, study_id: int, keys: Sequence[str], revise: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> None:
+        """Store, in one transaction, the attributes that `revise` makes of those that are there under `keys`.
+
+        Optuna has no such call: it stores one attribute in each transaction. Raises KeyError when there is no such
+        study.
+        """
+        self._database.write(lambda connection: studies.revise_attributes(connection, study_id, keys, revise))
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of the study of that name. Raises KeyError when there is none."""

@@ -5,7 +5,7 @@ Those that take a study's id raise KeyError when there is no such study.
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -113,6 +113,27 @@ def set_attribute(connection: Connection, table: Table, study_id: int, attribute
     key, text = attribute
     row = {"study_id": study_id, "key": key, "value_json": text}
     upsert_rows(connection, table, [row], key=("study_id", "key"))
+
+
+def revise_attributes(
+    connection: Connection,
+    study_id: int,
+    keys: Sequence[str],
+    revise: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> None:
+    """Store what `revise` makes of the study's system attributes with these keys, while nobody else revises them."""
+    locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(locked).first() is None:
+        raise _no_study(study_id)
+    found = select(SYSTEM.c.key, SYSTEM.c.value_json).where(
+        SYSTEM.c.study_id == study_id, SYSTEM.c.key.in_(keys)
+    )
+    there = {key: json.loads(text) for key, text in connection.execute(found)}
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in revise(there).items()
+    ]
+    upsert_rows(connection, SYSTEM, rows, key=("study_id", "key"))
 
 
 def every(connection: Connection) -> list[FrozenStudy]:

@@ -1,7 +1,8 @@
 """Studies that are made, deleted and made again by several processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 import optuna
@@ -105,4 +106,25 @@ def test_a_renamed_study_is_the_same_study(url: str, stock: RDBStorage) -> None:
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     with pytest.raises(KeyError):
         storage.rename_study(10**6, f"optuna-{uuid4().hex}")
+    storage.remove_session()
+
+
+def test_attributes_are_revised_at_once(url: str, stock: RDBStorage) -> None:
+    """What is made of attributes replaces them and adds to them in one transaction; other keys are not touched."""
+    storage = OptunaStorage(url)
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], f"optuna-{uuid4().hex}")
+    for key, value in (("a", 1), ("b", "two"), ("c", None)):
+        stock.set_study_system_attr(study_id, key, value)
+    seen = []
+
+    def revise(there: Mapping[str, Any]) -> dict[str, Any]:
+        seen.append(dict(there))
+        return {"a": 2, "d": {"e": "ä" * 5000}}
+
+    storage.revise_study_system_attrs(study_id, ["a", "d"], revise)
+    storage.revise_study_system_attrs(study_id, ["a"], lambda _: {})
+    assert seen == [{"a": 1}]
+    assert stock.get_study_system_attrs(study_id) == {"a": 2, "b": "two", "c": None, "d": {"e": "ä" * 5000}}
+    with pytest.raises(KeyError):
+        storage.revise_study_system_attrs(study_id + 1000, ["a"], revise)
     storage.remove_session()

@@ -1,0 +1,104 @@
+"""What is published is what a stock server of Optuna's dashboard on a stock storage shows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.types import WSGIApplication
+
+import optuna_dashboard
+import pytest
+from optuna.storages import RDBStorage
+
+from hpsearch.cli.conclusion import take_snapshot
+from hpsearch.dashboard.notes import escaped
+from hpsearch.dashboard.publishing import Published, publish
+from hpsearch.report.snapshot import Snapshot
+from tests.dashboard.asking import ask
+from tests.dashboard.conftest import Site
+
+
+@pytest.fixture
+def url(site: Site, tmp_path: Path) -> str:
+    """Give the URL of the site's database."""
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.fixture
+def snapshot(site: Site) -> Snapshot:
+    """Give the digits study as it stands."""
+    return take_snapshot(site.store, site.digits)
+
+
+@pytest.fixture
+def stock(url: str) -> Iterator[WSGIApplication]:
+    """Give Optuna's dashboard as it comes, on Optuna's own storage."""
+    storage = RDBStorage(url)
+    yield optuna_dashboard.wsgi(storage)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def detail(application: WSGIApplication, study_id: int = 1) -> Any:
+    """Return what a dashboard says of a study."""
+    return ask(application, f"/api/studies/{study_id}").json
+
+
+def test_a_stock_server_shows_what_is_published(url: str, stock: WSGIApplication, snapshot: Snapshot) -> None:
+    """Search map, failures, curves, the state of the study, and every ended trial's verdict and remedy are there."""
+    ended = [trial for trial in snapshot.trials if trial.state.is_final]
+    assert publish(url, snapshot) == Published(figures=4, notes=len(ended) + 1, unchanged=0, users=0)
+    said = detail(stock)
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+    assert set(figures) == {
+        "hpsearch-search-map",
+        "hpsearch-learning-rates",
+        "hpsearch-learning-curves-training",
+        "hpsearch-learning-curves-metric",
+    }
+    assert all(figure["data"] and figure["layout"]["title"]["text"] for figure in figures.values())
+    assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
+    notes = {trial["number"]: trial["note"]["body"] for trial in said["trials"]}
+    for trial in snapshot.trials:
+        assert bool(notes[trial.number]) == trial.state.is_final
+        if trial.finding is not None and trial.state.is_final:
+            assert escaped(trial.finding.cause.value) in notes[trial.number]
+            assert escaped(trial.finding.remedy) in notes[trial.number]
+            assert "](/" not in notes[trial.number]
+
+
+def test_publishing_again_replaces(url: str, stock: WSGIApplication, snapshot: Snapshot) -> None:
+    """A second call writes the figures over the first ones, and no note that says the same already."""
+    first = publish(url, snapshot)
+    assert publish(url, snapshot) == Published(figures=4, notes=0, unchanged=first.notes, users=0)
+    said = detail(stock)
+    assert len(said["plotly_graph_objects"]) == 4
+    assert (said["note"]["version"], said["trials"][0]["note"]["version"]) == (1, 1)
+
+
+def test_notes_of_users_stay(url: str, site: Site, stock: WSGIApplication, snapshot: Snapshot) -> None:
+    """A note that a user wrote, changed or emptied is never written over."""
+    trial_id = detail(stock)["trials"][0]["trial_id"]
+    mine = json.dumps({"version": 1, "body": "mine"}).encode()
+    assert ask(stock, f"/api/studies/1/{trial_id}/note", method="PUT", body=mine).status == 204
+    first = publish(url, snapshot)
+    assert first.users == 1
+    body = detail(stock)["note"]["body"]
+    changed = json.dumps({"version": 2, "body": f"{body} And more."}).encode()
+    assert ask(stock, "/api/studies/1/note", method="PUT", body=changed).status == 204
+    assert publish(url, snapshot) == Published(figures=4, notes=0, unchanged=first.notes - 1, users=2)
+    for application in (stock, site.site):
+        said = detail(application)
+        assert said["trials"][0]["note"]["body"] == "mine"
+        assert said["note"]["body"] == f"{body} And more."
+
+
+def test_our_dashboard_shows_newer_notes_than_published_ones(
+    url: str, site: Site, snapshot: Snapshot
+) -> None:
+    """What was published and what our dashboard knows stand once: with links, under the version that is stored."""
+    publish(url, snapshot)
+    said = next(said for said in iter(lambda: detail(site.site), None) if said["plotly_graph_objects"])
+    assert "](/reports/digits)" in said["note"]["body"]
+    assert said["note"]["version"] == 1
+    assert len({one["id"] for one in said["plotly_graph_objects"]}) == len(said["plotly_graph_objects"]) == 4
