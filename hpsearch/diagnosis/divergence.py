@@ -17,6 +17,7 @@ from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3
 SAMPLES_ABOVE: Final = 2
+SAMPLES_STAYING: Final = 10
 BURST_LOSS: Final = 30.0
 BURST_WEIGHTS: Final = 10.0
 
@@ -50,7 +51,8 @@ def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
     A minibatch loss above 1e3 never came back in 47 of 47 runs without normalization (Bjorck et al. 2018 use the
     same bound); measured against the first loss where that is above 1, as in regression. LeakyReLU runs touch it
-    and learn on, and normalized ones may, so those are left until a number is not finite.
+    and learn on, and normalized ones may: those stand above it for ten samples and at the end of an epoch, and no such
+    verdict is sure enough to stop one.
     """
     nonfinite = telemetry.nonfinite
     if nonfinite is not None and not (nonfinite.array == "loss" and _takes_plain_logarithm(facts)):
@@ -93,14 +95,18 @@ def _huge_at_start(logit_max: float) -> Finding:
 
 
 def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    last = last_samples(telemetry, SAMPLES_ABOVE)
-    if not last or _may_come_back(facts):
+    may_come_back = _may_come_back(facts)
+    last = last_samples(telemetry, SAMPLES_STAYING if may_come_back else SAMPLES_ABOVE)
+    if not last:
         return None
     limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 where the first is NaN
     if any(sample.loss <= limit for sample in last):
         return None
+    if may_come_back and not (telemetry.epochs and telemetry.epochs[-1].validation_loss > limit):
+        return None
     step = began(telemetry, lambda sample: not sample.loss <= limit)
-    return _divergence(telemetry, facts, step, {"limit": limit}, confidence=0.98)
+    confidence = 0.85 if may_come_back else 0.98
+    return _divergence(telemetry, facts, step, {"limit": limit}, confidence=confidence)
 
 
 def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:

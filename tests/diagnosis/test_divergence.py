@@ -1,6 +1,7 @@
 """Numbers that are not finite, or are on their way there, on both sides of every threshold."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hpsearch.diagnosis.divergence import (
     HUGE_LOGIT,
     HUGE_LOSS,
     SAMPLES_ABOVE,
+    SAMPLES_STAYING,
     diverged,
     exploding,
     log_zero,
 )
+from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.records import Cause, NonFinite, Telemetry
 from tests.diagnosis.written import CHANCE, NUMBERS, asked, epoch, facts, found, sample, samples, telemetry
 
@@ -135,11 +138,32 @@ def test_a_huge_loss_must_stay() -> None:
 
 @pytest.mark.parametrize("model", NORMALIZED)
 def test_networks_that_come_back_are_waited_for(model: dict[str, Any]) -> None:
-    """LeakyReLU and normalized networks have diverged only where a number is not finite."""
+    """A few high samples of LeakyReLU and normalized networks are no divergence; a number that is not finite is."""
     high = telemetry([sample(0), *samples(LAST, loss=1e9, logit=1e9, weights=1e9)])
     assert asked(diverged, high, facts(**model)) is None
     assert asked(exploding, high, facts(**model)) is None
     assert found(diverged, broken("loss"), facts(**model)).cause is Cause.DIVERGED_LR
+
+
+@pytest.mark.parametrize("model", NORMALIZED)
+def test_networks_that_do_not_come_back_are_told(model: dict[str, Any]) -> None:
+    """Ten samples and an epoch's end above the bound are divergence, too unsure to stop a trial for."""
+    steps = range(5, 5 * (SAMPLES_STAYING + 1), 5)
+    limit = HUGE_LOSS * sample(0).loss
+    high, shorter = (
+        telemetry([sample(0), *samples(chosen, loss=1e9)], epochs=[epoch(0, validation=limit * 1.01)])
+        for chosen in (steps, steps[1:])
+    )
+    finding = found(diverged, high, facts(**model))
+    assert (finding.cause, finding.first_step) == (Cause.DIVERGED_LR, 5)
+    assert finding.confidence < SURE
+    for came_back in (
+        replace(high, epochs=()),
+        replace(high, epochs=[epoch(0, validation=limit)]),
+        replace(shorter, samples=shorter.samples[1:]),
+        replace(high, samples=[*high.samples, sample(steps[-1] + 5, loss=limit)]),
+    ):
+        assert asked(diverged, came_back, facts(**model)) is None
 
 
 def test_losses_that_are_nan_are_divergence_with_finite_evidence() -> None:
