@@ -13,7 +13,7 @@ from hpsearch.records import Fate
 from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
-from hpsearch.report.parts import text
+from hpsearch.report.parts import contents, text
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
@@ -88,9 +88,8 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
     named = {one.name: one for one in shown}
     exhibit = {one.name: sections.exhibit(one) for one in shown}
     is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))
-    return "\n".join(
+    content = "\n".join(
         [
-            sections.header(snapshot),
             sections.best(snapshot),
             card.best_card_section(snapshot),
             "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
@@ -110,9 +109,9 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
             compared.comparison(snapshot, request, named["comparison"]),
             compared.studies(snapshot, request, named["studies"]),
             sections.specification(snapshot),
-            sections.footer(snapshot),
         ]
     )
+    return "\n".join([sections.header(snapshot), contents(content), content, sections.footer(snapshot)])
 
 
 def _data(shown: Sequence[Exhibit]) -> str:

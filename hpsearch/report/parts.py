@@ -1,7 +1,11 @@
 """The pieces that all pages are made of. Every text that came from outside goes through `text`."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+_HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
 
 
 def text(raw: object) -> str:
@@ -13,6 +17,12 @@ def text_with_code(raw: str) -> str:
     """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
     parts = (text(part) for part in raw.split("`"))
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def contents(sections: str) -> str:
+    """Return links to the sections, HTML that `section` made, in their order."""
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(sections))
+    return f'<nav class="contents" aria-label="Contents">{links}</nav>'
 
 
 def section(name: str, title: str, content: str) -> str:

@@ -47,7 +47,8 @@ def find_exhibit(shown: Sequence[Exhibit], name: str) -> Exhibit:
         guess = nearest(name, list(found))
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise UsageError(
-            f'--figure: must be one of {", ".join(found)} (got "{name}"): name one of them{hint}'
+            f"--figure: must be one of {', '.join(exhibit.name for exhibit in shown)}, or a drawing of one "
+            f'(got "{name}"): name one of them{hint}'
         )
     return found[name]
 

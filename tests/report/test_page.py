@@ -34,7 +34,10 @@ class Outline(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the tag and what it would load or run."""
         self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        named = [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        self.addresses += [
+            value for value in named if not value.startswith("#")
+        ]  # a place in the page itself
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
         if tag not in VOID:
             self.open.append(tag)
@@ -94,6 +97,16 @@ def test_the_page_has_an_outline(page: str) -> None:
     assert tags.count("h2") == tags.count("section") == 15
     assert '<html lang="en">' in page
     assert 'name="viewport"' in page
+
+
+def test_the_contents_lead_to_every_section(page: str) -> None:
+    """Above the sections stands a link to each of them, in their order, under its heading."""
+    nav = re.search(r'<nav class="contents".*?</nav>', page, re.DOTALL)
+    assert nav is not None
+    links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', nav[0])
+    assert [name for name, _ in links] == re.findall(r'<section id="([\w-]+)"', page)
+    assert dict(links)["causes"] == "Causes"
+    assert page.index(nav[0]) < page.index("<section")
 
 
 def test_the_data_is_strict_json(page: str) -> None:

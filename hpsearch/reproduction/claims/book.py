@@ -63,8 +63,13 @@ CLAIMS: Final = (
         document="001",
         study="random-search-book",
         text="Narrow the ranges step by step from the best results, then pick one.",
-        stated="A procedure",
-        answer="hpsearch study narrow NAME does this",
+        stated=f"{_SEARCH}; then as many trials in the ranges that study narrow proposes",
+        conditions=(
+            Condition(measure="median gained", words="median accuracy gained by the second round", low=0.05),
+            Condition(measure="best gained", words="best accuracy gained", low=0.0),
+        ),
+        needs="mnist",
+        note="`hpsearch study run --rounds 3` does this.",
     ),
     Claim(
         name="search-table",

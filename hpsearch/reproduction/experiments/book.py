@@ -1,12 +1,13 @@
 """Document 001: deep networks on MNIST, their initial weights, what keeps them from overfitting, and random search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
 import numpy as np
 
 from hpsearch.nn.arrays import Array
+from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries, chart, over_seeds
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on
@@ -14,8 +15,9 @@ from hpsearch.reproduction.numerics import activations_by_layer
 from hpsearch.reproduction.pictures import charts, curve, dots, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
+from hpsearch.search.narrowing import CannotNarrowError, propose
 from hpsearch.search.searcher import Searcher
-from hpsearch.study.spec import Activation, Initializer, configure
+from hpsearch.study.spec import Activation, Initializer, StudySpec, configure
 
 _BEST: Final = 5
 _DRAWN: Final = 20
@@ -30,10 +32,20 @@ _LEARNS: Final = 0.3
 class Searched:
     """One random search: N trials with their parameters, the runs, and the accuracy that each reached in the end."""
 
-    rates: Array
-    decays: Array
+    spec: StudySpec
+    params: Sequence[Mapping[str, ParameterValue]]
     accuracies: Array
     runs: Sequence[Run]
+
+    @property
+    def rates(self) -> Array:
+        """The learning rates (N,)."""
+        return np.array([one["learning_rate"] for one in self.params], np.float64)
+
+    @property
+    def decays(self) -> Array:
+        """The weight decays (N,)."""
+        return np.array([one["weight_decay"] for one in self.params], np.float64)
 
     @property
     def order(self) -> Array:
@@ -43,10 +55,12 @@ class Searched:
 
 
 def random_search_book(lab: Lab) -> Outcome:
-    """The book's random search, several times with other seeds: where the best are, and what weight decay does."""
+    """The book's random search, several times with other seeds: where the best are, and what a second round finds."""
     study = "random-search-book"
     count = lab.pick(small=1, quick=3, full=5)
-    searches = [_search(replace(lab, seed=lab.seed + place)) for place in range(count)]
+    labs = [replace(lab, seed=lab.seed + place) for place in range(count)]
+    searches = [_search(own, own.study(study)) for own in labs]
+    seconds = [_second_round(own, first) for own, first in zip(labs, searches, strict=True)]
     bests = [search.order[:_BEST] for search in searches]
     pairs = list(zip(searches, bests, strict=True))
     values = {
@@ -58,6 +72,8 @@ def random_search_book(lab: Lab) -> Outcome:
         "median accuracy above": [_median(search, low=_MIDDLE_RATE) for search in searches],
         "rank correlation with decay": [_decay_correlation(search) for search in searches],
         "early losses": [_early_share(search) for search in searches],
+        "median gained": _gains(searches, seconds, lambda search: float(np.median(search.accuracies))),
+        "best gained": _gains(searches, seconds, lambda search: float(search.accuracies.max())),
     }
     lines = book_lines(searches[0])
     values["lines printed"] = [float(len(lines))]
@@ -69,16 +85,37 @@ def random_search_book(lab: Lab) -> Outcome:
     )
 
 
-def _search(lab: Lab) -> Searched:
-    study = lab.prepare(lab.study("random-search-book"))
+def _gains(
+    firsts: Sequence[Searched], seconds: Sequence[Searched | None], measure: Callable[[Searched], float]
+) -> list[float]:
+    """Return by how much `measure` is larger in each second round than in its first."""
+    pairs = zip(firsts, seconds, strict=True)
+    return [measure(second) - measure(first) for first, second in pairs if second is not None]
+
+
+def _second_round(lab: Lab, first: Searched) -> Searched | None:
+    """Return as large a search of the ranges that `study narrow` proposes after the first; None where it cannot."""
+    trials = [
+        Trial(number=n, state=TrialState.COMPLETE, params=params, value=float(value))
+        for n, (params, value) in enumerate(zip(first.params, first.accuracies, strict=True))
+    ]
+    try:
+        proposal = propose(first.spec, trials, maximize=True)
+    except CannotNarrowError:
+        return None
+    return _search(lab, replace(first.spec, search=proposal.search))
+
+
+def _search(lab: Lab, spec: StudySpec) -> Searched:
+    study = lab.prepare(spec)
     searcher = Searcher(study.spec)
     numbers = range(lab.pick(small=8, quick=study.spec.trials, full=study.spec.trials))
     params = [searcher.suggest(number).params for number in numbers]
     trials = {n: configure(study.spec, one) for n, one in enumerate(params)}
     runs = list(lab.train(trials, study.data, steps=lab.steps(Extent(seeds=1))).values())
     return Searched(
-        rates=np.array([one["learning_rate"] for one in params], np.float64),
-        decays=np.array([one["weight_decay"] for one in params], np.float64),
+        spec=study.spec,
+        params=params,
         accuracies=np.array([accuracy_on(run, study.data.validation) for run in runs]),
         runs=runs,
     )
