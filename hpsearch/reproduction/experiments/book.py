@@ -307,6 +307,11 @@ def batch_norm_and_initial_scale(lab: Lab) -> Outcome:
         float(np.mean(with_norm.accuracy) - np.mean(without.accuracy))
         for with_norm, without in zip(trained.runs["BN, 0.072"], trained.runs["plain, 0.072"], strict=True)
     ]
+    return Outcome(study=study, values=values, pictures=_scale_pictures(trained, reached))
+
+
+def _scale_pictures(trained: Trained, reached: Mapping[str, Sequence[float]]) -> tuple[Picture, ...]:
+    """Return the accuracy that was `reached` in the end by scale, over seeds, and that of the first seed by step."""
     series = [
         ChartSeries(
             name=name,
@@ -324,7 +329,7 @@ def batch_norm_and_initial_scale(lab: Lab) -> Outcome:
         )
         for scale in SCALES
     }
-    pictures = (
+    return (
         charts(
             "initial-scale",
             "Accuracy by the scale of initial weights",
@@ -338,7 +343,6 @@ def batch_norm_and_initial_scale(lab: Lab) -> Outcome:
             by_step,
         ),
     )
-    return Outcome(study=study, values=values, pictures=pictures)
 
 
 def weight_decay_and_overfitting(lab: Lab) -> Outcome:
