@@ -80,12 +80,10 @@ def export(
 
     Example: hpsearch study export digits --output digits.db
     """
-    from hpsearch.errors import HpsearchError
     from hpsearch.storage.copying import copy_studies
     from hpsearch.storage.selection import Selection
 
-    if output.exists():
-        raise HpsearchError(f"--output: must be a new file (got {output}, which exists): name another one")
+    _make_new(output)
     selection = Selection(names=(name,), running=include_running)
     try:
         copy_studies(
@@ -117,6 +115,23 @@ def import_studies(
         shown = store.url_shown
     selection = Selection(names=tuple(study or ()), running=True)
     copy_studies(_file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)))
+
+
+def _make_new(output: Path) -> None:
+    """Make an empty file, which is then ours to fill or to take away. Raises HpsearchError where it cannot be made."""
+    from hpsearch.errors import HpsearchError
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.touch(exist_ok=False)
+    except FileExistsError as error:
+        raise HpsearchError(
+            f"--output: must be a new file (got {error.filename}, which exists): name another one"
+        ) from error
+    except OSError as error:
+        raise HpsearchError(
+            f"--output: must be a file that can be made (got {output}: {error.strerror}): name another one"
+        ) from error
 
 
 def _file_url(path: Path) -> str:

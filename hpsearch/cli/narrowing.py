@@ -130,10 +130,9 @@ def write_created(store: Store, study: StoredStudy, warm: int) -> None:
         "with the weights of these numbers."
     )
     if warm:
-        answer(
-            f"The best {format_count(warm, 'configuration')} inside are trained again first, "
-            "and count against its budget."
-        )
+        first = "best configuration" if warm == 1 else f"best {warm:,} configurations"
+        are, count = ("is", "counts") if warm == 1 else ("are", "count")
+        answer(f"The {first} inside {are} trained again first, and {count} against its budget.")
 
 
 def _write_remedy(study: StoredStudy, proposal: Proposal, name: str) -> None:

@@ -18,7 +18,7 @@ from hpsearch.cli.output import answer, say
 from hpsearch.cli.running import DONE, RunOptions, run_study
 from hpsearch.errors import StudyExistsError, UsageError
 from hpsearch.records import best_trials
-from hpsearch.report.formats import format_parameters, format_result, format_short_metric
+from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
@@ -111,12 +111,13 @@ def _write_best(store: Store, names: Sequence[str]) -> None:
     ]
     found.sort(key=lambda one: one[0], reverse=maximize)
     answer()
-    answer(f"The best of {len(names)} {'round' if len(names) == 1 else 'rounds'}:")
+    if not found:
+        answer("No trial is complete with a finite result: there is no best of all rounds.")
+        return
+    answer(f"The best of {format_count(len(names), 'round')}:")
     for rank, (value, study, trial) in enumerate(found[:_BEST], start=1):
         result = f"{format_short_metric(metric)} {format_result(value, metric)}"
         params = format_parameters(trial.params, study.spec.search)
         answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
-    if found:
-        best = found[0][1].spec.name
-        answer()
-        answer(f"What of that is luck: hpsearch study confirm {shlex.quote(best)}")
+    answer()
+    answer(f"What of that is luck: hpsearch study confirm {shlex.quote(found[0][1].spec.name)}")

@@ -111,12 +111,17 @@ def _prepared(study: StoredStudy) -> PreparedStudy:
 
 
 def _open(store: Store, study: StoredStudy, *, trial: int | None, seeds: int, yes: bool) -> Unsealing:
-    """Choose the configuration, ask, and record that the test part is opened: before anything is trained."""
+    """Choose the configuration, ask, and record that the test part is opened: before anything is trained.
+
+    Raises HpsearchError where it was opened meanwhile for another configuration.
+    """
     chosen = _chosen(store, study, trial)
     _warn(store, study)
     if not yes:
         _ask(study, chosen)
-    return store.unseal(study, number=chosen.number, command=opened_command(study, chosen.number, seeds))
+    opened = store.unseal(study, number=chosen.number, command=opened_command(study, chosen.number, seeds))
+    _refuse_another(study, opened, chosen.number)  # somebody else may have opened it while we asked
+    return opened
 
 
 def _chosen(store: Store, study: StoredStudy, number: int | None) -> Trial:

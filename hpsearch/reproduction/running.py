@@ -1,7 +1,9 @@
 """Experiments run side by side, in processes of their own, each with one thread."""
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -96,7 +98,7 @@ def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outc
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Give processes that are gone afterwards, however it ends."""
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_the_parent)
     try:
         yield executor
         executor.shutdown()
@@ -107,5 +109,13 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _belong_to_the_parent() -> None:
+    """Leave interrupts to the parent, and end with it, also where it is killed and can end nobody."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)  # from a thread of its own nothing else ends a process that trains

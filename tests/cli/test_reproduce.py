@@ -52,8 +52,11 @@ def test_bad_input_says_what_is_right(command: Command, arguments: tuple[str, ..
     assert ended.stdout == ""
 
 
-def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
-    """Ctrl-C ends the run with 130, and the processes that it started with it."""
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=["Ctrl-C", "killed"]
+)
+def test_an_end_from_outside_leaves_no_process(sent: signal.Signals, code: int, tmp_path: Path) -> None:
+    """Ctrl-C ends the run with 130, and the processes that it started with it; so does a kill."""
     started = subprocess.Popen(
         [sys.executable, "-m", "hpsearch", "reproduce", "--data", "digits", "--workers", "2"],
         cwd=tmp_path,
@@ -65,9 +68,9 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
     assert started.stderr is not None
     while "/23" not in started.stderr.readline():  # the processes are at work once one study is done
         assert started.poll() is None
-    started.send_signal(signal.SIGINT)
+    started.send_signal(sent)
     _, errors = started.communicate(timeout=30)
-    assert started.returncode == 130, errors
+    assert started.returncode == code, errors
     deadline = time.monotonic() + 30
     while _has_members(started.pid):
         assert time.monotonic() < deadline

@@ -63,6 +63,9 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
         shows(seen, "Which learning rates die", "Learning curves: validation accuracy")
         seen.open(f"{server.address}/dashboard/studies/1/note")
         shows(seen, "Running: 111 of 121 trials finished, 3 in training.", "pruned by rank")
+        seen.open(f"{server.address}/dashboard/studies/1/smartSelection")
+        shows(seen, "UserAttribute verdict")
+        assert page.get_by_role("cell", name=Cause.OUTRANKED.value, exact=True).count() > 0
         seen.open(f"{server.address}/dashboard/studies/1/trials?numbers=0")
         page.get_by_role("link", name="Trial 0 with its curve").click()
         page.wait_for_url("**/trials/digits/0")

@@ -1,7 +1,11 @@
 """`study test` is killed between opening and result: the opening stays, and the same command finishes it alone."""
 
+import os
+import pty
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,3 +58,34 @@ def test_a_killed_test_is_finished_for_its_configuration(
     unharmed = folder.json("study", "test", "sealed", "--yes", "--storage", url)
     assert unharmed["seeds"] == finished["seeds"]
     assert len(finished["seeds"]) == 5
+
+
+def test_an_opening_while_somebody_is_asked_counts(
+    make_folder: Callable[[Mapping[str, str]], "Folder"],
+) -> None:
+    """Whoever says yes after another trial was opened is told of that one, and nothing of their own is trained."""
+    folder = make_folder({"sealed.toml": STUDY.replace("epochs = 25", "epochs = 1")})
+    assert folder.run("study", "run", "sealed.toml", "--workers", "1").returncode == 0
+    terminal, keyboard = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "hpsearch", "study", "test", "sealed", "--trial", "1"],
+        cwd=folder.path,
+        env=folder.environment,
+        stdin=keyboard,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as asked:
+        assert asked.stderr is not None
+        seen = b""
+        while b"It opens once" not in seen:
+            letter = asked.stderr.read(1)
+            assert letter, seen
+            seen += letter
+        assert folder.run("study", "test", "sealed", "--trial", "2", "--yes").returncode == 0
+        os.write(terminal, b"y\n")
+        words = asked.stderr.read().decode()
+    os.close(terminal)
+    os.close(keyboard)
+    assert asked.returncode == 1, words
+    assert "--trial: must be 2, for which the sealed test part was opened" in words
+    assert folder.json("study", "show", "sealed")["test"]["number"] == 2

@@ -46,15 +46,19 @@ CLAIMS: Final = (
         name="input-independence",
         document="002",
         study="residual-depth",
-        text="Without normalization the gradients of the output layer hardly depend on the input.",
+        text="Without normalization the gradients of the output layer hardly depend on the input; with it they do.",
         stated=f"{_NETWORK}, with skip connections; the outputs at the first step",
         conditions=(
             Condition(
                 measure="residual: same for all inputs", words="the same for all inputs, without", low=0.9
             ),
-            Condition(measure="less with normalization", words="less with normalization, by", low=0.05),
+            Condition(measure="residual, normalized: same for all inputs", words="with it", high=0.5),
+            Condition(measure="less with normalization", words="less with normalization, by"),
+            Condition(measure="plain: same for all inputs", words="plain, without"),
+            Condition(measure="plain, normalized: same for all inputs", words="plain, with it"),
         ),
         needs="mnist",
+        note="Where more than half of them is the same for all inputs, they hardly depend on it.",
     ),
     Claim(
         name="larger-rates",
