@@ -14,7 +14,7 @@ from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.formats import format_duration, format_time
 from hpsearch.report.page import document
 from hpsearch.report.parts import facts, section, text
-from hpsearch.reproduction.catalogue import DOCUMENTS
+from hpsearch.reproduction.catalogue import DOCUMENTS, EXPERIMENTS, ONLY_FULL
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.records import Judged, Judgement, Outcome, Picture
 from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
@@ -95,7 +95,7 @@ def _table(judged: Sequence[Judged]) -> str:
     head = "".join(f'<th scope="col" style="width:{width}%">{name}</th>' for name, width in _HEADS.items())
     rows = "".join(_row(one) for one in judged)
     return (
-        '<div class="scroll" tabindex="0"><table style="table-layout:fixed;min-width:62rem">'
+        '<div class="scroll" tabindex="0"><table>'
         "<caption>Study files are those below studies/</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -110,7 +110,9 @@ def _row(judged: Judged) -> str:
         "<br>".join(_measured(judged)) or "&ndash;",
         f'<span class="cause">{sections.symbol(_FATES[judged.judgement])}{text(judgement_words(judged))}</span>',
     )
-    inner = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in zip(_HEADS, cells, strict=True))
+    inner = "".join(
+        f'<td data-head="{head}"><div>{cell}</div></td>' for head, cell in zip(_HEADS, cells, strict=True)
+    )
     return f'<tr id="claim-{text(claim.name)}">{inner}</tr>'
 
 
@@ -167,6 +169,13 @@ def _exhibit(picture: Picture, study: str) -> Exhibit:
 
 
 def _footer(shown: Reproduction) -> str:
-    command = f"hpsearch reproduce --{shown.lab.size} --seed {shown.lab.seed}"
-    made = f"made on {format_time(shown.taken)} by <code>{text(command)}</code>"
+    made = f"made on {format_time(shown.taken)} by <code>{text(_command(shown))}</code>"
     return f"<footer><p>hpsearch {text(__version__)}, {made}.</p></footer>"
+
+
+def _command(shown: Reproduction) -> str:
+    """Return the command that makes this page again; studies are named where they are not all of the set."""
+    lab = shown.lab
+    whole = {name for name in EXPERIMENTS if lab.size == "full" or name not in ONLY_FULL}
+    names = () if shown.outcomes.keys() == whole else tuple(shown.outcomes)
+    return " ".join(("hpsearch reproduce", *names, f"--{lab.size} --seed {lab.seed} --data {lab.source}"))

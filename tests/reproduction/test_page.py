@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hpsearch.reproduction.catalogue import CLAIMS
+from hpsearch.reproduction.catalogue import CLAIMS, EXPERIMENTS
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
@@ -68,3 +68,12 @@ def test_an_unmet_range_is_marked(shown: Reproduction) -> None:
     for judged in failing:
         (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)
         assert "<b>not</b>" in row
+
+
+def test_the_page_says_the_command_that_makes_it_again(shown: Reproduction) -> None:
+    """Studies are named where they are not all of the set, and the data is said, so that nothing is left to guess."""
+    every = dict.fromkeys(EXPERIMENTS, shown.outcomes[STUDIES[0]])
+    named = "<code>hpsearch reproduce relu-learning-rates training-troubles --small --seed 11 --data digits</code>"
+    assert named in render(shown)
+    whole = replace(shown, lab=replace(LAB, size="full"), outcomes=every)
+    assert "<code>hpsearch reproduce --full --seed 11 --data digits</code>" in render(whole)
