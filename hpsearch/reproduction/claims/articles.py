@@ -18,7 +18,10 @@ CLAIMS: Final = (
         stated=f"{_NETWORK}; learning rate 0.05",
         conditions=(
             Condition(
-                measure="ReLU, 0.05: dead", words="units positive on no held-back image", low=0.97, high=1.0
+                measure="ReLU, 0.05: dead",
+                words="share of units positive on no held-back image",
+                low=0.97,
+                high=1.0,
             ),
             Condition(measure="ReLU, 0.05: accuracy", words="training accuracy", high=0.15),
             Condition(measure="ReLU, 0.05: loss", words="training loss", low=2.2, high=2.5),
@@ -33,7 +36,10 @@ CLAIMS: Final = (
         stated=f"{_NETWORK}; learning rate 0.01",
         conditions=(
             Condition(
-                measure="ReLU, 0.01: dead", words="units positive on no held-back image", low=0.22, high=0.53
+                measure="ReLU, 0.01: dead",
+                words="share of units positive on no held-back image",
+                low=0.22,
+                high=0.53,
             ),
             Condition(measure="ReLU, 0.01: silent", words="units silent on minibatches", low=0.35, high=0.70),
             Condition(measure="ReLU, 0.01: accuracy", words="training accuracy", low=0.90),
@@ -47,7 +53,9 @@ CLAIMS: Final = (
         text="ReLU at 0.001: nothing dies.",
         stated=f"{_NETWORK}; learning rate 0.001",
         conditions=(
-            Condition(measure="ReLU, 0.001: dead", words="units positive on no held-back image", high=0.0),
+            Condition(
+                measure="ReLU, 0.001: dead", words="share of units positive on no held-back image", high=0.0
+            ),
             Condition(measure="ReLU, 0.001: accuracy", words="training accuracy", low=0.90),
         ),
         needs="mnist",
@@ -69,6 +77,7 @@ CLAIMS: Final = (
                 high=0.0,
             ),
         ),
+        needs="mnist",
     ),
     Claim(
         name="leaky-diverges",
