@@ -7,7 +7,7 @@ from hpsearch.reproduction.claims import articles as article_claims
 from hpsearch.reproduction.claims import book as book_claims
 from hpsearch.reproduction.claims import depth as depth_claims
 from hpsearch.reproduction.claims import troubles as trouble_claims
-from hpsearch.reproduction.experiments import articles, book, depth, troubles
+from hpsearch.reproduction.experiments import articles, book, depth, random_search, troubles
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.records import Claim, Outcome
 
@@ -29,7 +29,7 @@ DOCUMENTS: Final[Mapping[str, str]] = {
 EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
     # The longest first, so that two processes end together.
     "activations-300-epochs": articles.activations_300_epochs,
-    "random-search-book": book.random_search_book,
+    "random-search-book": random_search.random_search_book,
     "initial-weights": book.initial_weights,
     "residual-depth": depth.residual_depth,
     "depth-and-batch-norm": depth.depth_and_batch_norm,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hpsearch.data.prepare import prepare
-from hpsearch.reproduction.experiments.book import rank_correlation
 from hpsearch.reproduction.experiments.depth import growth, same_for_all
 from hpsearch.reproduction.experiments.inside import flips, lead_steps, negative_share, unfrozen_share
+from hpsearch.reproduction.experiments.random_search import rank_correlation
 from hpsearch.reproduction.experiments.troubles import steps_to
 from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, TrainingSpec
 from hpsearch.training.recording import Recording, Subject, Watch, record
