@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import typer
@@ -76,10 +76,10 @@ def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
     return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
 
 
-def say_if_opened(store: Store, study: StoredStudy) -> None:
-    """Say on stderr that the test part was opened, where it was."""
+def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
+    """Tell that the test part was opened, where it was."""
     if (opened := store.unsealing(study)) is not None:
-        say(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
+        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
 
 
 def opened_command(study: StoredStudy, number: int, seeds: int) -> str:

@@ -137,7 +137,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     """
     from hpsearch.cli.family import parent_object, write_parent
     from hpsearch.cli.overview import write_overview
-    from hpsearch.cli.sealed import opened_object, say_if_opened
+    from hpsearch.cli.sealed import opened_object, tell_if_opened
     from hpsearch.report.export import study_object
     from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
@@ -148,7 +148,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
         if form is Format.TABLE:
             write_overview(study, progress, found)
             write_parent(store, study)
-            say_if_opened(store, study)
+            tell_if_opened(store, study, answer)
             return
         shown = study_object(study, progress) | summary_object(study, found)
         shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
@@ -171,7 +171,7 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.cli.listings import trials_listing
-    from hpsearch.cli.sealed import say_if_opened
+    from hpsearch.cli.sealed import tell_if_opened
     from hpsearch.records import best_trials
     from hpsearch.report.words import best_lines
     from hpsearch.storage.store import open_store
@@ -180,7 +180,7 @@ def best(
         study = store.study(name)
         store.sweep(study)
         ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
-        say_if_opened(store, study)
+        tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
         for line in best_lines(ranked, study, count):
             answer(line)

@@ -93,8 +93,8 @@ def test_the_test_part_opens_once(command: Command, sealed: str) -> None:
     again = command("study", "test", sealed)
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert again.stderr == "The test part was opened before; nothing is trained again\n"
-    for verb in ("show", "best"):
-        assert opening in command("study", verb, sealed).stderr
+    assert opening in command("study", "show", sealed).stdout
+    assert opening in command("study", "best", sealed).stderr
     assert shown(command("study", "show", sealed, "--format", "json"))["test"]["number"] == best
     other = command("study", "test", sealed, "--trial", str(best + 1), "--yes")
     assert (other.returncode, other.stdout) == (1, "")
@@ -156,7 +156,7 @@ def test_an_opening_without_result_is_finished_for_its_trial(command: Command, s
         study = store.study(sealed)
         numbers = [trial.number for trial in store.trials(study) if trial.is_ranked]
         store.unseal(study, number=numbers[-1], command="what was killed")
-    assert "it was stopped before the result" in command("study", "show", sealed).stderr
+    assert "it was stopped before the result" in command("study", "show", sealed).stdout
     refused = command("study", "test", sealed, "--trial", str(numbers[0]), "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
     ended = command("study", "test", sealed)

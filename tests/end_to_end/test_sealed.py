@@ -49,7 +49,7 @@ def test_a_killed_test_is_finished_for_its_configuration(
     best = folder.json("study", "best", "sealed")
     shown = folder.json("study", "show", "sealed")
     assert shown["test"]["number"] == best[0]["number"]
-    assert "it was stopped before the result" in folder.run("study", "show", "sealed").stderr
+    assert "it was stopped before the result" in folder.run("study", "show", "sealed").stdout
     other = folder.run("study", "test", "sealed", "--trial", str(best[1]["number"]), "--yes")
     assert other.returncode == 1
     finished = folder.json("study", "test", "sealed")
