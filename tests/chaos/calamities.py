@@ -68,8 +68,13 @@ def kill(scene: Scene) -> str | None:
 
 
 def freeze(scene: Scene) -> str | None:
-    """Stop a worker that holds trials. `thaw` lets it go on later."""
+    """Stop a worker that holds trials. `thaw` lets it go on later.
+
+    On SQLite one that stands in a transaction keeps everybody from renewing leases, so everybody may lose them.
+    """
     if any(hand.is_frozen for hand in scene.crew.hands):
+        return None
+    if scene.cluster is None and scene.everybody_is_spared():
         return None
     hand = scene.victim()
     return None if hand is None else f"stopped {hand.name}"
