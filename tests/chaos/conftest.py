@@ -13,7 +13,7 @@ from tests.chaos.cluster import Cluster, find_program
 from tests.chaos.ground import Plan, Result, undisturbed
 
 TRIALS = 24
-EPOCHS = 20
+EPOCHS = 40
 
 
 @pytest.fixture(scope="session", autouse=True)
