@@ -14,6 +14,7 @@ from hpsearch.report.formats import (
     format_short_metric,
     format_time,
 )
+from hpsearch.report.trial_facts import course_facts, parameter_facts
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.study.amounts import format_number
@@ -49,19 +50,9 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     metric = study.spec.metric
     if (exact := configuration_name(study.spec, trial.params)) is not None:
         yield "configuration", exact
-    for name, value in trial.params.items():
-        yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+    yield from parameter_facts(trial)
     yield format_short_metric(metric), format_result(trial.value, metric)
-    yield "state", trial.state.value
-    yield "epochs", f"{trial.epochs:,}"
-    yield "steps", f"{trial.steps:,}"
-    yield "attempts", f"{trial.attempts:,}"
-    if trial.worker is not None:
-        yield "worker", trial.worker
-    if trial.started is not None:
-        yield "started", format_time(trial.started)
-    if trial.finished is not None:
-        yield "finished", format_time(trial.finished)
+    yield from course_facts(trial)
 
 
 def _write_finding(finding: Finding) -> None:

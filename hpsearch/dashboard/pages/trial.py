@@ -18,6 +18,7 @@ from hpsearch.report.formats import (
 )
 from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.trial_facts import course_facts, parameter_facts
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.study.amounts import format_number
@@ -38,7 +39,7 @@ def trial_page(
             f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
             _replay_form(study, trial) if has_button else "",
             facts(list(_facts(trial, study))),
-            section("parameters", "Parameters", facts(_parameters(trial))) if trial.params else "",
+            section("parameters", "Parameters", facts(parameter_facts(trial))) if trial.params else "",
             section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
             sections.exhibit(curves),
             section("attempts", "Lost attempts", _attempts(attempts)) if attempts else "",
@@ -72,23 +73,7 @@ def _lead(trial: Trial) -> str:
 
 def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     yield format_metric(study.spec.metric), format_result(trial.value, study.spec.metric)
-    yield "state", trial.state.value
-    yield "epochs begun", f"{trial.epochs:,}"
-    yield "steps", f"{trial.steps:,}"
-    yield "attempts", f"{trial.attempts:,}"
-    if trial.worker is not None:
-        yield "worker", trial.worker
-    if trial.started is not None:
-        yield "started", format_time(trial.started)
-    if trial.finished is not None:
-        yield "finished", format_time(trial.finished)
-
-
-def _parameters(trial: Trial) -> list[tuple[str, str]]:
-    return [
-        (name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value))
-        for name, value in trial.params.items()
-    ]
+    yield from course_facts(trial)
 
 
 def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:

@@ -10,14 +10,14 @@ from hpsearch.records import Fate, Series, Trial
 from hpsearch.report.figure_data.axes import Axis, Tick, axis_of, coordinate, learning_rate_of, ticks_between
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import (
-    INFINITE,
-    NO_EPOCH,
-    NOT_A_NUMBER,
     Place,
+    PlacedMark,
     cap_over,
+    placed,
+    rails_beyond,
     rails_of,
 )
-from hpsearch.report.formats import format_count, format_tick
+from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.amounts import format_number
 
@@ -65,36 +65,14 @@ class HealthScale:
     @property
     def rails(self) -> tuple[str, ...]:
         """Every rail that the scale can have, the one nearest to the scale first."""
-        above = (self._above,) if math.isfinite(self.cap) else ()
-        return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
+        return rails_beyond(self.cap)
 
     def place(self, value: float | None) -> Place:
         """Return the place of a value; None, NaN and infinities are on rails."""
-        if value is None:
-            return Place(position=None, rail=NO_EPOCH)
-        if math.isnan(value):
-            return Place(position=None, rail=NOT_A_NUMBER)
-        if math.isinf(value):
-            return Place(position=None, rail=INFINITE)
-        if value > self.cap:
-            return Place(position=None, rail=self._above)
-        return Place(position=value if self.floor is None else math.log10(max(value, self.floor)), rail=None)
+        return placed(value, cap=self.cap, position=self._position)
 
-    @property
-    def _above(self) -> str:
-        return f"above {format_tick(self.cap)}"
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HealthMark:
-    """One trial: where it stands on the searched dimension, and the statistic in its last epoch."""
-
-    number: int
-    fate: Fate
-    x: float
-    place: Place
-    hover: tuple[str, ...]
+    def _position(self, value: float) -> float:
+        return value if self.floor is None else math.log10(max(value, self.floor))
 
 
 @final
@@ -106,7 +84,7 @@ class HealthPanel:
     x: Axis
     scale: HealthScale
     rails: tuple[str, ...]
-    marks: tuple[HealthMark, ...]
+    marks: tuple[PlacedMark, ...]
 
 
 @final
@@ -173,7 +151,7 @@ def _panel(snapshot: Snapshot, axis: Axis, name: str) -> HealthPanel:
         x = coordinate(trial, axis)
         if x is not None and _belongs(trial, snapshot, name):
             place, hover = scale.place(last[trial.number]), hover_lines(trial, snapshot.study.spec)
-            marks.append(HealthMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover))
+            marks.append(PlacedMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover))
     rails = rails_of(scale, (mark.place for mark in marks))
     return HealthPanel(name=name, x=axis, scale=scale, rails=rails, marks=tuple(marks))
 

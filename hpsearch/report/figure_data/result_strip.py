@@ -10,22 +10,10 @@ from typing import final
 from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.axes import Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
-from hpsearch.report.figure_data.results import Place, ResultScale, place_of, rails_of, study_scale
+from hpsearch.report.figure_data.results import PlacedMark, ResultScale, place_of, rails_of, study_scale
 from hpsearch.report.formats import format_count, format_tick
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, Dimension
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StripMark:
-    """One trial of the strip: where it stands on the dimension, and its result or rail."""
-
-    number: int
-    fate: Fate
-    x: float
-    place: Place
-    hover: tuple[str, ...]
 
 
 @final
@@ -47,7 +35,7 @@ class ResultStrip:
     x: Axis
     scale: ResultScale
     rails: tuple[str, ...]
-    marks: tuple[StripMark, ...]
+    marks: tuple[PlacedMark, ...]
     bins: tuple[Bin, ...]
     caption: str
 
@@ -74,12 +62,12 @@ def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
     )
 
 
-def _mark(trial: Trial, snapshot: Snapshot, axis: Axis, scale: ResultScale) -> StripMark | None:
+def _mark(trial: Trial, snapshot: Snapshot, axis: Axis, scale: ResultScale) -> PlacedMark | None:
     x, place = coordinate(trial, axis), place_of(trial, scale)
     if x is None or place is None:
         return None
     hover = hover_lines(trial, snapshot.study.spec)
-    return StripMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover)
+    return PlacedMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover)
 
 
 def _bins(axis: Axis, dimension: Dimension, trials: Sequence[Trial]) -> tuple[Bin, ...]:

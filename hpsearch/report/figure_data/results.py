@@ -5,7 +5,7 @@ own logarithm: that is where good trials differ.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -29,6 +29,18 @@ class Place:
 
     position: float | None
     rail: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedMark:
+    """One trial: where it stands on a searched dimension, and the place of what was measured of it."""
+
+    number: int
+    fate: Fate
+    x: float
+    place: Place
+    hover: tuple[str, ...]
 
 
 class Scale(Protocol):
@@ -90,24 +102,37 @@ class ResultScale:
     @property
     def rails(self) -> tuple[str, ...]:
         """Every rail that the scale can have, the one nearest to the scale first."""
-        above = (self._above,) if math.isfinite(self.cap) else ()
-        return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
+        return rails_beyond(self.cap)
 
     def place(self, value: float | None) -> Place:
         """Return the place of a value; None, NaN and infinities are on rails."""
-        if value is None:
-            return Place(position=None, rail=NO_EPOCH)
-        if math.isnan(value):
-            return Place(position=None, rail=NOT_A_NUMBER)
-        if math.isinf(value):
-            return Place(position=None, rail=INFINITE)
-        if value > self.cap:
-            return Place(position=None, rail=self._above)
-        return Place(position=_position(value, maximize=self.maximize, floor=self.floor), rail=None)
+        return placed(value, cap=self.cap, position=self._position)
 
-    @property
-    def _above(self) -> str:
-        return f"above {format_tick(self.cap)}"
+    def _position(self, value: float) -> float:
+        return _position(value, maximize=self.maximize, floor=self.floor)
+
+
+def rails_beyond(cap: float) -> tuple[str, ...]:
+    """Return the rails of a scale that ends at `cap`, the one nearest to it first."""
+    above = (_above(cap),) if math.isfinite(cap) else ()
+    return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
+
+
+def placed(value: float | None, *, cap: float, position: Callable[[float], float]) -> Place:
+    """Return the place of a value: at its `position`, or on a rail where it is none, not finite or above `cap`."""
+    if value is None:
+        return Place(position=None, rail=NO_EPOCH)
+    if math.isnan(value):
+        return Place(position=None, rail=NOT_A_NUMBER)
+    if math.isinf(value):
+        return Place(position=None, rail=INFINITE)
+    if value > cap:
+        return Place(position=None, rail=_above(cap))
+    return Place(position=position(value), rail=None)
+
+
+def _above(cap: float) -> str:
+    return f"above {format_tick(cap)}"
 
 
 def scale_of(metric: str, values: Iterable[float], *, survivors: Iterable[float] = ()) -> ResultScale:

@@ -178,18 +178,22 @@ def ground(domain: Sequence[float]) -> dict[str, Any]:
 def heading_words(text: str, *, shift_px: int = 4) -> Iterator[dict[str, Any]]:
     """Yield `text`, where there is any, as a heading `shift_px` above the plot's left corner."""
     if text:
-        yield {
-            "x": 0,
-            "y": 1,
-            "xref": "paper",
-            "yref": "paper",
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "yshift": shift_px,
-            "text": f"<b>{escaped(text)}</b>",
-            "showarrow": False,
-            "font": {"size": 12, "color": INK},
-        }
+        yield words_above(f"<b>{escaped(text)}</b>", yshift=shift_px, font={"size": 12, "color": INK})
+
+
+def words_above(words: str, **settings: Any) -> dict[str, Any]:
+    """Return `words` (HTML that Plotly knows) as an annotation above the plot's left corner."""
+    return {
+        "x": 0,
+        "y": 1,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "text": words,
+        "showarrow": False,
+        **settings,
+    }
 
 
 def marker(fate: Fate, *, size: float, hollow: bool = False) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from hpsearch.report.figures.drawing import escaped
+from hpsearch.report.figures.drawing import escaped, words_above
 
 _WIDTH_PX: Final = 280
 """Room of the names in a row, which a phone has too."""
@@ -30,19 +30,12 @@ def key_height_px(entries: Sequence[KeyEntry]) -> int:
 def key_words(entries: Sequence[KeyEntry], *, shift_px: int = 0) -> list[dict[str, Any]]:
     """Return the key as annotations, `shift_px` above the plot, the first entries in the highest row."""
     return [
-        {
-            "x": 0,
-            "y": 1,
-            "xref": "paper",
-            "yref": "paper",
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "xshift": at,
-            "yshift": shift_px + 2 + _ROW_PX * row,
-            "text": f"{entry.sign} {escaped(entry.name)}",
-            "showarrow": False,
-            "font": {"size": 11, "color": entry.colour},
-        }
+        words_above(
+            f"{entry.sign} {escaped(entry.name)}",
+            xshift=at,
+            yshift=shift_px + 2 + _ROW_PX * row,
+            font={"size": 11, "color": entry.colour},
+        )
         for row, placed in enumerate(reversed(_rows(entries)))
         for at, entry in placed
     ]

@@ -1,6 +1,6 @@
 """What the networks looked like inside, as figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -8,25 +8,22 @@ import plotly.graph_objects as go
 
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Tick, count_ticks
-from hpsearch.report.figure_data.network_health import HealthMark, HealthPanel, HeatMap, HeatRow
+from hpsearch.report.figure_data.network_health import HealthPanel, HeatMap, HeatRow
 from hpsearch.report.figure_data.results import INFINITE, NOT_A_NUMBER, Place
 from hpsearch.report.figures.drawing import (
     colour_bar,
     domains,
-    fate_trace,
     figure,
     hover,
     lowest_axis,
-    marker,
-    marker_size,
     plain_axis,
-    rail_rows,
     result_axes,
     result_bands,
     rounded,
     search_axis,
     ticked,
 )
+from hpsearch.report.figures.marks import placed_marks
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
 
 _ROW_PX = 4
@@ -41,7 +38,8 @@ def draw_health_panel(data: HealthPanel) -> go.Figure:
         "xaxis": search_axis(data.x, anchor=lowest_axis(data.scale, data.rails)),
         **result_axes(data.scale, data.rails, places),
     }
-    return figure(_marks(data), layout, plot_px=height)
+    marks = placed_marks(data.marks, data.rails, data.scale, in_legend=True, cliponaxis=False)
+    return figure(marks, layout, plot_px=height)
 
 
 def draw_heat_map(data: HeatMap) -> go.Figure:
@@ -55,33 +53,6 @@ def draw_heat_map(data: HeatMap) -> go.Figure:
         "coloraxis": _colour_axis(data),
     }
     return figure(_cells(data), layout, plot_px=max(_ROW_PX * rows, 160), top_px=36)
-
-
-def _marks(data: HealthPanel) -> Iterator[go.Scatter]:
-    size = marker_size(len(data.marks)) - 2
-    rows = rail_rows(data.rails, data.scale)
-    for fate in reversed(Fate):
-        marks = [mark for mark in data.marks if mark.fate is fate]
-        scaled = [mark for mark in marks if mark.place.position is not None]
-        railed = [mark for mark in marks if mark.place.rail is not None]
-        if scaled:
-            heights = [rounded(mark.place.position or 0.0) for mark in scaled]
-            yield _points(fate, scaled, y=heights, marker=marker(fate, size=size))
-        if railed:
-            heights = [rows[mark.place.rail or ""] for mark in railed]
-            look = marker(fate, size=size, hollow=True)
-            yield _points(fate, railed, y=heights, yaxis="y2", marker=look, showlegend=not scaled)
-
-
-def _points(fate: Fate, marks: Sequence[HealthMark], **settings: Any) -> go.Scatter:
-    return fate_trace(
-        fate,
-        mode="markers",
-        x=[rounded(mark.x) for mark in marks],
-        hovertext=[hover(mark.hover) for mark in marks],
-        cliponaxis=False,
-        **settings,
-    )
 
 
 def _epoch_ticks(epochs: int) -> tuple[Tick, ...]:

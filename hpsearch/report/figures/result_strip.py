@@ -1,27 +1,24 @@
 """Results along one dimension above the fates along it, as a figure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import plotly.graph_objects as go
 
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.result_strip import ResultStrip, StripMark
+from hpsearch.report.figure_data.result_strip import ResultStrip
 from hpsearch.report.figures.drawing import (
     Band,
     domains,
-    fate_trace,
     figure,
     hover,
-    marker,
-    marker_size,
     plain_axis,
-    rail_rows,
     result_axes,
     result_bands,
     rounded,
     search_axis,
 )
+from hpsearch.report.figures.marks import placed_marks
 from hpsearch.report.formats import format_count
 from hpsearch.report.palette import LOOKS, PAPER
 
@@ -37,33 +34,8 @@ def draw_result_strip(data: ResultStrip) -> go.Figure:
         "yaxis3": plain_axis("trials", **counts),
         "barmode": "stack",
     }
-    return figure([*_bars(data), *_marks(data)], layout, plot_px=height)
-
-
-def _marks(data: ResultStrip) -> Iterator[go.Scatter]:
-    size = marker_size(len(data.marks)) - 2
-    rows = rail_rows(data.rails, data.scale)
-    for fate in reversed(Fate):
-        marks = [mark for mark in data.marks if mark.fate is fate]
-        scaled = [mark for mark in marks if mark.place.position is not None]
-        railed = [mark for mark in marks if mark.place.rail is not None]
-        if scaled:
-            heights = [rounded(mark.place.position or 0.0) for mark in scaled]
-            yield _points(fate, scaled, y=heights, marker=marker(fate, size=size))
-        if railed:
-            heights = [rows[mark.place.rail or ""] for mark in railed]
-            yield _points(fate, railed, y=heights, yaxis="y2", marker=marker(fate, size=size, hollow=True))
-
-
-def _points(fate: Fate, marks: Sequence[StripMark], **settings: Any) -> go.Scatter:
-    return fate_trace(
-        fate,
-        mode="markers",
-        x=[rounded(mark.x) for mark in marks],
-        hovertext=[hover(mark.hover) for mark in marks],
-        showlegend=False,
-        **settings,
-    )
+    marks = placed_marks(data.marks, data.rails, data.scale, in_legend=False)
+    return figure([*_bars(data), *marks], layout, plot_px=height)
 
 
 def _bars(data: ResultStrip) -> Iterator[go.Bar]:

@@ -1,0 +1,27 @@
+"""What is known of one trial, as names and texts, for the terminal and for pages alike."""
+
+from collections.abc import Iterator
+
+from hpsearch.records import Trial
+from hpsearch.report.formats import format_parameter, format_time
+from hpsearch.study.amounts import format_number
+
+
+def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield the parameters, numbers with six digits."""
+    for name, value in trial.params.items():
+        yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+
+
+def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield how the trial stands, what it trained, by whom and when; what is not known yet is left out."""
+    yield "state", trial.state.value
+    yield "epochs", f"{trial.epochs:,}"
+    yield "steps", f"{trial.steps:,}"
+    yield "attempts", f"{trial.attempts:,}"
+    if trial.worker is not None:
+        yield "worker", trial.worker
+    if trial.started is not None:
+        yield "started", format_time(trial.started)
+    if trial.finished is not None:
+        yield "finished", format_time(trial.finished)
