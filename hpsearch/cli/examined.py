@@ -11,8 +11,8 @@ from hpsearch.cli.output import answer
 from hpsearch.records import Cause, Epoch, Finding, ParameterValue
 from hpsearch.report.export import finding_object, with_reasons
 from hpsearch.report.formats import format_count, format_result, format_share
+from hpsearch.report.trial_facts import evidence_facts
 from hpsearch.report.words import OUTSIDE
-from hpsearch.study.amounts import format_number
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.shown import written
@@ -110,8 +110,8 @@ def write_examination(examination: Examination, spec: StudySpec, question: Quest
     """Write to stdout what the verdict is, by what evidence, what to do, and what was trained."""
     first, *others = examination.verdict.findings
     answer(f"{spec.name}: {_finding_words(first)}")
-    for name, value in first.evidence.items():
-        answer(f"  {name} {format_number(value, digits=4)}")
+    for name, value in evidence_facts(first):
+        answer(f"  {name} {value}")
     answer(f"Remedy: {first.remedy}")
     if first.suggested:
         answer(f"Try it: {question.with_remedy(first.suggested)}")

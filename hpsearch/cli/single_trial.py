@@ -8,16 +8,14 @@ from hpsearch.records import Finding, Trial
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import (
-    format_parameter,
     format_result,
     format_share,
     format_short_metric,
     format_time,
 )
-from hpsearch.report.trial_facts import course_facts, parameter_facts
+from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
-from hpsearch.study.amounts import format_number
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
@@ -60,11 +58,11 @@ def _write_finding(finding: Finding) -> None:
         f"Verdict: {finding.cause.value}, confidence {format_share(finding.confidence, 1)}, "
         f"from step {finding.first_step:,}"
     )
-    for name, value in finding.evidence.items():
-        answer(f"  {name} {format_number(value, digits=4)}")
+    for name, value in evidence_facts(finding):
+        answer(f"  {name} {value}")
     answer(f"Remedy: {finding.remedy}")
-    for name, suggested in finding.suggested.items():
-        answer(f"  {name} = {format_parameter(suggested)}")
+    for name, suggested in suggested_facts(finding):
+        answer(f"  {name} = {suggested}")
 
 
 def _write_attempts(attempts: Sequence[Attempt]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from hpsearch.cli.output import Listing, answer
 from hpsearch.errors import HpsearchError
@@ -10,8 +10,6 @@ from hpsearch.report.export import moment_text
 from hpsearch.report.formats import format_time
 from hpsearch.storage.records import WorkerRecord
 from hpsearch.storage.store import Store
-
-WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]
 
 _LOOK_EVERY_S: Final = 0.2
 _FIELDS: Final = ("id", "state", "host", "process", "version", "started", "seen", "trains")
@@ -25,7 +23,7 @@ def workers_listing(workers: Sequence[WorkerRecord]) -> Listing:
         rows=[
             (
                 worker.identity.name,
-                state_of(worker),
+                worker.state,
                 worker.identity.host,
                 str(worker.identity.process_id),
                 worker.identity.version,
@@ -38,15 +36,6 @@ def workers_listing(workers: Sequence[WorkerRecord]) -> Listing:
         right=frozenset({"process"}),
         fields=_FIELDS,
     )
-
-
-def state_of(worker: WorkerRecord) -> WorkerState:
-    """Say in one word how a worker stands; `lost` is one that has not been seen for a while."""
-    if worker.is_lost:
-        return "lost"
-    if worker.should_stop:
-        return "stopping"
-    return "working" if worker.running else "idle"
 
 
 def stop_worker(store: Store, name: str, *, wait: bool) -> None:
@@ -80,7 +69,7 @@ def _object(worker: WorkerRecord) -> dict[str, Any]:
     identity = worker.identity
     values = (
         identity.name,
-        state_of(worker),
+        worker.state,
         identity.host,
         identity.process_id,
         identity.version,

@@ -9,7 +9,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hpsearch.dashboard.pages.workers import worker_state
 from hpsearch.dashboard.standing import standing
 from hpsearch.errors import StorageError
 from hpsearch.report.words import fate_rows, state_of
@@ -90,7 +89,7 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
 
 def worker_metrics(workers: list[WorkerRecord]) -> Metric:
     """Return how many workers there are, by how they stand."""
-    counts = Counter(worker_state(worker) for worker in workers)
+    counts = Counter(worker.state for worker in workers)
     return _gauge(
         "hpsearch_workers",
         "Registered workers by how they stand; lost ones stay for a day.",

@@ -8,11 +8,11 @@ from typing import Final
 from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
 from hpsearch.records import Finding, Trial
 from hpsearch.report.advice import advice
-from hpsearch.report.formats import format_parameter, format_share, format_time
+from hpsearch.report.formats import format_share, format_time
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.trial_facts import evidence_facts, suggested_facts
 from hpsearch.report.words import best_lines, fate_rows, state_sentence, verdict_words
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.amounts import format_number
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
 
@@ -41,16 +41,16 @@ def published_trial_note(trial: Trial) -> str:
 def _finding_parts(finding: Finding) -> list[str]:
     parts = [f"Confidence {format_share(finding.confidence, 1)}."]
     if finding.evidence:
-        rows = [(escaped(name), format_number(value, digits=4)) for name, value in finding.evidence.items()]
-        parts.append(_table(("evidence", "value"), rows))
+        parts.append(_table(("evidence", "value"), _escaped(evidence_facts(finding))))
     if finding.remedy:
         parts.append(f"Remedy: {escaped(finding.remedy)}")
     if finding.suggested:
-        rows = [
-            (escaped(name), escaped(format_parameter(value))) for name, value in finding.suggested.items()
-        ]
-        parts.append(_table(("suggested", "value"), rows))
+        parts.append(_table(("suggested", "value"), _escaped(suggested_facts(finding))))
     return parts
+
+
+def _escaped(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(escaped(name), escaped(value)) for name, value in rows]
 
 
 def study_note(snapshot: Snapshot) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from hpsearch.records import Cause, Finding
 from hpsearch.report.formats import format_count, format_share
+from hpsearch.report.trial_facts import evidence_facts
 from hpsearch.report.words import OUTSIDE
 from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import written
@@ -47,9 +48,7 @@ def settings_words(settings: Mapping[str, Any]) -> str:
 
 def finding_words(finding: Finding) -> str:
     """Say what a run's verdict is, how sure, and by what evidence."""
-    evidence = ", ".join(
-        f"{name} {format_number(value, digits=4)}" for name, value in finding.evidence.items()
-    )
+    evidence = ", ".join(f"{name} {value}" for name, value in evidence_facts(finding))
     sure = f"confidence {format_share(finding.confidence, 1)}"
     return f"{cause_words(finding)} ({sure}{'; ' if evidence else ''}{evidence})"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hpsearch.records import Trial
+from hpsearch.records import Finding, Trial
 from hpsearch.report.formats import format_parameter, format_time
 from hpsearch.study.amounts import format_number
 
@@ -11,6 +11,16 @@ def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
     """Yield the parameters, numbers with six digits."""
     for name, value in trial.params.items():
         yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+
+
+def evidence_facts(finding: Finding) -> list[tuple[str, str]]:
+    """Return the evidence, numbers with four digits."""
+    return [(name, format_number(value, digits=4)) for name, value in finding.evidence.items()]
+
+
+def suggested_facts(finding: Finding) -> list[tuple[str, str]]:
+    """Return the values that should heal the trial."""
+    return [(name, format_parameter(value)) for name, value in finding.suggested.items()]
 
 
 def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:

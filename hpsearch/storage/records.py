@@ -215,6 +215,9 @@ class WorkerIdentity:
     version: str
 
 
+WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerRecord:
@@ -229,6 +232,15 @@ class WorkerRecord:
     is_lost: bool
     should_stop: bool
     running: Mapping[str, int]
+
+    @property
+    def state(self) -> WorkerState:
+        """How the worker stands, in one word; `lost` is one that has not been seen for a while."""
+        if self.is_lost:
+            return "lost"
+        if self.should_stop:
+            return "stopping"
+        return "working" if self.running else "idle"
 
 
 @final

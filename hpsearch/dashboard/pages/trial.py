@@ -1,6 +1,6 @@
 """One trial: how it ended and why, what to change, its curve, and the attempts that were lost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,17 +11,15 @@ from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.formats import (
     format_metric,
-    format_parameter,
     format_result,
     format_share,
     format_time,
 )
 from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.trial_facts import course_facts, parameter_facts
+from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
-from hpsearch.study.amounts import format_number
 
 _CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
 
@@ -92,14 +90,16 @@ def _verdict(finding: Finding) -> str:
     began = f"confidence {format_share(finding.confidence, 1)}, from step {finding.first_step:,}"
     parts = [f"<p><code>{text(finding.cause.value)}</code>, {began}.</p>"]
     if finding.evidence:
-        rows = [(text(name), format_number(value, digits=4)) for name, value in finding.evidence.items()]
-        parts.append(table(("evidence", "value"), rows))
+        parts.append(table(("evidence", "value"), _escaped(evidence_facts(finding))))
     if finding.remedy:
         parts.append(f"<p>Remedy: {text(finding.remedy)}</p>")
     if finding.suggested:
-        rows = [(text(name), text(format_parameter(value))) for name, value in finding.suggested.items()]
-        parts.append(table(("suggested", "value"), rows))
+        parts.append(table(("suggested", "value"), _escaped(suggested_facts(finding))))
     return "".join(parts)
+
+
+def _escaped(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(text(name), text(value)) for name, value in rows]
 
 
 def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:

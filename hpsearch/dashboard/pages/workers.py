@@ -25,15 +25,6 @@ def workers_page(workers: Sequence[WorkerRecord]) -> Page:
     return framed("hpsearch workers", body)
 
 
-def worker_state(worker: WorkerRecord) -> str:
-    """Say in one word how a worker stands."""
-    if worker.is_lost:
-        return "lost"
-    if worker.should_stop:
-        return "stopping"
-    return "working" if worker.running else "idle"
-
-
 def _row(worker: WorkerRecord) -> list[str]:
     identity = worker.identity
     trains = ", ".join(
@@ -43,7 +34,7 @@ def _row(worker: WorkerRecord) -> list[str]:
     plain = (identity.host, identity.process_id, format_time(worker.started), format_time(worker.seen))
     return [
         text(identity.name),
-        worker_state(worker),
+        worker.state,
         trains,
         *(text(cell) for cell in (*plain, identity.version)),
     ]
