@@ -127,7 +127,10 @@ def _object(judged: Judged, source: Source) -> Mapping[str, Any]:
 
 
 def _measured_object(measured: Measured) -> dict[str, Any]:
-    """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null."""
+    """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null.
+
+    `is_met` is null where no seed shows it.
+    """
     numbers = {"value": measured.value, "low": measured.low, "high": measured.high}
     written: dict[str, Any] = {"name": measured.condition.words, "seeds": measured.count}
     for name, number in numbers.items():
@@ -135,4 +138,4 @@ def _measured_object(measured: Measured) -> dict[str, Any]:
         if (reason := reason_of(number)) is not None:
             written[f"{name}_reason"] = reason
     written |= {"at_least": finite(measured.condition.low), "at_most": finite(measured.condition.high)}
-    return written | {"is_met": measured.is_met}
+    return written | {"is_met": measured.is_met if measured.count else None}
