@@ -107,15 +107,11 @@ def test_a_run_is_made_again(corpus: list[Run]) -> None:
 
 
 def _numbers(telemetry: Telemetry, *, before: int) -> list[float]:
-    """Return what was measured at the steps before that one, layer by layer."""
-    return [
-        number
-        for sample in telemetry.samples
-        if sample.step < before
-        for part in (replace(sample, layers=()), *sample.layers)
-        for number in astuple(part)
-        if isinstance(number, float)
-    ]
+    """Return what was measured at the steps before that one."""
+    samples = [sample for sample in telemetry.samples if sample.step < before]
+    layers = [astuple(layer) for sample in samples for layer in sample.layers]
+    rows = [astuple(replace(sample, layers=())) for sample in samples] + layers
+    return [number for row in rows for number in row if isinstance(number, float)]
 
 
 def test_a_better_learning_rate_heals(corpus: list[Run]) -> None:
