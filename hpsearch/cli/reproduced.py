@@ -84,6 +84,8 @@ def _make_folder(folder: Path) -> None:
 def _show(ended: Ended) -> None:
     how = "kept" if ended.was_kept else format_duration(ended.seconds)
     say(f"{ended.done:>2}/{ended.wanted} {ended.study}: {how}")
+    if ended.unkept:
+        say(f"Warning: the next call trains it again: it could not be kept (got {ended.unkept})")
 
 
 def save(shown: Reproduction, output: Path) -> None:
