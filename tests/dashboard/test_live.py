@@ -70,7 +70,7 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
 
     def draw(seen: Seen) -> Figures:
         begun[seen.version].set()
-        assert allowed[seen.version].wait(20)
+        assert allowed[seen.version].wait(60)
         return {"figure": str(seen.version)}
 
     drawings = Drawings(draw, patience_s=0.01)
@@ -85,7 +85,7 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
 
 def comes_to_be(look: Callable[[], object], expected: object) -> None:
     """Look again, each time for as long as a page has patience, until that is seen; fail where it never is."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 10
     while (seen := look()) != expected:
         assert time.monotonic() < deadline, seen
 
