@@ -84,6 +84,8 @@ def _make_folder(folder: Path) -> None:
 def _show(ended: Ended) -> None:
     how = "kept" if ended.was_kept else format_duration(ended.seconds)
     say(f"{ended.done:>2}/{ended.wanted} {ended.study}: {how}")
+    if ended.unkept:
+        say(f"Warning: the next call trains it again: it could not be kept (got {ended.unkept})")
 
 
 def save(shown: Reproduction, output: Path) -> None:
@@ -127,7 +129,10 @@ def _object(judged: Judged, source: Source) -> Mapping[str, Any]:
 
 
 def _measured_object(measured: Measured) -> dict[str, Any]:
-    """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null."""
+    """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null.
+
+    `is_met` is null where no seed shows it.
+    """
     numbers = {"value": measured.value, "low": measured.low, "high": measured.high}
     written: dict[str, Any] = {"name": measured.condition.words, "seeds": measured.count}
     for name, number in numbers.items():
@@ -135,4 +140,4 @@ def _measured_object(measured: Measured) -> dict[str, Any]:
         if (reason := reason_of(number)) is not None:
             written[f"{name}_reason"] = reason
     written |= {"at_least": finite(measured.condition.low), "at_most": finite(measured.condition.high)}
-    return written | {"is_met": measured.is_met}
+    return written | {"is_met": measured.is_met if measured.count else None}

@@ -9,6 +9,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from hpsearch.dashboard.annotations import hear
 from hpsearch.dashboard.links import report_link
+from hpsearch.errors import HpsearchError
 from hpsearch.storage.store import Store
 
 _log: Final = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ def _warm(site: WSGIApplication, store: Store) -> None:
         for study in store.studies()[-1:]:
             hear(site, _request(f"/api/studies/{study.study_id}"))
             hear(site, _request(unquote(report_link(study.spec.name))))
-    except Exception:  # noqa: BLE001 # visitors will meet the error, and be told
-        _log.debug("nothing could be prepared", exc_info=True)
+    except HpsearchError as error:  # visitors will meet it, and be told
+        _log.info("nothing could be prepared: %s", error)
+    except Exception:  # noqa: BLE001 # no fault of a preparation ends the server, but none is hidden
+        _log.exception("nothing could be prepared")
 
 
 def _request(path: str) -> WSGIEnvironment:

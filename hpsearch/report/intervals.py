@@ -66,4 +66,6 @@ def wilson_interval(share: float, of: int) -> Interval:
     z = float(ndtri((1 + CONFIDENCE) / 2))
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     spread = z / (1 + z**2 / of) * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
-    return within((middle - spread, middle + spread), (0.0, 1.0))
+    low, high = within((middle - spread, middle + spread), (0.0, 1.0))
+    # Where all draws agree the bound is theirs, which rounding would miss.
+    return (low if share > 0 else 0.0, high if share < 1 else 1.0)

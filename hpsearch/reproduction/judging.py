@@ -10,7 +10,10 @@ from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, M
 
 
 def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
-    """Return what became of `claim`, by the outcomes of the studies that were run, by name."""
+    """Return what became of `claim`, by the outcomes of the studies that were run, by name.
+
+    A condition that no seed shows says neither yes nor no: the claim is not tested, unless another condition is unmet.
+    """
     if not claim.conditions:
         return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
     if claim.needs == "full" and not is_full:
@@ -21,12 +24,17 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
     measured = tuple(measure(condition, outcome.values) for condition in claim.conditions)
     if claim.needs != "nothing" and not is_mnist:
         return Judged(claim=claim, measured=measured, judgement=Judgement.UNTESTED, reason="needs MNIST")
-    unmet = [one for one in measured if not one.is_met]
-    return Judged(
-        claim=claim,
-        measured=measured,
-        judgement=Judgement.FAILS if unmet else Judgement.HOLDS,
-    )
+    judgement, reason = _judgement(measured)
+    return Judged(claim=claim, measured=measured, judgement=judgement, reason=reason)
+
+
+def _judgement(measured: Sequence[Measured]) -> tuple[Judgement, str]:
+    """Return what the measures say, and the reason where they say nothing."""
+    if any(one.count and not one.is_met for one in measured):
+        return Judgement.FAILS, ""
+    if unseen := [one.condition.words for one in measured if not one.count]:
+        return Judgement.UNTESTED, f"no seed shows {', '.join(unseen)}"
+    return Judgement.HOLDS, ""
 
 
 def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:

@@ -54,17 +54,20 @@ def kept(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
         return None
 
 
-def keep(folder: Path, outcome: Outcome, lab: Lab, key: str) -> None:
-    """Keep an outcome in place of an older one. What cannot be written costs the next call a training, no more."""
+def keep(folder: Path, outcome: Outcome, lab: Lab, key: str) -> str:
+    """Keep an outcome in place of an older one; return why it could not be written, empty where it was."""
     text = json.dumps({"key": key, "outcome": asdict(outcome)}, separators=(",", ":"))
     path = _path(folder, outcome.study, lab)
     unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
-    with contextlib.suppress(OSError):
-        unfinished.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        return f"{path}: {error.strerror}"
+    return ""
 
 
 def _path(folder: Path, study: str, lab: Lab) -> Path:

@@ -25,13 +25,17 @@ from hpsearch.reproduction.records import Outcome
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """A study whose experiment is there: just now, or kept from an earlier call. So many of `wanted` are."""
+    """A study whose experiment is there: just now, or kept from an earlier call. So many of `wanted` are.
+
+    `unkept` says why it could not be written for the next call.
+    """
 
     study: str
     seconds: float
     was_kept: bool
     done: int
     wanted: int
+    unkept: str = ""
 
 
 def reproduce(
@@ -45,7 +49,7 @@ def reproduce(
     keys = {study: key_of(study, lab, digest) for study in studies}
     outcomes: dict[str, Outcome] = {}
 
-    def note(outcome: Outcome, *, was_kept: bool) -> None:
+    def note(outcome: Outcome, *, was_kept: bool, unkept: str = "") -> None:
         outcomes[outcome.study] = outcome
         show(
             Ended(
@@ -54,6 +58,7 @@ def reproduce(
                 was_kept=was_kept,
                 done=len(outcomes),
                 wanted=len(studies),
+                unkept=unkept,
             )
         )
 
@@ -62,8 +67,8 @@ def reproduce(
             note(found, was_kept=True)
     missing = [study for study in EXPERIMENTS if study in keys and study not in outcomes]
     for outcome in _run_all(missing, lab, workers=workers):
-        keep(folder, outcome, lab, keys[outcome.study])
-        note(outcome, was_kept=False)
+        unkept = keep(folder, outcome, lab, keys[outcome.study])
+        note(outcome, was_kept=False, unkept=unkept)
     return outcomes
 
 

@@ -117,16 +117,21 @@ def definition(engine: Engine) -> list[tuple[Any, ...]]:
     """Return what the database knows of our tables, leaving out Alembic's."""
     with reading(engine) as connection:
         rows = [
-            tuple(in_order(value) for value in row)
+            tuple(in_order(unquoted(value) if engine.dialect.name == "sqlite" else value) for value in row)
             for query in DEFINITIONS[engine.dialect.name]
             for row in connection.execute(text(query))
         ]
     return [row for row in rows if "hpsearch_alembic_version" not in str(row)]
 
 
+def unquoted(value: Any) -> str:
+    """Take the quotes off the name of a table that SQLite renamed: it puts them there itself, and nowhere else."""
+    return re.sub(r'^CREATE TABLE "(\w+)"', r"CREATE TABLE \1", str(value))
+
+
 def in_order(value: Any) -> Any:
-    """Sort the indexes in a table's definition, which SQLAlchemy makes in any order; SQLite quotes what it renamed."""
-    lines = [line.strip(" ,") for line in str(value).replace('"', "").splitlines()]
+    """Sort the indexes in a table's definition, which SQLAlchemy makes in any order."""
+    lines = [line.strip(" ,") for line in str(value).splitlines()]
     return sorted(lines, key=lambda line: line if line.startswith("KEY") else "")
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.options import Options
 from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.dashboard.wsgi import Header, path_of
-from hpsearch.errors import StudyNotFoundError, UsageError
+from hpsearch.errors import StorageError, StudyNotFoundError, UsageError
 from hpsearch.report.snapshot import Snapshot
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
@@ -65,20 +66,28 @@ def test_what_is_made_is_kept() -> None:
 
 def test_a_page_does_not_wait_for_a_picture() -> None:
     """While figures are drawn a page gets those drawn last, or none; when they are done it gets them."""
-    allowed, drawn = threading.Event(), threading.Event()
+    allowed, begun = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
 
     def draw(seen: Seen) -> Figures:
-        allowed.wait(20)
-        drawn.set()
+        begun[seen.version].set()
+        assert allowed[seen.version].wait(60)
         return {"figure": str(seen.version)}
 
     drawings = Drawings(draw, patience_s=0.01)
-    snapshot = synthetic.empty()
-    assert drawings.of(seen_of(snapshot, 1)) == {}
-    allowed.set()
-    assert drawn.wait(20)
-    patient = Drawings(draw, patience_s=20)
-    assert patient.of(seen_of(snapshot, 2)) == {"figure": "2"}
+    first, second = (seen_of(synthetic.empty(), version) for version in range(2))
+    assert drawings.of(first) == {}
+    allowed[0].set()
+    comes_to_be(lambda: drawings.of(first), {"figure": "0"})
+    comes_to_be(lambda: (drawings.of(second), begun[1].is_set()), ({"figure": "0"}, True))
+    allowed[1].set()
+    comes_to_be(lambda: drawings.of(second), {"figure": "1"})
+
+
+def comes_to_be(look: Callable[[], object], expected: object) -> None:
+    """Look again, each time for as long as a page has patience, until that is seen; fail where it never is."""
+    deadline = time.monotonic() + 10
+    while (seen := look()) != expected:
+        assert time.monotonic() < deadline, seen
 
 
 def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,15 +121,22 @@ def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
     assert answers == {}
 
 
-def test_what_cannot_be_prepared_stops_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault while a study is prepared is written down and ends the preparation alone."""
+@pytest.mark.parametrize(
+    ("error", "level"), [(ZeroDivisionError("a bug"), logging.ERROR), (StorageError("gone"), logging.INFO)]
+)
+def test_what_cannot_be_prepared_stops_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture, error: Exception, level: int
+) -> None:
+    """A fault while a study is prepared ends the preparation alone, and one of ours stands in the log as an error."""
 
     def broken(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        raise ZeroDivisionError
+        raise error
 
     with caplog.at_level(logging.DEBUG):
         warm_in_background(broken, site.store).join(20)
-    assert "nothing could be prepared" in caplog.text
+    (entry,) = [entry for entry in caplog.records if "nothing could be prepared" in entry.getMessage()]
+    assert entry.levelno == level
+    assert str(error) in caplog.text
 
 
 def test_an_open_address_needs_a_token(tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def test_wilsons_interval_is_the_published_one() -> None:
     assert wilson_interval(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
+def test_wilsons_interval_ends_at_what_all_draws_say() -> None:
+    """Nothing and everything are exact bounds, however many draws there were: 0 is not shown as 2.8e-17."""
+    for of in range(1, 100):
+        assert wilson_interval(0.0, of)[0] == 0.0
+        assert wilson_interval(1.0, of)[1] == 1.0
+
+
 def test_wilsons_interval_holds_as_often_as_it_says() -> None:
     """Of 2,000 accuracies on 400 examples, 93 to 97 in 100 have the truth in their interval."""
     hits = np.random.default_rng(1).binomial(400, 0.93, size=2000)

@@ -54,12 +54,25 @@ def test_bounds_belong_to_the_range() -> None:
     assert not measure(exact, {"x": [1e-12]}).is_met
 
 
-def test_seeds_without_a_number_are_left_aside_and_nothing_is_not_met() -> None:
-    """NaN says that a seed does not show it; where none does, the condition is not met and no number is made up."""
+def test_seeds_without_a_number_are_left_aside() -> None:
+    """NaN says that a seed does not show it; where none does, no number is made up."""
     assert measure(ACCURACY, {"accuracy": [math.nan, 0.95]}).count == 1
     nothing = measure(ACCURACY, {"accuracy": [math.nan]})
-    assert nothing.count == 0
-    assert not nothing.is_met
+    assert (nothing.count, math.isnan(nothing.value), nothing.is_met) == (0, True, False)
+
+
+@pytest.mark.parametrize("seeds", [[], [math.nan, math.nan]])
+def test_what_no_seed_shows_is_not_judged(seeds: list[float]) -> None:
+    """Without a number a claim neither holds nor fails, and says what is missing; another number may refute it."""
+    speed = Condition(measure="speed", words="steps to 85 %", low=1.0)
+    for accuracy, judgement, reason in (
+        (0.95, Judgement.UNTESTED, "no seed shows steps to 85 %"),
+        (0.1, Judgement.FAILS, ""),
+    ):
+        found = outcomes(accuracy=[accuracy], speed=seeds)
+        judged = judge(claim_of(ACCURACY, speed), found, is_mnist=True, is_full=True)
+        assert (judged.judgement, judged.reason) == (judgement, reason)
+        assert [one.count for one in judged.measured] == [1, 0]
 
 
 def test_shares_are_means_with_wilsons_interval() -> None:

@@ -33,6 +33,18 @@ def test_an_outcome_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".json"]
 
 
+def test_what_cannot_be_kept_says_why(tmp_path: Path) -> None:
+    """A folder that is none, and a place that is taken by one, are told; nothing half written is left there."""
+    (tmp_path / "file").touch()
+    assert keep(tmp_path / "file", OUTCOME, LAB, "key").endswith("losses-digits-small-1.json: File exists")
+    assert keep(tmp_path, OUTCOME, LAB, "key") == ""
+    (path,) = tmp_path.glob("*.json")
+    path.unlink()
+    path.mkdir()
+    assert keep(tmp_path, OUTCOME, LAB, "key") == f"{path}: Is a directory"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", path]
+
+
 def test_another_key_or_a_broken_file_is_as_if_nothing_were_kept(tmp_path: Path) -> None:
     """What was made from other data or by another program, or is cut off, is not taken."""
     assert kept(tmp_path, "losses", LAB, "key") is None

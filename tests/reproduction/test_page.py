@@ -1,5 +1,6 @@
 """The page of a reproduction."""
 
+import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from hpsearch.reproduction.catalogue import CLAIMS, EXPERIMENTS
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
-from hpsearch.reproduction.records import Judgement
+from hpsearch.reproduction.records import Condition, Judgement
 from hpsearch.reproduction.running import run_one
 from hpsearch.reproduction.words import judgement_words
 
@@ -61,13 +62,29 @@ def test_text_from_outside_is_shown_and_not_run(shown: Reproduction) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_an_unmet_range_is_marked(shown: Reproduction) -> None:
-    """The row of a claim that does not hold says which number is out of its range."""
-    failing = [one for one in shown.judged if one.judgement is Judgement.FAILS]
-    page = render(shown)
-    for judged in failing:
-        (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)
-        assert "<b>not</b>" in row
+@pytest.mark.parametrize(
+    ("number", "judgement", "is_marked"),
+    [
+        (0.95, Judgement.HOLDS, False),
+        (0.5, Judgement.FAILS, True),
+        (math.nan, Judgement.UNTESTED, False),
+    ],
+)
+def test_an_unmet_range_is_marked(
+    shown: Reproduction,
+    number: float,
+    judgement: Judgement,
+    is_marked: bool,  # noqa: FBT001 - a parametrized case
+) -> None:
+    """A number out of its range is marked in the claim's row; one in range, or none at all, is not."""
+    condition = Condition(measure="accuracy", words="accuracy", low=0.9)
+    claim = replace(CLAIMS[0], conditions=(condition,), needs="nothing")
+    outcome = replace(shown.outcomes[STUDIES[0]], values={"accuracy": [number]})
+    judged = judge(claim, {claim.study: outcome}, is_mnist=False, is_full=False)
+    assert judged.judgement is judgement
+    (row,) = re.findall(rf'<tr id="claim-{claim.name}">.*?</tr>', render(replace(shown, judged=[judged])))
+    assert ("(<b>not</b> at least 0.9)" in row) is is_marked
+    assert "at least 0.9" in row
 
 
 def test_the_page_says_the_command_that_makes_it_again(shown: Reproduction) -> None:
