@@ -40,7 +40,7 @@ def reproduce(
         bool,
         typer.Option(
             "--full/--quick",
-            help="All seeds, and 300 epochs: an hour or more. Or what a few minutes on two cores allow.",
+            help="All seeds, and 300 epochs, which takes far longer. Or what a few minutes on two cores allow.",
         ),
     ] = False,
     seed: Annotated[

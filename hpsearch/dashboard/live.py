@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 _versions: Final = itertools.count()
 
 _KEPT: Final = 16
-"""So many studies stay in memory; of 5,000 trials each takes about 30 MB."""
+"""So many studies stay in memory; a large one takes tens of MB."""
 
 
 @final

@@ -14,7 +14,7 @@ from hpsearch.worker.checking import Stored
 from hpsearch.worker.replaying import Request, replay
 
 KEPT: Final = 8
-"""So many pages stay in memory, of 5 to 10 MB each; the one asked for first goes first."""
+"""So many pages stay in memory, of several MB each; the one asked for first goes first."""
 WAITING_MOST: Final = 4
 
 _Key: TypeAlias = tuple[str, int]

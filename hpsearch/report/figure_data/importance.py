@@ -4,7 +4,8 @@ The importance of a parameter is the share of the variance of the trials' ranks 
 ratio eta squared of ranks over groups of its values (the first-order effect of a functional analysis of variance), with
 Kelley's correction for what groups explain by chance (Kelley 1935, "An unbiased correlation ratio measure"). Ranks hold
 deaths, whose values mean nothing, as the worst results. Of Optuna's evaluators PED-ANOVA gives parameters that do
-nothing their part too, and takes 50 ms for 1,000 trials, too long for a bootstrap; fANOVA takes longer.
+nothing their part too, and takes tens of milliseconds for 1,000 trials, too long for hundreds of resamples; fANOVA
+takes longer.
 """
 
 import math
