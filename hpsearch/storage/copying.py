@@ -24,9 +24,9 @@ from hpsearch.storage.rows import (
     Place,
     StudyRows,
     TrialRows,
+    finish_study,
     read_study,
     read_trials,
-    settle,
     write_study,
     write_trials,
 )
@@ -201,8 +201,7 @@ def _write(there: Connection, picture: _Picture) -> int:
     ids: list[int] = []
     for batch in picture.batches():
         ids += write_trials(there, place, batch, after=max(ids[-BATCH:], default=-1))
-    if place.key is not None:
-        settle(there, place, last=max(ids[: picture.study.settled], default=-1))
+    finish_study(there, place, picture.study, ids=ids)
     if read_study(there, place) != picture.study:
         raise _differs(picture, "it")
     last = -1

@@ -21,9 +21,9 @@ from hpsearch.storage.rows import (
     Place,
     Row,
     StudyRows,
+    finish_study,
     read_study,
     read_trials,
-    settle,
     write_study,
     write_trials,
 )
@@ -81,7 +81,7 @@ def copy(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
         last = max(trials)
         resting = [at_rest(one, now_s=now_s) for one in trials.values()]
         ids += write_trials(connection, place, resting, after=max(ids, default=-1))
-    settle(connection, place, last=max(ids[: rows.settled], default=-1))
+    finish_study(connection, place, rows, ids=ids)
     made = studies.named(connection, name)
     assert made is not None
     return made

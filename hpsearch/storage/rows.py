@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.remarks import Remark, is_remark, read_remarks, write_remarks
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -42,11 +43,13 @@ class Place:
 class StudyRows:
     """A study without its trials. `details` are Optuna's rows by table; `ours` is None for one that is not ours.
 
-    `settled` is how many of its trials are counted for good (`schema`).
+    `remarks` are those attributes that speak of single trials, and are not in `details`. `settled` is how many of its
+    trials are counted for good (`schema`).
     """
 
     name: str
     details: Mapping[str, Sequence[Row]]
+    remarks: Sequence[Remark]
     ours: Row | None
     settled: int
 
@@ -70,6 +73,9 @@ def read_study(connection: Connection, place: Place) -> StudyRows:
     for table in optuna_schema.STUDY_DETAILS:
         rows = select(*_columns(table)).where(table.c.study_id == place.study_id).order_by(*table.primary_key)
         details[table.name] = [dict(row) for row in connection.execute(rows).mappings()]
+    attributes = optuna_schema.study_system_attributes.name
+    details[attributes] = [row for row in details[attributes] if not is_remark(row["key"])]
+    remarks = read_remarks(connection, place.study_id)
     ours, settled = None, 0
     if place.key is not None:
         table = schema.studies
@@ -77,7 +83,7 @@ def read_study(connection: Connection, place: Place) -> StudyRows:
         ours = {name: value for name, value in found.items() if name not in ("study_id", "settled_trial_id")}
         counted = (_trials.c.study_id == place.study_id, _trials.c.trial_id <= found["settled_trial_id"])
         settled = connection.execute(select(func.count()).where(*counted)).scalar_one()
-    return StudyRows(name=name, details=details, ours=ours, settled=settled)
+    return StudyRows(name=name, details=details, remarks=remarks, ours=ours, settled=settled)
 
 
 def read_trials(connection: Connection, place: Place, *, after: int) -> dict[int, TrialRows]:
@@ -136,9 +142,15 @@ def write_trials(
     return ids
 
 
-def settle(connection: Connection, place: Place, *, last: int) -> None:
-    """Write up to which trial_id the study's trials are counted for good."""
-    ours = schema.studies
+def finish_study(connection: Connection, place: Place, rows: StudyRows, *, ids: Sequence[int]) -> None:
+    """Write what of a study names its trials by their ids: remarks, and up to which they are counted for good.
+
+    `ids` are those of all its trials, in the order in which they were read.
+    """
+    write_remarks(connection, place.study_id, rows.remarks, ids=ids)
+    if place.key is None:
+        return
+    ours, last = schema.studies, max(ids[: rows.settled], default=-1)
     connection.execute(update(ours).where(ours.c.study_key == place.key).values(settled_trial_id=last))
 
 

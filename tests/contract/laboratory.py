@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import optuna
+from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
 from sqlalchemy import make_url
 
 from hpsearch.records import Cause, Finding, ParameterValue, Series, TrialState
@@ -121,6 +122,20 @@ def evaluation(
     return Evaluation(
         number=number, part=part, seed=seed, loss=loss, accuracy=accuracy, made=datetime.now(UTC)
     )
+
+
+def note_of(study: optuna.Study, number: int | None) -> str:
+    """Return the note of a trial, or of the study for None, as Optuna's dashboard shows it."""
+    trial_id = None if number is None else study.trials[number]._trial_id
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    return str(get_note_from_system_attrs(attributes, trial_id)["body"])
+
+
+def write_notes(study: optuna.Study, notes: Mapping[int | None, str]) -> None:
+    """Write notes of trials by number, and of the study under None, as a user of Optuna's dashboard does."""
+    for number, body in notes.items():
+        trial_id = None if number is None else study.trials[number]._trial_id
+        save_note_with_version(study._storage, study._study_id, trial_id, 1, body)
 
 
 def stock_storage(url: str) -> optuna.storages.RDBStorage:

@@ -24,7 +24,7 @@ from hpsearch.storage.records import Update
 from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
 from tests.contract.golden_database import facts
-from tests.contract.laboratory import Lab, a_spec, evaluation, stock_storage
+from tests.contract.laboratory import Lab, a_spec, evaluation, note_of, stock_storage, write_notes
 
 Labs = Callable[..., Lab]
 Address = Callable[[str], str]
@@ -143,6 +143,30 @@ def test_a_copy_of_a_copy_of_a_copy_is_equal(new_lab: Labs, shared: Address, tar
             )
         assert theirs.stock().user_attrs == lab.stock().user_attrs
         theirs.close()
+
+
+def test_notes_stay_with_their_trials(new_lab: Labs, target: str) -> None:
+    """A note and an old artifact are of the same trial in the copy, whatever its id; those of no trial are left out."""
+    new_lab().finish(3)
+    lab = new_lab(trials=200)
+    lab.finish(150)
+    study = lab.stock()
+    notes = {None: "all", 0: "first", 3: "long " * 1000, 149: "last \N{SNOWMAN}"}
+    write_notes(study, notes)
+    trial_id = study.trials[149]._trial_id
+    for key in (f"dashboard:artifacts:{trial_id}:a", "dashboard:99999999:note_ver", "dashboard:plot:7"):
+        study._storage.set_study_system_attr(study._study_id, key, 1)
+    copied(lab.url, target, study.study_name)
+    with open_store(target) as store:
+        there = Lab(store=store, url=target, study=store.study(study.study_name))
+        theirs = there.stock()
+        found = {number: note_of(theirs, number) for number in (None, *range(150))}
+        attributes = theirs._storage.get_study_system_attrs(theirs._study_id)
+        artifact = f"dashboard:artifacts:{theirs.trials[149]._trial_id}:a"
+        there.close()
+    assert {number: body for number, body in found.items() if body} == notes
+    assert "dashboard:99999999:note_ver" not in attributes
+    assert (attributes[artifact], attributes["dashboard:plot:7"]) == (1, 1)
 
 
 def test_a_copied_study_goes_on_to_its_exact_budget(new_lab: Labs, target: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.records import TrialState
 from hpsearch.storage.keeping import copy_study, rename_study, stop_study
-from tests.contract.laboratory import Lab, evaluation, stock_storage
+from tests.contract.laboratory import Lab, evaluation, note_of, stock_storage, write_notes
 
 Labs = Callable[..., Lab]
 
@@ -91,6 +91,22 @@ def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
     lab.store.delete_study(copy)
     assert lab.store.progress(lab.study).finished == 6
     assert lab.store.study(lab.study.spec.name).key == lab.study.key
+
+
+def test_a_copy_has_the_notes_of_its_trials(new_lab: Labs) -> None:
+    """A note is at the trial of the same number in the copy, whose ids are others, and at no other trial."""
+    lab = new_lab(trials=8)
+    lab.finish(4)
+    notes = {None: "all", 1: "second"}
+    write_notes(lab.stock(), notes)
+    copy = copy_study(lab.store, lab.study, a_name())
+    twin = Lab(store=lab.store, url=lab.url, study=copy)
+    theirs = twin.stock()
+    found = {number: note_of(theirs, number) for number in (None, *range(4))}
+    attributes = theirs._storage.get_study_system_attrs(theirs._study_id)
+    twin.close()
+    assert {number: body for number, body in found.items() if body} == notes
+    assert len([key for key in attributes if key.startswith("dashboard:")]) == 4  # text and version of each
 
 
 def test_an_ended_study_has_what_it_has(new_lab: Labs) -> None:
