@@ -33,7 +33,8 @@ def open_once(
     """Open the sealed test part for a configuration and say what it reaches there; return the exit code.
 
     A test part that was opened before is not opened again: what is recorded is said, and an opening that was cut off
-    before its result is finished, for the configuration that it was made for. All seeds are stored together.
+    before its result is finished, for the configuration and with as many seeds as it was made for. All seeds are stored
+    together.
     """
     study = store.study(name)
     store.sweep(study)
@@ -44,6 +45,7 @@ def open_once(
         prepared = _prepared(study)
         if opened is None:
             opened = _open(store, study, trial=trial, seeds=seeds, yes=yes)
+        seeds = opened.seeds or seeds
         stop = StopRequest()
         stop.listen()
         if not _train(store, study, prepared, store.trial(study, opened.number), seeds=seeds, stop=stop):
@@ -119,7 +121,8 @@ def _open(store: Store, study: StoredStudy, *, trial: int | None, seeds: int, ye
     _warn(store, study)
     if not yes:
         _ask(study, chosen)
-    opened = store.unseal(study, number=chosen.number, command=opened_command(study, chosen.number, seeds))
+    command = opened_command(study, chosen.number, seeds)
+    opened = store.unseal(study, number=chosen.number, command=command, seeds=seeds)
     _refuse_another(study, opened, chosen.number)  # somebody else may have opened it while we asked
     return opened
 

@@ -74,16 +74,23 @@ def unsealing(connection: Connection, study: StoredStudy) -> Unsealing | None:
     if stored is None:
         return None
     found = json.loads(stored)
-    return Unsealing(number=found["number"], command=found["command"], opened=utc(found["opened"]))
+    return Unsealing(
+        number=found["number"],
+        command=found["command"],
+        opened=utc(found["opened"]),
+        seeds=found.get("seeds"),
+    )
 
 
-def unseal(connection: Connection, locked: LockedStudy, *, number: int, command: str) -> Unsealing:
+def unseal(
+    connection: Connection, locked: LockedStudy, *, number: int, command: str, seeds: int | None
+) -> Unsealing:
     """Write that the sealed test part is opened for trial `number`, and return it; the first time counts for ever."""
     before = unsealing(connection, locked.study)
     if before is not None:
         return before
-    text = json.dumps({"number": number, "command": command, "opened": locked.now_s})
+    text = json.dumps({"number": number, "command": command, "opened": locked.now_s, "seeds": seeds})
     connection.execute(
         update(_studies).where(_studies.c.study_key == locked.study.key).values(unsealing=text)
     )
-    return Unsealing(number=number, command=command, opened=utc(locked.now_s))
+    return Unsealing(number=number, command=command, opened=utc(locked.now_s), seeds=seeds)

@@ -197,11 +197,15 @@ class Evaluation:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsealing:
-    """The one opening of a study's sealed test part: for which trial, by which command, when (UTC)."""
+    """The one opening of a study's sealed test part: for which trial, by which command, when (UTC).
+
+    `seeds` is how many fresh seeds it is measured with, None where the command did not say.
+    """
 
     number: int
     command: str
     opened: datetime
+    seeds: int | None = None
 
 
 @final

@@ -207,11 +207,11 @@ class Store:
         """Return how the study's sealed test part was opened, None where it never was."""
         return self._read(lambda connection: evaluations.unsealing(connection, study))
 
-    def unseal(self, study: StoredStudy, *, number: int, command: str) -> Unsealing:
+    def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
         """Note that the sealed test part is opened for trial `number`, for ever; return what the first call noted."""
         return self._write(
             lambda connection: evaluations.unseal(
-                connection, studies.lock(connection, study), number=number, command=command
+                connection, studies.lock(connection, study), number=number, command=command, seeds=seeds
             )
         )
 

@@ -164,6 +164,17 @@ def test_an_opening_without_result_is_finished_for_its_trial(command: Command, s
     assert f"for trial {numbers[-1]} by `what was killed`." in ended.stdout
 
 
+def test_an_opening_is_finished_with_its_seeds(command: Command, sealed: str) -> None:
+    """What was opened to be measured with three seeds is measured with three, whatever is said later."""
+    with open_store(f"sqlite:///{Path('default.db').resolve()}") as store:
+        study = store.study(sealed)
+        number = next(trial.number for trial in store.trials(study) if trial.is_ranked)
+        store.unseal(study, number=number, command="what was killed", seeds=3)
+    ended = command("study", "test", sealed, "--seeds", "2", "--format", "json")
+    assert ended.returncode == 0
+    assert len(shown(ended)["seeds"]) == 3
+
+
 class Terminal(io.StringIO):
     """A terminal on which somebody has typed."""
 

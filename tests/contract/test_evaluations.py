@@ -46,10 +46,10 @@ def test_the_first_opening_counts_for_ever(new_lab: Labs) -> None:
     """A test part that was opened stays opened, for the trial and by the command that were first."""
     lab, other = new_lab(), new_lab()
     assert lab.store.unsealing(lab.study) is None
-    opened = lab.store.unseal(lab.study, number=3, command="first \N{SNOWMAN}")
-    assert (opened.number, opened.command) == (3, "first \N{SNOWMAN}")
+    opened = lab.store.unseal(lab.study, number=3, command="first \N{SNOWMAN}", seeds=7)
+    assert (opened.number, opened.command, opened.seeds) == (3, "first \N{SNOWMAN}", 7)
     assert abs(opened.opened - datetime.now(UTC)) < timedelta(minutes=5)
-    assert lab.store.unseal(lab.study, number=4, command="second") == opened
+    assert lab.store.unseal(lab.study, number=4, command="second", seeds=1) == opened
     assert lab.store.unsealing(lab.study) == opened
     assert other.store.unsealing(other.study) is None
 
