@@ -8,7 +8,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +17,10 @@ RawRow: TypeAlias = Sequence[Any]
 """A row as the driver gives it; times are `datetime` with every driver."""
 
 _Convert: TypeAlias = Callable[[Any], Any]
+
+_SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03"})
+"""SQLSTATEs with which PostgreSQL ends a session: shutdown, crash, start, database dropped, idle for too long.
+PostgreSQL's documentation, appendix A."""
 
 
 @final
@@ -161,6 +165,17 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
     return cursor
 
 
+def is_lost(dialect: Dialect, connection: Any, error: Any) -> bool:
+    """Return True when the driver's `error` tells that its connection, None where it was still being made, has ended.
+
+    SQLAlchemy asks psycopg's connection whether it is closed. One that the server ends before its first statement is
+    not at hand to be asked, so what the server says counts too.
+    """
+    return getattr(error, "sqlstate", None) in _SESSION_ENDED or dialect.is_disconnect(
+        error, connection, None
+    )
+
+
 def _tell(teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool) -> None:
     """Let SQLAlchemy's listeners hear of a statement; without a transaction there is no Connection to tell them of."""
     listeners: Any = teller.dispatch.before_cursor_execute
@@ -176,7 +191,7 @@ def _failed(dialect: Dialect, connection: Any, error: Any) -> DBAPIError:
         error,
         dialect.loaded_dbapi.Error,
         hide_parameters=True,
-        connection_invalidated=dialect.is_disconnect(error, connection, None),
+        connection_invalidated=is_lost(dialect, connection, error),
         dialect=dialect,
     )
     assert isinstance(failed, DBAPIError)

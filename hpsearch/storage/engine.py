@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import StorageError
 from hpsearch.storage.address import Address, mask
-from hpsearch.storage.direct import run
+from hpsearch.storage.direct import is_lost, run
 from hpsearch.storage.replacing import follow_file
 
 BUSY_TIMEOUT_S: Final = 30
@@ -80,6 +80,7 @@ def _server_engine(address: Address) -> Engine:
     )
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
+    event.listen(engine, "handle_error", _notice_loss)
     return engine
 
 
@@ -170,6 +171,12 @@ def _prepare_server(connection: Any, *, family: str) -> None:
             cursor.execute(f"SET idle_write_transaction_timeout = {BUSY_TIMEOUT_S}")
     cursor.close()
     connection.commit()
+
+
+def _notice_loss(context: ExceptionContext) -> None:
+    """Tell SQLAlchemy of lost connections that it does not take for lost."""
+    if not context.is_disconnect and isinstance(context.sqlalchemy_exception, DBAPIError):
+        context.is_disconnect = is_lost(context.dialect, None, context.original_exception)
 
 
 def _begin_sqlite(connection: Connection) -> None:

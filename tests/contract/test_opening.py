@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, literal, make_url, select, text
 
 import hpsearch
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import claims, optuna_schema, schema, studies
+from hpsearch.storage.address import parse_address
 from hpsearch.storage.check import check
+from hpsearch.storage.direct import Direct
+from hpsearch.storage.faults import attempt
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
@@ -196,6 +200,35 @@ def test_a_connection_that_died_while_idle_is_replaced(new_lab: Callable[..., La
     assert len(lab.claim(2)) == 2
     kill_others(lab, dialect)
     assert lab.store.progress(lab.study).running == 2
+
+
+@pytest.mark.parametrize("way", ["transaction", "single query"])
+def test_a_connection_that_dies_at_birth_is_tried_again(
+    new_lab: Callable[..., Lab], dialect: str, way: str
+) -> None:
+    """A server that ends a new connection before its first statement, as one that shuts down does, costs nothing."""
+    lab = new_lab()
+    if dialect == "sqlite":
+        pytest.skip("a file has no server")
+    kill_others(lab, dialect)
+    deaths = iter([True])
+
+    def die(connection: Any, _record: Any) -> None:
+        if next(deaths, False):
+            cursor = connection.cursor()
+            if dialect == "postgresql":
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            else:
+                cursor.execute("KILL CONNECTION_ID()")
+
+    event.listen(lab.store._engine, "connect", die)
+    if way == "transaction":
+        assert len(lab.claim(2)) == 2
+    else:
+        one = Direct(select(literal(1)))
+        rows = attempt(lambda: one.alone(lab.store._engine, {}), parse_address(lab.url))
+        assert [tuple(row) for row in rows] == [(1,)]
+    assert next(deaths, None) is None
 
 
 def kill_others(lab: Lab, dialect: str) -> None:
