@@ -10,7 +10,6 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array, sum_over_examples
 
-BATCH_NORM_EPSILON = 1e-5
 RUNNING_MOMENTUM = 0.9
 
 
@@ -55,12 +54,14 @@ class Normalization:
 class BatchNorm:
     """Batch normalization over B (Ioffe and Szegedy 2015, algorithm 1), before the activation.
 
-    Parameters, where `affine`: gamma (K, O), beta (K, O). Running statistics: mean and variance, each (K, O),
-    moved by a tenth of the difference at each step, with the biased variance, and used in evaluation.
+    `epsilon` is added to the variance. Parameters, where `affine`: gamma (K, O), beta (K, O). Running statistics: mean
+    and variance, each (K, O), moved by a tenth of the difference at each step, with the biased variance, and used in
+    evaluation.
     """
 
     units: int
     affine: bool
+    epsilon: float
 
     def forward(
         self, y: Array, kept: Normalization, running: tuple[Array, Array], *, ones: Array, scratch: Array
@@ -77,7 +78,7 @@ class BatchNorm:
         for statistic, batch in zip(running, (mean, variance), strict=True):
             np.multiply(statistic, RUNNING_MOMENTUM, out=statistic)
             np.add(statistic, (1 - RUNNING_MOMENTUM) * batch, out=statistic)
-        np.divide(1, np.sqrt(variance + BATCH_NORM_EPSILON), out=kept.inverse_std)
+        np.divide(1, np.sqrt(variance + self.epsilon), out=kept.inverse_std)
         np.multiply(y, kept.inverse_std[:, None, :], out=y)
         kept.xhat[...] = y
 
@@ -85,7 +86,7 @@ class BatchNorm:
         """Replace `y` (K, B, O) by its value normalized with the running statistics, in place."""
         mean, variance = running
         np.subtract(y, mean[:, None, :], out=y)
-        np.divide(y, np.sqrt(variance + BATCH_NORM_EPSILON)[:, None, :], out=y)
+        np.divide(y, np.sqrt(variance + self.epsilon)[:, None, :], out=y)
 
     def scale(self, gamma: Array, beta: Array, y: Array) -> None:
         """Replace `y` (K, B, O) by gamma y + beta, in place."""
@@ -118,12 +119,14 @@ class BatchNorm:
         np.multiply(dy, kept.inverse_std[:, None, :], out=dy)
 
 
-def draw_dropout(mask: Array, rate: float, generator: np.random.Generator) -> None:
-    """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else 1 / (1 - rate).
+def draw_dropout(mask: Array, rate: float, generator: np.random.Generator, *, is_inverted: bool) -> None:
+    """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else what stays is multiplied by.
 
-    Inverted dropout: evaluation needs no factor (Srivastava et al. 2014, section 10). The draws fill whole
-    rows of examples in order, so a shorter minibatch uses the first of them.
+    That is 1 / (1 - rate) in inverted dropout, where evaluation needs no factor (Srivastava et al. 2014, section 10),
+    and 1 where evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
+    minibatch uses the first of them.
     """
     generator.random(dtype=mask.dtype.type, out=mask)
     np.greater_equal(mask, rate, out=mask, casting="unsafe")
-    np.divide(mask, 1 - rate, out=mask)
+    if is_inverted:
+        np.divide(mask, 1 - rate, out=mask)

@@ -25,16 +25,18 @@ from hpsearch.study.spec import DropoutPosition, Initializer, ModelSpec
 class Block:
     """One dense layer with what follows it: y = f(norm(x w + b)). The output block is the dense layer alone.
 
-    `dropout` is where dropout acts on it, None where it does not: on y, or on x w + b. With `skip` the block gives
-    x + y, an identity shortcut around the branch (He et al. 2016, "Identity mappings in deep residual networks",
-    equation 1, with nothing behind the sum). Dropout stays inside the branch (Zagoruyko and Komodakis 2016, section
-    2.4): on the shortcut it would shrink the signal once more with every layer (He et al., section 3.1).
+    `dropout` is where dropout acts on it, None where it does not: on y, or on x w + b; `kept` is the factor there in
+    evaluation. With `skip` the block gives x + y, an identity shortcut around the branch (He et al. 2016, "Identity
+    mappings in deep residual networks", equation 1, with nothing behind the sum). Dropout stays inside the branch
+    (Zagoruyko and Komodakis 2016, section 2.4): on the shortcut it would shrink the signal once more with every layer
+    (He et al., section 3.1).
     """
 
     dense: Dense
     norm: BatchNorm | None = None
     activation: Activation | None = None
     dropout: DropoutPosition | None = None
+    kept: float = 1.0
     skip: bool = False
 
     @property
@@ -182,15 +184,17 @@ class Network:
             x = buffers.output
 
     def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
-        """Write activations and logits in evaluation mode into `batch`, in place: no dropout, running statistics."""
+        """Write activations and logits in evaluation mode into `batch`, in place: no masks, running statistics."""
         x = batch.x
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
         ):
             block.dense.forward(p.w, p.b, x, buffers.y)
+            _shrink(block, buffers.y, at="before_normalization")
             if block.norm is not None and running is not None:
                 block.norm.evaluate(buffers.y, running)
             _finish(block, p, buffers)
+            _shrink(block, buffers.y, at="after_activation")
             if buffers.total is not None:
                 np.add(buffers.y, x, out=buffers.total)
             x = buffers.output
@@ -237,17 +241,28 @@ def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
     has_dropout = model.dropout > 0 and (model.dropout_layers == "all" or layer == len(model.hidden) - 1)
     return Block(
         dense=Dense(inputs=inputs, outputs=width),
-        norm=BatchNorm(units=width, affine=model.batch_norm_affine) if model.batch_norm else None,
+        norm=_normalization(model, width) if model.batch_norm else None,
         activation=ACTIVATIONS[model.activation],
         dropout=model.dropout_position if has_dropout else None,
+        kept=1 - model.dropout if has_dropout and model.dropout_scaling == "evaluation" else 1.0,
         skip=model.skips[layer],
     )
+
+
+def _normalization(model: ModelSpec, width: int) -> BatchNorm:
+    return BatchNorm(units=width, affine=model.batch_norm_affine, epsilon=model.batch_norm_epsilon)
 
 
 def _drop(block: Block, buffers: BlockBuffers, values: Array, *, at: DropoutPosition) -> None:
     """Multiply `values` (K, B, O) by the block's mask, in place, where its dropout acts `at` that place."""
     if buffers.mask is not None and block.dropout == at:
         np.multiply(values, buffers.mask, out=values)
+
+
+def _shrink(block: Block, values: Array, *, at: DropoutPosition) -> None:
+    """Multiply `values` (K, B, O) by the block's `kept`, in place, where its dropout acts `at` that place."""
+    if block.kept < 1 and block.dropout == at:
+        np.multiply(values, block.kept, out=values)
 
 
 def _finish(block: Block, p: BlockParameters, buffers: BlockBuffers) -> None:

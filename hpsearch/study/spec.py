@@ -25,6 +25,7 @@ Output: TypeAlias = Literal["auto", "softmax"] | Activation
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 DropoutPosition: TypeAlias = Literal["after_activation", "before_normalization"]
 DropoutLayers: TypeAlias = Literal["all", "last"]
+DropoutScaling: TypeAlias = Literal["training", "evaluation"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
@@ -113,7 +114,9 @@ class ModelSpec:
     """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers.
 
     With `skip_connections` each hidden layer that is as wide as the hidden layer before it adds its inputs to its
-    activations; the first has none. `dropout_layers` are the hidden layers that have dropout.
+    activations; the first has none. `dropout_layers` are the hidden layers that have dropout. `dropout_scaling` says
+    when its share is made up for: in training what is kept is divided by 1 - dropout ("inverted"), or in evaluation
+    everything is multiplied by it. `batch_norm_epsilon` is added to the variance, in the square of the outputs' unit.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -121,9 +124,11 @@ class ModelSpec:
     initializer: Initializer = Initializer()
     batch_norm: bool = False
     batch_norm_affine: bool = True
+    batch_norm_epsilon: float = 1e-5
     dropout: float = 0.0
     dropout_position: DropoutPosition = "after_activation"
     dropout_layers: DropoutLayers = "all"
+    dropout_scaling: DropoutScaling = "training"
     skip_connections: bool = False
     loss: Loss = "auto"
     output: Output = "auto"

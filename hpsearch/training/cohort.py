@@ -262,8 +262,10 @@ class Cohort:
         self._training.gather(chosen, lane.batch.x, lane.batch.t)
         for block in lane.batch.blocks:
             if block.mask is not None:
+                is_inverted = self.shape.model.dropout_scaling == "training"
                 for mask, row in zip(block.mask, rows, strict=True):
-                    draw_dropout(mask, row.configuration.model.dropout, row.dropout)
+                    rate = row.configuration.model.dropout
+                    draw_dropout(mask, rate, row.dropout, is_inverted=is_inverted)
         return lane
 
     def _scale(self, lane: Lane, examples: int) -> Array:

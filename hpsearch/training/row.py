@@ -26,14 +26,17 @@ class Shape:
 def shape_of(configuration: Configuration) -> Shape:
     """Return the shape of the cohorts in which `configuration` can train.
 
-    Rates, the number of epochs, the initializer and the share of dropped units are the row's own.
+    Rates, the number of epochs, the initializer and the share of dropped units are the row's own, the last not where
+    evaluation multiplies by it.
     """
+    model = configuration.model
+    is_own = model.dropout > 0 and model.dropout_scaling == "training"
     own = TrainingSpec()
     return Shape(
         model=replace(
-            configuration.model,
+            model,
             initializer=Initializer(),
-            dropout=0.5 if configuration.model.dropout > 0 else 0.0,
+            dropout=0.5 if is_own else model.dropout,
         ),
         training=replace(
             configuration.training,

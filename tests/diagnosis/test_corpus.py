@@ -198,7 +198,7 @@ def test_a_lost_field_is_noticed(corpus: list[Run], tmp_path: Path) -> None:
     rewrite('"input_is_binary":false,', "")
     with pytest.raises(ValueError, match="must have the fields"):
         traces.load(path)
-    for newer in ('"input_is_constant":false,', '"dropout_layers":"all",'):
+    for newer in ('"input_is_constant":false,', '"dropout_layers":"all",', '"batch_norm_epsilon":1e-05,'):
         rewrite(newer, "")
         assert repr(traces.load(path)) == repr(corpus[:1])
 

@@ -7,29 +7,38 @@ import numpy as np
 import pytest
 
 from hpsearch.nn.arrays import Array
-from hpsearch.nn.layers import BATCH_NORM_EPSILON, draw_dropout
-from hpsearch.nn.network import Block, Network, build_network
-from hpsearch.study.spec import DropoutLayers, DropoutPosition, ModelSpec
+from hpsearch.nn.layers import draw_dropout
+from hpsearch.nn.network import Block, BlockBuffers, Network, build_network
+from hpsearch.study.spec import DropoutLayers, DropoutPosition, DropoutScaling, ModelSpec
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 TRIALS, EXAMPLES, INPUTS, OUTPUTS = 3, 8, 6, 4
 HIDDEN = (6, 6, 5, 5)
 POSITIONS = get_args(DropoutPosition)
 LAYERS = get_args(DropoutLayers)
+SCALINGS = get_args(DropoutScaling)
 TOLERANCE = 1e-12
 
 
 def model_of(
-    *, skips: bool, norm: bool, position: DropoutPosition, layers: DropoutLayers, rate: float = 0.4
+    *,
+    skips: bool,
+    norm: bool,
+    position: DropoutPosition,
+    layers: DropoutLayers,
+    scaling: DropoutScaling = "training",
+    rate: float = 0.4,
 ) -> ModelSpec:
     """Return a network in which the second and the fourth layer can have a skip."""
     return ModelSpec(
         hidden=HIDDEN,
         activation="tanh",
         batch_norm=norm,
+        batch_norm_epsilon=0.01,
         dropout=rate,
         dropout_position=position,
         dropout_layers=layers,
+        dropout_scaling=scaling,
         skip_connections=skips,
         loss="cross_entropy",
     )
@@ -50,7 +59,7 @@ def prepared(model: ModelSpec) -> tuple[Network, Lane]:
     for block in lane.batch.blocks:
         if block.mask is not None:
             for mask in block.mask:
-                draw_dropout(mask, model.dropout, generator)
+                draw_dropout(mask, model.dropout, generator, is_inverted=model.dropout_scaling == "training")
     return network, lane
 
 
@@ -58,6 +67,16 @@ def in_dropout(model: ModelSpec, layer: int, position: DropoutPosition) -> bool:
     """True where a textbook would drop units of hidden layer `layer` (from 0) at `position`."""
     is_there = model.dropout_layers == "all" or layer == len(HIDDEN) - 1
     return model.dropout > 0 and is_there and model.dropout_position == position
+
+
+def dropped(model: ModelSpec, buffers: BlockBuffers, trial: int, *, trains: bool) -> float | Array:
+    """Return what a textbook multiplies units by: 0 or what makes up for it; in evaluation, what is left to do."""
+    is_inverted = model.dropout_scaling == "training"
+    if not trains:
+        return 1.0 if is_inverted else 1 - model.dropout
+    assert buffers.mask is not None
+    kept: Array = buffers.mask[trial] > 0
+    return kept / (1 - model.dropout) if is_inverted else kept
 
 
 def textbook(model: ModelSpec, lane: Lane, trial: int, *, trains: bool) -> list[Array]:
@@ -68,19 +87,20 @@ def textbook(model: ModelSpec, lane: Lane, trial: int, *, trains: bool) -> list[
         z = a @ view.w[trial] + view.b[trial]
         if layer == len(HIDDEN):
             return [*outputs, z]
-        if trains and in_dropout(model, layer, "before_normalization"):
-            assert buffers.mask is not None
-            z = z * buffers.mask[trial]
+        if in_dropout(model, layer, "before_normalization"):
+            z = z * dropped(model, buffers, trial, trains=trains)
         statistics = lane.batch.running[layer]
         if statistics is not None and view.gamma is not None and view.beta is not None:
             mean, variance = (
                 (z.mean(axis=0), z.var(axis=0)) if trains else (statistics[0][trial], statistics[1][trial])
             )
-            z = view.gamma[trial] * (z - mean) / np.sqrt(variance + BATCH_NORM_EPSILON) + view.beta[trial]
+            z = (
+                view.gamma[trial] * (z - mean) / np.sqrt(variance + model.batch_norm_epsilon)
+                + view.beta[trial]
+            )
         h = np.tanh(z)
-        if trains and in_dropout(model, layer, "after_activation"):
-            assert buffers.mask is not None
-            h = h * buffers.mask[trial]
+        if in_dropout(model, layer, "after_activation"):
+            h = h * dropped(model, buffers, trial, trains=trains)
         has_skip = model.skip_connections and layer in (1, 3)
         a = a + h if has_skip else h
         outputs.append(a)
@@ -89,13 +109,14 @@ def textbook(model: ModelSpec, lane: Lane, trial: int, *, trains: bool) -> list[
 
 CASES = [
     pytest.param(
-        model_of(skips=skips, norm=norm, position=position, layers=layers),
-        id=f"{'skips' if skips else 'plain'}-{'norm' if norm else 'bare'}-{position}-{layers}",
+        model_of(skips=skips, norm=norm, position=position, layers=layers, scaling=scaling),
+        id=f"{'skips' if skips else 'plain'}-{'norm' if norm else 'bare'}-{position}-{layers}-{scaling}",
     )
     for skips in (False, True)
     for norm in (False, True)
     for position in POSITIONS
     for layers in LAYERS
+    for scaling in SCALINGS
 ]
 
 
@@ -112,7 +133,7 @@ def test_training_is_what_the_formulas_say(model: ModelSpec) -> None:
 
 @pytest.mark.parametrize("model", CASES)
 def test_evaluation_is_what_the_formulas_say(model: ModelSpec) -> None:
-    """Every layer's output in evaluation is the textbook's, with skips, without dropout."""
+    """Every layer's output in evaluation is the textbook's, with skips, without masks."""
     network, lane = prepared(model)
     expected = [textbook(model, lane, trial, trains=False) for trial in range(TRIALS)]
     network.evaluate(lane.parameter_views, lane.batch)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from hpsearch.nn.arrays import Array
-from hpsearch.nn.layers import BATCH_NORM_EPSILON, BatchNorm, Dense, Normalization, draw_dropout
+from hpsearch.nn.layers import BatchNorm, Dense, Normalization, draw_dropout
 
 K, B, I, O = 3, 7, 5, 4  # noqa: E741 - the letters of the axes
 STEP = 1e-6
+EPSILON = 1e-5
 ONES = np.ones((1, B))
 
 
@@ -45,7 +46,7 @@ def test_dense_is_differentiated_by_the_chain_rule(shared: bool) -> None:  # noq
 
 def normalized(y: Array, *, running: tuple[Array, Array] | None = None) -> tuple[Array, Normalization]:
     """Return batch-normalized `y`, which stays as it is, and what was kept of it."""
-    layer = BatchNorm(units=O, affine=False)
+    layer = BatchNorm(units=O, affine=False, epsilon=EPSILON)
     kept = Normalization(xhat=np.empty_like(y), inverse_std=np.empty((len(y), O), y.dtype))
     statistics = running or (np.zeros((len(y), O), y.dtype), np.ones((len(y), O), y.dtype))
     out = y.copy()
@@ -59,13 +60,13 @@ def test_batch_norm_is_differentiated_by_the_chain_rule() -> None:
     change = (normalized(y + STEP * v)[0] - normalized(y - STEP * v)[0]) / (2 * STEP)
     _, kept = normalized(y)
     dy = u.copy()
-    BatchNorm(units=O, affine=False).backward(dy, kept, ones=ONES, scratch=np.empty_like(dy))
+    BatchNorm(units=O, affine=False, epsilon=EPSILON).backward(dy, kept, ones=ONES, scratch=np.empty_like(dy))
     close(np.vdot(change, u), np.vdot(v, dy))
 
 
 def test_gamma_and_beta_are_differentiated_by_the_chain_rule() -> None:
     """<J v, u> is <v, J' u> for gamma and beta."""
-    layer = BatchNorm(units=O, affine=True)
+    layer = BatchNorm(units=O, affine=True, epsilon=EPSILON)
     xhat, u = normal(K, B, O, seed=1), normal(K, B, O, seed=2)
     gamma, beta, vgamma, vbeta = normal(4, K, O, seed=3)
 
@@ -105,13 +106,13 @@ def test_running_statistics_move_by_a_tenth() -> None:
 
 def test_evaluation_uses_the_running_statistics() -> None:
     """In evaluation an example's output depends on the running statistics and not on its minibatch."""
-    layer = BatchNorm(units=O, affine=False)
+    layer = BatchNorm(units=O, affine=False, epsilon=EPSILON)
     running = normal(K, O, seed=1), 1 + normal(K, O, seed=2) ** 2
     y = normal(K, B, O, seed=3)
     out, first = y.copy(), y[:, :1].copy()
     layer.evaluate(out, running)
     layer.evaluate(first, running)
-    expected = (y - running[0][:, None]) / np.sqrt(running[1][:, None] + BATCH_NORM_EPSILON)
+    expected = (y - running[0][:, None]) / np.sqrt(running[1][:, None] + EPSILON)
     np.testing.assert_allclose(out, expected, rtol=1e-12)
     np.testing.assert_array_equal(out[:, :1], first)
 
@@ -121,7 +122,9 @@ def test_a_minibatch_of_one_is_normalized_to_zero() -> None:
     out, kept = normalized(normal(K, 1, O))
     assert not out.any()
     dy = normal(K, 1, O, seed=1)
-    BatchNorm(units=O, affine=False).backward(dy, kept, ones=np.ones((1, 1)), scratch=np.empty_like(dy))
+    BatchNorm(units=O, affine=False, epsilon=EPSILON).backward(
+        dy, kept, ones=np.ones((1, 1)), scratch=np.empty_like(dy)
+    )
     assert not dy.any()
 
 
@@ -130,15 +133,24 @@ def test_a_minibatch_of_one_is_normalized_to_zero() -> None:
 def test_dropout_keeps_the_mean(rate: float, dtype: type[np.floating]) -> None:
     """A mask is 0 with the probability `rate` and 1 / (1 - rate) elsewhere, so its mean is 1."""
     mask = np.empty((200, 300), dtype)
-    draw_dropout(mask, rate, np.random.default_rng(1))
+    draw_dropout(mask, rate, np.random.default_rng(1), is_inverted=True)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / (1 - rate)], rtol=1e-6)
     error = 4 * np.sqrt(rate * (1 - rate) / mask.size)
     assert abs((mask == 0).mean() - rate) < error
 
 
+def test_dropout_that_evaluation_makes_up_for_has_the_same_masks() -> None:
+    """Without its factor a mask is 0 and 1, in the same places."""
+    inverted, plain = np.empty((50, O), np.float32), np.empty((50, O), np.float32)
+    draw_dropout(inverted, 0.3, np.random.default_rng(1), is_inverted=True)
+    draw_dropout(plain, 0.3, np.random.default_rng(1), is_inverted=False)
+    np.testing.assert_array_equal(np.unique(plain), [0, 1])
+    np.testing.assert_array_equal(plain == 0, inverted == 0)
+
+
 def test_a_shorter_minibatch_uses_the_first_draws() -> None:
     """The mask of a shorter minibatch is the beginning of a longer one's."""
     long, short = np.empty((9, O), np.float32), np.empty((4, O), np.float32)
-    draw_dropout(long, 0.5, np.random.default_rng(1))
-    draw_dropout(short, 0.5, np.random.default_rng(1))
+    draw_dropout(long, 0.5, np.random.default_rng(1), is_inverted=True)
+    draw_dropout(short, 0.5, np.random.default_rng(1), is_inverted=True)
     np.testing.assert_array_equal(short, long[:4])

@@ -17,6 +17,7 @@ from hpsearch.study.spec import (
     Activation,
     DropoutLayers,
     DropoutPosition,
+    DropoutScaling,
     Initializer,
     Loss,
     ModelSpec,
@@ -54,9 +55,11 @@ def models(draw: st.DrawFn) -> ModelSpec:
         activation=draw(st.sampled_from(ACTIVATIONS)),
         batch_norm=draw(st.booleans()),
         batch_norm_affine=draw(st.booleans()),
+        batch_norm_epsilon=draw(st.sampled_from([1e-5, 0.1])),
         dropout=draw(st.sampled_from([0.0, 0.4])),
         dropout_position=draw(st.sampled_from(get_args(DropoutPosition))),
         dropout_layers=draw(st.sampled_from(get_args(DropoutLayers))),
+        dropout_scaling=draw(st.sampled_from(get_args(DropoutScaling))),
         skip_connections=draw(st.booleans()),
         loss=loss,
         output=output,
@@ -78,7 +81,7 @@ def prepared(model: ModelSpec, *, trials: int, examples: int, seed: int) -> tupl
     for block in lane.batch.blocks:
         if block.mask is not None:
             for mask in block.mask:
-                draw_dropout(mask, model.dropout, generator)
+                draw_dropout(mask, model.dropout, generator, is_inverted=model.dropout_scaling == "training")
     return network, lane
 
 

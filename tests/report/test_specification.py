@@ -36,7 +36,9 @@ WIDE = StudySpec(
         hidden=(64, 32),
         initializer=Initializer(name="normal", scale=0.01),
         batch_norm=True,
+        batch_norm_epsilon=1e-6,
         dropout_layers="last",
+        dropout_scaling="evaluation",
     ),
     training=TrainingSpec(optimizer="momentum", epochs=7),
     search=(

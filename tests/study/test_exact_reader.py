@@ -63,7 +63,8 @@ def test_every_problem_is_said_at_once_with_its_key() -> None:
     )
     known = (
         "name, model.hidden, model.activation, model.initializer, model.batch_norm, model.batch_norm_affine, "
-        "model.dropout, model.dropout_position, model.dropout_layers, model.skip_connections, model.output, "
+        "model.batch_norm_epsilon, model.dropout, model.dropout_position, model.dropout_layers, model.dropout_scaling, "
+        "model.skip_connections, model.output, "
         "training.epochs, training.batch_size, training.optimizer, training.reduction, "
         "learning_rate, weight_decay, momentum, model.loss"
     )

@@ -69,9 +69,11 @@ studies = st.builds(
             Initializer, name=st.sampled_from(["he", "normal", "uniform"]), scale=st.none() | numbers
         ),
         batch_norm=st.booleans(),
+        batch_norm_epsilon=numbers,
         dropout=numbers,
         dropout_position=st.sampled_from(words_of(words.DropoutPosition)),
         dropout_layers=st.sampled_from(words_of(words.DropoutLayers)),
+        dropout_scaling=st.sampled_from(words_of(words.DropoutScaling)),
         skip_connections=st.booleans(),
     ),
     training=st.builds(
@@ -133,6 +135,14 @@ def test_a_study_from_before_skips_and_faults_is_read() -> None:
     raw = json.loads(spec_to_json(SMALLEST))
     del raw["data"]["fault"]
     for key in ("dropout_position", "dropout_layers", "skip_connections"):
+        del raw["model"][key]
+    assert spec_from_json(json.dumps(raw)) == SMALLEST
+
+
+def test_a_study_from_before_epsilons_and_scalings_is_read() -> None:
+    """A study stored before it could say what a variance gets and when dropout is made up for has the defaults."""
+    raw = json.loads(spec_to_json(SMALLEST))
+    for key in ("batch_norm_epsilon", "dropout_scaling"):
         del raw["model"][key]
     assert spec_from_json(json.dumps(raw)) == SMALLEST
 

@@ -53,9 +53,11 @@ activation = "selu"
 initializer = { normal = 0.01 }
 batch_norm = true
 batch_norm_affine = false
+batch_norm_epsilon = 1e-3
 dropout = 0.5
 dropout_position = "before_normalization"
 dropout_layers = "last"
+dropout_scaling = "evaluation"
 skip_connections = true
 loss = "mse"
 output = "tanh"
@@ -133,9 +135,11 @@ def test_every_key_is_read() -> None:
             initializer=Initializer(name="normal", scale=0.01),
             batch_norm=True,
             batch_norm_affine=False,
+            batch_norm_epsilon=1e-3,
             dropout=0.5,
             dropout_position="before_normalization",
             dropout_layers="last",
+            dropout_scaling="evaluation",
             skip_connections=True,
             loss="mse",
             output="tanh",

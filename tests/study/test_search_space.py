@@ -10,7 +10,8 @@ from hpsearch.study.spec import DEFAULT_SEARCH, Choices, DataSpec, Dimension, Ra
 
 EVERY_NAME = (
     "model.hidden, model.activation, model.initializer, model.batch_norm, model.batch_norm_affine, "
-    "model.dropout, model.dropout_position, model.dropout_layers, model.skip_connections, model.output, "
+    "model.batch_norm_epsilon, model.dropout, model.dropout_position, model.dropout_layers, model.dropout_scaling, "
+    "model.skip_connections, model.output, "
     "training.epochs, training.batch_size, training.optimizer, training.reduction, "
     "learning_rate, weight_decay, momentum"
 )

@@ -221,6 +221,15 @@ def test_the_share_of_dropped_units_is_the_rows_own() -> None:
     assert shape_of(configuration(dropout=0.1)) != shape_of(configuration())
 
 
+def test_the_share_is_the_cohorts_where_evaluation_multiplies_by_it() -> None:
+    """Two rates of dropout are two networks where evaluation has a factor for it."""
+    shapes = [
+        shape_of(configuration(dropout=rate, dropout_scaling="evaluation")) for rate in (0.0, 0.1, 0.1, 0.7)
+    ]
+    assert shapes[1] == shapes[2]
+    assert len(set(shapes)) == 3
+
+
 def test_finished_trials_must_leave() -> None:
     """A cohort does not train a trial past its last epoch: it raises ValueError until the trial has left."""
     cohort = cohort_of(classification(), [configuration(epochs=1), configuration(epochs=2)])

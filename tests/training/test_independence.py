@@ -16,6 +16,7 @@ from hpsearch.study.spec import (
     Configuration,
     DropoutLayers,
     DropoutPosition,
+    DropoutScaling,
     Initializer,
     OptimizerName,
     Precision,
@@ -151,16 +152,20 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     else:
         data = regression(**sizes, outputs=draw(st.integers(1, 9)))
         loss, output = draw(st.sampled_from(REGRESSION))
-    has_dropout, has_skips = draw(st.booleans()), draw(st.booleans())
+    has_skips = draw(st.booleans())
+    scaling = draw(st.sampled_from(get_args(DropoutScaling)))
+    rates = draw(st.sampled_from([(0.0,), (0.1, 0.5, 0.9)] if scaling == "training" else [(0.1,), (0.5,)]))
     widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
     shape = {
         "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
         "skip_connections": has_skips,
         "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
         "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
+        "dropout_scaling": scaling,
         "activation": draw(st.sampled_from(ACTIVATIONS)),
         "batch_norm": draw(st.booleans()),
         "batch_norm_affine": draw(st.booleans()),
+        "batch_norm_epsilon": draw(st.sampled_from([1e-5, 0.1])),
         "loss": loss,
         "output": output,
         "optimizer": draw(st.sampled_from(OPTIMIZERS)),
@@ -169,9 +174,7 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
         "precision": precision,
     }
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    stays = tuple(
-        _stay(number, shape, generator, has_dropout=has_dropout) for number in generator.permutation(count)
-    )
+    stays = tuple(_stay(number, shape, generator, rates) for number in generator.permutation(count))
     again = tuple(
         replace(stay, after=stay.after + 3) for stay in stays[: draw(st.sampled_from([0, 0, 1, 3]))]
     )
@@ -182,8 +185,11 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     )
 
 
-def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, *, has_dropout: bool) -> Stay:
-    """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence."""
+def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, rates: Sequence[float]) -> Stay:
+    """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence.
+
+    `rates` are those of dropout to choose from.
+    """
     return Stay(
         number=int(number),
         configuration=configuration(
@@ -193,7 +199,7 @@ def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, *,
             ),
             weight_decay=float(generator.choice([0.0, 1e-6, 1e-2, 10.0])),
             momentum=float(generator.choice([0.0, 0.5, 0.9, 0.99])),
-            dropout=float(generator.choice([0.1, 0.5, 0.9])) if has_dropout else 0.0,
+            dropout=float(generator.choice(rates)),
             initializer=INITIALIZERS[generator.choice(len(INITIALIZERS), p=[0.4, 0.2, 0.2, 0.05, 0.15])],
             epochs=int(generator.integers(1, 5)),
         ),

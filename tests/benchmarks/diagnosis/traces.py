@@ -34,7 +34,13 @@ FEW: Final = 4096
 
 NEWER: Final = {
     "DataFacts": {"input_is_constant"},
-    "ModelSpec": {"dropout_position", "dropout_layers", "skip_connections"},
+    "ModelSpec": {
+        "batch_norm_epsilon",
+        "dropout_position",
+        "dropout_layers",
+        "dropout_scaling",
+        "skip_connections",
+    },
 }
 """Fields that are newer than the corpus, by record. All its runs have their defaults: there was nothing else then."""
 
