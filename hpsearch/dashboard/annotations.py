@@ -1,5 +1,6 @@
 """Optuna's dashboard with our notes and figures in what it says of a study."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import BaseStorage
 
+from hpsearch.dashboard.answers import Answers
 from hpsearch.dashboard.cures import (
     Detail,
     add_figures,
@@ -17,8 +19,8 @@ from hpsearch.dashboard.cures import (
     keep_axes,
     name_zones,
 )
-from hpsearch.dashboard.drawings import Drawings
-from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.drawings import Drawings, Figures
+from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.notes import study_note, trial_note
 from hpsearch.dashboard.wsgi import Header, method_of, number_of, path_of
 from hpsearch.report.snapshot import Snapshot
@@ -64,6 +66,7 @@ class Annotations:
         self._live = live
         self._storage = storage
         self._drawings = Drawings()
+        self._answers = Answers()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as Optuna's dashboard does."""
@@ -79,13 +82,23 @@ class Annotations:
         return [body]
 
     def _annotated(self, study_id: int, body: bytes) -> bytes:
-        detail: Detail = json.loads(body)
+        seen = self._live.numbered(study_id)
+        figures = {} if seen is None else self._drawings.of(seen)
+        sources = (
+            study_id,
+            hashlib.sha256(body).digest(),
+            None if seen is None else seen.version,
+            tuple(figures.items()),
+        )
+        return self._answers.once(sources, lambda: self._written(study_id, json.loads(body), seen, figures))
+
+    def _written(self, study_id: int, detail: Detail, seen: Seen | None, figures: Figures) -> bytes:
         name_zones(detail)
         trials = self._storage.get_all_trials(study_id, deepcopy=False)
         keep_axes(detail, trials)
-        if (seen := self._live.numbered(study_id)) is not None:
+        if seen is not None:
             add_notes(detail, seen.once("study note", study_note), seen.once("trial notes", trial_notes))
-            add_figures(detail, self._drawings.of(seen))
+            add_figures(detail, figures)
             drop_crowded_curves(detail, trials)
         return json.dumps(detail, separators=(",", ":")).encode()
 
