@@ -130,11 +130,14 @@ def _shift(sample: Sample) -> float:
 def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
     """True where validation has never known more than the shares of the classes, or the mean of the targets.
 
-    In classification the mean over the epochs counts, since of many checks some are above chance by luck.
+    In classification the mean accuracy over the epochs counts too, since of many checks some are above chance by luck.
+    Of few examples the loss tells more: it weighs how sure each answer was.
     """
+    if min(map(_validation_loss, epochs)) < CHANCE_SHARE * facts.chance_loss:
+        return False
     accuracies = [epoch.validation_accuracy for epoch in epochs if epoch.validation_accuracy is not None]
     if not accuracies:
-        return not min(map(_validation_loss, epochs)) < CHANCE_SHARE * facts.chance_loss
+        return True
     majority = facts.data.majority_share
     return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 

@@ -47,8 +47,13 @@ def course(ends: Sequence[Epoch], **changes: Any) -> Telemetry:
 
 
 def answering(known: float, *accuracies: float) -> Telemetry:
-    """Return telemetry that knows so much beyond chance of training, and whose validation had these accuracies."""
-    ends = [epoch(number, accuracy=accuracy) for number, accuracy in enumerate(accuracies)]
+    """Return telemetry that knows so much beyond chance of training, and whose validation had these accuracies.
+
+    Validation's loss is that of a network that is sure of wrong answers.
+    """
+    ends = [
+        epoch(number, validation=2 * CHANCE, accuracy=accuracy) for number, accuracy in enumerate(accuracies)
+    ]
     return course(ends, accuracy=0.1 + known)
 
 
@@ -58,7 +63,7 @@ def test_validation_at_chance_beside_training_that_answers() -> None:
     assert (finding.cause, finding.first_step) == (Cause.VAL_MISALIGNED, 0)
     assert finding.evidence == {
         "known_share": pytest.approx(ANSWERED + 0.01),
-        "validation_loss": 0.3,
+        "validation_loss": 2 * CHANCE,
         "validation_accuracy": 0.11,
     }
     assert asked(val_misaligned, answering(ANSWERED - 0.01, 0.1, 0.11), facts()) is None
@@ -70,6 +75,17 @@ def test_validation_above_chance_is_aligned() -> None:
     assert asked(val_misaligned, answering(0.8, bound - 0.001), facts()) is not None
     assert asked(val_misaligned, answering(0.8, bound + 0.001), facts()) is None
     assert asked(val_misaligned, answering(0.8, 0.1, 0.1, bound + 0.01), facts()) is not None
+
+
+def test_validation_that_costs_less_than_chance_is_aligned() -> None:
+    """Of 30 examples 18 may be right by luck, but not at a loss far below chance's."""
+    few = facts(data=replace(CLASSES, class_shares=(1 / 3,) * 3, validation_examples=30))
+
+    def answered(loss: float) -> Telemetry:
+        return course([epoch(i, validation=loss, accuracy=0.6) for i in range(20)], accuracy=0.8)
+
+    assert asked(val_misaligned, answered(CHANCE_SHARE * math.log(3) * 1.01), few) is not None
+    assert asked(val_misaligned, answered(CHANCE_SHARE * math.log(3) * 0.99), few) is None
 
 
 def test_alignment_shows_in_epochs_and_samples() -> None:
@@ -135,7 +151,8 @@ def test_an_overfit_must_last_and_training_improve() -> None:
     """Two checks are too few, and a training loss that is no better than at the best epoch shows another fault."""
     assert asked(overfit, worsening(checks=CHECKS - 1), facts()) is None
     assert asked(overfit, worsening(training=BETTER * 1.01), facts()) is None
-    assert asked(overfit, worsening(accuracy=0.1), facts()) is None, "it was never above chance"
+    assert asked(overfit, worsening(best=CHANCE, accuracy=0.1), facts()) is None, "it was never above chance"
+    assert asked(overfit, worsening(best=CHANCE_SHARE * CHANCE * 0.99, accuracy=0.1), facts()) is not None
     assert asked(overfit, telemetry([]), facts()) is None
     ends = [*worsening(checks=CHECKS + 1).epochs]
     ends[-2] = replace(ends[-2], validation_loss=1.0)
