@@ -1,9 +1,12 @@
 """One sentence of advice: what to change in the study file before the next search.
 
-What the search space shows comes first: a part of it in which every trial died, then the best trials at its edge.
-Where it shows nothing, the cause that cost most epochs says its remedy.
+What is wrong with the data comes first, since no search mends it. Then what the search space shows: a part of it in
+which every trial died, then the best trials at its edge. Where it shows nothing, the cause that cost most epochs says
+its remedy.
 """
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +29,11 @@ from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import key_path
 from hpsearch.study.spec import AILMENTS, SHORT_NAMES, Dimension, Range, StudySpec
 
+DATA_CAUSES: Final = frozenset(
+    {Cause.NONFINITE_INPUT, Cause.INPUT_DEGENERATE, Cause.LABELS_UNRELATED, Cause.VAL_MISALIGNED}
+)
+DATA_MAJORITY: Final = 0.5
+FEWEST_WITNESSES: Final = 3
 EDGE_MAJORITY: Final = 0.8
 MOST_DIGITS: Final = 17
 
@@ -36,6 +44,8 @@ def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str |
     A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it
     ended among the best. A study of exact configurations has no ranges to change.
     """
+    if words := _data_words(spec.search, trials):
+        return words
     if spec.configurations:
         return None
     wrong = {trial.number for trial in wrong_stops(trials, maximize=maximize)}
@@ -49,6 +59,25 @@ def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str |
     best = best_part(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
     return next(edges, None) or _costliest_words(spec.search, trials)
+
+
+def _data_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> str | None:
+    """Say so where half of the trials that ended, or that trained to their end, show that the data are broken."""
+    ended = [trial for trial in trials if trial.state.is_final]
+    complete = [trial for trial in ended if trial.state is TrialState.COMPLETE]
+    for group, noun in ((ended, "trial"), (complete, "complete trial")):
+        causes = Counter(trial.verdict for trial in group if trial.verdict in DATA_CAUSES)
+        cause, count = causes.most_common(1)[0] if causes else (None, 0)
+        if count >= max(FEWEST_WITNESSES, DATA_MAJORITY * len(group)):
+            witnesses = [trial for trial in group if trial.verdict is cause]
+            return f"{cause} in {count:,} of {format_count(len(group), noun)}: {_clause(search, witnesses)}"
+    return None
+
+
+def _clause(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
+    """Return the remedy of trials of one cause as a clause, without capital and full stop."""
+    remedy = common_remedy(search, trials).removesuffix(".")
+    return re.sub(r"^(For trial \d+: )?([A-Z][a-z]+\b)?", lambda start: start[0].lower(), remedy)
 
 
 def _dead_end_words(end: DeadEnd, *, audited_aside: bool) -> str:
@@ -100,4 +129,4 @@ def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> st
     costs = {cause: sum(trial.epochs for trial in group) for cause, group in groups.items()}
     cause = max(costs, key=lambda cause: (costs[cause], len(groups[cause])))
     price = f"{format_count(costs[cause], 'epoch')} of {format_count(len(groups[cause]), 'trial')}"
-    return f"{cause} cost most, {price}: {common_remedy(search, groups[cause]).removesuffix('.')}"
+    return f"{cause} cost most, {price}: {_clause(search, groups[cause])}"

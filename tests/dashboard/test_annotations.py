@@ -100,7 +100,7 @@ def test_large_studies_have_no_plot_of_every_trial(site: Site, monkeypatch: pyte
     """Above its limit the plot of intermediate values is left out; our curves stand for it."""
     assert detail(site)["has_intermediate_values"] is True
     monkeypatch.setattr("hpsearch.dashboard.cures.MOST_CURVES", 59)
-    said = detail(site)
+    said = detail(site, after=1)
     assert said["has_intermediate_values"] is False
     assert said["trials"][0]["intermediate_values"]
 

@@ -185,6 +185,56 @@ def test_an_edge_that_cannot_be_moved_is_left_alone() -> None:
     )
 
 
+def unrelated(state: TrialState = TrialState.COMPLETE) -> Trial:
+    """Return a trial whose labels have nothing to do with its inputs."""
+    return ended(state, Cause.LABELS_UNRELATED, "Check the labels.", 0.1, learning_rate=0.1)
+
+
+def test_broken_data_come_first() -> None:
+    """Where half of the complete trials, or of all, show broken data, no range is worth a word."""
+    words = "labels_unrelated in 3 of 6 complete trials: check the labels"
+    half = [unrelated() for _ in range(3)] + [well(learning_rate=0.1) for _ in range(3)]
+    assert advised([*SURVIVORS, *DEAD, *half], RATE) == words
+    stopped = [unrelated(TrialState.PRUNED) for _ in range(4)]
+    assert advised([*stopped, *half], RATE) == "labels_unrelated in 7 of 10 trials: check the labels"
+
+
+def test_a_few_trials_do_not_show_broken_data() -> None:
+    """Two witnesses, or fewer than half, are too few."""
+    assert advised([unrelated(), unrelated(), *SURVIVORS, *DEAD], RATE) == (
+        "no trial with a learning rate above 0.31 survived (0 of 17): lower `search.learning_rate.high`"
+    )
+    minority = [unrelated() for _ in range(3)] + [well(learning_rate=0.1) for _ in range(4)]
+    assert advised(minority, RATE) is None
+
+
+def test_a_list_of_configurations_hears_of_broken_data() -> None:
+    """It has no ranges to change, but data to check."""
+    listed = StudySpec(
+        name="x", data=DataSpec(source="digits"), configurations=(ExactConfiguration(name="a"),)
+    )
+    trials = [replace(unrelated(), number=number) for number in range(3)]
+    assert advice(listed, trials, maximize=True) == "labels_unrelated in 3 of 3 trials: check the labels"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "clause"),
+    [("ReLU units die: wait.", "ReLU units die: wait"), ("model.dropout is high.", "model.dropout is high")],
+)
+def test_names_keep_their_capitals(remedy: str, clause: str) -> None:
+    """A remedy becomes a clause; a name at its beginning stays as it is written."""
+    trials = [died(Cause.OVERFIT, remedy, learning_rate=0.1) for _ in range(3)]
+    words = advised([*(well(learning_rate=0.1) for _ in range(9)), *trials], RATE)
+    assert words == f"overfit cost most, 6 epochs of 3 trials: {clause}"
+
+
+def test_remedies_that_differ_name_their_trial() -> None:
+    """The trial in the middle speaks, inside the sentence."""
+    trials = [died(Cause.OVERFIT, f"Drop {count} units.", learning_rate=0.1) for count in (1, 2, 3)]
+    words = advised([*(well(learning_rate=0.1) for _ in range(9)), *trials], RATE)
+    assert words == "overfit cost most, 6 epochs of 3 trials: for trial 10: drop 2 units"
+
+
 def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
     """Where the space shows nothing, the cause that took most epochs is named with its price and its remedy."""
     trials = [
@@ -192,7 +242,7 @@ def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
         *(died(Cause.OVERFIT, "Drop some units.", learning_rate=0.1) for _ in range(3)),
         replace(died(Cause.PLATEAU, "Wait.", learning_rate=0.1), epochs=5),
     ]
-    assert advised(trials, RATE) == "overfit cost most, 6 epochs of 3 trials: Drop some units"
+    assert advised(trials, RATE) == "overfit cost most, 6 epochs of 3 trials: drop some units"
 
 
 @pytest.mark.parametrize(
