@@ -1,17 +1,22 @@
 """What is wrong with a study before anything is trained, as warnings."""
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from hpsearch.cli.output import say
 from hpsearch.data.facts import facts_of
 from hpsearch.diagnosis.before import findings_before
 from hpsearch.diagnosis.facts import facts_about
-from hpsearch.records import Cause, Finding
+from hpsearch.records import Cause, DataFacts, Finding
 from hpsearch.study.exact import exact_configurations
 from hpsearch.study.faults import fault_in_words
 from hpsearch.study.spec import configure
 from hpsearch.worker.preparation import PreparedStudy
+
+LARGE_TARGETS: Final = 1000.0
+"""A standard deviation of targets from which on the default range of learning rates mostly diverges."""
 
 
 def warn_before(study: PreparedStudy) -> None:
@@ -23,12 +28,27 @@ def warn_before(study: PreparedStudy) -> None:
 def warnings_before(study: PreparedStudy) -> list[str]:
     """Return a line for a fault that is meant, and one for each thing that is wrong with fixed values and data.
 
+    Targets of numbers are never scaled: a network whose outputs begin near 0 has to grow by as much as they vary, and
+    bears only small learning rates then.
+
     Of exact configurations, the first that something is wrong with is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
     findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
-    return meant + warning_lines(findings, expected=study.spec.pruning.expected)
+    large = _large_targets(facts_of(study.data))
+    return meant + large + warning_lines(findings, expected=study.spec.pruning.expected)
+
+
+def _large_targets(data: DataFacts) -> list[str]:
+    deviation = math.sqrt(data.target_variance)
+    if not deviation > LARGE_TARGETS:
+        return []
+    line = (
+        f"Warning: data.target: targets have a standard deviation of {deviation:,.0f}: divide them in the file so that "
+        "it is about 1, or search small learning rates (search.learning_rate)"
+    )
+    return [line]
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:

@@ -86,3 +86,22 @@ def test_what_is_expected_is_not_warned_of(command: Command) -> None:
     """The line that a warning names silences it, and no other."""
     file = flawed('reduction = "sum"\n[pruning]\nexpected = ["input_unscaled"]\n')
     assert command("study", "create", file).stderr.splitlines() == [SUMMED]
+
+
+@pytest.mark.parametrize(("unit", "is_large"), [(1.0, False), (100.0, False), (100_000.0, True)])
+def test_large_targets_are_warned_of(command: Command, unit: float, *, is_large: bool) -> None:
+    """Targets that vary by thousands make most learning rates diverge; those that vary by less do not."""
+    rows = [f"{i},{unit * (i % 5):.1f}" for i in range(200)]
+    Path("houses.csv").write_text("\n".join(["area,price", *rows]))
+    Path("houses.toml").write_text(
+        'name = "houses"\ntrials = 2\nmetric = "validation_loss"\n'
+        'data = { source = "houses.csv", target = "price", task = "regression", scale = "standard" }\n'
+    )
+    ended = command("study", "create", "houses.toml", "--dry-run")
+    assert ended.returncode == 0
+    warned = [line for line in ended.stderr.splitlines() if line.startswith("Warning: data.target:")]
+    assert len(warned) == is_large
+    if is_large:
+        (line,) = warned
+        deviation = float(line.partition("deviation of ")[2].partition(":")[0].replace(",", ""))
+        assert 130_000 < deviation < 150_000
