@@ -86,7 +86,11 @@ def narrow(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Create the follow-up study.")] = False,
     new_name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NEW", help="Its name.  [default: NAME-round-2, then 3, ...]"),
+        typer.Option(
+            "--name",
+            metavar="NEW",
+            help="Its name.  [default: NAME-round-2, or X-round-3 where NAME is X-round-2]",
+        ),
     ] = None,
     trials: Trials = None,
     form: OutputFormat = Format.TABLE,

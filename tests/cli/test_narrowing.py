@@ -87,6 +87,34 @@ def test_the_follow_up_is_linked_and_begins_warm(command: Command, wide: str) ->
     assert command("study", "show", "closer").stdout.endswith("Follows up: (deleted)\n")
 
 
+def test_a_follow_up_that_is_stored_is_said_to_be(command: Command, wide: str) -> None:
+    """A second --yes creates and changes nothing; it says where the study stands and what to do."""
+    made = command("study", "narrow", wide, "--yes", "--trials", "2")
+    assert made.stdout.splitlines()[-1] == "Run it with: hpsearch study run wide-round-2"
+    other = "Create another follow-up with: hpsearch study narrow wide --name OTHER --yes"
+    ended = command("study", "narrow", wide, "--yes", "--trials", "30")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-5:] == [
+        'Study "wide-round-2": is stored already, with a budget of 2 trials; nothing was changed',
+        "wide-round-2: Open: 0 of 2 trials finished, none in training.",
+        "Change its budget with: hpsearch study edit wide-round-2 --trials 30",
+        "Run it with: hpsearch study run wide-round-2",
+        other,
+    ]
+    assert "created" not in ended.stdout
+    assert shown(command("study", "show", "wide-round-2", "--format", "json"))["trials"] == 2
+    assert command("worker", "start", "--study", "wide-round-2", "--exit-when-idle").returncode == 0
+    ended = command("study", "narrow", wide, "--yes")
+    assert ended.stdout.splitlines()[-3:] == [
+        "wide-round-2: Finished: 2 of 2 trials.",
+        "Narrow it in turn with: hpsearch study narrow wide-round-2",
+        other,
+    ]
+    ended = command("study", "narrow", wide, "--yes", "--format", "json")
+    assert shown(ended)["search"]
+    assert 'Study "wide-round-2": is stored already' in ended.stderr
+
+
 def test_a_taken_name_is_refused(command: Command, wide: str) -> None:
     """A follow-up never takes another study's place; a bad name is wrong usage."""
     ended = command("study", "narrow", wide, "--yes", "--name", wide)
