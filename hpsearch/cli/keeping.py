@@ -60,11 +60,16 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     with open_store(storage, create=False) as store:
         before = store.study(name)
         ended = stop_study(store, before)
-        running = store.progress(ended).running
+        progress = store.progress(ended)
     budget = format_count(ended.spec.trials, "trial")
-    answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
-    if running:
-        answer(f"In training, and going on to their end: {running:,}")
+    if ended.spec.trials != before.spec.trials:
+        answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
+    elif progress.is_done:
+        answer(f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop')
+    else:
+        answer(f'Study "{name}": has begun all of its {budget}: there is nothing to stop')
+    if progress.running:
+        answer(f"In training, and going on to their end: {progress.running:,}")
 
 
 def export(

@@ -145,7 +145,9 @@ class _Shift:
         self.told &= stopped.keys()
         for key, study in stopped.items():
             if key not in self.told:
-                self.tell(f'study "{study.spec.name}": stopped: {self.store.progress(study).stopped}')
+                progress = self.store.progress(study)
+                word = "" if progress.is_paused else "stopped: "  # why it is paused says that it is
+                self.tell(f'study "{study.spec.name}": {word}{progress.stopped}')
                 self.told.add(key)
 
     def _work(self, study: StoredStudy) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hpsearch.storage.store import open_store
+
 Command = Callable[..., CompletedProcess[str]]
 
 
@@ -56,6 +58,23 @@ def test_a_study_ends_early(command: Command, finished: str) -> None:
     assert shown(command("study", "show", finished, "--format", "json"))["state"] == "finished"
     assert command("study", "create", "flowers.toml", "--name", "fresh").returncode == 0
     assert command("study", "stop", "fresh").returncode == 1
+
+
+def test_nothing_to_stop_is_said(command: Command, finished: str, tmp_path: Path) -> None:
+    """A study that is finished, or has begun all of its budget, has nothing to stop; its budget stays."""
+    nothing = 'Study "flowers": is finished, 12 of 12 trials: there is nothing to stop\n'
+    assert command("study", "stop", finished).stdout == nothing
+    assert command("study", "edit", finished, "--trials", "13").returncode == 0
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        store.claim(store.study(finished), worker="ann", count=1, lease_s=600.0)
+    assert command("study", "stop", finished).stdout == (
+        'Study "flowers": has begun all of its 13 trials: there is nothing to stop\n'
+        "In training, and going on to their end: 1\n"
+    )
+    assert command("study", "edit", finished, "--trials", "5").returncode == 0
+    assert command("study", "stop", finished).stdout.startswith(
+        'Study "flowers": is finished, 12 of 5 trials: there is nothing to stop\n'
+    )
 
 
 def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, tmp_path: Path) -> None:
