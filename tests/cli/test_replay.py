@@ -54,8 +54,10 @@ def test_a_change_is_beside_the_original(command: Command, finished: str) -> Non
     [
         (["99"], 1, 'study "flowers": must have the trial (got 99)'),
         (["0", "--set", "learning_rate"], 2, "--set: must be KEY=VALUE"),
-        (["0", "--set", "training.learning_rat=1"], 1, 'did you mean "learning_rate"'),
-        (["0", "--set", "data.source=wine"], 1, "data: must be a field of [model] or [training]"),
+        (["0", "--set", "training.learning_rat=1"], 2, 'did you mean "learning_rate"'),
+        (["0", "--set", "lr=1"], 2, "did you mean training.learning_rate?"),
+        (["0", "--set", "data.source=wine"], 2, "data.source: must be a field of [model] or [training]"),
+        (["0", "--set", "training.batch_size=500"], 2, "must be at most the 120 training examples"),
         (["0", "--watch", "64"], 1, "--watch: must name units of the first hidden layer"),
         (["0", "--output", "nowhere/page.html"], 1, "report: its folder must exist (got nowhere)"),
         (["0", "--epochs", "0"], 2, "--epochs"),
