@@ -127,7 +127,10 @@ def _make_new(output: Path) -> None:
     from hpsearch.errors import HpsearchError
 
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        if not output.parent.is_dir():
+            raise HpsearchError(
+                f"--output: its folder must exist (got {output.parent}): make it, or name another file"
+            )
         output.touch(exist_ok=False)
     except FileExistsError as error:
         raise HpsearchError(

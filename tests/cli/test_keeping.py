@@ -100,6 +100,16 @@ def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, t
     assert [file.name for file in out.iterdir()] == ["kept.db"]
 
 
+def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
+    """A folder that is not there may be a slip of the pen, and is not made."""
+    ended = command("study", "export", finished, "--output", "nodir/x.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Error: --output: its folder must exist (got nodir): make it, or name another file\n"
+    )
+    assert not Path("nodir").exists()
+
+
 def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None:
     """Where there is nothing to export, no file is made; what is no export is told."""
     assert command("study", "export", "flower", "--output", "x.db").returncode == 1
