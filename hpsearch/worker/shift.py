@@ -74,6 +74,10 @@ def work(options: ShiftOptions) -> int:
         )
         shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=shift.tokens, stop=stop):
+            if store.is_new:
+                tell(
+                    f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
+                )
             tell(f"started on {store.url_shown}; Ctrl-C ends it")
             shift.run()
         tell("stopped" if stop.is_asked else "nothing is left to do")
