@@ -6,13 +6,13 @@ import typer
 
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
-    MOST_INTEGER,
     AnswerFormat,
     Format,
     OutputFormat,
     Storage,
     StudyName,
     Trials,
+    trial_number,
 )
 
 MOST_SEEDS = 1000
@@ -52,8 +52,7 @@ def open_test_part(
         typer.Option(
             "--trial",
             metavar="NUMBER",
-            min=0,
-            max=MOST_INTEGER,
+            parser=trial_number,
             help="The configuration.  [default: the best, by fresh seeds where there are any]",
         ),
     ] = None,

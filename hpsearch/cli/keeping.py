@@ -112,14 +112,27 @@ def import_studies(
 
     Example: hpsearch study import digits.db
     """
+    from hpsearch.storage.address import parse_address
     from hpsearch.storage.copying import copy_studies
     from hpsearch.storage.selection import Selection
-    from hpsearch.storage.store import open_store
 
-    with open_store(storage) as store:
-        shown = store.url_shown
+    _check_no_study_file(file)
+    shown = parse_address(storage).shown
     selection = Selection(names=tuple(study or ()), running=True)
     copy_studies(_file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)))
+
+
+def _check_no_study_file(file: Path) -> None:
+    """Raise HpsearchError for a study file, which `study create` takes."""
+    import shlex
+
+    from hpsearch.errors import HpsearchError
+
+    if file.suffix == ".toml" and file.is_file():
+        raise HpsearchError(
+            f"FILE: must be what `study export` wrote (got the study file {file}): "
+            f"hpsearch study create {shlex.quote(str(file))}"
+        )
 
 
 def _make_new(output: Path) -> None:

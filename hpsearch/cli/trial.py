@@ -7,12 +7,12 @@ import typer
 
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
-    MOST_INTEGER,
     Format,
     OutputFormat,
     Storage,
     TableFormat,
     complete_study_name,
+    trial_number,
 )
 from hpsearch.cli.output import write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
@@ -23,7 +23,7 @@ StudyOfTrial: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
 ]
 TrialNumber: TypeAlias = Annotated[
-    int, typer.Argument(metavar="NUMBER", min=0, max=MOST_INTEGER, help="The trial's number.")
+    int, typer.Argument(metavar="NUMBER", parser=trial_number, help="The trial's number.")
 ]
 
 

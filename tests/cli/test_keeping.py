@@ -118,6 +118,28 @@ def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None
     assert not Path("missing.db").exists()
 
 
+def test_what_is_no_export_is_not_imported(command: Command, study_file: Path) -> None:
+    """The remedy is about the file, and no database is made for what does not come."""
+    Path("notes.txt").write_text("my notes")
+    for file, message in {
+        "missing.db": "sqlite:///missing.db: there is no such file (got missing.db): check the path",
+        str(study_file): (
+            "FILE: must be what `study export` wrote (got the study file flowers.toml): "
+            "hpsearch study create flowers.toml"
+        ),
+        "notes.txt": (
+            "sqlite:///notes.txt: must be an SQLite database, of at least 512 bytes (got 8): "
+            "give the path of a database"
+        ),
+    }.items():
+        ended = command("study", "import", file)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"Error: {message}\n")
+    assert not list(Path().glob("*.db"))
+    ended = command("storage", "copy", "sqlite:///missing.db", "sqlite:///other.db")
+    assert ended.stderr.endswith("(got missing.db): check the path\n")
+    assert not list(Path().glob("*.db"))
+
+
 def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished: str) -> None:
     """It waits with what was set, is trained with the next budget, and the rest of it is sampled."""
     asked = ("--set", "learning_rate=0.25", "--set", "model.activation=tanh")

@@ -162,3 +162,13 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
     )
     assert command("trial", "show", "flower", "0").returncode == 1
     assert command("trial", "show", finished, "-1").returncode == 2
+
+
+@pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
+def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None:
+    """The message says what a trial's number is, in our words, also where it is an option."""
+    message = f"must be a trial's number, a whole number from 0 to 2147483647 (got {number})"
+    for arguments in (("trial", "show", "foo", number), ("study", "test", "foo", "--trial", number)):
+        ended = command(*arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert message in ended.stderr
