@@ -1,6 +1,7 @@
 """`hpsearch trial replay`: a stored trial again, with its page."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -47,6 +48,32 @@ def test_a_change_is_beside_the_original(command: Command, finished: str) -> Non
     assert made["original"]["training_loss"] != made["altered"]["training_loss"]
     text = command("trial", "replay", *arguments).stdout
     assert "training.learning_rate=0.05" in text.splitlines()[2]
+
+
+def test_a_change_has_a_page_of_its_own(command: Command, finished: str) -> None:
+    """The page's name tells the settings apart, whatever their order; the same ones replace their page."""
+    rate, momentum = ("--set", "learning_rate=0.05"), ("--set", "momentum=0.5")
+    changes = ((), rate, ("--set", "learning_rate=0.5"), (*rate, *momentum), (*momentum, *rate))
+    pages = [Path(replayed(command, finished, "0", *change)["page"]).name for change in changes]
+    assert pages[0] == "flowers-trial-0.html"
+    assert re.fullmatch(r"flowers-trial-0-training\.learning_rate-0\.05-[0-9a-f]{8}\.html", pages[1])
+    assert pages[3] == pages[4]
+    assert sorted(path.name for path in Path("reports").iterdir()) == sorted(set(pages))
+    assert len(set(pages)) == 4
+
+
+def test_a_page_has_a_name_for_any_setting(command: Command, finished: str) -> None:
+    """What no file's name could hold, or is long, is shortened and still told apart."""
+    wide = ", ".join(["4"] * 40)
+    long = ("--set", f"model.hidden=[{wide}]", "--set", "model.initializer={ normal = 0.1 }")
+    (page, other) = (
+        Path(
+            replayed(command, finished, "0", "--epochs", "1", *long, "--set", f"momentum={momentum}")["page"]
+        )
+        for momentum in (0.1, 0.2)
+    )
+    assert page != other
+    assert re.fullmatch(r"[\w.-]{1,120}", page.name)
 
 
 @pytest.mark.parametrize(
