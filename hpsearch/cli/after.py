@@ -6,13 +6,13 @@ import typer
 
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
-    MOST_INTEGER,
     AnswerFormat,
     Format,
     OutputFormat,
     Storage,
     StudyName,
     Trials,
+    trial_number,
 )
 
 MOST_SEEDS = 1000
@@ -52,8 +52,7 @@ def open_test_part(
         typer.Option(
             "--trial",
             metavar="NUMBER",
-            min=0,
-            max=MOST_INTEGER,
+            parser=trial_number,
             help="The configuration.  [default: the best, by fresh seeds where there are any]",
         ),
     ] = None,
@@ -86,7 +85,11 @@ def narrow(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Create the follow-up study.")] = False,
     new_name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NEW", help="Its name.  [default: NAME-round-2, then 3, ...]"),
+        typer.Option(
+            "--name",
+            metavar="NEW",
+            help="Its name.  [default: NAME-round-2, or X-round-3 where NAME is X-round-2]",
+        ),
     ] = None,
     trials: Trials = None,
     form: OutputFormat = Format.TABLE,

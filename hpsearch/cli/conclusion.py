@@ -86,15 +86,16 @@ def default_report_path(url: str, name: str) -> Path:
         raise HpsearchError(
             f"report: its folder must be writable (got {folder}: {error.strerror}): name a file elsewhere"
         ) from error
-    return folder / f"{_safe(name)}.html"
+    return folder / f"{file_name_part(name)}.html"
 
 
-def _safe(name: str) -> str:
+def file_name_part(name: str, *, longest: int = _LONGEST_FILE_NAME) -> str:
     """Return a name as part of a file's name on any system, different for different names.
 
-    Letters, digits, dots, dashes and underscores stay; where that changes the name, its checksum is added.
+    Letters, digits, dots, dashes and underscores stay, `longest` of them; where that changes the name, its checksum is
+    added.
     """
-    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_FILE_NAME]
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:longest]
     return safe if safe == name else f"{safe or 'study'}-{zlib.crc32(name.encode()):08x}"
 
 

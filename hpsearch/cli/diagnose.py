@@ -48,13 +48,14 @@ def diagnose(
     from hpsearch.cli.examined import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import busy
+    from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.worker.examination import examine
     from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
     )
-    with busy("Reading the study and its data"):
+    with busy("Reading the study and its data"), settings_are_usage(parse_settings(question.settings)):
         study = prepare_configuration(file, question.changes(), chosen=configuration)
         check_memory(job_of(study))
     with busy("Training"):

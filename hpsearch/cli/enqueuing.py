@@ -66,9 +66,8 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
     from hpsearch.search.space import distributions, internal_value
 
     if key not in names:
-        near = nearest(key, names)
-        listed = ", ".join(names.values())
-        hint = f"did you mean {names[near]}?" if near is not None else f"choose one of {listed}"
+        near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
+        hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
         return f'must be searched by study "{study.spec.name}" (got {raw!r}): {hint}'
     name = names[key]
     if wrong := SEARCHED[key].problems(key, raw):

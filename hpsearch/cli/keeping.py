@@ -60,11 +60,16 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     with open_store(storage, create=False) as store:
         before = store.study(name)
         ended = stop_study(store, before)
-        running = store.progress(ended).running
+        progress = store.progress(ended)
     budget = format_count(ended.spec.trials, "trial")
-    answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
-    if running:
-        answer(f"In training, and going on to their end: {running:,}")
+    if ended.spec.trials != before.spec.trials:
+        answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
+    elif progress.is_done:
+        answer(f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop')
+    else:
+        answer(f'Study "{name}": has begun all of its {budget}: there is nothing to stop')
+    if progress.running:
+        answer(f"In training, and going on to their end: {progress.running:,}")
 
 
 def export(
@@ -107,14 +112,27 @@ def import_studies(
 
     Example: hpsearch study import digits.db
     """
+    from hpsearch.storage.address import parse_address
     from hpsearch.storage.copying import copy_studies
     from hpsearch.storage.selection import Selection
-    from hpsearch.storage.store import open_store
 
-    with open_store(storage) as store:
-        shown = store.url_shown
+    _check_no_study_file(file)
+    shown = parse_address(storage).shown
     selection = Selection(names=tuple(study or ()), running=True)
     copy_studies(_file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)))
+
+
+def _check_no_study_file(file: Path) -> None:
+    """Raise HpsearchError for a study file, which `study create` takes."""
+    import shlex
+
+    from hpsearch.errors import HpsearchError
+
+    if file.suffix == ".toml" and file.is_file():
+        raise HpsearchError(
+            f"FILE: must be what `study export` wrote (got the study file {file}): "
+            f"hpsearch study create {shlex.quote(str(file))}"
+        )
 
 
 def _make_new(output: Path) -> None:
@@ -122,7 +140,10 @@ def _make_new(output: Path) -> None:
     from hpsearch.errors import HpsearchError
 
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        if not output.parent.is_dir():
+            raise HpsearchError(
+                f"--output: its folder must exist (got {output.parent}): make it, or name another file"
+            )
         output.touch(exist_ok=False)
     except FileExistsError as error:
         raise HpsearchError(

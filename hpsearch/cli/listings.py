@@ -8,6 +8,7 @@ from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
 from hpsearch.report.export import study_object, trial_object
 from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
+from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import setting_words, state_of, verdict_words
 from hpsearch.storage.records import Progress, StoredStudy
 
@@ -46,7 +47,10 @@ def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
 
 
 def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
-    """Return trials in the given order; what is searched has a column of its own, and so have configurations."""
+    """Return trials in the given order; what is searched has a column of its own, and so have configurations.
+
+    A trial that waits has what it was enqueued with there.
+    """
     spec = study.spec
     searched = [] if spec.configurations else [dimension.name for dimension in spec.search]
     exact = ["configuration"] if spec.configurations else []
@@ -59,7 +63,7 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
                 str(trial.number),
                 "" if trial.value is None else format_result(trial.value, metric),
                 *(setting_words(trial, spec) for _ in exact),
-                *(format_parameter(trial.params[name]) if name in trial.params else "" for name in searched),
+                *_searched_cells(trial, searched),
                 trial.state.value,
                 verdict_words(trial),
                 f"{trial.epochs:,}",
@@ -69,6 +73,11 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
         right=_NUMBERS | {format_short_metric(metric), *searched},
         fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
     )
+
+
+def _searched_cells(trial: Trial, searched: Sequence[str]) -> list[str]:
+    known = {**given_in_advance(trial), **trial.params}
+    return [format_parameter(known[name]) if name in known else "" for name in searched]
 
 
 def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy) -> Listing:

@@ -2,16 +2,17 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import Listing, answer, write_json, write_listing, write_table
+from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
 from hpsearch.errors import HpsearchError
 from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.audit import is_audited, wrong_stops
 from hpsearch.report.formats import format_count, format_parameter
+from hpsearch.report.words import state_sentence
 from hpsearch.search.narrowing import Proposal, Revision, propose, warm_start
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
@@ -27,7 +28,7 @@ _MANY: Final = 12
 def narrow_study(
     store: Store, study: StoredStudy, *, yes: bool, name: str | None, trials: int | None, form: Format
 ) -> None:
-    """Show what a follow-up should search, and with `yes` create it.
+    """Show what a follow-up should search, and with `yes` create it, unless it is stored already.
 
     Raises HpsearchError where the trials are too few to say, and with `yes` where nothing would change.
     """
@@ -48,8 +49,11 @@ def narrow_study(
             f'study "{study.spec.name}": must have trials that speak for other ranges (got no change): '
             f"search on with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
         )
+    known = {other.key for other in store.studies()}
     made, warm = follow_up(store, study, proposal, found, name=name, trials_wanted=trials)
-    if form is Format.TABLE:
+    if made.key in known:
+        _tell_stored(store, study, made, trials, tell=answer if form is Format.TABLE else say)
+    elif form is Format.TABLE:
         answer()
         write_created(store, made, warm)
         answer(f"Run it with: hpsearch study run {shlex.quote(made.spec.name)}")
@@ -74,7 +78,7 @@ def follow_up(
     name: str,
     trials_wanted: int | None = None,
 ) -> tuple[StoredStudy, int]:
-    """Create the follow-up study, and return it with how many configurations it begins with.
+    """Create the follow-up study where it is not stored, and return it with how many configurations it begins with.
 
     It keeps the seed, and with it the split: results of both studies are on the same validation examples. Weights
     follow from the seed and the trial's number, which begins at 0 again.
@@ -133,6 +137,25 @@ def write_created(store: Store, study: StoredStudy, warm: int) -> None:
         first = "best configuration" if warm == 1 else f"best {warm:,} configurations"
         are, count = ("is", "counts") if warm == 1 else ("are", "count")
         answer(f"The {first} inside {are} trained again first, and {count} against its budget.")
+
+
+def _tell_stored(
+    store: Store, study: StoredStudy, stored: StoredStudy, trials: int | None, *, tell: Callable[[str], None]
+) -> None:
+    """Tell that the follow-up is stored already and was not changed, where it stands, and what to do now."""
+    name, parent = shlex.quote(stored.spec.name), shlex.quote(study.spec.name)
+    progress = store.progress(stored)
+    tell("")
+    budget = format_count(stored.spec.trials, "trial")
+    tell(f'Study "{stored.spec.name}": is stored already, with a budget of {budget}; nothing was changed')
+    tell(f"{stored.spec.name}: {state_sentence(progress)}")
+    if trials is not None and trials != stored.spec.trials:
+        tell(f"Change its budget with: hpsearch study edit {name} --trials {trials}")
+    if progress.is_done:
+        tell(f"Narrow it in turn with: hpsearch study narrow {name}")
+    else:
+        tell(f"Run it with: hpsearch study run {name}")
+    tell(f"Create another follow-up with: hpsearch study narrow {parent} --name OTHER --yes")
 
 
 def _write_remedy(study: StoredStudy, proposal: Proposal, name: str) -> None:

@@ -43,6 +43,15 @@ class TableFormat(StrEnum):
     JSON = "json"
 
 
+def trial_number(text: str) -> int:
+    """Return the number of a trial. Raises BadParameter, which is wrong usage, for what cannot be one."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= MOST_INTEGER):
+        raise typer.BadParameter(
+            f"must be a trial's number, a whole number from 0 to {MOST_INTEGER} (got {text})"
+        )
+    return int(text)
+
+
 def is_unmade(url: str) -> bool:
     """True where `url` is the default database and nobody has made it yet."""
     return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()

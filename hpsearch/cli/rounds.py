@@ -17,7 +17,7 @@ from hpsearch.cli.narrowing import (
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.running import DONE, RunOptions, run_study
 from hpsearch.errors import StudyExistsError, UsageError
-from hpsearch.records import best_trials
+from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import StoredStudy
@@ -101,23 +101,35 @@ def _taken_up(store: Store, study: StoredStudy, there: StoredStudy) -> StoredStu
 
 
 def _write_best(store: Store, names: Sequence[str]) -> None:
-    """Write the best configurations over all rounds to stdout."""
+    """Write the best configurations over all rounds to stdout, each once, though a later round trained it again."""
     studies = [store.study(name) for name in names]
-    metric, maximize = studies[0].spec.metric, studies[0].maximize
-    found = [
-        (trial.value or 0.0, study, trial)
-        for study in studies
-        for trial in best_trials(store.trials(study), maximize=maximize, count=_BEST)
-    ]
-    found.sort(key=lambda one: one[0], reverse=maximize)
+    metric = studies[0].spec.metric
+    found = _best_configurations([(study, store.trials(study)) for study in studies])
     answer()
     if not found:
         answer("No trial is complete with a finite result: there is no best of all rounds.")
         return
     answer(f"The best of {format_count(len(names), 'round')}:")
-    for rank, (value, study, trial) in enumerate(found[:_BEST], start=1):
-        result = f"{format_short_metric(metric)} {format_result(value, metric)}"
+    for rank, (study, trial) in enumerate(found, start=1):
+        result = f"{format_short_metric(metric)} {format_result(trial.value, metric)}"
         params = format_parameters(trial.params, study.spec.search)
         answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
     answer()
-    answer(f"What of that is luck: hpsearch study confirm {shlex.quote(found[0][1].spec.name)}")
+    answer(f"What of that is luck: hpsearch study confirm {shlex.quote(found[0][0].spec.name)}")
+
+
+def _best_configurations(
+    rounds: Sequence[tuple[StoredStudy, Sequence[Trial]]],
+) -> list[tuple[StoredStudy, Trial]]:
+    """Return the best configurations of all rounds, each with its best result, of equal results the first."""
+    maximize = rounds[0][0].maximize
+    ranked = [
+        (trial.value or 0.0, study, trial)
+        for study, trials in rounds
+        for trial in best_trials(trials, maximize=maximize, count=len(trials))
+    ]
+    ranked.sort(key=lambda one: one[0], reverse=maximize)  # stable, in either direction
+    found: dict[frozenset[tuple[str, ParameterValue]], tuple[StoredStudy, Trial]] = {}
+    for _, study, trial in ranked:
+        found.setdefault(frozenset(trial.params.items()), (study, trial))
+    return list(found.values())[:_BEST]

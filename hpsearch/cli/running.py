@@ -56,7 +56,11 @@ def run_study(target: str, options: RunOptions) -> int:
     job, warnings = _read_file(target, options) if is_study_file(target) else (None, [])
     stop = StopRequest()
     with open_store(options.url, create=job is not None) as store:
-        found = _stored(store, target, job, options)
+        if job is not None:
+            found = store_study(store, job, trials=options.trials)
+        else:
+            job = _job_of_other_budget(store, target, options)
+            found = _known(store, target, options)
         say(found.sentence)
         for line in warnings if found.is_new else ():
             say(line)
@@ -104,10 +108,20 @@ def _read_data(study: StoredStudy, options: RunOptions) -> Job:
     return job
 
 
-def _stored(store: Store, target: str, job: Job | None, options: RunOptions) -> Stored:
-    """Return the study in the database, created where needed, with the budget that was asked for."""
-    if job is not None:
-        return store_study(store, job, trials=options.trials)
+def _job_of_other_budget(store: Store, target: str, options: RunOptions) -> Job | None:
+    """Return a stored study's job where another budget is asked for and leaves trials to train, else None.
+
+    So data that cannot be read leaves the budget as it was.
+    """
+    study = store.study(target)
+    if options.trials is None or options.trials == study.spec.trials:
+        return None
+    progress = store.progress(study)
+    return None if progress.is_paused or progress.finished >= options.trials else _read_data(study, options)
+
+
+def _known(store: Store, target: str, options: RunOptions) -> Stored:
+    """Return the stored study, with the budget that was asked for."""
     study = store.study(target)
     if options.trials is not None and options.trials != study.spec.trials:
         return with_budget(store, study, options.trials)

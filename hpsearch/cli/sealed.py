@@ -1,17 +1,15 @@
 """The sealed test part of a study: opened once, for one configuration, and remembered for ever."""
 
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import typer
-
+from hpsearch.cli.asking import ask
 from hpsearch.cli.confirming import repeated_object
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
-from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial, TrialState, best_trials
 from hpsearch.report.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
 from hpsearch.report.export import moment_text
@@ -167,17 +165,11 @@ def _warn(store: Store, study: StoredStudy) -> None:
 
 def _ask(study: StoredStudy, chosen: Trial) -> None:
     """Return after a yes. Raises UsageError where nobody can be asked, and Abort after a no."""
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f'study test: must be told to open the sealed test part of "{study.spec.name}", which opens once '
-            "(got no terminal to ask): add --yes"
-        )
-    params = format_parameters(chosen.params, study.spec.search)
-    say(f"Trial {chosen.number} | {params}")
-    typer.confirm(
-        f'Open the sealed test part of "{study.spec.name}" for trial {chosen.number}? It opens once',
-        abort=True,
-        err=True,
+    name, params = study.spec.name, format_parameters(chosen.params, study.spec.search)
+    ask(
+        f'Open the sealed test part of "{name}" for trial {chosen.number}? It opens once',
+        rule=f'study test: must be told to open the sealed test part of "{name}", which opens once',
+        lines=[f"Trial {chosen.number} | {params}"],
     )
 
 

@@ -13,14 +13,22 @@ from hpsearch.report.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
+from hpsearch.report.trial_facts import (
+    course_facts,
+    evidence_facts,
+    given_in_advance,
+    parameter_text,
+    suggested_facts,
+)
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
     """Write all that is known of a trial to stdout."""
-    answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}, {verdict_words(trial)}")
+    verdict = verdict_words(trial)
+    why = "" if verdict == trial.fate.value else f", {verdict}"
+    answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}{why}")
     answer()
     write_table(("property", "value"), list(_properties(trial, study)))
     if trial.finding is not None:
@@ -48,9 +56,17 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     metric = study.spec.metric
     if (exact := configuration_name(study.spec, trial.params)) is not None:
         yield "configuration", exact
-    yield from parameter_facts(trial)
+    yield from _parameters(trial)
     yield format_short_metric(metric), format_result(trial.value, metric)
     yield from course_facts(trial)
+
+
+def _parameters(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield the parameters, those that the trial was enqueued with marked, and there before it begins."""
+    given = given_in_advance(trial)
+    for name, value in {**given, **trial.params}.items():
+        mark = " (given in advance)" if name in given and given[name] == value else ""
+        yield name, f"{parameter_text(value)}{mark}"
 
 
 def _write_finding(finding: Finding) -> None:

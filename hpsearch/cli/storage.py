@@ -122,13 +122,18 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
         ("size", _size(health.size_bytes)),
         ("round trip", f"{health.round_trip_s * 1e3:.2f} ms"),
         ("commits", _write_rate(health)),
-        ("clock difference", f"{health.clock_difference_s * 1e3:+.0f} ms"),
+        ("clock difference", f"{_whole_ms(health.clock_difference_s):+d} ms"),
         ("workers alive", f"{health.workers_alive:,}"),
         ("studies", f"{health.studies:,}"),
         ("studies of other Optuna clients", f"{health.foreign_studies:,}"),
         ("trials", f"{health.trials:,}"),
         *_outlook_rows(health),
     ]
+
+
+def _whole_ms(seconds: float) -> int:
+    """Return whole milliseconds: an integer, since a float that rounds to 0 may be -0."""
+    return round(seconds * 1e3)
 
 
 def _outlook_rows(health: "Health") -> list[tuple[str, str]]:

@@ -294,16 +294,8 @@ def delete(
 
     Example: hpsearch study delete digits --yes
     """
-    from hpsearch.report.formats import format_count
+    from hpsearch.cli.deleting import delete_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        study = store.study(name)
-        progress = store.progress(study)
-        made = progress.finished + progress.failed + progress.running + progress.waiting
-        what = f'study "{name}" with {format_count(made, "trial")} in {store.url_shown}'
-        if not yes:
-            in_training = f", {progress.running} of them in training," if progress.running else ""
-            typer.confirm(f"Delete the {what}{in_training} for good?", abort=True, err=True)
-        store.delete_study(study)
-    answer(f"Deleted the {what}.")
+        delete_study(store, name, yes=yes)

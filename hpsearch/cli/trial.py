@@ -7,12 +7,12 @@ import typer
 
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
-    MOST_INTEGER,
     Format,
     OutputFormat,
     Storage,
     TableFormat,
     complete_study_name,
+    trial_number,
 )
 from hpsearch.cli.output import write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
@@ -23,7 +23,7 @@ StudyOfTrial: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
 ]
 TrialNumber: TypeAlias = Annotated[
-    int, typer.Argument(metavar="NUMBER", min=0, max=MOST_INTEGER, help="The trial's number.")
+    int, typer.Argument(metavar="NUMBER", parser=trial_number, help="The trial's number.")
 ]
 
 
@@ -113,7 +113,7 @@ def replay(
     from hpsearch.cli.replayed import replay_object, save_replay, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings
+    from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.training.recording import Watch
     from hpsearch.worker.checking import Stored
     from hpsearch.worker.replaying import Request
@@ -128,7 +128,7 @@ def replay(
         found = store.study(study)
         series = store.series(found, [number])
         stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
-    with busy("Training it again"):
+    with busy("Training it again"), settings_are_usage(request.settings):
         made = train_again(stored, request)
     page = save_replay(made, output, storage)
     if form is TableFormat.JSON:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hpsearch.records import Finding, ParameterValue, Trial
+from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
@@ -23,7 +24,10 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def trial_object(trial: Trial) -> dict[str, Any]:
-    """Return a trial; times are ISO 8601 in UTC, `params` flat with dotted names."""
+    """Return a trial; times are ISO 8601 in UTC, `params` flat with dotted names.
+
+    `given` is what it was enqueued with, which `params` has too once the trial has begun.
+    """
     finding = trial.finding
     return {
         "number": trial.number,
@@ -32,6 +36,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "state": trial.state.value,
         "fate": trial.fate.value,
         "params": dict(trial.params),
+        "given": with_reasons(given_in_advance(trial)),
         "verdict": None if finding is None else finding.cause.value,
         "epochs": trial.epochs,
         "steps": trial.steps,

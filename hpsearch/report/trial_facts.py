@@ -2,15 +2,29 @@
 
 from collections.abc import Iterator
 
-from hpsearch.records import Finding, Trial
+from hpsearch.records import Finding, ParameterValue, Trial
 from hpsearch.report.formats import format_parameter, format_time
+from hpsearch.storage.enqueuing import FIXED
 from hpsearch.study.amounts import format_number
+
+
+def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
+    """Return what the trial was enqueued with, by whatever Optuna client; nothing for one that was not."""
+    given = trial.system_attributes.get(FIXED)
+    if not isinstance(given, dict):
+        return {}
+    return {name: value for name, value in given.items() if isinstance(value, float | int | str)}
 
 
 def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
     """Yield the parameters, numbers with six digits."""
     for name, value in trial.params.items():
-        yield name, format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+        yield name, parameter_text(value)
+
+
+def parameter_text(value: ParameterValue) -> str:
+    """Return a parameter's value, a number with six digits."""
+    return format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
 
 
 def evidence_facts(finding: Finding) -> list[tuple[str, str]]:

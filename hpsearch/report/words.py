@@ -10,7 +10,7 @@ from hpsearch.report.formats import format_count, format_parameters, format_resu
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.study.spec import StudySpec
 
-StudyState: TypeAlias = Literal["finished", "stopped", "running", "open"]
+StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open"]
 
 OUTSIDE = frozenset(
     {Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.TIMEOUT, Cause.STOPPED, Cause.HEALTHY}
@@ -63,7 +63,7 @@ def state_of(progress: Progress) -> StudyState:
     if progress.is_done:
         return "finished"
     if progress.stopped is not None:
-        return "stopped"
+        return "paused" if progress.is_paused else "stopped"
     return "running" if progress.running else "open"
 
 
@@ -73,8 +73,8 @@ def state_sentence(progress: Progress) -> str:
     match state_of(progress):
         case "finished":
             return f"Finished: {done}."
-        case "stopped":
-            return f"Stopped: {done} finished. {_sentence(progress.stopped or '')}"
+        case "paused" | "stopped" as word:
+            return f"{_sentence(word)}: {done} finished. {_sentence(progress.stopped or '')}"
         case "running":
             return f"Running: {done} finished, {progress.running:,} in training."
         case _:

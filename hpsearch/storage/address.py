@@ -195,11 +195,11 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
         )
 
 
-def prepare_file(address: Address, *, create: bool) -> None:
+def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> None:
     """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
-    Network file systems are refused where they can be seen. With `create` False the file must be there. Raises
-    StorageError.
+    Network file systems are refused where they can be seen. With `create` False the file must be there; of one that
+    `is_source`, which others have filled, the remedies are about its path alone. Raises StorageError.
     """
     path = address.path
     if path is None:
@@ -217,9 +217,12 @@ def prepare_file(address: Address, *, create: bool) -> None:
             f"(got {system} at {point}): choose a local disk, or PostgreSQL or MariaDB"
         )
     if kind is None:
-        _prepare_folder(path, address.shown, create=create)
+        if not create:
+            remedy = "check the path" if is_source else "create a study first, or check the path"
+            raise StorageError(f"{address.shown}: there is no such file (got {path}): {remedy}")
+        _prepare_folder(path, address.shown)
         return
-    _check_file(path, address.shown)
+    _check_file(path, address.shown, create=create)
 
 
 def _kind_of(path: Path, shown: str) -> int | None:
@@ -234,11 +237,7 @@ def _kind_of(path: Path, shown: str) -> int | None:
         raise StorageError(f"{shown}: cannot be looked at ({error.strerror}): {remedy}") from error
 
 
-def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
-    if not create:
-        raise StorageError(
-            f"{shown}: there is no such file (got {path}): create a study first, or check the path"
-        )
+def _prepare_folder(path: Path, shown: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -250,7 +249,7 @@ def _prepare_folder(path: Path, shown: str, *, create: bool) -> None:
         ) from error
 
 
-def _check_file(path: Path, shown: str) -> None:
+def _check_file(path: Path, shown: str, *, create: bool) -> None:
     # Only SQLite may open the file: when a process closes one of its own, it loses all locks that its connections to
     # the same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
     # connection then takes the log away beneath them. What is no database SQLite refuses by itself.
@@ -262,5 +261,5 @@ def _check_file(path: Path, shown: str) -> None:
     if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite writes over files of a single byte
         raise StorageError(
             f"{shown}: must be an SQLite database, of at least {_SMALLEST_PAGE_BYTES} bytes (got {size_bytes}): "
-            "give the path of another file, or of none"
+            f"give the path of {'another file, or of none' if create else 'a database'}"
         )

@@ -81,7 +81,7 @@ def _identity(address: Address) -> URL | Path:
 @contextmanager
 def _source(address: Address) -> Iterator[Engine]:
     """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
-    prepare_file(address, create=False)
+    prepare_file(address, create=False, is_source=True)
     engine = make_engine(address)
     try:
         found = attempt(lambda: migration.revisions_of(engine), address)

@@ -88,14 +88,14 @@ def revisions_of(engine: Engine) -> Revisions:
         return revisions(connection)
 
 
-def ensure(engine: Engine, address: Address, *, create: bool) -> None:
-    """Make the tables that are missing and check the revisions of those that are there.
+def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
+    """Make the tables that are missing and check the revisions of those that are there; return whether none were.
 
     Several processes may do this at once. Without `create`, missing tables are an error. Raises StorageError.
     """
     found = revisions_of(engine)
     if found.is_current:
-        return
+        return False
     if not create and (found.optuna is None or found.hpsearch is None):
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
@@ -109,6 +109,7 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> None:
             )
             _until_made(lambda: _make_ours(engine), lambda: revisions_of(engine).hpsearch is not None)
     check_revisions(revisions_of(engine), shown=address.shown)
+    return found.optuna is None and found.hpsearch is None
 
 
 def check_revisions(found: Revisions, *, shown: str) -> None:

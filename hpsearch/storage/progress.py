@@ -41,6 +41,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         epochs=sum(ledger.values()),
         best=_best(connection, study),
         stopped=_paused(study, own.stopped) or _too_many_failures(study, groups, own.budget),
+        is_paused=own.stopped is not None,
     )
 
 

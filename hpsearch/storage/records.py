@@ -109,7 +109,7 @@ class Progress:
 
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
     `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
-    before its budget is spent, and is None while it does.
+    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Progress:
     epochs: int
     best: Trial | None
     stopped: str | None = None
+    is_paused: bool = False
 
     @property
     def finished(self) -> int:

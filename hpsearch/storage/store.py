@@ -56,8 +56,8 @@ def open_store(url: str, *, create: bool = True) -> "Store":
     prepare_file(address, create=create)
     engine = make_engine(address)
     try:
-        attempt(lambda: migration.ensure(engine, address, create=create), address)
-        store = Store(engine, address)
+        is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
+        store = Store(engine, address, is_new=is_new)
         store.sweep_orphans()
     except BaseException:
         engine.dispose()
@@ -71,12 +71,13 @@ class Store:
 
     Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
     later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its
-    trials lost instead.
+    trials lost instead. One that `is_new` had no tables before it was opened.
     """
 
-    def __init__(self, engine: Engine, address: Address) -> None:
+    def __init__(self, engine: Engine, address: Address, *, is_new: bool = False) -> None:
         self._engine = engine
         self._address = address
+        self.is_new = is_new
 
     @property
     def url_shown(self) -> str:

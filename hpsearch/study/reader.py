@@ -72,15 +72,13 @@ def changed(configuration: Configuration, settings: Mapping[str, Any], *, source
     `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
     every problem, also for a key that is no field of [model] or [training].
     """
-    tables = with_settings({}, settings)
-    problems = [
+    tables = {name: table for name, table in with_settings({}, settings).items() if name in _TRAINED}
+    problems = [problem for name, table in tables.items() for problem in _section_problems(name, table)]
+    problems += [
         problem
-        for name, table in tables.items()
-        for problem in (
-            _section_problems(name, table)
-            if name in _TRAINED
-            else broken(key_path(name), "must be a field of [model] or [training]", table)
-        )
+        for key, raw in settings.items()
+        if key.partition(".")[0] not in _TRAINED
+        for problem in _strange_setting(key, raw)
     ]
     if problems:
         raise StudyFileError(source, problems)
@@ -90,6 +88,17 @@ def changed(configuration: Configuration, settings: Mapping[str, Any], *, source
     if not network_problems(configuration.model, ()) and (problems := network_problems(made.model, ())):
         raise StudyFileError(source, problems)
     return made
+
+
+def _strange_setting(key: str, raw: object) -> list[Problem]:
+    """Return what is wrong with a setting that is in no table of a trial's configuration: it may be misspelt."""
+    fields = {field: f"{name}.{field}" for name in _TRAINED for field in SECTIONS[name].rules}
+    section, dot, field = key.partition(".")
+    near = nearest(field if dot and section not in TOP_LEVEL else key, fields)
+    remedy = (
+        f"choose one of {', '.join(fields.values())}" if near is None else f"did you mean {fields[near]}?"
+    )
+    return broken(key_path(*key.split(".", 1)), "must be a field of [model] or [training]", raw, remedy)
 
 
 def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
@@ -168,8 +177,12 @@ def _near(key: str, known: Iterable[str]) -> str | None:
     homes = [name for name, section in SECTIONS.items() if key in section.rules]
     if homes:
         return f"{shown(key)} under [{homes[0]}]"
-    near = nearest(key, known)
-    return None if near is None else shown(near)
+    if (near := nearest(key, known)) is not None:
+        return shown(near)
+    fields = {field: name for name, section in SECTIONS.items() for field in section.rules}
+    if known is not TOP_LEVEL or (near := nearest(key, fields)) is None:
+        return None
+    return f"{shown(near)} under [{fields[near]}]"
 
 
 def _source_problems(document: _Document, locate: Locate) -> list[Problem]:

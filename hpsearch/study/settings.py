@@ -1,11 +1,12 @@
 """Values that somebody sets beside a study file, `KEY=VALUE`, and the file's document with them in place."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
-from hpsearch.errors import UsageError
-from hpsearch.study.shown import shown
+from hpsearch.errors import StudyFileError, UsageError
+from hpsearch.study.shown import key_path, shown
 from hpsearch.study.spec import SHORT_NAMES
 
 _KEY: Final = "value"
@@ -32,6 +33,24 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
             )
         settings[key] = _value(value.strip())
     return settings
+
+
+@contextmanager
+def settings_are_usage(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Let a StudyFileError that speaks of one of the `settings` be the UsageError that it is."""
+    try:
+        yield
+    except StudyFileError as error:
+        if any(_is_about(problem.where, key) for problem in error.problems for key in settings):
+            raise UsageError(str(error)) from error
+        raise
+
+
+def _is_about(where: str, key: str) -> bool:
+    """True where the key path `where` is that of a setting, or lies below it."""
+    section, dot, field = key.partition(".")
+    path = key_path(section, field) if dot else key_path(key)
+    return where == path or where.startswith((f"{path}.", f"{path}["))
 
 
 def full_key(name: str) -> str:

@@ -14,7 +14,7 @@ from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import condemning, judge
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
@@ -310,7 +310,15 @@ class Worker:
         self.tokens = frozenset(holding.claim.token for holding in self._holdings.values())
         if lost:
             listed = ", ".join(map(str, sorted(lost)))
-            self._options.tell(f"what it trained of {listed} is void: their leases ended meanwhile")
+            self._options.tell(f"{self._why_lost()}: what it trained of {listed} is void")
+
+    def _why_lost(self) -> str:
+        """Say why the database takes no more of trials that were in training."""
+        try:
+            self._patience.call(lambda: self._store.opening(self._study))
+        except StudyNotFoundError:
+            return f'study "{self._study.spec.name}" was deleted'
+        return "leases ended meanwhile"
 
     def _drop(self, numbers: Collection[int]) -> None:
         """Let go of those of the trials that are in training."""

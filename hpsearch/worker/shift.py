@@ -74,6 +74,10 @@ def work(options: ShiftOptions) -> int:
         )
         shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=shift.tokens, stop=stop):
+            if store.is_new:
+                tell(
+                    f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
+                )
             tell(f"started on {store.url_shown}; Ctrl-C ends it")
             shift.run()
         tell("stopped" if stop.is_asked else "nothing is left to do")
@@ -145,7 +149,9 @@ class _Shift:
         self.told &= stopped.keys()
         for key, study in stopped.items():
             if key not in self.told:
-                self.tell(f'study "{study.spec.name}": stopped: {self.store.progress(study).stopped}')
+                progress = self.store.progress(study)
+                word = "" if progress.is_paused else "stopped: "  # why it is paused says that it is
+                self.tell(f'study "{study.spec.name}": {word}{progress.stopped}')
                 self.told.add(key)
 
     def _work(self, study: StoredStudy) -> None:

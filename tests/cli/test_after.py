@@ -1,6 +1,5 @@
 """`hpsearch study confirm` and `study test`: what they train, once, and what they say for ever after."""
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from hpsearch.storage.store import open_store
+from tests.cli.terminal import Terminal
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -173,14 +173,6 @@ def test_an_opening_is_finished_with_its_seeds(command: Command, sealed: str) ->
     ended = command("study", "test", sealed, "--seeds", "2", "--format", "json")
     assert ended.returncode == 0
     assert len(shown(ended)["seeds"]) == 3
-
-
-class Terminal(io.StringIO):
-    """A terminal on which somebody has typed."""
-
-    def isatty(self) -> bool:
-        """Say so."""
-        return True
 
 
 def test_a_terminal_is_asked(command: Command, sealed: str, monkeypatch: pytest.MonkeyPatch) -> None:

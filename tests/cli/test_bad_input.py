@@ -172,6 +172,18 @@ def test_data_says_what_is_wrong_with_it(
     assert not Path("default.db").exists()
 
 
+def test_data_that_is_gone_leaves_the_budget(command: Command) -> None:
+    """A run that cannot read its data changes nothing, and does not say that it did."""
+    Path("x.toml").write_text('name = "x"\ntrials = 5\ndata = { source = "data.csv" }\n')
+    rows = "".join(f"{i},{i % 2}\n" for i in range(200))
+    Path("data.csv").write_text(f"a,b\n{rows}")
+    assert command("study", "create", "x.toml").returncode == 0
+    Path("data.csv").unlink()
+    message = refused(command("study", "run", "x", "--trials", "25"))
+    assert message.startswith("data.source: the file must exist (got ")
+    assert '"trials": 5,' in command("study", "show", "x", "--format", "json").stdout
+
+
 def test_a_fraction_must_leave_examples(command: Command) -> None:
     """More validation than there is, asked for by the fractions, is told before data is read."""
     Path("x.toml").write_text(

@@ -102,13 +102,15 @@ def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
         (("--set", "search.momentum=1"), 2, "[search] is left aside"),
         (("--format", "csv"), 2, "'csv' is not one of"),
         (("--seed", "-1"), 2, "Invalid value for '--seed'"),
-        (("--set", "model.activaton=tanh"), 1, 'model.activaton: unknown key; did you mean "activation"?'),
-        (("--set", "learning_rate=fast"), 1, "training.learning_rate: must be a number above 0"),
+        (("--set", "model.activaton=tanh"), 2, 'model.activaton: unknown key; did you mean "activation"?'),
+        (("--set", "learning_rate=fast"), 2, "training.learning_rate: must be a number above 0"),
         (
             ("--set", "training.batch_size=500"),
-            1,
+            2,
             "training.batch_size: must be at most the 120 training examples",
         ),
+        (("--set", "data.fault=bogus"), 2, "data.fault: "),
+        (("--set", "lr=0.1"), 2, 'lr: unknown key; did you mean "learning_rate" under [training]?'),
         (("--data", "digit"), 1, 'did you mean "digits"?'),
         (("--data", "missing.csv"), 1, "missing.csv"),
         (("--data", "x" * 5000), 1, "data.source: must be 1 to 4096 characters"),
@@ -117,7 +119,7 @@ def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
 def test_errors_say_what_is_wrong(
     command: Command, study_file: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    """What is wrong with the command line is 2, with file, settings and data 1, each with its words."""
+    """What is wrong with the command line and its settings is 2, with file and data 1, each with its words."""
     ended = command("diagnose", str(study_file), *arguments)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert message in ended.stderr

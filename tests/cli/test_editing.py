@@ -87,13 +87,14 @@ def test_a_paused_study_waits_for_its_resumption(command: Command, created: str)
     why = f"{said[1]}: `hpsearch study resume flowers` goes on"
     assert command("study", "pause", created).stdout == paused.stdout
     study = shown(command, created)
-    assert (study["state"], study["stopped"]) == ("stopped", why)
-    state = f"flowers: Stopped: 0 of 12 trials finished. P{why[1:]}"
+    assert (study["state"], study["stopped"]) == ("paused", why)
+    state = f"flowers: Paused: 0 of 12 trials finished. P{why[1:]}"
     assert command("study", "show", created).stdout.splitlines()[0] == state
+    assert command("study", "list").stdout.splitlines()[1].split()[:2] == [created, "paused"]
     ended = command("worker", "start", "--exit-when-idle", "--name", "bob")
     assert ended.returncode == 0
     assert ended.stderr.splitlines()[1:] == [
-        f'worker bob: study "flowers": stopped: {why}',
+        f'worker bob: study "flowers": {why}',
         "worker bob: nothing is left to do",
     ]
     ended = command("study", "run", created)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hpsearch.storage.store import open_store
+
 Command = Callable[..., CompletedProcess[str]]
 
 
@@ -58,6 +60,23 @@ def test_a_study_ends_early(command: Command, finished: str) -> None:
     assert command("study", "stop", "fresh").returncode == 1
 
 
+def test_nothing_to_stop_is_said(command: Command, finished: str, tmp_path: Path) -> None:
+    """A study that is finished, or has begun all of its budget, has nothing to stop; its budget stays."""
+    nothing = 'Study "flowers": is finished, 12 of 12 trials: there is nothing to stop\n'
+    assert command("study", "stop", finished).stdout == nothing
+    assert command("study", "edit", finished, "--trials", "13").returncode == 0
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        store.claim(store.study(finished), worker="ann", count=1, lease_s=600.0)
+    assert command("study", "stop", finished).stdout == (
+        'Study "flowers": has begun all of its 13 trials: there is nothing to stop\n'
+        "In training, and going on to their end: 1\n"
+    )
+    assert command("study", "edit", finished, "--trials", "5").returncode == 0
+    assert command("study", "stop", finished).stdout.startswith(
+        'Study "flowers": is finished, 12 of 5 trials: there is nothing to stop\n'
+    )
+
+
 def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, tmp_path: Path) -> None:
     """A single file holds the whole study, takes nobody's place, and is imported with everything in it."""
     assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").returncode == 0
@@ -81,12 +100,44 @@ def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, t
     assert [file.name for file in out.iterdir()] == ["kept.db"]
 
 
+def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
+    """A folder that is not there may be a slip of the pen, and is not made."""
+    ended = command("study", "export", finished, "--output", "nodir/x.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Error: --output: its folder must exist (got nodir): make it, or name another file\n"
+    )
+    assert not Path("nodir").exists()
+
+
 def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None:
     """Where there is nothing to export, no file is made; what is no export is told."""
     assert command("study", "export", "flower", "--output", "x.db").returncode == 1
     assert not Path("x.db").exists()
     assert command("study", "import", "missing.db").returncode == 1
     assert not Path("missing.db").exists()
+
+
+def test_what_is_no_export_is_not_imported(command: Command, study_file: Path) -> None:
+    """The remedy is about the file, and no database is made for what does not come."""
+    Path("notes.txt").write_text("my notes")
+    for file, message in {
+        "missing.db": "sqlite:///missing.db: there is no such file (got missing.db): check the path",
+        str(study_file): (
+            "FILE: must be what `study export` wrote (got the study file flowers.toml): "
+            "hpsearch study create flowers.toml"
+        ),
+        "notes.txt": (
+            "sqlite:///notes.txt: must be an SQLite database, of at least 512 bytes (got 8): "
+            "give the path of a database"
+        ),
+    }.items():
+        ended = command("study", "import", file)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"Error: {message}\n")
+    assert not list(Path().glob("*.db"))
+    ended = command("storage", "copy", "sqlite:///missing.db", "sqlite:///other.db")
+    assert ended.stderr.endswith("(got missing.db): check the path\n")
+    assert not list(Path().glob("*.db"))
 
 
 def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished: str) -> None:
@@ -115,6 +166,8 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
         (("learning_rate=1e9",), "must lie in the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
         (("learning_rate=fast",), "--set training.learning_rate: must be a number"),
         (("model.activation=elu",), "must lie in the search, model.activation: one of relu, tanh (got 'elu')"),
+        (("lr=0.5",), 'must be searched by study "flowers" (got 0.5): did you mean learning_rate?'),
+        (("lerning_rate=0.5",), "did you mean learning_rate?"),
         (("momentum=0.5",), 'must be searched by study "flowers" (got 0.5)'),
         (("learning_rate",), "must be KEY=VALUE"),
     ],

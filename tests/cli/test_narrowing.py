@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+
+from hpsearch.cli.rounds import _best_configurations
+from hpsearch.records import Trial, TrialState
+from tests.report.synthetic import SPEC, study_of
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -87,6 +92,34 @@ def test_the_follow_up_is_linked_and_begins_warm(command: Command, wide: str) ->
     assert command("study", "show", "closer").stdout.endswith("Follows up: (deleted)\n")
 
 
+def test_a_follow_up_that_is_stored_is_said_to_be(command: Command, wide: str) -> None:
+    """A second --yes creates and changes nothing; it says where the study stands and what to do."""
+    made = command("study", "narrow", wide, "--yes", "--trials", "2")
+    assert made.stdout.splitlines()[-1] == "Run it with: hpsearch study run wide-round-2"
+    other = "Create another follow-up with: hpsearch study narrow wide --name OTHER --yes"
+    ended = command("study", "narrow", wide, "--yes", "--trials", "30")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-5:] == [
+        'Study "wide-round-2": is stored already, with a budget of 2 trials; nothing was changed',
+        "wide-round-2: Open: 0 of 2 trials finished, none in training.",
+        "Change its budget with: hpsearch study edit wide-round-2 --trials 30",
+        "Run it with: hpsearch study run wide-round-2",
+        other,
+    ]
+    assert "created" not in ended.stdout
+    assert shown(command("study", "show", "wide-round-2", "--format", "json"))["trials"] == 2
+    assert command("worker", "start", "--study", "wide-round-2", "--exit-when-idle").returncode == 0
+    ended = command("study", "narrow", wide, "--yes")
+    assert ended.stdout.splitlines()[-3:] == [
+        "wide-round-2: Finished: 2 of 2 trials.",
+        "Narrow it in turn with: hpsearch study narrow wide-round-2",
+        other,
+    ]
+    ended = command("study", "narrow", wide, "--yes", "--format", "json")
+    assert shown(ended)["search"]
+    assert 'Study "wide-round-2": is stored already' in ended.stderr
+
+
 def test_a_taken_name_is_refused(command: Command, wide: str) -> None:
     """A follow-up never takes another study's place; a bad name is wrong usage."""
     ended = command("study", "narrow", wide, "--yes", "--name", wide)
@@ -124,6 +157,34 @@ def test_rounds_go_on_where_they_stopped(command: Command, wide: str, tmp_path: 
         for trial in shown(command("study", "best", name, "--count", "1", "--format", "json"))
     ]
     assert f"Best-1 (val acc {max(values):.3f}, " in rest
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("validation_accuracy", 1), ("validation_loss", -1)])
+def test_a_configuration_is_among_the_best_once(
+    metric: Literal["validation_accuracy", "validation_loss"], sign: int
+) -> None:
+    """What a later round trained again has its best result, of equal ones the first, and makes room for others."""
+
+    def tried(number: int, rate: float, value: float) -> Trial:
+        params = {"learning_rate": rate}
+        return Trial(number=number, state=TrialState.COMPLETE, params=params, value=sign * value)
+
+    first, second = (study_of(replace(SPEC, name=name, metric=metric)) for name in ("x", "x-round-2"))
+    found = _best_configurations(
+        [
+            (first, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.8), *(tried(i, i, 0.01 * i) for i in range(2, 9))]),
+            (second, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.85), tried(2, 0.3, 0.7)]),
+        ]
+    )
+    assert [
+        (study.spec.name, trial.params["learning_rate"], sign * (trial.value or 0)) for study, trial in found
+    ] == [
+        ("x", 0.1, 0.9),
+        ("x-round-2", 0.2, 0.85),
+        ("x-round-2", 0.3, 0.7),
+        ("x", 8, 0.08),
+        ("x", 7, 0.07),
+    ]
 
 
 def test_rounds_stop_where_trials_say_nothing(command: Command, finished: str) -> None:

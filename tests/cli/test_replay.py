@@ -1,6 +1,7 @@
 """`hpsearch trial replay`: a stored trial again, with its page."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -49,13 +50,41 @@ def test_a_change_is_beside_the_original(command: Command, finished: str) -> Non
     assert "training.learning_rate=0.05" in text.splitlines()[2]
 
 
+def test_a_change_has_a_page_of_its_own(command: Command, finished: str) -> None:
+    """The page's name tells the settings apart, whatever their order; the same ones replace their page."""
+    rate, momentum = ("--set", "learning_rate=0.05"), ("--set", "momentum=0.5")
+    changes = ((), rate, ("--set", "learning_rate=0.5"), (*rate, *momentum), (*momentum, *rate))
+    pages = [Path(replayed(command, finished, "0", *change)["page"]).name for change in changes]
+    assert pages[0] == "flowers-trial-0.html"
+    assert re.fullmatch(r"flowers-trial-0-training\.learning_rate-0\.05-[0-9a-f]{8}\.html", pages[1])
+    assert pages[3] == pages[4]
+    assert sorted(path.name for path in Path("reports").iterdir()) == sorted(set(pages))
+    assert len(set(pages)) == 4
+
+
+def test_a_page_has_a_name_for_any_setting(command: Command, finished: str) -> None:
+    """What no file's name could hold, or is long, is shortened and still told apart."""
+    wide = ", ".join(["4"] * 40)
+    long = ("--set", f"model.hidden=[{wide}]", "--set", "model.initializer={ normal = 0.1 }")
+    (page, other) = (
+        Path(
+            replayed(command, finished, "0", "--epochs", "1", *long, "--set", f"momentum={momentum}")["page"]
+        )
+        for momentum in (0.1, 0.2)
+    )
+    assert page != other
+    assert re.fullmatch(r"[\w.-]{1,120}", page.name)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["99"], 1, 'study "flowers": must have the trial (got 99)'),
         (["0", "--set", "learning_rate"], 2, "--set: must be KEY=VALUE"),
-        (["0", "--set", "training.learning_rat=1"], 1, 'did you mean "learning_rate"'),
-        (["0", "--set", "data.source=wine"], 1, "data: must be a field of [model] or [training]"),
+        (["0", "--set", "training.learning_rat=1"], 2, 'did you mean "learning_rate"'),
+        (["0", "--set", "lr=1"], 2, "did you mean training.learning_rate?"),
+        (["0", "--set", "data.source=wine"], 2, "data.source: must be a field of [model] or [training]"),
+        (["0", "--set", "training.batch_size=500"], 2, "must be at most the 120 training examples"),
         (["0", "--watch", "64"], 1, "--watch: must name units of the first hidden layer"),
         (["0", "--output", "nowhere/page.html"], 1, "report: its folder must exist (got nowhere)"),
         (["0", "--epochs", "0"], 2, "--epochs"),

@@ -48,6 +48,21 @@ def test_a_check_says_what_is_left_and_what_it_costs(command: Command, study_fil
         assert connection.execute("SELECT count(*) FROM hpsearch_series").fetchone() == (0,)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(-0.0004, "+0 ms"), (0.0, "+0 ms"), (-0.0016, "-2 ms"), (0.0016, "+2 ms")]
+)
+def test_no_clock_is_minus_nothing_late(
+    command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, words: str
+) -> None:
+    """A difference that rounds to nothing has no minus."""
+    monkeypatch.setattr("hpsearch.storage.check.clock", lambda _: (0.001, seconds))
+    assert command("study", "create", str(study_file)).returncode == 0
+    rows = dict(
+        re.split(r"  +", line, maxsplit=1) for line in command("storage", "check").stdout.splitlines()
+    )
+    assert rows["clock difference"] == words
+
+
 def test_a_check_for_programs_has_the_same_numbers(command: Command, study_file: Path) -> None:
     """The JSON has rates per second and what is left; a cost is its trials times the cost of one."""
     assert command("study", "create", str(study_file), "--trials", "40").returncode == 0

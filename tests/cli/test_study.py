@@ -12,6 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
+from hpsearch.storage.records import WorkerIdentity
+from hpsearch.storage.store import open_store
+from tests.cli.terminal import Terminal
+
 Command = Callable[..., CompletedProcess[str]]
 
 STUDY_FIELDS = {
@@ -284,11 +288,31 @@ def test_optuna_sees_the_same_trials(command: Command, finished: str) -> None:
 def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`study delete` deletes after a yes only, and nothing but that study."""
     for reply in ("n\n", ""):
-        monkeypatch.setattr("sys.stdin", io.StringIO(reply))
+        monkeypatch.setattr("sys.stdin", Terminal(reply))
         ended = command("study", "delete", finished)
         assert (ended.returncode, ended.stdout.strip()) == (1, "")
         assert f'Delete the study "{finished}" with 12 trials' in ended.stderr
     assert command("study", "show", finished).returncode == 0
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    ended = command("study", "delete", finished)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        'Error: study delete: must be told to delete "flowers" for good (got no terminal to ask): add --yes\n'
+    )
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert command("study", "delete", finished).returncode == 0
     assert strict_json(command("study", "list", "--format", "json")) == []
+
+
+def test_deleting_says_who_trains(command: Command, study_file: Path, tmp_path: Path) -> None:
+    """What was in training is told, with the workers that held it, although nobody was asked."""
+    assert command("study", "create", str(study_file)).returncode == 0
+    with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
+        for process_id, (worker, count) in enumerate((("ann", 2), ("bob", 1))):
+            store.register_worker(
+                WorkerIdentity(name=worker, host="here", process_id=process_id, version="0.1.0")
+            )
+            store.claim(store.study("flowers"), worker=worker, count=count, lease_s=600.0)
+    ended = command("study", "delete", "flowers", "--yes")
+    assert ended.returncode == 0
+    assert ended.stderr == "Warning: 3 trials were in training, by ann (2), bob (1): their work is lost\n"

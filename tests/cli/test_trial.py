@@ -119,9 +119,38 @@ def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: P
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         store.claim(store.study("flowers"), worker="ann", count=1, lease_s=-1.0)
     lines = command("trial", "show", "flowers", "0").stdout.splitlines()
-    assert lines[0] == "flowers: trial 0: waiting, waiting"
+    assert lines[0] == "flowers: trial 0: waiting"
     assert lines[-1].split()[:4] == ["1", "ann", "lease", "expired"]
     assert one(command, "flowers", 0)["state"] == "waiting"
+
+
+def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: Path) -> None:
+    """It is there before the trial begins, for people and for programs, and is marked for ever after."""
+    assert command("study", "create", str(study_file), "--trials", "1").returncode == 0
+    asked = ("--set", "learning_rate=0.01", "--set", "model.activation=tanh")
+    assert command("trial", "enqueue", "flowers", *asked).returncode == 0
+    marked = [
+        "learning_rate     0.01 (given in advance)",
+        "model.activation  tanh (given in advance)",
+    ]
+    lines = command("trial", "show", "flowers", "0").stdout.splitlines()
+    assert lines[0] == "flowers: trial 0: waiting"
+    assert lines[3:6] == [*marked, "val acc           none"]
+    _, row = command("study", "trials", "flowers", "--state", "waiting").stdout.splitlines()
+    assert row.split() == ["0", "0.01", "tanh", "waiting", "waiting", "0"]
+    given = {"learning_rate": 0.01, "model.activation": "tanh"}
+    trial = one(command, "flowers", 0)
+    assert (trial["params"], trial["given"]) == ({}, given)
+    for verb in (("trial", "show", "flowers", "0"), ("study", "trials", "flowers")):
+        (cells,) = csv.DictReader(io.StringIO(command(*verb, "--format", "csv").stdout))
+        assert (cells["given.learning_rate"], cells["given.model.activation"]) == ("0.01", "tanh")
+    assert command("worker", "start", "--study", "flowers", "--exit-when-idle").returncode == 0
+    lines = command("trial", "show", "flowers", "0").stdout.splitlines()
+    assert all(line in lines for line in marked)
+    (decay,) = (line for line in lines if line.startswith("weight_decay"))
+    assert "given" not in decay
+    trial = one(command, "flowers", 0)
+    assert trial["given"] == {name: trial["params"][name] for name in given}
 
 
 def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> None:
@@ -133,3 +162,13 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
     )
     assert command("trial", "show", "flower", "0").returncode == 1
     assert command("trial", "show", finished, "-1").returncode == 2
+
+
+@pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
+def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None:
+    """The message says what a trial's number is, in our words, also where it is an option."""
+    message = f"must be a trial's number, a whole number from 0 to 2147483647 (got {number})"
+    for arguments in (("trial", "show", "foo", number), ("study", "test", "foo", "--trial", number)):
+        ended = command(*arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert message in ended.stderr

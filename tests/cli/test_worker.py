@@ -56,6 +56,16 @@ def test_a_study_whose_data_is_missing_is_left_to_others(command: Command, study
     assert "Error: data.source: the file must exist" in ended.stderr
 
 
+def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Path) -> None:
+    """A worker may come before the first study; a URL that was mistyped shows, the first time."""
+    url = f"sqlite:///{tmp_path / 'mistyped.db'}"
+    arguments = ("worker", "start", "--exit-when-idle", "--name", "ann", "--storage", url)
+    made = f"worker ann: {url} was made just now and is empty: create a study there, or check the URL"
+    first, second = command(*arguments), command(*arguments)
+    assert (first.returncode, first.stderr.splitlines()[0]) == (0, made)
+    assert first.stderr.splitlines()[1:] == second.stderr.splitlines()
+
+
 def test_a_worker_of_a_study_that_is_not_there_ends(command: Command, finished: str) -> None:
     """A name that means no study is an error, and a finished study is no work."""
     assert command("worker", "start", "--study", "flower", "--exit-when-idle").returncode == 1

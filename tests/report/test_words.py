@@ -67,6 +67,14 @@ def test_a_study_says_how_it_stands(states: list[str], stopped: str | None, word
     assert (state_of(progress), state_sentence(progress)) == (word, sentence)
 
 
+def test_a_paused_study_is_not_called_stopped() -> None:
+    """Who paused it stands behind the word that says so."""
+    progress = replace(progress_of(SPEC, [], stopped="paused by ann"), is_paused=True)
+    assert state_of(progress) == "paused"
+    assert state_sentence(progress).startswith("Paused: 0 of ")
+    assert state_sentence(progress).endswith(" finished. Paused by ann")
+
+
 def test_a_verdict_names_its_first_step() -> None:
     """A diagnosis says at which step it began; a rank, a crash, a healthy or an unclear end began at none."""
     diverged = replace(BEST, state=TrialState.PRUNED, finding=finding(Cause.DIVERGED_LR, first_step=1320))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.errors import StudyFileError, UsageError
+from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.reader import changed, read_study
-from hpsearch.study.settings import parse_settings, with_settings
+from hpsearch.study.settings import parse_settings, settings_are_usage, with_settings
 from hpsearch.study.spec import DataSpec, Initializer, StudySpec, configure
 
 FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'
@@ -114,6 +114,46 @@ def test_a_configuration_is_changed_by_settings() -> None:
     assert changed(own, {}, source="trial 3") == own
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("lr=0.1", "lr: must be a field of [model] or [training] (got 0.1): did you mean training.learning_rate?"),
+        ("epochs=5", "epochs: must be a field of [model] or [training] (got 5): did you mean training.epochs?"),
+        ("modle.hidden=[3]", "modle.hidden: must be a field of [model] or [training] (got [3]): did you mean mod"),
+        ("data.source=iris", 'data.source: must be a field of [model] or [training] (got "iris"): choose one of mod'),
+    ],
+)  # fmt: skip
+def test_a_change_that_is_no_field_names_one(setting: str, message: str) -> None:
+    """A misspelt field is answered with the near one, and what is near to none with all of them."""
+    own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
+    with pytest.raises(StudyFileError) as raised:
+        changed(own, parse_settings([setting]), source="trial 3")
+    (problem,) = raised.value.problems
+    assert str(problem).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"),
+    [
+        ("model.hidden", UsageError),
+        ("model.hidden[1]", UsageError),
+        ("data.fault.name", UsageError),
+        ('model."a b"', UsageError),
+        ("model.hidden_layers", StudyFileError),
+        ("training.epochs", StudyFileError),
+    ],
+)
+def test_a_problem_of_a_setting_is_wrong_usage(where: str, kind: type[Exception]) -> None:
+    """What is wrong with a setting, or below it, is wrong usage in the same words; the rest is the file's."""
+    error = StudyFileError("x.toml", [Problem(where=where, message="must be right")])
+    with (
+        pytest.raises(kind) as raised,
+        settings_are_usage({"model.hidden": 3, "data.fault": 1, "model.a b": 2}),
+    ):
+        raise error
+    assert str(raised.value) == str(error)
+
+
 def test_all_that_is_wrong_with_a_change_is_said() -> None:
     """Each problem has its key path, and what no trial trains is no setting of one."""
     own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
@@ -126,7 +166,7 @@ def test_all_that_is_wrong_with_a_change_is_said() -> None:
     assert {problem.where for problem in raised.value.problems} == {
         "training.learning_rate",
         "seed",
-        "data",
+        "data.source",
         "model.hiden",
         "model.dropout",
     }

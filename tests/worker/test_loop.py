@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from hpsearch.data.prepare import prepare
-from hpsearch.errors import FingerprintError
+from hpsearch.errors import FingerprintError, StudyNotFoundError
 from hpsearch.records import Cause, ParameterValue, TrialState
 from hpsearch.storage.records import Update
 from hpsearch.study.spec import Choices, DataSpec, PruningSpec
@@ -139,6 +139,24 @@ def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
     late = [Update(claim=claim, reports={0: 0.5}, epochs=1, steps=4) for claim in first]
     assert bench.store.record(bench.study, late) == {claim.number for claim in first}
     assert bench.trials() == trials
+
+
+def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
+    """Its leases are gone because the study is; trials that were taken from it alone are told as such."""
+    for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
+        said: list[str] = []
+        bench = Bench(f"{url}.{delete}")
+        worker = bench.worker("a", rows=2, tell=said.append)
+        assert worker._turn()
+        if delete:
+            bench.store.delete_study(bench.study)
+            with pytest.raises(StudyNotFoundError, match="it was deleted"):
+                worker.run()
+        else:
+            bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+            worker.run()
+        assert said == [f"{why}: what it trained of 0, 1 is void"]
+        bench.close()
 
 
 def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -> None:

@@ -136,7 +136,7 @@ def test_precision_can_be_changed(bench: Bench) -> None:
     [
         ({"training.learning_rat": 1}, 'training.learning_rat: unknown key; did you mean "learning_rate"'),
         ({"training.learning_rate": -1}, "training.learning_rate: must be a number above 0"),
-        ({"data.source": "wine"}, r"data: must be a field of \[model\] or \[training\]"),
+        ({"data.source": "wine"}, r"data.source: must be a field of \[model\] or \[training\]"),
         ({"seed": 3}, r"seed: must be a field of \[model\] or \[training\] \(got 3\)"),
         ({"training.batch_size": 5000}, "training.batch_size: must be at most"),
     ],

@@ -151,7 +151,7 @@ def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
     for _ in range(3):
         stock.tell(stock.ask(), state=optuna.trial.TrialState.FAIL)
     assert bench.work() == [
-        f'study "paused": stopped: {why}: `hpsearch study resume paused` goes on',
+        f'study "paused": {why}: `hpsearch study resume paused` goes on',
         (
             'study "failed": stopped: 3 of 6 trials failed: no verdict 3: '
             "see `hpsearch study trials failed --state failed`; `hpsearch study edit failed --trials 40` goes on"
@@ -171,7 +171,7 @@ def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
             bench.store.pause(study, by="ann@node7")
 
     lines = bench.work("long", tell=pause)
-    assert "stopped: paused by ann@node7" in lines[-1]
+    assert '"long": paused by ann@node7' in lines[-1]
     progress = bench.store.progress(study)
     assert (progress.running, progress.waiting) == (0, 0)
     assert progress.finished < 60

@@ -1,0 +1,36 @@
+"""Deleting a study, with a word on the workers that train it."""
+
+from hpsearch.cli.asking import ask
+from hpsearch.cli.output import answer, say
+from hpsearch.report.formats import format_count
+from hpsearch.storage.store import Store
+
+
+def delete_study(store: Store, name: str, *, yes: bool) -> None:
+    """Delete a study, after a yes where it was not given, and say what was in training.
+
+    Raises UsageError where nobody can be asked, and Abort after a no.
+    """
+    study = store.study(name)
+    progress = store.progress(study)
+    made = progress.finished + progress.failed + progress.running + progress.waiting
+    what = f'study "{name}" with {format_count(made, "trial")} in {store.url_shown}'
+    if not yes:
+        in_training = f", {progress.running} of them in training," if progress.running else ""
+        rule = f'study delete: must be told to delete "{name}" for good'
+        ask(f"Delete the {what}{in_training} for good?", rule=rule)
+    lost = _in_training(store, name, store.progress(study).running)
+    store.delete_study(study)
+    answer(f"Deleted the {what}.")
+    if lost:
+        say(f"Warning: {lost}: their work is lost")
+
+
+def _in_training(store: Store, name: str, running: int) -> str:
+    """Say how many trials were in training and who held them; nothing where none was."""
+    if not running:
+        return ""
+    held = {worker.identity.name: worker.running.get(name, 0) for worker in store.workers()}
+    by = ", ".join(f"{worker} ({trials:,})" for worker, trials in held.items() if trials)
+    count = format_count(running, "trial")
+    return f"{count} {'was' if running == 1 else 'were'} in training{f', by {by}' if by else ''}"
