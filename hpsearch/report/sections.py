@@ -36,6 +36,15 @@ def header(snapshot: Snapshot) -> str:
     )
 
 
+def figure_header(snapshot: Snapshot, shown: Exhibit) -> str:
+    """Return the heading of a page of one figure: of which study, which figure, and as of when."""
+    return (
+        f'<header><p class="kicker">hpsearch report, figure <code>{text(shown.name)}</code></p>'
+        f"<h1>{text(snapshot.study.spec.name)}</h1>"
+        f'<p class="lead">{text(shown.title)}, as of {format_time(snapshot.taken)}</p></header>'
+    )
+
+
 def fate_filter(snapshot: Snapshot) -> str:
     """Return the legend of all figures, which is also their filter."""
     rows = fate_rows(snapshot.progress)
