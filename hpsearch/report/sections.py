@@ -197,7 +197,8 @@ def _cause_table(table: CauseTable) -> str:
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
     return table_of(
-        "Evidence is the median over the trials of a cause; complete and audited ones were not stopped",
+        "Trials, epochs and evidence (the median) are of all trials with the verdict; complete and audited ones were"
+        " not stopped, and the ledger counts them as complete",
         heads,
         body,
     )
