@@ -18,7 +18,7 @@ from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab, Size, Source
 from hpsearch.reproduction.page import SOURCES, Reproduction, render
 from hpsearch.reproduction.records import Judged, Measured
-from hpsearch.reproduction.running import Ended, reproduce
+from hpsearch.reproduction.running import Ended, keys_of, reproduce
 from hpsearch.reproduction.words import judgement_words, measured_words
 from hpsearch.study.nearest import nearest
 from hpsearch.study.shown import shown as quoted
@@ -55,15 +55,16 @@ def run(
     _make_folder(output.parent)
     check_report_path(output)
     source = images or ("mnist" if is_at_hand(os.environ) else "digits")
+    lab = Lab(source=source, size=size, seed=seed)
+    ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
+    keys = keys_of(ready, lab)  # before anything is promised: the images may not be there
     say(f"Training on {SOURCES[source]}")
     if images is None and source == "digits":
         say(
             "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist brings it)"
         )
-    lab = Lab(source=source, size=size, seed=seed)
-    ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
     with busy("Running"):
-        outcomes = reproduce(ready, lab, folder=folder, workers=workers or core_count(), show=_show)
+        outcomes = reproduce(keys, lab, folder=folder, workers=workers or core_count(), show=_show)
     judged = [
         judge(claim, outcomes, is_mnist=source == "mnist", is_full=size == "full")
         for claim in CLAIMS
@@ -131,13 +132,19 @@ def _object(judged: Judged, source: Source) -> Mapping[str, Any]:
 def _measured_object(measured: Measured) -> dict[str, Any]:
     """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null.
 
-    `is_met` is null where no seed shows it.
+    `is_met` is null where no seed shows it, and where the runs were too short. With `is_bound` the median is above
+    `value`: in `never_seen` runs it was not there before they ended.
     """
     numbers = {"value": measured.value, "low": measured.low, "high": measured.high}
-    written: dict[str, Any] = {"name": measured.condition.words, "seeds": measured.count}
+    written: dict[str, Any] = {
+        "name": measured.condition.words,
+        "seeds": measured.count,
+        "never_seen": measured.never,
+    }
     for name, number in numbers.items():
         written[name] = finite(number)
         if (reason := reason_of(number)) is not None:
             written[f"{name}_reason"] = reason
     written |= {"at_least": finite(measured.condition.low), "at_most": finite(measured.condition.high)}
-    return written | {"is_met": measured.is_met if measured.count else None}
+    is_told = measured.count and not measured.is_undecided
+    return written | {"is_bound": measured.is_bound, "is_met": measured.is_met if is_told else None}

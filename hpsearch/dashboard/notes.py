@@ -15,11 +15,26 @@ from hpsearch.report.words import best_lines, fate_rows, state_sentence, verdict
 from hpsearch.storage.records import StoredStudy
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
+_KEY: Final = re.compile(r"[\w.-]+")
+"""What cannot be markup, not even in code, where nothing can be escaped."""
 
 
 def escaped(text: object) -> str:
     """Return any text as Markdown that shows it as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def escaped_with_code(text: str) -> str:
+    """Return any text as Markdown, on one line; keys of study files between backquotes are set as code.
+
+    Where anything else stands between them, or one is left over, all of it is text.
+    """
+    parts = " ".join(text.split()).split("`")
+    if len(parts) % 2 == 0 or not all(map(_KEY.fullmatch, parts[1::2])):
+        return escaped(text)
+    return "".join(
+        f"`{part}`" if index % 2 else _SPECIAL.sub(r"\\\1", part) for index, part in enumerate(parts)
+    )
 
 
 def trial_note(trial: Trial, study: StoredStudy) -> str:
@@ -76,7 +91,7 @@ def _study_note(snapshot: Snapshot, second: str) -> str:
         cells = [(escaped(row.fate.value), f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
         parts.append(_table(("fate", "trials", "epochs"), cells))
     if advised := advice(study.spec, snapshot.trials, maximize=study.maximize):
-        parts.append(f"Advice: {escaped(advised)}.")
+        parts.append(f"Advice: {escaped_with_code(advised)}.")
     return "\n\n".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import Final, TypeAlias
 
 from scipy.special import betaincinv, ndtri, stdtrit
@@ -24,7 +24,7 @@ def within(interval: Interval, bounds: Interval) -> Interval:
     return max(interval[0], bounds[0]), min(interval[1], bounds[1])
 
 
-def students_quantile(freedom: int, *, confidence: float = CONFIDENCE) -> float:
+def students_quantile(freedom: float, *, confidence: float = CONFIDENCE) -> float:
     """Return how many standard errors reach to either end of an interval, with `freedom` degrees of freedom.
 
     Student (1908), "The probable error of a mean".
@@ -44,6 +44,26 @@ def mean_interval(
     quantile = students_quantile(len(values) - 1, confidence=confidence)
     mean, reach = fmean(values), quantile * stdev(values) / math.sqrt(len(values))
     return within((mean - reach, mean + reach), bounds)
+
+
+def difference_interval(
+    one: Sequence[float], other: Sequence[float], *, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Return the interval of the mean behind `one` less that behind `other`; None where one has fewer than two draws.
+
+    The draws are independent and their spreads may differ: Welch (1947), "The generalization of Student's problem when
+    several different population variances are involved", with v = s^2 / n of each and
+    (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)) degrees of freedom.
+    """
+    if min(len(one), len(other)) < 2:
+        return None
+    errors = [variance(values) / len(values) for values in (one, other)]
+    difference, error = fmean(one) - fmean(other), sum(errors)
+    if error == 0:
+        return difference, difference
+    parts = [own**2 / (len(values) - 1) for own, values in zip(errors, (one, other), strict=True)]
+    reach = students_quantile(error**2 / sum(parts), confidence=confidence) * math.sqrt(error)
+    return difference - reach, difference + reach
 
 
 def share_interval(hits: int, of: int) -> Interval:

@@ -50,8 +50,13 @@ def render(
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     """Return one figure of the report as an HTML page with everything inside it."""
-    body = "\n".join([sections.fate_filter(snapshot), sections.exhibit(shown), sections.footer(snapshot)])
-    return document(_title(snapshot), body, [shown])
+    body = [
+        sections.figure_header(snapshot, shown),
+        sections.fate_filter(snapshot),
+        sections.exhibit(shown),
+        sections.footer(snapshot),
+    ]
+    return document(f"{snapshot.study.spec.name}: {shown.title}: hpsearch report", "\n".join(body), [shown])
 
 
 def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None) -> str:

@@ -36,6 +36,15 @@ def header(snapshot: Snapshot) -> str:
     )
 
 
+def figure_header(snapshot: Snapshot, shown: Exhibit) -> str:
+    """Return the heading of a page of one figure: of which study, which figure, and as of when."""
+    return (
+        f'<header><p class="kicker">hpsearch report, figure <code>{text(shown.name)}</code></p>'
+        f"<h1>{text(snapshot.study.spec.name)}</h1>"
+        f'<p class="lead">{text(shown.title)}, as of {format_time(snapshot.taken)}</p></header>'
+    )
+
+
 def fate_filter(snapshot: Snapshot) -> str:
     """Return the legend of all figures, which is also their filter."""
     rows = fate_rows(snapshot.progress)
@@ -188,7 +197,8 @@ def _cause_table(table: CauseTable) -> str:
     heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
     body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
     return table_of(
-        "Evidence is the median over the trials of a cause; complete and audited ones were not stopped",
+        "Trials, epochs and evidence (the median) are of all trials with the verdict; complete and audited ones were"
+        " not stopped, and the ledger counts them as complete",
         heads,
         body,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hpsearch.nn.arrays import Array
 from hpsearch.report.intervals import wilson_interval
 from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
 
@@ -30,19 +31,24 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
 
 def _judgement(measured: Sequence[Measured]) -> tuple[Judgement, str]:
     """Return what the measures say, and the reason where they say nothing."""
-    if any(one.count and not one.is_met for one in measured):
+    if any(one.count and not one.is_met and not one.is_undecided for one in measured):
         return Judgement.FAILS, ""
     if unseen := [one.condition.words for one in measured if not one.count]:
         return Judgement.UNTESTED, f"no seed shows {', '.join(unseen)}"
+    if undecided := [one.condition.words for one in measured if one.is_undecided]:
+        return Judgement.UNTESTED, f"the runs were too short for {', '.join(undecided)}"
     return Judgement.HOLDS, ""
 
 
 def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:
     """Return what was measured over seeds, those without a number left aside; NaN where that leaves nothing.
 
+    Where it was not there when a run ended, what it is above stands for it: the true median is no smaller.
+
     Raises KeyError for a measure that the experiment does not have: a bug.
     """
-    numbers = np.array([value for value in values[condition.measure] if not math.isnan(value)])
+    ends = np.array([value for value in values[condition.measure] if not math.isnan(value)])
+    numbers = _known(condition, values)
     if not len(numbers):
         return Measured(condition=condition, value=math.nan, low=math.nan, high=math.nan, count=0)
     if condition.is_share:
@@ -50,7 +56,23 @@ def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Meas
         low, high = wilson_interval(value, len(numbers))
     else:
         value, low, high = float(np.median(numbers)), float(numbers.min()), float(numbers.max())
-    return Measured(condition=condition, value=value, low=low, high=high, count=len(numbers))
+    return Measured(
+        condition=condition,
+        value=value,
+        low=low,
+        high=high,
+        count=len(numbers),
+        never=int((numbers != ends).sum()),
+        is_bound=not condition.is_share and float(np.median(ends)) != value,
+    )
+
+
+def _known(condition: Condition, values: Mapping[str, Sequence[float]]) -> Array:
+    """Return the numbers of the seeds that have one, and what is below it for those whose runs ended before it."""
+    own = values[condition.measure]
+    below = values[condition.beyond] if condition.beyond else own
+    pairs = [pair for pair in zip(own, below, strict=True) if not math.isnan(pair[0])]
+    return np.array([bound if value == math.inf else value for value, bound in pairs])
 
 
 def _untested(claim: Claim, reason: str) -> Judged:

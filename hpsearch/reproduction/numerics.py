@@ -13,6 +13,9 @@ from hpsearch.study.spec import Activation, Initializer, Precision
 TEXTBOOK: Final[Loss] = PlainLoss("binary_cross_entropy", ACTIVATIONS["sigmoid"])
 STABLE: Final[Loss] = SigmoidCrossEntropy()
 
+LARGEST_LOGIT: Final = 1e4
+"""Up to where a logit that breaks a loss is looked for."""
+
 _BISECTIONS: Final = 60
 
 
@@ -31,7 +34,7 @@ def binary_loss(loss: Loss, z: float, precision: Precision) -> float:
         return float(loss.evaluate(logits, targets, np.empty_like(logits))[0, 0])
 
 
-def breaking_logit(loss: Loss, precision: Precision, *, most: float = 1e4) -> float:
+def breaking_logit(loss: Loss, precision: Precision, *, most: float = LARGEST_LOGIT) -> float:
     """Return the smallest logit up to `most` whose loss for target 0 is not finite; infinity where there is none.
 
     Found by bisection, to the last digit of the precision.

@@ -119,7 +119,7 @@ def _row(judged: Judged) -> str:
 def _measured(judged: Judged) -> Iterator[str]:
     for one in judged.measured:
         rule = rule_words(one.condition)
-        missed = "" if one.is_met or not one.count else "<b>not</b> "
+        missed = "" if one.is_met or not one.count else "undecided: " if one.is_undecided else "<b>not</b> "
         yield text(measured_words(one)) + (f" ({missed}{text(rule)})" if rule else "")
     if judged.claim.note:
         yield text(judged.claim.note)

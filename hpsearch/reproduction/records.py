@@ -27,7 +27,8 @@ class Condition:
     """One thing that must be so: the median over seeds of `measure` lies in [low, high].
 
     `words` says what is measured. With `is_share` the measure is 1 or 0 for each seed, and its mean counts.
-    `digits` are the significant digits that are shown.
+    `digits` are the significant digits that are shown. A measure that is infinite where a run ended before it was
+    there has in `beyond` the measure of what it is above, by what that run shows, and in `never` what was not there.
     """
 
     measure: str
@@ -36,6 +37,8 @@ class Condition:
     high: float = math.inf
     is_share: bool = False
     digits: int = 4
+    beyond: str = ""
+    never: str = ""
 
 
 @final
@@ -65,7 +68,8 @@ class Measured:
     """A condition with what was measured over `count` seeds, which may be 0.
 
     `value` is the median and `low` to `high` the range of the seeds; of a share it is the share, with its 95 %
-    interval (Wilson 1927).
+    interval (Wilson 1927). With `never` seeds it was not there when their runs ended, and they count with what it is
+    above; `is_bound` says that the median is above `value`, not at it.
     """
 
     condition: Condition
@@ -73,11 +77,19 @@ class Measured:
     low: float
     high: float
     count: int
+    never: int = 0
+    is_bound: bool = False
 
     @property
     def is_met(self) -> bool:
-        """True where the value lies in the condition's range."""
-        return self.condition.low <= self.value <= self.condition.high
+        """True where the value lies in the condition's range, also if it is only known to be above `value`."""
+        is_inside = self.condition.low <= self.value <= self.condition.high
+        return is_inside and not (self.is_bound and math.isfinite(self.condition.high))
+
+    @property
+    def is_undecided(self) -> bool:
+        """True where the range may hold the value, which is only known to be above `value`."""
+        return self.is_bound and not self.is_met and self.value < self.condition.high
 
 
 @final

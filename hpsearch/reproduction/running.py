@@ -38,15 +38,19 @@ class Ended:
     unkept: str = ""
 
 
+def keys_of(studies: Sequence[str], lab: Lab) -> dict[str, str]:
+    """Return what the outcome of each study is kept under. Raises DataError where the lab's source cannot be read."""
+    digest = source_digest(lab.source)
+    return {study: key_of(study, lab, digest) for study in studies}
+
+
 def reproduce(
-    studies: Sequence[str], lab: Lab, *, folder: Path, workers: int, show: Callable[[Ended], None]
+    keys: Mapping[str, str], lab: Lab, *, folder: Path, workers: int, show: Callable[[Ended], None]
 ) -> dict[str, Outcome]:
-    """Return the outcomes of `studies`, by name; those that are kept below `folder` are not run again.
+    """Return the outcomes of the studies of `keys_of`, by name; those that are kept below `folder` are not run again.
 
     Each is kept as soon as it is there. An interrupt ends the processes and leaves nothing half written.
     """
-    digest = source_digest(lab.source)
-    keys = {study: key_of(study, lab, digest) for study in studies}
     outcomes: dict[str, Outcome] = {}
 
     def note(outcome: Outcome, *, was_kept: bool, unkept: str = "") -> None:
@@ -57,13 +61,13 @@ def reproduce(
                 seconds=outcome.seconds,
                 was_kept=was_kept,
                 done=len(outcomes),
-                wanted=len(studies),
+                wanted=len(keys),
                 unkept=unkept,
             )
         )
 
-    for study in studies:
-        if (found := kept(folder, study, lab, keys[study])) is not None:
+    for study, key in keys.items():
+        if (found := kept(folder, study, lab, key)) is not None:
             note(found, was_kept=True)
     missing = [study for study in EXPERIMENTS if study in keys and study not in outcomes]
     for outcome in _run_all(missing, lab, workers=workers):

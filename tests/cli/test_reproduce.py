@@ -35,6 +35,30 @@ def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
     assert claims["integers-256"]["reason"] == "needs MNIST"
 
 
+def test_a_bar_that_was_never_reached_is_said(command: Command) -> None:
+    """No cell says `infinite`: a share of right answers that no run reached, and a logit that breaks nothing."""
+    ended = command("reproduce", "losses", "training-troubles", "--data", "digits", "--output", "page.html")
+    assert ended.returncode == 0, ended.stderr
+    page = Path("page.html").read_text(encoding="utf-8").partition("<script")[0]
+    for shown in (ended.stdout, page):
+        assert "infinite" not in shown
+        assert "(85 % was not reached in 2 of 2 seeds)" in shown
+        assert "stable form in float32 more than 10000 (none up to there breaks it)" in shown
+
+
+def test_images_that_are_missing_are_told_first(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of training on MNIST where it cannot be read."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setenv("HPSEARCH_MNIST", str(empty))
+    ended = command("reproduce", "losses", "--data", "mnist")
+    assert ended.returncode == 1
+    assert "Training on" not in ended.stderr
+    assert str(empty) in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

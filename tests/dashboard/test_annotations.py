@@ -7,7 +7,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from hpsearch.dashboard.links import trial_link
-from hpsearch.dashboard.notes import escaped, study_note, trial_note
+from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
 from hpsearch.records import Cause
 from hpsearch.report.snapshot import Snapshot
 from tests.dashboard.asking import Asked, ask
@@ -167,6 +167,15 @@ def test_notes_escape_what_comes_from_outside() -> None:
     snapshot = synthetic.hostile()
     notes = [study_note(snapshot), *(trial_note(trial, snapshot.study) for trial in snapshot.trials)]
     assert not [note for note in notes if "<" in note.replace("\\<", "")]
+
+
+def test_keys_are_code_in_the_advice() -> None:
+    """The key that the advice names is code; markup between backquotes, or one backquote alone, stays text."""
+    note = study_note(synthetic.synthetic())
+    assert "raise `search.learning_rate.low`" in note
+    assert escaped_with_code("a_b: lower `search.x.high`.") == r"a\_b\: lower `search.x.high`\."
+    for hostile in ("`<b>` x", "x ` y", "`a``", "[x](y) `a b`"):
+        assert escaped_with_code(hostile) == escaped(hostile)
 
 
 def test_a_note_says_what_is_known() -> None:

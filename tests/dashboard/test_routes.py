@@ -83,7 +83,7 @@ def test_a_trial_has_a_page(site: Site) -> None:
     died = next(trial for trial in trials if trial.verdict is Cause.DEAD_RELU_TOTAL)
     page = ask(site.site, trial_link("digits", died.number)).text
     for words in (
-        "dead_relu_total",
+        "Verdict: dead_relu_total from step",
         "gradient_norm",
         "Lower the learning rate",
         "learning_rate",

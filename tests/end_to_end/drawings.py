@@ -14,6 +14,13 @@ _OVERVIEW = """() => {
     const meet = (a, b) => (axis === "x" ? a.right > b.left : a.bottom > b.top + 2);
     return ticks.slice(1).some((tick, i) => meet(ticks[i], tick)) ? [`${place.dataset.figure} ${axis}`] : [];
   }));
+  const shown = [...document.querySelectorAll("figcaption, [data-figure] .main-svg")];
+  const meets = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const ground = (element) => getComputedStyle(element).backgroundColor;
+  const isClear = (bar) => [bar, ...bar.children].every((one) => ground(one).endsWith(", 0)"));
+  const covered = places.flatMap((place) => [...place.querySelectorAll(".modebar")]
+    .filter((bar) => !isClear(bar) || shown.some((one) => meets(box(bar), box(one))))
+    .map(() => place.dataset.figure));
   return {
     figures: places.length,
     drawn: places.filter((place) => place.querySelector(".main-svg")).length,
@@ -21,6 +28,7 @@ _OVERVIEW = """() => {
     scrolls: document.documentElement.scrollWidth > document.documentElement.clientWidth,
     labels: document.querySelectorAll(".xtick text, .ytick text").length,
     overlaps,
+    covered,
     paper: getComputedStyle(document.body).backgroundColor,
     sheet: getComputedStyle(document.querySelector(".main-svg") ?? document.body).backgroundColor,
     buttons: [...new Set([...document.querySelectorAll(".modebar-btn")].map((one) => one.dataset.title))],
@@ -39,7 +47,8 @@ _HOVER = """([name, trace]) => {
 class Overview:
     """A page of figures: how many there are and how many are drawn, what does not fit, and the colours.
 
-    `wider` counts figures that reach beyond the screen; `overlaps` names figures whose labels touch, with the axis.
+    `wider` counts figures that reach beyond the screen; `overlaps` names figures whose labels touch, with the axis;
+    `covered` names those whose buttons lie over a drawing or a caption, or have a ground that hides what is below.
     `paper` is the colour of the page and `sheet` that of the figures; `buttons` are what the figures offer.
     """
 
@@ -49,6 +58,7 @@ class Overview:
     scrolls: bool
     labels: int
     overlaps: list[str]
+    covered: list[str]
     paper: str
     sheet: str
     buttons: list[str]
@@ -60,9 +70,9 @@ def overview(page: Page) -> Overview:
 
 
 def assert_fits(seen: Overview) -> None:
-    """Assert that every figure is drawn inside the page, labels apart, in the page's own colours."""
+    """Assert that every figure is drawn inside the page, labels apart, buttons aside, in the page's own colours."""
     assert seen.drawn == seen.figures
-    assert (seen.wider, seen.scrolls, seen.overlaps) == (0, False, [])
+    assert (seen.wider, seen.scrolls, seen.overlaps, seen.covered) == (0, False, [], [])
     assert seen.sheet == seen.paper
 
 

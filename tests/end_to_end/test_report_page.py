@@ -41,6 +41,10 @@ COMPARED = """() => [
     .filter((cell) => !cell.hidden).map((cell) => Number(cell.dataset.trial)),
 ]"""
 
+SHOWN = """() => Number(getComputedStyle(
+  document.querySelector("[data-figure=learning-curves-metric] .modebar")).opacity)"""
+MOVES = """() => document.querySelector("[data-figure=learning-curves-metric]").layout.dragmode"""
+
 NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined })"
 
 
@@ -89,6 +93,28 @@ def test_the_report_is_drawn_at_every_width(
         assert_fits(found)
         assert found.paper == (DARK if paper == "dark" else LIGHT)
         assert found.buttons == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+        assert is_silent(seen)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_star_is_seen_while_the_mouse_is_on_it(
+    report: str, browser: Browser, width: int, tmp_path: Path
+) -> None:
+    """Over the best trial's star its figure's buttons come, beside it; the mouse gets to them, and they work."""
+    with sight(browser, width=width) as seen:
+        page = seen.read(report, tmp_path)
+        figure = page.locator("[data-figure=learning-curves-metric]")
+        star = figure.locator(".points path[style*='fill: rgb(255, 207, 51)']")
+        star.scroll_into_view_if_needed()
+        star.hover(force=True)
+        bar = figure.locator(".modebar")
+        comes_to(page, SHOWN, 1)
+        above, below = bar.bounding_box(), star.bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] < below["y"]
+        figure.get_by_label("Pan").click()
+        comes_to(page, MOVES, "pan")
         assert is_silent(seen)
 
 

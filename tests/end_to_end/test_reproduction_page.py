@@ -12,6 +12,7 @@ from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
 from hpsearch.reproduction.running import run_one
 from tests.end_to_end.browser import sight
+from tests.end_to_end.drawings import overview
 
 LAB = Lab(source="digits", size="small", seed=11)
 PAST_THE_EDGE = """() => [...document.querySelectorAll("#claims td > div")]
@@ -32,9 +33,10 @@ def page() -> str:
 def test_measurements_and_judgements_are_read_without_scrolling_sideways(
     browser: Browser, tmp_path: Path, page: str, width: int
 ) -> None:
-    """No cell of the claims ends beyond the window, on a telephone as on a desk, and nothing goes wrong."""
+    """No cell of the claims ends beyond the window, on a telephone as on a desk; no button lies over a drawing."""
     with sight(browser, width=width) as seen:
         shown = seen.read(page, tmp_path)
         assert shown.locator("#claims tbody tr").count() == len(CLAIMS)
         assert shown.evaluate(PAST_THE_EDGE) == 0
+        assert overview(shown).covered == []
         assert seen.errors == []

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import sem, t
+from scipy.stats import sem, t, ttest_ind
 
-from hpsearch.report.intervals import mean_interval, metric_bounds, share_interval, wilson_interval
+from hpsearch.report.intervals import (
+    difference_interval,
+    mean_interval,
+    metric_bounds,
+    share_interval,
+    wilson_interval,
+)
 
 
 @given(st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=20))
@@ -41,6 +47,15 @@ def test_an_interval_stays_within_its_bounds() -> None:
     assert narrow is not None
     assert wide is not None
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_the_interval_of_a_difference_is_welchs() -> None:
+    """It is that of Welch's test, for unlike spreads and counts; one draw tells nothing, equal ones leave no width."""
+    one, other = [0.91, 0.93, 0.97, 0.92], [0.80, 0.81, 0.805, 0.79, 0.82, 0.8]
+    wanted = ttest_ind(one, other, equal_var=False).confidence_interval(0.99)
+    assert difference_interval(one, other, confidence=0.99) == pytest.approx((wanted.low, wanted.high))
+    assert difference_interval(one, [0.5]) is None
+    assert difference_interval([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,11 @@ def test_the_card_can_be_copied(page: str) -> None:
     assert "hpsearch study confirm digits" in text
     assert '"trial":' in text
     assert 'name = "digits-best"' in text
+
+
+def test_causes_say_what_they_count(study: Snapshot) -> None:
+    """The ledger has a cause's stopped trials alone, so the table of causes says that it has the complete ones too."""
+    assert (
+        "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
+        in render(study)
+    )

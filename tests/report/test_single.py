@@ -39,6 +39,17 @@ def test_an_exhibit_of_one_panel_goes_by_its_own_name(study: Snapshot) -> None:
     assert "default-src 'none'" in page
 
 
+def test_a_page_of_one_figure_says_what_it_is(study: Snapshot, hostile: Snapshot) -> None:
+    """Study, figure and time stand on the page itself, and the title names figure and study; names stay text."""
+    page = figure_file(study, "learning-curves-metric", "html").decode()
+    shown = page.partition("<main>")[2].partition("</header>")[0]
+    assert "<h1>digits</h1>" in shown
+    assert "<code>learning-curves-metric</code>" in shown
+    assert "Learning curves, as of 2026-07-26 14:02" in shown
+    assert "<title>digits: Learning curves: hpsearch report</title>" in page
+    assert "<script>document" not in figure_file(hostile, "ledger", "html").decode()
+
+
 def test_an_unknown_name_lists_the_names(study: Snapshot) -> None:
     """Exhibits and panels are listed, with the nearest one."""
     with pytest.raises(UsageError, match=r'must be one of search-map, .*did you mean "ledger"\?') as caught:

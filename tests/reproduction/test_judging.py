@@ -1,11 +1,13 @@
 """Judging: from numbers over seeds to holds, does not hold, not tested."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from hpsearch.reproduction.judging import judge, measure
 from hpsearch.reproduction.records import Claim, Condition, Judgement, Needs, Outcome
+from hpsearch.reproduction.words import measured_words
 
 ACCURACY = Condition(measure="accuracy", words="accuracy", low=0.9)
 
@@ -59,6 +61,46 @@ def test_seeds_without_a_number_are_left_aside() -> None:
     assert measure(ACCURACY, {"accuracy": [math.nan, 0.95]}).count == 1
     nothing = measure(ACCURACY, {"accuracy": [math.nan]})
     assert (nothing.count, math.isnan(nothing.value), nothing.is_met) == (0, True, False)
+
+
+SLOWER = Condition(measure="times", words="times", low=2, beyond="than", never="85 % was not reached")
+
+
+@pytest.mark.parametrize(
+    ("times", "than", "judgement", "words"),
+    [
+        (
+            [math.inf, math.inf, 9.0],
+            [20.0, 12.5, 30.0],
+            Judgement.HOLDS,
+            "times more than 12.5 [9, more than 20], 3 seeds (85 % was not reached in 2 of 3 seeds)",
+        ),
+        (
+            [math.inf, 3.0, 4.0],
+            [20.0, 20.0, 20.0],
+            Judgement.HOLDS,
+            "times 4 [3, more than 20], 3 seeds (85 % was not reached in 1 of 3 seeds)",
+        ),
+        ([math.inf], [1.2], Judgement.UNTESTED, "times more than 1.2 (85 % was not reached)"),
+        ([1.5], [5.0], Judgement.FAILS, "times 1.5"),
+    ],
+)
+def test_what_a_run_was_too_short_for_is_said(
+    times: list[float], than: list[float], judgement: Judgement, words: str
+) -> None:
+    """Never is no infinite number: it counts with what the run shows it is above, in words, and holds by that alone."""
+    judged = judge(claim_of(SLOWER), outcomes(times=times, than=than), is_mnist=True, is_full=True)
+    assert judged.judgement is judgement
+    assert measured_words(judged.measured[0]) == words
+    assert judged.reason == ("the runs were too short for times" if judgement is Judgement.UNTESTED else "")
+
+
+def test_more_than_a_number_is_in_no_range_with_an_end() -> None:
+    """What is only known to be above a number may be above the range's end too; above that end it is out of it."""
+    ended = replace(SLOWER, high=10.0)
+    inside, beyond = (measure(ended, {"times": [math.inf], "than": [than]}) for than in (5.0, 11.0))
+    assert (inside.is_met, inside.is_undecided) == (False, True)
+    assert (beyond.is_met, beyond.is_undecided) == (False, False)
 
 
 @pytest.mark.parametrize("seeds", [[], [math.nan, math.nan]])

@@ -66,6 +66,8 @@ def _replay_form(study: StoredStudy, trial: Trial) -> str:
 
 def _lead(trial: Trial) -> str:
     words = verdict_words(trial)
+    if trial.finding is not None:  # the verdict is an identifier, which is written as it is
+        return f"Verdict: {words}."
     return f"{words[:1].upper()}{words[1:]}."
 
 

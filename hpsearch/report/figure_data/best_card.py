@@ -11,6 +11,7 @@ from hpsearch.report.export import json_text
 from hpsearch.report.formats import format_count, format_result, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
+from hpsearch.report.unconfirmed import unconfirmed_words
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
 
@@ -66,7 +67,7 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         json=_json(study.spec, best),
         commands=_commands(study.spec, best),
         repeated=tuple(repeated),
-        sure=sentence(repeated) if repeated else _unconfirmed_words(study.spec),
+        sure=sentence(repeated) if repeated else unconfirmed_words(study, snapshot.trials),
         test=_test_words(snapshot),
     )
 
@@ -127,12 +128,6 @@ def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
             line=f"hpsearch diagnose STUDY.toml --seed {spec.seed}{given}",
         ),
     )
-
-
-def _unconfirmed_words(spec: StudySpec) -> str:
-    command = f"hpsearch study confirm {shlex.quote(spec.name)}"
-    why = "Not sure yet: each configuration was trained once, and part of the best result is luck."
-    return f"{why} `{command}` trains the best five again with fresh seeds."
 
 
 def _test_words(snapshot: Snapshot) -> str:

@@ -15,6 +15,7 @@ from hpsearch.report.figure_data.results import Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+CLEAR = "rgba(0, 0, 0, 0)"
 RAIL_PX = 22
 GAP_PX = 6
 MARGIN = {"l": 62, "r": 14, "t": 14, "b": 46}
@@ -58,7 +59,7 @@ def figure(traces: Iterable[Any], layout: Mapping[str, Any], *, plot_px: int, to
             "font": {"family": FONT, "color": INK, "size": 12},
             "align": "left",
         },
-        "modebar": {"bgcolor": PAPER, "color": SOFT_INK, "activecolor": INK},
+        "modebar": {"bgcolor": CLEAR, "color": SOFT_INK, "activecolor": INK},
         "showlegend": True,
         "legend": {"orientation": "h", "y": -0.16, "yanchor": "top", "font": {"color": SOFT_INK}},
     }

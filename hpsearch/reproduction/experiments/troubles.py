@@ -1,5 +1,6 @@
 """Document 004: training troubles, each made on purpose, and whether its verdict names it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,7 +13,14 @@ from hpsearch.records import Cause
 from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
-from hpsearch.reproduction.numerics import STABLE, TEXTBOOK, binary_loss, breaking_logit, sigmoid_of
+from hpsearch.reproduction.numerics import (
+    LARGEST_LOGIT,
+    STABLE,
+    TEXTBOOK,
+    binary_loss,
+    breaking_logit,
+    sigmoid_of,
+)
 from hpsearch.reproduction.pictures import charts, curve, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
@@ -110,6 +118,7 @@ def _arithmetic() -> dict[str, list[float]]:
         "textbook breaks, float64": [breaking_logit(TEXTBOOK, "float64")],
         "stable breaks, float32": [breaking_logit(STABLE, "float32")],
         "stable breaks, float64": [breaking_logit(STABLE, "float64")],
+        "largest logit tried": [LARGEST_LOGIT],
         "0 log 0 is NaN": [float(np.isnan(product))],
         "sigmoid(-500), float32": [sigmoid_of(-500.0, "float32")],
         "sigmoid(-500), float64": [sigmoid_of(-500.0, "float64")],
@@ -169,7 +178,10 @@ def losses(lab: Lab) -> Outcome:
     first = steps["cross-entropy of softmax"]
     values: dict[str, list[float]] = {f"{name}: steps": found for name, found in steps.items()}
     for name in ("squared error of softmax", "squared error of sigmoid", "squared error"):
-        values[f"{name}: times slower"] = [one / other for one, other in zip(steps[name], first, strict=True)]
+        values[f"{name}: times slower"] = list(map(times_slower, steps[name], first))
+        values[f"{name}: slower than"] = [
+            len(run.accuracy) / other for run, other in zip(trained.runs[name], first, strict=True)
+        ]
     series = [curve(name, smoothed(runs[0].accuracy, _NEIGHBOURS)) for name, runs in trained.runs.items()]
     caption = "Of the first seed, the mean of 20 neighbouring minibatches."
     data = chart(("step", "training accuracy"), series)
@@ -185,6 +197,11 @@ def steps_to(accuracy: Array, share: float) -> float:
     means = smoothed(accuracy, _NEIGHBOURS)
     reached = np.flatnonzero(means >= share)
     return float(reached[0] + min(_NEIGHBOURS, len(accuracy))) if len(reached) else float("inf")
+
+
+def times_slower(steps: float, others: float) -> float:
+    """Return how many times `others` steps are `steps`; infinity where only these never came, NaN without others."""
+    return math.nan if math.isinf(others) else steps / others
 
 
 def integer_inputs_255(lab: Lab) -> Outcome:

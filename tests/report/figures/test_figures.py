@@ -406,13 +406,26 @@ def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
 
 
 def test_compared_studies_run_to_their_last_epoch(study: Snapshot) -> None:
-    """Each study has a stepped line to its last epoch and its name, as text, at the end."""
+    """Each study has a stepped line to its last epoch."""
     other = synthetic(60, spec=replace(SPEC, name="<b>other</b>"))
     data = studies_compared(study, [other])
     traces = _traces(draw_studies(data))
-    lines = [trace for trace in traces if trace["mode"] == "lines"]
-    assert [trace["x"][-1] for trace in lines] == [line.epochs for line in data.lines]
-    assert len({trace["line"]["dash"] for trace in lines}) == 2
-    names = [trace["text"][0].strip() for trace in traces if trace["mode"] == "text"]
-    assert names == ["digits", "&lt;b&gt;other&lt;/b&gt;"]
+    assert [trace["mode"] for trace in traces] == ["lines", "lines"]
+    assert [trace["x"][-1] for trace in traces] == [line.epochs for line in data.lines]
+    assert len({trace["line"]["dash"] for trace in traces}) == 2
     assert all(trace["hovertext"] for trace in traces)
+
+
+def test_no_line_goes_through_the_name_of_a_study(study: Snapshot) -> None:
+    """Names stand above the plot, as text, each on a row of its own behind a piece of its study's line."""
+    others = [synthetic(60, seed=seed, spec=replace(SPEC, name=f"<b>{seed}</b>")) for seed in (7, 8)]
+    drawn = draw_studies(studies_compared(study, others)).to_plotly_json()
+    layout = drawn["layout"]
+    words = sorted(layout["annotations"], key=lambda one: -one["yshift"])
+    assert [one["text"] for one in words] == ["digits", "&lt;b&gt;7&lt;/b&gt;", "&lt;b&gt;8&lt;/b&gt;"]
+    assert all((one["yref"], one["y"], one["yanchor"]) == ("paper", 1, "bottom") for one in words)
+    samples = sorted(layout["shapes"], key=lambda one: -one["y0"])
+    for name, sample, trace in zip(words, samples, drawn["data"], strict=True):
+        assert name["yshift"] < sample["y0"] == sample["y1"] < name["yshift"] + 17 <= layout["margin"]["t"]
+        assert sample["x1"] < name["xshift"]
+        assert {**trace["line"], "shape": None} == {**sample["line"], "shape": None}
