@@ -16,8 +16,7 @@ from hpsearch.report.formats import (
 from hpsearch.report.trial_facts import (
     course_facts,
     evidence_facts,
-    given_in_advance,
-    parameter_text,
+    parameter_facts,
     suggested_facts,
 )
 from hpsearch.report.words import verdict_words
@@ -56,17 +55,9 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     metric = study.spec.metric
     if (exact := configuration_name(study.spec, trial.params)) is not None:
         yield "configuration", exact
-    yield from _parameters(trial)
+    yield from parameter_facts(trial)
     yield format_short_metric(metric), format_result(trial.value, metric)
     yield from course_facts(trial)
-
-
-def _parameters(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the parameters, those that the trial was enqueued with marked, and there before it begins."""
-    given = given_in_advance(trial)
-    for name, value in {**given, **trial.params}.items():
-        mark = " (given in advance)" if name in given and given[name] == value else ""
-        yield name, f"{parameter_text(value)}{mark}"
 
 
 def _write_finding(finding: Finding) -> None:

@@ -17,14 +17,12 @@ def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
 
 
 def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the parameters, numbers with six digits."""
-    for name, value in trial.params.items():
-        yield name, parameter_text(value)
-
-
-def parameter_text(value: ParameterValue) -> str:
-    """Return a parameter's value, a number with six digits."""
-    return format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+    """Yield the parameters, numbers with six digits; those that the trial was enqueued with before it begins, too."""
+    given = given_in_advance(trial)
+    for name, value in {**given, **trial.params}.items():
+        mark = " (given in advance)" if name in given and given[name] == value else ""
+        shown = format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+        yield name, f"{shown}{mark}"
 
 
 def evidence_facts(finding: Finding) -> list[tuple[str, str]]:

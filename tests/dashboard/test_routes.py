@@ -13,6 +13,7 @@ from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.records import Cause, TrialState
+from hpsearch.storage import keeping
 from hpsearch.storage.records import Outcome, Update
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
@@ -139,6 +140,13 @@ def test_what_is_not_there_is_said(site: Site) -> None:
     for address in (f"/trials/digits/{longest}", f"/trials/digits/{longest}/replay"):
         assert ask(site.site, address).status == 404
     assert ask(site.site, "/reports/digits", method="POST").status == 405
+
+
+def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
+    """Before it begins its page has the values that were given, and says so."""
+    (number,) = keeping.enqueue(site.store, site.digits, [{"learning_rate": 0.0123}])
+    page = ask(site.site, trial_link("digits", number)).text
+    assert "0.0123 (given in advance)" in page
 
 
 def test_health_and_metrics_tell_how_it_is(site: Site) -> None:

@@ -30,6 +30,7 @@ def trial_page(
     """Return the page of a trial of the study that `snapshot` shows. `can_replay` offers to train it again."""
     study = snapshot.study
     has_button = can_replay and trial.state.is_final and bool(trial.params)
+    parameters = list(parameter_facts(trial))
     curves = _curves(snapshot, trial)
     body = "\n".join(
         [
@@ -37,7 +38,7 @@ def trial_page(
             f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
             _replay_form(study, trial) if has_button else "",
             facts(list(_facts(trial, study))),
-            section("parameters", "Parameters", facts(parameter_facts(trial))) if trial.params else "",
+            section("parameters", "Parameters", facts(parameters)) if parameters else "",
             section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
             sections.exhibit(curves),
             section("attempts", "Lost attempts", _attempts(attempts)) if attempts else "",

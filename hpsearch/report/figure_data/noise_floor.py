@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Final, final
 
 from hpsearch.records import Trial
+from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.report.snapshot import Snapshot
@@ -21,7 +22,7 @@ _LEAST_STEP: Final = 1e-6
 class NoiseFloor:
     """From `low` to `high` the metric may come out for the best configuration by chance alone, at 95 %.
 
-    `is_estimate` is true where no configuration was trained again; `words` says where the numbers come from.
+    `is_estimate` is true where no configuration has several seeds; `words` says where the numbers come from.
     """
 
     low: float
@@ -38,14 +39,11 @@ def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
 
 
 def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
-    """Return the band of fresh seeds: the pooled deviation within configurations, times Student's quantile."""
+    """Return the band of seeds: the pooled deviation within configurations, times Student's quantile."""
     metric = snapshot.study.spec.metric
-    groups: dict[int, list[float]] = {}
-    for evaluation in snapshot.evaluations:
-        value = evaluation.value(metric)
-        if evaluation.part == "validation" and value is not None and math.isfinite(value):
-            groups.setdefault(evaluation.number, []).append(value)
-    repeated = [values for values in groups.values() if len(values) > 1]
+    again = _again(snapshot)
+    listed = [row.values for row in configuration_rows(snapshot.study, snapshot.trials)]
+    repeated = [values for values in (*again, *listed) if len(values) > 1]
     freedom = sum(len(values) - 1 for values in repeated)
     if not freedom:
         return None
@@ -53,15 +51,27 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     reach = students_quantile(freedom) * math.sqrt(squares / freedom)
     low, high = within((best - reach, best + reach), metric_bounds(metric))
     runs, count = sum(map(len, repeated)), format_count(len(repeated), "configuration")
+    how = "trained with several seeds each" if listed else "trained again with fresh seeds"
     return NoiseFloor(
         low=low,
         high=high,
         is_estimate=False,
         words=(
             f"The band is what seeds alone change ({_span(low, high, metric)} at 95 %):"
-            f" {count} trained again with fresh seeds, {format_count(runs, 'run')}."
+            f" {count} {how}, {format_count(runs, 'run')}."
         ),
     )
+
+
+def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
+    """Return the results of configurations that were trained again, those of each together."""
+    metric = snapshot.study.spec.metric
+    groups: dict[int, list[float]] = {}
+    for evaluation in snapshot.evaluations:
+        value = evaluation.value(metric)
+        if evaluation.part == "validation" and value is not None and math.isfinite(value):
+            groups.setdefault(evaluation.number, []).append(value)
+    return list(groups.values())
 
 
 def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:

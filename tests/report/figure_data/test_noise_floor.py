@@ -1,16 +1,20 @@
 """How much seeds alone change a result."""
 
+import math
 from dataclasses import replace
 from statistics import stdev
 
 import pytest
 
+from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.noise_floor import noise_floor
 from hpsearch.report.intervals import wilson_interval
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
-from tests.report.synthetic import CREATED, only_deaths
+from hpsearch.study.exact import params_of_trial
+from hpsearch.study.reader import parse_study
+from tests.report.synthetic import CREATED, only_deaths, snapshot_of
 
 
 def _evaluation(number: int, seed: int, accuracy: float | None, part: Part = "validation") -> Evaluation:
@@ -46,6 +50,31 @@ def test_the_sealed_test_and_lost_numbers_tell_no_seeds_noise(study: Snapshot) -
     floor = noise_floor(replace(study, evaluations=[*other, _evaluation(2, 1, 0.9)]), 0.9)
     assert floor is not None
     assert floor.is_estimate
+
+
+def test_seeds_of_listed_configurations_tell_the_noise() -> None:
+    """Where a study lists configurations with several seeds each, nothing needs to be trained again, nor estimated."""
+    text = 'name = "x"\nseeds = 2\nmetric = "validation_loss"\ndata.source = "digits"\n' + "".join(
+        f'[[configurations]]\nname = "{name}"\nlearning_rate = {rate}\n'
+        for name, rate in (("a", 0.1), ("b", 0.2))
+    )
+    spec = parse_study(text, source="x")
+    values = (0.50, 0.90, 0.52, 0.96)  # of a, b, a, b
+    trials = tuple(
+        Trial(
+            number=number,
+            state=TrialState.COMPLETE,
+            params=params_of_trial(spec, number),
+            value=value,
+        )
+        for number, value in enumerate(values)
+    )
+    floor = noise_floor(snapshot_of(trials, spec=spec), 0.5)
+    assert floor is not None
+    assert not floor.is_estimate
+    reach = 4.302653 * math.sqrt((2 * 0.01**2 + 2 * 0.03**2) / 2)
+    assert (floor.low, floor.high) == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert "2 configurations trained with several seeds each, 4 runs" in floor.words
 
 
 def test_without_fresh_seeds_the_validation_part_tells(study: Snapshot) -> None:
