@@ -11,7 +11,7 @@ from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import CONFIDENCE, difference_interval
 from hpsearch.storage.records import StoredStudy
 
-_CONFIRMED: Final = 5
+CONFIRMED: Final = 5
 """How many configurations `study confirm` trains again where it is not told."""
 
 _ALL: Final = ("", "it", "both", "all three", "all four", "all five")
@@ -42,8 +42,8 @@ def _once_words(trials: Sequence[Trial]) -> str:
 
 def _which(study: StoredStudy, trials: Sequence[Trial]) -> str:
     """Return `the best five`, or that it is all of those that have a result where they are no more."""
-    found = best_configurations(trials, maximize=study.maximize, count=_CONFIRMED + 1)
-    return _ALL[len(found)] if len(found) <= _CONFIRMED else "the best five"
+    found = best_configurations(trials, maximize=study.maximize, count=CONFIRMED + 1)
+    return _ALL[len(found)] if len(found) <= CONFIRMED else "the best five"
 
 
 def _seeds_say(study: StoredStudy, trials: Sequence[Trial], rows: Sequence[ConfigurationRow]) -> list[str]:

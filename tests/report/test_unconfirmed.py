@@ -1,11 +1,13 @@
 """How sure the best result is before anything was trained again."""
 
+import inspect
 from collections.abc import Sequence
 
 import pytest
 
+from hpsearch.cli.after import confirm
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.unconfirmed import unconfirmed_words
+from hpsearch.report.unconfirmed import CONFIRMED, unconfirmed_words
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.exact import params_of_trial
 from hpsearch.study.reader import parse_study
@@ -98,3 +100,8 @@ def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
     )
     twice = [*trials, Trial(number=count, state=TrialState.COMPLETE, params=trials[0].params, value=0.8)]
     assert "each configuration was trained once" not in unconfirmed_words(study, twice)
+
+
+def test_the_command_trains_as_many_as_are_said() -> None:
+    """What `study confirm` does where it is not told is what the words promise."""
+    assert inspect.signature(confirm).parameters["best"].default == CONFIRMED
