@@ -22,6 +22,7 @@ from hpsearch.worker.machine import cache_share_bytes, memory_bytes
 _SIZING: Final = frozenset(
     {
         "model.hidden",
+        "model.activation",
         "model.batch_norm",
         "model.batch_norm_affine",
         "model.dropout",
