@@ -12,12 +12,19 @@ from hpsearch.cli.output import say
 from hpsearch.cli.progress import Display, busy
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.cli.storing import Stored, store_study, with_budget
-from hpsearch.errors import HpsearchError, StudyNotFoundError, UsageError
+from hpsearch.errors import (
+    HpsearchError,
+    StorageError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+    UsageError,
+)
 from hpsearch.report.file import check_report_path
 from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.examples import with_examples
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import (
@@ -45,6 +52,24 @@ class RunOptions:
     trials: int | None = None
     cohort: int | None = None
     report: Path | None = None
+
+
+def found_target(target: str, url: str) -> str:
+    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
+    path = Path(target) if is_study_file(target) else with_examples(Path(target))
+    return target if str(path) == target or _is_stored(target, url) else str(path)
+
+
+def _is_stored(name: str, url: str) -> bool:
+    """True if the database at `url`, if there is one, has a study of that name."""
+    try:
+        with open_store(url, create=False) as store:
+            store.study(name)
+    except StorageUnavailableError:
+        raise
+    except (StorageError, StudyNotFoundError):
+        return False
+    return True
 
 
 def run_study(target: str, options: RunOptions) -> int:

@@ -25,6 +25,7 @@ from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, T
 
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
+MOST_SEED: Final = 2**63 - 1
 MOST_EXAMPLES: Final = 1_000_000_000
 MOST_CONFIGURATIONS: Final = 10_000
 
@@ -45,7 +46,7 @@ def words(kind: Any) -> tuple[str, ...]:
 STUDY: Final[Mapping[str, Rule]] = {
     "name": Text(longest=200),
     "trials": WholeNumber(low=1, high=MOST_TRIALS),
-    "seed": WholeNumber(low=0, high=2**63 - 1),
+    "seed": WholeNumber(low=0, high=MOST_SEED),
     "metric": Word(words=words(spec.Metric)),
 }
 """Keys at the top of the file."""
