@@ -69,7 +69,7 @@ CATALOGUE: Final = (
     ),
     BuiltIn(
         name="iris",
-        description="sizes of the leaves of three kinds of iris",
+        description="lengths and widths of the sepals and petals of three kinds of iris",
         task="classification",
         examples=150,
         inputs=4,

@@ -67,8 +67,8 @@ class BlockBuffers:
     """What one block writes for one minibatch.
 
     `y` (K, B, O) are the activations (the logits, in the output block); `scratch` is anybody's. `mask` (K, B, O) is
-    dropout's, `kept` batch normalization's, `slope` (K, B, O) a gate's derivative, `total` (K, B, O) the sum with what a
-    skip brings. `dy` (K, B, O) are the gradients of `output`.
+    dropout's, `kept` batch normalization's, `slope` (K, B, O) a gate's derivative, `total` (K, B, O) the sum with what
+    a skip brings. `dy` (K, B, O) are the gradients of `output`.
     """
 
     y: Array

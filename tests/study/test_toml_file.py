@@ -1,7 +1,6 @@
 """Files that are no TOML, or no files."""
 
 import os
-import os
 from pathlib import Path
 
 import pytest
@@ -80,7 +79,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     """A pipe that no process writes to does not hang, and an endless device does not fill memory."""
     os.mkfifo(tmp_path / "pipe.toml")
     for path in (tmp_path / "pipe.toml", Path("/dev/zero")):
-        with pytest.raises(StudyFileError, match="must be a regular file .* write the study to a file"):
+        with pytest.raises(StudyFileError, match=r"must be a regular file .* write the study to a file"):
             read_text(path)
 
 
