@@ -34,6 +34,7 @@ from hpsearch.worker.preparation import (
     job_of,
     prepare_file,
     rows_per_worker,
+    workers_that_fit,
 )
 from hpsearch.worker.stopping import StopRequest
 
@@ -119,7 +120,7 @@ def _read_file(target: str, options: RunOptions) -> tuple[Job, list[str]]:
     with busy("Reading the study and its data"):
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
         job = job_of(study)
-        check_memory(job, rows=options.cohort or 1)
+        check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
         return job, warnings_before(study)
 
 
@@ -129,7 +130,7 @@ def _read_data(study: StoredStudy, options: RunOptions) -> Job:
     Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
     """
     job = job_of(read_stored(study))
-    check_memory(job, rows=options.cohort or 1)
+    check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
 
 
@@ -167,7 +168,8 @@ def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, *, st
 
 def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
     """Return how many workers to start, never more than trials are left, and how many rows each has."""
-    workers = min(options.workers or core_count(), progress.budget - progress.finished)
+    asked = options.workers or workers_that_fit(job, core_count())
+    workers = min(asked, progress.budget - progress.finished)
     rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
     return PoolOptions(workers=workers, rows=rows, url=options.url, environment=os.environ)
 

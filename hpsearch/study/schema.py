@@ -32,7 +32,15 @@ MOST_CONFIGURATIONS: Final = 10_000
 BUILTIN_SOURCES: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes", "mnist")
 """Data sets that a study file names without a path."""
 
-PATH_SUFFIXES: Final = (".npz", ".csv", ".parquet")
+TEXT_SUFFIXES: Final = (".csv", ".tsv", ".data", ".txt")
+"""Endings of tables in text; each may be gzipped, as in `.csv.gz`."""
+
+PATH_SUFFIXES: Final = (
+    ".npz",
+    *TEXT_SUFFIXES,
+    *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES),
+    ".parquet",
+)
 """Endings that make a source a path, with or without a folder before it."""
 
 
