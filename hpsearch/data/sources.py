@@ -115,9 +115,7 @@ def load(
     try:
         raw = _read(source, target, environment)
     except MemoryError as error:
-        raise DataError(
-            f"{source}: must fit into memory (got {error or 'more'}): take fewer rows or columns"
-        ) from error
+        raise DataError(f"{source}: must fit into memory (got more): take fewer rows or columns") from error
     except OSError as error:
         raise DataError(
             f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'

@@ -260,6 +260,9 @@ SHORT_NAMES: Mapping[str, str] = {
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
+ATTENTIVE_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
+"""Samplers that must know of other trials: of their results, or, on a grid, of those that were given parameters."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
