@@ -53,8 +53,9 @@ def _write_grid_hint(store: Store, study: StoredStudy) -> None:
 
     points, given = grid_size(study.spec), sum(map(is_given, store.trials(study)))
     if study.spec.trials < points + given:
+        budget = format_count(study.spec.trials, "trial")
         answer(
-            f"The grid has {format_count(points, 'point')}, and {given} of the {format_count(study.spec.trials, 'trial')} "
+            f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
             f"{'is' if given == 1 else 'are'} not of it: "
             f"hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given} trains all"
         )

@@ -8,7 +8,8 @@ same history, whether or not its worker was started anew in between.
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
 from typing import Any, final
 
@@ -60,7 +61,9 @@ def check_sampler(spec: StudySpec) -> None:
         )
 
 
-def make_sampler(spec: StudySpec, mirror: Mirror, stream: int, given: Set[int] = _NONE) -> BaseSampler:
+def make_sampler(
+    spec: StudySpec, mirror: Mirror, stream: int, given: AbstractSet[int] = _NONE
+) -> BaseSampler:
     """Return the study's sampler for trials that are asked for in `mirror`.
 
     `stream` changes what a learning sampler draws, and nothing for the others. `given` are the numbers of trials with
@@ -170,7 +173,7 @@ class OnGrid(BaseSampler):
     again. The attributes that it leaves on a trial are those that Optuna's own would leave.
     """
 
-    def __init__(self, spec: StudySpec, mirror: Mirror, given: Set[int] = _NONE) -> None:
+    def __init__(self, spec: StudySpec, mirror: Mirror, given: AbstractSet[int] = _NONE) -> None:
         self._given = given
         self._grid = grid(spec)
         self._size = grid_size(spec)

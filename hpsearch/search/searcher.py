@@ -37,10 +37,10 @@ class Searcher:
     """A study's sampler and pruner, with what they need to know of the study in memory.
 
     It reads no database: `learn` brings what others did, and what `suggest` and `take_attributes` return is
-    to be stored, so that others can learn it. With random and qmc the parameters of a trial depend on the study's seed
-    and the trial's number alone, with grid on which smaller numbers were given their parameters too. A learning sampler suggests the same for the same number
-    after the same history; numbers are never given twice, so workers do not draw the same without any
-    `stream`, which is mixed into what a learning sampler draws.
+    to be stored, so that others can learn it. With random and qmc the parameters of a trial depend on the study's
+    seed and the trial's number alone, with grid also on which smaller numbers were given their parameters. A learning
+    sampler suggests the same for the same number after the same history; numbers are never given twice, so workers do
+    not draw the same without any `stream`, which is mixed into what a learning sampler draws.
 
     Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package
     that is not installed.

@@ -179,7 +179,8 @@ def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Com
     Path("grid.toml").write_text(
         'name = "grid"\ntrials = 4\ndata = { source = "iris" }\n[training]\nepochs = 1\n'
         '[sampler]\nname = "grid"\npoints = 2\n[pruning]\nfatal = []\n[search]\n'
-        "learning_rate = { low = 0.01, high = 0.1, log = true }\nweight_decay = { low = 1e-8, high = 1e-4, log = true }\n"
+        "learning_rate = { low = 0.01, high = 0.1, log = true }\n"
+        "weight_decay = { low = 1e-8, high = 1e-4, log = true }\n"
     )
     assert command("study", "create", "grid.toml").returncode == 0
     ended = command("trial", "enqueue", "grid", "--set", "learning_rate=0.05", "--set", "weight_decay=1e-6")
