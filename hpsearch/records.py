@@ -327,6 +327,10 @@ last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weigh
 """
 
 
+FIXED = "fixed_params"
+"""The system attribute in which Optuna keeps what an enqueued trial asks for."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:

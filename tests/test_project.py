@@ -24,7 +24,7 @@ FIRST_LINE = (
 SECOND_LINE = "bash tests/run"
 LONGEST_MODULE = 400
 LARGEST_PICTURE_BYTES = 150_000
-TOOLS = ("hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
+TOOLS = ("hatchling", "hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
 
 # Modules that are called differently from the distribution they come from.
 DISTRIBUTIONS = {

@@ -6,6 +6,7 @@ import typer
 
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
+    MOST_INTEGER,
     AnswerFormat,
     Format,
     OutputFormat,
@@ -22,7 +23,10 @@ def confirm(
     name: StudyName,
     *,
     best: Annotated[
-        int, typer.Option("--best", metavar="N", min=1, help="How many of the best configurations.")
+        int,
+        typer.Option(
+            "--best", metavar="N", min=1, max=MOST_INTEGER, help="How many of the best configurations."
+        ),
     ] = 5,
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", min=2, max=MOST_SEEDS, help="How many fresh seeds.")

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.options import AnswerFormat
+from hpsearch.study.schema import MOST_SEED
 
 
 def diagnose(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A study file (TOML), or an example by its name.")
+    ],
     *,
     settings: Annotated[
         list[str] | None,
@@ -32,7 +35,8 @@ def diagnose(
         typer.Option("--data", metavar="PATH_OR_NAME", help="What to learn from, in place of the file's."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", min=0, help="The seed, in place of the file's.")
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, max=MOST_SEED, help="The seed, in place of the file's."),
     ] = None,
     form: Annotated[
         AnswerFormat, typer.Option("--format", help="How to write the answer.")
@@ -43,11 +47,12 @@ def diagnose(
     It trains until that is clear, at most the file's epochs, and needs no database. The exit code is 0 whatever
     the verdict.
 
-    Example: hpsearch diagnose studies/digits.toml --set learning_rate=30
+    Example: hpsearch diagnose digits --set learning_rate=30
     """
     from hpsearch.cli.examined import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import busy
+    from hpsearch.study.examples import with_examples
     from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.worker.examination import examine
     from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
@@ -56,7 +61,7 @@ def diagnose(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
     )
     with busy("Reading the study and its data"), settings_are_usage(parse_settings(question.settings)):
-        study = prepare_configuration(file, question.changes(), chosen=configuration)
+        study = prepare_configuration(with_examples(file), question.changes(), chosen=configuration)
         check_memory(job_of(study))
     with busy("Training"):
         examination = examine(study)

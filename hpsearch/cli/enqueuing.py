@@ -35,12 +35,29 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
     left = [d.name for d in study.spec.search if d.name not in params]
     rest = f"; {', '.join(left)} will be sampled" if left else ""
     answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
+    if study.spec.sampler.name == "grid":
+        _write_grid_hint(store, study)
     progress = store.progress(study)
     if progress.is_done:
         more = progress.budget + progress.waiting
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
             f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"
+        )
+
+
+def _write_grid_hint(store: Store, study: StoredStudy) -> None:
+    """Write the budget that trains every point of the grid besides the trials with given parameters."""
+    from hpsearch.search.searcher import is_given
+    from hpsearch.search.space import grid_size
+
+    points, given = grid_size(study.spec), sum(map(is_given, store.trials(study)))
+    if study.spec.trials < points + given:
+        budget = format_count(study.spec.trials, "trial")
+        answer(
+            f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
+            f"{'is' if given == 1 else 'are'} not of it: "
+            f"hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given} trains all"
         )
 
 

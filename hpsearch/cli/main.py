@@ -15,6 +15,7 @@ from hpsearch.cli import (
     dashboard,
     data,
     diagnose,
+    init,
     keeping,
     report,
     reproduce,
@@ -23,6 +24,7 @@ from hpsearch.cli import (
     trial,
     worker,
 )
+from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.output import answer, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.stopping import StopNowError
@@ -34,6 +36,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="hpsearch",
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
@@ -53,6 +56,7 @@ for verb, command in (
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
+app.command(name="init")(init.init)
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="report")(report.report)
 app.command(name="reproduce")(reproduce.reproduce)
@@ -75,7 +79,7 @@ def hpsearch_command(
 ) -> None:
     """Search hyperparameters of neural networks, and learn why trials die.
 
-    Example: hpsearch study run studies/digits.toml
+    Example: hpsearch study run digits
     """
 
 

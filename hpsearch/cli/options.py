@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, final
 
 import typer
 
+from hpsearch.study.schema import MOST_TRIALS
+
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
 
 DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
 MOST_INTEGER: Final = 2**31 - 1
 """The greatest whole number that every database takes."""
+MOST_WORKERS: Final = 1000
+"""The greatest number of processes that one command starts."""
 STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
 """Environment variables that name the database, the first that is set and not empty wins."""
 
@@ -45,7 +49,7 @@ class TableFormat(StrEnum):
 
 def trial_number(text: str) -> int:
     """Return the number of a trial. Raises BadParameter, which is wrong usage, for what cannot be one."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= MOST_INTEGER):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MOST_INTEGER):
         raise typer.BadParameter(
             f"must be a trial's number, a whole number from 0 to {MOST_INTEGER} (got {text})"
         )
@@ -101,7 +105,9 @@ NewName: TypeAlias = Annotated[
 ]
 Trials: TypeAlias = Annotated[
     int | None,
-    typer.Option("--trials", metavar="N", min=1, help="The budget: how many trials are to finish."),
+    typer.Option(
+        "--trials", metavar="N", min=1, max=MOST_TRIALS, help="The budget: how many trials are to finish."
+    ),
 ]
 Rows: TypeAlias = Annotated[
     int | None,
@@ -109,6 +115,7 @@ Rows: TypeAlias = Annotated[
         "--cohort",
         metavar="K",
         min=1,
+        max=MOST_INTEGER,
         help="Trials that one worker trains at once.  [default: by network, caches and budget]",
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Final, final
 
 import typer
 
-from hpsearch.cli.options import MOST_INTEGER, Format, OutputFormat
+from hpsearch.cli.options import MOST_INTEGER, MOST_WORKERS, Format, OutputFormat
 
 FOLDER: Final = Path("storage/reproduction")
 SEED: Final = 20261127
@@ -52,7 +52,9 @@ def reproduce(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Processes.  [default: one per core]"),
+        typer.Option(
+            "--workers", metavar="N", min=1, max=MOST_WORKERS, help="Processes.  [default: one per core]"
+        ),
     ] = None,
     output: Annotated[
         Path | None,

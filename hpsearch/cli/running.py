@@ -12,12 +12,19 @@ from hpsearch.cli.output import say
 from hpsearch.cli.progress import Display, busy
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.cli.storing import Stored, store_study, with_budget
-from hpsearch.errors import HpsearchError, StudyNotFoundError, UsageError
+from hpsearch.errors import (
+    HpsearchError,
+    StorageError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+    UsageError,
+)
 from hpsearch.report.file import check_report_path
 from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.examples import with_examples
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import (
@@ -27,6 +34,7 @@ from hpsearch.worker.preparation import (
     job_of,
     prepare_file,
     rows_per_worker,
+    workers_that_fit,
 )
 from hpsearch.worker.stopping import StopRequest
 
@@ -45,6 +53,24 @@ class RunOptions:
     trials: int | None = None
     cohort: int | None = None
     report: Path | None = None
+
+
+def found_target(target: str, url: str) -> str:
+    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
+    path = Path(target) if is_study_file(target) else with_examples(Path(target))
+    return target if str(path) == target or _is_stored(target, url) else str(path)
+
+
+def _is_stored(name: str, url: str) -> bool:
+    """True if the database at `url`, if there is one, has a study of that name."""
+    try:
+        with open_store(url, create=False) as store:
+            store.study(name)
+    except StorageUnavailableError:
+        raise
+    except (StorageError, StudyNotFoundError):
+        return False
+    return True
 
 
 def run_study(target: str, options: RunOptions) -> int:
@@ -94,7 +120,7 @@ def _read_file(target: str, options: RunOptions) -> tuple[Job, list[str]]:
     with busy("Reading the study and its data"):
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
         job = job_of(study)
-        check_memory(job, rows=options.cohort or 1)
+        check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
         return job, warnings_before(study)
 
 
@@ -104,7 +130,7 @@ def _read_data(study: StoredStudy, options: RunOptions) -> Job:
     Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
     """
     job = job_of(read_stored(study))
-    check_memory(job, rows=options.cohort or 1)
+    check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
 
 
@@ -142,7 +168,8 @@ def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, *, st
 
 def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
     """Return how many workers to start, never more than trials are left, and how many rows each has."""
-    workers = min(options.workers or core_count(), progress.budget - progress.finished)
+    asked = options.workers or workers_that_fit(job, core_count())
+    workers = min(asked, progress.budget - progress.finished)
     rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
     return PoolOptions(workers=workers, rows=rows, url=options.url, environment=os.environ)
 

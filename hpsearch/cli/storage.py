@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import DEFAULT_STORAGE, Format, OutputFormat, Storage
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from hpsearch.storage.check import Health
     from hpsearch.storage.copying import Copied
 
-app = typer.Typer(no_args_is_help=True, help="The database itself.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
 
 
 @app.callback()

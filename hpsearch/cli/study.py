@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
+    MOST_INTEGER,
+    MOST_WORKERS,
     Format,
     NewName,
     OutputFormat,
@@ -21,12 +24,16 @@ from hpsearch.cli.options import (
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
 from hpsearch.records import TrialState
 
-app = typer.Typer(no_args_is_help=True, help="Make studies, run them, look at them, delete them.")
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Make studies, run them, look at them, delete them."
+)
 
 
 @app.command()
 def create(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A study file (TOML), or an example by its name.")
+    ],
     *,
     name: NewName = None,
     trials: Trials = None,
@@ -37,13 +44,14 @@ def create(
 ) -> None:
     """Check a study file and store the study, for workers to take up.
 
-    Example: hpsearch study create studies/digits.toml --dry-run
+    Example: hpsearch study create digits --dry-run
     """
     from hpsearch.cli.beforehand import warn_before
     from hpsearch.cli.storing import store_study
+    from hpsearch.study.examples import with_examples
     from hpsearch.worker.preparation import job_of, prepare_file
 
-    study = prepare_file(file, name=name, trials=trials)
+    study = prepare_file(with_examples(file), name=name, trials=trials)
     warn_before(study)
     if dry_run:
         from hpsearch.cli.dry_run import write_plan
@@ -62,14 +70,20 @@ def run(
         str,
         typer.Argument(
             metavar="FILE|NAME",
-            help="A study file, or a stored study.",
+            help="A study file, a stored study, or an example by its name.",
             autocompletion=complete_study_name,
         ),
     ],
     *,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Worker processes.  [default: one per core]"),
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=MOST_WORKERS,
+            help="Worker processes.  [default: one per core]",
+        ),
     ] = None,
     name: NewName = None,
     trials: Trials = None,
@@ -97,11 +111,12 @@ def run(
     Ctrl-C once writes what is finished and hands the rest back; the same command goes on from there. Twice
     stops at once. With --rounds 3 it narrows the search by its results, runs that as NAME-round-2, and so on.
 
-    Example: hpsearch study run studies/digits.toml --workers 2
+    Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.running import RunOptions, run_study
+    from hpsearch.cli.running import RunOptions, found_target, run_study
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
+    study = found_target(study, storage)
     if rounds > 1:
         from hpsearch.cli.rounds import run_rounds
 
@@ -162,7 +177,9 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 def best(
     name: StudyName,
     *,
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="How many trials.")] = 5,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=MOST_INTEGER, help="How many trials.")
+    ] = 5,
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -221,7 +238,10 @@ def trials(
         list[TrialState] | None, typer.Option("--state", help="Only these; may be given again.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many, the first by number.")
+        int | None,
+        typer.Option(
+            "--limit", metavar="N", min=1, max=MOST_INTEGER, help="At most so many, the first by number."
+        ),
     ] = None,
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,

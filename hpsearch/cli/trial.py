@@ -5,8 +5,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
+    MOST_INTEGER,
     Format,
     OutputFormat,
     Storage,
@@ -17,7 +19,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.output import write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
 
-app = typer.Typer(no_args_is_help=True, help="Look at one trial.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Look at one trial.")
 
 StudyOfTrial: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
@@ -97,6 +99,7 @@ def replay(
             "--watch",
             metavar="UNIT",
             min=0,
+            max=MOST_INTEGER,
             help="A unit of the first hidden layer to draw; may be given again.  [default: ten, evenly spread]",
         ),
     ] = None,

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
+    MOST_INTEGER,
     Format,
     OutputFormat,
     Rows,
@@ -15,7 +17,7 @@ from hpsearch.cli.options import (
     is_unmade,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Take trials from a database and train them.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Take trials from a database and train them.")
 
 
 @app.callback()
@@ -40,8 +42,10 @@ def start(
     ] = False,
     cohort: Rows = None,
     name: Annotated[str | None, typer.Option("--name", hidden=True)] = None,
-    parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
-    lease: Annotated[float | None, typer.Option("--lease", metavar="SECONDS", min=0.5, hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option("--parent", min=1, max=MOST_INTEGER, hidden=True)] = None,
+    lease: Annotated[
+        float | None, typer.Option("--lease", metavar="SECONDS", min=0.5, max=86_400, hidden=True)
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take trials from the open studies of the database and train them, with one core.

@@ -1,6 +1,8 @@
-"""Text tables: CSV with commas, semicolons or tabs, with or without a header."""
+"""Tables in text, plain or gzipped: cells between commas, semicolons, tabs or spaces, with or without a header."""
 
 import csv
+import gzip
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,17 @@ from typing import TextIO, final
 import numpy as np
 
 from hpsearch.data.dataset import RawData
+from hpsearch.data.memory import check_size
 from hpsearch.data.table import MISSING, features_of, not_a_number, target_index, targets_of
 from hpsearch.errors import DataError
 
 # Of equals the first wins: a comma inside a cell is more likely than a tab.
 _DELIMITERS = "\t;,"
+
+_LONGEST_LINE = 2**24
+"""Characters of a line. A longer one is no row of a table, and might be a small file that unpacks to a huge one."""
+
+_ROWS_BETWEEN_CHECKS = 10_000
 
 
 @final
@@ -31,13 +39,18 @@ class _Layout:
 def read_csv(path: Path, *, target: str | None) -> RawData:
     """Return the table in `path`; the target is the column of that name, or the last one.
 
-    The delimiter is the one of comma, semicolon and tab that cuts the first row into most cells. The first
-    row is a header when one of its inputs is text, or its target is and the next row's is not. Blank lines
-    are skipped. Raises DataError, with the line, for what is no table of numbers.
+    The delimiter is the one of comma, semicolon and tab that cuts the first row into most cells, or runs of spaces if
+    none of these does and it begins with a number. The first row is a header when one of its inputs is text, or its
+    target is and the next row's is not. Blank lines are skipped. Raises DataError, with the line, for what is no table
+    of numbers.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with _opened(path) as file:
         try:
             return _read(_rows(file, _delimiter(file, path), path), path, target)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
+            ) from error
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{path}: must be text in UTF-8 (got the byte 0x{error.object[error.start]:02x}):"
@@ -45,13 +58,33 @@ def read_csv(path: Path, *, target: str | None) -> RawData:
             ) from error
 
 
+def _opened(path: Path) -> TextIO:
+    """Return `path` for reading, unpacked if it is gzipped, whatever its name."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    if is_packed:
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    return path.open(newline="", encoding="utf-8-sig")
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of `file`. Raises DataError for one that is longer than any row."""
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise DataError(
+                f"{path}: a line must be shorter than {_LONGEST_LINE:,} characters (got more): check that it is a table"
+            )
+        yield line
+
+
 def _delimiter(file: TextIO, path: Path) -> str:
     """Return the delimiter that cuts the first row into most cells; `file` is left at its start."""
-    first = next((line for line in file if line.strip()), None)
+    first = next((line for line in _lines(file, path) if line.strip()), None)
     file.seek(0)
     if first is None:
         raise DataError(f"{path}: a table must hold at least one row (got an empty file): give it data")
-    return max(_DELIMITERS, key=lambda delimiter: _count_cells(first, delimiter))
+    best = max(_DELIMITERS, key=lambda delimiter: _count_cells(first, delimiter))
+    return best if _count_cells(first, best) > 1 or not _is_number(first.split()[0]) else " "
 
 
 def _count_cells(line: str, delimiter: str) -> int:
@@ -63,7 +96,7 @@ def _count_cells(line: str, delimiter: str) -> int:
 
 def _rows(file: TextIO, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) for every row that is not blank; lines count from 1."""
-    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(_lines(file, path), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         for row in reader:
             if len(row) > 1 or (row and row[0].strip()):
@@ -84,6 +117,8 @@ def _read(rows: Iterator[tuple[int, list[str]]], path: Path, target: str | None)
         _check_width(cells, layout, where)
         texts.append(_take_target(cells, layout, where))
         _append_inputs(numbers, cells, layout, where)
+        if len(texts) % _ROWS_BETWEEN_CHECKS == 0:
+            check_size(numbers.itemsize * len(numbers), str(path))
     if not texts:
         raise DataError(f"{path}: a table must hold at least one row (got a header alone): give it data")
     return RawData(

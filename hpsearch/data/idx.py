@@ -8,12 +8,14 @@ import gzip
 import math
 import os
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpsearch.data.dataset import Array, Examples, RawData
+from hpsearch.data.memory import LARGEST_RATIO, check_size
 from hpsearch.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -25,47 +27,67 @@ _UNFINISHED = ".part"
 def read_idx(path: Path) -> Array:
     """Return the array in `path`, plain or gzipped, in this machine's byte order. It may be read-only.
 
-    Raises DataError for a file of another format, or of another length than its head says.
+    No more is unpacked than the file's head says. Raises DataError for a file of another format, of another length
+    than its head says, or larger than memory.
     """
-    content = _unpacked(path)
-    dtype, axes = _type_and_axes(content, path)
-    start = 4 + 4 * axes
-    _check_size(content, start, path)
-    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=axes, offset=4))
-    _check_size(content, start + math.prod(shape) * dtype.itemsize, path, exactly=True)
-    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    try:
+        with _opened(path) as file:
+            dtype, shape = _head(file, path)
+            start, size = 4 + 4 * len(shape), math.prod(shape) * dtype.itemsize
+            _check_claim(start + size, path)
+            content = file.read(size + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
+        ) from error
+    if len(content) != size:
+        more = " or more" if len(content) > size else ""
+        raise _wrong_length(path, start + size, f"{start + len(content):,}{more}", exactly=True)
+    array = np.frombuffer(content, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _type_and_axes(content: bytes, path: Path) -> tuple[np.dtype[Any], int]:
+def _opened(path: Path) -> BufferedIOBase:
+    """Return `path` for reading, unpacked if it is gzipped. Raises DataError for a pipe, which might never end."""
+    if not path.is_file():
+        raise DataError(f"{path}: must be a regular file (got something else): put the data there")
+    with path.open("rb") as file:
+        is_packed = file.read(2) == _GZIP
+    return gzip.open(path, "rb") if is_packed else path.open("rb")
+
+
+def _head(file: BufferedIOBase, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the type and the shape that the file's head names."""
+    dtype, axes = _type_and_axes(file.read(4), path)
+    lengths = file.read(4 * axes)
+    if len(lengths) < 4 * axes:
+        raise _wrong_length(path, 4 + 4 * axes, f"{4 + len(lengths):,}", exactly=False)
+    return dtype, tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
+
+
+def _check_claim(size_bytes: int, path: Path) -> None:
+    """Raise DataError if the file cannot have the length that its head claims, or memory cannot hold it."""
+    packed = path.stat().st_size
+    if size_bytes > packed * LARGEST_RATIO:
+        raise _wrong_length(path, size_bytes, f"{packed:,} on the disk", exactly=True)
+    check_size(size_bytes, str(path))
+
+
+def _wrong_length(path: Path, size_bytes: int, got: str, *, exactly: bool) -> DataError:
+    return DataError(
+        f"{path}: must be {size_bytes:,} bytes long{'' if exactly else ' at least'}, as its head says"
+        f" (got {got}): copy or download it again"
+    )
+
+
+def _type_and_axes(head: bytes, path: Path) -> tuple[np.dtype[Any], int]:
     """Return what the first four bytes say."""
-    head = content[:4]
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or not 1 <= head[3] <= _MOST_AXES:
         raise DataError(
             f"{path}: an IDX file must begin with two zero bytes, a known type and a number of axes"
             f" (got {head.hex(' ') or 'an empty file'}): check that it is an IDX file"
         )
     return np.dtype(_TYPES[head[2]]), head[3]
-
-
-def _check_size(content: bytes, size_bytes: int, path: Path, *, exactly: bool = False) -> None:
-    if len(content) < size_bytes or (exactly and len(content) > size_bytes):
-        raise DataError(
-            f"{path}: must be {size_bytes:,} bytes long{'' if exactly else ' at least'}, as its head says"
-            f" (got {len(content):,}): copy or download it again"
-        )
-
-
-def _unpacked(path: Path) -> bytes:
-    content = path.read_bytes()
-    if not content.startswith(_GZIP):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
-        ) from error
 
 
 def write_idx(path: Path, array: Array) -> None:

@@ -1,13 +1,22 @@
 """NumPy archives with the arrays x and y."""
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO, Any, Final
 
 import numpy as np
 
 from hpsearch.data.dataset import Array, RawData
+from hpsearch.data.memory import check_size
 from hpsearch.errors import DataError
+
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError)
+"""What a damaged archive raises, besides ValueError and its like."""
 
 
 def read_npz(path: Path) -> RawData:
@@ -33,6 +42,7 @@ def read_npz(path: Path) -> RawData:
 
 def _read_arrays(path: Path) -> tuple[Array, Array]:
     try:
+        _check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
             missing = {"x", "y"} - set(archive.files)
             if missing:
@@ -41,7 +51,39 @@ def _read_arrays(path: Path) -> tuple[Array, Array]:
                     " write it with numpy.savez(path, x=inputs, y=targets)"
                 )
             return archive["x"], archive["y"]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        *_BROKEN,
+    ) as error:
+        # the last three: an encrypted archive, an unknown compression, a header that is no dictionary
         raise DataError(
             f'{path}: x and y must be whole arrays of numbers or text (got "{error}"): write the file again'
         ) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: must fit into memory (got more): take fewer rows") from error
+
+
+def _check_claims(path: Path) -> None:
+    """Raise DataError or ValueError for an array that says another size than it has, or that memory does not hold."""
+    with zipfile.ZipFile(path) as archive:
+        for name in {"x.npy", "y.npy"} & set(archive.namelist()):
+            info = archive.getinfo(name)
+            with archive.open(info) as file:
+                head = _head_of(file)
+                claimed = file.tell() + math.prod(head[0]) * head[2].itemsize
+            if claimed != info.file_size and not head[2].hasobject:
+                raise ValueError(f"{name} says that it is {claimed:,} bytes long, and is {info.file_size:,}")
+            check_size(info.file_size, f"{path}: {name}")
+
+
+def _head_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and dtype of the array in `file`, which is left where its numbers begin."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)

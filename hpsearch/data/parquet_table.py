@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.dataset import Array, RawData
+from hpsearch.data.memory import check_size
 from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.errors import DataError
 
@@ -42,8 +43,11 @@ def _read_table(path: Path) -> Any:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
+            check_size(8 * file.metadata.num_rows * file.metadata.num_columns, str(path))
             return file.read()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the file itself cannot be read
         raise DataError(f'{path}: must be a Parquet file (got "{error}"): write it again') from error
 
 

@@ -14,10 +14,11 @@ from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
 from hpsearch.data.suggestion import remedy_for
 from hpsearch.errors import DataError
-from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
 from hpsearch.study.spec import KnownTask, Task
 
-_TABLES: Final = (".csv", ".parquet")
+_TEXT: Final = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
+_TABLES: Final = (*_TEXT, ".parquet")
 
 
 @final
@@ -69,7 +70,7 @@ CATALOGUE: Final = (
     ),
     BuiltIn(
         name="iris",
-        description="sizes of the leaves of three kinds of iris",
+        description="lengths and widths of the sepals and petals of three kinds of iris",
         task="classification",
         examples=150,
         inputs=4,
@@ -104,7 +105,7 @@ def load(
 ) -> Dataset:
     """Return the data set that `source` names.
 
-    `source` is a built-in name, or the path of an .npz, .csv or .parquet file or of a folder of IDX files; a
+    `source` is a built-in name, or the path of a file that ends in one of PATH_SUFFIXES or of a folder of IDX files; a
     leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
     a table. `environment` holds the process's environment variables, of which HPSEARCH_MNIST, HOME,
     XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
@@ -113,6 +114,8 @@ def load(
         source = _expanded(source, environment)
     try:
         raw = _read(source, target, environment)
+    except MemoryError as error:
+        raise DataError(f"{source}: must fit into memory (got more): take fewer rows or columns") from error
     except OSError as error:
         raise DataError(
             f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'
@@ -128,10 +131,9 @@ def _expanded(source: str, environment: Mapping[str, str]) -> str:
 
 def _read(source: str, target: str | None, environment: Mapping[str, str]) -> RawData:
     path = Path(source)
-    if target is not None and path.suffix.lower() not in _TABLES:
+    if target is not None and not source.lower().endswith(_TABLES):
         raise DataError(
-            f'data.target: only columns of .csv and .parquet tables have names (got "{target}" for {source}):'
-            " leave it out"
+            f'data.target: only columns of tables have names (got "{target}" for {source}): leave it out'
         )
     if source == "mnist":
         return read_mnist(environment)
@@ -145,20 +147,21 @@ def _read(source: str, target: str | None, environment: Mapping[str, str]) -> Ra
 def _read_path(path: Path, target: str | None) -> RawData:
     if path.is_dir():
         return read_folder(path)
-    suffix = path.suffix.lower()
-    if suffix not in PATH_SUFFIXES:
+    name = path.name.lower()
+    if not name.endswith(PATH_SUFFIXES):
+        suffixes = f"{', '.join(TEXT_SUFFIXES)} (these also with .gz), .parquet or .npz"
         raise DataError(
-            f'data.source: a file must end in {", ".join(PATH_SUFFIXES)} (got "{path}"): convert it to one of these'
+            f'data.source: a file must end in {suffixes} (got "{path}"): convert it to one of these'
         )
+    if not path.is_file():
+        raise DataError(f"{path}: must be a regular file (got something else): put the data there")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: a data file must hold something (got 0 bytes): give it data")
-    match suffix:
-        case ".npz":
-            return read_npz(path)
-        case ".csv":
-            return read_csv(path, target=target)
-        case _:
-            return read_parquet(path, target=target)
+    if name.endswith(".npz"):
+        return read_npz(path)
+    if name.endswith(".parquet"):
+        return read_parquet(path, target=target)
+    return read_csv(path, target=target)
 
 
 def _not_found(source: str) -> DataError:

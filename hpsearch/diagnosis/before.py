@@ -121,7 +121,7 @@ def symmetric_init(facts: Facts) -> Finding | None:
     scale = model.initializer.scale
     if scale is None or scale > EQUAL_SCALE or not model.hidden:
         return None
-    better = "he" if model.activation in ("relu", "leaky_relu", "elu", "selu") else "xavier"
+    better = "he" if model.activation in ("relu", "leaky_relu", "elu", "selu", "gelu", "silu") else "xavier"
     remedy = f'Units that start equal stay equal: draw weights with model.initializer = "{better}".'
     return _certain(Cause.SYMMETRIC_INIT, remedy, {"scale": scale}, {"model.initializer": better})
 

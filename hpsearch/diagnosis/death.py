@@ -39,7 +39,7 @@ SATURATED_SAMPLES: Final = 3
 SATURATED_LEARNED: Final = 0.2
 
 _RELU: Final = frozenset({"relu"})
-_EXPONENTIAL: Final = frozenset({"elu", "selu"})
+_WITH_PLATEAU: Final = frozenset({"elu", "selu", "gelu", "silu"})
 _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
@@ -65,7 +65,7 @@ def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
     Deep narrow ReLU networks are born so (Lu et al. 2019).
     """
-    if facts.activation not in _RELU | _EXPONENTIAL:
+    if facts.activation not in _RELU | _WITH_PLATEAU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or not _was_born_so(telemetry) or has_learned(telemetry, facts):
@@ -92,8 +92,8 @@ def _rebirth(facts: Facts) -> tuple[str, dict[str, ParameterValue]]:
 
 
 def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
-    """An ELU or SELU layer swung to its negative plateau, where its gradient vanishes: as `dead_total`."""
-    if facts.activation not in _EXPONENTIAL:
+    """A layer swung to the negative side of ELU, SELU, GELU or SiLU, where its gradient vanishes: as `dead_total`."""
+    if facts.activation not in _WITH_PLATEAU:
         return None
     run = _silent_run(telemetry, facts)
     if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):

@@ -20,7 +20,7 @@ NOTHING_LEARNED: Final = 0.95
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
 
-_RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu"})
+_RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu", "gelu", "silu"})
 
 
 def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:

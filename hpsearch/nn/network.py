@@ -12,7 +12,7 @@ from typing import final
 
 import numpy as np
 
-from hpsearch.nn.activations import ACTIVATIONS, Activation
+from hpsearch.nn.activations import ACTIVATIONS, GATES, Activation, Gate
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.initializers import draw_weights
 from hpsearch.nn.layers import BatchNorm, Dense, Normalization
@@ -34,10 +34,15 @@ class Block:
 
     dense: Dense
     norm: BatchNorm | None = None
-    activation: Activation | None = None
+    activation: Activation | Gate | None = None
     dropout: DropoutPosition | None = None
     kept: float = 1.0
     skip: bool = False
+
+    @property
+    def has_slope(self) -> bool:
+        """True if the activation's derivative must be kept from the forward pass."""
+        return isinstance(self.activation, Gate)
 
     @property
     def is_affine(self) -> bool:
@@ -62,8 +67,8 @@ class BlockBuffers:
     """What one block writes for one minibatch.
 
     `y` (K, B, O) are the activations (the logits, in the output block); `scratch` is anybody's. `mask` (K, B, O) is
-    dropout's, `kept` batch normalization's, `total` (K, B, O) the sum with what a skip brings. `dy` (K, B, O) are
-    the gradients of `output`.
+    dropout's, `kept` batch normalization's, `slope` (K, B, O) a gate's derivative, `total` (K, B, O) the sum with what
+    a skip brings. `dy` (K, B, O) are the gradients of `output`.
     """
 
     y: Array
@@ -71,6 +76,7 @@ class BlockBuffers:
     scratch: Array
     mask: Array | None = None
     kept: Normalization | None = None
+    slope: Array | None = None
     total: Array | None = None
 
     @property
@@ -242,7 +248,7 @@ def _hidden_block(model: ModelSpec, layer: int, *, inputs: int) -> Block:
     return Block(
         dense=Dense(inputs=inputs, outputs=width),
         norm=_normalization(model, width) if model.batch_norm else None,
-        activation=ACTIVATIONS[model.activation],
+        activation=ACTIVATIONS.get(model.activation) or GATES[model.activation],
         dropout=model.dropout_position if has_dropout else None,
         kept=1 - model.dropout if has_dropout and model.dropout_scaling == "evaluation" else 1.0,
         skip=model.skips[layer],
@@ -269,7 +275,9 @@ def _finish(block: Block, p: BlockParameters, buffers: BlockBuffers) -> None:
     """Apply gamma, beta and the activation to the block's `y`, in place."""
     if block.norm is not None and p.gamma is not None and p.beta is not None:
         block.norm.scale(p.gamma, p.beta, buffers.y)
-    if block.activation is not None:
+    if isinstance(block.activation, Gate):
+        block.activation.apply(buffers.y, buffers.scratch, buffers.slope)
+    elif block.activation is not None:
         block.activation.apply(buffers.y, buffers.scratch)
 
 
@@ -282,7 +290,9 @@ def _differentiate(
     if buffers.mask is not None and block.dropout == "after_activation":
         # y was multiplied by the mask; where the mask is 0 dy is 0 too, so any finite activation will do there
         np.divide(buffers.y, buffers.mask, out=buffers.y, where=buffers.mask != 0)
-    if block.activation is not None:
+    if buffers.slope is not None:
+        np.multiply(dy, buffers.slope, out=dy)
+    elif isinstance(block.activation, Activation):
         block.activation.differentiate(buffers.y, dy, buffers.scratch)
     if block.norm is not None and buffers.kept is not None:
         _differentiate_norm(block.norm, buffers.kept, (p, gradient), buffers, ones=ones)

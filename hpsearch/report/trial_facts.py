@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from hpsearch.records import Finding, ParameterValue, Trial
+from hpsearch.records import FIXED, Finding, ParameterValue, Trial
 from hpsearch.report.formats import format_parameter, format_time
-from hpsearch.storage.enqueuing import FIXED
 from hpsearch.study.amounts import format_number
 
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -15,6 +14,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.runs import Run, train
 from hpsearch.study.exact import params_of_trial
+from hpsearch.study.examples import example_files
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
 from hpsearch.training.held_back import Evaluation, evaluate
@@ -154,15 +154,12 @@ def biases_of(run: Run) -> Sequence[Array]:
 
 
 def study_file(name: str) -> Path:
-    """Return where the study file of that name is: in the package, or beside it where that is not installed.
-
-    Raises HpsearchError where it is nowhere.
-    """
-    package = Path(str(resources.files("hpsearch")))
-    for folder in (package / "studies", package.parent / "studies"):
-        if (path := folder / f"{name}.toml").is_file():
-            return path
-    raise HpsearchError(f"{name}.toml: must be among the study files of hpsearch (got none): install it anew")
+    """Return the path of the example study file of that name. Raises HpsearchError if it is not installed."""
+    if (path := example_files().get(name)) is None:
+        raise HpsearchError(
+            f"{name}.toml: must be among the study files of hpsearch (got none): install it again"
+        )
+    return path
 
 
 def with_few(data: PreparedData) -> PreparedData:

@@ -9,6 +9,7 @@ same history, whether or not its worker was started anew in between.
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
 from typing import Any, final
 
@@ -40,6 +41,8 @@ LARGEST_GRID = 1_000_000
 _PER_TRIAL = 0x5EA2C401
 _SEQUENCE = 0x5EA2C402
 
+_NONE: frozenset[int] = frozenset()
+
 _PACKAGES = {"gp": ("torch", "PyTorch"), "cmaes": ("cmaes", "the package cmaes")}
 
 
@@ -58,10 +61,13 @@ def check_sampler(spec: StudySpec) -> None:
         )
 
 
-def make_sampler(spec: StudySpec, mirror: Mirror, stream: int) -> BaseSampler:
+def make_sampler(
+    spec: StudySpec, mirror: Mirror, stream: int, given: AbstractSet[int] = _NONE
+) -> BaseSampler:
     """Return the study's sampler for trials that are asked for in `mirror`.
 
-    `stream` changes what a learning sampler draws, and nothing for the others. Raises what `check_sampler`
+    `stream` changes what a learning sampler draws, and nothing for the others. `given` are the numbers of trials with
+    parameters that the sampler did not choose; the set may grow. Raises what `check_sampler`
     raises.
     """
     check_sampler(spec)
@@ -70,7 +76,7 @@ def make_sampler(spec: StudySpec, mirror: Mirror, stream: int) -> BaseSampler:
         case "qmc":
             return InSequence(spec.seed, space, mirror)
         case "grid":
-            return OnGrid(spec, mirror)
+            return OnGrid(spec, mirror, given)
         case "none":
             return InTurn(spec)
         case name:
@@ -162,11 +168,13 @@ class InSequence(BaseSampler):
 class OnGrid(BaseSampler):
     """Optuna's grid sampler, in an order shuffled by the seed, at the point that the trial's number gives.
 
-    Numbers beyond the grid begin it again. The attributes that it leaves on a trial are those that Optuna's
-    own would leave.
+    Trials whose parameters were `given`, enqueued or made by another Optuna client, take no point: later numbers move
+    up, so that as many sampled trials as the grid has points are all its points. Numbers beyond the grid begin it
+    again. The attributes that it leaves on a trial are those that Optuna's own would leave.
     """
 
-    def __init__(self, spec: StudySpec, mirror: Mirror) -> None:
+    def __init__(self, spec: StudySpec, mirror: Mirror, given: AbstractSet[int] = _NONE) -> None:
+        self._given = given
         self._grid = grid(spec)
         self._size = grid_size(spec)
         self._mirror = mirror
@@ -175,7 +183,8 @@ class OnGrid(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the trial's point. Optuna's own choice would depend on other trials."""
         self._mirror.set_trial_system_attr(trial.number, "search_space", dict(sorted(self._grid.items())))
-        self._mirror.set_trial_system_attr(trial.number, "grid_id", trial.number % self._size)
+        place = trial.number - sum(number < trial.number for number in self._given)
+        self._mirror.set_trial_system_attr(trial.number, "grid_id", place % self._size)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return nothing: a point is looked up parameter by parameter."""

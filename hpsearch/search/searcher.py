@@ -10,7 +10,7 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
 
-from hpsearch.records import ParameterValue, Trial, TrialState
+from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.pictures import PrunerPicture, SamplerPicture
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
@@ -37,10 +37,10 @@ class Searcher:
     """A study's sampler and pruner, with what they need to know of the study in memory.
 
     It reads no database: `learn` brings what others did, and what `suggest` and `take_attributes` return is
-    to be stored, so that others can learn it. With random, qmc and grid the parameters of a trial depend on
-    the study's seed and the trial's number alone. A learning sampler suggests the same for the same number
-    after the same history; numbers are never given twice, so workers do not draw the same without any
-    `stream`, which is mixed into what a learning sampler draws.
+    to be stored, so that others can learn it. With random and qmc the parameters of a trial depend on the study's
+    seed and the trial's number alone, with grid also on which smaller numbers were given their parameters. A learning
+    sampler suggests the same for the same number after the same history; numbers are never given twice, so workers do
+    not draw the same without any `stream`, which is mixed into what a learning sampler draws.
 
     Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package
     that is not installed.
@@ -48,13 +48,14 @@ class Searcher:
 
     def __init__(self, spec: StudySpec, stream: int = 0) -> None:
         direction = _direction(spec)
+        self._given: set[int] = set()
         self._space = distributions(spec)
         self._for_sampler = SamplerPicture(spec, direction)
         self._for_pruner = PrunerPicture(spec, direction)
         self._asked = load_study(
             study_name=spec.name,
             storage=self._for_sampler.mirror,
-            sampler=make_sampler(spec, self._for_sampler.mirror, stream),
+            sampler=make_sampler(spec, self._for_sampler.mirror, stream, self._given),
             pruner=NopPruner(),  # hyperband's would have the sampler learn from its bracket alone
         )
         self._pruner = make_pruner(spec)
@@ -74,6 +75,8 @@ class Searcher:
         not have yet.
         """
         for trial in trials:
+            if is_given(trial):
+                self._given.add(trial.number)
             if trial.state is TrialState.RUNNING and trial.number in self._own:
                 if trial.number not in self._for_sampler.mirror:
                     self._for_sampler.show(trial)
@@ -89,6 +92,8 @@ class Searcher:
         Those of `fixed` that lie inside the search space are taken as they are, the rest is sampled.
         """
         self._own.add(number)
+        if fixed:
+            self._given.add(number)
         self._verdicts.pop(number, None)
         self._for_pruner.begin(number)
         self._for_sampler.settle()
@@ -125,6 +130,12 @@ class Searcher:
         """
         written = self._for_sampler.mirror.take_written(number) | self._for_pruner.mirror.take_written(number)
         return {key: value for key, value in written.items() if not key.startswith(_ALREADY_KEPT)}
+
+
+def is_given(trial: Trial) -> bool:
+    """True for a trial with parameters that the study's sampler did not choose: enqueued, or of another client."""
+    is_foreign = trial.worker is None and trial.state is not TrialState.WAITING
+    return bool(trial.system_attributes.get(FIXED)) or is_foreign
 
 
 def _direction(spec: StudySpec) -> StudyDirection:

@@ -5,19 +5,15 @@ its caller's transaction, on a study whose row that holds.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from hpsearch.records import ParameterValue
+from hpsearch.records import FIXED, ParameterValue
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.optuna_schema import WAITING
 from hpsearch.storage.records import StoredStudy
-
-FIXED: Final = "fixed_params"
-"""The system attribute in which Optuna keeps what an enqueued trial asks for."""
 
 _trials = optuna_schema.trials
 

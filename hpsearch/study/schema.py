@@ -25,13 +25,22 @@ from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, T
 
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
+MOST_SEED: Final = 2**63 - 1
 MOST_EXAMPLES: Final = 1_000_000_000
 MOST_CONFIGURATIONS: Final = 10_000
 
 BUILTIN_SOURCES: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes", "mnist")
 """Data sets that a study file names without a path."""
 
-PATH_SUFFIXES: Final = (".npz", ".csv", ".parquet")
+TEXT_SUFFIXES: Final = (".csv", ".tsv", ".data", ".txt")
+"""Endings of tables in text; each may be gzipped, as in `.csv.gz`."""
+
+PATH_SUFFIXES: Final = (
+    ".npz",
+    *TEXT_SUFFIXES,
+    *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES),
+    ".parquet",
+)
 """Endings that make a source a path, with or without a folder before it."""
 
 
@@ -45,7 +54,7 @@ def words(kind: Any) -> tuple[str, ...]:
 STUDY: Final[Mapping[str, Rule]] = {
     "name": Text(longest=200),
     "trials": WholeNumber(low=1, high=MOST_TRIALS),
-    "seed": WholeNumber(low=0, high=2**63 - 1),
+    "seed": WholeNumber(low=0, high=MOST_SEED),
     "metric": Word(words=words(spec.Metric)),
 }
 """Keys at the top of the file."""

@@ -19,9 +19,10 @@ Scale: TypeAlias = Literal["unit", "standard", "none"]
 FaultName: TypeAlias = Literal[
     "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
 ]
-Activation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
+OutputActivation: TypeAlias = Literal["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "identity"]
+Activation: TypeAlias = Literal[OutputActivation, "gelu", "silu"]
 Loss: TypeAlias = Literal["auto", "cross_entropy", "binary_cross_entropy", "mse"]
-Output: TypeAlias = Literal["auto", "softmax"] | Activation
+Output: TypeAlias = Literal["auto", "softmax", OutputActivation]
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 DropoutPosition: TypeAlias = Literal["after_activation", "before_normalization"]
 DropoutLayers: TypeAlias = Literal["all", "last"]
@@ -258,6 +259,9 @@ SHORT_NAMES: Mapping[str, str] = {
 
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
+
+ATTENTIVE_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
+"""Samplers that must know of other trials: of their results, or, on a grid, of those that were given parameters."""
 
 
 @final

@@ -1,12 +1,17 @@
 """TOML text into a document, with one clear problem where it is none."""
 
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import Problem, StudyFileError
+from hpsearch.study.examples import example_files
 from hpsearch.study.shown import shown
+
+MOST_BYTES: Final = 16 * 2**20
+"""The largest study file, thousands of times more than one needs."""
 
 _PLACE: Final = re.compile(r" \(at (?P<place>line (?P<line>\d+), column \d+|end of document)\)$")
 """How tomllib ends its messages."""
@@ -27,12 +32,17 @@ _DIGITS: Final = re.compile(r"[0-9][0-9_]*")
 
 
 def read_text(path: Path) -> str:
-    """Return the text of the file `path`. Raises StudyFileError where it cannot be read or is not UTF-8."""
+    """Return the text of the file `path`.
+
+    Raises StudyFileError if it is no regular file, larger than `MOST_BYTES`, cannot be read, or is not UTF-8.
+    """
     try:
+        _check_size(path)
         # Some editors begin a file with a byte order mark, which is not TOML.
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise _unusable(path, f"must exist (got {path}): check the path") from None
+        remedy = "hpsearch init writes it" if path.stem in example_files() else "check the path"
+        raise _unusable(path, f"must exist (got {path}): {remedy}") from None
     except IsADirectoryError:
         raise _unusable(path, f"must be a file (got the folder {path}): name a .toml file in it") from None
     except UnicodeDecodeError as error:
@@ -40,6 +50,18 @@ def read_text(path: Path) -> str:
         raise _unusable(path, f"must be UTF-8 text (got {byte}): save it as UTF-8") from None
     except OSError as error:
         raise _unusable(path, f"must be readable (got {error.strerror}): check its permissions") from None
+
+
+def _check_size(path: Path) -> None:
+    """Raise StudyFileError for a pipe or a device, which may never end, and for a file that is too large."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise _unusable(
+            path, f"must be a regular file (got the pipe or device {path}): write the study to a file"
+        )
+    if status.st_size > MOST_BYTES:
+        rule = f"must not be larger than {MOST_BYTES:,} bytes (got {status.st_size:,})"
+        raise _unusable(path, f"{rule}: name the study file, not its data")
 
 
 def parse_document(text: str, *, source: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ def row_bytes(network: Network, training: TrainingSpec) -> int:
     """Return the memory in bytes that one row's training step touches: parameters, gradients, states, buffers."""
     states = OPTIMIZERS[training.optimizer].states
     per_example = network.blocks[0].dense.inputs + sum(
-        # activations, their gradients and scratch, and what normalization, dropout and skips keep
-        (3 + (block.norm is not None) + (block.dropout is not None) + block.skip) * block.dense.outputs
+        # activations, their gradients and scratch, and what normalization, dropout, gates and skips keep
+        (3 + (block.norm is not None) + (block.dropout is not None) + block.has_slope + block.skip)
+        * block.dense.outputs
         for block in network.blocks
     )
     numbers = (3 + states) * network.parameters + training.batch_size * per_example

@@ -43,6 +43,9 @@ FLAT: Final[Mapping[str, tuple[float, float]]] = {
 |z| > 5 for sigmoid and |z| > 2.5 for tanh, where the derivative is below 0.7 % and 2.7 %, and z < -5 for ELU and SELU.
 """
 
+FLAT_SLOPE: Final = math.exp(-5.0)
+"""Where a gate is flat: its slope, of either sign, is below that of ELU at z = -5."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +140,10 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
 
 
 def _flat_shares(outlook: Outlook, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
-    """Return the shares (k,) of each hidden block's activations on a flat part; none where there is no such part."""
+    """Return the shares (k,) of each hidden block's activations on a flat part; none if there is no such part."""
+    if any(buffers.slope is not None for buffers in hidden):
+        slopes = [buffers.slope for buffers in hidden if buffers.slope is not None]
+        return [(np.abs(slope) < FLAT_SLOPE).mean(axis=(1, 2)) for slope in slopes]
     if outlook.flat is None:
         return []
     return [

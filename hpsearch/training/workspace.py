@@ -162,6 +162,7 @@ def _allocate_blocks(
                 scratch=full(width),
                 mask=full(width) if trains and block.dropout else None,
                 kept=kept if trains and block.norm is not None else None,
+                slope=full(width) if trains and block.has_slope else None,
                 total=full(width) if block.skip else None,
             )
         )
@@ -180,5 +181,6 @@ def _cut_block(block: BlockBuffers, rows: slice, examples: int) -> BlockBuffers:
         kept=None
         if kept is None
         else Normalization(xhat=kept.xhat[rows, :examples], inverse_std=kept.inverse_std[rows]),
+        slope=None if block.slope is None else block.slope[rows, :examples],
         total=None if block.total is None else block.total[rows, :examples],
     )

@@ -20,7 +20,7 @@ from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
-from hpsearch.study.spec import LEARNING_SAMPLERS, Configuration, configure
+from hpsearch.study.spec import ATTENTIVE_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.admission import check_data, check_version
@@ -87,7 +87,7 @@ class Worker:
         self._stop = stop
         self._patience = Patience(stop=stop, tell=options.tell)
         self._searcher = Searcher(study.spec)
-        self._learns = study.spec.sampler.name in LEARNING_SAMPLERS or study.spec.pruning.rank != "none"
+        self._learns = study.spec.sampler.name in ATTENTIVE_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
         self._cohorts: dict[Shape, Cohort] = {}
         self._holdings: dict[int, Holding] = {}

@@ -1,11 +1,9 @@
-"""What the machine offers: cores, caches, memory, a name."""
+"""What the machine offers: cores, caches, a name."""
 
 import os
 import secrets
 import socket
-import sys
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 TYPICAL_CACHE_BYTES = 8 * 2**20
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -36,47 +34,6 @@ def _count_cores(cores: str) -> int:
         first, _, last = part.partition("-")
         count += int(last or first) - int(first) + 1
     return count
-
-
-def memory_bytes(root: Path = Path("/")) -> int:
-    """Return how much memory this process may have: the machine's, or less where its control group has a limit.
-
-    `root` is where the system's own files are. A system that does not tell sets no bound.
-    """
-    return min([_physical_bytes(), *_group_limits(root)])
-
-
-def _physical_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no POSIX, or none that knows
-        return sys.maxsize
-
-
-def _group_limits(root: Path) -> Iterator[int]:
-    """Yield the limits of the control groups that the process is in, of version 2 and 1 (Linux, cgroups(7))."""
-    for path in _limit_files(root):
-        try:
-            yield int(path.read_text())
-        except (OSError, ValueError):  # a version that is not there, a group outside the container, or "max"
-            continue
-
-
-def _limit_files(root: Path) -> Iterator[Path]:
-    """Yield where limits may be: each line is `id:controllers:group`, and those of all groups above count too."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    mounts = root / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        folder, name = (mounts / "memory", "memory.limit_in_bytes") if controllers else (mounts, "memory.max")
-        below = PurePosixPath(group.lstrip("/"))
-        for part in (below, *below.parents):
-            yield folder / part / name
 
 
 def worker_name() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
+from hpsearch.data.memory import memory_bytes, process_memory_bytes
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.errors import HpsearchError, Problem, StudyFileError
 from hpsearch.nn.network import build_network
@@ -17,11 +18,12 @@ from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve
 from hpsearch.training.capacity import cohort_capacity, row_bytes, rows_in_flight
 from hpsearch.training.examples import output_count
-from hpsearch.worker.machine import cache_share_bytes, memory_bytes
+from hpsearch.worker.machine import cache_share_bytes
 
 _SIZING: Final = frozenset(
     {
         "model.hidden",
+        "model.activation",
         "model.batch_norm",
         "model.batch_norm_affine",
         "model.dropout",
@@ -109,32 +111,54 @@ def job_of(study: PreparedStudy) -> Job:
     )
 
 
-def check_memory(job: Job, *, rows: int = 1) -> None:
-    """Return when this machine's memory holds the training of `rows` trials at once.
+def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
+    """Return if this machine's memory holds what `workers` processes need that train `rows` trials each at once.
 
-    Raises StudyFileError where it does not hold that of one, and HpsearchError where these are too many.
+    Raises StudyFileError if it does not hold one trial, and HpsearchError, with the option to lower, if these are too
+    many.
     """
-    room, needed = memory_bytes(), job.bytes_per_row * rows
-    if needed <= room:
-        return
-    what = "one trial" if job.bytes_per_row > room else f"{rows} trials at once"
-    rule = f"{what} must fit into the memory that is here, {format_size(room)}"
-    if job.bytes_per_row <= room:
-        each = format_size(job.bytes_per_row)
-        raise HpsearchError(f"--cohort: {rule} (got {format_size(needed)}, {each} each): lower it")
+    each = job.bytes_per_row
+    for trials, processes, option in ((1, 1, ""), (rows, 1, "--cohort"), (rows, workers, "--workers")):
+        room = _room_bytes(processes)
+        if each * trials > room:
+            raise _too_large(job, trials, processes, option)
+
+
+def _room_bytes(workers: int) -> int:
+    """Return the memory that each of `workers` may take."""
+    return min(memory_bytes() // workers, process_memory_bytes())
+
+
+def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
+    """Return the error for too many trials at once, or too many workers; without an `option`, for a single trial."""
+    what = "one trial" if rows == 1 else f"{rows} trials at once"
+    if workers > 1:
+        what = f"{workers} workers that train {what} each"
+    room = format_size(_room_bytes(workers) * workers)
+    rule = f"{what} must fit into the memory that is here, {room}"
+    needed = format_size(job.bytes_per_row * rows * workers)
+    if option:
+        return HpsearchError(
+            f"{option}: {rule} (got {needed}, {format_size(job.bytes_per_row)} a trial): lower it"
+        )
     message = (
-        f"{rule} (got {format_size(job.bytes_per_row)} of parameters, gradients and a minibatch): "
+        f"{rule} (got {needed} of parameters, gradients and a minibatch): "
         "give it fewer units or a smaller training.batch_size, or take a machine with more memory"
     )
     is_searched = any(dimension.name == "model.hidden" for dimension in job.spec.search)
     where = "search.model.hidden" if is_searched else "model.hidden"
-    raise StudyFileError(job.spec.name, [Problem(where=where, message=message)])
+    return StudyFileError(job.spec.name, [Problem(where=where, message=message)])
+
+
+def workers_that_fit(job: Job, workers: int) -> int:
+    """Return how many of `workers` processes memory holds with one trial each, at least one."""
+    return max(1, min(workers, memory_bytes() // max(job.bytes_per_row, 1)))
 
 
 def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
     """Return how many trials each of `workers` trains at once: what caches hold, memory and the budget allow."""
     capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
-    room = memory_bytes() // (max(bytes_per_row, 1) * workers)
+    room = _room_bytes(workers) // max(bytes_per_row, 1)
     return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
 
 

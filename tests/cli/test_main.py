@@ -104,6 +104,39 @@ def test_help_teaches_by_an_example(command: Command, words: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_numbers_of_options_are_bounded(words: tuple[str, ...]) -> None:
+    """A number of 27 digits is wrong usage in every command, and never reaches a database."""
+    numbers = [option for option in COMMANDS[words].params if option.bare_type() in (int, float)]
+    assert [option.name for option in numbers if option.max is None] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("run",), "'hpsearch study run'"),
+        (("study", "replay"), "'hpsearch trial replay'"),
+        (("study", "dashboard"), "'hpsearch dashboard'"),
+        (("trial", "list"), "'hpsearch study list' or 'hpsearch worker list' or 'hpsearch data list'"),
+        (("stdy",), "'study'"),
+    ],
+)
+def test_an_unknown_command_gets_the_one_that_was_meant(
+    command: Command, arguments: tuple[str, ...], meant: str
+) -> None:
+    """A verb without its noun, or after another noun, is answered with the whole command."""
+    ended = command(*arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"Error: No such command '{arguments[-1]}'. Did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize("words", [(), *{words[:-1] for words in COMMANDS if len(words) > 1}], ids=" ".join)
+def test_lists_of_commands_show_whole_sentences(command: Command, words: tuple[str, ...]) -> None:
+    """No sentence about a command is cut."""
+    helped = command(*words, "--help").stdout
+    assert "..." not in helped.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_the_readme_documents_every_command(repository: Path, words: tuple[str, ...]) -> None:
     """The README's table of commands has every command."""
     table = "\n".join(

@@ -172,3 +172,22 @@ def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None
         ended = command(*arguments)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert message in ended.stderr
+
+
+def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Command) -> None:
+    """A trial of the user's own takes no point of the grid; the command says which budget has room for all."""
+    Path("grid.toml").write_text(
+        'name = "grid"\ntrials = 4\ndata = { source = "iris" }\n[training]\nepochs = 1\n'
+        '[sampler]\nname = "grid"\npoints = 2\n[pruning]\nfatal = []\n[search]\n'
+        "learning_rate = { low = 0.01, high = 0.1, log = true }\n"
+        "weight_decay = { low = 1e-8, high = 1e-4, log = true }\n"
+    )
+    assert command("study", "create", "grid.toml").returncode == 0
+    ended = command("trial", "enqueue", "grid", "--set", "learning_rate=0.05", "--set", "weight_decay=1e-6")
+    assert ended.stdout.endswith(
+        "The grid has 4 points, and 1 of the 4 trials is not of it: hpsearch study edit grid --trials 5 trains all\n"
+    )
+    assert command("study", "run", "grid", "--trials", "5").returncode == 0
+    trials = json.loads(command("study", "trials", "grid", "--format", "json").stdout)
+    tried = sorted((t["params"]["learning_rate"], t["params"]["weight_decay"]) for t in trials)
+    assert tried == [(0.01, 1e-8), (0.01, 1e-4), (0.05, 1e-6), (0.1, 1e-8), (0.1, 1e-4)]

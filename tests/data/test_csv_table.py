@@ -1,5 +1,6 @@
 """Text tables."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def test_a_header_alone_is_refused(write_csv: WriteText, refused: Refused) -> No
 
 def test_one_column_is_refused(write_csv: WriteText, refused: Refused) -> None:
     """A table has at least an input and a target."""
-    path = write_csv("1 2\n3 4\n")
+    path = write_csv("one word\nmany words\n")
     assert refused(lambda: read_csv(path, target=None)) == (
         f"{path}: a table must have an input and a target (got 1 column): add columns, or check the delimiter"
     )
@@ -199,3 +200,19 @@ def test_an_open_quote_is_refused(write_csv: WriteText, refused: Refused) -> Non
     assert refused(lambda: read_csv(path, target=None)) == (
         f'{path}: line 3: must be CSV (got "unexpected end of data"): check its quotes'
     )
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A small gzipped file that unpacks to one huge line is not taken into memory."""
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"1," * 2**23 + b"1", compresslevel=1))
+    assert refused(lambda: read_csv(path, target=None)) == (
+        f"{path}: a line must be shorter than 16,777,216 characters (got more): check that it is a table"
+    )
+
+
+def test_a_gzip_that_breaks_off_is_refused(tmp_path: Path, refused: Refused) -> None:
+    """A download that broke off is named as one."""
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"1,a\n2,b\n" * 1000)[:-12])
+    assert refused(lambda: read_csv(path, target=None)).startswith(f"{path}: must be a whole gzip file (got ")

@@ -67,7 +67,7 @@ def test_another_format_is_refused(content: bytes, got: str, tmp_path: Path, ref
     ("body", "expected", "got"),
     [
         ("0000000a 01", "18 bytes long", "9"),
-        ("00000002 010203", "10 bytes long", "11"),
+        ("00000002 010203", "10 bytes long", "11 or more"),
         ("0000", "8 bytes long at least", "6"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_head_that_promises_too_much_costs_no_memory(tmp_path: Path, refused: 
 def test_a_truncated_gzip_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A download that broke off is named as one."""
     path = tmp_path / "images.gz"
-    path.write_bytes(gzip.compress(bytes(1000))[:-12])
+    path.write_bytes(gzip.compress(bytes.fromhex("00000801000003e0") + bytes(992))[:-12])
     assert refused(lambda: read_idx(path)) == (
         f'{path}: must be a whole gzip file (got "Compressed file ended before the end-of-stream marker'
         ' was reached"): copy or download it again'

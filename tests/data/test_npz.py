@@ -1,7 +1,11 @@
 """NumPy archives."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -67,3 +71,59 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, refused: Refused) -> None:
         f"{path}: x and y must be whole arrays of numbers or text (got \"Bad CRC-32 for file 'x.npy'\"):"
         " write the file again"
     )
+
+
+def _array_file(shape: tuple[int, ...], content: bytes) -> bytes:
+    """Return an .npy file whose head says `shape` of float64, with this content."""
+    file = BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize("shape", [(10**13, 1), (2**62, 4), (3, 1), (0,)])
+def test_a_head_that_lies_about_its_array_is_refused(
+    shape: tuple[int, ...], tmp_path: Path, refused: Refused
+) -> None:
+    """What an array says of its size must be what it has; nothing is allocated for a lie."""
+    path = tmp_path / "d.npz"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", _array_file(shape, bytes(16)))
+        archive.writestr("y.npy", _array_file((2,), bytes(16)))
+    assert 'x and y must be whole arrays of numbers or text (got "x.npy says that it is ' in refused(
+        lambda: read_npz(path)
+    )
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """A small archive of an array that memory does not hold is refused by its directory and head."""
+    path = tmp_path / "d.npz"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", _array_file((2**24, 1), bytes(2**27)))
+        archive.writestr("y.npy", _array_file((1,), bytes(8)))
+    assert path.stat().st_size < 2**18
+    code = (
+        "import pathlib, resource\n"
+        "from hpsearch.data.memory import memory_bytes, process_memory_bytes\n"
+        "from hpsearch.data.npz import read_npz\n"
+        "from hpsearch.errors import DataError\n"
+        "whole = 2**40\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (whole, whole))\n"
+        "taken = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (taken + 2**26, whole))\n"
+        "try:\n    read_npz(pathlib.Path('d.npz'))\n"
+        "except DataError as error:\n    print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("d.npz: x.npy: must fit into the memory that is here, ")
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x04\x00{[(1", b"\x93NUMPY\x09\x00\x01\x00 "]
+)
+def test_broken_heads_are_refused(head: bytes, tmp_path: Path, refused: Refused) -> None:
+    """A head that is cut or no dictionary is a damaged file, not a fault of ours."""
+    path = tmp_path / "d.npz"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", head)
+        archive.writestr("y.npy", _array_file((2,), bytes(16)))
+    assert "x and y must be whole arrays of numbers or text" in refused(lambda: read_npz(path))

@@ -1,5 +1,6 @@
 """Where data comes from."""
 
+import gzip
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +100,8 @@ def test_an_unknown_suffix_is_refused(refused: Refused) -> None:
     """A file of another kind is refused by its suffix, never guessed."""
     Path("data.xlsx").write_bytes(b"PK")
     assert refused(lambda: load("data.xlsx", environment={})) == (
-        'data.source: a file must end in .npz, .csv, .parquet (got "data.xlsx"): convert it to one of these'
+        "data.source: a file must end in .csv, .tsv, .data, .txt (these also with .gz), .parquet or .npz"
+        ' (got "data.xlsx"): convert it to one of these'
     )
 
 
@@ -116,8 +118,7 @@ def test_an_empty_file_is_refused(name: str, refused: Refused) -> None:
 def test_only_tables_have_named_targets(source: str, refused: Refused) -> None:
     """A target's name is refused where it could only be ignored."""
     assert refused(lambda: load(source, target="kind", environment={})) == (
-        'data.target: only columns of .csv and .parquet tables have names (got "kind"'
-        f" for {source}): leave it out"
+        f'data.target: only columns of tables have names (got "kind" for {source}): leave it out'
     )
 
 
@@ -145,3 +146,26 @@ def test_a_file_without_permission_is_refused(
     assert refused(lambda: load(str(path), environment={})) == (
         f'{path}: must be readable (got "Permission denied"): check the file and its permissions'
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["t.csv", "t.tsv", "t.data", "t.txt", "t.CSV", "t.csv.gz", "t.data.gz", "t.TSV.GZ"]
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " ", "   "])
+def test_text_tables_are_read_whatever_their_ending(name: str, delimiter: str) -> None:
+    """Tables as they are found, `.data` with spaces or gzipped, are read as they are."""
+    text = "".join(f"{delimiter.join(row)}\n" for row in (("1.5", "2", "yes"), ("3", "-4", "no")))
+    Path(name).write_bytes(gzip.compress(text.encode()) if name.lower().endswith(".gz") else text.encode())
+    data = load(name, target=None, environment={})
+    assert data.inputs.tolist() == [[1.5, 2], [3, -4]]
+    assert data.classes == ("no", "yes")
+
+
+@pytest.mark.parametrize("name", ["d.npz", "d.csv", "d.parquet", "train-images-idx3-ubyte"])
+def test_a_pipe_is_refused_at_once(name: str, refused: Refused) -> None:
+    """A pipe that no process writes to does not hang."""
+    Path("folder").mkdir()
+    os.mkfifo(f"folder/{name}")
+    Path("folder/train-labels-idx1-ubyte").write_bytes(b"")
+    source = f"folder/{name}" if "." in name else "folder"
+    assert "must be a regular file (got something else)" in refused(lambda: load(source, environment={}))

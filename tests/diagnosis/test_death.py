@@ -31,12 +31,12 @@ from hpsearch.records import Cause, Sample, Telemetry
 from hpsearch.study.spec import Configuration
 from tests.diagnosis.written import asked, facts, found, sample, samples, telemetry
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
 DEATHS: list[tuple[Rule, Cause, tuple[str, ...]]] = [
     (dead_total, Cause.DEAD_RELU_TOTAL, ("relu",)),
-    (born_dead, Cause.BORN_DEAD, ("relu", "elu", "selu")),
+    (born_dead, Cause.BORN_DEAD, ("relu", "elu", "selu", "gelu", "silu")),
     (dead_nearly, Cause.DEAD_RELU_PARTIAL, ("relu",)),
-    (negative_plateau, Cause.NEG_PLATEAU, ("elu", "selu")),
+    (negative_plateau, Cause.NEG_PLATEAU, ("elu", "selu", "gelu", "silu")),
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hpsearch.nn.activations import ACTIVATIONS, SELU_ALPHA, SELU_SCALE, Activation
+from hpsearch.nn.activations import ACTIVATIONS, GATES, SELU_ALPHA, SELU_SCALE, Activation, Gate
 from hpsearch.nn.arrays import Array
 
 STEP = 1e-6
@@ -23,7 +23,12 @@ FORMULAE: dict[str, Callable[[float], float]] = {
 }
 
 
-def applied(activation: Activation, z: Array) -> Array:
+def gelu(z: float) -> float:
+    """Return the approximation by tanh of Hendrycks and Gimpel (2016)."""
+    return 0.5 * z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+
+def applied(activation: Activation | Gate, z: Array) -> Array:
     """Return the activation of `z`, which stays as it is."""
     a = z.copy()
     with np.errstate(all="ignore"):
@@ -140,3 +145,67 @@ def test_softmax_sums_to_one_at_huge_logits() -> None:
     np.testing.assert_allclose(a[0, 1], 1 / 3, rtol=1e-6)
     np.testing.assert_array_equal(a[0, 2], [0, 0, 1])
     np.testing.assert_allclose(a[0, 0, 0] / a[0, 0, 1], math.e, rtol=1e-5)
+
+
+GATE_FORMULAE: dict[str, Callable[[float], float]] = {"gelu": gelu, "silu": lambda z: z / (1 + math.exp(-z))}
+GATE_NAMES = sorted(GATES)
+
+
+def sloped(gate: Gate, z: Array) -> tuple[Array, Array]:
+    """Return the activation of `z` and its slope; `z` stays as it is."""
+    a, slope = z.copy(), np.empty_like(z)
+    with np.errstate(all="ignore"):
+        gate.apply(a, np.empty_like(a), slope)
+    return a, slope
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", GATE_NAMES)
+def test_gates_are_their_formula(name: str, dtype: type[np.floating]) -> None:
+    """A gate is its textbook formula with and without its slope, to the precision of its numbers."""
+    z = np.concatenate([np.linspace(-8, 8, 65), [1e-6, -1e-6]]).astype(dtype)
+    expected = [GATE_FORMULAE[name](float(number)) for number in z]
+    a, _ = sloped(GATES[name], z)
+    np.testing.assert_allclose(a, expected, rtol=1e-6, atol=16 * float(np.finfo(dtype).eps))
+    np.testing.assert_array_equal(a, applied(GATES[name], z))
+
+
+def test_gelu_is_near_the_normal_distribution() -> None:
+    """The approximation by tanh stays within 0.0005 of z times the normal distribution function."""
+    z = np.linspace(-6, 6, 241)
+    exact = [0.5 * number * (1 + math.erf(number / math.sqrt(2))) for number in z]
+    np.testing.assert_allclose(applied(GATES["gelu"], z), exact, atol=5e-4)
+
+
+@pytest.mark.parametrize("name", GATE_NAMES)
+def test_slopes_agree_with_finite_differences(name: str) -> None:
+    """A gate's slope is its central difference."""
+    z = np.linspace(-9, 9, 361)
+    change = (applied(GATES[name], z + STEP) - applied(GATES[name], z - STEP)) / (2 * STEP)
+    np.testing.assert_allclose(sloped(GATES[name], z)[1], change, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", GATE_NAMES)
+def test_gates_keep_nan_and_reach_their_limits(name: str, dtype: type[np.floating]) -> None:
+    """NaN stays NaN; far out a gate is 0 or z, and its slope 0 or 1, up to the largest number."""
+    most = float(np.finfo(dtype).max)
+    a, slope = sloped(GATES[name], np.array([math.nan, -math.inf, -most, -1e3, 1e3, most], dtype))
+    assert np.isnan([a[0], slope[0]]).all()
+    np.testing.assert_array_equal(a[1:], np.array([0, 0, 0, 1e3, most], dtype))
+    np.testing.assert_array_equal(slope[1:], np.array([0, 0, 0, 1, 1], dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", GATE_NAMES)
+def test_gates_do_not_depend_on_where_numbers_stand(name: str, dtype: type[np.floating]) -> None:
+    """Rows and minibatches cut out of larger buffers have the bits of their copies, whatever the strides."""
+    for most in range(1, 20):
+        for examples in range(1, most + 1):
+            whole = np.random.default_rng(most).standard_normal((3, most, 4)).astype(dtype)
+            slope = np.empty_like(whole)
+            z = whole[1:, :examples]
+            expected, expected_slope = sloped(GATES[name], np.ascontiguousarray(z))
+            GATES[name].apply(z, np.empty_like(whole)[1:, :examples], slope[1:, :examples])
+            np.testing.assert_array_equal(z, expected)
+            np.testing.assert_array_equal(slope[1:, :examples], expected_slope)

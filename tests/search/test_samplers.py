@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.samplers import GridSampler
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import ParameterValue, Trial, TrialState
+from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.samplers import check_sampler
 from hpsearch.search.searcher import Searcher
 from hpsearch.search.space import distributions, grid, grid_size
@@ -33,7 +33,9 @@ WIDE = (
 
 def company(number: int, state: TrialState) -> Trial:
     """Return a trial of somebody else's."""
-    return Trial(number=number, state=state, params={"learning_rate": 0.1}, value=0.5, curve={0: 0.5})
+    return Trial(
+        number=number, state=state, params={"learning_rate": 0.1}, value=0.5, curve={0: 0.5}, worker="other"
+    )
 
 
 @pytest.mark.parametrize("sampler", NOT_LEARNING)
@@ -123,6 +125,25 @@ def test_grid_visits_every_point_once_and_begins_again(spec_of: SpecOf) -> None:
     assert set(Counter(visited).values()) == {1}
     assert visited != sorted(visited, key=str)
     assert tuple(searcher.suggest(size + 3).params.values()) == visited[3]
+
+
+def test_a_trial_with_given_parameters_takes_no_point_of_the_grid(spec_of: SpecOf) -> None:
+    """Enqueued trials, here or by another worker, and those of other clients: the rest still visits every point."""
+    spec = spec_of("grid", sampler=SamplerSpec(name="grid", points=3))
+    size = grid_size(spec)
+    whole = Searcher(spec)
+    points = [whole.suggest(number).params for number in range(size)]
+    searcher = Searcher(spec)
+    params = {"learning_rate": 0.5, "weight_decay": 1e-7}
+    searcher.learn(
+        [
+            Trial(number=2, state=TrialState.WAITING, params={}, system_attributes={FIXED: params}),
+            Trial(number=4, state=TrialState.COMPLETE, params=params, value=0.5),
+        ]
+    )
+    assert searcher.suggest(3, {"learning_rate": 0.5}).params["learning_rate"] == 0.5
+    numbers = [number for number in range(size + 3) if number not in (2, 3, 4)]
+    assert [searcher.suggest(number).params for number in numbers] == points
 
 
 def test_optunas_own_grid_sampler_knows_our_points(spec_of: SpecOf) -> None:

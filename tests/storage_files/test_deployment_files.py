@@ -1,11 +1,16 @@
 """The files of `storage/`: what they say is true of hpsearch, whole, and free of passwords."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile
 
 import pytest
 import typer
@@ -221,6 +226,40 @@ def test_the_image_is_built_from_what_is_there(folder: Path, repository: Path) -
     assert set(extras) <= set(project["optional-dependencies"])
     versions = set(re.findall(r"^FROM python:(\d+\.\d+)-slim", text, re.MULTILINE))
     assert versions == {project["requires-python"].removeprefix(">=")}
+
+
+def test_the_image_builds_and_runs(folder: Path, repository: Path, tmp_path: Path) -> None:
+    """A wheel is built from the files that the Dockerfile copies, and nothing else, and runs an example from it."""
+    text = (folder / "kubernetes/Dockerfile").read_text(encoding="utf-8")
+    source = tmp_path / "source"
+    source.mkdir()
+    for names, target in re.findall(r"^COPY (?!--)(.*) (\S+)$", text, re.MULTILINE):
+        for name in names.split():
+            _copy(repository / name, source / target / name if target.endswith("/") else source / target)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=source,
+        capture_output=True,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    command = [sys.executable, "-m", "hpsearch", "study", "create", "digits", "--dry-run"]
+    # Python imports from the wheel itself, but example files are files, so it is unpacked.
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("study                 digits\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    else:
+        shutil.copy(source, target)
 
 
 def test_the_readme_tells_times_and_files_as_they_are(folder: Path) -> None:

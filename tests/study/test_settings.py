@@ -87,8 +87,8 @@ def test_wrong_values_get_the_files_own_messages() -> None:
         read_study(path, settings=parse_settings(["model.activation=relo", "learning_rate=-1"]))
     assert str(caught.value).splitlines()[1:] == [
         (
-            '  model.activation: must be one of relu, leaky_relu, elu, selu, sigmoid, tanh, identity (got "relo"): '
-            'did you mean "relu"?'
+            "  model.activation: must be one of relu, leaky_relu, elu, selu, sigmoid, tanh, identity, gelu, silu "
+            '(got "relo"): did you mean "relu"?'
         ),
         "  training.learning_rate: must be a number above 0 and at most 1e+12 (got -1)",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study.toml_file import parse_document, read_text
+from hpsearch.study.toml_file import MOST_BYTES, parse_document, read_text
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,30 @@ def test_a_folder_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "studies: 1 problem\n  file: must be a file (got the folder studies): name a .toml file in it"
     )
+
+
+def test_an_example_that_is_missing_can_be_written() -> None:
+    """A path that names an example of ours gets the command that writes it."""
+    with pytest.raises(StudyFileError) as caught:
+        read_text(Path("studies/digits.toml"))
+    assert str(caught.value).endswith("file: must exist (got studies/digits.toml): hpsearch init writes it")
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    """A pipe that no process writes to does not hang, and an endless device does not fill memory."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path / "pipe.toml", Path("/dev/zero")):
+        with pytest.raises(StudyFileError, match=r"must be a regular file .* write the study to a file"):
+            read_text(path)
+
+
+def test_a_file_too_large_to_be_a_study_is_refused(tmp_path: Path) -> None:
+    """A file of data in place of a study is not read into memory."""
+    path = tmp_path / "data.toml"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(StudyFileError, match=r"must not be larger than 16,777,216 bytes \(got 16,777,217\)"):
+        read_text(path)
 
 
 def test_other_encodings_are_told(tmp_path: Path) -> None:

@@ -171,6 +171,19 @@ def test_the_saturated_share_counts_flat_parts(
     assert (expected > 0.05) == (activation != "relu")
 
 
+@pytest.mark.parametrize(("activation", "low"), [("gelu", -3.188), ("silu", -6.746)])
+def test_the_saturated_share_of_a_gate_counts_flat_slopes(activation: str, low: float) -> None:
+    """Pairs are saturated where a gate's slope is below exp(-5) in size: far below 0, or at the gate's minimum."""
+    data = classification(training=400, precision="float64")
+    big = replace(data, training=replace(data.training, inputs=data.training.inputs * 6))
+    cohort = cohort_of(big, [wide(activation=activation, hidden=(40,), batch_size=400)])
+    views = cohort.network.views(cohort.parameters(0)[None])[0]
+    z = minibatch(cohort, big, 0)[0] @ views.w[0] + views.b[0]
+    (sample,) = looked(cohort)
+    assert sample.layers[0].saturated_share == pytest.approx(float((z < low).mean()), abs=0.005)
+    assert sample.layers[0].saturated_share > 0.1
+
+
 @pytest.mark.parametrize(
     "place",
     [{"dropout_layers": "last"}, {"dropout_position": "before_normalization", "batch_norm": True}],

@@ -1,10 +1,13 @@
-"""What the machine offers: its memory, and the control groups that allow less of it."""
+"""How much memory there is: the machine, and the control groups and limits that allow less of it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hpsearch.worker.machine import memory_bytes
+from hpsearch.data.memory import check_size, memory_bytes, process_memory_bytes
+from hpsearch.errors import DataError
 
 MIB = 2**20
 
@@ -39,3 +42,25 @@ def test_a_control_group_bounds_the_memory(
     assert (
         found == expected if expected is not None else found == memory_bytes(tmp_path / "nowhere") > 64 * MIB
     )
+
+
+def test_the_limit_of_address_space_counts() -> None:
+    """`ulimit -v` leaves a process what it has not taken yet, however much the machine has."""
+    code = (
+        "import resource\n"
+        "from hpsearch.data.memory import memory_bytes, process_memory_bytes\n"
+        "assert process_memory_bytes() == memory_bytes()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, resource.RLIM_INFINITY))\n"
+        "print(process_memory_bytes())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 2**30 < int(ended.stdout) < 4 * 2**30
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    """An array larger than memory is refused with its size and the memory's."""
+    check_size(1, "x.npz")
+    with pytest.raises(
+        DataError, match=r"^x\.npz: must fit into the memory that is here, .* \(got .*\): take fewer"
+    ):
+        check_size(process_memory_bytes() + 2**20, "x.npz")
