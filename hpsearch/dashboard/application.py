@@ -1,9 +1,10 @@
 """The whole dashboard as one WSGI application."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
-from hpsearch.dashboard.headers import with_headers
+from hpsearch.dashboard.headers import behind_proxy, with_headers
 from hpsearch.dashboard.hosts import HostGuard, is_unspecified
 from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.live import LiveStudies
@@ -29,9 +30,9 @@ def make_site(
     return Routes(live, stock_dashboard(storage, live, artifacts), read_only=read_only)
 
 
-def protected(site: WSGIApplication, options: Options) -> WSGIApplication:
-    """Return the site behind its guards."""
-    return with_headers(guarded(site, guards(options)))
+def protected(site: WSGIApplication, asked: Sequence[Guard]) -> WSGIApplication:
+    """Return the site behind the guards that are `asked`, as a proxy may have sent requests on."""
+    return with_headers(behind_proxy(guarded(site, asked)))
 
 
 def guards(options: Options) -> list[Guard]:

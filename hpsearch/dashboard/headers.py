@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Header, path_of
+from hpsearch.dashboard.wsgi import Header, header_of, path_of
 
 _EVERYWHERE: tuple[Header, ...] = (
     ("X-Content-Type-Options", "nosniff"),
@@ -29,6 +29,24 @@ def with_headers(application: WSGIApplication) -> WSGIApplication:
             return start_response(status, completed(headers, is_artifact=is_artifact), info)
 
         return application(environ, start)
+
+    return answering
+
+
+def behind_proxy(application: WSGIApplication) -> WSGIApplication:
+    """Return the application with the scheme that a proxy says it was asked with, and without its other headers.
+
+    Any client may write these headers, so only what harms nobody else is believed: with `X-Forwarded-Proto: https` its
+    own cookie is marked `Secure`, and so stays off plain connections.
+    """
+
+    def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        scheme = header_of(environ, "X-Forwarded-Proto") or ""
+        if scheme.rpartition(",")[2].strip().lower() == "https":
+            environ["wsgi.url_scheme"] = "https"
+        for name in [key for key in environ if key.startswith(("HTTP_X_FORWARDED_", "HTTP_FORWARDED"))]:
+            del environ[name]
+        return application(environ, start_response)
 
     return answering
 

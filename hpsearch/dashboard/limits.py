@@ -28,8 +28,12 @@ class LimitGuard:
         length = str(environ.get("CONTENT_LENGTH") or "0")
         is_artifact = path_of(environ).startswith("/api/artifacts/")
         most = self.largest_bytes if is_artifact else BODY_BYTES
-        if length.isdecimal() and int(length) <= most:
+        if length.isdecimal() and len(length) < 20 and int(length) <= most:
             return None
+        if length == "chunked":
+            return (
+                None if is_artifact else refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length: must be given")
+            )
         return refusal(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"Content-Length: must be at most {most:,} bytes (got {length[:40]}): send less",

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
 from typing import Any, Final, final
+from wsgiref.types import WSGIApplication
 
-import waitress
+from waitress.adjustments import Adjustments
 
-from hpsearch.dashboard.application import make_site, protected
+from hpsearch.dashboard.application import guards, make_site, protected
+from hpsearch.dashboard.connections import LOOK_EVERY_S, GuardedServer
 from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.options import Options
 from hpsearch.dashboard.warming import warm_in_background
@@ -30,7 +32,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         storage = OptunaStorage(options.url)
         try:
             site = make_site(store, storage, options.artifacts, read_only=options.read_only)
-            server = _listening(protected(site, options), options)
+            server = _listening(site, options)
             with closing(server):
                 stop = _Stop()
                 stop.listen()
@@ -59,10 +61,10 @@ class _Stop:
         raise KeyboardInterrupt
 
 
-def _listening(application: Any, options: Options) -> Any:
+def _listening(site: WSGIApplication, options: Options) -> Any:
+    asked = guards(options)
     try:
-        return waitress.create_server(
-            application,
+        adjustments = Adjustments(
             # One address and so one port, where "localhost" may mean two.
             host="127.0.0.1" if options.host == "localhost" else options.host,
             port=options.port,
@@ -71,9 +73,11 @@ def _listening(application: Any, options: Options) -> Any:
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,
             max_request_body_size=LimitGuard(has_artifacts=options.artifacts is not None).largest_bytes,
+            cleanup_interval=LOOK_EVERY_S,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # `proxied` does, after a look at them
         )
+        return GuardedServer(protected(site, asked), adjustments, tuple(asked))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise HpsearchError(

@@ -14,6 +14,7 @@ from optuna.exceptions import DuplicatedStudyError
 
 from hpsearch.dashboard.annotations import Annotations, hear
 from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.requests import CheckedRequests
 from hpsearch.dashboard.wsgi import JSON, Answer, method_of, number_of, path_of, send
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.study.schema import STUDY
@@ -28,7 +29,7 @@ def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path |
     """
     kept = None if artifacts is None else FileSystemArtifactStore(artifacts)
     stock: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=kept)
-    return Renaming(Annotations(stock, live, storage), storage)
+    return CheckedRequests(Renaming(Annotations(stock, live, storage), storage), storage)
 
 
 @final

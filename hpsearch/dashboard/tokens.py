@@ -4,12 +4,21 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import final
 from urllib.parse import parse_qsl, quote, urlencode
 from wsgiref.types import WSGIEnvironment
 
 from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, path_of, query_of, redirect, refusal
+
+FREE_FAILURES = 10
+"""So many wrong tokens in a row an address may give at once."""
+MOST_ADDRESSES = 10_000
 
 _NO_STORE = ("Cache-Control", "no-store")
 
@@ -20,9 +29,13 @@ class TokenGuard:
 
     `?token=` sets the cookie and sends the browser on, so that the token stays in no address. The cookie is not the
     token: it is made of it, and its name too, since cookies do not know ports.
+
+    An address that has given `FREE_FAILURES` wrong tokens may try one more each second. In between its tokens are not
+    compared, right or wrong, so guessing is no faster; cookies, which cannot be guessed, still count.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._failures = _Failures(clock)
         self._token = token.encode()
         self._cookie = hmac.digest(self._token, b"hpsearch dashboard: cookie", hashlib.sha256).hex()
         name = hmac.digest(self._token, b"hpsearch dashboard: name", hashlib.sha256).hex()
@@ -30,11 +43,33 @@ class TokenGuard:
 
     def __call__(self, environ: WSGIEnvironment) -> Answer | None:
         """Refuse a request without the token."""
-        given = query_of(environ, "token")
-        if given is not None and is_reading(environ) and self._is_token(given):
-            return redirect(_without_token(environ), ("Set-Cookie", self._set_cookie(environ)), _NO_STORE)
-        if self._has_cookie(environ) or self._is_authorized(header_of(environ, "Authorization") or ""):
+        in_address = query_of(environ, "token") if is_reading(environ) else None
+        if self._has_cookie(environ):
+            return None if in_address is None else redirect(_without_token(environ), _NO_STORE)
+        given = in_address if in_address is not None else _authorization(environ)
+        if given is None:
+            return self._refusal()
+        address = str(environ.get("REMOTE_ADDR", ""))
+        if (wait_s := self._failures.wait_s(address)) > 0:
+            return self._refusal_for_now(wait_s)
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
+            self._failures.add(address)
+            return self._refusal()
+        if in_address is None:
             return None
+        return redirect(_without_token(environ), ("Set-Cookie", self._set_cookie(environ)), _NO_STORE)
+
+    @staticmethod
+    def _refusal_for_now(wait_s: float) -> Answer:
+        return refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "Too many wrong tokens came from this address: wait a moment, then give the right one.",
+            ("Retry-After", str(math.ceil(wait_s))),
+            _NO_STORE,
+        )
+
+    @staticmethod
+    def _refusal() -> Answer:
         return refusal(
             HTTPStatus.UNAUTHORIZED,
             "A token is needed: open this address with ?token=TOKEN behind it, or give the token as the password. "
@@ -42,19 +77,6 @@ class TokenGuard:
             ("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"'),
             _NO_STORE,
         )
-
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
-
-    def _is_authorized(self, header: str) -> bool:
-        scheme, _, credentials = header.partition(" ")
-        match scheme.lower():
-            case "bearer":
-                return self._is_token(credentials.strip())
-            case "basic":
-                return self._is_token(_password(credentials.strip()))
-            case _:
-                return False
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
         # Not `http.cookies`, which reads nothing where another program of this host has a cookie that it dislikes.
@@ -66,6 +88,42 @@ class TokenGuard:
         is_secure = environ.get("wsgi.url_scheme") == "https"
         secure = "; Secure" if is_secure else ""
         return f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+
+
+@final
+class _Failures:
+    """How many wrong tokens each address has given: one is forgiven each second."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._empty_at: OrderedDict[str, float] = OrderedDict()
+        """Address -> when all of its failures will be forgiven; the address that failed last comes last."""
+
+    def wait_s(self, address: str) -> float:
+        """Return how long this address must wait until its next try; 0 or less if it need not."""
+        with self._lock:
+            return self._empty_at.get(address, -math.inf) - self._clock() - (FREE_FAILURES - 1)
+
+    def add(self, address: str) -> None:
+        """Count a failure of this address."""
+        with self._lock:
+            now = self._clock()
+            self._empty_at[address] = max(now, self._empty_at.pop(address, now)) + 1
+            while len(self._empty_at) > MOST_ADDRESSES:
+                self._empty_at.popitem(last=False)
+
+
+def _authorization(environ: WSGIEnvironment) -> str | None:
+    """Return the token that the header Authorization tries, None if it tries none."""
+    scheme, _, credentials = (header_of(environ, "Authorization") or "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip()
+        case "basic":
+            return _password(credentials.strip())
+        case _:
+            return None
 
 
 def _password(credentials: str) -> str:

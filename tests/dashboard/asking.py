@@ -43,6 +43,7 @@ def environ(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     scheme: str = "http",
+    remote: str = "127.0.0.1",
 ) -> WSGIEnvironment:
     """Return what a server makes of a request to a quoted path, perhaps with a query."""
     path, _, query = address.partition("?")
@@ -53,6 +54,7 @@ def environ(
         "QUERY_STRING": query,
         "CONTENT_LENGTH": str(len(body)),
         "CONTENT_TYPE": "application/json",
+        "REMOTE_ADDR": remote,
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "8080",
         "wsgi.url_scheme": scheme,

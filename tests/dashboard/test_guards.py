@@ -1,8 +1,11 @@
 """Other origins, changes of what is read-only, long bodies, and the headers of every answer."""
 
+from typing import Any
+from wsgiref.types import WSGIEnvironment
+
 import pytest
 
-from hpsearch.dashboard.headers import with_headers
+from hpsearch.dashboard.headers import behind_proxy, with_headers
 from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.origins import refuse_other_origins
 from hpsearch.dashboard.read_only import refuse_changes
@@ -90,3 +93,25 @@ def test_every_answer_keeps_other_sites_out() -> None:
         assert "access-control-allow-origin" not in answer.headers
     assert "sandbox" in artifact.headers["content-security-policy"]
     assert "sandbox" not in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"),
+    [("https", "https"), ("http, HTTPS", "https"), ("https, http", "http"), ("", "http"), ("ftp", "http")],
+)
+def test_the_scheme_is_the_one_that_a_proxy_was_asked_with(forwarded: str, scheme: str) -> None:
+    """Behind a proxy that ends TLS the cookie is Secure; nothing else that a client may forge is believed."""
+    seen: list[WSGIEnvironment] = []
+
+    def application(environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
+        seen.append(environ)
+        return greeting(environ, start_response)
+
+    headers = {
+        "X-Forwarded-Proto": forwarded,
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "host=evil.example",
+    }
+    assert ask(behind_proxy(application), headers=headers).status == 200
+    assert seen[0]["wsgi.url_scheme"] == scheme
+    assert [name for name in seen[0] if "FORWARDED" in name] == []

@@ -2,6 +2,7 @@
 
 import base64
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 
@@ -39,8 +40,9 @@ def entered(address: str = "/reports/a%20b?token=correct+horse+%C3%BC+battery&x=
 )
 def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
     """No token, a wrong one, or a malformed header gets a 401 that says what is wanted, and nothing else."""
+    site = guarded(greeting, [TokenGuard(TOKEN)])
     for address in ("/", "/static/bundle.js", "/healthz", "/?token=wrong", "/?token="):
-        answer = ask(SITE, address, headers=headers)
+        answer = ask(site, address, headers=headers)
         assert (answer.status, b"hello" in answer.body) == (401, False)
         assert answer.headers["www-authenticate"].startswith("Basic")
 
@@ -100,3 +102,42 @@ def test_cookies_of_other_programs_lock_nobody_out(others: str) -> None:
     for both in (f"{others}; {cookie}", f"{cookie}; {others}"):
         assert ask(SITE, "/", headers={"Cookie": both}).status == 200
     assert ask(SITE, "/", headers={"Cookie": others}).status == 401
+
+
+@pytest.mark.parametrize("way", ["address", "bearer", "basic"])
+def test_guessing_slows_down_after_ten_failures(way: str) -> None:
+    """Ten wrong tokens are answered at once, then one each second; in between the right one does not open either."""
+    now = [100.0]
+    site = guarded(greeting, [TokenGuard(TOKEN, clock=lambda: now[0])])
+
+    def guess(token: str) -> int:
+        if way == "address":
+            return ask(site, f"/?token={quote(token)}").status
+        return ask(
+            site, headers=basic(token) if way == "basic" else {"Authorization": f"Bearer {token}"}
+        ).status
+
+    assert [guess(f"wrong {i}") for i in range(12)] == [401] * 10 + [429, 429]
+    assert guess(TOKEN) == 429
+    assert ask(site).status == 401  # who tries nothing is asked for a token
+    now[0] += 1
+    assert [guess("wrong"), guess("wrong"), guess(TOKEN)] == [401, 429, 429]
+    now[0] += 1
+    assert guess(TOKEN) in (200, 303)
+    now[0] += 60
+    assert [guess("wrong") for _ in range(11)] == [401] * 10 + [429]
+
+
+def test_guesses_of_one_address_leave_others_and_cookies_alone() -> None:
+    """An address that guesses locks out neither other addresses nor whoever has been let in."""
+    site = guarded(greeting, [TokenGuard(TOKEN, clock=lambda: 0.0)])
+    cookie = {"Cookie": entered().headers["set-cookie"].partition(";")[0]}
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    for _ in range(20):
+        answer = ask(site, headers={"Authorization": "Bearer wrong"}, remote="192.0.2.1")
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert ask(site, headers=bearer, remote="192.0.2.1").status == 429
+    assert ask(site, headers=bearer, remote="192.0.2.2").status == 200
+    assert ask(site, headers=cookie, remote="192.0.2.1").status == 200
+    # With a cookie a token in the address is not compared, only taken away.
+    assert ask(site, "/a?token=wrong", headers=cookie, remote="192.0.2.1").headers["location"] == "/a"

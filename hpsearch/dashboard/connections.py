@@ -1,0 +1,145 @@
+"""Connections: what a client may take of the server before it has shown that it may.
+
+Waitress reads a whole request, body and all, before it calls the application, and counts a connection as busy as long
+as a byte comes now and then. Here the guards look at the head of a request before its body is read, a request has a
+time in which to arrive, and when all connections are taken the one that has kept the server waiting longest goes.
+"""
+
+import time
+from collections import Counter
+from functools import partial
+from typing import Any, Final, final
+from wsgiref.types import WSGIEnvironment
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+
+from hpsearch.dashboard.wsgi import Answer, Guard
+
+HEAD_S: Final = 10.0
+"""The time in which the head of a request must arrive, or the first byte of a new connection."""
+
+BODY_BYTES_PER_S: Final = 20_000
+"""The slowest body: a telephone line of the nineties would do."""
+
+LOOK_EVERY_S: Final = 2
+FREED_SHARE: Final = 10
+"""When no connection is free, a tenth of them is freed."""
+
+
+@final
+class GuardedServer(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
+    """A waitress server that asks `guards` before it reads a body, and frees connections that only wait."""
+
+    def __init__(self, application: Any, adjustments: Any, guards: tuple[Guard, ...]) -> None:
+        self.guards = guards
+        self.channel_class = _Channel
+        super().__init__(application, adj=adjustments)
+
+    def maintenance(self, now: float) -> None:
+        """Close connections that are idle, and those whose request takes too long to arrive."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.waits and now > channel.deadline():
+                channel.will_close = True
+
+    def readable(self) -> bool:
+        """Say whether a new connection can be taken, after making room for one."""
+        if len(self._map) >= self.adj.connection_limit:
+            self._make_room()
+        return bool(super().readable())
+
+    def _make_room(self) -> None:
+        """Close a tenth of the connections, of those that wait: of the busiest address first, the oldest first."""
+        waiting = [channel for channel in self.active_channels.values() if channel.waits]
+        addresses = Counter(channel.address for channel in waiting)
+        waiting.sort(key=lambda channel: (-addresses[channel.address], channel.waits_since()))
+        for channel in waiting[: max(1, self.adj.connection_limit // FREED_SHARE)]:
+            channel.will_close = True
+
+
+@final
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """One connection."""
+
+    def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
+        self.address = addr[0]
+        self.parser_class = partial(_Parser, server.guards, self.address)
+        super().__init__(server, sock, addr, adj, map=map)
+
+    def handle_close(self) -> None:
+        """Close the connection, and the file that holds what has arrived of a body."""
+        if self.request is not None:
+            self.request.close()
+        super().handle_close()
+
+    @property
+    def waits(self) -> bool:
+        """True while nothing is computed for this connection and nothing is on its way to it."""
+        return not (self.requests or self.total_outbufs_len or self.will_close)
+
+    def waits_since(self) -> float:
+        """Return when the request that is arriving began, or when something last happened."""
+        return float(self.last_activity if self.request is None else self.request.began)
+
+    def deadline(self) -> float:
+        """Return the time by which what is awaited must have arrived; an idle connection has waitress's own."""
+        if self.request is not None:
+            return float(self.request.began + HEAD_S + self.request.body_bytes_received / BODY_BYTES_PER_S)
+        is_new = self.last_activity == self.creation_time
+        return float(self.creation_time + HEAD_S) if is_new else float("inf")
+
+
+@final
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    """A request that arrives. The guards are asked when its head is there and a body is to come."""
+
+    def __init__(self, guards: tuple[Guard, ...], address: str, adj: Any) -> None:
+        super().__init__(adj)
+        self.began = time.time()
+        self._guards = guards
+        self._address = address
+
+    def received(self, data: bytes) -> int:
+        """Take in the next bytes; return how many were used."""
+        had_head = self.headers_finished
+        used = int(super().received(data))
+        if self.headers_finished and not had_head and not self.completed:
+            self._ask()
+        return used
+
+    def _ask(self) -> None:
+        environ = _environ(self, self._address)
+        answer = next(filter(None, (guard(environ) for guard in self._guards)), None)
+        if answer is not None:
+            self.error = _Refusal(answer)
+            self.expect_continue = False
+            self.completed = True
+
+
+@final
+class _Refusal:
+    """A guard's answer, as waitress sends errors: the connection is closed after it."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Return status, headers and body."""
+        answer = self._answer
+        status = f"{answer.status.value} {answer.status.phrase}"
+        return status, [("Content-Type", answer.kind), *answer.headers], answer.body
+
+
+def _environ(request: Any, address: str) -> WSGIEnvironment:
+    """Return what guards read of a request whose body has not arrived. A chunked body has no length."""
+    length = "chunked" if request.chunked else request.headers.get("CONTENT_LENGTH", "0")
+    return {
+        **{f"HTTP_{name}": value for name, value in request.headers.items()},
+        "REQUEST_METHOD": request.command,
+        "PATH_INFO": request.path,
+        "QUERY_STRING": request.query,
+        "CONTENT_LENGTH": length,
+        "REMOTE_ADDR": address,
+    }

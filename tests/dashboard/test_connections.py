@@ -1,0 +1,149 @@
+"""What clients may take of the server: connections, time and disk, before they have shown that they may."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+
+import pytest
+from waitress.adjustments import Adjustments
+
+from hpsearch.dashboard.connections import HEAD_S, GuardedServer
+from hpsearch.dashboard.limits import BODY_BYTES, LimitGuard
+from hpsearch.dashboard.tokens import TokenGuard
+from hpsearch.dashboard.wsgi import guarded
+from tests.dashboard.asking import greeting
+
+TOKEN = "correct-horse-battery"
+LIMIT = 40
+WITHIN_S = 30
+REQUEST = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n".encode()
+
+
+@pytest.fixture
+def server() -> Iterator[GuardedServer]:
+    """Give a server with a token and few connections, which runs in a thread."""
+    guards = (TokenGuard(TOKEN), LimitGuard(has_artifacts=True))
+    adjustments = Adjustments(
+        host="127.0.0.1",
+        port=0,
+        threads=2,
+        connection_limit=LIMIT,
+        cleanup_interval=0.1,
+        asyncore_loop_timeout=0.05,
+        asyncore_use_poll=True,
+        ident=None,
+    )
+    made = GuardedServer(guarded(greeting, guards), adjustments, guards)
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            made.asyncore.loop(timeout=0.05, map=made._map, use_poll=True, count=1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield made
+    ended.set()
+    thread.join()
+    made.task_dispatcher.shutdown()
+    for channel in [*made._map.values()]:
+        channel.close()
+
+
+def connected(server: GuardedServer) -> socket.socket:
+    """Return a connection to the server."""
+    return socket.create_connection(("127.0.0.1", server.effective_port), timeout=WITHIN_S)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the server closes the connection; bytes that it has not read make that a reset."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def exchanged(server: GuardedServer, sent: bytes) -> bytes:
+    """Return all that the server answers on a connection of its own until it closes it."""
+    with closing(connected(server)) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_dripping_connections_lock_nobody_out(server: GuardedServer) -> None:
+    """Three times as many connections as there are, each with half a head: a client with the token is served."""
+    with ExitStack() as open_ones:
+        for _ in range(3 * LIMIT):
+            connection = open_ones.enter_context(closing(connected(server)))
+            with suppress(ConnectionError):  # it was closed already
+                connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert exchanged(server, REQUEST).startswith(b"HTTP/1.1 200 OK")
+    assert len(server.active_channels) <= LIMIT
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Drip: "])
+def test_a_head_must_arrive_in_time(server: GuardedServer, sent: bytes) -> None:
+    """A head that does not come to its end closes the connection, however often a byte of it comes."""
+    with closing(connected(server)) as connection:
+        connection.sendall(sent)
+        _until(lambda: any(not sent or c.request is not None for c in server.active_channels.values()))
+        (channel,) = server.active_channels.values()
+        assert channel.deadline() <= time.time() + HEAD_S
+        if channel.request is not None:
+            channel.request.began -= HEAD_S
+            connection.sendall(b"x")
+        else:
+            channel.creation_time = channel.last_activity = channel.creation_time - HEAD_S
+        assert is_closed(connection)
+
+
+def test_a_body_must_arrive_with_some_speed(server: GuardedServer) -> None:
+    """A body that drips closes the connection, and one that comes has all the time that it needs."""
+    head = REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 900000\r\n\r\n")
+    with closing(connected(server)) as connection:
+        connection.sendall(head + bytes(600_000))
+        _until(
+            lambda: any(c.request and c.request.body_bytes_received for c in server.active_channels.values())
+        )
+        (channel,) = server.active_channels.values()
+        _until(lambda: channel.request.body_bytes_received == 600_000)
+        assert channel.deadline() == channel.request.began + HEAD_S + 30
+        channel.request.began -= HEAD_S + 30
+        assert is_closed(connection)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("Content-Length: 100000000", b"401 Unauthorized"),
+        ("Transfer-Encoding: chunked", b"401 Unauthorized"),
+        ("Content-Length: 100000000\r\nExpect: 100-continue", b"401 Unauthorized"),
+        (
+            f"Content-Length: {BODY_BYTES + 1}\r\nAuthorization: Bearer {TOKEN}",
+            b"413 Request Entity Too Large",
+        ),
+        (f"Transfer-Encoding: chunked\r\nAuthorization: Bearer {TOKEN}", b"411 Length Required"),
+    ],
+)
+def test_a_body_is_refused_before_it_is_sent(server: GuardedServer, headers: str, status: bytes) -> None:
+    """Without the token, or with too long a body, the head alone is answered and nothing is kept on the disk."""
+    answer = exchanged(server, f"POST /api/studies HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"100 Continue" not in answer
+
+
+def test_a_body_that_may_come_is_taken(server: GuardedServer) -> None:
+    """With the token a body is read, and the application answers."""
+    head = REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n")
+    assert exchanged(server, head + b"hello").startswith(b"HTTP/1.1 200 OK")
+
+
+def _until(holds: Any) -> None:
+    """Return when `holds()` does; fail if that takes too long."""
+    end = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
