@@ -9,6 +9,7 @@ arguments, and calls none of them.
 import math
 import pickle
 import pickletools
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,8 +21,11 @@ import numpy as np
 ATTRIBUTE: Final = "hpsearch:cmaes"
 """The attribute of a trial that holds the state after the generation that its sampler completed."""
 
-PICKLES: Final = ("cma:optimizer", "sepcma:optimizer", "cmawm:optimizer")
-"""How the keys begin under which the variants of Optuna's CmaEsSampler keep pickles."""
+PICKLE: Final = "cma:optimizer"
+"""How the keys begin under which Optuna's CmaEsSampler keeps its state."""
+
+_PICKLES: Final = re.compile(r"((?:cma|sepcma|cmawm):(?:[^:]*:restart_[0-9]+:)?optimizer).*", re.DOTALL)
+"""The keys under which its variants, also in older versions, keep theirs; the group is how they begin."""
 
 _LONGEST: Final = 1 << 20
 """Most characters of a pickle in hexadecimal digits: 250 parameters need half of that."""
@@ -125,7 +129,7 @@ def from_json(raw: object) -> CmaesState | None:
 
 def from_pickle(attributes: Mapping[str, object]) -> CmaesState | None:
     """Return the state that Optuna left in the `attributes` of a trial, or None where there is none to be had."""
-    state = plain_state(attributes, PICKLES[0])
+    state = plain_state(attributes, PICKLE)
     if state is None or state.get("_lr_adapt", False) is not False:
         return None
     names = {
@@ -163,17 +167,23 @@ def to_pickle(state: CmaesState) -> dict[str, str]:
     )
     text = pickle.dumps(optimizer).hex()
     return {
-        f"{PICKLES[0]}:{start // _PIECE}": text[start : start + _PIECE]
-        for start in range(0, len(text), _PIECE)
+        f"{PICKLE}:{start // _PIECE}": text[start : start + _PIECE] for start in range(0, len(text), _PIECE)
     }
 
 
 def without_pickles(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `attributes` of a trial without pickles of an optimizer; its state stands under `ATTRIBUTE`."""
-    kept = {key: value for key, value in attributes.items() if not key.startswith(PICKLES)}
+    kept = {key: value for key, value in attributes.items() if _PICKLES.fullmatch(key) is None}
     if len(kept) == len(attributes) or (state := from_pickle(attributes)) is None:
         return kept
     return {ATTRIBUTE: to_json(state)} | kept
+
+
+def with_plain_pickles(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the `attributes` of a trial without those pickles of an optimizer that hold more than numbers."""
+    begins = {match[1] for key in attributes if (match := _PICKLES.fullmatch(key))}
+    unsafe = tuple(begin for begin in begins if plain_state(attributes, begin) is None)
+    return {key: v for key, v in attributes.items() if not key.startswith(unsafe)} if unsafe else attributes
 
 
 def plain_state(attributes: Mapping[str, object], prefix: str) -> Mapping[str, Any] | None:

@@ -15,12 +15,13 @@ import pytest
 from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import (
     ATTRIBUTE,
-    PICKLES,
+    PICKLE,
     from_json,
     from_pickle,
     plain_state,
     to_json,
     to_pickle,
+    with_plain_pickles,
     without_pickles,
 )
 from hpsearch.search.searcher import Searcher
@@ -41,7 +42,7 @@ class Evil:
         return Path.touch, (self._path,)
 
 
-def pieces(content: bytes, prefix: str = PICKLES[0]) -> dict[str, str]:
+def pieces(content: bytes, prefix: str = PICKLE) -> dict[str, str]:
     """Return the attributes in which Optuna keeps a pickle."""
     text = content.hex()
     return {f"{prefix}:{i // PIECE}": text[i : i + PIECE] for i in range(0, len(text), PIECE)}
@@ -102,7 +103,7 @@ def test_a_search_goes_on_from_numbers_or_from_optunas_pickles_alike(spec: Study
 
     through = run(Searcher(spec), range(40), kept=lambda _, attributes: attributes)
     assert sum(ATTRIBUTE in trial.system_attributes for trial in through) >= 4
-    assert not any(key.startswith(PICKLES) for trial in through for key in trial.system_attributes)
+    assert not any(key.startswith(PICKLE) for trial in through for key in trial.system_attributes)
     old = run(Searcher(spec), range(25), kept=as_optuna)
     resumed = Searcher(spec)
     resumed.learn(old)
@@ -136,7 +137,11 @@ def test_every_optimizer_of_optuna_is_read_as_numbers(kind: str, protocol: int) 
     """Each of the three variants is read whole, in each protocol in which Python may have written it."""
     known = {"steps": np.array([0.0, 0.1])} if kind == "CMAwM" else {}
     content = pickle.dumps(optimizer(getattr(cmaes, kind), **known), protocol=protocol)
-    assert plain_state(pieces(content), PICKLES[0]) is not None
+    assert plain_state(pieces(content), PICKLE) is not None
+    for begin in ("cma:optimizer", "sepcma:optimizer", "cmawm:optimizer", "cma:ipop:restart_1:optimizer"):
+        attributes = pieces(content, begin) | {"cma:generation": 2}
+        assert with_plain_pickles(attributes) == attributes
+        assert without_pickles(attributes).keys() <= {"cma:generation", ATTRIBUTE}
 
 
 def hostile(path: Path) -> dict[str, bytes]:
@@ -170,8 +175,9 @@ def test_no_pickle_of_a_database_runs_code(spec: StudySpec, tmp_path: Path, name
     """A search that meets a hostile pickle goes on as if it were not there, and nothing in it runs."""
     path = tmp_path / "ran"
     attributes = pieces(hostile(path)[name])
-    assert plain_state(attributes, PICKLES[0]) is None
+    assert plain_state(attributes, PICKLE) is None
     assert without_pickles(attributes | {"cma:generation": 1}) == {"cma:generation": 1}
+    assert with_plain_pickles(attributes | {"cma:generation": 1}).keys() <= {"cma:generation"}
     searcher = Searcher(spec)
     run(searcher, range(12), kept=lambda _, kept: without_pickles(kept) | attributes)
     assert searcher.suggest(12).params.keys() == {"learning_rate", "weight_decay"}
