@@ -34,7 +34,7 @@ from hpsearch.storage.rows import (
     write_trials,
 )
 from hpsearch.storage.selection import Selection, chosen, refuse_running, refuse_taken, running_trials
-from hpsearch.storage.sqlite_file import check_file, source_engine, unlinked_problems
+from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine, unlinked_problems
 
 
 @final
@@ -103,6 +103,8 @@ def _source(address: Address, kind: Kind) -> Iterator[Engine]:
     """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
     prepare_file(address, create=False, is_source=True)
     with _reader(address) as engine:
+        if address.path is not None:
+            attempt(lambda: check_stamps(engine, shown=address.shown), address)
         found = attempt(lambda: migration.revisions_of(engine), address)
         if found.optuna is None:
             raise StorageError(f"{address.shown}: holds no studies: check the URL")

@@ -30,6 +30,10 @@ _NO_DATABASE: Final = "the server has no database{name}: create it first, or che
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
 _OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
+_DAMAGED: Final = (
+    "the database file is damaged ({reason}): restore a backup, or save what can be read of it with "
+    '`sqlite3 FILE ".recover"`'
+)
 _FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
@@ -42,7 +46,12 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"invalid connection option|connection is bad: invalid", _OPTIONS),
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
-    (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),
+    (r"file is not a database", "the file is no SQLite database, or a damaged one: give another"),
+    (r"malformed|sqlite_corrupt|sqlite_notadb", _DAMAGED),
+    (
+        r"too big",
+        "a value is larger than any that this program writes ({reason}): see `hpsearch storage check --full`",
+    ),
     (r"disk is full|no space left|disk full|quota exceeded", _FULL),
     (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
 )

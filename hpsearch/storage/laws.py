@@ -7,8 +7,10 @@ when `storage check --full` asks.
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, final
 
@@ -97,6 +99,8 @@ def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
         yield from _attribute_problems(table, at, rows.details[table])
     if rows.ours:
         yield from _our_trial_problems(rows, at)
+    if known.spec is not None and _is_result(rows):
+        yield from _result_problems(known.spec, rows, at)
 
 
 def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
@@ -126,7 +130,7 @@ def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
 
 def _problem(table: str, column: str, rule: str, value: object, at: str = "") -> Problem:
     where = f"table {table}, {f'{at}, ' if at else ''}column {column}"
-    text = repr(value)
+    text = str(value) if isinstance(value, datetime) else repr(value)
     return Problem(where=where, message=f"{rule} (got {text if len(text) <= 80 else text[:77] + '...'})")
 
 
@@ -254,7 +258,9 @@ def _distribution(text: str) -> Any:
     if _depth(text) > _DEEPEST:
         return None
     try:
-        found = json_to_distribution(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of choices that are lists, which are refused below
+            found = json_to_distribution(text)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
         return None
     if isinstance(found, CategoricalDistribution):
@@ -266,7 +272,11 @@ def _distribution(text: str) -> Any:
 
 def _holds(distribution: Any, value: float) -> bool:
     """True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
+    from optuna.distributions import FloatDistribution  # noqa: PLC0415  # slow to import
+
     try:
+        if not isinstance(distribution, FloatDistribution) and value != int(value):
+            return False
         distribution.to_external_repr(value)
         return bool(distribution._contains(value))  # noqa: SLF001  # Optuna has no public test for one value
     except (ValueError, TypeError, LookupError, OverflowError, ArithmeticError):
@@ -319,6 +329,8 @@ def _depth(text: str) -> int:
         step = {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         depth += step
         deepest = max(deepest, depth)
+        if deepest > _DEEPEST:
+            break
     return deepest
 
 
@@ -355,6 +367,25 @@ def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
         yield from _bounds("hpsearch_evaluations", at, row, made=(0, _LATEST_S), seed=(0, 2**63))
         if row["part"] not in ("validation", "test"):
             yield _problem("hpsearch_evaluations", "part", "must be validation or test", row["part"], at)
+
+
+def _is_result(rows: TrialRows) -> bool:
+    """True for a trial that a worker of ours trained to its end."""
+    is_ended = any(row["finding"] is not None for row in rows.ours.get(schema.trials.name, ()))
+    return is_ended and rows.trial["state"] in (COMPLETE, PRUNED)
+
+
+def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
+    """Yield where a trial of ours is none of its study."""
+    searched = {each.name for each in spec.search}
+    found = {row["param_name"] for row in rows.details["trial_params"]}
+    if found != searched:
+        rule = f"must be what the study searches, {', '.join(sorted(searched))}"
+        yield _problem("trial_params", "param_name", rule, sorted(found), at)
+    if spec.metric == "validation_accuracy":
+        for row in rows.details["trial_values"]:
+            if row["value"] is not None and not 0 <= row["value"] <= 1:
+                yield _problem("trial_values", "value", "must be an accuracy, 0 to 1", row["value"], at)
 
 
 def _verdict_problems(row: Row, at: str) -> _Problems:

@@ -67,7 +67,7 @@ class TrialRows:
 
 def read_study(connection: Connection, place: Place) -> StudyRows:
     """Return the study without its trials."""
-    (named,) = _checked(connection, optuna_schema.studies, optuna_schema.studies.c.study_id == place.study_id)
+    named = _one(connection, optuna_schema.studies, optuna_schema.studies.c.study_id == place.study_id)
     details: dict[str, Sequence[Row]] = {}
     for table in optuna_schema.STUDY_DETAILS:
         rows = _checked(connection, table, table.c.study_id == place.study_id)
@@ -78,7 +78,7 @@ def read_study(connection: Connection, place: Place) -> StudyRows:
     ours, settled = None, 0
     if place.key is not None:
         table = schema.studies
-        (found,) = _checked(connection, table, table.c.study_key == place.key)
+        found = _one(connection, table, table.c.study_key == place.key)
         ours = {name: value for name, value in found.items() if name not in ("study_id", "settled_trial_id")}
         counted = (_trials.c.study_id == place.study_id, _trials.c.trial_id <= found["settled_trial_id"])
         settled = connection.execute(select(func.count()).where(*counted)).scalar_one()
@@ -169,6 +169,16 @@ def _checked(
         checked_row(table, row, where=f"row {', '.join(str(row[key.name]) for key in keys)[:100]}")
         for row in rows
     ]
+
+
+def _one(connection: Connection, table: Table, condition: ColumnElement[bool]) -> dict[str, Any]:
+    """Return the one row that there must be. Raises StorageError for none and for several."""
+    rows = _checked(connection, table, condition, limit=2)
+    if len(rows) != 1:
+        (key,) = table.primary_key.columns
+        rule, got = "must be there once", "none" if not rows else "several rows"
+        raise broken_row(table.name, "the study", key.name, rule=rule, value=got)
+    return rows[0]
 
 
 def _unlinked(table: Table, row: Row) -> Row:

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -89,15 +89,21 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def check_stamps(engine: Engine, *, shown: str) -> None:
+    """Raise StorageError unless what names the revisions of a file, where it is there, can be read without harm."""
+    stamps = (optuna_schema.studies, optuna_schema.alembic_version, schema.versions)
+    with engine.connect() as connection, _deadline(connection, shown=shown):
+        kinds = _kinds(connection)
+        _refuse(
+            shown,
+            [fault for stamp in stamps if stamp.name in kinds for fault in _faults(connection, kinds, stamp)],
+        )
+
+
 def check_file(engine: Engine, *, shown: str) -> None:
     """Raise StorageError for a file that is damaged, or whose tables are not those of Optuna and hpsearch."""
     with engine.connect() as connection, _deadline(connection, shown=shown):
-        problems = [*_schema_problems(connection)]
-        if problems:
-            listed = "\n".join(f"  {problem}" for problem in problems[:_PROBLEMS_MAX])
-            raise StorageError(
-                f"{shown}: must have the tables of Optuna and hpsearch as they make them:\n{listed}"
-            )
+        _refuse(shown, list(_schema_problems(connection)))
         if damages := integrity_problems(connection):
             raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {_REMEDY}")
 
@@ -164,11 +170,24 @@ def _schema_problems(connection: Connection) -> Iterator[str]:
         table for table in optuna_schema.metadata.sorted_tables if table is not optuna_schema.alembic_version
     ]
     for table in (*stamps, *theirs, *ours):
-        kind = kinds.get(table.name)
-        if kind != "table":
-            yield f"{table.name}: must be a table (got {'nothing' if kind is None else f'a {kind}'})"
-        else:
-            yield from _column_problems(connection, table)
+        yield from _faults(connection, kinds, table)
+
+
+def _faults(connection: Connection, kinds: Mapping[str, str], table: Table) -> Iterator[str]:
+    kind = kinds.get(table.name)
+    if kind == "table":
+        yield from _column_problems(connection, table)
+    else:
+        got = "nothing" if kind is None else "a view" if kind == "view" else f"a {kind} table"
+        yield f"{table.name}: must be a table (got {got})"
+
+
+def _refuse(shown: str, problems: Sequence[str]) -> None:
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems[:_PROBLEMS_MAX])
+        raise StorageError(
+            f"{shown}: must have the tables of Optuna and hpsearch as they make them:\n{listed}"
+        )
 
 
 def _column_problems(connection: Connection, table: Table) -> Iterator[str]:
