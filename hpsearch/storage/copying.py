@@ -19,7 +19,7 @@ from hpsearch.storage import migration, optuna_schema, orphans
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import make_engine, reading, writing
-from hpsearch.storage.examination import broken_study, study_faults
+from hpsearch.storage.examination import broken_study, reader, study_faults
 from hpsearch.storage.faults import attempt, translated
 from hpsearch.storage.resting import at_rest, in_whole_seconds
 from hpsearch.storage.rows import (
@@ -34,7 +34,7 @@ from hpsearch.storage.rows import (
     write_trials,
 )
 from hpsearch.storage.selection import Selection, chosen, refuse_running, refuse_taken, running_trials
-from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine, unlinked_problems
+from hpsearch.storage.sqlite_file import check_file, check_stamps, unlinked_problems
 
 
 @final
@@ -102,7 +102,7 @@ def _identity(address: Address) -> URL | Path:
 def _source(address: Address, kind: Kind) -> Iterator[Engine]:
     """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
     prepare_file(address, create=False, is_source=True)
-    with _reader(address) as engine:
+    with reader(address) as engine:
         if address.path is not None:
             attempt(lambda: check_stamps(engine, shown=address.shown), address)
         found = attempt(lambda: migration.revisions_of(engine), address)
@@ -114,19 +114,6 @@ def _source(address: Address, kind: Kind) -> Iterator[Engine]:
         if address.path is not None and kind == "import":
             attempt(lambda: _refuse_unlinked(engine, address), address)
         yield engine
-
-
-@contextmanager
-def _reader(address: Address) -> Iterator[Engine]:
-    if address.path is not None:
-        with source_engine(address, address.path) as engine:
-            yield engine
-        return
-    engine = make_engine(address)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _refuse_unlinked(engine: Engine, address: Address) -> None:

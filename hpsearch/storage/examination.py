@@ -1,18 +1,23 @@
 """Whole databases and studies held against the laws of what is stored."""
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from hpsearch.errors import Problem, StorageError
 from hpsearch.storage import optuna_schema, schema, studies
-from hpsearch.storage.address import Address
+from hpsearch.storage.address import Address, prepare_file
+from hpsearch.storage.engine import make_engine, reading
+from hpsearch.storage.faults import attempt
 from hpsearch.storage.laws import facts, study_problems, sum_problems, trial_problems
-from hpsearch.storage.migration import revisions
+from hpsearch.storage.migration import check_revisions, revisions, revisions_of
 from hpsearch.storage.rows import Place, read_study, read_trials
-from hpsearch.storage.sqlite_file import integrity_problems, unlinked_problems
+from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine, unlinked_problems
 
 _PROBLEMS_MAX: Final = 20
 """Most problems of one study that are listed."""
@@ -38,24 +43,74 @@ def broken_study(address: Address, faults: list[str]) -> str:
     return f"{address.shown}: must hold studies as hpsearch and Optuna store them ({count}):\n{listed}"
 
 
-def database_faults(connection: Connection) -> list[str]:
-    """Return what is wrong with everything in a database, at most `_PROBLEMS_MAX` things of each study."""
-    faults: list[str] = []
-    if connection.dialect.name == "sqlite":
-        faults += [f"the database file is damaged: {line}" for line in integrity_problems(connection)]
-        if not faults:
-            faults += unlinked_problems(connection)
-    if faults:
-        return faults
-    return [fault for place in _places(connection) for fault in study_faults(connection, place)]
+@contextmanager
+def reader(address: Address) -> Iterator[Engine]:
+    """Give an engine on a database that is only to be read; an SQLite file stays as it is."""
+    if address.path is not None:
+        with source_engine(address, address.path) as engine:
+            yield engine
+        return
+    engine = make_engine(address)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
+    """Return what is wrong with everything in a database, at most `_PROBLEMS_MAX` things of each study.
+
+    Studies that are not reached `within_s` are left out. Raises StorageError for a database that is not of this
+    version, or cannot be read at all.
+    """
+    prepare_file(address, create=False, is_source=True)
+    end = time.monotonic() + within_s
+    with reader(address) as engine:
+        if address.path is not None:
+            attempt(lambda: check_stamps(engine, shown=address.shown), address)
+        found = attempt(lambda: revisions_of(engine), address)
+        check_revisions(found, shown=address.shown)
+        if found.optuna is None:
+            return []
+        if address.path is not None:
+            attempt(lambda: check_file(engine, shown=address.shown), address)
+
+        def faults() -> list[str]:
+            with reading(engine) as connection:
+                return _database_faults(connection, end=end)
+
+        return attempt(faults, address)
+
+
+def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
+    """Return what is wrong with a database where that may be why `error` was raised, or None."""
+    for address in addresses:
+        try:
+            faults = examine(address, within_s=within_s)
+        except StorageError as unreadable:
+            return unreadable
+        if faults:
+            why = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+            listed = "\n".join(f"  {fault}" for fault in faults[:_PROBLEMS_MAX])
+            return StorageError(
+                f"{address.shown}: the database is damaged, or another program wrote what must not be there ({why}): "
+                f"restore a backup, or delete these studies:\n{listed}"
+            )
+    return None
+
+
+def _database_faults(connection: Connection, *, end: float) -> list[str]:
+    faults = unlinked_problems(connection) if connection.dialect.name == "sqlite" else []
+    for place in _places(connection):
+        if time.monotonic() > end:
+            break
+        faults += study_faults(connection, place)
+    return faults
 
 
 def _places(connection: Connection) -> list[Place]:
-    found = revisions(connection)
-    if found.optuna is None:
-        return []
     ours = {}
-    if found.hpsearch is not None:
+    if revisions(connection).hpsearch is not None:
         ours = {row.study_id: row.study_key for row in studies.linked(connection)}
     ids = connection.scalars(
         select(optuna_schema.studies.c.study_id).order_by(optuna_schema.studies.c.study_id)

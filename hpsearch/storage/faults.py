@@ -85,6 +85,10 @@ _ABSENT: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+used: Final[dict[str, Address]] = {}
+"""The databases that this process has worked with, by their URLs: where to look when it fails for no known reason."""
+
+
 @final
 class CollisionError(SQLAlchemyError):
     """Somebody changed a row between our look and our write: the transaction must run again."""
@@ -96,6 +100,7 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
     Deadlocks, locked files and connections that were lost before the commit are tried again. Raises
     StorageUnavailableError when the server does not answer, and StorageError for the rest.
     """
+    used[address.shown] = address
     began = time.monotonic()
     for count in range(1, _TRIES + 1):
         try:

@@ -371,12 +371,19 @@ def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
 
 def _is_result(rows: TrialRows) -> bool:
     """True for a trial that a worker of ours trained to its end."""
-    is_ended = any(row["finding"] is not None for row in rows.ours.get(schema.trials.name, ()))
-    return is_ended and rows.trial["state"] in (COMPLETE, PRUNED)
+    own = rows.ours.get(schema.trials.name, ())
+    return len(own) == 1 and own[0]["finding"] is not None and rows.trial["state"] in (COMPLETE, PRUNED)
 
 
 def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     """Yield where a trial of ours is none of its study."""
+    (own,) = rows.ours[schema.trials.name]
+    steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
+    if missing := set(range(own["reported"] + 1)) - steps:
+        rule = f"must be there for every epoch up to {own['reported']}"
+        yield _problem("trial_intermediate_values", "step", rule, f"none for {min(missing)}", at)
+    if own["epochs"] <= own["reported"]:
+        yield _problem("hpsearch_trials", "epochs", f"must be above {own['reported']}", own["epochs"], at)
     searched = {each.name for each in spec.search}
     found = {row["param_name"] for row in rows.details["trial_params"]}
     if found != searched:

@@ -104,11 +104,11 @@ def check_file(engine: Engine, *, shown: str) -> None:
     """Raise StorageError for a file that is damaged, or whose tables are not those of Optuna and hpsearch."""
     with engine.connect() as connection, _deadline(connection, shown=shown):
         _refuse(shown, list(_schema_problems(connection)))
-        if damages := integrity_problems(connection):
+        if damages := _integrity_problems(connection):
             raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {_REMEDY}")
 
 
-def integrity_problems(connection: Connection) -> list[str]:
+def _integrity_problems(connection: Connection) -> list[str]:
     """Return what SQLite itself finds wrong with a file: its pages, its indexes, missing values."""
     found = connection.execute(text(f"PRAGMA integrity_check({_PROBLEMS_MAX})")).scalars()
     lines = [line for row in found for line in str(row).splitlines() if line != "ok"]
