@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -85,10 +85,13 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
     """Return what is wrong with a database where that may be why `error` was raised, or None."""
     for address in addresses:
-        try:
-            faults = examine(address, within_s=within_s)
-        except StorageError as unreadable:
-            return unreadable
+        faults: list[str] = []
+        # If a look at the database fails too, the error that was to be explained is reported.
+        with suppress(Exception):
+            try:
+                faults = examine(address, within_s=within_s)
+            except StorageError as unreadable:
+                return unreadable
         if faults:
             why = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
             listed = "\n".join(f"  {fault}" for fault in faults[:_PROBLEMS_MAX])

@@ -47,7 +47,7 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
     (r"file is not a database", "the file is no SQLite database, or a damaged one: give another"),
-    (r"malformed|sqlite_corrupt|sqlite_notadb", _DAMAGED),
+    (r"malformed|sqlite_corrupt|could not decode", _DAMAGED),
     (
         r"too big",
         "a value is larger than any that this program writes ({reason}): see `hpsearch storage check --full`",
@@ -107,6 +107,13 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
             return work()
         except UncertainCommitError:
             raise _absent(address, _UNCERTAIN) from None
+        except UnicodeDecodeError as error:
+            if address.path is None:
+                raise
+            # The driver's own message holds bytes of the file.
+            raise StorageError(
+                f"{address.shown}: {_DAMAGED.format(reason='no text where text should be')}"
+            ) from error
         except (DBAPIError, PoolTimeoutError, CollisionError) as error:
             patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
             if not (patient and is_transient(error)):

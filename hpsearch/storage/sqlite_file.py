@@ -53,7 +53,7 @@ def source_engine(address: Address, path: Path) -> Iterator[Engine]:
 
 def _uri(path: Path, folder: Path) -> str:
     """Return SQLite's address for reading `path`; `folder` is there for a copy of a file that has a log."""
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+    if _may_write(path) and _may_write(path.parent):
         return f"file:{quote(str(path.absolute()))}?mode=rw"
     log = path.with_name(f"{path.name}-wal")
     if not (log.exists() and log.stat().st_size):
@@ -64,6 +64,10 @@ def _uri(path: Path, folder: Path) -> str:
         shutil.copyfile(log, folder / "copy.db-wal")
         shutil.copyfile(path, copied)
     return f"file:{quote(str(copied))}?mode=rw"
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _connect(uri: str) -> sqlite3.Connection:
