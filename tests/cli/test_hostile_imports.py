@@ -222,12 +222,7 @@ def test_a_command_that_meets_a_damaged_row_names_it(
     ended = command(*arguments)
     assert ended.returncode == 1, ended.stderr
     assert "fault of hpsearch" not in ended.stderr
-    assert (
-        "trial 2" in ended.stderr
-        or "row 3" in ended.stderr
-        or "row 4" in ended.stderr
-        or "column verdict" in ended.stderr
-    )
+    assert re.search(r"trial 2|row [34]\b|column verdict", ended.stderr), ended.stderr
     assert not list(Path().glob("**/hpsearch-crash-*"))
 
 
