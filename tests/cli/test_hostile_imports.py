@@ -27,7 +27,7 @@ def good(command: Command, finished: str, tmp_path: Path, tmp_path_factory: pyte
     """Return a good export with rows in every table. It is made once and then copied."""
     kept = tmp_path_factory.getbasetemp() / "good.db"
     if not kept.exists():
-        assert command("study", "confirm", finished, "--best", "1", "--seeds", "1").returncode == 0
+        assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").returncode == 0
         assert command("study", "edit", finished, "--trials", "14").returncode == 0
         with open_store("sqlite:///default.db") as store:
             study = store.study(finished)
