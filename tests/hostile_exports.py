@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from sqlalchemy import String
+
 from hpsearch.storage import optuna_schema, schema
 
 Change: TypeAlias = Callable[[sqlite3.Connection], object]
@@ -110,7 +112,11 @@ def invalid_texts(seed: int, count: int) -> Iterator[tuple[str, Change]]:
     """Yield changes that put bytes which are no UTF-8 into a column of text."""
     chance = random.Random(seed)
     cells = [
-        (table.name, column.name, raw) for table in TABLES for column in table.columns for raw in INVALID_TEXT
+        (table.name, column.name, raw)
+        for table in TABLES
+        for column in table.columns
+        if isinstance(column.type, String)
+        for raw in INVALID_TEXT
     ]
     for table, column, raw in chance.sample(cells, count):
         yield (

@@ -222,7 +222,7 @@ def test_a_command_that_meets_a_damaged_row_names_it(
     ended = command(*arguments)
     assert ended.returncode == 1, ended.stderr
     assert "fault of hpsearch" not in ended.stderr
-    assert re.search(r"trial 2|row [34]\b|column verdict", ended.stderr), ended.stderr
+    assert re.search(r"trial [12]\b|row 3\b", ended.stderr), ended.stderr
     assert not list(Path().glob("**/hpsearch-crash-*"))
 
 
