@@ -210,7 +210,7 @@ def _check_operations(content: bytes) -> None:
     for operation, argument, _ in pickletools.genops(content):
         if operation.name not in _OPERATIONS:
             raise ValueError(f"pickle: no optimizer needs this operation (got {operation.name})")
-        if operation.name.endswith("PUT") and argument >= len(content):
+        if operation.name.endswith("PUT") and (argument is None or argument >= len(content)):
             raise ValueError(f"pickle: its memo must not be larger than itself (got {argument})")
 
 
@@ -238,7 +238,7 @@ class _Type:
         self.format = _FORMATS[str(name)]
 
     def __setstate__(self, state: object) -> None:
-        if state not in ((3, order, None, None, None, -1, -1, 0) for order in "<|"):
+        if state not in [(3, order, None, None, None, -1, -1, 0) for order in "<|"]:
             raise ValueError(f"pickle: a type must be a little-endian number (got {state!r})")
 
     def numbers(self, raw: object) -> tuple[Any, ...]:

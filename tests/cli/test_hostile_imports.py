@@ -146,7 +146,7 @@ def test_a_copy_takes_nothing_on_trust_either(command: Command, good: Path) -> N
 
 def test_a_damaged_export_is_named_as_such(command: Command, good: Path) -> None:
     """Files with flipped bits, foreign pages or without their end are refused, or what was hit was of no use."""
-    for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 4, 12)):
+    for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 4, 8)):
         Path("bad.db").write_bytes(content)
         ended = command("study", "import", "bad.db")
         if ended.returncode == 0:
@@ -228,7 +228,7 @@ def test_a_command_that_meets_a_damaged_row_names_it(
 
 def test_no_command_fails_on_damaged_pages(command: Command, good: Path) -> None:
     """Whatever bytes of a database are flipped, a command answers, or says with 1 what is damaged."""
-    for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 9, 12)):
+    for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 9, 8)):
         for arguments in (
             ("study", "list"),
             ("study", "show", "flowers"),
