@@ -27,7 +27,9 @@ def write_crash_file(error: BaseException, command: Sequence[str]) -> Path:
     now = datetime.now(UTC)
     name = f"hpsearch-crash-{now:%Y%m%dT%H%M%S.%fZ}.txt"
     path = _folder() / name
-    path.write_text(crash_text(error, command, now), encoding="utf-8", errors="backslashreplace")
+    unfinished = path.with_name(f".{name}")
+    unfinished.write_text(crash_text(error, command, now), encoding="utf-8", errors="backslashreplace")
+    unfinished.rename(path)
     return path.absolute()
 
 

@@ -1,5 +1,8 @@
 """`hpsearch study rename`, `copy`, `stop`, `export` and `import`: studies under other names and in other places."""
 
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,15 +91,10 @@ def export(
     from hpsearch.storage.copying import copy_studies
     from hpsearch.storage.selection import Selection
 
-    _make_new(output)
     selection = Selection(names=(name,), running=include_running)
-    try:
-        copy_studies(
-            storage, _file_url(output), selection, tell=lambda made: answer(_copied(made, str(output)))
-        )
-    except BaseException:
-        output.unlink(missing_ok=True)
-        raise
+    with _new_file(output) as unfinished:
+        (made,) = copy_studies(storage, _file_url(unfinished), selection, tell=lambda _: None, kind="export")
+    answer(_copied(made, str(output)))
 
 
 def import_studies(
@@ -110,6 +108,8 @@ def import_studies(
 ) -> None:
     """Take the studies of an exported file into the database, with their numbers, times and history.
 
+    The file is only read, and taken whole or not at all: nothing in it is run, and one that breaks a rule is refused.
+
     Example: hpsearch study import digits.db
     """
     from hpsearch.storage.address import parse_address
@@ -119,7 +119,9 @@ def import_studies(
     _check_no_study_file(file)
     shown = parse_address(storage).shown
     selection = Selection(names=tuple(study or ()), running=True)
-    copy_studies(_file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)))
+    copy_studies(
+        _file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)), kind="import"
+    )
 
 
 def _check_no_study_file(file: Path) -> None:
@@ -135,24 +137,42 @@ def _check_no_study_file(file: Path) -> None:
         )
 
 
-def _make_new(output: Path) -> None:
-    """Make an empty file, which is then ours to fill or to take away. Raises HpsearchError where it cannot be made."""
+@contextmanager
+def _new_file(output: Path) -> Iterator[Path]:
+    """Give a path for what is to become the file `output`, whole or not at all.
+
+    Raises HpsearchError where that is no new file in a folder that can be written.
+    """
     from hpsearch.errors import HpsearchError
 
+    # Beside its place, since a rename is atomic within one file system only.
+    unfinished = output.with_name(f".hpsearch-{secrets.token_hex(4)}.db")
     try:
-        if not output.parent.is_dir():
-            raise HpsearchError(
-                f"--output: its folder must exist (got {output.parent}): make it, or name another file"
-            )
-        output.touch(exist_ok=False)
-    except FileExistsError as error:
-        raise HpsearchError(
-            f"--output: must be a new file (got {error.filename}, which exists): name another one"
-        ) from error
+        _check_new(output)
+        unfinished.touch(exist_ok=False)
+        yield unfinished
+        _check_new(output)
+        unfinished.rename(output)
     except OSError as error:
         raise HpsearchError(
             f"--output: must be a file that can be made (got {output}: {error.strerror}): name another one"
         ) from error
+    finally:
+        for ending in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                unfinished.with_name(f"{unfinished.name}{ending}").unlink()
+
+
+def _check_new(output: Path) -> None:
+    """Raise HpsearchError unless `output` is a new name in a folder; OSError where it cannot be looked at."""
+    from hpsearch.errors import HpsearchError
+
+    if not output.parent.is_dir():
+        raise HpsearchError(
+            f"--output: its folder must exist (got {output.parent}): make it, or name another file"
+        )
+    if output.exists() or output.is_symlink():
+        raise HpsearchError(f"--output: must be a new file (got {output}, which exists): name another one")
 
 
 def _file_url(path: Path) -> str:

@@ -34,6 +34,9 @@ WRONG_USAGE = 2
 OUR_FAULT = 3
 INTERRUPTED = 130
 
+DIAGNOSE_WITHIN_S = 20.0
+"""How long a command that failed for no known reason looks for it in its database."""
+
 app = typer.Typer(
     name="hpsearch",
     cls=CommandGroup,
@@ -103,8 +106,26 @@ def _run() -> int:
         say(f"Error: {error}")
         return WRONG_USAGE if isinstance(error, UsageError) else USER_ERROR
     except Exception as error:  # noqa: BLE001 # this is the boundary
-        return _crashed(error)
+        return _failed(error)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """Report an error that no part of the program has foreseen, and return the exit code."""
+    if (damage := _damage(error)) is None:
+        return _crashed(error)
+    say(f"Error: {damage}")
+    return USER_ERROR
+
+
+def _damage(error: Exception) -> HpsearchError | None:
+    """Return what is wrong with the databases that this command has used, where that may be why it failed."""
+    faults = sys.modules.get("hpsearch.storage.faults")
+    if faults is None:
+        return None
+    from hpsearch.storage.examination import explained
+
+    return explained(error, faults.used.values(), within_s=DIAGNOSE_WITHIN_S)
 
 
 def _crashed(error: Exception) -> int:

@@ -21,18 +21,27 @@ def storage_command() -> None:
 
 
 @app.command()
-def check(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
+def check(
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at every page and every row, and list what is wrong.")
+    ] = False,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
     """Say whether the database answers and can be used, how fast it is, and what the open studies will cost it.
 
-    A few small rows are written to measure that, and removed again.
+    A few small rows are written to measure that, and removed again. With --full the exit code is 1 if anything in the
+    database is damaged, or not as hpsearch and Optuna store it.
 
     Example: hpsearch storage check --storage sqlite:///storage/hpsearch.db
     """
     from dataclasses import asdict
 
+    from hpsearch.errors import StorageError
     from hpsearch.storage.check import check as measured
 
-    health = measured(storage)
+    health = measured(storage, full=full)
     match form:
         case Format.TABLE:
             write_table(("property", "value"), _rows(health))
@@ -40,6 +49,12 @@ def check(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE)
             write_json(asdict(health))
         case Format.CSV:
             write_csv([asdict(health)])
+    if health.faults:
+        listed = "\n".join(f"  {fault}" for fault in health.faults)
+        raise StorageError(
+            f"{health.url_shown}: must hold what hpsearch and Optuna store ({len(health.faults)} faults): restore a "
+            f"backup, or delete these studies:\n{listed}"
+        )
 
 
 @app.command()
@@ -128,6 +143,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
         ("studies", f"{health.studies:,}"),
         ("studies of other Optuna clients", f"{health.foreign_studies:,}"),
         ("trials", f"{health.trials:,}"),
+        *([] if health.faults is None else [("faults", f"{len(health.faults):,}")]),
         *_outlook_rows(health),
     ]
 

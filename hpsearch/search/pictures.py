@@ -8,18 +8,23 @@ import math
 from collections.abc import Mapping
 from typing import Any, final
 
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hpsearch.records import ParameterValue, Trial, TrialState
+from hpsearch.search.cmaes_state import ATTRIBUTE, from_json, from_pickle, to_pickle
 from hpsearch.search.mirror import Mirror
-from hpsearch.search.space import distributions, values_inside
+from hpsearch.search.space import distributions, sampled_together, values_inside
 from hpsearch.search.standing import below_survivors, is_dead, last_value, shortness
 from hpsearch.study.spec import StudySpec
 
 _FROM_VALUES = frozenset({"cmaes", "gp"})
 """Samplers that learn from complete trials and their values alone; tpe knows pruned trials too."""
+
+_GENERATION = "cma:generation"
+"""Where Optuna's CMA-ES keeps in which generation a trial was sampled."""
 
 _OPTUNA_STATES = {
     TrialState.WAITING: OptunaState.WAITING,
@@ -105,7 +110,7 @@ class SamplerPicture:
             self.mirror.get_trial(trial.number).set_constraint("death", short)
 
     def _put(self, trial: Trial, state: OptunaState, params: dict[str, ParameterValue], **shown: Any) -> None:
-        attributes = {key: v for key, v in trial.system_attributes.items() if key.startswith("cma:")}
+        attributes = _cmaes_attributes(trial.system_attributes, self._space)
         self.mirror.put(
             _frozen(
                 trial.number,
@@ -121,6 +126,20 @@ class SamplerPicture:
         self.mirror.remove(number)
         self._survivors.pop(number, None)
         self._dead.pop(number, None)
+
+
+def _cmaes_attributes(
+    attributes: Mapping[str, Any], space: Mapping[str, BaseDistribution]
+) -> Mapping[str, Any]:
+    """Return what Optuna's CMA-ES is to find with a trial: its generation, and a state of that many parameters.
+
+    A state that does not fit is left out; the sampler goes on from an earlier one.
+    """
+    shown = {key: attributes[key] for key in (_GENERATION,) if key in attributes}
+    state = from_json(attributes[ATTRIBUTE]) if ATTRIBUTE in attributes else from_pickle(attributes)
+    if state is None or len(state.mean) != len(sampled_together("cmaes", space)):
+        return shown
+    return shown | to_pickle(state)
 
 
 @final

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any, final
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -30,7 +30,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.errors import HpsearchError
 from hpsearch.search.mirror import STUDY_ID, Mirror
-from hpsearch.search.space import distributions, grid, grid_size
+from hpsearch.search.space import distributions, grid, grid_size, sampled_together
 from hpsearch.study.exact import params_of_trial
 from hpsearch.study.spec import LEARNING_SAMPLERS, SamplerSpec, StudySpec
 
@@ -81,7 +81,9 @@ def make_sampler(
             return InTurn(spec)
         case name:
             words = (spec.seed, stream if name in LEARNING_SAMPLERS else 0)
-            return PerTrial(lambda seed: _MAKERS[name](spec.sampler, seed), words, _relative(name, space))
+            return PerTrial(
+                lambda seed: _MAKERS[name](spec.sampler, seed), words, sampled_together(name, space)
+            )
 
 
 @final
@@ -239,8 +241,7 @@ def _random(sampler: SamplerSpec, seed: int) -> BaseSampler:  # noqa: ARG001  # 
 
 
 def _cmaes(sampler: SamplerSpec, seed: int) -> BaseSampler:
-    # Optuna keeps its state pickled in the trials' attributes, and loads it from there: with this sampler,
-    # whoever can write the database can run code in every worker.
+    # Optuna loads its state as a pickle from the trials' attributes: `cmaes_state` lets none of a database come there.
     return CmaEsSampler(n_startup_trials=sampler.startup_trials, seed=seed, warn_independent_sampling=False)
 
 
@@ -259,15 +260,6 @@ _MAKERS: Mapping[str, Callable[[SamplerSpec, int], BaseSampler]] = {
     "cmaes": _cmaes,
     "gp": _gp,
 }
-
-
-def _relative(name: str, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-    """Return the part of `space` that the sampler `name` samples together."""
-    if name == "random":
-        return {}
-    if name == "cmaes":  # it has no way to treat choices, which are then random
-        return {k: d for k, d in space.items() if not isinstance(d, CategoricalDistribution)}
-    return dict(space)
 
 
 def _seed(*words: int) -> int:

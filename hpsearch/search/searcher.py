@@ -11,6 +11,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
 
 from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
+from hpsearch.search.cmaes_state import without_pickles
 from hpsearch.search.pictures import PrunerPicture, SamplerPicture
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
@@ -129,7 +130,8 @@ class Searcher:
         and other Searchers `learn` them from there.
         """
         written = self._for_sampler.mirror.take_written(number) | self._for_pruner.mirror.take_written(number)
-        return {key: value for key, value in written.items() if not key.startswith(_ALREADY_KEPT)}
+        kept = {key: value for key, value in written.items() if not key.startswith(_ALREADY_KEPT)}
+        return without_pickles(kept)
 
 
 def is_given(trial: Trial) -> bool:

@@ -62,6 +62,16 @@ def values_inside(
     return inside
 
 
+def sampled_together(sampler: str, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return the part of `space` that Optuna's sampler of that name samples together."""
+    if sampler == "random":
+        return {}
+    together = {name: each for name, each in space.items() if not each.single()}
+    if sampler == "cmaes":  # it has no way to treat choices, which are then random
+        return {k: each for k, each in together.items() if not isinstance(each, CategoricalDistribution)}
+    return together
+
+
 def _distribution(dimension: Dimension) -> BaseDistribution:
     if not isinstance(dimension, Range):
         return CategoricalDistribution(dimension.choices)

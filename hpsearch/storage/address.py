@@ -198,8 +198,8 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
 def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> None:
     """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
-    Network file systems are refused where they can be seen. With `create` False the file must be there; of one that
-    `is_source`, which others have filled, the remedies are about its path alone. Raises StorageError.
+    Network file systems are refused where they can be seen. With `create` False the file must be there; one that
+    `is_source`, which others have filled, need not be writable. Raises StorageError.
     """
     path = address.path
     if path is None:
@@ -222,7 +222,7 @@ def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> 
             raise StorageError(f"{address.shown}: there is no such file (got {path}): {remedy}")
         _prepare_folder(path, address.shown)
         return
-    _check_file(path, address.shown, create=create)
+    _check_file(path, address.shown, create=create, is_source=is_source)
 
 
 def _kind_of(path: Path, shown: str) -> int | None:
@@ -249,13 +249,14 @@ def _prepare_folder(path: Path, shown: str) -> None:
         ) from error
 
 
-def _check_file(path: Path, shown: str, *, create: bool) -> None:
+def _check_file(path: Path, shown: str, *, create: bool, is_source: bool) -> None:
     # Only SQLite may open the file: when a process closes one of its own, it loses all locks that its connections to
     # the same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
     # connection then takes the log away beneath them. What is no database SQLite refuses by itself.
-    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+    mode, verbs = (os.R_OK, "read") if is_source else (os.R_OK | os.W_OK, "read and write")
+    if not os.access(path, mode, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(
-            f"{shown}: must be a file that you may read and write (Permission denied): check its owner and mode"
+            f"{shown}: must be a file that you may {verbs} (Permission denied): check its owner and mode"
         )
     size_bytes = path.stat().st_size
     if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite writes over files of a single byte

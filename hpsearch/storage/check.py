@@ -1,6 +1,6 @@
 """The health of a database, for people who look after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text
@@ -9,6 +9,7 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration, optuna_schema, registry, schema, studies
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import make_engine, reading
+from hpsearch.storage.examination import examine
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.outlook import Outlook, outlook
 from hpsearch.storage.pace import WriteRate, clock, write_rate
@@ -36,7 +37,8 @@ class Health:
     that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
     database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
     `no_write_rate` says why. `studies` counts ours, and `foreign_studies` those of other Optuna clients; `trials`
-    those of both. `outlook` is None where there are no tables of ours.
+    those of both. `outlook` is None where there are no tables of ours. `faults` are what a full check found, None where
+    there was none.
     """
 
     url_shown: str
@@ -56,15 +58,18 @@ class Health:
     foreign_studies: int
     trials: int
     outlook: Outlook | None
+    faults: tuple[str, ...] | None = None
 
 
-def check(url: str) -> Health:
+def check(url: str, *, full: bool = False) -> Health:
     """Return the health of the database at `url`. No table is made or changed; a few rows come and go.
 
-    Raises StorageError as `open_store`, for schemas of another version too, but not for missing tables.
+    With `full` every page and every row is looked at. Raises StorageError as `open_store`, for schemas of another
+    version too, but not for missing tables; and for a file that is damaged.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
+    faults = tuple(examine(address)) if full else None
     engine = make_engine(address)
     try:
         found = attempt(lambda: migration.revisions_of(engine), address)
@@ -75,7 +80,7 @@ def check(url: str) -> Health:
             with reading(engine) as connection:
                 return _health(connection, address, found, rate=rate, no_rate=no_rate)
 
-        return attempt(measured, address)
+        return replace(attempt(measured, address), faults=faults)
     finally:
         engine.dispose()
 

@@ -1,11 +1,12 @@
 """Studies copied from one database into another, whole or not at all, and read back."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import Literal, TypeAlias, final
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import URL
@@ -13,10 +14,12 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import StorageError, StudyExistsError, UsageError
-from hpsearch.storage import migration, orphans
+from hpsearch.search.cmaes_state import with_plain_pickles, without_pickles
+from hpsearch.storage import migration, optuna_schema, orphans
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.examination import broken_study, reader, study_faults
 from hpsearch.storage.faults import attempt, translated
 from hpsearch.storage.resting import at_rest, in_whole_seconds
 from hpsearch.storage.rows import (
@@ -31,6 +34,7 @@ from hpsearch.storage.rows import (
     write_trials,
 )
 from hpsearch.storage.selection import Selection, chosen, refuse_running, refuse_taken, running_trials
+from hpsearch.storage.sqlite_file import check_file, check_stamps, unlinked_problems
 
 
 @final
@@ -47,28 +51,44 @@ class Copied:
     in_whole_seconds: bool
 
 
+Kind: TypeAlias = Literal["copy", "export", "import"]
+"""What a copy is for. An export takes what is there, and an import takes nothing on trust."""
+
+
 def copy_studies(
-    source: str, target: str, selection: Selection, *, tell: Callable[[Copied], None]
+    source: str,
+    target: str,
+    selection: Selection,
+    *,
+    tell: Callable[[Copied], None],
+    kind: Kind = "copy",
 ) -> list[Copied]:
     """Copy studies from the database `source` into `target`, one transaction each; tell of each when it is there.
 
     Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times stay,
     which is checked by reading both databases before the transaction ends. Tables that the target lacks are made.
-    The source is read as of one moment per study, and stays as it is; workers there go on.
+    The source is read as of one moment per study, and stays as it is; workers there go on. Before the target is
+    opened, every row is held against `stored_values` and, but for an export, against `laws`.
 
     Raises UsageError for one database twice, StudyNotFoundError, StudyExistsError for what the target has already,
-    and StorageError for running trials, for databases that cannot be used and for a copy that differs.
+    and StorageError for running trials, for databases that cannot be used, for rows that break a rule, and for a copy
+    that differs.
     """
     here, there = parse_address(source), parse_address(target)
     if _identity(here) == _identity(there):
         raise UsageError(f"storage copy: source and target must be two databases (got {here.shown} twice)")
-    with _source(here) as reads:
+    with _source(here, kind) as reads:
         places = attempt(lambda: chosen(reads, here, selection), here)
+        origins = [
+            _Origin(engine=reads, address=here, place=place, running=selection.running)
+            for place in places.values()
+        ]
+        if kind != "export":
+            attempt(lambda: _refuse_broken(origins), here)
         with _target(there) as writes:
             attempt(lambda: refuse_taken(writes, places, there), there)
             done = []
-            for place in places.values():
-                origin = _Origin(engine=reads, address=here, place=place, running=selection.running)
+            for origin in origins:
                 done.append(attempt(partial(_copy, origin, writes, there), there))
                 tell(done[-1])
             return done
@@ -79,18 +99,29 @@ def _identity(address: Address) -> URL | Path:
 
 
 @contextmanager
-def _source(address: Address) -> Iterator[Engine]:
+def _source(address: Address, kind: Kind) -> Iterator[Engine]:
     """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
     prepare_file(address, create=False, is_source=True)
-    engine = make_engine(address)
-    try:
+    with reader(address) as engine:
+        if address.path is not None:
+            attempt(lambda: check_stamps(engine, shown=address.shown), address)
         found = attempt(lambda: migration.revisions_of(engine), address)
         if found.optuna is None:
             raise StorageError(f"{address.shown}: holds no studies: check the URL")
         migration.check_revisions(found, shown=address.shown)
+        if address.path is not None:
+            attempt(lambda: check_file(engine, shown=address.shown), address)
+        if address.path is not None and kind == "import":
+            attempt(lambda: _refuse_unlinked(engine, address), address)
         yield engine
-    finally:
-        engine.dispose()
+
+
+def _refuse_unlinked(engine: Engine, address: Address) -> None:
+    with reading(engine) as connection:
+        problems = unlinked_problems(connection)
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise StorageError(f"{address.shown}: every row must belong to a study:\n{listed}")
 
 
 @contextmanager
@@ -145,9 +176,11 @@ class _Origin:
 
 @contextmanager
 def _blaming(address: Address) -> Iterator[None]:
-    """Turn a driver's error into the StorageError of the database at `address`."""
+    """Turn an error of a driver, or of a row, into the StorageError of the database at `address`."""
     try:
         yield
+    except StorageError as error:
+        raise StorageError(f"{address.shown}: {str(error).removeprefix(f'{address.shown}: ')}") from error
     except (DBAPIError, PoolTimeoutError) as error:
         raise translated(error, address) from error
 
@@ -167,15 +200,41 @@ class _Picture:
 
     def batches(self) -> Iterator[list[TrialRows]]:
         """Yield all trials in the order of their ids."""
-        last = -1
+        last: int | None = None
         while True:
             with _blaming(self.address):
                 trials = read_trials(self.connection, self.place, after=last)
             if not trials:
                 return
             last = max(trials)
-            resting = [at_rest(rows, now_s=self.now_s) for rows in trials.values()]
+            resting = [
+                _without_code(at_rest(rows, now_s=self.now_s), is_ours=self.place.key is not None)
+                for rows in trials.values()
+            ]
             yield [in_whole_seconds(rows) for rows in resting] if self.whole_seconds else resting
+
+
+def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
+    """Return the trial without pickles that are more than numbers, which Optuna's CMA-ES would run; ours keep none."""
+    table = optuna_schema.trial_system_attributes.name
+    if not any("optimizer" in row["key"] for row in rows.details[table]):
+        return rows
+    stored = {row["key"]: row["value_json"] for row in rows.details[table]}
+    attributes = {key: json.loads(text) for key, text in stored.items() if "cma" in key}
+    kept = without_pickles(attributes) if is_ours else with_plain_pickles(attributes)
+    new = {key: json.dumps(value) for key, value in kept.items() if key not in stored}
+    texts = {key: text for key, text in stored.items() if key not in attributes or key in kept} | new
+    listed = [{"key": key, "value_json": text} for key, text in texts.items()]
+    return replace(rows, details={**rows.details, table: listed})
+
+
+def _refuse_broken(origins: Sequence[_Origin]) -> None:
+    """Raise StorageError, with what is wrong, for studies that break a law."""
+    for origin in origins:
+        with reading(origin.engine) as connection:
+            problems = study_faults(connection, origin.place)
+        if problems:
+            raise StorageError(broken_study(origin.address, problems))
 
 
 def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:
@@ -204,7 +263,7 @@ def _write(there: Connection, picture: _Picture) -> int:
     finish_study(there, place, picture.study, ids=ids)
     if read_study(there, place) != picture.study:
         raise _differs(picture, "it")
-    last = -1
+    last: int | None = None
     for batch in picture.batches():
         copies = read_trials(there, place, after=last)
         last = max(copies)

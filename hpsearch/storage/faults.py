@@ -30,6 +30,10 @@ _NO_DATABASE: Final = "the server has no database{name}: create it first, or che
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
 _OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
+_DAMAGED: Final = (
+    "the database file is damaged ({reason}): restore a backup, or save what can be read of it with "
+    '`sqlite3 FILE ".recover"`'
+)
 _FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
@@ -42,7 +46,12 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"invalid connection option|connection is bad: invalid", _OPTIONS),
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
-    (r"file is not a database|malformed", "the file is no SQLite database, or a damaged one: give another"),
+    (r"file is not a database", "the file is no SQLite database, or a damaged one: give another"),
+    (r"malformed|sqlite_corrupt|could not decode", _DAMAGED),
+    (
+        r"too big",
+        "a value is larger than any that this program writes ({reason}): see `hpsearch storage check --full`",
+    ),
     (r"disk is full|no space left|disk full|quota exceeded", _FULL),
     (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
 )
@@ -76,6 +85,10 @@ _ABSENT: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+used: Final[dict[str, Address]] = {}
+"""The databases that this process has worked with, by their URLs: where to look when it fails for no known reason."""
+
+
 @final
 class CollisionError(SQLAlchemyError):
     """Somebody changed a row between our look and our write: the transaction must run again."""
@@ -87,12 +100,20 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
     Deadlocks, locked files and connections that were lost before the commit are tried again. Raises
     StorageUnavailableError when the server does not answer, and StorageError for the rest.
     """
+    used[address.shown] = address
     began = time.monotonic()
     for count in range(1, _TRIES + 1):
         try:
             return work()
         except UncertainCommitError:
             raise _absent(address, _UNCERTAIN) from None
+        except UnicodeDecodeError as error:
+            if address.path is None:
+                raise
+            # The driver's own message holds bytes of the file.
+            raise StorageError(
+                f"{address.shown}: {_DAMAGED.format(reason='no text where text should be')}"
+            ) from error
         except (DBAPIError, PoolTimeoutError, CollisionError) as error:
             patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
             if not (patient and is_transient(error)):

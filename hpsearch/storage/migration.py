@@ -74,7 +74,8 @@ def revisions(connection: Connection) -> Revisions:
     def stamped(table: Table) -> str | None:
         if table.name not in names:
             return None
-        return connection.execute(select(table)).scalars().first()
+        stamp = connection.execute(select(table)).scalars().first()
+        return None if stamp is None else str(stamp)
 
     theirs = stamped(optuna_schema.alembic_version) or UNSTAMPED
     return Revisions(

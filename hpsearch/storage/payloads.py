@@ -15,13 +15,27 @@ SERIES_FORMAT: Final = 1
 """zlib over a line of JSON (the names, in order) and, name by name, little-endian float32."""
 
 
+_NUMBER_BYTES: Final = 4
+
+_UNREADABLE_SERIES: Final = "it is damaged, or not of hpsearch; see `hpsearch storage check --full`"
+
+SERIES_MAX_BYTES: Final = 16 * 2**20
+"""Most bytes that a series expands to, about 130 MB as Python's numbers: 170,000 looks at 25 statistics."""
+
+
 def pack_series(series: Series) -> bytes:
-    """Return `series` in `SERIES_FORMAT`. Raises ValueError when they are not equally long."""
+    """Return `series` in `SERIES_FORMAT`, of very long ones every second, third, ... number.
+
+    Raises ValueError when they are not equally long.
+    """
     lengths = {len(values) for values in series.values()}
     if len(lengths) > 1:
         raise ValueError(f"series: must be equally long (got lengths {sorted(lengths)})")
-    header = json.dumps({"names": list(series), "length": max(lengths, default=0)})
-    numbers = array("f", [number for values in series.values() for number in values])
+    stride = 1 + len(series) * max(lengths, default=0) * _NUMBER_BYTES // (SERIES_MAX_BYTES // 2)
+    kept = {name: values[::stride] for name, values in series.items()}
+    length = max(map(len, kept.values()), default=0)
+    header = json.dumps({"names": list(series), "length": length})
+    numbers = array("f", [number for values in kept.values() for number in values])
     if byteorder == "big":
         numbers.byteswap()
     return zlib.compress(header.encode() + b"\n" + numbers.tobytes())
@@ -30,20 +44,59 @@ def pack_series(series: Series) -> bytes:
 def unpack_series(series_format: int, payload: bytes) -> Series:
     """Return the series that `pack_series` packed, as float32 kept them.
 
-    Raises StorageError for a format of a newer hpsearch.
+    Raises StorageError for a format of a newer hpsearch, and for bytes that are damaged or expand to too many.
     """
     if series_format != SERIES_FORMAT:
         raise StorageError(
             f"series: format must be at most {SERIES_FORMAT} (got {series_format}): use a newer hpsearch"
         )
-    header, _, body = zlib.decompress(payload).partition(b"\n")
-    names, length = (layout := json.loads(header))["names"], layout["length"]
+    header, _, body = _expanded(payload).partition(b"\n")
+    names, length = _layout(header)
+    if len(body) != len(names) * length * _NUMBER_BYTES:
+        raise StorageError(
+            f"series: must hold {length} numbers for each of {len(names)} names (got {len(body)} bytes): "
+            f"{_UNREADABLE_SERIES}"
+        )
     numbers = array("f")
     numbers.frombytes(body)
     if byteorder == "big":
         numbers.byteswap()
     values = numbers.tolist()
     return {name: values[i * length : (i + 1) * length] for i, name in enumerate(names)}
+
+
+def _expanded(payload: bytes) -> bytes:
+    """Return what was compressed. No more than the bound is ever expanded."""
+    expander = zlib.decompressobj()
+    try:
+        content = expander.decompress(payload, SERIES_MAX_BYTES + 1)
+    except zlib.error as error:
+        raise StorageError(
+            f"series: must be zlib data (got {error}, in {len(payload)} bytes): {_UNREADABLE_SERIES}"
+        ) from None
+    if len(content) > SERIES_MAX_BYTES:
+        raise StorageError(
+            f"series: must expand to at most {SERIES_MAX_BYTES} bytes (got more, from {len(payload)} bytes): "
+            f"{_UNREADABLE_SERIES}"
+        )
+    if not expander.eof:
+        raise StorageError(f"series: must be whole (got {len(payload)} bytes of it): {_UNREADABLE_SERIES}")
+    return content
+
+
+def _layout(header: bytes) -> tuple[list[str], int]:
+    """Return the names of the series and their length."""
+    try:
+        layout = json.loads(header)
+        names, length = layout["names"], layout["length"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        names, length = None, None
+    are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not are_names or len(set(names)) < len(names) or type(length) is not int or length < 0:
+        raise StorageError(
+            f"series: must begin with its names and length (got {header[:80]!r}): {_UNREADABLE_SERIES}"
+        )
+    return names, length
 
 
 def pack_finding(finding: Finding) -> str:
@@ -62,15 +115,32 @@ def pack_finding(finding: Finding) -> str:
 
 
 def unpack_finding(text: str) -> Finding:
-    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are left aside."""
-    raw: Mapping[str, Any] = json.loads(text)
-    return Finding(
-        cause=Cause(raw["cause"]),
-        confidence=float(raw["confidence"]),
-        first_step=raw["first_step"],
-        evidence={name: float(number) for name, number in raw["evidence"].items()},
-        remedy=raw["remedy"],
-        suggested=raw["suggested"],
+    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are left aside.
+
+    Raises StorageError for text that is no finding.
+    """
+    try:
+        raw: Mapping[str, Any] = json.loads(text)
+        finding = Finding(
+            cause=Cause(raw["cause"]),
+            confidence=float(raw["confidence"]),
+            first_step=raw["first_step"],
+            evidence={name: float(number) for name, number in raw["evidence"].items()},
+            remedy=raw["remedy"],
+            suggested=dict(raw["suggested"]),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
+        raise _no_finding(text, f"{type(error).__name__}: {error}") from None
+    if type(finding.first_step) is not int or not isinstance(finding.remedy, str):
+        raise _no_finding(text, "first_step must be a whole number and remedy a text")
+    if not all(isinstance(value, int | float | str) for value in finding.suggested.values()):
+        raise _no_finding(text, "what is suggested must be numbers and texts")
+    return finding
+
+
+def _no_finding(text: str, why: str) -> StorageError:
+    return StorageError(
+        f"finding: must be a finding as JSON (got {text[:80]!r}; {why}): it is damaged, or of a newer hpsearch"
     )
 
 

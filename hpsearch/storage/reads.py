@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, or_, select
 
-from hpsearch.errors import TrialNotFoundError
+from hpsearch.errors import StorageError, TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import utc
@@ -257,5 +257,12 @@ def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: unpack_series(row.format, row.payload) for row in rows}
+        found |= {row.number: _series(study, row) for row in rows}
     return found
+
+
+def _series(study: StoredStudy, row: Row[Any]) -> Series:
+    try:
+        return unpack_series(row.format, row.payload)
+    except StorageError as error:
+        raise StorageError(f'study "{study.spec.name}": trial {row.number}: {error}') from None

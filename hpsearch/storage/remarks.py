@@ -17,7 +17,7 @@ from hpsearch.storage.bulk import insert_rows
 _attributes = optuna_schema.study_system_attributes
 _trials = optuna_schema.trials
 
-_KEY: Final = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]+)(:.*)", re.DOTALL)
+_KEY: Final = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]{1,18})(:.*)", re.DOTALL)
 
 
 @final

@@ -76,7 +76,7 @@ def copy(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
     rows = read_study(connection, origin)
     place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
     ids: list[int] = []
-    last = -1
+    last: int | None = None
     while trials := read_trials(connection, origin, after=last):
         last = max(trials)
         resting = [at_rest(one, now_s=now_s) for one in trials.values()]

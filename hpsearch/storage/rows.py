@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.remarks import Remark, is_remark, read_remarks, write_remarks
+from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -66,37 +67,35 @@ class TrialRows:
 
 def read_study(connection: Connection, place: Place) -> StudyRows:
     """Return the study without its trials."""
-    name = connection.execute(
-        select(optuna_schema.studies.c.study_name).where(optuna_schema.studies.c.study_id == place.study_id)
-    ).scalar_one()
-    details = {}
+    named = _one(connection, optuna_schema.studies, optuna_schema.studies.c.study_id == place.study_id)
+    details: dict[str, Sequence[Row]] = {}
     for table in optuna_schema.STUDY_DETAILS:
-        rows = select(*_columns(table)).where(table.c.study_id == place.study_id).order_by(*table.primary_key)
-        details[table.name] = [dict(row) for row in connection.execute(rows).mappings()]
+        rows = _checked(connection, table, table.c.study_id == place.study_id)
+        details[table.name] = [_unlinked(table, row) for row in rows]
     attributes = optuna_schema.study_system_attributes.name
     details[attributes] = [row for row in details[attributes] if not is_remark(row["key"])]
     remarks = read_remarks(connection, place.study_id)
     ours, settled = None, 0
     if place.key is not None:
         table = schema.studies
-        found = connection.execute(select(table).where(table.c.study_key == place.key)).mappings().one()
+        found = _one(connection, table, table.c.study_key == place.key)
         ours = {name: value for name, value in found.items() if name not in ("study_id", "settled_trial_id")}
         counted = (_trials.c.study_id == place.study_id, _trials.c.trial_id <= found["settled_trial_id"])
         settled = connection.execute(select(func.count()).where(*counted)).scalar_one()
-    return StudyRows(name=name, details=details, remarks=remarks, ours=ours, settled=settled)
+    return StudyRows(name=named["study_name"], details=details, remarks=remarks, ours=ours, settled=settled)
 
 
-def read_trials(connection: Connection, place: Place, *, after: int) -> dict[int, TrialRows]:
-    """Return trial_id -> rows of the next `BATCH` trials with greater ids than `after`, by id."""
-    rows = connection.execute(
-        select(_trials)
-        .where(_trials.c.study_id == place.study_id, _trials.c.trial_id > after)
-        .order_by(_trials.c.trial_id)
-        .limit(BATCH)
-    ).mappings()
+def read_trials(connection: Connection, place: Place, *, after: int | None) -> dict[int, TrialRows]:
+    """Return trial_id -> rows of the next `BATCH` trials with greater ids than `after`, by id; None is the start.
+
+    Raises StorageError for a value that its column must not hold.
+    """
+    of_study = _trials.c.study_id == place.study_id
+    later = of_study if after is None else and_(of_study, _trials.c.trial_id > after)
+    rows = _checked(connection, _trials, later, limit=BATCH)
     trials = {row["trial_id"]: _without(row, "trial_id", "study_id") for row in rows}
     details = {table.name: _details(connection, table, list(trials)) for table in _TRIAL_DETAILS}
-    ours = {} if place.key is None else _ours(connection, place.key, list(trials))
+    ours = {} if place.key is None else _ours(connection, place.key, trials)
     return {
         trial_id: TrialRows(
             trial=trial,
@@ -158,47 +157,64 @@ def _without(row: Mapping[Any, Any], *names: str) -> Row:
     return {name: value for name, value in row.items() if name not in names}
 
 
-def _columns(table: Table) -> list[Any]:
-    """Return the columns that tie a row of details to nothing."""
+def _checked(
+    connection: Connection, table: Table, condition: ColumnElement[bool], *, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a table by its primary key. Raises StorageError for a value that its column must not hold."""
+    keys = list(table.primary_key.columns)
+    rows = connection.execute(
+        select(*raw_columns(connection, list(table.columns))).where(condition).order_by(*keys).limit(limit)
+    ).mappings()
     return [
-        column
-        for column in table.columns
-        if column.name not in _LINKS and not (column.primary_key and column.name.endswith("_id"))
+        checked_row(table, row, where=f"row {', '.join(str(row[key.name]) for key in keys)[:100]}")
+        for row in rows
     ]
+
+
+def _one(connection: Connection, table: Table, condition: ColumnElement[bool]) -> dict[str, Any]:
+    """Return the one row that there must be. Raises StorageError for none and for several."""
+    rows = _checked(connection, table, condition, limit=2)
+    if len(rows) != 1:
+        (key,) = table.primary_key.columns
+        rule, got = "must be there once", "none" if not rows else "several rows"
+        raise broken_row(table.name, "the study", key.name, rule=rule, value=got)
+    return rows[0]
+
+
+def _unlinked(table: Table, row: Row) -> Row:
+    """Return a row of details without what ties it to its database."""
+    own_id = next((key.name for key in table.primary_key.columns if key.name.endswith("_id")), "")
+    return _without(row, own_id, *_LINKS)
 
 
 def _details(connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, list[Row]]:
     """Return trial_id -> the rows of one of Optuna's tables, in the order in which they were entered."""
-    rows = connection.execute(
-        select(table.c.trial_id, *_columns(table))
-        .where(table.c.trial_id.in_(ids))
-        .order_by(*table.primary_key)
-    ).mappings()
-    return _by(rows.all(), "trial_id")
+    grouped: dict[int, list[Row]] = {}
+    for row in _checked(connection, table, table.c.trial_id.in_(ids)):
+        grouped.setdefault(row["trial_id"], []).append(_unlinked(table, row))
+    return grouped
 
 
-def _ours(connection: Connection, key: str, ids: Sequence[int]) -> dict[int, dict[str, list[Row]]]:
+def _ours(connection: Connection, key: str, trials: Mapping[int, Row]) -> dict[int, dict[str, list[Row]]]:
     """Return trial_id -> the rows of each of our tables."""
     table = schema.trials
-    rows = connection.execute(select(table).where(table.c.study_key == key, table.c.trial_id.in_(ids)))
-    known = {row["number"]: row for row in rows.mappings()}
-    found = {row["trial_id"]: {table.name: [_without(row, *_LINKS)]} for row in known.values()}
+    known: dict[int, int] = {}
+    found: dict[int, dict[str, list[Row]]] = {}
+    for row in _checked(
+        connection, table, and_(table.c.study_key == key, table.c.trial_id.in_(list(trials)))
+    ):
+        trial_id, number = row["trial_id"], row["number"]
+        if number != trials[trial_id]["number"]:
+            where, rule = f"trial_id {trial_id}", f"must be that of the trial, {trials[trial_id]['number']}"
+            raise broken_row(table.name, where, "number", rule=rule, value=number)
+        known[number] = trial_id
+        found.setdefault(trial_id, {}).setdefault(table.name, []).append(_without(row, *_LINKS))
     for table in (schema.attempts, schema.series, schema.evaluations):
-        entries = connection.execute(
-            select(table.c.number, *_columns(table))
-            .where(table.c.study_key == key, table.c.number.in_(list(known)))
-            .order_by(*table.primary_key)
-        ).mappings()
-        for number, listed in _by(entries.all(), "number").items():
-            found[known[number]["trial_id"]][table.name] = listed
+        condition = and_(table.c.study_key == key, table.c.number.in_(list(known)))
+        for row in _checked(connection, table, condition):
+            listed = found[known[row["number"]]].setdefault(table.name, [])
+            listed.append(_without(row, *_LINKS))
     return found
-
-
-def _by(rows: Sequence[Mapping[Any, Any]], link: str) -> dict[int, list[Row]]:
-    grouped: dict[int, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(row[link], []).append(_without(row, link))
-    return grouped
 
 
 def _without_doubles(trials: Sequence[TrialRows]) -> list[list[TrialRows]]:

@@ -1,5 +1,6 @@
 """Which studies to copy from one database into another, and what stands against it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -36,7 +37,10 @@ def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, 
         ours = {}
         if migration.revisions(connection).hpsearch is not None:
             ours = {row.study_id: row.study_key for row in studies.linked(connection)}
-        rows = connection.execute(select(optuna_schema.studies).order_by(optuna_schema.studies.c.study_id))
+        rows = connection.execute(
+            select(optuna_schema.studies).order_by(optuna_schema.studies.c.study_id)
+        ).all()
+        _refuse_doubles([row.study_name for row in rows], address)
         places = {row.study_name: Place(study_id=row.study_id, key=ours.get(row.study_id)) for row in rows}
         for name in selection.names:
             _require(name, places)
@@ -49,6 +53,15 @@ def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, 
         if not selection.running:
             refuse_running(connection, wanted, address)
         return wanted
+
+
+def _refuse_doubles(names: Sequence[str], address: Address) -> None:
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise StorageError(
+            f"{address.shown}: table studies, column study_name: must be there once (got {doubled[0]!r} twice): "
+            "get the file again, or restore a backup"
+        )
 
 
 def _is_chosen(name: str, place: Place, selection: Selection) -> bool:

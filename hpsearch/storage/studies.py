@@ -144,7 +144,7 @@ def foreign(connection: Connection) -> list[str]:
 def linked(connection: Connection) -> Iterator[Row[Any]]:
     """Yield the rows of our studies that still are studies of Optuna's, under its `study_name`."""
     for row in connection.execute(_linked().order_by(_ours.c.study_id)):
-        if json.loads(row.value_json) == row.study_key:
+        if row.value_json == json.dumps(str(row.study_key)):
             yield row
 
 

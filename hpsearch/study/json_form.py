@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from hpsearch.errors import Problem
 from hpsearch.records import Cause
+from hpsearch.study.reader import document_problems
+from hpsearch.study.rules import broken
 from hpsearch.study.spec import (
     Choices,
     DataSpec,
@@ -44,6 +47,84 @@ def spec_from_json(text: str) -> StudySpec:
     }
     study: StudySpec = _record(StudySpec, {**raw, **read})
     return study
+
+
+def spec_problems(text: str) -> list[Problem]:
+    """Return what is wrong with JSON text that should be a specification: the rules are those of a study file.
+
+    Names and budgets are not looked at: a stored study has them elsewhere.
+    """
+    try:
+        spec = spec_from_json(text)
+        document = _document(spec)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return broken("top", f"must be a specification as JSON; {reason}", text[:80])
+    problems = document_problems(document)
+    if not problems and spec.metric == "auto":
+        problems = broken("metric", "must be resolved", spec.metric)
+    return problems
+
+
+def _document(spec: StudySpec) -> dict[str, Any]:
+    """Return the study file that `spec` could come from."""
+    document: dict[str, Any] = {
+        "name": "stored",
+        "trials": 1,
+        "seed": spec.seed,
+        "metric": spec.metric,
+        **{
+            name: {
+                key: _raw(value)
+                for key, value in _fields_of(getattr(spec, name)).items()
+                if value is not None
+            }
+            for name in ("data", "model", "training", "sampler", "pruning")
+        },
+    }
+    if spec.data.sealed == "validation":
+        del document["data"]["validation_fraction"]
+    if spec.configurations:
+        document["configurations"] = [
+            {"name": exact.name, **{name: _raw_parameter(name, value) for name, value in exact.params}}
+            for exact in spec.configurations
+        ]
+        return document
+    return document | {"search": {each.name: _raw_dimension(each) for each in spec.search}}
+
+
+def _fields_of(record: Any) -> dict[str, Any]:
+    """Return the fields of a record, whose values stay records."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _raw(value: Any) -> Any:
+    """Return how a study file writes `value`."""
+    match value:
+        case tuple():
+            return [_raw(item) for item in value]
+        case Cause():
+            return value.value
+        case Initializer(name=name, scale=number) | Fault(name=name, number=number):
+            return name if number is None else {name: number}
+        case _:
+            return value
+
+
+def _raw_parameter(name: str, value: Any) -> Any:
+    """Return how a study file writes a value that is searched or set exactly: lists and tables stand as JSON text."""
+    is_text = name == "model.hidden" or (name == "model.initializer" and str(value).startswith("{"))
+    return json.loads(value) if is_text else value
+
+
+def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
+    if isinstance(dimension, Choices):
+        return {"choices": [_raw_parameter(dimension.name, choice) for choice in dimension.choices]}
+    raw = {"low": dimension.low, "high": dimension.high, "log": dimension.log}
+    if dimension.step is not None:
+        raw["step"] = dimension.step
+    whole = ("low", "high", "step") if dimension.integer is True else ()
+    return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:

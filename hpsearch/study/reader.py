@@ -101,8 +101,22 @@ def _strange_setting(key: str, raw: object) -> list[Problem]:
     return broken(key_path(*key.split(".", 1)), "must be a field of [model] or [training]", raw, remedy)
 
 
+def document_problems(document: _Document) -> list[Problem]:
+    """Return everything that is wrong with a study file that has been parsed already, whatever its source's path."""
+    return _problems(document, locate=lambda source: source, asked={})
+
+
 def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
-    problems = [
+    if problems := _problems(document, locate=locate, asked=asked):
+        raise StudyFileError(source, _in_file_order(problems, document))
+    spec = _specification(document, locate)
+    if problems := [*repeated_problems(spec), *exact_network_problems(spec)]:
+        raise StudyFileError(source, problems)
+    return spec
+
+
+def _problems(document: _Document, *, locate: Locate, asked: _Document) -> list[Problem]:
+    return [
         *_unknown_keys(document),
         *_top_problems(document, asked),
         *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
@@ -111,12 +125,6 @@ def _study(document: _Document, *, source: str, locate: Locate, asked: _Document
         *exact_problems(document, asked),
         *_cross_problems(document),
     ]
-    if problems:
-        raise StudyFileError(source, _in_file_order(problems, document))
-    spec = _specification(document, locate)
-    if problems := [*repeated_problems(spec), *exact_network_problems(spec)]:
-        raise StudyFileError(source, problems)
-    return spec
 
 
 def _specification(document: _Document, locate: Locate) -> StudySpec:

@@ -1,6 +1,9 @@
 """`hpsearch study rename`, `copy`, `stop`, `export`, `import`, and `trial enqueue`."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -108,6 +111,30 @@ def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
         "Error: --output: its folder must exist (got nodir): make it, or name another file\n"
     )
     assert not Path("nodir").exists()
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+from hpsearch.cli import main
+
+def kill(connection, cursor, statement, *rest):
+    if statement.startswith("UPDATE hpsearch_studies"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+event.listen(Engine, "before_cursor_execute", kill)
+sys.argv = ["hpsearch", "study", "export", "flowers", "--output", "kept.db"]
+main.run()
+"""
+
+
+def test_a_killed_export_can_be_made_again(command: Command, finished: str) -> None:
+    """An export is there whole or not at all, so the same command succeeds after a kill."""
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
+    assert not Path("kept.db").exists()
+    ended = command("study", "export", finished, "--output", "kept.db")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == 'Study "flowers": 12 trials in kept.db, and read back\n'
 
 
 def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None:

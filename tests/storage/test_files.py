@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ import pytest
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine, schema
 from hpsearch.storage.check import check
+from hpsearch.storage.copying import copy_studies
+from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -150,6 +152,49 @@ def test_a_file_without_write_permission_is_refused(strangers_folder: Path) -> N
     assert refusal(strangers_folder / "secret.db") == (
         "must be a file that you may read and write (Permission denied): check its owner and mode"
     )
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_what_can_only_be_read_can_be_copied_from(strangers_folder: Path, *, has_log: bool) -> None:
+    """A file on a medium that cannot be written is read, with what stands in its log, and nothing is left there."""
+    medium = strangers_folder / "medium"
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place)
+        with open_store(f"sqlite:///{home / 'export.db'}") as store:
+            study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+            Lab(store=store, url="", study=study).finish(3)
+            store.set_priority(study, 7)
+            names = ["export.db", "export.db-wal"] if has_log else []
+            contents = {name: (home / name).read_bytes() for name in names}
+        if not has_log:
+            contents["export.db"] = (home / "export.db").read_bytes()
+        with as_owner(strangers_folder):
+            medium.mkdir()
+            for file, content in contents.items():
+                (medium / file).write_bytes(content)
+                (medium / file).chmod(0o444)
+            medium.chmod(0o555)
+        target = f"sqlite:///{home / 'target.db'}"
+        copy_studies(
+            f"sqlite:///{medium / 'export.db'}", target, Selection(), tell=lambda _: None, kind="import"
+        )
+        assert {path.name: path.read_bytes() for path in medium.iterdir()} == contents
+        with open_store(target) as store:
+            (copied,) = store.studies()
+            assert (copied.key, copied.priority, len(store.trials(copied))) == (study.key, 7, 3)
+    with as_owner(strangers_folder):
+        medium.chmod(0o755)
+
+
+@contextmanager
+def as_owner(folder: Path) -> Iterator[None]:
+    """Act as the folder's owner, who may write there."""
+    present = os.geteuid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+    folder.chmod(0o755)
+    yield
+    os.seteuid(present)
 
 
 def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -39,6 +40,65 @@ def test_series_of_unequal_length_are_a_bug() -> None:
     """All series of a trial have one number per epoch."""
     with pytest.raises(ValueError, match=r"^series: must be equally long \(got lengths \[1, 2\]\)$"):
         pack_series({"a": [1.0], "b": [1.0, 2.0]})
+
+
+def hostile_payloads() -> dict[str, bytes]:
+    """Return bytes that are no series, each with the words that say why."""
+    header = json.dumps({"names": ["a"], "length": 2}).encode() + b"\n"
+    good = header + bytes(8)
+    return {
+        r"must expand to at most 16777216 bytes \(got more, from \d+ bytes\)": zlib.compress(
+            bytes(60 * 2**20)
+        ),
+        r"must be zlib data": b"no series",
+        r"must be whole": zlib.compress(good)[:-6],
+        r"must hold 2 numbers for each of 1 names \(got 4 bytes\)": zlib.compress(good[:-4]),
+        r"must begin with its names and length \(got b'\[\[": zlib.compress(b"[" * 100_000 + b"\n"),
+        r"must begin with its names and length \(got b'\{\}'": zlib.compress(b"{}\n"),
+        r"must begin with its names and length \(got b'\{.*-1": zlib.compress(
+            b'{"names": [], "length": -1}\n'
+        ),
+        r"must begin with its names and length \(got b'\\xff'": zlib.compress(b"\xff\n"),
+        r"must hold 1000000000000 numbers": zlib.compress(b'{"names": ["a"], "length": 1000000000000}\n'),
+    }
+
+
+@pytest.mark.parametrize("why", list(hostile_payloads()))
+def test_bytes_that_are_no_series_are_refused(why: str) -> None:
+    """Damaged bytes, and few that expand to many, are named, and no more than the bound is ever expanded."""
+    tracemalloc.start()
+    with pytest.raises(StorageError, match=rf"^series: {why}.*: it is damaged, or not of hpsearch; see `"):
+        unpack_series(SERIES_FORMAT, hostile_payloads()[why])
+    assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    tracemalloc.stop()
+
+
+def test_the_longest_series_that_is_packed_can_be_read() -> None:
+    """A trial that was looked at millions of times keeps every n-th of its looks, so that its series fit the bound."""
+    looks = 3_000_000
+    read = unpack_series(SERIES_FORMAT, pack_series({"a": [0.0] * looks, "b": [1.0] * looks}))
+    assert {name: set(values) for name, values in read.items()} == {"a": {0.0}, "b": {1.0}}
+    assert len(read["a"]) == len(read["b"]) == looks // 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"cause": "unknown"}',
+        '{"cause": "healthy", "confidence": "x", "first_step": 0, "evidence": {}, "remedy": "", "suggested": {}}',
+        '{"cause": "healthy", "confidence": 1, "first_step": "0", "evidence": {}, "remedy": "", "suggested": {}}',
+        '{"cause": "healthy", "confidence": 1, "first_step": 0, "evidence": [], "remedy": "", "suggested": {}}',
+        '{"cause": "healthy", "confidence": 1, "first_step": 0, "evidence": {}, "remedy": "", "suggested": {"a": []}}',
+    ],
+)
+def test_text_that_is_no_finding_is_refused(text: str) -> None:
+    """What is stored where a finding should be is named, with the reason."""
+    with pytest.raises(StorageError, match=r"^finding: must be a finding as JSON \(got "):
+        unpack_finding(text)
 
 
 def test_series_of_a_newer_format_are_refused() -> None:

@@ -12,6 +12,7 @@ from typing import Final, final
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.search.cmaes_state import with_plain_pickles
 from hpsearch.storage.as_optuna.internals import frozen_trial, trial_id_of
 from hpsearch.storage.optuna_schema import ATTRIBUTE_LENGTH
 
@@ -75,8 +76,12 @@ def distribution_of(text: str) -> BaseDistribution:
 
 
 def frozen(head: Head, details: Details) -> FrozenTrial:
-    """Return the trial as Optuna shows it. It shares nothing that can change with anything else."""
+    """Return the trial as Optuna shows it. It shares nothing that can change with anything else.
+
+    Optuna's CmaEsSampler would load any pickle that it finds: those that hold more than numbers are left out.
+    """
     distributions = {name: distribution_of(text) for name, (_, text) in details.params.items()}
+    system_attrs = {key: json.loads(text) for key, text in details.system_attributes.items()}
     return frozen_trial(
         trial_id=head.trial_id,
         number=head.number,
@@ -89,7 +94,7 @@ def frozen(head: Head, details: Details) -> FrozenTrial:
         },
         distributions=distributions,
         user_attrs={key: json.loads(text) for key, text in details.user_attributes.items()},
-        system_attrs={key: json.loads(text) for key, text in details.system_attributes.items()},
+        system_attrs=dict(with_plain_pickles(system_attrs)),
         intermediate_values=dict(details.reports),
     )
 

@@ -1,11 +1,14 @@
 """Several processes on one study: each sees what the others write, and nothing is done twice."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import CmaEsSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
@@ -194,3 +197,42 @@ def test_incompatible_distributions_are_refused(
                 ),
             )
     assert len(storage.get_all_trials(study_id)) == 2
+
+
+class _Evil:
+    """Fails the test when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a pickle of the database was loaded",)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("begin", ["cma:optimizer", "sepcma:optimizer", "cmawm:optimizer"])
+def test_a_pickle_that_runs_code_is_not_handed_out(
+    storage: BaseStorage, stock: RDBStorage, study_id: int, begin: str
+) -> None:
+    """Optuna's CMA-ES unpickles what a trial carries, so what is more than an optimizer's numbers is left out."""
+    attributes = {f"{begin}:0": pickle.dumps(_Evil()).hex(), "cma:generation": 0}
+    state, distributions = TrialState.COMPLETE, {"x": UNIT, "y": UNIT}
+    template = create_trial(
+        state=state,
+        value=0.5,
+        params={"x": 0.5, "y": 0.5},
+        distributions=distributions,
+        system_attrs=attributes,
+    )
+    trial_id = stock.create_new_trial(study_id, template)
+    assert storage.get_trial(trial_id).system_attrs == {"cma:generation": 0}
+    sampler = CmaEsSampler(
+        n_startup_trials=0,
+        use_separable_cma=begin.startswith("sep"),
+        with_margin=begin.startswith("cmawm"),
+        warn_independent_sampling=False,
+    )
+    name = storage.get_study_name_from_id(study_id)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    for _ in range(8):
+        trial = study.ask(distributions)
+        study.tell(trial, trial.params["x"])
+    kept = [key for trial in storage.get_all_trials(study_id) for key in trial.system_attrs]
+    assert any(key.startswith(begin) for key in kept)
