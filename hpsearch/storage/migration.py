@@ -163,12 +163,13 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
     if found.is_current:
         return False
     check_not_strange(found, shown=address.shown)
+    is_being_made = found.optuna == UNFINISHED and (create or found.hpsearch is None)
+    if not is_being_made:
+        check_revisions(found, shown=address.shown)
     if not create and (found.optuna is None or found.hpsearch is None):
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if not (create and found.optuna == UNFINISHED):
-        check_revisions(found, shown=address.shown)
     if create and not found.is_made:
         use_wal(engine)
         with alone(engine):
@@ -279,6 +280,33 @@ def make_theirs(address: Address) -> None:
     """Let Optuna make those of its tables that are missing, and stamp their revision. Raises SQLAlchemyError."""
     with optunas_own(address, skip_table_creation=False):
         pass
+
+
+_BEFORE_2_4: Final = {
+    "postgresql": (
+        "PostgreSQL",
+        'upgrade them with Optuna 2.10 first (in an environment of its own: pip install "optuna==2.10.1" '
+        '"sqlalchemy<2", `optuna storage upgrade`), and then with this command',
+    ),
+    "mariadb": ("MariaDB", "upgrade a copy on a server of MySQL"),
+}
+"""Servers on which the revision v2.4.0.a fails -> their names and the remedy.
+
+It makes a type that PostgreSQL has already, and drops a column that MariaDB, unlike MySQL, does not take out of a key.
+"""
+
+
+def check_can_upgrade(engine: Engine, found: Revisions, *, shown: str) -> None:
+    """Raise StorageError for tables that Optuna's own revisions are known to fail on, half-way."""
+    if found.optuna in (None, UNFINISHED) or _order(str(found.optuna)) >= _order("v2.4.0.a"):
+        return
+    server = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
+    if server in _BEFORE_2_4:
+        name, remedy = _BEFORE_2_4[server]
+        raise StorageError(
+            f"{shown}: tables of Optuna before 2.4 cannot be upgraded on {name}, where Optuna's own upgrade fails "
+            f"half-way (got {found.optuna}): {remedy}; nothing was changed"
+        )
 
 
 def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:

@@ -22,6 +22,7 @@ from hpsearch.storage.faults import attempt, is_transient, translated
 from hpsearch.storage.migration import (
     Revisions,
     alone,
+    check_can_upgrade,
     check_not_newer,
     revisions_of,
     upgrade_theirs,
@@ -80,6 +81,7 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
         raise StorageError(
             f"{address.shown}: holds no studies, so there is nothing to upgrade: check the URL"
         )
+    check_can_upgrade(engine, before, shown=address.shown)
     times = local_times(engine, before)
     is_theirs_old = before.optuna != optuna_schema.HEAD or bool(before.lacks)
     is_ours_old = before.hpsearch not in (None, schema.REVISION)

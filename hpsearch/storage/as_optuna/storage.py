@@ -55,6 +55,11 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         periods = self.heartbeat_interval, self.grace_period
         return OptunaStorage, (self._url, *periods, self.heartbeat_stale_trial_callback)
 
+    @property
+    def url(self) -> str:
+        """The URL as it was given, with its password. `RDBStorage` has it as well."""
+        return self._url
+
     def remove_session(self) -> None:
         """Write everything that waits, and close the connections. The next call opens new ones."""
         self._trials.flush()
