@@ -22,10 +22,10 @@ def open_storage(
     """Return the database at `url` as a storage for Optuna: `optuna.create_study(storage=open_storage(url))`.
 
     An SQLite file, its folder and tables that are missing are made. With a `heartbeat_interval`, in seconds,
-    `Study.optimize` notes that often that its trial is alive, and before each trial fails those whose last heartbeat is
-    more than `grace_period` ago (default: two intervals); `heartbeat_stale_trial_callback` is then called with the study
-    and the failed trial. `RDBStorage` has the same arguments, `failed_trial_callback` too, the old name of the
-    callback, and both see each other's heartbeats.
+    `Study.optimize` stores that often that its trial is alive, and before each trial fails those whose last heartbeat is
+    more than `grace_period` seconds old (default: two intervals). `heartbeat_stale_trial_callback` is then called with
+    the study and the failed trial; `failed_trial_callback` is its old name. `RDBStorage` has the same arguments, and
+    both see each other's heartbeats.
 
     Raises StorageError, StorageUnavailableError where a server does not answer, and ValueError for a bad argument.
     """
@@ -49,5 +49,6 @@ def _warn_as_optuna(heartbeat_interval: object, failed_trial_callback: object) -
         message = "open_storage: heartbeat_interval is experimental in Optuna: its interface can change"
         warnings.warn(message, ExperimentalWarning, stacklevel=3)
     if failed_trial_callback is not None:
-        message = "open_storage: failed_trial_callback is deprecated since Optuna 4.9: use heartbeat_stale_trial_callback"
+        message = "open_storage: failed_trial_callback is deprecated since Optuna 4.9: "
+        message += "use heartbeat_stale_trial_callback"
         warnings.warn(message, FutureWarning, stacklevel=3)

@@ -285,8 +285,7 @@ def make_theirs(address: Address) -> None:
 _BEFORE_2_4: Final = {
     "postgresql": (
         "PostgreSQL",
-        'upgrade them with Optuna 2.10 first (in an environment of its own: pip install "optuna==2.10.1" '
-        '"sqlalchemy<2", `optuna storage upgrade`), and then with this command',
+        "upgrade them with Optuna 2.10 first, in an environment of its own, and then with this command",
     ),
     "mariadb": ("MariaDB", "upgrade a copy on a server of MySQL"),
 }

@@ -1,8 +1,8 @@
 """Trials whose times Optuna before 5.0 may have written, in the local time of the machine that ran them.
 
-Since 5.0 Optuna writes them in UTC and takes all for UTC (optuna 5.0, _rdb/models.py), so old ones are shown off by the
-time zone. Nothing in a trial tells which Optuna wrote it. The database names the Optuna that made or upgraded its tables,
-and an upgrade from before 3.2 leaves an index of another name than new tables have.
+Since 5.0 Optuna writes them in UTC and takes all for UTC (optuna 5.0, _rdb/models.py), so old ones are shown off by
+the time zone. Nothing in a trial tells which Optuna wrote it. The database names the Optuna that made or upgraded its
+tables, and an upgrade from before 3.2 leaves an index of another name than new tables have.
 """
 
 import re

@@ -28,9 +28,9 @@ OLD: Final = ("0.9.0", "1.2.0", "1.3.0", "2.4.0", "2.6.0", "3.0.0.a", "3.0.0.b",
 """The databases of revisions before today's."""
 
 OPENS: Final[tuple[Callable[[str], object], ...]] = (
-    lambda url: open_store(url),
+    open_store,
     lambda url: open_store(url, create=False),
-    lambda url: open_storage(url),
+    open_storage,
     check,
 )
 """Everything that opens a database, but for its upgrade."""
@@ -90,7 +90,7 @@ def refusal(act: Callable[[str], object], url: str) -> str:
 
 @pytest.mark.parametrize("version", OLD)
 def test_an_old_database_is_upgraded_as_optuna_does_it(old: Callable[..., Path], version: str) -> None:
-    """Whatever opens it leaves it as it is and names the remedy, after which it is what Optuna would have made of it."""
+    """What opens it leaves it as it is and names the remedy, after which it is what Optuna would have made of it."""
     path, theirs = old(version), old(version, "theirs.db")
     url, before = f"sqlite:///{path}", path.read_bytes()
     for opens in OPENS:
@@ -113,8 +113,7 @@ def test_an_old_database_is_upgraded_as_optuna_does_it(old: Callable[..., Path],
 def test_tables_that_came_too_early_do_no_harm(old: Callable[..., Path], version: str) -> None:
     """A database that a stock client of today only opened, which makes tables in it, is upgraded all the same."""
     path, theirs = old(version), old(version, "theirs.db")
-    with warnings.catch_warnings(), pytest.raises(RuntimeError, match="no longer compatible"):
-        warnings.simplefilter("ignore")
+    with pytest.raises(RuntimeError, match="no longer compatible"):
         optuna.storages.RDBStorage(f"sqlite:///{path}")
     upgrade(f"sqlite:///{path}")
     upgraded_by_optuna(theirs)
@@ -159,7 +158,9 @@ def engine(fresh_url: str) -> Any:
 
 
 FOREIGN: Final = {
-    "studies of others": ["CREATE TABLE studies (study_id INTEGER, study_name VARCHAR(9), sponsor VARCHAR(9))"],
+    "studies of others": [
+        "CREATE TABLE studies (study_id INTEGER, study_name VARCHAR(9), sponsor VARCHAR(9))"
+    ],
     "trials of others": ["CREATE TABLE trials (id INTEGER, patient VARCHAR(9))"],
     "revision of others": [
         "CREATE TABLE alembic_version (version_num VARCHAR(32))",

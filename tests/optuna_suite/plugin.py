@@ -6,17 +6,14 @@ the folder `tests` on, with the reason.
 """
 
 import json
-
 import os
 import shutil
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
-import optuna
 import pytest
 
 from hpsearch.storage import open_storage
@@ -26,7 +23,7 @@ if "fakeredis" not in sys.modules:
     # Optuna's tests need it for a storage that is not tried here.
     sys.modules["fakeredis"] = ModuleType("fakeredis")
 
-import optuna.testing.storages as supplied  # noqa: E402  # it imports fakeredis
+import optuna.testing.storages as supplied  # it imports fakeredis
 
 _MODE: Final = "hpsearch"
 
@@ -70,7 +67,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "STORAGE_MODES_HEARTBEAT": [_MODE],
     }.items():
         setattr(supplied, name, value)
-    warnings.filterwarnings("ignore", module="optuna")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Optuna's source distribution of the installed version, whose tests come with it. `python -m tests.optuna_suite.source`.
+"""The source distribution of the installed Optuna, with which its tests come. `python -m tests.optuna_suite.source`.
 
 Only its folder `tests` is kept, beside the environment's packages, so that the installed Optuna is what is tested.
 """
@@ -23,7 +23,15 @@ def download() -> None:
         return
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER.parent) as name:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
         source = ["--no-deps", "--no-binary", ":all:", f"optuna=={VERSION}", "--dest", name]
         subprocess.run([*command, *source], check=True, timeout=300)
         (archive,) = Path(name).glob("optuna-*.tar.gz")
@@ -31,7 +39,9 @@ def download() -> None:
         with tarfile.open(archive) as opened:
             wanted = [member for member in opened if member.name.startswith(f"{top}/tests/")]
             opened.extractall(name, members=wanted, filter="data")
-        (Path(name) / top).replace(FOLDER)  # in one step: what was interrupted leaves nothing that looks complete
+        (Path(name) / top).replace(
+            FOLDER
+        )  # in one step: what was interrupted leaves nothing that looks complete
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ def record(connection: Connection, trial_id: int) -> None:
     columns = ["trial_id", "heartbeat"]
     statement: Any
     if connection.dialect.name in ("mysql", "mariadb"):
-        statement = mysql_insert(_heartbeats).from_select(columns, rows).on_duplicate_key_update(heartbeat=now)
+        statement = (
+            mysql_insert(_heartbeats).from_select(columns, rows).on_duplicate_key_update(heartbeat=now)
+        )
     else:
         insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
         statement = (

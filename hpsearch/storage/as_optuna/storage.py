@@ -224,9 +224,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         if interval_s is None:
             return []
         grace_s = 2 * interval_s if grace_s is None else grace_s
-        return self._database.read(
-            lambda connection: heartbeats.stale(connection, study_id, grace_s=grace_s)
-        )
+        return self._database.read(lambda connection: heartbeats.stale(connection, study_id, grace_s=grace_s))
 
     def get_heartbeat_interval(self) -> int | None:
         """Return how many seconds are between two heartbeats, None without heartbeats."""

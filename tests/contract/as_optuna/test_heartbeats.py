@@ -1,6 +1,5 @@
 """Heartbeats: trials of a process that died are failed and can run again, whoever runs them and whoever looks."""
 
-import pickle
 import subprocess
 import sys
 import warnings
@@ -14,7 +13,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy import create_engine, make_url, text
 
 from hpsearch.storage import open_storage
@@ -36,11 +35,12 @@ study = optuna.load_study(study_name=name, storage=opened(url, heartbeat_interva
 
 def die(trial):
     trial.suggest_float("x", 0, 1)
-    while not read.execute(text("SELECT count(*) FROM trial_heartbeats WHERE trial_id = :i"), {"i": trial._trial_id}).scalar():
+    while not read.execute(beats, {"i": trial._trial_id}).scalar():
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 from sqlalchemy import create_engine, text
+beats = text("SELECT count(*) FROM trial_heartbeats WHERE trial_id = :i")
 read = create_engine(url, isolation_level="AUTOCOMMIT").connect()
 study.optimize(die, n_trials=1)
 """

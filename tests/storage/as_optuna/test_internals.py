@@ -7,7 +7,6 @@ that has to know, and run Optuna's suite (`tests/contract/test_optuna_suite.py`)
 import ast
 import inspect
 import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +138,12 @@ def test_what_heartbeats_take_is_what_optuna_takes() -> None:
 def test_bad_periods_are_refused_at_once(tmp_path: Path, value: Any) -> None:
     """What is no positive number of seconds is refused before a file is made, both periods in one message."""
     path = tmp_path / "x.db"
-    with warnings.catch_warnings(), pytest.raises(ValueError, match="heartbeat_interval: must be a positive") as caught:
-        warnings.simplefilter("ignore")
-        open_storage(f"sqlite:///{path}", heartbeat_interval=value, grace_period=value)
+    options: Any = {"heartbeat_interval": value, "grace_period": value}
+    with (
+        pytest.warns(ExperimentalWarning),
+        pytest.raises(ValueError, match="heartbeat_interval: must be a positive") as caught,
+    ):
+        open_storage(f"sqlite:///{path}", **options)
     assert f"grace_period: must be a positive number of seconds (got {value!r})" in str(caught.value)
     with pytest.raises(ValueError, match="two names of one argument"):
         open_storage(f"sqlite:///{path}", heartbeat_stale_trial_callback=print, failed_trial_callback=print)
@@ -152,7 +154,9 @@ def test_heartbeats_survive_pickling(tmp_path: Path) -> None:
     """A storage that goes to another process has the same heartbeats there, and warns once, where it was opened."""
     url = f"sqlite:///{tmp_path / 'x.db'}"
     with pytest.warns(ExperimentalWarning, match="heartbeat_interval is experimental"):
-        storage: Any = open_storage(url, heartbeat_interval=5, grace_period=9, heartbeat_stale_trial_callback=print)
+        storage: Any = open_storage(
+            url, heartbeat_interval=5, grace_period=9, heartbeat_stale_trial_callback=print
+        )
     again = pickle.loads(pickle.dumps(storage))
     assert (again.get_heartbeat_interval(), again.grace_period) == (5, 9)
     assert again.get_heartbeat_stale_trial_callback() is print
