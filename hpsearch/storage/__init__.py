@@ -22,10 +22,10 @@ def open_storage(
     """Return the database at `url` as a storage for Optuna: `optuna.create_study(storage=open_storage(url))`.
 
     An SQLite file, its folder and tables that are missing are made. With a `heartbeat_interval`, in seconds,
-    `Study.optimize` stores that often that its trial is alive, and before each trial fails those whose last heartbeat is
-    more than `grace_period` seconds old (default: two intervals). `heartbeat_stale_trial_callback` is then called with
-    the study and the failed trial; `failed_trial_callback` is its old name. `RDBStorage` has the same arguments, and
-    both see each other's heartbeats.
+    `Study.optimize` stores that often that its trial is alive, and before each trial fails those whose last heartbeat
+    is more than `grace_period` seconds old (default: two intervals). `heartbeat_stale_trial_callback` is then called
+    with the study and the failed trial; `failed_trial_callback` is its old name. `RDBStorage` has the same arguments,
+    and both see each other's heartbeats.
 
     Raises StorageError, StorageUnavailableError where a server does not answer, and ValueError for a bad argument.
     """
