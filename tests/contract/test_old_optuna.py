@@ -199,6 +199,8 @@ def test_a_server_is_upgraded_or_left_as_it_is(
     """What Optuna can upgrade on a server keeps every row; what it would break half-way is refused before."""
     if dialect == "sqlite":
         pytest.skip("files are tried with every version")
+    if (dialect, version) == ("mariadb", "2.4.0"):
+        pytest.skip("Optuna's revisions, which make the database, do not get there on MariaDB")
     fill(fresh_url, engine, asset(optuna_source, version), f"v{version}.a")
     before = inspect(engine).get_table_names()
     for opens in OPENS:
@@ -211,8 +213,7 @@ def test_a_server_is_upgraded_or_left_as_it_is(
         assert inspect(engine).get_table_names() == before
         return
     spoil(engine, "concat('x', distribution_json)")
-    left = "was undone" if dialect == "postgresql" else "between two versions"
-    assert left in refusal(upgrade, fresh_url)
+    assert "was undone" in refusal(upgrade, fresh_url)
     spoil(engine, "substr(distribution_json, 2)")
     done = upgrade(fresh_url)
     assert done.after.optuna == optuna_schema.HEAD
