@@ -86,7 +86,9 @@ def client(request: pytest.FixtureRequest) -> str:
     return chosen
 
 
-@pytest.mark.parametrize("looker", ["hpsearch", "stock"])
+@pytest.mark.parametrize(
+    ("client", "looker"), [("hpsearch", "hpsearch"), ("hpsearch", "stock"), ("stock", "hpsearch")]
+)
 def test_a_killed_trial_is_failed_and_waits_again(
     url: str, storage: BaseStorage, client: str, looker: str, study_id: int
 ) -> None:
@@ -110,7 +112,9 @@ def test_a_killed_trial_is_failed_and_waits_again(
             assert retry.retried_trial_number(waiting) == 0
 
 
-@pytest.mark.parametrize("other_client", ["hpsearch", "stock"])
+@pytest.mark.parametrize(
+    ("client", "other_client"), [("hpsearch", "hpsearch"), ("hpsearch", "stock"), ("stock", "hpsearch")]
+)
 def test_a_heartbeat_reaches_the_others(
     url: str, storage: BaseStorage, client: str, other_client: str, study_id: int
 ) -> None:
