@@ -34,7 +34,9 @@ MORE: Final = (
 
 _PRIVATE: Final = "calls _get_trials, a private method of RDBStorage's that open_storage does not have"
 
-_ID_AGAIN: Final = "SQLite gives away the id of a deleted study, as in RDBStorage, by whose class the test excuses it"
+_ID_AGAIN: Final = (
+    "SQLite gives away the id of a deleted study, as in RDBStorage, by whose class the test excuses it"
+)
 
 DEVIATIONS: Final[Mapping[str, str]] = {
     "storages_tests/test_storages.py::TestStorage::test_create_new_study_unique_id[hpsearch]": _ID_AGAIN,
