@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.optuna_suite.source import FOLDER
+
 # OpenBLAS and OpenMP read these when NumPy loads, which is later. A worker has one thread, too.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
@@ -66,6 +68,30 @@ def _seclusion(
 def repository() -> Path:
     """Return the folder that holds `pyproject.toml`."""
     return _REPOSITORY
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all of Optuna's tests be run that take a storage, not only the chosen ones."""
+    parser.addoption(
+        "--optuna-suite",
+        choices=("chosen", "all"),
+        default="chosen",
+        help="which of Optuna's own tests run against open_storage",
+    )
+
+
+@pytest.fixture(scope="session")
+def optuna_source() -> Path:
+    """Return the folder that holds `tests` of Optuna's source distribution; skip the test where it is not there.
+
+    `tests/run` downloads it. With HPSEARCH_REQUIRE_OPTUNA_SOURCE=1 the test fails instead.
+    """
+    if (FOLDER / "tests").is_dir():
+        return FOLDER
+    reason = f"no source distribution of Optuna at {FOLDER}: python -m tests.optuna_suite.source"
+    if os.environ.get("HPSEARCH_REQUIRE_OPTUNA_SOURCE") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
     from hpsearch.storage.copying import Copied
+    from hpsearch.storage.times import LocalTimes
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
 
@@ -82,6 +83,8 @@ def upgrade(
             answer(f"Tables of {owner}: version {after}, nothing to do")
         else:
             answer(f"Tables of {owner}: version {after} now (it was {before})")
+    if done.local_times is not None:
+        say(f"Times: {_local_times(done.local_times)}.")
 
 
 @app.command()
@@ -143,9 +146,21 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
         ("studies", f"{health.studies:,}"),
         ("studies of other Optuna clients", f"{health.foreign_studies:,}"),
         ("trials", f"{health.trials:,}"),
+        *([("times", _local_times(health.local_times))] if health.local_times is not None else []),
         *([] if health.faults is None else [("faults", f"{len(health.faults):,}")]),
         *_outlook_rows(health),
     ]
+
+
+def _local_times(times: "LocalTimes") -> str:
+    """Return what is to be said of trials from before Optuna wrote times in UTC."""
+    from hpsearch.report.formats import format_count
+
+    trials = format_count(times.trials, "trial")
+    return (
+        f"Optuna {times.optuna} made these tables, and before 5.0 it wrote local times, which are now read as UTC: "
+        f"those of up to {trials} may be off by your time zone, see storage/README.md"
+    )
 
 
 def _whole_ms(seconds: float) -> int:

@@ -13,6 +13,7 @@ from hpsearch.storage.examination import examine
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.outlook import Outlook, outlook
 from hpsearch.storage.pace import WriteRate, clock, write_rate
+from hpsearch.storage.times import LocalTimes, local_times_in
 
 _VERSION: Final = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
 
@@ -37,8 +38,8 @@ class Health:
     that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
     database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
     `no_write_rate` says why. `studies` counts ours, and `foreign_studies` those of other Optuna clients; `trials`
-    those of both. `outlook` is None where there are no tables of ours. `faults` are what a full check found, None where
-    there was none.
+    those of both. `outlook` is None where there are no tables of ours, and `local_times` unless trials may have times
+    of Optuna before 5.0. `faults` are what a full check found, None if there was none.
     """
 
     url_shown: str
@@ -58,6 +59,7 @@ class Health:
     foreign_studies: int
     trials: int
     outlook: Outlook | None
+    local_times: LocalTimes | None
     faults: tuple[str, ...] | None = None
 
 
@@ -133,6 +135,7 @@ def _health(
             if is_ours
             else None
         ),
+        local_times=local_times_in(connection, found),
     )
 
 

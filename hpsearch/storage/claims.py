@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import optuna_schema, schema
@@ -211,6 +211,9 @@ def _take(
         .where(_theirs.c.trial_id.in_(list(numbers)))
         .values(state=RUNNING, datetime_start=naive_utc(locked.now_s))
     )
+    # A heartbeat that another client gave in an earlier run would make it fail the trial as stale.
+    heartbeats = optuna_schema.trial_heartbeats
+    connection.execute(delete(heartbeats).where(heartbeats.c.trial_id.in_(list(numbers))))
     past = _lease_again(connection, locked, lease, numbers)
     return _claims(connection, locked, lease, numbers, past=past)
 

@@ -1,8 +1,9 @@
 """Connections and transactions.
 
-SQLite runs in WAL mode with a busy timeout; writers take their lock at once (`BEGIN IMMEDIATE`), so that
-none fails half-way. Servers run writers at READ COMMITTED, so that what is read after a lock was waited for
-is what the lock's last owner left, and readers at REPEATABLE READ, so that one call sees one state.
+SQLite runs in WAL mode, from the first write on, with a busy timeout; writers take their lock at once
+(`BEGIN IMMEDIATE`), so that none fails half-way. A process that only reads leaves the file byte for byte as it is.
+Servers run writers at READ COMMITTED, so that what is read after a lock was waited for is what the lock's last
+owner left, and readers at REPEATABLE READ, so that one call sees one state.
 
 A transaction is `durable` when a power cut must not undo it: finished trials, studies, budgets. Claims,
 parameters, reports and heartbeats are not: their commit does not wait for the disk (SQLite synchronous
@@ -36,6 +37,7 @@ _CONNECT_TIMEOUT_S: Final = 10
 _SINGLE: Final = "hpsearch_single"
 _WRITES: Final = "hpsearch_writes"
 _DURABLE: Final = "hpsearch_durable"
+_WAL: Final = "hpsearch_wal"
 
 
 def make_engine(address: Address) -> Engine:
@@ -132,6 +134,13 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
             raise
 
 
+def use_wal(engine: Engine) -> None:
+    """Put an SQLite file into WAL mode, in which readers and writers do not wait for each other."""
+    if engine.dialect.name == "sqlite":
+        with writing(engine, durable=False):
+            pass
+
+
 @final
 class UncertainCommitError(Exception):
     """The connection was lost while a transaction was committed: it may be in the database or not."""
@@ -154,7 +163,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Transactions are ours to begin: the driver would begin them late and without their lock.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
     # A file that somebody sent may hold triggers and views; a damaged page is better found than read.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
@@ -185,6 +193,9 @@ def _notice_loss(context: ExceptionContext) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(_WRITES, False):
+        if not connection.info.get(_WAL, False):
+            run(connection, "PRAGMA journal_mode = WAL", ())
+            connection.info[_WAL] = True
         level = "FULL" if options[_DURABLE] else "NORMAL"
         run(connection, f"PRAGMA synchronous = {level}", ())
         run(connection, "BEGIN IMMEDIATE", ())

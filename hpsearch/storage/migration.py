@@ -4,20 +4,22 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from sqlalchemy import Connection, Engine, Table, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Inspector, Table, insert, inspect, select, text
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import DropTable
 
 import hpsearch
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
-from hpsearch.storage.engine import reading, writing
+from hpsearch.storage.engine import reading, use_wal, writing
 from hpsearch.storage.faults import is_transient
 
 if TYPE_CHECKING:
@@ -39,10 +41,26 @@ _LOCK: Final = {
 }
 """Statements that take a lock on the making of tables in this database."""
 
+_REVISION: Final = r"v(\d+)\.(\d+)\.(\d+)\.([a-z])"
+"""Optuna's names of its revisions."""
+
 _UNLOCK: Final = {"mysql": _MYSQL_UNLOCK, "mariadb": _MYSQL_UNLOCK}
 
 UNSTAMPED: Final = "none"
-"""Tables of an Optuna from before revisions, or tables that somebody is making at this moment."""
+"""Tables of an Optuna from before revisions, 0.9 and older."""
+
+UNFINISHED: Final = "unfinished"
+"""Today's tables without a revision: another process is making them, or was interrupted."""
+
+_MADE_LATER: Final = (
+    optuna_schema.study_directions,
+    optuna_schema.trial_intermediate_values,
+    optuna_schema.trial_heartbeats,
+)
+"""Tables that Optuna has since 2.4."""
+
+_SCHEMA_VERSION: Final = 12
+"""What Optuna has written into `version_info` since its tables have revisions (optuna 5.0, _rdb/models.py)."""
 
 
 @final
@@ -50,16 +68,20 @@ UNSTAMPED: Final = "none"
 class Revisions:
     """The revisions of the two schemas in a database, None where their tables are missing.
 
-    `optuna` is UNSTAMPED for tables of Optuna's without one.
+    `optuna` is UNSTAMPED or UNFINISHED for tables of Optuna's without one. `lacks` names tables of Optuna's newest
+    revision that are missing although it is stamped: Optuna's own upgrade leaves them to the next client. `strange`
+    names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known.
     """
 
     optuna: str | None
     hpsearch: str | None
+    lacks: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
 
     @property
     def is_made(self) -> bool:
         """True when the tables are there, of whatever revision."""
-        return self.hpsearch is not None and self.optuna not in (None, UNSTAMPED)
+        return self.hpsearch is not None and self.optuna not in (None, UNFINISHED) and not self.lacks
 
     @property
     def is_current(self) -> bool:
@@ -68,8 +90,9 @@ class Revisions:
 
 
 def revisions(connection: Connection) -> Revisions:
-    """Return what is stamped on the tables."""
-    names = set(inspect(connection).get_table_names())
+    """Return which revisions the tables are of. Nothing is written."""
+    inspector = inspect(connection)
+    names = set(inspector.get_table_names())
 
     def stamped(table: Table) -> str | None:
         if table.name not in names:
@@ -77,10 +100,53 @@ def revisions(connection: Connection) -> Revisions:
         stamp = connection.execute(select(table)).scalars().first()
         return None if stamp is None else str(stamp)
 
-    theirs = stamped(optuna_schema.alembic_version) or UNSTAMPED
-    return Revisions(
-        optuna=theirs if optuna_schema.studies.name in names else None, hpsearch=stamped(schema.versions)
+    theirs, ours = stamped(optuna_schema.alembic_version), stamped(schema.versions)
+    if optuna_schema.studies.name in names and theirs is not None and _looks_like_optunas(theirs):
+        lacks = sorted(set(optuna_schema.metadata.tables) - names) if theirs == optuna_schema.HEAD else ()
+        return Revisions(optuna=theirs, hpsearch=ours, lacks=tuple(lacks))
+    others = _others(inspector, names)
+    if theirs is not None:
+        # Another application's Alembic has a table of the same name.
+        is_optunas = optuna_schema.studies.name in names and not others
+        strange = () if is_optunas else (optuna_schema.alembic_version.name, *others)
+        return Revisions(optuna=theirs if is_optunas else None, hpsearch=ours, strange=strange)
+    if not others:
+        is_there = not names.isdisjoint(optuna_schema.metadata.tables.keys() - {"alembic_version"})
+        return Revisions(optuna=UNFINISHED if is_there else None, hpsearch=ours)
+    if _is_from_before_revisions(connection, names, others):
+        return Revisions(optuna=UNSTAMPED, hpsearch=ours)
+    return Revisions(optuna=None, hpsearch=ours, strange=others)
+
+
+def _looks_like_optunas(revision: str) -> bool:
+    return re.fullmatch(_REVISION, revision) is not None
+
+
+def _others(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
+    """Return the tables that have a name of Optuna's and lack columns that Optuna's has today."""
+    tables = [*optuna_schema.metadata.sorted_tables, optuna_schema.version_info]
+    return tuple(
+        table.name
+        for table in tables
+        if table.name in names and not _is_todays(table, inspector.get_columns(table.name))
     )
+
+
+def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
+    """True when a table has the columns that Optuna's has today. Others call a table `studies` as well."""
+    there, declared = {column["name"] for column in columns}, set(table.columns.keys())
+    return there == declared if table is optuna_schema.studies else there >= declared
+
+
+def _is_from_before_revisions(
+    connection: Connection, names: Collection[str], others: Collection[str]
+) -> bool:
+    """True for tables of an Optuna that had no revisions yet; it says so in a table that it has always had."""
+    info = optuna_schema.version_info
+    if info.name not in names or info.name in others or optuna_schema.trials.name not in others:
+        return False
+    version = connection.execute(select(info.c.schema_version)).scalars().first()
+    return version is not None and version < _SCHEMA_VERSION
 
 
 def revisions_of(engine: Engine) -> Revisions:
@@ -97,20 +163,25 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
     found = revisions_of(engine)
     if found.is_current:
         return False
+    check_not_strange(found, shown=address.shown)
+    is_being_made = found.optuna == UNFINISHED and (create or found.hpsearch is None)
+    if not is_being_made:
+        check_revisions(found, shown=address.shown)
     if not create and (found.optuna is None or found.hpsearch is None):
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if found.optuna != UNSTAMPED:
-        check_revisions(found, shown=address.shown)
     if create and not found.is_made:
+        use_wal(engine)
         with alone(engine):
-            _until_made(
-                lambda: _make_theirs(address), lambda: revisions_of(engine).optuna not in (None, UNSTAMPED)
-            )
+            _until_made(lambda: make_theirs(address), lambda: _has_all_of_theirs(revisions_of(engine)))
             _until_made(lambda: _make_ours(engine), lambda: revisions_of(engine).hpsearch is not None)
     check_revisions(revisions_of(engine), shown=address.shown)
     return found.optuna is None and found.hpsearch is None
+
+
+def _has_all_of_theirs(found: Revisions) -> bool:
+    return found.optuna not in (None, UNFINISHED) and not found.lacks
 
 
 def check_revisions(found: Revisions, *, shown: str) -> None:
@@ -123,14 +194,27 @@ def check_revisions(found: Revisions, *, shown: str) -> None:
             f"(got {found.hpsearch}, older): {upgrade}"
         )
     if found.optuna is not None and found.optuna != optuna_schema.HEAD:
+        got = UNSTAMPED if found.optuna == UNFINISHED else found.optuna
         raise StorageError(
             f"{shown}: its Optuna tables must be of version {optuna_schema.HEAD} "
-            f"(got {found.optuna}, older): {upgrade}"
+            f"(got {got}, older): {upgrade}"
+        )
+
+
+def check_not_strange(found: Revisions, *, shown: str) -> None:
+    """Raise StorageError for a database in which tables that are not Optuna's have the names of Optuna's."""
+    if found.strange:
+        tables = "table" if len(found.strange) == 1 else "tables"
+        raise StorageError(
+            f"{shown}: tables with the names of Optuna's must be of an Optuna that can be told "
+            f"(got other columns, or another application's revision, in {tables} {', '.join(found.strange)}): "
+            "give hpsearch a database of its own, or restore a backup; nothing was changed"
         )
 
 
 def check_not_newer(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema of a newer hpsearch or Optuna."""
+    """Raise StorageError for a schema of a newer hpsearch or Optuna, or of another application."""
+    check_not_strange(found, shown=shown)
     newer = f"use a newer hpsearch than {hpsearch.__version__}"
     if found.hpsearch is not None and found.hpsearch > schema.REVISION:
         raise StorageError(
@@ -146,9 +230,9 @@ def check_not_newer(found: Revisions, *, shown: str) -> None:
 
 def _order(revision: str) -> tuple[int, ...] | tuple[float]:
     """Return a key that sorts Optuna's revisions by age; what does not look like one is the newest."""
-    if revision == UNSTAMPED:
+    if revision in (UNSTAMPED, UNFINISHED):
         return (-1,)
-    match = re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)\.([a-z])", revision)
+    match = re.fullmatch(_REVISION, revision)
     if match is None:
         return (float("inf"),)
     *numbers, letter = match.groups()
@@ -193,17 +277,67 @@ def _collided(error: SQLAlchemyError) -> bool:
     return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 
-def _make_theirs(address: Address) -> None:
-    """Let Optuna make its own tables and stamp their revision. Raises SQLAlchemyError."""
-    with optunas_own(address):
+def make_theirs(address: Address) -> None:
+    """Let Optuna make those of its tables that are missing, and stamp their revision. Raises SQLAlchemyError."""
+    with optunas_own(address, skip_table_creation=False):
         pass
 
 
-@contextmanager
-def optunas_own(address: Address) -> "Iterator[RDBStorage]":
-    """Give Optuna's own storage on the database, with all its tables, in whatever revision they are.
+_BEFORE_2_4: Final = {
+    "postgresql": (
+        "PostgreSQL",
+        "upgrade them with Optuna 2.10 first, in an environment of its own, and then with this command",
+    ),
+    "mariadb": ("MariaDB", "upgrade a copy on a server of MySQL"),
+}
+"""Servers on which the revision v2.4.0.a fails -> their names and the remedy.
 
-    Raises SQLAlchemyError.
+It makes a type that PostgreSQL has already, and drops a column that MariaDB, unlike MySQL, does not take out of a key.
+"""
+
+
+def check_can_upgrade(engine: Engine, found: Revisions, *, shown: str) -> None:
+    """Raise StorageError for tables that Optuna's own revisions are known to fail on, half-way."""
+    if found.optuna in (None, UNFINISHED) or _order(str(found.optuna)) >= _order("v2.4.0.a"):
+        return
+    server = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
+    if server in _BEFORE_2_4:
+        name, remedy = _BEFORE_2_4[server]
+        raise StorageError(
+            f"{shown}: tables of Optuna before 2.4 cannot be upgraded on {name}, where Optuna's own upgrade fails "
+            f"half-way (got {found.optuna}): {remedy}; nothing was changed"
+        )
+
+
+def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:
+    """Bring Optuna's tables to the newest revision, with all its tables. Raises what its revisions raise."""
+    if found.optuna not in (None, UNFINISHED, optuna_schema.HEAD):
+        _drop_what_came_too_early(engine, found)
+        # Tables of today that are made before the revisions run would have the columns that those add.
+        with optunas_own(address, skip_table_creation=True) as storage:
+            storage.upgrade()
+    make_theirs(address)
+
+
+def _drop_what_came_too_early(engine: Engine, found: Revisions) -> None:
+    """Drop empty tables that a client of today made among those of an old revision: the revisions make their own.
+
+    Every `RDBStorage` of Optuna does that before it looks at the revision, and so did hpsearch.
+    """
+    if found.optuna is None or _order(found.optuna) >= _order("v2.4.0.a"):
+        return
+    with writing(engine, durable=True) as connection:
+        there = set(inspect(connection).get_table_names())
+        for table in _MADE_LATER:
+            if table.name in there and connection.execute(select(table.c.values()[0])).first() is None:
+                connection.execute(DropTable(table))
+
+
+@contextmanager
+def optunas_own(address: Address, *, skip_table_creation: bool) -> "Iterator[RDBStorage]":
+    """Give Optuna's own storage on the database, in whatever revision it is.
+
+    Tables that are missing are made in their newest form, unless `skip_table_creation`. Raises SQLAlchemyError.
     """
     from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # slow to import, and rarely needed
     from optuna.storages import RDBStorage  # noqa: PLC0415  # the same
@@ -213,7 +347,12 @@ def optunas_own(address: Address) -> "Iterator[RDBStorage]":
         # Optuna fills in braces as in a template. That the version fits is checked by our caller.
         url = address.full.replace("{", "{{").replace("}", "}}")
         # Without a pool nothing stays open, also where this fails.
-        storage = RDBStorage(url, {"poolclass": NullPool}, skip_compatibility_check=True)
+        storage = RDBStorage(
+            url,
+            {"poolclass": NullPool},
+            skip_compatibility_check=True,
+            skip_table_creation=skip_table_creation,
+        )
     except StorageInternalError as error:
         if isinstance(error.__cause__, SQLAlchemyError):
             raise error.__cause__ from None

@@ -143,11 +143,22 @@ trial_heartbeats = Table(
     metadata,
     Column("trial_heartbeat_id", Integer, primary_key=True),
     Column("trial_id", Integer, nullable=False),
+    Column("heartbeat", DateTime, nullable=False),
 )
+"""When a client last ran a trial, by `CURRENT_TIMESTAMP` of its session: the only times here that are not UTC."""
 
 alembic_version = Table(
     "alembic_version", metadata, Column("version_num", String(32), primary_key=True, nullable=False)
 )
+
+version_info = Table(
+    "version_info",
+    MetaData(),
+    Column("version_info_id", Integer, primary_key=True, autoincrement=False),
+    Column("schema_version", Integer),
+    Column("library_version", String(256)),
+)
+"""One row: the Optuna that made the tables or upgraded them last. The schema version is 12 since Optuna 1.2."""
 
 TRIAL_DETAILS: Final = (
     trial_user_attributes,

@@ -18,6 +18,11 @@ Command = Callable[..., CompletedProcess[str]]
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
 
+OFF_BY_A_ZONE = (
+    "made these tables, and before 5.0 it wrote local times, which are now read as UTC: those of up to 5 trials may be "
+    "off by your time zone, see storage/README.md"
+)
+
 
 def refused(ended: CompletedProcess[str], code: int = 1) -> str:
     """Return the message of a command that was refused and wrote nothing else."""
@@ -95,8 +100,13 @@ def test_an_upgrade_says_what_it_did(command: Command, study_file: Path, tmp_pat
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         0,
         "Tables of Optuna: version v3.2.0.a now (it was v3.0.0.d)\nTables of hpsearch: none yet\n",
-        "",
+        f"Times: Optuna 3.0.6 {OFF_BY_A_ZONE}.\n",
     )
+    rows = dict(
+        re.split(r"  +", line, maxsplit=1)
+        for line in command("storage", "check", "--storage", url).stdout.splitlines()
+    )
+    assert rows["times"] == f"Optuna before 3.2 {OFF_BY_A_ZONE}"
     assert command("study", "create", str(study_file), "--storage", url).returncode == 0
     assert command("storage", "upgrade", "--storage", url).stdout == (
         "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0002, nothing to do\n"

@@ -138,13 +138,13 @@ def write_notes(study: optuna.Study, notes: Mapping[int | None, str]) -> None:
         save_note_with_version(study._storage, study._study_id, trial_id, 1, body)
 
 
-def stock_storage(url: str) -> optuna.storages.RDBStorage:
+def stock_storage(url: str, **options: Any) -> optuna.storages.RDBStorage:
     """Return Optuna's own storage on a database, silent."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
     parsed = make_url(url)
     named = parsed.set(drivername=driver.get(parsed.drivername, parsed.drivername))
-    return optuna.storages.RDBStorage(named.render_as_string(hide_password=False))
+    return optuna.storages.RDBStorage(named.render_as_string(hide_password=False), **options)
 
 
 def a_spec(name: str | None = None, *, trials: int = 20, **changes: Any) -> StudySpec:

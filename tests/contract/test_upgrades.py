@@ -26,6 +26,7 @@ from hpsearch.storage.migration import Revisions
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.revisions import FOLDER, scripts, upgrade_tables
 from hpsearch.storage.store import open_store
+from hpsearch.storage.times import LocalTimes
 from hpsearch.storage.upgrade import Upgrade, upgrade
 from tests.contract.golden_database import facts, load, missing
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
@@ -238,6 +239,7 @@ def test_an_old_database_of_optunas_is_upgraded(tmp_path: Path, capfd: pytest.Ca
         url_shown=url,
         before=Revisions(optuna="v3.0.0.d", hpsearch=None),
         after=Revisions(optuna=optuna_schema.HEAD, hpsearch=None),
+        local_times=LocalTimes(optuna="3.0.6", trials=5),
     )
     assert (logging.getLogger().handlers, capfd.readouterr()) == (handlers, ("", ""))
     with open_store(url) as store:

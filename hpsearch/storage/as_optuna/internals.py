@@ -9,11 +9,19 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["DEFAULT_STUDY_NAME_PREFIX", "FrozenStudy", "frozen_study", "frozen_trial", "trial_id_of"]
+__all__ = [
+    "DEFAULT_STUDY_NAME_PREFIX",
+    "BaseHeartbeat",
+    "FrozenStudy",
+    "frozen_study",
+    "frozen_trial",
+    "trial_id_of",
+]
 
 
 def trial_id_of(trial: FrozenTrial) -> int:

@@ -4,7 +4,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
@@ -12,9 +12,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.storage.as_optuna import studies
+from hpsearch.storage.as_optuna import heartbeats, studies
 from hpsearch.storage.as_optuna.connection import Database
-from hpsearch.storage.as_optuna.internals import FrozenStudy
+from hpsearch.storage.as_optuna.heartbeats import StaleTrialCallback
+from hpsearch.storage.as_optuna.internals import BaseHeartbeat, FrozenStudy
 from hpsearch.storage.as_optuna.record import Details, copied, key_of, param_of, step_of
 from hpsearch.storage.as_optuna.trials import Trials
 
@@ -22,23 +23,42 @@ _ALL_STATES: Final = frozenset(TrialState)
 
 
 @final
-class OptunaStorage(BaseStorage):
-    """A database as a storage for Optuna. Threads may share it; pickled, it is its URL.
+class OptunaStorage(BaseStorage, BaseHeartbeat):
+    """A database as a storage for Optuna. Threads may share it; pickled, it is its URL and what is said of heartbeats.
 
     What is set on a running trial is in the database with the next change of a state, or half a second later; this
     process reads it at once. All other writes are in the database when they return.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open the database at `url`; tables that are missing are made. Raises StorageError."""
+    def __init__(
+        self,
+        url: str,
+        heartbeat_interval: float | None = None,
+        grace_period: float | None = None,
+        heartbeat_stale_trial_callback: StaleTrialCallback | None = None,
+    ) -> None:
+        """Open the database at `url`; tables that are missing are made. The rest is as `open_storage` has it.
+
+        Raises StorageError, and ValueError for a period that is none.
+        """
+        heartbeats.check_periods(heartbeat_interval=heartbeat_interval, grace_period=grace_period)
+        self.heartbeat_interval = heartbeat_interval
+        self.grace_period = grace_period
+        self.heartbeat_stale_trial_callback = heartbeat_stale_trial_callback
         self._url = url
         self._database = Database(url)
         self._trials = Trials(self._database)
         _storages.add(self)
 
-    def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[str]]:
+    def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[Any, ...]]:
         self._trials.flush()
-        return OptunaStorage, (self._url,)
+        periods = self.heartbeat_interval, self.grace_period
+        return OptunaStorage, (self._url, *periods, self.heartbeat_stale_trial_callback)
+
+    @property
+    def url(self) -> str:
+        """The URL as it was given, with its password. `RDBStorage` has it as well."""
+        return self._url
 
     def remove_session(self) -> None:
         """Write everything that waits, and close the connections. The next call opens new ones."""
@@ -191,6 +211,29 @@ class OptunaStorage(BaseStorage):
         wanted = _ALL_STATES if states is None else frozenset(s for s in TrialState if s in states)
         trials = self._trials.all(study_id, wanted)
         return [copied(trial) for trial in trials] if deepcopy else trials
+
+    # Heartbeats
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Store that a trial is being run at this moment. Raises KeyError when there is none."""
+        self._database.rewrite(lambda connection, _: heartbeats.record(connection, trial_id), durable=False)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """Return the ids of the study's running trials whose heartbeats have stopped. Their leases count as well."""
+        interval_s, grace_s = self.heartbeat_interval, self.grace_period
+        if interval_s is None:
+            return []
+        grace_s = 2 * interval_s if grace_s is None else grace_s
+        return self._database.read(lambda connection: heartbeats.stale(connection, study_id, grace_s=grace_s))
+
+    def get_heartbeat_interval(self) -> int | None:
+        """Return how many seconds are between two heartbeats, None without heartbeats."""
+        # Optuna says `int` and takes any number of seconds.
+        return cast("int | None", self.heartbeat_interval)
+
+    def get_heartbeat_stale_trial_callback(self) -> StaleTrialCallback | None:
+        """Return what Optuna calls with each trial that it failed because its heartbeats stopped."""
+        return self.heartbeat_stale_trial_callback
 
 
 _storages: Final[weakref.WeakSet[OptunaStorage]] = weakref.WeakSet()

@@ -6,15 +6,18 @@ that has to know, and run Optuna's suite (`tests/contract/test_optuna_suite.py`)
 
 import ast
 import inspect
+import pickle
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.storage import optuna_schema
+from hpsearch.storage import open_storage, optuna_schema
 from hpsearch.storage.as_optuna import internals
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 
@@ -79,11 +82,11 @@ def test_studies_without_a_name_are_called_as_optuna_calls_them() -> None:
 
 def test_the_interface_is_the_one_that_we_implement() -> None:
     """Every method of Optuna's interface has the arguments that ours has."""
-    abstract = BaseStorage.__abstractmethods__
     differing = {
         name
-        for name in abstract
-        if list(inspect.signature(getattr(BaseStorage, name)).parameters)
+        for interface in (BaseStorage, internals.BaseHeartbeat)
+        for name in interface.__abstractmethods__
+        if list(inspect.signature(getattr(interface, name)).parameters)
         != list(inspect.signature(getattr(OptunaStorage, name)).parameters)
     }
     assert not differing, (
@@ -120,3 +123,45 @@ def test_nothing_else_is_private(repository: Path) -> None:
 def test_states_are_called_as_in_the_schema(state: TrialState) -> None:
     """The names of Optuna's states are those that its schema stores."""
     assert state.name in optuna_schema.STATES
+
+
+def test_what_heartbeats_take_is_what_optuna_takes() -> None:
+    """`open_storage` has every argument about heartbeats that `RDBStorage` has."""
+    theirs = inspect.signature(RDBStorage.__init__).parameters.keys()
+    about = {name for name in theirs if "heartbeat" in name or "callback" in name} | {"grace_period"}
+    assert about == inspect.signature(open_storage).parameters.keys() - {"url"}, (
+        "Optuna changed its arguments about heartbeats: follow it in hpsearch/storage/__init__.py"
+    )
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "5"])
+def test_bad_periods_are_refused_at_once(tmp_path: Path, value: Any) -> None:
+    """What is no positive number of seconds is refused before a file is made, both periods in one message."""
+    path = tmp_path / "x.db"
+    options: Any = {"heartbeat_interval": value, "grace_period": value}
+    with (
+        pytest.warns(ExperimentalWarning),
+        pytest.raises(ValueError, match="heartbeat_interval: must be a positive") as caught,
+    ):
+        open_storage(f"sqlite:///{path}", **options)
+    assert f"grace_period: must be a positive number of seconds (got {value!r})" in str(caught.value)
+    with pytest.raises(ValueError, match="two names of one argument"):
+        open_storage(f"sqlite:///{path}", heartbeat_stale_trial_callback=print, failed_trial_callback=print)
+    assert not path.exists()
+
+
+def test_heartbeats_survive_pickling(tmp_path: Path) -> None:
+    """A storage that goes to another process has the same heartbeats there, and warns once, where it was opened."""
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    with pytest.warns(ExperimentalWarning, match="heartbeat_interval is experimental"):
+        storage: Any = open_storage(
+            url, heartbeat_interval=5, grace_period=9, heartbeat_stale_trial_callback=print
+        )
+    again = pickle.loads(pickle.dumps(storage))
+    assert (again.get_heartbeat_interval(), again.grace_period) == (5, 9)
+    assert again.get_heartbeat_stale_trial_callback() is print
+    with pytest.warns(FutureWarning, match="deprecated since Optuna 4.9"):
+        old: Any = open_storage(url, failed_trial_callback=print)
+    assert old.get_heartbeat_stale_trial_callback() is print
+    for each in (storage, again, old):
+        each.remove_session()
