@@ -106,9 +106,13 @@ def release(
     return _take_back(connection, locked, chosen, ending)
 
 
-def release_all(connection: Connection, locked: LockedStudy, *, ending: Ending) -> list[int]:
-    """Take back all trials of the study that are leased, whoever holds them; return their numbers."""
-    return _take_back(connection, locked, _ours.c.lease_until.is_not(None), ending)
+def release_all(
+    connection: Connection, locked: LockedStudy, *, numbers: Collection[int] | None, ending: Ending
+) -> list[int]:
+    """Take back what is leased, all or those in `numbers`, whoever holds it; return the numbers."""
+    leased = _ours.c.lease_until.is_not(None)
+    chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
+    return _take_back(connection, locked, chosen, ending)
 
 
 def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending: Ending) -> list[int]:

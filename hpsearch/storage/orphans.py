@@ -118,7 +118,7 @@ def _follow(connection: Connection, study: StoredStudy) -> None:
     _forget_unknown_trials(connection, study)
     _point_at_copies(connection, study)
     # Workers write under the old id, in vain; what they had is taken from them at once.
-    leases.release_all(connection, studies.lock(connection, study), ending=RENAMED)
+    leases.release_all(connection, studies.lock(connection, study), numbers=None, ending=RENAMED)
     _let_strays_wait(connection, study)
 
 
