@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import foreign, optuna_schema, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
@@ -69,6 +69,8 @@ def claim(
         sweep(connection, locked)
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
+    if left < count and standing.of(RUNNING):
+        left += foreign.silent(connection, locked)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     if stops or min(left, count) <= 0:
         return []

@@ -7,7 +7,7 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import optuna_schema
+from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, upsert_rows
 from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
@@ -108,7 +108,8 @@ def system_attributes_of(
     """Return trial_id -> what Optuna's samplers and pruners keep with it."""
     attributes: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
-        attributes.setdefault(trial_id, {})[key] = json.loads(value)
+        if key != schema.SEEN_ATTRIBUTE:
+            attributes.setdefault(trial_id, {})[key] = json.loads(value)
     return attributes
 
 

@@ -124,7 +124,7 @@ def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending:
         .order_by(_ours.c.number)
         .with_for_update()
     ).all()
-    # A trial that another Optuna client ended meanwhile stays as that client left it; one that it set waiting was begun.
+    # A trial that another Optuna client ended meanwhile stays as it is; one that it set waiting was begun all the same.
     running = [row for row in rows if row.state in (RUNNING, WAITING)]
     _end_leases(connection, locked, [row for row in rows if row.state not in (RUNNING, WAITING)])
     _write_history(connection, locked, running, ending)

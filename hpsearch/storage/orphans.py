@@ -126,9 +126,7 @@ def _forget_unknown_trials(connection: Connection, study: StoredStudy) -> None:
     """Delete our rows of the trials that the copy lacks, so that their numbers can be given again."""
     there = select(_their_trials.c.number).where(_their_trials.c.study_id == study.study_id)
     for table in schema.STUDY_DETAILS:
-        connection.execute(
-            delete(table).where(table.c.study_key == study.key, table.c.number.not_in(there))
-        )
+        connection.execute(delete(table).where(table.c.study_key == study.key, table.c.number.not_in(there)))
 
 
 def _point_at_copies(connection: Connection, study: StoredStudy) -> None:
@@ -153,9 +151,7 @@ def _point_at_copies(connection: Connection, study: StoredStudy) -> None:
     )
     connection.execute(update(ours).where(mine, is_undone).values(verdict=None, finding=None))
     series = schema.series
-    connection.execute(
-        delete(series).where(series.c.study_key == study.key, series.c.number.in_(unfinished))
-    )
+    connection.execute(delete(series).where(series.c.study_key == study.key, series.c.number.in_(unfinished)))
 
 
 def _let_strays_wait(connection: Connection, study: StoredStudy) -> None:
@@ -171,7 +167,5 @@ def _let_strays_wait(connection: Connection, study: StoredStudy) -> None:
     if strays:
         connection.execute(delete(reports).where(reports.c.trial_id.in_(strays)))
         connection.execute(
-            update(theirs)
-            .where(theirs.c.trial_id.in_(strays))
-            .values(state=WAITING, datetime_start=None)
+            update(theirs).where(theirs.c.trial_id.in_(strays)).values(state=WAITING, datetime_start=None)
         )

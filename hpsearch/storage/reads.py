@@ -226,7 +226,8 @@ def _trial(
     system_attributes: Mapping[str, Any],
 ) -> Trial:
     state = STATES[row.state]
-    foreign_attempts = 0 if state is TrialState.WAITING else 1
+    # Another Optuna client's attempt, perhaps after some of ours, has no row; those of ours have a worker.
+    is_foreign = state is not TrialState.WAITING and row.worker is None
     return Trial(
         number=row.number,
         state=state,
@@ -237,7 +238,7 @@ def _trial(
         epochs=row.epochs or 0,
         steps=row.steps or 0,
         worker=row.worker,
-        attempts=foreign_attempts if row.attempt is None else row.attempt,
+        attempts=(row.attempt or 0) + is_foreign,
         started=_aware(row.datetime_start),
         finished=_aware(row.datetime_complete),
         system_attributes=system_attributes,

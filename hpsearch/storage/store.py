@@ -13,6 +13,7 @@ from hpsearch.storage import (
     claims,
     creation,
     evaluations,
+    foreign,
     leases,
     migration,
     openings,
@@ -33,6 +34,7 @@ from hpsearch.storage.records import (
     Beat,
     Claim,
     Evaluation,
+    ForeignTrial,
     Opening,
     Progress,
     StoredStudy,
@@ -249,12 +251,16 @@ class Store:
     def progress(self, study: StoredStudy) -> Progress:
         """Return where the study stands, after expired leases were swept, as far as we may."""
         self.sweep(study)
-        return self._read(lambda connection: sums.progress(connection, study))
+        found = self._read(lambda connection: sums.progress(connection, study))
+        self._note(found.foreign)
+        return found
 
     def opening(self, study: StoredStudy) -> Opening:
         """Return what the study has left to do, after expired leases were swept, as far as we may."""
         self.sweep(study)
-        return self._read(lambda connection: openings.opening(connection, study))
+        found = self._read(lambda connection: openings.opening(connection, study))
+        self._note(found.foreign)
+        return found
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
@@ -264,7 +270,15 @@ class Store:
         """
         self.sweep_orphans()
         self.sweep_all()
-        return self._read(lambda connection: openings.openings(connection, above=above))
+        found = self._read(lambda connection: openings.openings(connection, above=above))
+        self._note([trial for opening in found for trial in opening.foreign])
+        return found
+
+    def _note(self, trials: Sequence[ForeignTrial]) -> None:
+        """Write down signs of life of other clients' trials that nobody has noted yet, where we may write."""
+        if any(trial.note is not None for trial in trials):
+            with contextlib.suppress(StorageReadOnlyError):
+                self._write(lambda connection: foreign.note(connection, trials), durable=False)
 
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.

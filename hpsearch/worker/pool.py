@@ -18,6 +18,7 @@ from typing import IO, final
 
 import hpsearch
 from hpsearch.errors import HpsearchError, StudyNotFoundError
+from hpsearch.storage.foreign import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
@@ -90,6 +91,7 @@ class Pool:
     _started: int = 0
     _crashes_in_vain: int = 0
     _ended: int = -1
+    _waited_for: frozenset[int] = frozenset()
 
     def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
         """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
@@ -116,6 +118,7 @@ class Pool:
                 shown_at = time.monotonic()
                 progress = self._progress(stop)
                 self._judge_progress(progress)
+                self._tell_waiting(progress)
                 show(progress)
             stop.wait(POLL_S)
 
@@ -141,9 +144,7 @@ class Pool:
     def _release(self, process: _Process, why: str, *, crashed: bool) -> list[int]:
         """Give back what a process held that has ended; of a study that is gone that is nothing."""
         try:
-            return self.store.release(
-                self.study, worker=process.name, numbers=None, why=why, crashed=crashed
-            )
+            return self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=crashed)
         except StudyNotFoundError:
             return []
 
@@ -218,6 +219,13 @@ class Pool:
         if ended > self._ended:
             self._ended = ended
             self._crashes_in_vain = 0
+
+    def _tell_waiting(self, progress: Progress) -> None:
+        """Note once that nothing is left but trials of other Optuna clients."""
+        numbers = frozenset(trial.number for trial in progress.waits_for)
+        if numbers - self._waited_for:
+            self.notes.append(waiting_sentence(progress.name, progress.waits_for))
+        self._waited_for = numbers
 
     def _stop_all(self) -> None:
         """Drain all workers, kill those that do not end in time, and give back what they held.

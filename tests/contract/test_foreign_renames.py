@@ -56,7 +56,9 @@ def by_the_dashboard(lab: Lab, new: str, meanwhile: Callable[[], object]) -> Non
         "wsgi.input": io.BytesIO(body),
     }
     said: list[str] = []
-    answer = optuna_dashboard.wsgi(storage)(environ, lambda status, _headers, _error=None: said.append(status))
+    answer = optuna_dashboard.wsgi(storage)(
+        environ, lambda status, _headers, _error=None: said.append(status)
+    )
     assert said == ["201 Created"], list(answer)
 
 
@@ -223,7 +225,9 @@ def test_workers_find_a_renamed_study_without_a_new_start(new_lab: Labs) -> None
         lambda store, _study, name: store.study(name).spec.name,
         lambda store, study, _name: store.followed(study).spec.name,
         lambda store, study, _name: {one.key: one.spec.name for one in store.studies()}[study.key],
-        lambda store, study, _name: {one.study.key: one.study.spec.name for one in store.openings()}[study.key],
+        lambda store, study, _name: {one.study.key: one.study.spec.name for one in store.openings()}[
+            study.key
+        ],
     ):
         lab = new_lab()
         lab.claim(1)
