@@ -37,7 +37,7 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
     answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
     progress = store.progress(study)
     if progress.is_done:
-        more = progress.budget + progress.waiting
+        more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
             f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"

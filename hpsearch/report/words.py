@@ -72,7 +72,8 @@ def state_sentence(progress: Progress) -> str:
     done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
     match state_of(progress):
         case "finished":
-            return f"Finished: {done}."
+            beyond = progress.finished - progress.budget
+            return f"Finished: {done}{f', {beyond:,} more than the budget' if beyond else ''}."
         case "paused" | "stopped" as word:
             return f"{_sentence(word)}: {done} finished. {_sentence(progress.stopped or '')}"
         case "running":
