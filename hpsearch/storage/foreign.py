@@ -1,8 +1,8 @@
 """Trials that other Optuna clients run: since when, whether they still live, and how to end or take over one.
 
 Optuna keeps no time of a trial's last report, and a client that was killed leaves its trial running permanently. So a
-system attribute of the trial notes how much there was of it when somebody last looked, and since when, by the database's
-clock. A trial without a sign of life for long no longer counts against the budget. If it ends after all, it counts.
+system attribute of the trial notes how much there was of it at the last look, and since when by the database's clock.
+A trial without a sign of life for long no longer counts against the budget. If it ends after all, it counts.
 
 Each function works inside its caller's transaction.
 """
@@ -16,7 +16,7 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, DateTime, Row, and_, column, delete, func, literal, select, table, update
 
-from hpsearch.errors import HpsearchError, TrialNotFoundError
+from hpsearch.errors import HpsearchError
 from hpsearch.records import OTHERS
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import naive_utc, utc
@@ -24,6 +24,7 @@ from hpsearch.storage.details import system_attributes_of, write_attributes
 from hpsearch.storage.enqueuing import FIXED
 from hpsearch.storage.leases import epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
 from hpsearch.storage.studies import LockedStudy
 
@@ -236,10 +237,7 @@ def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Row[
         .with_for_update()
     ).one_or_none()
     if row is None:
-        raise TrialNotFoundError(
-            f'study "{study.spec.name}": must have the trial (got {number}): '
-            f"`hpsearch study trials {shlex.quote(study.spec.name)}` lists them"
-        )
+        raise no_such_trial(connection, study, number)
     holder = connection.execute(
         select(_ours.c.worker).where(
             _ours.c.study_key == study.key, _ours.c.number == number, _ours.c.lease_until.is_not(None)

@@ -103,10 +103,15 @@ def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
     numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
     trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
     if trial_id is None:
-        count = connection.execute(select(func.count()).select_from(numbered.subquery())).scalar_one()
-        have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
-        raise TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
+        raise no_such_trial(connection, study, number)
     return _read(connection, study, [trial_id])[trial_id]
+
+
+def no_such_trial(connection: Connection, study: StoredStudy, number: int) -> TrialNotFoundError:
+    """Return the error for a number that the study does not have, with those that it has."""
+    count = connection.execute(select(func.count()).where(_theirs.c.study_id == study.study_id)).scalar_one()
+    have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
+    return TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
 
 
 def attempts(connection: Connection, study: StoredStudy, number: int) -> list[Attempt]:

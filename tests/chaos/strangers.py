@@ -1,7 +1,7 @@
 """Stock Optuna clients beside our workers: they ask, report, tell, enqueue, copy, rename, delete, and are killed.
 
-`python -m tests.chaos.strangers URL KEY SEED` is one of them. `run` lets some loose on a ground with workers, kills them
-again and again, and says in the end which laws are broken.
+`python -m tests.chaos.strangers URL KEY SEED` is one of them. `run` lets some loose on a ground with workers, kills
+them again and again, and says in the end which laws are broken.
 """
 
 import json
@@ -21,7 +21,6 @@ from optuna.trial import TrialState
 from hpsearch.records import Trial
 from hpsearch.storage import schema
 from hpsearch.storage.keeping import retry_trial
-from hpsearch.storage.records import StoredStudy
 from tests.chaos import laws
 from tests.chaos.crew import REPOSITORY, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan, Result, result_of
@@ -46,7 +45,7 @@ def ask_and_tell(study: optuna.Study, chance: random.Random) -> None:
 
 def ask_and_forget(study: optuna.Study, _chance: random.Random) -> None:
     """Leave a trial running, as a client does that is killed."""
-    study.ask().set_user_attr("forgotten", True)
+    study.ask().set_user_attr("forgotten", 1)
 
 
 def enqueue(study: optuna.Study, _chance: random.Random) -> None:
