@@ -62,7 +62,10 @@ def _visited(chosen: argparse.Namespace, plan: Plan, folder: Path, expected: Seq
     )
     ground = Ground(f"sqlite:///{folder}/chaos.db", plan)
     try:
-        return _judged(strangers.run(visit, ground, folder, expected))
+        deeds, broken = strangers.run(visit, ground, folder, expected)
+        for name, count in sorted(deeds.items()):
+            _say(f"  {name} {count}")
+        return _judged(broken)
     finally:
         ground.close()
 

@@ -9,11 +9,13 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias, final
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, final
 
 import optuna
 from optuna.trial import TrialState
@@ -24,7 +26,7 @@ from hpsearch.storage.keeping import retry_trial
 from tests.chaos import laws
 from tests.chaos.crew import REPOSITORY, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan, Result, result_of
-from tests.chaos.waiting import POLL_S, wait_until
+from tests.chaos.waiting import wait_until
 
 PAUSE_S: Final = 0.2
 """Between what a stranger does, so that workers get on as well."""
@@ -32,8 +34,8 @@ PAUSE_S: Final = 0.2
 FAILED_SPARED: Final = 1
 """Strangers fail no more trials than that: a tenth of failed ones stops a study, and rightly so."""
 
-Deed: TypeAlias = Callable[[optuna.Study, random.Random], None]
-"""What a stranger does to the study once."""
+Deed: TypeAlias = Callable[[optuna.Study, random.Random], list[list[Any]] | None]
+"""What a stranger does to the study once; returns what a copy shows as ended that took the study's place."""
 
 
 def ask_and_tell(study: optuna.Study, chance: random.Random) -> None:
@@ -85,14 +87,13 @@ def copy_for_nothing(study: optuna.Study, chance: random.Random) -> None:
     optuna.delete_study(study_name=name, storage=study._storage)
 
 
-def rename(study: optuna.Study, chance: random.Random) -> None:
-    """Copy the study and delete the original, and say what the copy shows as ended."""
+def rename(study: optuna.Study, chance: random.Random) -> list[list[Any]]:
+    """Copy the study and delete the original."""
     name = _copied(study, chance)
     copied = optuna.load_study(study_name=name, storage=study._storage)
     ended = [[t.number, t.state.name, t.value] for t in copied.trials if t.state.is_finished()]
     optuna.delete_study(study_name=study.study_name, storage=study._storage)
-    sys.stdout.write(json.dumps(ended) + "\n")
-    sys.stdout.flush()
+    return ended
 
 
 DEEDS: Final[Mapping[Deed, int]] = {
@@ -133,7 +134,9 @@ def main(url: str, key: str, seed: int) -> None:
             named = [s for s in storage.get_all_studies() if s.user_attrs.get(schema.LINK_ATTRIBUTE) == key]
             study = optuna.load_study(study_name=named[0].study_name, storage=storage)
             (deed,) = chance.choices(list(DEEDS), list(DEEDS.values()))
-            deed(study, chance)
+            ended = deed(study, chance)
+            sys.stdout.write(json.dumps({"deed": deed.__name__, "ended": ended or []}) + "\n")
+            sys.stdout.flush()
         time.sleep(PAUSE_S * chance.uniform(0.5, 1.5))
 
 
@@ -151,56 +154,102 @@ class Visit:
     finish_s: float = 120.0
 
 
-def run(visit: Visit, ground: Ground, folder: Path, expected: Sequence[Result]) -> dict[str, list[str]]:
-    """Let strangers and workers loose on a ground; return law -> how it is broken when all work is done."""
-    # Workers find the study by themselves, whatever it is called when they start.
-    job = Job(url=ground.url, study=None, folder=folder, lease_s=2.0, module="tests.chaos.audited")
-    with Crew(job, size=visit.workers) as crew:
-        wait_until(lambda: any(hand.has_begun for hand in crew.hands), "the workers begin")
-        said = _haunt(visit, ground, folder, crew)
-        wait_until(lambda: _settle(ground, crew), "the study is done", within_s=visit.finish_s)
-        crew.dismiss(within_s=visit.finish_s)
-        faults = [f"{hand.name}: {hand.said[-1000:]}" for hand in crew.gone if hand.popen.returncode]
-    ground.study = ground.store.followed(ground.study)
-    return {
-        "no worker ended by itself": faults,
-        **{name: list(law(ground, expected, said)) for name, law in LAWS.items()},
-    }
+@final
+class Strangers:
+    """Keeps strangers at it, each killed after a while. In the end of the context none is left."""
 
+    def __init__(self, visit: Visit, ground: Ground, folder: Path) -> None:
+        self._visit = visit
+        self._ground = ground
+        self._folder = folder
+        self._chance = random.Random(visit.seed)
+        self._logs: list[Path] = []
+        self._alive: list[tuple[subprocess.Popen[bytes], Path, float]] = []
 
-def _haunt(visit: Visit, ground: Ground, folder: Path, crew: Crew) -> list[list[Any]]:
-    """Keep strangers at it, each killed after a while; return what they said that copies show as ended."""
-    chance = random.Random(visit.seed)
-    deadline = time.monotonic() + visit.seconds
-    logs: list[Path] = []
-    alive: list[tuple[subprocess.Popen[bytes], float]] = []
-    try:
-        while time.monotonic() < deadline:
-            crew.fill()
-            while len(alive) < visit.strangers:
-                logs.append(folder / f"stranger-{len(logs)}.log")
-                alive.append((_start(ground, logs[-1], seed=chance.getrandbits(30)), _end_s(visit, chance)))
-            for process, end_s in alive:
-                if time.monotonic() > end_s:
-                    process.kill()
-                    process.wait()
-            alive = [(process, end_s) for process, end_s in alive if process.poll() is None]
-            time.sleep(POLL_S)
-    finally:
-        for process, _ in alive:
+    def __enter__(self) -> Self:
+        self.renew()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def renew(self) -> None:
+        """Kill those whose time has come, and replace them. A life begins with the first deed."""
+        for process, log, end_s in self._alive:
+            if time.monotonic() > end_s and log.stat().st_size:
+                process.kill()
+                process.wait()
+        self._alive = [one for one in self._alive if one[0].poll() is None]
+        while len(self._alive) < self._visit.strangers:
+            log = self._folder / f"stranger-{len(self._logs)}.log"
+            self._logs.append(log)
+            end_s = time.monotonic() + self._visit.life_s * self._chance.uniform(0.6, 1.4)
+            self._alive.append((self._start(log), log, end_s))
+
+    def kill(self) -> None:
+        """Kill them all."""
+        for process, _, _ in self._alive:
             process.kill()
             process.wait()
-    return [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.endswith("]")]
+        self._alive.clear()
+
+    def deeds(self) -> Counter[str]:
+        """Return what was done, and how often."""
+        return Counter(line["deed"] for line in self._lines())
+
+    def ended(self) -> list[list[Any]]:
+        """Return what copies showed as ended when they took the place of the original: number, state, value."""
+        return [trial for line in self._lines() for trial in line.get("ended", ())]
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for log in self._logs:
+            # A stranger may have been killed in the middle of its last line.
+            yield from (json.loads(line) for line in log.read_text().splitlines() if line.endswith("}"))
+
+    def _start(self, log: Path) -> subprocess.Popen[bytes]:
+        seed = str(self._chance.getrandbits(30))
+        command = [
+            sys.executable,
+            "-m",
+            "tests.chaos.strangers",
+            self._ground.url,
+            self._ground.study.key,
+            seed,
+        ]
+        with log.open("wb") as output:
+            return subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.DEVNULL)
 
 
-def _end_s(visit: Visit, chance: random.Random) -> float:
-    return time.monotonic() + visit.life_s * chance.uniform(0.6, 1.4)
+def run(
+    visit: Visit, ground: Ground, folder: Path, expected: Sequence[Result]
+) -> tuple[Counter[str], dict[str, list[str]]]:
+    """Let strangers and workers loose on a ground.
 
+    Return what strangers did how often, and law -> how it is broken when all work is done.
+    """
+    # Workers find the study by themselves, whatever it is called when they start.
+    job = Job(url=ground.url, study=None, folder=folder, lease_s=2.0, module="tests.chaos.audited")
+    with Strangers(visit, ground, folder) as strangers:
+        wait_until(lambda: bool(strangers.deeds()), "strangers begin")
+        with Crew(job, size=visit.workers) as crew:
+            deadline = time.monotonic() + visit.seconds
 
-def _start(ground: Ground, log: Path, *, seed: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.chaos.strangers", ground.url, ground.study.key, str(seed)]
-    with log.open("wb") as output:
-        return subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.DEVNULL)
+            def are_through() -> bool:
+                crew.fill()
+                strangers.renew()
+                return time.monotonic() > deadline and strangers.deeds()["rename"] > 0
+
+            wait_until(are_through, "strangers rename", within_s=visit.seconds + visit.finish_s)
+            strangers.kill()
+            wait_until(lambda: _settle(ground, crew), "the study is done", within_s=visit.finish_s)
+            crew.dismiss(within_s=visit.finish_s)
+            faults = [f"{hand.name}: {hand.said[-1000:]}" for hand in crew.gone if hand.popen.returncode]
+    ground.study = ground.store.followed(ground.study)
+    broken = {"no worker ended by itself": faults}
+    broken |= {name: list(law(ground, expected, strangers.ended())) for name, law in LAWS.items()}
+    return strangers.deeds(), broken
 
 
 def _settle(ground: Ground, crew: Crew) -> bool:
@@ -243,7 +292,7 @@ def nothing_is_lost(ground: Ground, _expected: Sequence[Result], said: Sequence[
     now = {trial.number: trial for trial in storage.get_all_trials(ground.study.study_id)}
     storage.remove_session()
     storage.engine.dispose()
-    for number, state, value in (each for ended in said for each in ended):
+    for number, state, value in said:
         trial = now.get(number)
         if trial is None or (trial.state.name, trial.value) != (state, value):
             yield f"trial {number} must be {state} with {value} (got {trial})"

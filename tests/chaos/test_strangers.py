@@ -16,7 +16,8 @@ def test_strangers_neither_stop_workers_nor_cost_results(
     ground = Ground(f"sqlite:///{tmp_path}/chaos.db", chosen)
     try:
         visit = Visit(plan=chosen, workers=2, seed=1)
-        broken = strangers.run(visit, ground, tmp_path, expected(chosen))
+        deeds, broken = strangers.run(visit, ground, tmp_path, expected(chosen))
     finally:
         ground.close()
     assert {name: found[:5] for name, found in broken.items() if found} == {}
+    assert deeds["rename"] > 0

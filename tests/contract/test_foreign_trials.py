@@ -163,7 +163,7 @@ def test_a_trial_that_is_given_up_fails(new_lab: Labs) -> None:
     assert fail_trial(lab.store, lab.study, 0) is False
     trial = lab.store.trial(lab.study, 0)
     assert (trial.state, trial.finished is not None) == (TrialState.FAILED, True)
-    with pytest.raises(Exception, match="finish|FAIL"):
+    with pytest.raises(Exception, match=r"finish|FAIL"):
         stock_of(lab).tell(asked, 0.5)
     lab.finish(1)
     assert lab.store.progress(lab.study).is_done
