@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 ParameterValue: TypeAlias = float | int | str | bool
 """What a searched parameter can be. A list (such as the widths of layers) travels as its JSON text."""
@@ -330,6 +330,9 @@ last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weigh
 FIXED = "fixed_params"
 """The system attribute in which Optuna keeps what an enqueued trial asks for."""
 
+OTHERS: Final = "another Optuna client"
+"""The owner of a trial that no worker of ours trained."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -356,6 +359,13 @@ class Trial:
     started: datetime | None = None
     finished: datetime | None = None
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str | None:
+        """Who trains the trial, or did: a worker's name, or `OTHERS`; None while it waits."""
+        if self.worker is None and self.state is not TrialState.WAITING:
+            return OTHERS
+        return self.worker
 
     @property
     def verdict(self) -> Cause | None:

@@ -39,7 +39,7 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
         _write_grid_hint(store, study)
     progress = store.progress(study)
     if progress.is_done:
-        more = progress.budget + progress.waiting
+        more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
             f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"

@@ -18,6 +18,7 @@ from hpsearch.report.formats import (
     format_tick,
 )
 from hpsearch.report.words import fate_rows, setting_words, state_sentence
+from hpsearch.storage.foreign import described, remedy
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
@@ -25,6 +26,9 @@ from hpsearch.study.faults import fault_in_words
 def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
     """Write how the study stands, its fates, its ledger, its advice, and its audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
+    for foreign in progress.foreign:
+        words = described(foreign)
+        answer(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
         answer(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
     if progress.best is not None:

@@ -90,13 +90,15 @@ def run_study(target: str, options: RunOptions) -> int:
         say(found.sentence)
         for line in warnings if found.is_new else ():
             say(line)
-        progress = store.progress(found.study)
+        study = found.study
+        progress = store.progress(study)
         if progress.is_done:
             say("It is finished: --trials N goes on to N trials")
         elif progress.stopped is None:
             stop.listen()
-            progress = _work(store, found.study, job or _read_data(found.study, options), options, stop=stop)
-        conclude(store, found.study, url=options.url, report=options.report)
+            job = job or _read_data(study, options)
+            progress, study = _work(store, study, job, options, stop=stop)
+        conclude(store, study, url=options.url, report=options.report)
     return _exit_code(progress, stop)
 
 
@@ -155,12 +157,14 @@ def _known(store: Store, target: str, options: RunOptions) -> Stored:
     return Stored(study=study, sentence=f'Study "{target}": has a budget of {budget}')
 
 
-def _work(store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest) -> Progress:
-    """Let local workers run the study to its end, or until somebody asks to stop."""
+def _work(
+    store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest
+) -> tuple[Progress, StoredStudy]:
+    """Let local workers run the study to its end, or until somebody asks to stop; return it as it is called then."""
     pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
     with Display(study, stop, notes=pool.notes) as display:
         try:
-            return pool.run(stop, show=display.show)
+            return pool.run(stop, show=display.show), pool.study
         except WorkersFailedError as error:
             # It holds what a worker wrote for people, which is what we write again.
             raise HpsearchError(str(error).removeprefix("Error: ")) from error

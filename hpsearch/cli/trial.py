@@ -16,10 +16,12 @@ from hpsearch.cli.options import (
     complete_study_name,
     trial_number,
 )
-from hpsearch.cli.output import write_csv, write_json
+from hpsearch.cli.output import answer, write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Look at one trial.")
+app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Look at one trial, and decide what becomes of it."
+)
 
 StudyOfTrial: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
@@ -31,7 +33,7 @@ TrialNumber: TypeAlias = Annotated[
 
 @app.callback()
 def trial() -> None:
-    """Look at one trial."""
+    """Look at one trial, and decide what becomes of it."""
 
 
 @app.command()
@@ -161,3 +163,38 @@ def enqueue(
 
     with open_store(storage, create=False) as store:
         enqueue_trial(store, study, settings or ())
+
+
+@app.command()
+def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Give up a trial that another Optuna client runs, perhaps one that was killed, or that waits: it fails.
+
+    A trial that a worker of ours trains is refused, and what has finished is never changed.
+
+    Example: hpsearch trial fail digits 17
+    """
+    from hpsearch.storage.keeping import fail_trial
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        changed = fail_trial(store, store.study(study), number)
+    answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
+
+
+@app.command()
+def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+
+    A trial that a worker of ours trains is refused, and what has finished is never changed.
+
+    Example: hpsearch trial retry digits 17
+    """
+    from hpsearch.storage.keeping import retry_trial
+    from hpsearch.storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        waiting = retry_trial(store, store.study(study), number)
+    what = (
+        f"trial {number} waits" if waiting == number else f"trial {waiting} waits in place of trial {number}"
+    )
+    answer(f'Study "{study}": {what}')

@@ -110,7 +110,7 @@ class LiveStudies:
         self.store = store
         self.began = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self._studies: OrderedDict[str, LiveStudy] = OrderedDict()
+        self._studies: OrderedDict[tuple[str, int], LiveStudy] = OrderedDict()
 
     def named(self, name: str) -> Seen:
         """Return the study of that name as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
@@ -124,8 +124,10 @@ class LiveStudies:
     def look(self, study: StoredStudy) -> Seen:
         """Return a stored study as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
         with self._lock:
-            live = self._studies.setdefault(study.key, LiveStudy(self.store))
-            self._studies.move_to_end(study.key)
+            # A study that another Optuna client has copied to a new name has other trials under its key.
+            place = study.key, study.study_id
+            live = self._studies.setdefault(place, LiveStudy(self.store))
+            self._studies.move_to_end(place)
             while len(self._studies) > _KEPT:
                 self._studies.popitem(last=False)
         return live.look(study)

@@ -13,7 +13,7 @@ from typing import Any
 from hpsearch.records import Finding, ParameterValue, Trial
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import state_of
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.records import ForeignTrial, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
 
@@ -42,6 +42,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "steps": trial.steps,
         "attempts": trial.attempts,
         "worker": trial.worker,
+        "owner": trial.owner,
         "started": moment_text(trial.started),
         "finished": moment_text(trial.finished),
         "first_step": None if finding is None else finding.first_step,
@@ -83,12 +84,24 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "failed": progress.failed,
         "running": progress.running,
         "waiting": progress.waiting,
+        "foreign": [foreign_object(trial) for trial in progress.foreign],
         "fates": {fate.value: tally.trials for fate, tally in progress.fates.items()},
         "epochs": progress.epochs,
         "ledger": dict(progress.ledger),
         "best": None if progress.best is None else trial_object(progress.best),
         "priority": study.priority,
         "created": moment_text(study.created),
+    }
+
+
+def foreign_object(trial: ForeignTrial) -> dict[str, Any]:
+    """Return a running trial of another Optuna client: when it was last seen, and whether it counts."""
+    return {
+        "number": trial.number,
+        "started": moment_text(trial.started),
+        "seen": moment_text(trial.seen),
+        "counts": trial.counts,
+        "counts_until": moment_text(trial.counts_until),
     }
 
 

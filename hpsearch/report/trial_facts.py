@@ -40,8 +40,8 @@ def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
     yield "epochs", f"{trial.epochs:,}"
     yield "steps", f"{trial.steps:,}"
     yield "attempts", f"{trial.attempts:,}"
-    if trial.worker is not None:
-        yield "worker", trial.worker
+    if trial.owner is not None:
+        yield "worker", trial.owner
     if trial.started is not None:
         yield "started", format_time(trial.started)
     if trial.finished is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.records import Cause, Fate, Trial, best_trials
+from hpsearch.records import OTHERS, Cause, Fate, Trial, TrialState, best_trials
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.storage.records import Progress, StoredStudy
@@ -72,7 +72,8 @@ def state_sentence(progress: Progress) -> str:
     done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
     match state_of(progress):
         case "finished":
-            return f"Finished: {done}."
+            beyond = progress.finished - progress.budget
+            return f"Finished: {done}{f', {beyond:,} more than the budget' if beyond else ''}."
         case "paused" | "stopped" as word:
             return f"{_sentence(word)}: {done} finished. {_sentence(progress.stopped or '')}"
         case "running":
@@ -88,6 +89,8 @@ def _sentence(clause: str) -> str:
 def verdict_words(trial: Trial) -> str:
     """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
     if trial.finding is None:
+        if trial.state is TrialState.RUNNING and trial.worker is None:
+            return f"run by {OTHERS}"
         return "no verdict" if trial.state.is_final else trial.state.value
     cause, first_step = trial.finding.cause, trial.finding.first_step
     is_timeless = cause in (*OUTSIDE, Cause.INCONCLUSIVE)

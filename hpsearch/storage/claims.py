@@ -11,12 +11,12 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import foreign, optuna_schema, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.direct import Direct
-from hpsearch.storage.leases import held, sweep
+from hpsearch.storage.leases import Ending, held, release_all, sweep
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
@@ -27,6 +27,8 @@ _SETTLE_STEP: Final = 500
 FAILED_SHARE: Final = 10
 FAILED_LEAST: Final = 3
 """A study stops when a tenth of its budget has failed, or three trials of a small one."""
+
+_SET_WAITING: Final = Ending(why="another Optuna client set the trial waiting", crashed=False)
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -67,6 +69,8 @@ def claim(
         sweep(connection, locked)
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
+    if left < count and standing.of(RUNNING):
+        left += foreign.silent(connection, locked)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     if stops or min(left, count) <= 0:
         return []
@@ -206,6 +210,8 @@ def _take(
     numbers = {row.trial_id: row.number for row in rows}
     if not numbers:
         return []
+    release_all(connection, locked, numbers=numbers.values(), ending=_SET_WAITING)
+    _forget_results(connection, list(numbers))
     connection.execute(
         update(_theirs)
         .where(_theirs.c.trial_id.in_(list(numbers)))
@@ -216,6 +222,12 @@ def _take(
     connection.execute(delete(heartbeats).where(heartbeats.c.trial_id.in_(list(numbers))))
     past = _lease_again(connection, locked, lease, numbers)
     return _claims(connection, locked, lease, numbers, past=past)
+
+
+def _forget_results(connection: Connection, trial_ids: Sequence[int]) -> None:
+    """Delete what other Optuna clients have reported of trials that wait: an attempt begins without results."""
+    for table in (optuna_schema.trial_intermediate_values, optuna_schema.trial_values):
+        connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
 
 
 @final

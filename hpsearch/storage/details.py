@@ -7,8 +7,8 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import optuna_schema
-from hpsearch.storage.bulk import Target, insert_rows, upsert_rows
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.bulk import Target, upsert_rows
 from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.parameters import StoredParameter, parameter
@@ -108,34 +108,32 @@ def system_attributes_of(
     """Return trial_id -> what Optuna's samplers and pruners keep with it."""
     attributes: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
-        attributes.setdefault(trial_id, {})[key] = json.loads(value)
+        if key != schema.SEEN_ATTRIBUTE:
+            attributes.setdefault(trial_id, {})[key] = json.loads(value)
     return attributes
 
 
 def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]) -> None:
-    """Insert parameters by trial_id."""
-    insert_rows(
-        target,
-        _params,
-        [
-            {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
-            for trial_id, stored in params.items()
-            for name, value, text in stored
-        ],
-    )
+    """Write parameters by trial_id, over those of the same name: another Optuna client may have been faster."""
+    rows = [
+        {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
+        for trial_id, stored in params.items()
+        for name, value, text in stored
+    ]
+    upsert_rows(target, _params, rows, key=("trial_id", "param_name"))
 
 
 def write_values(target: Target, values: Mapping[int, float]) -> None:
-    """Insert final values by trial_id. None of them is NaN."""
+    """Write final values by trial_id, over what another Optuna client has put there. None of them is NaN."""
     rows = []
     for trial_id, number in values.items():
         value, kind = stored_number(number)
         rows.append({"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind})
-    insert_rows(target, _values, rows)
+    upsert_rows(target, _values, rows, key=("trial_id", "objective"))
 
 
 def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) -> None:
-    """Insert reports by trial_id and epoch. None of them is there yet."""
+    """Write reports by trial_id and epoch, over what another Optuna client has reported for that epoch."""
     rows = []
     for trial_id, curve in reports.items():
         for epoch, number in curve.items():
@@ -148,7 +146,7 @@ def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) ->
                     "intermediate_value_type": kind,
                 }
             )
-    insert_rows(target, _reports, rows)
+    upsert_rows(target, _reports, rows, key=("trial_id", "step"))
 
 
 def write_attributes(target: Target, table: Table, attributes: Mapping[int, Mapping[str, Any]]) -> None:

@@ -19,8 +19,9 @@ _TRIES: Final = 6
 _PATIENCE_S: Final = 45.0
 """No new try is begun after this long; one that waits for an SQLite lock takes up to 30 s itself."""
 
-_TRANSIENT_POSTGRESQL: Final = frozenset({"40001", "40P01", "55P03"})
-_TRANSIENT_MYSQL: Final = frozenset({1020, 1205, 1213})
+# Of foreign keys: another Optuna client has deleted the study between our look and our write; the next look shows that.
+_TRANSIENT_POSTGRESQL: Final = frozenset({"40001", "40P01", "55P03", "23503"})
+_TRANSIENT_MYSQL: Final = frozenset({1020, 1205, 1213, 1452})
 _TRANSIENT_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
 
 _UNCERTAIN: Final = "the connection was lost in the middle of a commit"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import enqueuing, renaming, studies
+from hpsearch.storage import enqueuing, foreign, renaming, studies
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 
@@ -42,3 +42,22 @@ def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
     """
     store.sweep(study)
     return store.write(lambda connection: renaming.stop(connection, studies.lock(connection, study)))
+
+
+def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
+    """Give up a trial that another Optuna client runs, or that waits; return False where it had failed before.
+
+    Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
+    """
+    store.sweep(study)
+    return store.write(lambda connection: foreign.fail(connection, studies.lock(connection, study), number))
+
+
+def retry_trial(store: Store, study: StoredStudy, number: int) -> int:
+    """Let our workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+
+    Return the number of the trial that waits now. Raises HpsearchError for a trial that a worker of ours trains or that
+    has finished, and TrialNotFoundError.
+    """
+    store.sweep(study)
+    return store.write(lambda connection: foreign.retry(connection, studies.lock(connection, study), number))

@@ -106,6 +106,15 @@ def release(
     return _take_back(connection, locked, chosen, ending)
 
 
+def release_all(
+    connection: Connection, locked: LockedStudy, *, numbers: Collection[int] | None, ending: Ending
+) -> list[int]:
+    """Take back what is leased, all or those in `numbers`, whoever holds it; return the numbers."""
+    leased = _ours.c.lease_until.is_not(None)
+    chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
+    return _take_back(connection, locked, chosen, ending)
+
+
 def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending: Ending) -> list[int]:
     """End the leases of the `chosen` trials: back to waiting, or failed at the last crash."""
     rows = connection.execute(
@@ -115,9 +124,9 @@ def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending:
         .order_by(_ours.c.number)
         .with_for_update()
     ).all()
-    # A trial that another Optuna client ended meanwhile stays as that client left it.
-    running = [row for row in rows if row.state == RUNNING]
-    _end_leases(connection, locked, [row for row in rows if row.state != RUNNING])
+    # A trial that another Optuna client ended meanwhile stays as it is; one that it set waiting was begun all the same.
+    running = [row for row in rows if row.state in (RUNNING, WAITING)]
+    _end_leases(connection, locked, [row for row in rows if row.state not in (RUNNING, WAITING)])
     _write_history(connection, locked, running, ending)
     _reset(connection, locked, running, ending)
     last = CRASHES_MAX - 1 if ending.crashed else CRASHES_MAX

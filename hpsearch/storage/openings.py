@@ -11,8 +11,10 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import failed_limit
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.foreign import Place, look
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING
-from hpsearch.storage.records import Opening, StoredStudy
+from hpsearch.storage.records import ForeignTrial, Opening, StoredStudy
 from hpsearch.storage.studies import linked, row_of, study_of
 
 _ours = schema.studies
@@ -46,7 +48,7 @@ def _openings(connection: Connection, rows: list[Row[Any]]) -> list[Opening]:
     statement = _UNSETTLED.where(_ours.c.study_key.in_(list(counts)))
     for key, state, trials in connection.execute(statement) if rows else ():
         counts[key][state] += trials
-    return [_opening(row, counts[row.study_key]) for row in rows]
+    return [_opening(connection, row, counts[row.study_key]) for row in rows]
 
 
 _UNSETTLED: Final = (
@@ -58,13 +60,26 @@ _UNSETTLED: Final = (
 )
 
 
-def _opening(row: Row[Any], counts: Counter[str]) -> Opening:
+def _opening(connection: Connection, row: Row[Any], counts: Counter[str]) -> Opening:
     left = row.budget - counts[COMPLETE] - counts[PRUNED]
     is_stopped = row.stopped is not None or counts[FAIL] >= failed_limit(row.budget)
     is_open = left > 0 and not is_stopped
+    running = counts[RUNNING]
+    seen = _foreign(connection, row) if is_open and running >= left else ()
+    counting = tuple(trial for trial in seen if trial.counts)
+    room = max(0, left - running + len(seen) - len(counting)) if is_open else 0
     return Opening(
         study=study_of(row),
-        room=max(0, left - counts[RUNNING]) if is_open else 0,
+        room=room,
         is_open=is_open,
         is_stopped=left > 0 and is_stopped,
+        waits_for=counting if not room and running == len(seen) else (),
+        foreign=seen,
     )
+
+
+def _foreign(connection: Connection, row: Row[Any]) -> tuple[ForeignTrial, ...]:
+    """Return the trials of other Optuna clients, which are looked at only where nothing else is left to claim."""
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    place = Place(study_id=row.study_id, key=row.study_key, settled=row.settled_trial_id, now_s=now_s)
+    return look(connection, place)

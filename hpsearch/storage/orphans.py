@@ -1,13 +1,30 @@
 """What other Optuna clients leave behind when they delete or rename a study."""
 
 import json
+from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, or_, select, update
 
-from hpsearch.storage import optuna_schema, schema, studies
+from hpsearch.errors import StorageError
+from hpsearch.storage import leases, optuna_schema, schema, studies
+from hpsearch.storage.leases import Ending
+from hpsearch.storage.optuna_schema import RUNNING, WAITING
+from hpsearch.storage.records import StoredStudy
+
+RENAMED: Final = Ending(why="another Optuna client renamed the study", crashed=False)
+"""Why the attempts ended that were under way, or ended, while another client copied their study."""
 
 _links = optuna_schema.study_user_attributes
 _ours = schema.studies
+_our_trials = schema.trials
+_their_trials = optuna_schema.trials
+_their_studies = optuna_schema.studies
+
+
+def renamed_sentence(before: StoredStudy, now: StoredStudy) -> str:
+    """Say what a study is called now."""
+    return f'study "{before.spec.name}": is called "{now.spec.name}" now'
 
 
 def has_orphans(connection: Connection) -> bool:
@@ -17,18 +34,29 @@ def has_orphans(connection: Connection) -> bool:
 
 def sweep(connection: Connection) -> None:
     """Follow studies that were renamed by copying and deleting them, and forget those that are gone."""
-    copies = _copies(connection)
-    for key in _orphans(connection):
+    orphans = _orphans(connection)
+    copies = _copies(connection) if orphans else {}
+    for key in orphans:
         if (study_id := copies.get(key)) is None:
             studies.forget(connection, key)
-        else:
-            _follow(connection, key, study_id)
+        elif (study := _unfollowed(connection, key, study_id)) is not None:
+            _follow(connection, study)
 
 
 def _orphans(connection: Connection) -> set[str]:
-    """Return the keys of our studies that are no longer Optuna's under the same id."""
-    linked = {row.study_key for row in studies.linked(connection)}
-    return set(connection.execute(select(_ours.c.study_key)).scalars()) - linked
+    """Return the keys of our studies that are no longer Optuna's under the same id.
+
+    One statement, which reads as of one moment: a study that is being created must not be taken for an orphan.
+    """
+    link = and_(_links.c.study_id == _their_studies.c.study_id, _links.c.key == schema.LINK_ATTRIBUTE)
+    rows = connection.execute(
+        select(_ours.c.study_key, _links.c.value_json).select_from(
+            _ours.outerjoin(_their_studies, _their_studies.c.study_id == _ours.c.study_id).outerjoin(
+                _links, link
+            )
+        )
+    ).all()
+    return {row.study_key for row in rows if row.value_json is None or _key(row) != row.study_key}
 
 
 def _copies(connection: Connection) -> dict[str, int]:
@@ -38,33 +66,106 @@ def _copies(connection: Connection) -> dict[str, int]:
         .where(_links.c.key == schema.LINK_ATTRIBUTE)
         .order_by(_links.c.study_id)
     )
-    return {json.loads(row.value_json): row.study_id for row in rows}
+    return {key: row.study_id for row in rows if (key := _key(row)) is not None}
 
 
-def _follow(connection: Connection, key: str, study_id: int) -> None:
-    """Point our rows at Optuna's copy of the study. A copy keeps the numbers of its trials."""
-    theirs, ours = optuna_schema.trials, schema.trials
+def _key(row: Row[tuple[str, str]]) -> str | None:
+    """Return the study key in a link attribute; None for anything else that a client may have written there."""
+    found = json.loads(row.value_json)
+    return found if isinstance(found, str) else None
+
+
+def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy | None:
+    """Lock Optuna's copy of a study and return the study as it is there.
+
+    None if another process has followed it meanwhile, if the copy is gone too, or if this version cannot read the
+    study: a newer one will follow it.
+    """
+    locked = select(_their_studies.c.study_name).where(_their_studies.c.study_id == study_id)
+    name = connection.execute(locked.with_for_update()).scalar_one_or_none()
+    row = connection.execute(
+        select(_ours, _their_studies.c.study_name)
+        .join(_their_studies, _their_studies.c.study_id == study_id)
+        .where(_ours.c.study_key == key)
+    ).one_or_none()
+    if name is None or row is None or row.study_id == study_id:
+        return None
+    try:
+        return replace(studies.study_of(row), study_id=study_id)
+    except StorageError:
+        return None
+
+
+def _follow(connection: Connection, study: StoredStudy) -> None:
+    """Point our rows at Optuna's copy of a study, and let everything wait that the copy does not show as ended.
+
+    A copy keeps the numbers of its trials, but it takes its time, and workers go on meanwhile. What they claimed
+    after it was made is unknown there and forgotten. What they ended after it was made goes back to waiting like what
+    they still hold: the copy has its parameters, so that it ends in the same way.
+    """
     connection.execute(
         update(_ours)
-        .where(_ours.c.study_key == key)
+        .where(_ours.c.study_key == study.key)
         .values(
-            study_id=study_id,
+            study_id=study.study_id,
+            name=study.spec.name,
             settled_trial_id=-1,
             settled_complete=0,
             settled_pruned=0,
             settled_failed=0,
         )
     )
+    _forget_unknown_trials(connection, study)
+    _point_at_copies(connection, study)
+    # Workers write under the old id, in vain; what they had is taken from them at once.
+    leases.release_all(connection, studies.lock(connection, study), numbers=None, ending=RENAMED)
+    _let_strays_wait(connection, study)
+
+
+def _forget_unknown_trials(connection: Connection, study: StoredStudy) -> None:
+    """Delete our rows of the trials that the copy lacks, so that their numbers can be given again."""
+    there = select(_their_trials.c.number).where(_their_trials.c.study_id == study.study_id)
+    for table in schema.STUDY_DETAILS:
+        connection.execute(delete(table).where(table.c.study_key == study.key, table.c.number.not_in(there)))
+
+
+def _point_at_copies(connection: Connection, study: StoredStudy) -> None:
+    """Give our rows the ids of the copies, and forget the ends of trials that have not ended there.
+
+    Those get a lease that has run out, as if their worker still held them.
+    """
+    theirs, ours = _their_trials, _our_trials
+    mine = ours.c.study_key == study.key
+    unfinished = select(theirs.c.number).where(
+        theirs.c.study_id == study.study_id, theirs.c.state.in_((WAITING, RUNNING))
+    )
     copied = (
         select(theirs.c.trial_id)
-        .where(theirs.c.study_id == study_id, theirs.c.number == ours.c.number)
+        .where(theirs.c.study_id == study.study_id, theirs.c.number == ours.c.number)
         .scalar_subquery()
     )
-    there = select(theirs.c.number).where(theirs.c.study_id == study_id)
-    # A worker writes under the old id, in vain: what it had runs again.
-    run_out = case((ours.c.lease_until.is_not(None), 0.0))
+    is_undone = and_(ours.c.verdict.is_not(None), ours.c.number.in_(unfinished))
+    run_out = case((or_(ours.c.lease_until.is_not(None), is_undone), 0.0))
     connection.execute(
-        update(ours)
-        .where(ours.c.study_key == key, ours.c.number.in_(there))
-        .values(trial_id=copied, lease_until=run_out, version=ours.c.version + 1)
+        update(ours).where(mine).values(trial_id=copied, lease_until=run_out, version=ours.c.version + 1)
     )
+    connection.execute(update(ours).where(mine, is_undone).values(verdict=None, finding=None))
+    series = schema.series
+    connection.execute(delete(series).where(series.c.study_key == study.key, series.c.number.in_(unfinished)))
+
+
+def _let_strays_wait(connection: Connection, study: StoredStudy) -> None:
+    """Set trials waiting that a worker handed back after the copy was made, which shows them as running."""
+    theirs, reports = _their_trials, optuna_schema.trial_intermediate_values
+    known = select(_our_trials.c.number).where(_our_trials.c.study_key == study.key)
+    running = (
+        select(theirs.c.trial_id)
+        .where(theirs.c.study_id == study.study_id, theirs.c.state == RUNNING, theirs.c.number.in_(known))
+        .with_for_update()
+    )
+    strays = list(connection.execute(running).scalars())
+    if strays:
+        connection.execute(delete(reports).where(reports.c.trial_id.in_(strays)))
+        connection.execute(
+            update(theirs).where(theirs.c.trial_id.in_(strays)).values(state=WAITING, datetime_start=None)
+        )

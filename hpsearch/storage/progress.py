@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, and_, desc, func, select
 from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
+from hpsearch.storage.foreign import Place, look
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
 from hpsearch.storage.reads import trials
-from hpsearch.storage.records import Progress, StoredStudy, Tally
+from hpsearch.storage.records import ForeignTrial, Progress, StoredStudy, Tally
 from hpsearch.storage.studies import row_of
 
 _ours = schema.trials
@@ -42,7 +43,13 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         best=_best(connection, study),
         stopped=_paused(study, own.stopped) or _too_many_failures(study, groups, own.budget),
         is_paused=own.stopped is not None,
+        foreign=_foreign(connection, own) if count[TrialState.RUNNING] else (),
     )
+
+
+def _foreign(connection: Connection, own: Row[Any]) -> tuple[ForeignTrial, ...]:
+    place = Place(study_id=own.study_id, key=own.study_key, settled=own.settled_trial_id, now_s=own.now_s)
+    return look(connection, place)
 
 
 def _groups(connection: Connection, study: StoredStudy) -> Sequence[Row[Any]]:

@@ -103,10 +103,15 @@ def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
     numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
     trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
     if trial_id is None:
-        count = connection.execute(select(func.count()).select_from(numbered.subquery())).scalar_one()
-        have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
-        raise TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
+        raise no_such_trial(connection, study, number)
     return _read(connection, study, [trial_id])[trial_id]
+
+
+def no_such_trial(connection: Connection, study: StoredStudy, number: int) -> TrialNotFoundError:
+    """Return the error for a number that the study does not have, with those that it has."""
+    count = connection.execute(select(func.count()).where(_theirs.c.study_id == study.study_id)).scalar_one()
+    have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
+    return TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
 
 
 def attempts(connection: Connection, study: StoredStudy, number: int) -> list[Attempt]:
@@ -226,7 +231,8 @@ def _trial(
     system_attributes: Mapping[str, Any],
 ) -> Trial:
     state = STATES[row.state]
-    foreign_attempts = 0 if state is TrialState.WAITING else 1
+    # Another Optuna client's attempt, perhaps after some of ours, has no row; those of ours have a worker.
+    is_foreign = state is not TrialState.WAITING and row.worker is None
     return Trial(
         number=row.number,
         state=state,
@@ -237,7 +243,7 @@ def _trial(
         epochs=row.epochs or 0,
         steps=row.steps or 0,
         worker=row.worker,
-        attempts=foreign_attempts if row.attempt is None else row.attempt,
+        attempts=(row.attempt or 0) + is_foreign,
         started=_aware(row.datetime_start),
         finished=_aware(row.datetime_complete),
         system_attributes=system_attributes,

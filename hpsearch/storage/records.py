@@ -104,12 +104,31 @@ class Tally:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignTrial:
+    """A running trial that no worker of ours holds: another Optuna client runs it, or did before it was killed.
+
+    `seen` is its last sign of life as far as anybody looked. It `counts` against the budget until `counts_until`.
+    `note` is what has to be written down for the next who looks. Times are in UTC.
+    """
+
+    number: int
+    trial_id: int
+    started: datetime | None
+    seen: datetime
+    counts_until: datetime
+    counts: bool
+    note: Mapping[str, Any] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """Where a study stands.
 
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
     `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
-    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`.
+    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`. `foreign` are those
+    of the running trials that other Optuna clients run.
     """
 
     name: str
@@ -125,6 +144,14 @@ class Progress:
     best: Trial | None
     stopped: str | None = None
     is_paused: bool = False
+    foreign: tuple[ForeignTrial, ...] = ()
+
+    @property
+    def waits_for(self) -> tuple[ForeignTrial, ...]:
+        """The trials of other Optuna clients, where the study waits for nothing but them."""
+        counting = tuple(trial for trial in self.foreign if trial.counts)
+        is_full = self.finished + len(counting) >= self.budget and self.running == len(self.foreign)
+        return counting if is_full and self.stopped is None and not self.is_done else ()
 
     @property
     def finished(self) -> int:
@@ -143,13 +170,16 @@ class Opening:
     """What a study has left to do.
 
     `room` is how many trials a claim could take now. A study `is_open` until its budget is spent, or it
-    `is_stopped` before; an open one without room may get some when trials that others hold come back.
+    `is_stopped` before; an open one without room may get some when trials that others hold come back. `waits_for` are
+    the trials of other Optuna clients, where it waits for nothing but them; `foreign` all that were looked at.
     """
 
     study: StoredStudy
     room: int
     is_open: bool
     is_stopped: bool
+    waits_for: tuple[ForeignTrial, ...] = ()
+    foreign: tuple[ForeignTrial, ...] = ()
 
 
 @final

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from hpsearch.errors import HpsearchError, StudyExistsError
-from hpsearch.storage import optuna_schema, schema, studies
+from hpsearch.storage import foreign, optuna_schema, schema, studies
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.records import StoredStudy
@@ -43,7 +43,9 @@ def rename(connection: Connection, locked: LockedStudy, name: str) -> StoredStud
     holder = studies.holder(connection, name)
     if holder is not None and holder != study.spec.name:
         refuse_taken(connection, name, holder)
-    if running := _count(connection, study, RUNNING):
+    if running := _count(connection, study, RUNNING) - len(
+        foreign.look(connection, foreign.place_of(locked))
+    ):
         raise HpsearchError(
             f'study "{study.spec.name}": must have no trial in training to be renamed (got {running}): '
             "stop its workers first, or let them end"
@@ -105,7 +107,7 @@ def stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
     A budget that is spent stays. Raises HpsearchError where nothing has finished or runs.
     """
     study = locked.study
-    made = _count(connection, study, COMPLETE, PRUNED, RUNNING)
+    made = _count(connection, study, COMPLETE, PRUNED, RUNNING) - foreign.silent(connection, locked)
     if not made:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '

@@ -55,6 +55,9 @@ REVISION: Final = "0002"
 LINK_ATTRIBUTE: Final = "hpsearch:study"
 """The user attribute of Optuna's study that holds our key of it."""
 
+SEEN_ATTRIBUTE: Final = "hpsearch:seen"
+"""The system attribute of a trial that another Optuna client runs in which its last sign of life is noted."""
+
 metadata = MetaData()
 
 _key = String(36)

@@ -13,6 +13,7 @@ from hpsearch.storage import (
     claims,
     creation,
     evaluations,
+    foreign,
     leases,
     migration,
     openings,
@@ -33,6 +34,7 @@ from hpsearch.storage.records import (
     Beat,
     Claim,
     Evaluation,
+    ForeignTrial,
     Opening,
     Progress,
     StoredStudy,
@@ -124,10 +126,24 @@ class Store:
 
         Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
         """
-        return self._read(lambda connection: studies.find(connection, name))
+        try:
+            return self._read(lambda connection: studies.find(connection, name))
+        except StudyNotFoundError:
+            if not self.sweep_orphans():
+                raise
+            return self._read(lambda connection: studies.find(connection, name))
+
+    def followed(self, study: StoredStudy) -> StoredStudy:
+        """Return the study as it is now, also under another name or, after another client's rename, another id.
+
+        Raises StudyNotFoundError when it was deleted.
+        """
+        self.sweep_orphans()
+        return self._read(lambda connection: studies.current(connection, study))
 
     def studies(self) -> list[StoredStudy]:
         """Return all studies that hpsearch made, oldest first."""
+        self.sweep_orphans()
         return self._read(studies.every)
 
     def foreign_studies(self) -> list[str]:
@@ -174,11 +190,16 @@ class Store:
 
         self._write(delete)
 
-    def sweep_orphans(self) -> None:
-        """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
-        if self._read(orphans.has_orphans):
+    def sweep_orphans(self) -> bool:
+        """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write.
+
+        Return whether there was something to sweep.
+        """
+        found = self._read(orphans.has_orphans)
+        if found:
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(orphans.sweep)
+        return found
 
     def trials(self, study: StoredStudy) -> list[Trial]:
         """Return all trials by number."""
@@ -230,21 +251,34 @@ class Store:
     def progress(self, study: StoredStudy) -> Progress:
         """Return where the study stands, after expired leases were swept, as far as we may."""
         self.sweep(study)
-        return self._read(lambda connection: sums.progress(connection, study))
+        found = self._read(lambda connection: sums.progress(connection, study))
+        self._note(found.foreign)
+        return found
 
     def opening(self, study: StoredStudy) -> Opening:
         """Return what the study has left to do, after expired leases were swept, as far as we may."""
         self.sweep(study)
-        return self._read(lambda connection: openings.opening(connection, study))
+        found = self._read(lambda connection: openings.opening(connection, study))
+        self._note(found.foreign)
+        return found
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
 
-        Those of higher priority are in front, and of equals the older ones. Expired leases were swept, as far as
-        we may.
+        Those of higher priority are in front, and of equals the older ones. Expired leases were swept, and studies
+        that other Optuna clients renamed followed, as far as we may.
         """
+        self.sweep_orphans()
         self.sweep_all()
-        return self._read(lambda connection: openings.openings(connection, above=above))
+        found = self._read(lambda connection: openings.openings(connection, above=above))
+        self._note([trial for opening in found for trial in opening.foreign])
+        return found
+
+    def _note(self, trials: Sequence[ForeignTrial]) -> None:
+        """Write down signs of life of other clients' trials that nobody has noted yet, where we may write."""
+        if any(trial.note is not None for trial in trials):
+            with contextlib.suppress(StorageReadOnlyError):
+                self._write(lambda connection: foreign.note(connection, trials), durable=False)
 
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
@@ -361,7 +395,7 @@ class Store:
     def sweep_all(self) -> None:
         """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
         expired = self._read(leases.expired_studies)
-        for study in self.studies() if expired else ():
+        for study in self._read(studies.every) if expired else ():
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
                     self.sweep(study)

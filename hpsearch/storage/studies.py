@@ -129,6 +129,15 @@ def named(connection: Connection, name: str) -> StoredStudy | None:
     return study_of(rows[0]) if rows else None
 
 
+def current(connection: Connection, study: StoredStudy) -> StoredStudy:
+    """Return the study of the same key, whatever its name and its id are now.
+
+    Raises StudyNotFoundError when it was deleted.
+    """
+    rows = [row for row in linked(connection) if row.study_key == study.key]
+    return study_of(_first(rows, study))
+
+
 def every(connection: Connection) -> list[StoredStudy]:
     """Return all studies of ours, in the order in which they were made."""
     return [study_of(row) for row in linked(connection)]
@@ -232,10 +241,16 @@ def row_of(connection: Connection, study: StoredStudy) -> Any:
 
 def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:
     """Return the row, if there is one and it is the study's. Raises StudyNotFoundError."""
-    row = rows[0] if rows else None
-    if row is None or json.loads(row.value_json) != study.key or row.study_id != study.study_id:
+    return _first(
+        [row for row in rows if json.loads(row.value_json) == study.key and row.study_id == study.study_id],
+        study,
+    )
+
+
+def _first(rows: Sequence[Any], study: StoredStudy) -> Any:
+    if not rows:
         raise StudyNotFoundError(f'study "{study.spec.name}": it was deleted: create it again')
-    return row
+    return rows[0]
 
 
 def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:

@@ -18,7 +18,7 @@ from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
-from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import ATTENTIVE_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
@@ -37,7 +37,7 @@ REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
 
 
-def print_nothing(_: str) -> None:
+def print_nothing(_: object) -> None:
     """Tell nobody."""
 
 
@@ -46,7 +46,8 @@ def print_nothing(_: str) -> None:
 class WorkerOptions:
     """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
 
-    `tell` hears of what people may want to know, such as a database that is gone. One that `stays` waits while
+    `tell` hears of what people may want to know, such as a database that is gone; `tell_opening` of what the study has
+    left, while the worker waits for it. One that `stays` waits while
     others hold what is left of the budget. While it `is_wanted_elsewhere` it takes no more trials, and ends with
     the last that it has.
     """
@@ -55,6 +56,7 @@ class WorkerOptions:
     rows: int
     lease_s: float = LEASE_S
     tell: Callable[[str], None] = print_nothing
+    tell_opening: Callable[[Opening], None] = print_nothing
     stays: bool = True
     is_wanted_elsewhere: Callable[[], bool] = never
 
@@ -151,8 +153,10 @@ class Worker:
 
     def _wait_for_work(self) -> bool:
         """Say whether trials may still come: they may while other workers hold some of the budget."""
-        if not self._patience.call(lambda: self._store.opening(self._study)).is_open:
+        opening = self._patience.call(lambda: self._store.opening(self._study))
+        if not opening.is_open:
             return False
+        self._options.tell_opening(opening)
         return not self._stop.wait(IDLE_WAIT_S)
 
     def _take(self) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO, final
 
 import hpsearch
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StudyNotFoundError
+from hpsearch.storage.foreign import waiting_sentence
+from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.worker.machine import worker_name
@@ -57,9 +59,13 @@ class PoolOptions:
 @final
 @dataclass(kw_only=True, slots=True)
 class _Process:
-    """One worker process. Its error output goes to a file, since a pipe that nobody reads would stop it."""
+    """One worker process, started for the study that was called `study` then.
+
+    Its error output goes to a file, since a pipe that nobody reads would stop it.
+    """
 
     name: str
+    study: str
     popen: subprocess.Popen[bytes]
     errors: IO[bytes]
 
@@ -72,7 +78,7 @@ class _Process:
 @final
 @dataclass(slots=True)
 class Pool:
-    """Keeps `options.workers` processes at work on one study.
+    """Keeps `options.workers` processes at work on one study, which is followed when it gets another name.
 
     `notes` collects what people should hear of: crashes and what was done about them.
     """
@@ -85,6 +91,7 @@ class Pool:
     _started: int = 0
     _crashes_in_vain: int = 0
     _ended: int = -1
+    _waited_for: frozenset[int] = frozenset()
 
     def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
         """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
@@ -111,13 +118,35 @@ class Pool:
                 shown_at = time.monotonic()
                 progress = self._progress(stop)
                 self._judge_progress(progress)
+                self._tell_waiting(progress)
                 show(progress)
             stop.wait(POLL_S)
 
     def _progress(self, stop: StopRequest) -> Progress:
         """Return where the study stands. A database that is gone for a while is waited for, as workers do."""
         patience = Patience(stop=stop, tell=self.notes.append)
-        return patience.call(lambda: self.store.progress(self.study))
+        return patience.call(self._look)
+
+    def _look(self) -> Progress:
+        try:
+            return self.store.progress(self.study)
+        except StudyNotFoundError:
+            self._follow()
+            return self.store.progress(self.study)
+
+    def _follow(self) -> None:
+        """Go on with the study where another Optuna client has put it. Raises StudyNotFoundError."""
+        found = self.store.followed(self.study)
+        if found.spec.name != self.study.spec.name:
+            self.notes.append(renamed_sentence(self.study, found))
+        self.study = found
+
+    def _release(self, process: _Process, why: str, *, crashed: bool) -> list[int]:
+        """Give back what a process held that has ended; of a study that is gone that is nothing."""
+        try:
+            return self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=crashed)
+        except StudyNotFoundError:
+            return []
 
     def _start(self) -> _Process:
         self._started += 1
@@ -137,7 +166,7 @@ class Pool:
             stderr=errors,
             start_new_session=True,  # Ctrl-C reaches us alone: we pass it on
         )
-        return _Process(name=name, popen=popen, errors=errors)
+        return _Process(name=name, study=self.study.spec.name, popen=popen, errors=errors)
 
     def _reap(self) -> None:
         """Take note of workers that ended; replace those that crashed."""
@@ -153,11 +182,18 @@ class Pool:
         """Take note of how a worker ended, and start another one where it crashed."""
         if code == INTERRUPTED:
             self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
+        elif code == USER_ERROR and self._was_renamed(process):
+            self._processes.append(self._start())
         elif code == USER_ERROR:
             raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
         elif code != 0:
             self._give_back(process, code)
             self._processes.append(self._start())
+
+    def _was_renamed(self, process: _Process) -> bool:
+        """True if the study got another name before the process could find it. Raises StudyNotFoundError."""
+        self._follow()
+        return self.study.spec.name != process.study
 
     def _give_back(self, process: _Process, code: int) -> None:
         """Return a crashed worker's trials to the budget at once, without waiting for its leases."""
@@ -166,7 +202,7 @@ class Pool:
             if code < 0
             else f"the worker ended with exit code {code}"
         )
-        numbers = self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=True)
+        numbers = self._release(process, why, crashed=True)
         words = process.last_words().splitlines()
         reason = f": {words[-1]}" if words else ""
         self.notes.append(f"{process.name}: {why}{reason}; {len(numbers)} trials went back, a new one starts")
@@ -184,6 +220,13 @@ class Pool:
             self._ended = ended
             self._crashes_in_vain = 0
 
+    def _tell_waiting(self, progress: Progress) -> None:
+        """Note once that nothing is left but trials of other Optuna clients."""
+        numbers = frozenset(trial.number for trial in progress.waits_for)
+        if numbers - self._waited_for:
+            self.notes.append(waiting_sentence(progress.name, progress.waits_for))
+        self._waited_for = numbers
+
     def _stop_all(self) -> None:
         """Drain all workers, kill those that do not end in time, and give back what they held.
 
@@ -197,7 +240,7 @@ class Pool:
                 process.popen.wait()
                 if process.popen.returncode not in (0, INTERRUPTED):
                     why = "the worker was stopped before it handed its trials back"
-                    self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=False)
+                    self._release(process, why, crashed=False)
                 process.errors.close()
             self._processes.clear()
 

@@ -13,6 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError
+from hpsearch.storage.foreign import waiting_sentence
+from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Opening, StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.training.cohort import never
@@ -90,7 +92,9 @@ class _Shift:
     """One worker's way from study to study.
 
     `refused` are those that cannot run here, for want of data perhaps; `told` those whose stop people have heard
-    of. `last` is the study that it works on, or worked on last, with all that it has in memory for it.
+    of. `last` is the study that it works on, or worked on last, with all that it has in memory for it. `named` is the
+    one study that it is here for, which it follows under other names. `waits_for` are, by study, the trials of other
+    Optuna clients that people have heard of.
     """
 
     store: Store
@@ -101,6 +105,8 @@ class _Shift:
     refused: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     last: tuple[StoredStudy, Worker] | None = None
+    named: StoredStudy | None = None
+    waits_for: dict[str, frozenset[int]] = field(default_factory=dict)
     looked_at_s: float = -math.inf
     is_wanted: bool = False
 
@@ -119,7 +125,7 @@ class _Shift:
                     self.stop.wait(self.options.look_every_s)
             except StudyNotFoundError:
                 if self.options.study is not None:
-                    raise
+                    self.named = self._follow(self.options.study)  # raises when it is gone
 
     def hand_back(self) -> None:
         """Hand back all trials that this worker holds, while it is busy with something that takes too long."""
@@ -134,10 +140,31 @@ class _Shift:
 
     def _look(self) -> list[Opening]:
         """Return what is left to do of the studies that can run here, the first to be served in front."""
-        named = self.options.study
-        openings = self.store.openings() if named is None else [self.store.opening(self.store.study(named))]
+        if self.options.study is None:
+            openings = self.store.openings()
+        else:
+            self.named = self._follow(self.options.study)
+            openings = [self.store.opening(self.named)]
         self._tell_why_stopped(openings)
+        for opening in openings:
+            self._tell_waiting(opening)
         return [opening for opening in openings if opening.study.key not in self.refused]
+
+    def _tell_waiting(self, opening: Opening) -> None:
+        """Say once of each trial of another Optuna client that a study waits for nothing but such."""
+        key, numbers = opening.study.key, frozenset(trial.number for trial in opening.waits_for)
+        if numbers - self.waits_for.get(key, frozenset()):
+            self.tell(waiting_sentence(opening.study.spec.name, opening.waits_for))
+        self.waits_for[key] = numbers
+
+    def _follow(self, name: str) -> StoredStudy:
+        """Return the study that was called `name` when it was first looked for. Raises StudyNotFoundError."""
+        if self.named is None:
+            return self.store.study(name)
+        found = self.store.followed(self.named)
+        if found.spec.name != self.named.spec.name:
+            self.tell(renamed_sentence(self.named, found))
+        return found
 
     def _is_ready(self, opening: Opening) -> bool:
         """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
@@ -189,6 +216,7 @@ class _Shift:
             lease_s=self.options.lease_s,
             tell=self.tell,
             stays=self.options.study is not None,
+            tell_opening=self._tell_waiting,
             is_wanted_elsewhere=never if self.options.study is not None else self._is_wanted_elsewhere,
         )
         worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)

@@ -7,6 +7,7 @@
 * `cluster`, `proxy`: a PostgreSQL server of our own, and a line to it that can be cut;
 * `audit`: triggers that note who writes what, and under whose lease;
 * `calamities`, `campaign`: what happens, when, to whom;
+* `strangers`: stock Optuna clients beside the workers, and what must be true then;
 * `laws`: what must be true afterwards, from the database alone.
 """
 

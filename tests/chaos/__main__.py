@@ -6,15 +6,16 @@ It prints what it did and a verdict per law, and ends with exit code 1 where one
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.chaos import audit, campaign, laws
+from tests.chaos import audit, campaign, laws, strangers
 from tests.chaos.calamities import Scene
 from tests.chaos.campaign import Account, Campaign
 from tests.chaos.cluster import Cluster
-from tests.chaos.ground import Plan, undisturbed
+from tests.chaos.ground import Ground, Plan, Result, undisturbed
+from tests.chaos.strangers import Visit
 
 
 def main() -> int:
@@ -38,12 +39,38 @@ def _run(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="hpsearch-chaos-", dir="/tmp") as folder:
         _say(f"one undisturbed worker: {chosen.trials} trials ({chosen.sampler}, {chosen.epochs} epochs)")
         expected = undisturbed(plan, Path(folder), within_s=hard.finish_s)
+        if chosen.strangers:
+            return _visited(chosen, plan, Path(folder), expected)
         _say(f"{chosen.workers} workers on {chosen.database}, seed {chosen.seed}")
         with _scene(hard, Path(folder), chosen.database) as scene:
             account = campaign.run(hard, scene, tell=_say)
             _report(account)
             broken = laws.breaches(scene.ground, expected)
             broken["no worker ended by itself with work left to do"] = account.faults
+    return _judged(broken)
+
+
+def _visited(chosen: argparse.Namespace, plan: Plan, folder: Path, expected: Sequence[Result]) -> int:
+    _say(f"{chosen.workers} workers and {chosen.strangers} strangers, seed {chosen.seed}")
+    visit = Visit(
+        plan=plan,
+        workers=chosen.workers,
+        seed=chosen.seed,
+        strangers=chosen.strangers,
+        seconds=60 * chosen.minutes,
+        finish_s=60 * (chosen.minutes + 5),
+    )
+    ground = Ground(f"sqlite:///{folder}/chaos.db", plan)
+    try:
+        deeds, broken = strangers.run(visit, ground, folder, expected)
+        for name, count in sorted(deeds.items()):
+            _say(f"  {name} {count}")
+        return _judged(broken)
+    finally:
+        ground.close()
+
+
+def _judged(broken: Mapping[str, Sequence[str]]) -> int:
     for name, found in broken.items():
         _say(f"{'BROKEN' if found else 'kept  '}  {name}")
         for line in found[:10]:
@@ -65,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=5, help="how long calamities happen (default 5)")
     parser.add_argument("--every", type=float, default=2, help="seconds between them, about (default 2)")
     parser.add_argument("--outage", type=float, default=30, help="seconds of an outage (default 30)")
+    parser.add_argument(
+        "--strangers", type=int, default=0, help="stock Optuna clients, on SQLite, in place of calamities"
+    )
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

@@ -26,13 +26,13 @@ _HIDDEN: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE", "HPSEARCH_MNIST")
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What workers are to do: the trials of one study, `rows` at once, with leases of `lease_s` seconds.
+    """What workers are to do: the trials of one study or of all, `rows` at once, with leases of `lease_s` seconds.
 
     `module` is what Python runs, with a worker's arguments; `environment` is added to ours.
     """
 
     url: str
-    study: str
+    study: str | None
     folder: Path
     rows: int = 3
     lease_s: float = 2.0
@@ -151,7 +151,8 @@ class Crew:
 
     def _command(self, name: str) -> list[str]:
         job = self._job
-        options = ["--study", job.study, "--exit-when-idle", "--name", name]
+        options = ["--exit-when-idle", "--name", name]
+        options += [] if job.study is None else ["--study", job.study]
         options += ["--cohort", str(job.rows), "--lease", str(job.lease_s)]
         return [sys.executable, "-m", job.module, "worker", "start", *options]
 

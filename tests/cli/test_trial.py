@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import optuna
 import pytest
 
 from hpsearch.records import Cause, Finding, ParameterValue, TrialState
@@ -191,3 +192,40 @@ def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Com
     trials = json.loads(command("study", "trials", "grid", "--format", "json").stdout)
     tried = sorted((t["params"]["learning_rate"], t["params"]["weight_decay"]) for t in trials)
     assert tried == [(0.01, 1e-8), (0.01, 1e-4), (0.05, 1e-6), (0.1, 1e-8), (0.1, 1e-4)]
+
+
+def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
+    command: Command, finished: str, tmp_path: Path
+) -> None:
+    """Listings name its owner, `study show` says how to end the wait, and the commands do that."""
+    assert command("study", "edit", finished, "--trials", "14").returncode == 0
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'default.db'}")
+    study = optuna.load_study(study_name=finished, storage=storage)
+    study.ask()
+    study.ask()
+    assert "run by another Optuna client" in command("study", "trials", finished).stdout
+    assert "another Optuna client" in command("trial", "show", finished, "12").stdout
+    assert one(command, finished, 12)["owner"] == "another Optuna client"
+    shown = command("study", "show", finished).stdout
+    assert "`hpsearch trial retry flowers 12` trains it here" in shown
+    foreign = json.loads(command("study", "show", finished, "--format", "json").stdout)["foreign"]
+    assert [(trial["number"], trial["counts"]) for trial in foreign] == [(12, True), (13, True)]
+    said = [
+        command("trial", *words).stdout
+        for words in (("fail", finished, "12"), ("fail", finished, "12"), ("retry", finished, "12"))
+    ]
+    assert said == [
+        'Study "flowers": trial 12 has failed\n',
+        'Study "flowers": trial 12 had failed before\n',
+        'Study "flowers": trial 14 waits in place of trial 12\n',
+    ]
+    assert command("trial", "retry", finished, "13").stdout == 'Study "flowers": trial 13 waits\n'
+    refused = command("trial", "fail", finished, "0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "what has finished is never changed" in refused.stderr
+    assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0
+    study.tell(study.ask(), 0.5)
+    storage.remove_session()
+    storage.engine.dispose()
+    sentence = command("study", "show", finished).stdout.splitlines()[0]
+    assert sentence == "flowers: Finished: 15 of 14 trials, 1 more than the budget."

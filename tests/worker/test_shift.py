@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 import hpsearch
 from hpsearch.errors import FingerprintError, StudyNotFoundError, VersionError
+from hpsearch.storage.keeping import retry_trial
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
@@ -208,3 +209,41 @@ def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
     assert str(caught.value) == refusal
     assert bench.work() == [f'leaves the study "other" to others: {refusal}']
     assert bench.finished(study) == 0
+
+
+def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> None:
+    """It says what the study is called now and goes on to its exact budget, also if it was told no name."""
+    for study in ("iris", None):
+        name = bench.create(f"from-{study}", trials=8, epochs=30)
+
+        def rename(line: str, old: str = name.spec.name) -> None:
+            if line == f'study "{old}": trains up to 2 trials at once':
+                storage = optuna.storages.RDBStorage(bench.url)
+                optuna.copy_study(
+                    from_study_name=old, from_storage=storage, to_storage=storage, to_study_name=f"{old}-new"
+                )
+                optuna.delete_study(study_name=old, storage=storage)
+                storage.remove_session()
+                storage.engine.dispose()
+
+        lines = bench.work(None if study is None else name.spec.name, tell=rename)
+        if study is not None:
+            assert f'study "{name.spec.name}": is called "{name.spec.name}-new" now' in lines
+        renamed = bench.store.study(f"{name.spec.name}-new")
+        assert (renamed.key, bench.finished(renamed)) == (name.key, 8)
+
+
+def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
+    """A trial of another client, with the command that ends the wait; once, and then it goes on."""
+    for named in (True, False):
+        study = bench.create(f"waits-{named}", trials=3)
+        optuna.load_study(study_name=study.spec.name, storage=bench.url).ask()
+
+        def clear(line: str, study: StoredStudy = study) -> None:
+            if "waits for trial 0" in line:
+                retry_trial(bench.store, study, 0)
+
+        lines = bench.work(study.spec.name if named else None, tell=clear)
+        (said,) = (line for line in lines if "waits for" in line)
+        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in said
+        assert bench.finished(study) == 3

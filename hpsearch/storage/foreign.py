@@ -1,0 +1,295 @@
+"""Trials that other Optuna clients run: since when, whether they still live, and how to end or take over one.
+
+Optuna keeps no time of a trial's last report, and a client that was killed leaves its trial running permanently. So a
+system attribute of the trial notes how much there was of it at the last look, and since when by the database's clock.
+A trial without a sign of life for long no longer counts against the budget. If it ends after all, it counts.
+
+Each function works inside its caller's transaction.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, DateTime, Row, and_, column, delete, func, literal, select, table, update
+
+from hpsearch.errors import HpsearchError
+from hpsearch.records import OTHERS
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import naive_utc, utc
+from hpsearch.storage.details import system_attributes_of, write_attributes
+from hpsearch.storage.enqueuing import FIXED
+from hpsearch.storage.leases import epoch_s
+from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from hpsearch.storage.reads import no_such_trial
+from hpsearch.storage.records import ForeignTrial
+from hpsearch.storage.studies import LockedStudy
+
+SILENT_AFTER_S: Final = 3600.0
+"""A trial counts for so long after its last sign of life: the start, a report, a parameter, an attribute."""
+
+SILENT_AFTER_BEAT_S: Final = 600.0
+"""The same for one whose client sends Optuna's heartbeats, every minute or so: ten of them were missed."""
+
+LISTED: Final = 3
+"""A sentence names so many trials at most."""
+
+NOTE_EVERY_S: Final = 30.0
+"""Signs of life are noted no more often than this, so that looking at a busy trial costs few writes."""
+
+_theirs = optuna_schema.trials
+_ours = schema.trials
+_reports = optuna_schema.trial_intermediate_values
+_params = optuna_schema.trial_params
+_user = optuna_schema.trial_user_attributes
+_system = optuna_schema.trial_system_attributes
+_beats = table("trial_heartbeats", column("trial_id"), column("heartbeat", DateTime))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where to look: a study by its two identities, its trials above `settled`, and the database's time."""
+
+    study_id: int
+    key: str
+    settled: int
+    now_s: float
+
+
+def place_of(locked: LockedStudy) -> Place:
+    """Return where the trials of a locked study are."""
+    study = locked.study
+    return Place(study_id=study.study_id, key=study.key, settled=locked.settled_trial_id, now_s=locked.now_s)
+
+
+def look(connection: Connection, place: Place) -> tuple[ForeignTrial, ...]:
+    """Return the running trials that no worker of ours holds, by number."""
+
+    def count(of: Any, *conditions: Any) -> Any:
+        return select(func.count()).where(of.c.trial_id == _theirs.c.trial_id, *conditions).scalar_subquery()
+
+    rows = connection.execute(
+        select(
+            _theirs.c.trial_id,
+            _theirs.c.number,
+            _theirs.c.datetime_start,
+            _beats.c.heartbeat,
+            count(_reports).label("reports"),
+            (count(_params) + count(_user) + count(_system, _system.c.key != schema.SEEN_ATTRIBUTE)).label(
+                "others"
+            ),
+            select(_system.c.value_json)
+            .where(_system.c.trial_id == _theirs.c.trial_id, _system.c.key == schema.SEEN_ATTRIBUTE)
+            .scalar_subquery()
+            .label("note"),
+        )
+        .select_from(
+            _theirs.outerjoin(
+                _ours, and_(_ours.c.study_key == place.key, _ours.c.number == _theirs.c.number)
+            ).outerjoin(_beats, _beats.c.trial_id == _theirs.c.trial_id)
+        )
+        .where(
+            _theirs.c.study_id == place.study_id,
+            _theirs.c.trial_id > place.settled,
+            _theirs.c.state == RUNNING,
+            _ours.c.lease_until.is_(None),
+        )
+        .order_by(_theirs.c.number)
+    )
+    return tuple(_trial(row, place.now_s) for row in rows)
+
+
+def _trial(row: Row[Any], now_s: float) -> ForeignTrial:
+    traces = f"{row.reports} {row.others} {row.heartbeat or ''}"
+    noted = _noted(row.note)
+    started_s = epoch_s(row.datetime_start)
+    if noted is not None:
+        seen_s = noted[0] if noted[1] == traces else now_s
+    elif row.reports or row.heartbeat or started_s is None or started_s > now_s:
+        seen_s = now_s  # it has done something, who knows when
+    else:
+        seen_s = started_s
+    is_due = seen_s == now_s and (noted is None or now_s - noted[0] >= NOTE_EVERY_S)
+    silent_s = seen_s + (SILENT_AFTER_S if row.heartbeat is None else SILENT_AFTER_BEAT_S)
+    return ForeignTrial(
+        number=row.number,
+        trial_id=row.trial_id,
+        started=None if started_s is None else utc(started_s),
+        seen=utc(seen_s),
+        counts_until=utc(silent_s),
+        counts=now_s < silent_s,
+        note={"at": now_s, "was": traces} if is_due else None,
+    )
+
+
+def _noted(text: str | None) -> tuple[float, str] | None:
+    """Return when what there was of a trial had last changed, and what that was; None if nobody has noted it."""
+    note = None if text is None else json.loads(text)
+    if not isinstance(note, dict):
+        return None
+    at, was = note.get("at"), note.get("was")
+    return (float(at), was) if isinstance(at, int | float) and isinstance(was, str) else None
+
+
+def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
+    """Write down the signs of life that are new, of the trials that still run."""
+    due: Mapping[int, Any] = {trial.trial_id: trial.note for trial in trials if trial.note is not None}
+    if not due:
+        return
+    running = select(_theirs.c.trial_id).where(_theirs.c.trial_id.in_(due), _theirs.c.state == RUNNING)
+    ids = connection.execute(running.order_by(_theirs.c.trial_id).with_for_update()).scalars()
+    write_attributes(
+        connection, _system, {trial_id: {schema.SEEN_ATTRIBUTE: due[trial_id]} for trial_id in ids}
+    )
+
+
+def silent(connection: Connection, locked: LockedStudy) -> int:
+    """Return how many running trials of other clients have shown no sign of life for so long that they do not count."""
+    trials = look(connection, place_of(locked))
+    note(connection, trials)
+    return sum(not trial.counts for trial in trials)
+
+
+def waiting_sentence(name: str, trials: Sequence[ForeignTrial]) -> str:
+    """Say that a study waits for trials of other clients: which, since when, until when, and how to end that."""
+    listed = "; ".join(described(trial) for trial in trials[:LISTED])
+    more = f"; and {len(trials) - LISTED} more" if len(trials) > LISTED else ""
+    return f'study "{name}": waits for {listed}{more}: {remedy(name, trials[0])}'
+
+
+def described(trial: ForeignTrial) -> str:
+    """Say who runs a trial, since when, and whether it counts."""
+    began = "" if trial.started is None else f" since {_moment(trial.started)}"
+    counts = (
+        f"counts until {_moment(trial.counts_until)}"
+        if trial.counts
+        else f"does not count since {_moment(trial.counts_until)}"
+    )
+    return (
+        f"trial {trial.number}, which {OTHERS} runs{began} "
+        f"(last sign of life {_moment(trial.seen)}; {counts})"
+    )
+
+
+def remedy(name: str, trial: ForeignTrial) -> str:
+    """Say how to end a trial that another client runs, or to train it here."""
+    at = f"{shlex.quote(name)} {trial.number}"
+    return f"`hpsearch trial retry {at}` trains it here, `hpsearch trial fail {at}` gives it up"
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def fail(connection: Connection, locked: LockedStudy, number: int) -> bool:
+    """Fail a trial that another client runs, or that waits; return whether that changed it: it may have failed before.
+
+    Raises HpsearchError for one that a worker of ours trains, or that has finished, and TrialNotFoundError.
+    """
+    row = _ownerless(connection, locked, number)
+    if row.state == FAIL:
+        return False
+    _refuse_finished(locked, row, "to be given up")
+    connection.execute(
+        update(_theirs)
+        .where(_theirs.c.trial_id == row.trial_id)
+        .values(state=FAIL, datetime_complete=naive_utc(locked.now_s))
+    )
+    _grow(connection, locked, number)
+    return True
+
+
+def retry(connection: Connection, locked: LockedStudy, number: int) -> int:
+    """Let a trial that another client runs wait for our workers; of a failed one, a new trial with its parameters.
+
+    Return the number of the trial that waits. What has ended stays as it is: Optuna's own retries make new trials too.
+    Raises HpsearchError for a trial that a worker of ours trains, or that has finished, and TrialNotFoundError.
+    """
+    row = _ownerless(connection, locked, number)
+    _refuse_finished(locked, row, "to be tried again")
+    if row.state == FAIL:
+        return _again(connection, locked, row)
+    if row.state == RUNNING:
+        for details in (_reports, optuna_schema.trial_values):
+            connection.execute(delete(details).where(details.c.trial_id == row.trial_id))
+        connection.execute(delete(_beats).where(_beats.c.trial_id == row.trial_id))
+        noted = and_(_system.c.trial_id == row.trial_id, _system.c.key == schema.SEEN_ATTRIBUTE)
+        connection.execute(delete(_system).where(noted))
+        connection.execute(
+            update(_theirs)
+            .where(_theirs.c.trial_id == row.trial_id)
+            .values(state=WAITING, datetime_start=None)
+        )
+        _grow(connection, locked, number)
+    return number
+
+
+def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Row[Any]:
+    """Lock a trial and return its id, number and state. Raises HpsearchError for one that a worker of ours holds."""
+    study = locked.study
+    row = connection.execute(
+        select(_theirs.c.trial_id, _theirs.c.number, _theirs.c.state)
+        .where(_theirs.c.study_id == study.study_id, _theirs.c.number == number)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise no_such_trial(connection, study, number)
+    holder = connection.execute(
+        select(_ours.c.worker).where(
+            _ours.c.study_key == study.key, _ours.c.number == number, _ours.c.lease_until.is_not(None)
+        )
+    ).scalar_one_or_none()
+    if row.state == RUNNING and holder is not None:
+        raise HpsearchError(
+            f'study "{study.spec.name}": trial {number} must not be in training (worker {holder} holds it): '
+            f"let it end, or stop that worker with `hpsearch worker stop {shlex.quote(holder)}`"
+        )
+    return row
+
+
+def _refuse_finished(locked: LockedStudy, row: Row[Any], purpose: str) -> None:
+    if row.state in (COMPLETE, PRUNED):
+        raise HpsearchError(
+            f'study "{locked.study.spec.name}": trial {row.number} must not have finished {purpose} '
+            f"(got {row.state.lower()}): what has finished is never changed"
+        )
+
+
+def _grow(connection: Connection, locked: LockedStudy, number: int) -> None:
+    """Let readers of our row, if there is one, see that the trial has changed."""
+    connection.execute(
+        update(_ours)
+        .where(_ours.c.study_key == locked.study.key, _ours.c.number == number)
+        .values(version=_ours.c.version + 1)
+    )
+
+
+def _again(connection: Connection, locked: LockedStudy, row: Row[Any]) -> int:
+    """Write a new waiting trial with what a failed one has, under Optuna's own names for such a retry."""
+    study_id = locked.study.study_id
+    last: int = connection.execute(
+        select(func.max(_theirs.c.number)).where(_theirs.c.study_id == study_id)
+    ).scalar_one()
+    connection.execute(_theirs.insert().values(study_id=study_id, number=last + 1, state=WAITING))
+    made: int = connection.execute(
+        select(_theirs.c.trial_id).where(_theirs.c.study_id == study_id, _theirs.c.number == last + 1)
+    ).scalar_one()
+    connection.execute(
+        _params.insert().from_select(
+            ["trial_id", "param_name", "param_value", "distribution_json"],
+            select(
+                literal(made), _params.c.param_name, _params.c.param_value, _params.c.distribution_json
+            ).where(_params.c.trial_id == row.trial_id),
+        )
+    )
+    kept = system_attributes_of(connection, study_id, [row.trial_id]).get(row.trial_id, {})
+    history = kept.get("retry_history")
+    known = history if isinstance(history, list) else []
+    fixed = {key: kept[key] for key in ("failed_trial", FIXED) if key in kept}
+    attributes = {"failed_trial": row.number, **fixed, "retry_history": [*known, row.number]}
+    write_attributes(connection, _system, {made: attributes})
+    return last + 1
