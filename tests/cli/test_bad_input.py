@@ -12,6 +12,8 @@ from subprocess import CompletedProcess
 import pytest
 
 import hpsearch
+from hpsearch.errors import HpsearchError
+from hpsearch.worker.preparation import check_memory, job_of, prepare_file, workers_that_fit
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -412,7 +414,21 @@ def test_a_network_without_room_is_refused(command: Command) -> None:
 
 def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) -> None:
     """More trials at once than the memory holds are refused, with what one of them needs."""
-    rows = str(10**12)
+    rows = str(2**31 - 1)
     message = refused(command("study", "run", str(study_file), "--cohort", rows))
     assert message.startswith(f"--cohort: {rows} trials at once must fit into the memory that is here, ")
-    assert message.endswith(" each): lower it")
+    assert message.endswith(" a trial): lower it")
+
+
+def test_workers_without_room_are_refused(command: Command, tmp_path: Path) -> None:
+    """Workers share the memory: as many as it does not hold are refused, and by default fewer are started."""
+    Path("x.toml").write_text(f'name = "x"\n{DATA}[model]\nhidden = [10000, 10000]\n')
+    message = refused(command("study", "run", "x.toml", "--workers", "1000"))
+    rule = "--workers: 1000 workers that train one trial each must fit into the memory that is here, "
+    assert message.startswith(rule)
+    assert message.endswith(" a trial): lower it")
+    job = job_of(prepare_file(tmp_path / "x.toml"))
+    fitting = workers_that_fit(job, 1000)
+    check_memory(job, workers=fitting)
+    with pytest.raises(HpsearchError, match="--workers"):
+        check_memory(job, workers=fitting + 1)
