@@ -176,8 +176,9 @@ def statements() -> dict[str, str]:
         "SELECT trial_id, key, value_json FROM trial_user_attributes",
         "all waiting": "UPDATE trials SET state = 'WAITING'",
         "all running": "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL",
-        "all complete": "UPDATE trials SET state = 'COMPLETE', datetime_complete = datetime_start",
-        "all failed": "UPDATE trials SET state = 'FAIL'",
+        "all complete": "UPDATE trials SET state = 'COMPLETE', datetime_complete = datetime_start "
+        "WHERE state = 'PRUNED'",
+        "all failed": "UPDATE trials SET state = 'FAIL' WHERE state != 'WAITING'",
         "the other direction": "UPDATE study_directions SET direction = 'MINIMIZE'",
         "a value of nothing": "UPDATE trial_values SET value = NULL",
         "infinite values": "UPDATE trial_values SET value = NULL, value_type = 'INF_POS'",
@@ -203,7 +204,8 @@ def statements() -> dict[str, str]:
         "made in the future": "UPDATE hpsearch_studies SET created = 1e18",
         "made before time": "UPDATE hpsearch_studies SET created = -1e18",
         "trials of the future": "UPDATE trials SET datetime_start = '9999-12-31 23:59:59'",
-        "ended before it began": "UPDATE trials SET datetime_complete = '1990-01-01 00:00:00.000000'",
+        "ended before it began": "UPDATE trials SET datetime_complete = '1990-01-01 00:00:00.000000' "
+        "WHERE datetime_complete IS NOT NULL",
         "a name without end": "UPDATE studies SET study_name = printf('%.*c', 10000000, 'x')",
         "no name": "UPDATE studies SET study_name = ''",
         "a name of lines": "UPDATE studies SET study_name = 'a' || char(10) || char(27) || '[31m'",
