@@ -119,12 +119,11 @@ def invalid_texts(seed: int, count: int) -> Iterator[tuple[str, Change]]:
         for raw in INVALID_TEXT
     ]
     for table, column, raw in chance.sample(cells, count):
-        yield (
-            f"{table}.{column} = text {raw!r}",
-            lambda connection, table=table, column=column, raw=raw: connection.execute(
-                f'UPDATE "{table}" SET "{column}" = CAST(? AS TEXT)', (raw,)
-            ),
-        )
+        yield f"{table}.{column} = text {raw!r}", _set_text(table, column, raw)
+
+
+def _set_text(table: str, column: str, raw: bytes) -> Change:
+    return lambda connection: connection.execute(f'UPDATE "{table}" SET "{column}" = CAST(? AS TEXT)', (raw,))
 
 
 def statements() -> dict[str, str]:
