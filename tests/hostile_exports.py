@@ -82,6 +82,11 @@ def write(good: Path, path: Path, change: Change, *, loose: bool = True) -> None
         change(connection)
 
 
+def script(statements: str) -> Change:
+    """Return the change that SQL makes."""
+    return lambda connection: connection.executescript(statements)
+
+
 def values(seed: int, count: int) -> Iterator[tuple[str, Change]]:
     """Yield changes of one value of one row: any column, any value, chosen by chance."""
     chance = random.Random(seed)

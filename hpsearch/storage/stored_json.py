@@ -65,7 +65,7 @@ def stored_distribution(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of choices that are lists, which are refused below
-            found = json_to_distribution(text)
+            found: Any = json_to_distribution(text)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
         return None
     if isinstance(found, CategoricalDistribution):

@@ -95,7 +95,7 @@ def test_what_rows_mean_to_each_other_is_checked(command: Command, good: Path, p
     """Numbers, links, states, sums, specifications, bombs, views: each hostile file is refused, or of use."""
     changes = list(hostile_exports.statements().items())[part::8]
     for name, statement in changes:
-        ended = imported(command, good, lambda connection, text=statement: connection.executescript(text))
+        ended = imported(command, good, hostile_exports.script(statement))
         if name in ACCEPTED:
             assert ended.returncode == 0, (name, ended.stderr)
             check_use(command, name)
@@ -133,9 +133,7 @@ def test_a_copy_takes_nothing_on_trust_either(command: Command, good: Path) -> N
     """`storage copy` refuses what `study import` refuses, and makes no target."""
     statements = hostile_exports.statements()
     for name in ("spec of null", "numbers with gaps", "a bomb", "an endless view", "parameters twice"):
-        hostile_exports.write(
-            good, Path("bad.db"), lambda connection, name=name: connection.executescript(statements[name])
-        )
+        hostile_exports.write(good, Path("bad.db"), hostile_exports.script(statements[name]))
         check_refusal(name, command("storage", "copy", "sqlite:///bad.db", "sqlite:///default.db"))
 
 
