@@ -82,6 +82,11 @@ def write(good: Path, path: Path, change: Change, *, loose: bool = True) -> None
         change(connection)
 
 
+def script(statements: str) -> Change:
+    """Return the change that SQL makes."""
+    return lambda connection: connection.executescript(statements)
+
+
 def values(seed: int, count: int) -> Iterator[tuple[str, Change]]:
     """Yield changes of one value of one row: any column, any value, chosen by chance."""
     chance = random.Random(seed)
@@ -119,12 +124,11 @@ def invalid_texts(seed: int, count: int) -> Iterator[tuple[str, Change]]:
         for raw in INVALID_TEXT
     ]
     for table, column, raw in chance.sample(cells, count):
-        yield (
-            f"{table}.{column} = text {raw!r}",
-            lambda connection, table=table, column=column, raw=raw: connection.execute(
-                f'UPDATE "{table}" SET "{column}" = CAST(? AS TEXT)', (raw,)
-            ),
-        )
+        yield f"{table}.{column} = text {raw!r}", _set_text(table, column, raw)
+
+
+def _set_text(table: str, column: str, raw: bytes) -> Change:
+    return lambda connection: connection.execute(f'UPDATE "{table}" SET "{column}" = CAST(? AS TEXT)', (raw,))
 
 
 def statements() -> dict[str, str]:
@@ -176,8 +180,9 @@ def statements() -> dict[str, str]:
         "SELECT trial_id, key, value_json FROM trial_user_attributes",
         "all waiting": "UPDATE trials SET state = 'WAITING'",
         "all running": "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL",
-        "all complete": "UPDATE trials SET state = 'COMPLETE', datetime_complete = datetime_start",
-        "all failed": "UPDATE trials SET state = 'FAIL'",
+        "all complete": "UPDATE trials SET state = 'COMPLETE', datetime_complete = datetime_start "
+        "WHERE state = 'PRUNED'",
+        "all failed": "UPDATE trials SET state = 'FAIL' WHERE state != 'WAITING'",
         "the other direction": "UPDATE study_directions SET direction = 'MINIMIZE'",
         "a value of nothing": "UPDATE trial_values SET value = NULL",
         "infinite values": "UPDATE trial_values SET value = NULL, value_type = 'INF_POS'",
@@ -203,7 +208,8 @@ def statements() -> dict[str, str]:
         "made in the future": "UPDATE hpsearch_studies SET created = 1e18",
         "made before time": "UPDATE hpsearch_studies SET created = -1e18",
         "trials of the future": "UPDATE trials SET datetime_start = '9999-12-31 23:59:59'",
-        "ended before it began": "UPDATE trials SET datetime_complete = '1990-01-01 00:00:00.000000'",
+        "ended before it began": "UPDATE trials SET datetime_complete = '1990-01-01 00:00:00.000000' "
+        "WHERE datetime_complete IS NOT NULL",
         "a name without end": "UPDATE studies SET study_name = printf('%.*c', 10000000, 'x')",
         "no name": "UPDATE studies SET study_name = ''",
         "a name of lines": "UPDATE studies SET study_name = 'a' || char(10) || char(27) || '[31m'",

@@ -4,15 +4,11 @@ Rows of another database are held against these laws before anything is written,
 when `storage check --full` asks.
 """
 
-import json
-import math
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final, TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from hpsearch.errors import Problem, StorageError
 from hpsearch.records import Cause
@@ -21,6 +17,17 @@ from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
 from hpsearch.storage.rows import Row, StudyRows, TrialRows
+from hpsearch.storage.stored_json import (
+    DEEPEST,
+    NOT_JSON,
+    depth_of,
+    holds,
+    is_choice,
+    is_number,
+    is_whole,
+    plain_json,
+    stored_distribution,
+)
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.shown import shown
@@ -28,17 +35,12 @@ from hpsearch.study.spec import StudySpec
 
 _Problems: TypeAlias = Iterator[Problem]
 
-_DEEPEST: Final = 100
-"""Most levels of lists and tables in stored JSON; Python's reader stops at about 1,000."""
-
 _KEY: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _LATEST_S: Final = 9e9
 """The latest time in seconds since 1970: the year 2255."""
 
 _FINISHED: Final = (COMPLETE, PRUNED, FAIL)
-
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 _system = optuna_schema.study_system_attributes.name
 _user = optuna_schema.study_user_attributes.name
@@ -159,8 +161,8 @@ def _our_study_problems(rows: StudyRows, ours: Row) -> _Problems:
 
 
 def _spec_problems(text: str) -> _Problems:
-    if _depth(text) > _DEEPEST:
-        yield _problem("hpsearch_studies", "spec", f"must be nested {_DEEPEST} levels deep at most", text)
+    if depth_of(text) > DEEPEST:
+        yield _problem("hpsearch_studies", "spec", f"must be nested {DEEPEST} levels deep at most", text)
         return
     for problem in spec_problems(text):
         yield Problem(where=f"table hpsearch_studies, column spec, {problem.where}", message=problem.message)
@@ -179,14 +181,14 @@ def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
 
 
 def _unsealing_problems(text: str) -> _Problems:
-    found = _json(text)
+    found = plain_json(text)
     is_right = (
         isinstance(found, dict)
-        and _is_whole(found.get("number"))
+        and is_whole(found.get("number"))
         and isinstance(found.get("command"), str)
-        and _is_number(found.get("opened"))
+        and is_number(found.get("opened"))
         and 0 <= found["opened"] <= _LATEST_S
-        and (found.get("seeds") is None or _is_whole(found["seeds"]))
+        and (found.get("seeds") is None or is_whole(found["seeds"]))
     )
     if not is_right:
         yield _problem(
@@ -242,45 +244,12 @@ def _parameter_problems(rows: TrialRows, at: str) -> _Problems:
         if name in seen:
             yield _problem(table, "param_name", "must be there once in its trial", name, at)
         seen.add(name)
-        held = _distribution(row["distribution_json"])
+        held = stored_distribution(row["distribution_json"])
         if held is None:
             rule = "must be a distribution of Optuna as JSON"
             yield _problem(table, "distribution_json", rule, row["distribution_json"], here)
-        elif not _holds(held, row["param_value"]):
+        elif not holds(held, row["param_value"]):
             yield _problem(table, "param_value", f"must lie inside {held}", row["param_value"], here)
-
-
-@lru_cache(maxsize=1024)
-def _distribution(text: str) -> Any:
-    """Return the distribution that JSON text says, or None."""
-    from optuna.distributions import CategoricalDistribution, json_to_distribution  # noqa: PLC0415  # slow to import
-
-    if _depth(text) > _DEEPEST:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of choices that are lists, which are refused below
-            found = json_to_distribution(text)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
-        return None
-    if isinstance(found, CategoricalDistribution):
-        return found if all(_is_choice(choice) for choice in found.choices) else None
-    bounds = [found.low, found.high, *([] if found.step is None else [found.step])]
-    are_numbers = all(_is_number(bound) for bound in bounds) and isinstance(found.log, bool)
-    return found if are_numbers and found.low <= found.high else None
-
-
-def _holds(distribution: Any, value: float) -> bool:
-    """True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
-    from optuna.distributions import FloatDistribution  # noqa: PLC0415  # slow to import
-
-    try:
-        if not isinstance(distribution, FloatDistribution) and value != int(value):
-            return False
-        distribution.to_external_repr(value)
-        return bool(distribution._contains(value))  # noqa: SLF001  # Optuna has no public test for one value
-    except (ValueError, TypeError, LookupError, OverflowError, ArithmeticError):
-        return False
 
 
 def _attribute_problems(table: str, at: str, found: Sequence[Row]) -> _Problems:
@@ -295,55 +264,16 @@ def _attribute_problems(table: str, at: str, found: Sequence[Row]) -> _Problems:
 
 
 def _fixed_problems(text: str, at: str) -> _Problems:
-    fixed = _json(text)
-    if not isinstance(fixed, dict) or not all(_is_choice(value) for value in fixed.values()):
+    fixed = plain_json(text)
+    if not isinstance(fixed, dict) or not all(is_choice(value) for value in fixed.values()):
         rule = "must be names of parameters with a value each"
         yield _problem("trial_system_attributes", "value_json", rule, text, f'{at}, "fixed_params"')
 
 
 def _json_problems(table: str, at: str, text: str | None) -> _Problems:
-    if text is None or _json(text) is _NOT_JSON:
-        rule = f"must be JSON, nested {_DEEPEST} levels deep at most"
+    if text is None or plain_json(text) is NOT_JSON:
+        rule = f"must be JSON, nested {DEEPEST} levels deep at most"
         yield _problem(table, "value_json", rule, text, at)
-
-
-_NOT_JSON: Final = object()
-
-
-def _json(text: str) -> Any:
-    """Return what JSON text says, or `_NOT_JSON`. NaN and infinity pass: Python's JSON, and so Optuna's, has them."""
-    if _depth(text) > _DEEPEST:
-        return _NOT_JSON
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _NOT_JSON
-
-
-def _depth(text: str) -> int:
-    """Return how deep lists and tables are nested in JSON text, or more where they are few."""
-    if (most := text.count("[") + text.count("{")) <= _DEEPEST:
-        return most
-    depth = deepest = 0
-    for token in _STRUCTURE.finditer(text):
-        step = {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-        depth += step
-        deepest = max(deepest, depth)
-        if deepest > _DEEPEST:
-            break
-    return deepest
-
-
-def _is_whole(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= 1e308 and math.isfinite(value)
-
-
-def _is_choice(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
 def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
@@ -401,8 +331,8 @@ def _verdict_problems(row: Row, at: str) -> _Problems:
         yield _problem(table, "verdict", "must be a cause that this version knows", verdict, at)
     if finding is None:
         return
-    if _depth(finding) > _DEEPEST:
-        yield _problem(table, "finding", f"must be nested {_DEEPEST} levels deep at most", finding, at)
+    if depth_of(finding) > DEEPEST:
+        yield _problem(table, "finding", f"must be nested {DEEPEST} levels deep at most", finding, at)
         return
     try:
         cause = unpack_finding(finding).cause

@@ -29,6 +29,7 @@ def good(command: Command, finished: str, tmp_path: Path, tmp_path_factory: pyte
     if not kept.exists():
         assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").returncode == 0
         assert command("study", "edit", finished, "--trials", "14").returncode == 0
+        assert command("trial", "enqueue", finished, "--set", "learning_rate=0.25").returncode == 0
         with open_store("sqlite:///default.db") as store:
             study = store.study(finished)
             store.claim(study, worker="ann", count=1, lease_s=60.0)
@@ -60,18 +61,12 @@ def check_refusal(name: str, ended: CompletedProcess[str]) -> None:
 
 def check_use(command: Command, name: str) -> None:
     """Check that no command fails for a reason of its own on what was taken."""
-    for path in (*Path().glob("again.db*"), *Path().glob("page.html")):
-        path.unlink()
     (study,) = [listed["name"] for listed in json.loads(command("study", "list", "--format", "json").stdout)]
-    for verb, *options in (
-        ("show",),
-        ("trials",),
-        ("best",),
-        ("export", "--output", "again.db"),
+    for arguments in (
+        ("study", "show", "--", study),
+        ("trial", "show", "--", study, "1"),
+        ("report", "--output", "page.html", "--", study),
     ):
-        ended = command("study", verb, *options, "--", study)
-        assert ended.returncode in (0, 1), (name, verb, ended.stderr)
-    for arguments in (("trial", "show", "--", study, "1"), ("report", "--output", "page.html", "--", study)):
         ended = command(*arguments)
         assert ended.returncode in (0, 1), (name, arguments, ended.stderr)
 
@@ -95,12 +90,12 @@ ACCEPTED: Final = {
 """Changes that break no rule: odd, but of use."""
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(8))
 def test_what_rows_mean_to_each_other_is_checked(command: Command, good: Path, part: int) -> None:
     """Numbers, links, states, sums, specifications, bombs, views: each hostile file is refused, or of use."""
-    changes = list(hostile_exports.statements().items())[part::4]
+    changes = list(hostile_exports.statements().items())[part::8]
     for name, statement in changes:
-        ended = imported(command, good, lambda connection, text=statement: connection.executescript(text))
+        ended = imported(command, good, hostile_exports.script(statement))
         if name in ACCEPTED:
             assert ended.returncode == 0, (name, ended.stderr)
             check_use(command, name)
@@ -108,11 +103,11 @@ def test_what_rows_mean_to_each_other_is_checked(command: Command, good: Path, p
             check_refusal(name, ended)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_wrong_value_in_any_column_is_refused_or_of_use(command: Command, good: Path, seed: int) -> None:
     """Of texts, numbers, bytes and nothing in any column, each is refused with its column, or breaks no command."""
     refused = 0
-    for name, change in hostile_exports.values(seed, 45):
+    for name, change in hostile_exports.values(seed, 20):
         try:
             ended = imported(command, good, change)
         except sqlite3.Error:  # a row's own number takes no text, in whatever table
@@ -125,7 +120,7 @@ def test_a_wrong_value_in_any_column_is_refused_or_of_use(command: Command, good
             name
         )
         refused += 1
-    assert refused > 25
+    assert refused > 8
 
 
 def test_text_that_is_no_text_is_refused(command: Command, good: Path) -> None:
@@ -138,9 +133,7 @@ def test_a_copy_takes_nothing_on_trust_either(command: Command, good: Path) -> N
     """`storage copy` refuses what `study import` refuses, and makes no target."""
     statements = hostile_exports.statements()
     for name in ("spec of null", "numbers with gaps", "a bomb", "an endless view", "parameters twice"):
-        hostile_exports.write(
-            good, Path("bad.db"), lambda connection, name=name: connection.executescript(statements[name])
-        )
+        hostile_exports.write(good, Path("bad.db"), hostile_exports.script(statements[name]))
         check_refusal(name, command("storage", "copy", "sqlite:///bad.db", "sqlite:///default.db"))
 
 

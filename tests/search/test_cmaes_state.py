@@ -135,7 +135,7 @@ def test_a_state_survives_json_and_pickle_to_the_bit(count: int) -> None:
 @pytest.mark.parametrize("kind", ["CMA", "SepCMA", "CMAwM"])
 def test_every_optimizer_of_optuna_is_read_as_numbers(kind: str, protocol: int) -> None:
     """Each of the three variants is read whole, in each protocol in which Python may have written it."""
-    known = {"steps": np.array([0.0, 0.1])} if kind == "CMAwM" else {}
+    known: dict[str, Any] = {"steps": np.array([0.0, 0.1])} if kind == "CMAwM" else {}
     content = pickle.dumps(optimizer(getattr(cmaes, kind), **known), protocol=protocol)
     assert plain_state(pieces(content), PICKLE) is not None
     for begin in ("cma:optimizer", "sepcma:optimizer", "cmawm:optimizer", "cma:ipop:restart_1:optimizer"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import CmaEsSampler
 from optuna.storages import BaseStorage, RDBStorage
@@ -213,9 +213,9 @@ def test_a_pickle_that_runs_code_is_not_handed_out(
 ) -> None:
     """Optuna's CMA-ES unpickles what a trial carries, so what is more than an optimizer's numbers is left out."""
     attributes = {f"{begin}:0": pickle.dumps(_Evil()).hex(), "cma:generation": 0}
-    state, distributions = TrialState.COMPLETE, {"x": UNIT, "y": UNIT}
+    distributions: dict[str, BaseDistribution] = {"x": UNIT, "y": UNIT}
     template = create_trial(
-        state=state,
+        state=TrialState.COMPLETE,
         value=0.5,
         params={"x": 0.5, "y": 0.5},
         distributions=distributions,
