@@ -14,10 +14,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hpsearch.errors import StorageError
+from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
 from hpsearch.study.nearest import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
+_MOST_PORT: Final = 65535
 
 _EXAMPLES: Final = (
     "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
@@ -114,6 +116,9 @@ def parse_address(text: str) -> Address:
         raise StorageError(
             f"{shown}: must name a database (got none): add its name, as in {family}://user@host/database"
         )
+    check_options(url.get_driver_name(), url.query, shown)
+    if url.port is not None and not 0 < url.port <= _MOST_PORT:
+        raise StorageError(f"{shown}: the port must be a number from 1 to {_MOST_PORT} (got {url.port})")
     path = _sqlite_path(url, shown) if family == "sqlite" else None
     return Address(url=url, shown=shown, family=family, path=path)
 

@@ -82,7 +82,7 @@ def _identity(address: Address) -> URL | Path:
 def _source(address: Address) -> Iterator[Engine]:
     """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
     prepare_file(address, create=False, is_source=True)
-    engine = make_engine(address)
+    engine = make_engine(address, works_long=True)
     try:
         found = attempt(lambda: migration.revisions_of(engine), address)
         if found.optuna is None:
@@ -102,7 +102,7 @@ def _target(address: Address) -> Iterator[Engine]:
             orphans.sweep(connection)
 
     prepare_file(address, create=True)
-    engine = make_engine(address)
+    engine = make_engine(address, works_long=True)
     try:
         attempt(lambda: migration.ensure(engine, address, create=True), address)
         attempt(sweep, address)

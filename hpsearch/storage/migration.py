@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import drivers, optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.faults import is_transient
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 8
 
-_MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 60)",)
+_MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 30)",)
 _MYSQL_UNLOCK: Final = ("SELECT release_lock(concat('hpsearch:', md5(database())))",)
 
 _LOCK: Final = {
@@ -210,9 +210,12 @@ def optunas_own(address: Address) -> "Iterator[RDBStorage]":
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         # Optuna fills in braces as in a template. That the version fits is checked by our caller.
-        url = address.full.replace("{", "{{").replace("}", "}}")
+        plain, arguments = drivers.plain(address.url)
+        url = plain.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         # Without a pool nothing stays open, also where this fails.
-        storage = RDBStorage(url, {"poolclass": NullPool}, skip_compatibility_check=True)
+        storage = RDBStorage(
+            url, {"poolclass": NullPool, "connect_args": arguments}, skip_compatibility_check=True
+        )
     except StorageInternalError as error:
         if isinstance(error.__cause__, SQLAlchemyError):
             raise error.__cause__ from None
