@@ -148,11 +148,11 @@ _SQLITE: Final[Mapping[str, Kind]] = {
 
 def code_of(cause: Any) -> str | int | None:
     """Return an SQLSTATE, or the number of MySQL and MariaDB, of a driver's exception; None if it has neither."""
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if isinstance(state, str):
-        return state
     first = cause.args[0] if getattr(cause, "args", ()) else None
-    return first if isinstance(first, int) else None
+    if isinstance(first, int):
+        return first  # PyMySQL's errors have an SQLSTATE too, HY000 for most
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state if isinstance(state, str) else None
 
 
 def kind_of(cause: Any) -> Kind | None:

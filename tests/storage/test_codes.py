@@ -41,6 +41,7 @@ def test_a_statement_that_is_wrong_is_not_waited_for(state: str) -> None:
         (pymysql.err.OperationalError(1969, "x"), Kind.CANCELLED),
         (pymysql.err.OperationalError(3024, "x"), Kind.CANCELLED),
         (pymysql.err.OperationalError(1290, "x"), Kind.READ_ONLY),
+        (pymysql.err.OperationalError(1290, "x", sqlstate="HY000"), Kind.READ_ONLY),
         (pymysql.err.InternalError(1792, "x"), Kind.READ_ONLY),
         (pymysql.err.OperationalError(1836, "x"), Kind.READ_ONLY),
         (pymysql.err.OperationalError(1927, "x"), Kind.ABSENT),
