@@ -112,7 +112,8 @@ def make_output_safe() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 # it stays open
-    sys.stderr = _lenient(sys.stderr)
+    if sys.stderr is sys.__stderr__:  # which stays open, and with it the number that both have
+        sys.stderr = _lenient(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
