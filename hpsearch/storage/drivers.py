@@ -66,10 +66,29 @@ _PROGRAMS_ONLY: Final[Mapping[str, frozenset[str]]] = {
 """Driver -> parameters that take what no URL can hold, or what is not the user's to choose."""
 
 
+_FILES: Final = frozenset(
+    {
+        "passfile",
+        "read_default_file",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslrootcert",
+        "ssl_ca",
+        "ssl_cert",
+        "ssl_key",
+    }
+)
+"""Options of any driver that name a file. A device or a pipe would be read for ever."""
+
+
 def check_options(driver: str, query: Mapping[str, Any], shown: str) -> None:
     """Raise StorageError for options of a URL that the driver would take and then fail with."""
     for name, value in query.items():
         least = _NUMBERS.get(driver, {}).get(name)
+        path = os.path.expanduser(str(value)) if name in _FILES else ""  # noqa: PTH111 # as drivers do it
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 # these raise nothing
+            raise StorageError(f'{shown}: the option "{name}" must name a file (got {path}): check its path')
         if name in _PROGRAMS_ONLY.get(driver, ()):
             raise StorageError(f'{shown}: no URL can set the option "{name}" of {driver}: leave it out')
         if least is not None and not _is_number(value, least):

@@ -179,9 +179,10 @@ def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Ite
         raise
     except Exception as error:
         names = ", ".join(address.url.query)
+        reason = str(error).partition("\n")[0]  # what follows may be a line of a file with passwords
         raise StorageError(
             f"{address.shown}: the driver {address.url.get_driver_name()} cannot work with its options "
-            f"({mask(str(error) or type(error).__name__)}): check {names or 'host, port and database'}"
+            f"({mask(reason or type(error).__name__)}): check {names or 'host, port and database'}"
         ) from error
 
 

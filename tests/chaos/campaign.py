@@ -16,6 +16,9 @@ from tests.chaos.ground import STUDY, Ground, Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import GIVE_UP_S, POLL_S
 
+ANSWER_WITHIN_S: Final = 2
+"""After how long a worker gives a silent line up; it is more than any statement of a campaign takes."""
+
 _OUR_FAULT: Final = 3
 _MOST_FAULTS: Final = 5
 
@@ -81,7 +84,7 @@ def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterato
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:
         job = Job(
-            url=cluster.url(database, port=proxy.port),
+            url=f"{cluster.url(database, port=proxy.port)}?read_timeout={ANSWER_WITHIN_S}",
             study=STUDY,
             folder=folder,
             rows=campaign.rows,
