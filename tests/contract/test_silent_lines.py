@@ -3,11 +3,13 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, make_url, text
 
 from hpsearch.errors import StorageReadOnlyError, StorageUnavailableError
+from hpsearch.storage.drivers import ANSWER_WITHIN_S, WORK_WITHIN_S, working_long
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
@@ -67,6 +69,37 @@ def test_something_that_listens_and_never_speaks_is_no_server(dialect: str) -> N
         with pytest.raises(StorageUnavailableError, match="no answer in time"):
             open_store(url)
         assert time.monotonic() - began < 6
+
+
+def limit_of(connection: Connection) -> int:
+    """Return for how many seconds of silence a connection waits."""
+    made = connection.connection.dbapi_connection
+    return int(
+        getattr(made, "answer_within_s" if connection.dialect.driver == "psycopg" else "_read_timeout")
+    )
+
+
+def test_the_url_has_the_last_word(url: str, dialect: str) -> None:
+    """Silence is bounded, longer while a study is deleted and dead peers are asked; what the URL sets stays so."""
+    with open_store(url) as store, store._engine.connect() as connection:
+        assert limit_of(connection) == ANSWER_WITHIN_S
+        with working_long(connection):
+            assert limit_of(connection) == WORK_WITHIN_S
+        assert limit_of(connection) == ANSWER_WITHIN_S
+    chosen = {"read_timeout": "77"} | ({"keepalives_idle": "78"} if dialect == "postgresql" else {})
+    own = make_url(url).update_query_dict(chosen)
+    with (
+        open_store(own.render_as_string(hide_password=False)) as store,
+        store._engine.connect() as connection,
+    ):
+        with working_long(connection):
+            assert limit_of(connection) == 77
+        made: Any = connection.connection.dbapi_connection
+        if dialect == "postgresql":
+            options = made.info.get_parameters()
+            assert (options["keepalives_idle"], options["tcp_user_timeout"]) == ("78", "25000")
+        else:
+            assert made._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 def test_an_answer_may_take_longer_than_a_silence(line: tuple[Proxy, str], dialect: str) -> None:
