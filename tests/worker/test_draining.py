@@ -39,6 +39,7 @@ IN_A_DRIVER = """
 """SQLite waits for a lock for a minute, and lets no signal handler run meanwhile."""
 
 BY_SIGNAL = "signal.raise_signal(signal.SIGTERM)"
+BY_HANGING_UP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
 FROM_AFAR = "stop.ask()"
 
 
@@ -52,7 +53,9 @@ def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> t
     return ended.returncode, ended.stdout
 
 
-@pytest.mark.parametrize(("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (FROM_AFAR, 0)])
+@pytest.mark.parametrize(
+    ("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGING_UP, INTERRUPTED), (FROM_AFAR, 0)]
+)
 def test_a_process_that_is_stuck_is_ended(ask: str, code: int) -> None:
     """What the worker holds is handed back, and the exit code is that of a worker that drained."""
     assert run(ask=ask, work=FOR_EVER) == (code, "handed back\n")
