@@ -18,6 +18,9 @@ from tests.chaos.proxy import Cut, Proxy
 from tests.chaos.waiting import let_pass
 
 CRASHES_SPARED: Final = 2
+SILENCE_S: Final = 2
+"""After how long a worker gives a silent line up; it is more than any statement of a campaign takes."""
+
 CANCELS: Final = 50
 """How often running statements are cancelled in one go: each runs for some milliseconds."""
 
@@ -142,6 +145,7 @@ def silence(scene: Scene) -> str | None:
         return None
     scene.proxy.fall_silent()
     scene.proxy.speak_again()
+    let_pass(SILENCE_S + scene.lease_s)  # until the leases that this costs are counted
     return "let all lines fall silent"
 
 
@@ -159,6 +163,7 @@ def fail_over(scene: Scene) -> str | None:
     scene.cluster.set_read_only(True)
     let_pass(scene.outage_s)
     scene.cluster.set_read_only(False)
+    let_pass(scene.lease_s)  # until the leases that this costs are counted
     return f"made the database read-only for {scene.outage_s:g} s"
 
 

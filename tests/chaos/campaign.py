@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from tests.chaos.calamities import ON_POSTGRESQL, ON_SQLITE, Calamity, Scene, thaw
+from tests.chaos.calamities import ON_POSTGRESQL, ON_SQLITE, SILENCE_S, Calamity, Scene, thaw
 from tests.chaos.cluster import Cluster
 from tests.chaos.crew import VOID, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import GIVE_UP_S, POLL_S
-
-ANSWER_WITHIN_S: Final = 2
-"""After how long a worker gives a silent line up; it is more than any statement of a campaign takes."""
 
 _OUR_FAULT: Final = 3
 _MOST_FAULTS: Final = 5
@@ -84,7 +81,7 @@ def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterato
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:
         job = Job(
-            url=f"{cluster.url(database, port=proxy.port)}?read_timeout={ANSWER_WITHIN_S}",
+            url=f"{cluster.url(database, port=proxy.port)}?read_timeout={SILENCE_S}",
             study=STUDY,
             folder=folder,
             rows=campaign.rows,
