@@ -38,8 +38,8 @@ MOST_CRASHES_IN_VAIN = 5
 DRAIN_WITHIN_S = 6.0
 """How long the workers may take to end: each ends within 5 s by itself."""
 
-END_WITHIN_S = 8.0
-"""How long all of it may take after a request to stop, whatever the database does."""
+END_WITHIN_S = 8.8
+"""How long all of it may take after a request to stop. A command that started the pool ends a little before."""
 
 USER_ERROR = 1
 INTERRUPTED = 130
