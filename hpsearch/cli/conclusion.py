@@ -34,6 +34,18 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
     `report` is where the report goes; None is `default_report_path`.
     """
     snapshot = take_snapshot(store, study)
+    try:
+        _write_results(snapshot)
+    finally:  # a stdout that takes nothing does not cost the report
+        with busy("Writing the report"):
+            path = save_report(snapshot, report or default_report_path(url, study.spec.name))
+    answer(f"Report: {path}")
+    answer(f"Dashboard: {dashboard_command(url)}")
+
+
+def _write_results(snapshot: Snapshot) -> None:
+    """Write the best, the fates and the advice to stdout."""
+    study = snapshot.study
     answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
     answer()
     for line in best_lines(snapshot.trials, study) or why_nothing(snapshot.trials):
@@ -42,10 +54,6 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
     write_fates(snapshot.progress)
     write_advice(study, snapshot.trials)
     answer()
-    with busy("Writing the report"):
-        path = save_report(snapshot, report or default_report_path(url, study.spec.name))
-    answer(f"Report: {path}")
-    answer(f"Dashboard: {dashboard_command(url)}")
 
 
 def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:

@@ -26,6 +26,7 @@ from hpsearch.report.formats import (
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.worker.admission import check_version
+from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
 from hpsearch.worker.stopping import StopRequest
@@ -71,17 +72,17 @@ def _train(
     prepared = read_stored(study)
     job = job_of(prepared)
     check_memory(job)
-    stop.listen()
     rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)
     planned = repetitions(prepared, {trial.number: trial.params for trial in chosen}, wanted, rows=rows)
     say(
         f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
     )
     done = 0
-    for made in train(prepared, planned, part="validation", stop=stop):
-        store.write_evaluations(study, made)
-        done += len(made)
-        say(f"{done:,} of {missing:,}")
+    with stoppable(stop):
+        for made in train(prepared, planned, part="validation", stop=stop):
+            store.write_evaluations(study, made)
+            done += len(made)
+            say(f"{done:,} of {missing:,}")
     return done == missing
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, Storage
-from hpsearch.cli.output import say
+from hpsearch.cli.output import answer, say
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
 """The packages that the extra `dashboard` brings."""
@@ -80,5 +80,5 @@ def check_extra(what: str = "dashboard") -> None:
 
 def _tell(address: str) -> None:
     """Write where the dashboard is: on stdout for programs, and more for people."""
-    print(address, flush=True)  # noqa: T201 # programs read it from a pipe, at once
+    answer(address, at_once=True)  # programs read it from a pipe
     say(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")

@@ -3,7 +3,6 @@
 0 done; 1 an error that the user can put right; 2 wrong usage; 3 a fault of ours, with a crash file; 130 Ctrl-C.
 """
 
-import os
 import sys
 from typing import Annotated
 
@@ -25,9 +24,10 @@ from hpsearch.cli import (
     worker,
 )
 from hpsearch.cli.commands import CommandGroup
-from hpsearch.cli.output import answer, make_output_safe, output_error, say
+from hpsearch.cli.output import answer, discard_stdout, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.worker.stopping import StopNowError
+from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
+from hpsearch.worker.stopping import StopNowError, StopRequest
 
 USER_ERROR = 1
 WRONG_USAGE = 2
@@ -89,7 +89,10 @@ def hpsearch_command(
 def run() -> None:
     """Run the command line of this process and end it with an exit code."""
     make_output_safe()
-    sys.exit(_flushed(_run()))
+    # Nothing that a command does keeps it from ending within 10 s of Ctrl-C.
+    with DrainWatch(StopRequest(), within_s=END_WITHIN_S):
+        code = _flushed(_run())
+    sys.exit(code)
 
 
 def _run() -> int:
@@ -145,8 +148,7 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes once more at its end; that must go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         if not isinstance(error, BrokenPipeError):
             say(f"Error: {output_error(error)}")
             return code or USER_ERROR

@@ -1,5 +1,6 @@
 """What commands write: listings on stdout as table, JSON or CSV; everything else on stderr."""
 
+import contextlib
 import csv
 import io
 import json
@@ -111,19 +112,49 @@ def make_output_safe() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 # it stays open
+    if sys.stderr is sys.__stderr__:  # which stays open, and with it the number that both have
+        sys.stderr = _lenient(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def answer(text: str = "") -> None:
-    """Write a line of the result to stdout. Raises HpsearchError where that cannot take it."""
+@final
+class _LenientFile(io.FileIO):
+    """A file that drops what it cannot take: a full disk, a reader that went away, a terminal that was closed."""
+
+    def write(self, data: Any) -> int:
+        written = None
+        with contextlib.suppress(OSError):
+            written = super().write(data)
+        return len(memoryview(data).cast("B")) if written is None else written
+
+
+def _lenient(stream: Any) -> Any:
+    """Return stderr such that no word to people ends the work that it is about."""
     try:
-        print(text)  # noqa: T201 # this is what stdout is for
+        file = _LenientFile(stream.fileno(), "w", closefd=False)
+    except (AttributeError, OSError, ValueError):
+        return stream  # no file, as in a test
+    return io.TextIOWrapper(io.BufferedWriter(file), encoding=stream.encoding, line_buffering=True)
+
+
+def answer(text: str = "", *, at_once: bool = False) -> None:
+    """Write a line of the result to stdout. Raises HpsearchError where that cannot take it.
+
+    What nobody reads any more (`| head`) goes nowhere, and the command goes on to its end.
+    """
+    try:
+        print(text, flush=at_once)  # noqa: T201 # this is what stdout is for
     except BrokenPipeError:
-        raise
+        discard_stdout()
     except OSError as error:
         raise output_error(error) from error
+
+
+def discard_stdout() -> None:
+    """Let stdout go nowhere from now on; Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def output_error(error: OSError) -> HpsearchError:

@@ -101,6 +101,7 @@ class Display:
     _line_at_s: float = 0.0
     _line_share: float = -1.0
     _left: threading.Event = field(default_factory=threading.Event)
+    _saying: threading.Lock = field(default_factory=threading.Lock)
     watch: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -128,9 +129,7 @@ class Display:
         """Show where the study stands now."""
         now_s = time.monotonic()
         self._pace.see(progress, now_s)
-        for note in self.notes[self._noted :]:
-            self._say(note)
-        self._noted = len(self.notes)
+        self._say_notes()
         if self._live is not None:
             self._live.update(self._picture(progress, now_s))
         elif self._is_line_due(progress, now_s):
@@ -138,11 +137,21 @@ class Display:
             self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
 
     def _announce(self) -> None:
-        """Say once that a request to stop was heard; the main thread is busy with it."""
+        """Say what cannot wait for the main thread, which may be busy with it or wait for the database.
+
+        These are the notes, and once that a request to stop was heard.
+        """
         while not self._left.wait(0.05):
+            self._say_notes()
             if self.stop.is_asked:
                 self._say(_STOPPING)
                 return
+
+    def _say_notes(self) -> None:
+        with self._saying:
+            for note in self.notes[self._noted :]:
+                self._say(note)
+                self._noted += 1
 
     def _say(self, line: str) -> None:
         if self._live is not None:

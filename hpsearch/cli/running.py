@@ -1,6 +1,7 @@
 """`hpsearch study run`: from a study file or a name to a finished study, its best, and its report."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -25,6 +26,7 @@ from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.examples import with_examples
+from hpsearch.worker.draining import stoppable
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import (
@@ -81,7 +83,7 @@ def run_study(target: str, options: RunOptions) -> int:
     _check(target, options)
     job, warnings = _read_file(target, options) if is_study_file(target) else (None, [])
     stop = StopRequest()
-    with open_store(options.url, create=job is not None) as store:
+    with open_store(options.url, create=job is not None) as store, ExitStack() as stack:
         if job is not None:
             found = store_study(store, job, trials=options.trials)
         else:
@@ -95,7 +97,7 @@ def run_study(target: str, options: RunOptions) -> int:
         if progress.is_done:
             say("It is finished: --trials N goes on to N trials")
         elif progress.stopped is None:
-            stop.listen()
+            stack.enter_context(stoppable(stop, last=_say_stopped))
             job = job or _read_data(study, options)
             progress, study = _work(store, study, job, options, stop=stop)
         conclude(store, study, url=options.url, report=options.report)
@@ -182,7 +184,11 @@ def _exit_code(progress: Progress, stop: StopRequest) -> int:
     if progress.is_done:
         return DONE
     if stop.is_asked:
-        say("Stopped: the same command goes on from here")
+        _say_stopped()
         return INTERRUPTED
     remedy = "" if progress.stopped else " Its workers were stopped: the same command goes on from here"
     raise HpsearchError(f'study "{progress.name}": {state_sentence(progress)}{remedy}')
+
+
+def _say_stopped() -> None:
+    say("Stopped: the same command goes on from here")

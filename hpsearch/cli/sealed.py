@@ -17,6 +17,7 @@ from hpsearch.report.formats import format_count, format_parameters, format_resu
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.worker.admission import check_version
+from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of
 from hpsearch.worker.stopping import StopRequest
@@ -45,7 +46,6 @@ def open_once(
             opened = _open(store, study, trial=trial, seeds=seeds, yes=yes)
         seeds = opened.seeds or seeds
         stop = StopRequest()
-        stop.listen()
         if not _train(store, study, prepared, store.trial(study, opened.number), seeds=seeds, stop=stop):
             say(f"Stopped before the result: {opened_command(study, opened.number, seeds)} finishes it")
             return INTERRUPTED
@@ -180,11 +180,12 @@ def _train(
     wanted = {seed: [trial.number] for seed in fresh_seeds(study.spec.seed, "test", seeds)}
     planned = repetitions(prepared, {trial.number: trial.params}, wanted, rows=1)
     say(f"Training trial {trial.number} with {seeds} fresh seeds")
-    made = [one for batch in train(prepared, planned, part="test", stop=stop) for one in batch]
-    if len(made) < seeds:
-        return False
-    store.write_evaluations(study, made)
-    return True
+    with stoppable(stop):
+        made = [one for batch in train(prepared, planned, part="test", stop=stop) for one in batch]
+        if len(made) < seeds:
+            return False
+        store.write_evaluations(study, made)
+        return True
 
 
 def write_test(store: Store, study: StoredStudy, opened: Unsealing, form: AnswerFormat) -> None:

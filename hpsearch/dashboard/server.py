@@ -17,6 +17,7 @@ from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
+from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
 
 INTERRUPTED: Final = 130
 CONNECTIONS: Final = 500
@@ -28,13 +29,13 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     `tell` gets the server's address once it listens. Raises HpsearchError where the port is taken or the host is not
     ours, and StorageError for the database.
     """
-    with open_store(options.url, create=False) as store:
+    stop = _Stop()
+    with DrainWatch(stop, within_s=END_WITHIN_S), open_store(options.url, create=False) as store:
         storage = OptunaStorage(options.url)
         try:
             site = make_site(store, storage, options.artifacts, read_only=options.read_only)
             server = _listening(site, options)
             with closing(server):
-                stop = _Stop()
                 stop.listen()
                 tell(_address(options.host, server))
                 warm_in_background(site, store)
@@ -42,7 +43,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
                 server.run()
         finally:
             storage.remove_session()
-    return INTERRUPTED if stop.signal == signal.SIGINT else 0
+    return stop.exit_code
 
 
 @final
@@ -51,6 +52,15 @@ class _Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.is_asked = False
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C; 0 after SIGTERM, which is how a service is stopped."""
+        return INTERRUPTED if self.signal == signal.SIGINT else 0
+
+    def ask(self) -> None:
+        self.is_asked = True
 
     def listen(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,6 +68,7 @@ class _Stop:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
+        self.ask()
         raise KeyboardInterrupt
 
 

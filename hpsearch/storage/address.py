@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, final
+from urllib.parse import unquote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hpsearch.errors import StorageError
+from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
 from hpsearch.study.nearest import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
+_MOST_PORT: Final = 65535
 
 _EXAMPLES: Final = (
     "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
@@ -106,6 +109,8 @@ def parse_address(text: str) -> Address:
             f'storage: must be a database URL (got "{_masked_url(text)}"): {_EXAMPLES}'
         ) from None
     shown = _masked_url(text) if url.password is not None else _mask_options(text)
+    if (odd := _odd_character(text)) is not None:
+        raise StorageError(f"{shown}: no part may hold the character {odd}: leave it out")
     family = url.get_backend_name()
     if family not in _FAMILIES:
         raise StorageError(_unknown_family(shown, family))
@@ -114,8 +119,17 @@ def parse_address(text: str) -> Address:
         raise StorageError(
             f"{shown}: must name a database (got none): add its name, as in {family}://user@host/database"
         )
+    check_options(url.get_driver_name(), url.query, shown)
+    if url.port is not None and not 0 < url.port <= _MOST_PORT:
+        raise StorageError(f"{shown}: the port must be a number from 1 to {_MOST_PORT} (got {url.port})")
     path = _sqlite_path(url, shown) if family == "sqlite" else None
     return Address(url=url, shown=shown, family=family, path=path)
+
+
+def _odd_character(text: str) -> str | None:
+    """Return a character that no system call and no server takes, also where the URL spells it as %00."""
+    found = next((c for c in unquote(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    return None if found is None else ascii(found)
 
 
 def _masked_url(text: str) -> str:

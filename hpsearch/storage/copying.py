@@ -133,7 +133,7 @@ def _target(address: Address) -> Iterator[Engine]:
             orphans.sweep(connection)
 
     prepare_file(address, create=True)
-    engine = make_engine(address)
+    engine = make_engine(address, works_long=True)
     try:
         attempt(lambda: migration.ensure(engine, address, create=True), address)
         attempt(sweep, address)

@@ -8,19 +8,17 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, final
+from typing import Any, TypeAlias, final
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
+
+from hpsearch.storage.codes import SESSION_ENDED, code_of
 
 RawRow: TypeAlias = Sequence[Any]
 """A row as the driver gives it; times are `datetime` with every driver."""
 
 _Convert: TypeAlias = Callable[[Any], Any]
-
-_SESSION_ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03"})
-"""SQLSTATEs with which PostgreSQL ends a session: shutdown, crash, start, database dropped, idle for too long.
-PostgreSQL's documentation, appendix A."""
 
 
 @final
@@ -171,9 +169,7 @@ def is_lost(dialect: Dialect, connection: Any, error: Any) -> bool:
     SQLAlchemy asks psycopg's connection whether it is closed. One that the server ends before its first statement is
     not at hand to be asked, so what the server says counts too.
     """
-    return getattr(error, "sqlstate", None) in _SESSION_ENDED or dialect.is_disconnect(
-        error, connection, None
-    )
+    return code_of(error) in SESSION_ENDED or dialect.is_disconnect(error, connection, None)
 
 
 def _tell(teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool) -> None:

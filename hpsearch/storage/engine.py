@@ -12,6 +12,9 @@ power cut undid is harmless, because the token that it gave no longer opens anyt
 decide this for the whole server (innodb_flush_log_at_trx_commit).
 """
 
+import logging
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,18 +24,19 @@ from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_eng
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError
+from hpsearch.storage import drivers
 from hpsearch.storage.address import Address, mask
+from hpsearch.storage.codes import UNCERTAIN, Kind, kind_of
 from hpsearch.storage.direct import is_lost, run
 from hpsearch.storage.replacing import follow_file
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
 
+_LOGGING_NAME: Final = "hpsearch"
 _READING_TIMEOUT_S: Final = 900
 """How long a reader that holds no lock may be busy with what it has read."""
-
-_CONNECT_TIMEOUT_S: Final = 10
 
 _SINGLE: Final = "hpsearch_single"
 _WRITES: Final = "hpsearch_writes"
@@ -40,46 +44,54 @@ _DURABLE: Final = "hpsearch_durable"
 _WAL: Final = "hpsearch_wal"
 
 
-def make_engine(address: Address) -> Engine:
+def make_engine(address: Address, *, works_long: bool = False) -> Engine:
     """Return an engine for `address`. Nothing is connected yet. It may be used by several threads.
 
-    It must not cross a fork: start processes by spawning them, or open the store anew. Raises StorageError, as
-    every connection does, where the driver cannot work with the URL's options.
+    It must not cross a fork: start processes by spawning them, or open the store anew. One that `works_long` gives
+    servers hours for a statement. Raises StorageError, as every connection does, where the driver cannot work with the
+    URL's options, and StorageUnavailableError, as every connection does, where a server does not answer in time.
     """
-
-    def connect(dialect: Dialect, _record: Any, arguments: list[str], options: dict[str, Any]) -> Any:
-        with _told_of_options(address):
-            return dialect.connect(*arguments, **options)
-
     with _told_of_options(address):
         engine = (
-            _sqlite_engine(address, address.path) if address.path is not None else _server_engine(address)
+            _sqlite_engine(address, address.path)
+            if address.path is not None
+            else _server_engine(address, drivers.WORK_WITHIN_S if works_long else drivers.ANSWER_WITHIN_S)
         )
-    event.listen(engine, "do_connect", connect)
+    # What closing a lost connection raises tells nothing that the loss has not told.
+    logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{_LOGGING_NAME}").setLevel(logging.CRITICAL)
     return engine
 
 
 def _sqlite_engine(address: Address, path: Path) -> Engine:
-    engine = create_engine(
-        address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True, pool_size=4
-    )
+    def connect(dialect: Dialect, _record: Any, arguments: list[str], options: dict[str, Any]) -> Any:
+        with _told_of_options(address, dialect.loaded_dbapi.Error):
+            return dialect.connect(*arguments, **{"timeout": BUSY_TIMEOUT_S, **options})
+
+    engine = create_engine(address.url, hide_parameters=True, pool_size=4, pool_logging_name=_LOGGING_NAME)
     follow_file(engine, path, shown=address.shown)
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _server_engine(address: Address) -> Engine:
+def _server_engine(address: Address, answer_within_s: int) -> Engine:
+    def connect(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
+        own = dialect.loaded_dbapi.Error
+        with _told_of_options(address, own), _no_longer_than(drivers.connect_within_s(options), own, address):
+            return drivers.connect(dialect.driver, dialect.connect, options, answer_within_s=answer_within_s)
+
     def prepare(connection: Any, _record: Any) -> None:
         _prepare_server(connection, family=address.family)
 
     engine = create_engine(
         address.url,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
         pool_size=4,
+        pool_logging_name=_LOGGING_NAME,
     )
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
     event.listen(engine, "handle_error", _notice_loss)
@@ -116,10 +128,11 @@ def glancing(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     """Give a connection whose changes are committed at the end, or undone by an exception.
 
-    Raises UncertainCommitError when the connection was lost while it committed.
+    Raises UncertainCommitError when the connection was lost while it committed, and TurnedReadOnlyError when the
+    database took earlier transactions and is read-only now.
     """
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
-    with engine.connect().execution_options(**options) as connection:
+    with _noting_writes(engine), engine.connect().execution_options(**options) as connection:
         transaction = connection.begin()
         try:
             yield connection
@@ -129,7 +142,7 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
         try:
             transaction.commit()
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or kind_of(error.orig) in UNCERTAIN:
                 raise UncertainCommitError from error
             raise
 
@@ -141,28 +154,69 @@ def use_wal(engine: Engine) -> None:
             pass
 
 
+@contextmanager
+def _noting_writes(engine: Engine) -> Iterator[None]:
+    """Raise TurnedReadOnlyError if the database refuses to write although `engine` has written before."""
+    try:
+        yield
+    except DBAPIError as error:
+        if engine in _written and kind_of(error.orig) is Kind.READ_ONLY:
+            raise TurnedReadOnlyError from error
+        raise
+    _written.add(engine)
+
+
+_written: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
+
+
 @final
 class UncertainCommitError(Exception):
     """The connection was lost while a transaction was committed: it may be in the database or not."""
 
 
+@final
+class TurnedReadOnlyError(Exception):
+    """The database could be written before and refuses to be now: a failover, or a standby that was promoted."""
+
+
 @contextmanager
-def _told_of_options(address: Address) -> Iterator[None]:
-    """Turn what a driver raises about the URL's options, which is no error of its own, into a StorageError."""
+def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Iterator[None]:
+    """Turn what a driver raises about the URL's options, unless it is an error of its `own`, into a StorageError."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
-        driver = address.url.get_driver_name()
+    except (HpsearchError, own):
+        raise
+    except Exception as error:
+        names = ", ".join(address.url.query)
+        reason = str(error).partition("\n")[0]  # what follows may be a line of a file with passwords
         raise StorageError(
-            f"{address.shown}: the driver {driver} cannot work with its options ({mask(str(error))}): "
-            "check what stands behind the ?"
+            f"{address.shown}: the driver {address.url.get_driver_name()} cannot work with its options "
+            f"({mask(reason or type(error).__name__)}): check {names or 'host, port and database'}"
         ) from error
+
+
+@contextmanager
+def _no_longer_than(within_s: float, own: type[Exception], address: Address) -> Iterator[None]:
+    """Raise StorageUnavailableError for a connection that failed because it took too long: so would the next."""
+    began = time.monotonic()
+    try:
+        yield
+    except own as error:
+        if time.monotonic() - began < within_s:
+            raise
+        raise absent(address, "no answer in time") from error
+
+
+def absent(address: Address, why: str) -> StorageUnavailableError:
+    """Return the error for a server that does not answer."""
+    return StorageUnavailableError(
+        f"{address.shown}: the server does not answer ({why}): check that it runs, its host and its port"
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Transactions are ours to begin: the driver would begin them late and without their lock.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     # A file that somebody sent may hold triggers and views; a damaged page is better found than read.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")

@@ -50,7 +50,7 @@ def reader(address: Address) -> Iterator[Engine]:
         with source_engine(address, address.path) as engine:
             yield engine
         return
-    engine = make_engine(address)
+    engine = make_engine(address, works_long=True)
     try:
         yield engine
     finally:

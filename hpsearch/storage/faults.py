@@ -11,7 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.storage.address import Address, mask
-from hpsearch.storage.engine import UncertainCommitError
+from hpsearch.storage.codes import AT_ONCE, PASSING, Kind, code_of, kind_of
+from hpsearch.storage.engine import TurnedReadOnlyError, UncertainCommitError, absent
 
 _T = TypeVar("_T")
 
@@ -19,10 +20,7 @@ _TRIES: Final = 6
 _PATIENCE_S: Final = 45.0
 """No new try is begun after this long; one that waits for an SQLite lock takes up to 30 s itself."""
 
-# Of foreign keys: another Optuna client has deleted the study between our look and our write; the next look shows that.
-_TRANSIENT_POSTGRESQL: Final = frozenset({"40001", "40P01", "55P03", "23503"})
-_TRANSIENT_MYSQL: Final = frozenset({1020, 1205, 1213, 1452})
-_TRANSIENT_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
+_LOCKED_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
 
 _UNCERTAIN: Final = "the connection was lost in the middle of a commit"
 
@@ -30,11 +28,16 @@ _REFUSED: Final = "the server refused the user{name}: check user name and passwo
 _NO_DATABASE: Final = "the server has no database{name}: create it first, or check its name"
 _NO_RIGHTS: Final = "the user may not do this ({reason}): grant the rights to create, read and write tables"
 _READ_ONLY: Final = "the database is read-only: give one that can be written"
+_TURNED_READ_ONLY: Final = (
+    "the database has become read-only, as in a failover: workers wait until it can be written again"
+)
 _OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
 _DAMAGED: Final = (
     "the database file is damaged ({reason}): restore a backup, or save what can be read of it with "
     '`sqlite3 FILE ".recover"`'
 )
+_NO_SUCH_SERVER: Final = "another kind of server answers there ({reason}): check the port"
+_HINDERED: Final = "the server could not do this now ({reason}): see its own log, and the limits that it sets"
 _FULL: Final = "the disk is full: make room, nothing that was written is lost"
 
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
@@ -45,6 +48,13 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r'role "[^"]*" does not exist|no pg_hba\.conf entry|access denied for user', _REFUSED),
     (r'database "[^"]*" does not exist|unknown database', _NO_DATABASE),
     (r"invalid connection option|connection is bad: invalid", _OPTIONS),
+    (r"invalid (integer )?value |invalid \S+ value|invalid port number|bad value for ", _OPTIONS),
+    (r"unrecognized configuration parameter|invalid command-line argument", _OPTIONS),
+    (r"does not support ssl|certificate", _OPTIONS),
+    (
+        r"invalid response to ssl negotiation|packet sequence number wrong|unsupported frontend",
+        _NO_SUCH_SERVER,
+    ),
     (r"permission denied|command denied", _NO_RIGHTS),
     (r"readonly database|read-only transaction|read[-_]only (option|mode)|--read-only", _READ_ONLY),
     (r"file is not a database", "the file is no SQLite database, or a damaged one: give another"),
@@ -61,10 +71,20 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
 _CLASSES: Final[Mapping[str, type[StorageError]]] = {
     # Workers wait for room as they wait for a server: what they have trained is not written yet.
     _FULL: StorageUnavailableError,
+    _HINDERED: StorageUnavailableError,
     _NO_RIGHTS: StorageReadOnlyError,
     _READ_ONLY: StorageReadOnlyError,
 }
 """What to tell the user -> the error that says it, where it is no plain StorageError."""
+
+_OF_KIND: Final[Mapping[Kind | None, str]] = {
+    Kind.CANCELLED: _HINDERED,
+    Kind.SHORT: _HINDERED,
+    Kind.TROUBLED: _HINDERED,
+    Kind.FULL: _FULL,
+    Kind.READ_ONLY: _READ_ONLY,
+}
+"""What an error means by its code -> what to tell the user, where no part of its message says it better."""
 
 _ABSENT: Final[tuple[tuple[str, str], ...]] = (
     (r"connection refused|errno 111", "connection refused"),
@@ -98,8 +118,9 @@ class CollisionError(SQLAlchemyError):
 def attempt(work: Callable[[], _T], address: Address) -> _T:
     """Return what `work`, one whole transaction, returns.
 
-    Deadlocks, locked files and connections that were lost before the commit are tried again. Raises
-    StorageUnavailableError when the server does not answer, and StorageError for the rest.
+    Deadlocks, locked files, cancelled statements and connections that were lost before the commit are tried again.
+    Raises StorageUnavailableError for what may pass, such as a server that does not answer, and StorageError for the
+    rest.
     """
     used[address.shown] = address
     began = time.monotonic()
@@ -107,7 +128,9 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
         try:
             return work()
         except UncertainCommitError:
-            raise _absent(address, _UNCERTAIN) from None
+            raise absent(address, _UNCERTAIN) from None
+        except TurnedReadOnlyError:
+            raise StorageUnavailableError(f"{address.shown}: {_TURNED_READ_ONLY}") from None
         except UnicodeDecodeError as error:
             if address.path is None:
                 raise
@@ -126,46 +149,46 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
 
 def is_transient(error: SQLAlchemyError) -> bool:
     """True when the same transaction may succeed if it is tried again at once."""
-    return getattr(error, "connection_invalidated", False) or _collided(error)
+    return getattr(error, "connection_invalidated", False) or _kind(error) in AT_ONCE
 
 
-def _collided(error: SQLAlchemyError) -> bool:
-    """True when another transaction was in the way of this one."""
+def _kind(error: SQLAlchemyError) -> Kind | None:
+    """Return what an error means, by the driver's code where it has one."""
     if isinstance(error, CollisionError):
-        return True
+        return Kind.COLLISION
     cause = getattr(error, "orig", None)
-    if getattr(cause, "sqlstate", getattr(cause, "pgcode", None)) in _TRANSIENT_POSTGRESQL:
-        return True
-    if _mysql_code(cause) in _TRANSIENT_MYSQL:
-        return True
-    return any(text in str(cause) for text in _TRANSIENT_SQLITE)
+    if any(text in str(cause) for text in _LOCKED_SQLITE):
+        return Kind.COLLISION
+    return kind_of(cause)
 
 
 def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     """Return `error` in the user's words."""
-    if _collided(error):
+    kind, reason = _kind(error), _reason(error)
+    if kind is Kind.COLLISION:
         return StorageUnavailableError(
             f"{address.shown}: other processes have kept the database locked for too long: try again"
         )
-    reason = _reason(error)
-    for pattern, meaning in _MEANINGS:
-        if re.search(pattern, reason.lower()):
-            message = f"{address.shown}: {_filled(meaning, address, reason)}"
-            return _CLASSES.get(meaning, StorageError)(message)
-    for pattern, absence in _ABSENT:
-        if re.search(pattern, reason.lower()):
-            return _absent(address, absence)
-    if getattr(error, "connection_invalidated", False):
-        return _absent(address, "the connection was lost")
-    if isinstance(error, PoolTimeoutError):
-        return _absent(address, "no connection was free in time")
+    is_lost = getattr(error, "connection_invalidated", False)
+    if not is_lost and (meaning := _meaning(kind, reason)) is not None:
+        message = f"{address.shown}: {_filled(meaning, address, reason)}"
+        return _CLASSES.get(meaning, StorageError)(message)
+    why = next((absence for pattern, absence in _ABSENT if re.search(pattern, reason.lower())), None)
+    if why is None and is_lost:
+        why = "the connection was lost"
+    elif why is None and isinstance(error, PoolTimeoutError):
+        why = "no connection was free in time"
+    elif why is None and kind in PASSING:
+        why = kind.value
+    if why is not None:
+        return absent(address, why)
     return StorageError(f"{address.shown}: the database refused ({reason}): see the database's own log")
 
 
-def _absent(address: Address, why: str) -> StorageUnavailableError:
-    return StorageUnavailableError(
-        f"{address.shown}: the server does not answer ({why}): check that it runs, its host and its port"
-    )
+def _meaning(kind: Kind | None, reason: str) -> str | None:
+    """Return what an answer of the server's means, None if neither its code nor its words are known."""
+    found = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, reason.lower())), None)
+    return found if found is _FULL else _OF_KIND.get(kind, found)
 
 
 def _filled(meaning: str, address: Address, reason: str) -> str:
@@ -176,11 +199,6 @@ def _filled(meaning: str, address: Address, reason: str) -> str:
 def _reason(error: SQLAlchemyError) -> str:
     """Return the first line of what the driver says, without a password; of SQLite's its code too, which tells more."""
     cause: Any = getattr(error, "orig", None) or error
-    text = str(cause.args[1]) if _mysql_code(cause) and len(cause.args) > 1 else str(cause)
+    text = str(cause.args[1]) if isinstance(code_of(cause), int) and len(cause.args) > 1 else str(cause)
     code = getattr(cause, "sqlite_errorname", None)
     return mask(text.strip().partition("\n")[0]) + (f", {code}" if code else "")
-
-
-def _mysql_code(cause: Any) -> int | None:
-    code = cause.args[0] if getattr(cause, "args", ()) else None
-    return code if isinstance(code, int) else None

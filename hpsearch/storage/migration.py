@@ -17,7 +17,7 @@ from sqlalchemy.schema import DropTable
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import drivers, optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, use_wal, writing
 from hpsearch.storage.faults import is_transient
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 8
 
-_MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 60)",)
+_MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 30)",)
 _MYSQL_UNLOCK: Final = ("SELECT release_lock(concat('hpsearch:', md5(database())))",)
 
 _LOCK: Final = {
@@ -345,11 +345,12 @@ def optunas_own(address: Address, *, skip_table_creation: bool) -> "Iterator[RDB
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         # Optuna fills in braces as in a template. That the version fits is checked by our caller.
-        url = address.full.replace("{", "{{").replace("}", "}}")
+        plain, arguments = drivers.plain(address.url)
+        url = plain.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
         # Without a pool nothing stays open, also where this fails.
         storage = RDBStorage(
             url,
-            {"poolclass": NullPool},
+            {"poolclass": NullPool, "connect_args": arguments},
             skip_compatibility_check=True,
             skip_table_creation=skip_table_creation,
         )

@@ -13,6 +13,7 @@ from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
+from hpsearch.storage.drivers import working_long
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.nearest import did_you_mean
@@ -289,16 +290,18 @@ def remove(connection: Connection, study: StoredStudy) -> None:
 def remove_theirs(connection: Connection, study_id: int) -> None:
     """Delete Optuna's rows of a study."""
     trial_ids = select(optuna_schema.trials.c.trial_id).where(optuna_schema.trials.c.study_id == study_id)
-    for table in optuna_schema.TRIAL_DETAILS:
-        connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
-    for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS, _theirs):
-        connection.execute(delete(table).where(table.c.study_id == study_id))
+    with working_long(connection):
+        for table in optuna_schema.TRIAL_DETAILS:
+            connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
+        for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS, _theirs):
+            connection.execute(delete(table).where(table.c.study_id == study_id))
 
 
 def forget(connection: Connection, key: str) -> None:
     """Delete our rows of a study."""
-    for table in (*schema.STUDY_DETAILS, _ours):
-        connection.execute(delete(table).where(table.c.study_key == key))
+    with working_long(connection):
+        for table in (*schema.STUDY_DETAILS, _ours):
+            connection.execute(delete(table).where(table.c.study_key == key))
 
 
 def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:

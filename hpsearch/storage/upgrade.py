@@ -67,7 +67,7 @@ def upgrade(url: str, *, beside_workers: bool = False) -> Upgrade:
     """
     address = parse_address(url)
     prepare_file(address, create=False)
-    engine = make_engine(address)
+    engine = make_engine(address, works_long=True)
     try:
         return attempt(lambda: _upgraded(engine, address, beside_workers=beside_workers), address)
     finally:

@@ -22,6 +22,7 @@ from hpsearch.storage.foreign import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.patience import Patience
 from hpsearch.worker.stopping import StopRequest
@@ -36,7 +37,12 @@ THREAD_VARIABLES = (
 POLL_S = 0.1
 PROGRESS_EVERY_S = 0.5
 MOST_CRASHES_IN_VAIN = 5
-DRAIN_WITHIN_S = 10.0
+DRAIN_WITHIN_S = 6.0
+"""How long the workers may take to end: each ends within 5 s by itself."""
+
+END_WITHIN_S = 8.8
+"""How long all of it may take after a request to stop. A command that started the pool ends a little before."""
+
 USER_ERROR = 1
 INTERRUPTED = 130
 
@@ -68,6 +74,13 @@ class _Process:
     study: str
     popen: subprocess.Popen[bytes]
     errors: IO[bytes]
+    is_asked: bool = False
+
+    def ask(self) -> None:
+        """Ask the worker to drain, once: a second request would stop it at once."""
+        if not self.is_asked and self.popen.poll() is None:
+            self.is_asked = True
+            self.popen.send_signal(signal.SIGTERM)
 
     def last_words(self) -> str:
         """Return the last lines that the worker wrote to its error output."""
@@ -96,16 +109,18 @@ class Pool:
     def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
         """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
 
-        However it ends, no process is left and no trial is still held by one. Raises WorkersFailedError when
-        workers meet an error of the user's, or crash again and again without finishing a trial.
+        However it ends, no process is left and no trial is still held by one, unless the database does not answer:
+        then this process ends within 10 s of a request to stop, and leases run out by themselves. Raises
+        WorkersFailedError when workers meet an error of the user's, or crash again and again without finishing a trial.
         """
-        try:
-            self._watch(stop, show)
-        finally:
-            self._stop_all()
-        progress = self._progress(stop)
-        show(progress)
-        return progress
+        with DrainWatch(stop, asked=self._ask_all, hand_back=self._kill_all, within_s=END_WITHIN_S):
+            try:
+                self._watch(stop, show)
+            finally:
+                self._stop_all()
+            progress = self._progress(stop)
+            show(progress)
+            return progress
 
     def _watch(self, stop: StopRequest, show: Callable[[Progress], None]) -> None:
         shown_at = -PROGRESS_EVERY_S
@@ -157,7 +172,7 @@ class Pool:
         command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
         if self.options.rows is not None:
             command += ["--cohort", str(self.options.rows)]
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 # it is open for as long as the process runs
+        errors = _errors_file()
         popen = subprocess.Popen(  # noqa: S603 # our own interpreter, our own program
             command,
             env=worker_environment(self.options.environment, self.options.url),
@@ -244,15 +259,29 @@ class Pool:
                 process.errors.close()
             self._processes.clear()
 
+    def _ask_all(self) -> None:
+        for process in list(self._processes):
+            process.ask()
+
+    def _kill_all(self) -> None:
+        for process in list(self._processes):
+            process.popen.kill()
+
     def _drain(self) -> None:
         """Ask all workers to hand back their trials, and wait for them at most `DRAIN_WITHIN_S`."""
-        for process in self._processes:
-            if process.popen.poll() is None:
-                process.popen.send_signal(signal.SIGTERM)
+        self._ask_all()
         deadline = time.monotonic() + DRAIN_WITHIN_S
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _errors_file() -> IO[bytes]:
+    """Return a file for what a worker writes to its error output; where the disk has no room for one, none is kept."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("r+b")
 
 
 def worker_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:

@@ -50,12 +50,22 @@ class StopRequest:
         return self.is_asked
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM as requests, from now on. Only a program's main thread may call this."""
+        """Take SIGINT and SIGTERM as requests, from now on. Only a program's main thread may call this.
+
+        A terminal that goes away (SIGHUP) asks as well, unless the signal is ignored, as under `nohup`.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hang_up)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             raise StopNowError("stopped at once by the second signal")
         self.signal = number
         self._asked.set()
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        """Take the loss of the terminal as one request, however often it is announced."""
+        if self.signal is None:
+            self._receive(number, frame)

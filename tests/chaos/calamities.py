@@ -18,6 +18,12 @@ from tests.chaos.proxy import Cut, Proxy
 from tests.chaos.waiting import let_pass
 
 CRASHES_SPARED: Final = 2
+SILENCE_S: Final = 2
+"""After how long a worker gives a silent line up; it is more than any statement of a campaign takes."""
+
+CANCELS: Final = 50
+"""How often running statements are cancelled in one go: each runs for some milliseconds."""
+
 LEASES_FROZEN: Final = 5
 """How many lengths of a lease a worker stands still at most."""
 
@@ -132,6 +138,35 @@ def outage(scene: Scene) -> str | None:
     return f"cut all lines for {scene.outage_s:g} s"
 
 
+def silence(scene: Scene) -> str | None:
+    """Let all lines fall silent that there are, as behind a firewall that forgets them; new ones pass."""
+    assert scene.proxy is not None
+    if scene.everybody_is_spared():
+        return None
+    scene.proxy.fall_silent()
+    scene.proxy.speak_again()
+    let_pass(SILENCE_S + scene.lease_s)  # until the leases that this costs are counted
+    return "let all lines fall silent"
+
+
+def cancel(scene: Scene) -> str | None:
+    """Let the server cancel what workers run, as often as it takes to meet some."""
+    assert scene.cluster is not None
+    return f"cancelled {sum(scene.cluster.cancel_statements() for _ in range(CANCELS))} statements"
+
+
+def fail_over(scene: Scene) -> str | None:
+    """Let the database be read-only for a while, as after a failover to a standby that is promoted later."""
+    assert scene.cluster is not None
+    if scene.everybody_is_spared():
+        return None
+    scene.cluster.set_read_only(True)
+    let_pass(scene.outage_s)
+    scene.cluster.set_read_only(False)
+    let_pass(scene.lease_s)  # until the leases that this costs are counted
+    return f"made the database read-only for {scene.outage_s:g} s"
+
+
 def lock(scene: Scene) -> str | None:
     """Keep the database's file locked for a while, unless a worker does that which stands still."""
     if scene.everybody_is_spared() or any(
@@ -155,4 +190,7 @@ ON_POSTGRESQL: Final[Mapping[Calamity, int]] = {
     cut_commit: 4,
     restart: 2,
     outage: 1,
+    silence: 1,
+    cancel: 2,
+    fail_over: 1,
 }

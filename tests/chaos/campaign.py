@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from tests.chaos.calamities import ON_POSTGRESQL, ON_SQLITE, Calamity, Scene, thaw
+from tests.chaos.calamities import ON_POSTGRESQL, ON_SQLITE, SILENCE_S, Calamity, Scene, thaw
 from tests.chaos.cluster import Cluster
 from tests.chaos.crew import VOID, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan
@@ -81,7 +81,7 @@ def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterato
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:
         job = Job(
-            url=cluster.url(database, port=proxy.port),
+            url=f"{cluster.url(database, port=proxy.port)}?read_timeout={SILENCE_S}",
             study=STUDY,
             folder=folder,
             rows=campaign.rows,

@@ -106,6 +106,22 @@ class Cluster:
         )
         return len(ended)
 
+    def cancel_statements(self) -> int:
+        """Let the server cancel the statements that workers run at this moment; return how many."""
+        return len(
+            self._run(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND application_name <> '' AND state = 'active'"
+            )
+        )
+
+    def set_read_only(self, is_read_only: bool) -> None:  # noqa: FBT001 # the state is the call
+        """Let new transactions of all sessions refuse to write, or take writes again; end those under way."""
+        value = "on" if is_read_only else "off"
+        self._run(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        self._run("SELECT pg_reload_conf()")
+        self.terminate_connections()
+
     def keep_state(self) -> Path:
         """Return a copy of everything that the server holds, which must not run."""
         copy = self._folder / "kept"

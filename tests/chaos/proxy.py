@@ -1,4 +1,4 @@
-"""A line from the workers to their PostgreSQL server that can be cut, also in the middle of a commit."""
+"""A line from clients to their database server that can be cut, also in the middle of a commit, or fall silent."""
 
 import contextlib
 import socket
@@ -29,6 +29,7 @@ class Proxy:
         self._armed: Cut | None = None
         self._commits_left = 0
         self._is_open = True
+        self._is_silent = False
         self._lines: set[_Line] = set()
 
     def __enter__(self) -> Self:
@@ -68,6 +69,21 @@ class Proxy:
         with self._lock:
             self._is_open = True
 
+    def fall_silent(self) -> None:
+        """Swallow what is sent over all connections from now on, new ones included, and close none.
+
+        A firewall that forgets its connections, or a cable that is pulled, looks like this to both ends.
+        """
+        with self._lock:
+            self._is_silent = True
+            for line in self._lines:
+                line.is_silent = True
+
+    def speak_again(self) -> None:
+        """Let new connections pass; those that fell silent stay silent."""
+        with self._lock:
+            self._is_silent = False
+
     def take_cut(self) -> Cut | None:
         """Count a commit, and return where to cut it, if it is to be cut."""
         with self._lock:
@@ -96,6 +112,7 @@ class Proxy:
         line = _Line(self, client, server)
         with self._lock:
             is_open = self._is_open
+            line.is_silent = self._is_silent
             self._lines.add(line)
         if is_open:
             line.run()
@@ -113,13 +130,19 @@ class _Line:
         self._client = client
         self._server = server
         self._is_mute = False
+        self.is_silent = False
 
     def run(self) -> None:
-        """Pass on what is sent, both ways, until either side closes or the line is cut."""
+        """Pass on what is sent, both ways, until either side closes or the line is cut.
+
+        One that is silent stays open until its client closes it, or the proxy does.
+        """
         answers = threading.Thread(target=self._pass_answers, daemon=True)
         answers.start()
         with contextlib.suppress(OSError):
             while data := self._client.recv(_CHUNK):
+                if self.is_silent:
+                    continue
                 cut = self._proxy.take_cut() if _COMMIT in data else None
                 if cut == "before":
                     break
@@ -140,5 +163,7 @@ class _Line:
     def _pass_answers(self) -> None:
         with contextlib.suppress(OSError):
             while (data := self._server.recv(_CHUNK)) and not self._is_mute:
-                self._client.sendall(data)
-        self.close()
+                if not self.is_silent:
+                    self._client.sendall(data)
+        if not self.is_silent:
+            self.close()

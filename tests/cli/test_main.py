@@ -248,7 +248,7 @@ def test_a_full_disk_ends_with_1(
     )
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
     """What nobody wants to read goes nowhere: an error is no result, and no file takes a stream's number."""
     study = tmp_path / "x.toml"
@@ -261,6 +261,33 @@ def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
         assert ended.returncode == code
         assert "Traceback" not in ended.stderr
         assert ("Error" in ended.stdout, "Error" in ended.stderr) == (False, code == 1 and "2>" not in closed)
+
+
+def test_a_run_goes_on_without_its_readers(tmp_path: Path) -> None:
+    """A log on a full disk and a reader that has seen enough end no training: results and report are there."""
+    study, url = tmp_path / "x.toml", f"sqlite:///{tmp_path}/x.db"
+    study.write_text('name = "x"\ntrials = 2\ndata = { source = "iris" }\ntraining = { epochs = 2 }\n')
+    run = [
+        sys.executable,
+        "-u",
+        "-m",
+        "hpsearch",
+        "study",
+        "run",
+        str(study),
+        "--workers",
+        "1",
+        "--storage",
+        url,
+    ]
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shlex.join(run)} 2>/dev/full | head -1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "x: Finished: 2 of 2 trials.\n")
+    assert (tmp_path / "reports" / "x.html").exists()
 
 
 def test_every_text_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,31 @@ def test_a_full_disk_may_get_room(cause: Exception) -> None:
     assert str(error) == f"{SHOWN}: the disk is full: make room, nothing that was written is lost"
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        psycopg.errors.QueryCanceled("canceling statement due to statement timeout"),
+        psycopg.errors.OutOfMemory("out of memory"),
+        psycopg.errors.IoError("could not read block 5"),
+        pymysql.OperationalError(1317, "Query execution was interrupted"),
+        pymysql.OperationalError(1969, "Query execution was interrupted (max_statement_time exceeded)"),
+    ],
+)
+def test_a_server_that_cannot_do_it_now_may_do_it_later(cause: Exception) -> None:
+    """What the server ended or could not do is said in its own words, and waited for."""
+    error = translated(fault(cause), ADDRESS)
+    assert type(error) is StorageUnavailableError
+    assert str(error) == (
+        f"{SHOWN}: the server could not do this now ({cause.args[-1]}): see its own log, and the limits that it sets"
+    )
+
+
+def test_a_line_that_was_cut_is_no_wrong_option() -> None:
+    """What a TLS library says when its connection ends is not taken for a fault of the certificates."""
+    cause = psycopg.OperationalError("SSL error: certificate unknown: unexpected eof while reading")
+    assert type(translated(fault(cause, lost=True), ADDRESS)) is StorageUnavailableError
+
+
 def test_a_driver_that_repeats_the_password_is_masked() -> None:
     """No password reaches the user through a driver's message."""
     cause = psycopg.ProgrammingError('bad connection string "postgresql://ann:s3cret@host" password=s3cret')
