@@ -95,7 +95,7 @@ class Pool:
         try:
             self._watch(stop, show)
         finally:
-            self._stop_all()
+            self._stop_all(stop)
         progress = self._progress(stop)
         show(progress)
         return progress
@@ -117,7 +117,11 @@ class Pool:
     def _progress(self, stop: StopRequest) -> Progress:
         """Return where the study stands. A database that is gone for a while is waited for, as workers do."""
         patience = Patience(stop=stop, tell=self.notes.append)
-        return patience.call(lambda: self.store.progress(self.study))
+        return patience.call(lambda: self.store.progress(self.study, living=self._living()))
+
+    def _living(self) -> list[str]:
+        """Return the names of the workers that run, whatever the clocks say of their leases."""
+        return [process.name for process in self._processes if process.popen.poll() is None]
 
     def _start(self) -> _Process:
         self._started += 1
@@ -184,22 +188,36 @@ class Pool:
             self._ended = ended
             self._crashes_in_vain = 0
 
-    def _stop_all(self) -> None:
+    def _stop_all(self, stop: StopRequest) -> None:
         """Drain all workers, kill those that do not end in time, and give back what they held.
 
-        A second request to stop, which comes as StopNowError, kills them at once.
+        A second request to stop, which comes as StopNowError, kills them at once. Others change nothing any more.
         """
         try:
             self._drain()
         finally:
-            for process in self._processes:
-                process.popen.kill()
-                process.popen.wait()
-                if process.popen.returncode not in (0, INTERRUPTED):
-                    why = "the worker was stopped before it handed its trials back"
-                    self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=False)
-                process.errors.close()
-            self._processes.clear()
+            with stop.undisturbed():
+                self._kill_all()
+                self._hand_back()
+
+    def _kill_all(self) -> None:
+        for process in self._processes:
+            process.popen.kill()
+        for process in self._processes:
+            process.popen.wait()
+            process.errors.close()
+
+    def _hand_back(self) -> None:
+        """Give back what killed workers held. If the database does not take it, the leases run out, without blame."""
+        why = "the worker was stopped before it handed its trials back"
+        killed = [p.name for p in self._processes if p.popen.returncode not in (0, INTERRUPTED)]
+        self._processes.clear()
+        for name in killed:
+            try:
+                self.store.release(self.study, worker=name, numbers=None, why=why, crashed=False)
+            except HpsearchError as error:
+                self.notes.append(f"{name}: its trials go back when their leases run out: {error}")
+                return
 
     def _drain(self) -> None:
         """Ask all workers to hand back their trials, and wait for them at most `DRAIN_WITHIN_S`."""
