@@ -234,9 +234,7 @@ def _lease_again(
     known = {
         row.number: _Past(attempt=row.attempt + 1, crashes=row.crashes, is_suspect=bool(row.is_suspect))
         for row in connection.execute(
-            select(
-                _ours.c.number, _ours.c.attempt, _ours.c.crashes, IS_SUSPECT.label("is_suspect")
-            ).where(at)
+            select(_ours.c.number, _ours.c.attempt, _ours.c.crashes, IS_SUSPECT.label("is_suspect")).where(at)
         )
     }
     if known:

@@ -66,7 +66,7 @@ class Ending:
 
 
 _NOW: Final = select(EpochSeconds()).scalar_subquery()
-"""The clock, read once in a statement: PostgreSQL compares an index with nothing that changes from row to row."""
+"""The clock, read once in a statement: PostgreSQL's goes on from row to row, and it compares no index with that."""
 
 IS_SUSPECT: Final = or_(
     _ours.c.crashes > 0,
@@ -82,12 +82,13 @@ IS_SUSPECT: Final = or_(
 def renew(
     connection: Connection, *, worker: str, lease_s: float, tokens: Collection[int] | None = None
 ) -> int:
-    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are."""
+    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are.
+
+    All of them run out at the same moment.
+    """
     of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
     chosen = of_worker if tokens is None else and_(of_worker, _ours.c.token.in_(list(tokens)))
-    return connection.execute(
-        update(_ours).where(chosen).values(lease_until=EpochSeconds() + lease_s)
-    ).rowcount
+    return connection.execute(update(_ours).where(chosen).values(lease_until=_NOW + lease_s)).rowcount
 
 
 def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:

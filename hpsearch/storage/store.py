@@ -372,9 +372,7 @@ class Store:
     def _sweep(self, study: StoredStudy, ends: Mapping[int, float], living: Collection[str]) -> list[int]:
         with contextlib.suppress(StorageReadOnlyError):
             return self._write(
-                lambda connection: leases.sweep(
-                    connection, studies.lock(connection, study), ends, but=living
-                )
+                lambda connection: leases.sweep(connection, studies.lock(connection, study), ends, but=living)
             )
         return []
 

@@ -42,7 +42,6 @@ AILMENTS: tuple[Cause, ...] = tuple(
         Cause.OUTRANKED,
         Cause.WORKER_LOST,
         Cause.CODE_ERROR,
-        Cause.TIMEOUT,
         Cause.STOPPED,
     )
 )
