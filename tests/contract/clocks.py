@@ -15,8 +15,10 @@ _EPOCH_DAYS: Final = 2_440_587.5
 
 _POSTGRESQL_CLOCK: Final = (
     "CREATE SCHEMA IF NOT EXISTS hpsearch_clock",
-    "CREATE OR REPLACE FUNCTION hpsearch_clock.clock_timestamp() RETURNS timestamptz STABLE LANGUAGE sql "
-    "AS 'SELECT to_timestamp(current_setting(''hpsearch.now'')::double precision)'",
+    (
+        "CREATE OR REPLACE FUNCTION hpsearch_clock.clock_timestamp() RETURNS timestamptz STABLE LANGUAGE sql "
+        "AS 'SELECT to_timestamp(current_setting(''hpsearch.now'')::double precision)'"
+    ),
 )
 """A function that sessions find before the server's own."""
 
