@@ -75,15 +75,15 @@ def _write_finding(finding: Finding) -> None:
 
 def _write_attempts(attempts: Sequence[Attempt]) -> None:
     write_table(
-        ("attempt", "worker", "kind", "counts", "why it ended", "epochs", "ended"),
+        ("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended"),
         [
             (
                 str(attempt.attempt),
                 attempt.worker or "",
-                attempt.kind.replace("_", " "),
-                "yes" if attempt.crashed else "no",
                 attempt.why,
                 f"{attempt.epochs:,}",
+                attempt.kind.replace("_", " "),
+                "yes" if attempt.crashed else "no",
                 format_time(attempt.ended),
             )
             for attempt in attempts
