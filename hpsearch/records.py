@@ -31,7 +31,8 @@ class TrialState(StrEnum):
 class Cause(StrEnum):
     """Why a trial ended, or what is wrong with it. Stored by name: append only, never rename.
 
-    The first block is the catalogue of diagnosis, the second what ends a trial from outside.
+    The first block is the catalogue of diagnosis, the second what ends a trial from outside. The name `timeout` is
+    reserved for trials that take too long, which nothing ends yet.
     """
 
     NONFINITE_INPUT = "nonfinite_input"
@@ -67,7 +68,6 @@ class Cause(StrEnum):
     OUTRANKED = "outranked"
     WORKER_LOST = "worker_lost"
     CODE_ERROR = "code_error"
-    TIMEOUT = "timeout"
     STOPPED = "stopped"
 
 

@@ -43,6 +43,7 @@ def attempt_object(attempt: Attempt) -> dict[str, Any]:
     return {
         "attempt": attempt.attempt,
         "worker": attempt.worker,
+        "kind": attempt.kind,
         "why": attempt.why,
         "crashed": attempt.crashed,
         "epochs": attempt.epochs,
@@ -74,13 +75,15 @@ def _write_finding(finding: Finding) -> None:
 
 def _write_attempts(attempts: Sequence[Attempt]) -> None:
     write_table(
-        ("attempt", "worker", "why it ended", "epochs", "ended"),
+        ("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended"),
         [
             (
                 str(attempt.attempt),
                 attempt.worker or "",
                 attempt.why,
                 f"{attempt.epochs:,}",
+                attempt.kind.replace("_", " "),
+                "yes" if attempt.crashed else "no",
                 format_time(attempt.ended),
             )
             for attempt in attempts

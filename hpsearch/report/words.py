@@ -12,9 +12,7 @@ from hpsearch.study.spec import StudySpec
 
 StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open"]
 
-OUTSIDE = frozenset(
-    {Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.TIMEOUT, Cause.STOPPED, Cause.HEALTHY}
-)
+OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
 """Causes that no step of the optimizer brought about."""
 
 

@@ -16,7 +16,7 @@ from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.direct import Direct
-from hpsearch.storage.leases import Ending, held, release_all, sweep
+from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
@@ -28,7 +28,9 @@ FAILED_SHARE: Final = 10
 FAILED_LEAST: Final = 3
 """A study stops when a tenth of its budget has failed, or three trials of a small one."""
 
-_SET_WAITING: Final = Ending(why="another Optuna client set the trial waiting", crashed=False)
+_SET_WAITING: Final = Ending(
+    why="another Optuna client set the trial waiting", kind=SUPERSEDED, crashed=False
+)
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -63,10 +65,8 @@ def claim(
 ) -> list[Claim]:
     """Take up to `count` trials out of the budget, waiting ones first, and return them by number.
 
-    A trial that lost a worker comes last, and alone, to a worker that holds nothing.
+    A suspect comes last, and alone, to a worker that holds nothing.
     """
-    if locked.has_expired:
-        sweep(connection, locked)
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
@@ -163,7 +163,10 @@ def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row
 
 
 def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
-    """Return the ids of the waiting trials that lost a worker, those that lost the fewest in front."""
+    """Return the ids of the waiting trials that may be what workers were lost to, those that lost the fewest in front.
+
+    Of equals those come first that were tried the fewest times.
+    """
     rows = connection.execute(
         select(_theirs.c.trial_id)
         .join(_ours, and_(_ours.c.study_key == locked.study.key, _ours.c.number == _theirs.c.number))
@@ -171,9 +174,9 @@ def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
             _theirs.c.study_id == locked.study.study_id,
             _theirs.c.trial_id > locked.settled_trial_id,
             _theirs.c.state == WAITING,
-            _ours.c.crashes > 0,
+            IS_SUSPECT,
         )
-        .order_by(_ours.c.crashes, _theirs.c.number)
+        .order_by(_ours.c.crashes, _ours.c.attempt, _theirs.c.number)
     )
     return list(rows.scalars())
 
@@ -237,6 +240,7 @@ class _Past:
 
     attempt: int = 1
     crashes: int = 0
+    is_suspect: bool = False
 
 
 def _lease_again(
@@ -245,8 +249,10 @@ def _lease_again(
     """Write the lease of waiting trials (trial_id -> number); return number -> past."""
     at = and_(_ours.c.study_key == locked.study.key, _ours.c.number.in_(list(numbers.values())))
     known = {
-        row.number: _Past(attempt=row.attempt + 1, crashes=row.crashes)
-        for row in connection.execute(select(_ours.c.number, _ours.c.attempt, _ours.c.crashes).where(at))
+        row.number: _Past(attempt=row.attempt + 1, crashes=row.crashes, is_suspect=bool(row.is_suspect))
+        for row in connection.execute(
+            select(_ours.c.number, _ours.c.attempt, _ours.c.crashes, IS_SUSPECT.label("is_suspect")).where(at)
+        )
     }
     if known:
         connection.execute(
@@ -283,6 +289,7 @@ def _claims(
                 token=lease.token,
                 attempt=past[number].attempt,
                 crashes=past[number].crashes,
+                is_suspect=past[number].is_suspect,
                 params=stored if whole else None,
                 fixed={} if whole else {**asked, **stored},
             )

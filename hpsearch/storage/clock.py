@@ -1,5 +1,6 @@
 """The database's clock. No time that is stored comes from anywhere else."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any, final
 
@@ -33,6 +34,11 @@ def _postgresql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any)
 def _mysql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
     # unix_timestamp() would go through the session's time zone and its summer time.
     return "(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6)"
+
+
+def monotonic_s() -> float:
+    """Return seconds by a clock of this machine that nobody sets, and that stands still while the machine sleeps."""
+    return time.monotonic()
 
 
 def utc(epoch_s: float) -> datetime:

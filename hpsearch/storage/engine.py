@@ -141,8 +141,13 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
             raise
         try:
             transaction.commit()
-        except DBAPIError as error:
-            if error.connection_invalidated or kind_of(error.orig) in UNCERTAIN:
+        except BaseException as error:
+            is_lost = isinstance(error, DBAPIError) and (
+                error.connection_invalidated or kind_of(error.orig) in UNCERTAIN
+            )
+            # SQLAlchemy gives it back to the pool with the transaction open, and its locks: close it instead.
+            connection.invalidate()
+            if is_lost:
                 raise UncertainCommitError from error
             raise
 

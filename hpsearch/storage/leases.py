@@ -1,59 +1,94 @@
 """Leases: a worker's right to write a trial, renewed, swept and handed back. See the state machine in `schema`.
 
-Each function works inside its caller's transaction; all but `renew`, `held` and `has_expired` on a study that the
+Each function works inside its caller's transaction; all but `renew`, `held`, `over` and `forgive` on a study that the
 transaction has locked.
 """
 
-from collections.abc import Collection, Sequence
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, and_, delete, exists, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select, update
 
 from hpsearch.records import Cause, Finding
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_rows
-from hpsearch.storage.clock import EpochSeconds, naive_utc
+from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
+from hpsearch.storage.expiry import Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
+from hpsearch.storage.records import AttemptKind, Claim
 from hpsearch.storage.studies import LockedStudy
 
 CRASHES_MAX: Final = 3
 """A trial that takes this many workers down has failed."""
 
+EXPIRIES_MAX: Final = 10
+"""A trial that was held alone has failed when it came to nothing so often with its lease, whatever the reason."""
+
 NO_TOKEN: Final = -1
 """The token of a trial that no claim holds; those of claims are never negative."""
 
+FUTURE_S: Final = 1.0
+"""A worker that was seen so long after now was seen before a clock was set back."""
+
+HANDED_BACK: Final[AttemptKind] = "handed_back"
+CRASHED: Final[AttemptKind] = "crashed"
+LOST: Final[AttemptKind] = "lost"
+EXPIRED: Final[AttemptKind] = "expired"
+SUPERSEDED: Final[AttemptKind] = "superseded"
+
+LEASE_EXPIRED: Final = "lease expired"
+WORKER_LIVES: Final = "lease expired, but its worker lives"
+
 _ours = schema.trials
 _theirs = optuna_schema.trials
+_attempts = schema.attempts
+_workers = schema.workers
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """Why a lease ended. `crashed` tells whether that counts against the trial."""
+    """Why and how an attempt came to nothing. `crashed` tells whether that counts against the trial.
+
+    With `fails`, it was once too often.
+    """
 
     why: str
+    kind: AttemptKind
     crashed: bool
+    fails: bool = False
 
 
 _NOW: Final = select(EpochSeconds()).scalar_subquery()
-"""The clock, read once in a statement: PostgreSQL compares an index with nothing that changes from row to row."""
+"""The clock, read once in a statement: PostgreSQL's goes on from row to row, and it compares no index with that."""
 
-EXPIRED: Final = Ending(why="lease expired", crashed=True)
+IS_SUSPECT: Final = or_(
+    _ours.c.crashes > 0,
+    exists().where(
+        _attempts.c.study_key == _ours.c.study_key,
+        _attempts.c.number == _ours.c.number,
+        _attempts.c.kind.in_((LOST, EXPIRED)),
+    ),
+)
+"""Condition on a row of ours: the trial may be what its workers were lost to."""
 
 
 def renew(
     connection: Connection, *, worker: str, lease_s: float, tokens: Collection[int] | None = None
 ) -> int:
-    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are."""
+    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are.
+
+    All of them run out at the same moment.
+    """
     of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
     chosen = of_worker if tokens is None else and_(of_worker, _ours.c.token.in_(list(tokens)))
-    return connection.execute(
-        update(_ours).where(chosen).values(lease_until=EpochSeconds() + lease_s)
-    ).rowcount
+    return connection.execute(update(_ours).where(chosen).values(lease_until=_NOW + lease_s)).rowcount
 
 
 def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
@@ -66,30 +101,82 @@ def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
     return list(numbers)
 
 
-def has_expired(connection: Connection, study_key: str) -> bool:
-    """True when a lease of the study has run out and nobody has swept it yet."""
-    expired = (
-        select(_ours.c.number).where(_ours.c.study_key == study_key, _ours.c.lease_until < _NOW).limit(1)
-    )
-    return connection.execute(expired).first() is not None
+def over(connection: Connection, watch: Watch, study_key: str | None = None) -> dict[str, dict[int, float]]:
+    """Return study key -> token -> end of the leases, of one study or all, that are over as far as `watch` has seen.
+
+    Studies that have none are not there.
+    """
+    doubts: dict[str, list[Doubt]] = {} if study_key is None else {study_key: []}
+    for row in _in_doubt(connection, study_key):
+        doubts.setdefault(row.study_key, []).append(_doubt(row, connection.dialect.name))
+    now_s = monotonic_s()
+    found = {key: watch.over(key, listed, now_s=now_s) for key, listed in doubts.items()}
+    return {key: tokens for key, tokens in found.items() if tokens}
 
 
-def expired_studies(connection: Connection) -> list[str]:
-    """Return the keys of the studies in which a lease has run out and nobody has swept it yet."""
-    studies = schema.studies
-    # One look into the index per study: MySQL's has all trials, also those without a lease.
-    expired = exists().where(_ours.c.study_key == studies.c.study_key, _ours.c.lease_until < _NOW)
-    return list(connection.execute(select(studies.c.study_key).where(expired)).scalars())
+def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Row[Any]]:
+    """Return the leases that have run out, and those whose worker was seen before the clock was set back."""
+    in_study = () if study_key is None else (_ours.c.study_key == study_key,)
+    return connection.execute(
+        select(
+            _ours.c.study_key,
+            _ours.c.token,
+            _ours.c.worker,
+            func.max(_ours.c.lease_until).label("until_s"),
+            _workers.c.seen,
+            _workers.c.host,
+            _workers.c.process_id,
+            _NOW.label("now_s"),
+        )
+        .outerjoin_from(_ours, _workers, _workers.c.worker == _ours.c.worker)
+        .where(
+            *in_study,
+            _ours.c.lease_until.is_not(None),
+            or_(_ours.c.lease_until < _NOW, _workers.c.seen > _NOW + FUTURE_S),
+        )
+        .group_by(
+            _ours.c.study_key,
+            _ours.c.token,
+            _ours.c.worker,
+            _workers.c.seen,
+            _workers.c.host,
+            _workers.c.process_id,
+        )
+    ).all()
 
 
-def sweep(connection: Connection, locked: LockedStudy) -> list[int]:
-    """Take back the trials whose leases have run out; return their numbers."""
-    return _take_back(
-        connection,
-        locked,
-        _ours.c.lease_until < locked.now_s,
-        EXPIRED,
-    )
+def _doubt(row: Row[Any], dialect: str) -> Doubt:
+    # An SQLite file serves one machine. On others the same name and number may be somebody else's.
+    is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
+    quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
+    return Doubt(token=row.token, until_s=row.until_s, quiet_s=quiet)
+
+
+def _runs(process_id: int) -> bool:
+    """True unless this machine has no process of that number."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def sweep(
+    connection: Connection, locked: LockedStudy, ends: Mapping[int, float], *, but: Collection[str] = ()
+) -> list[int]:
+    """Take back the trials whose leases are over, token -> end, except those of the workers `but`.
+
+    A lease that was renewed since is left alone. Returns the trials' numbers.
+    """
+    if not ends:
+        return []
+    found = _leased(connection, locked, _ours.c.token.in_(list(ends)))
+    rows = [row for row in found if row.lease_until == ends[row.token] and row.worker not in but]
+    return _take_back(connection, locked, rows, _expiries(connection, rows))
 
 
 def release(
@@ -103,7 +190,8 @@ def release(
     """Take back the worker's running trials, all or those in `numbers`; return their numbers."""
     of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
     chosen = of_worker if numbers is None else and_(of_worker, _ours.c.number.in_(list(numbers)))
-    return _take_back(connection, locked, chosen, ending)
+    rows = _leased(connection, locked, chosen)
+    return _take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
 def release_all(
@@ -112,27 +200,141 @@ def release_all(
     """Take back what is leased, all or those in `numbers`, whoever holds it; return the numbers."""
     leased = _ours.c.lease_until.is_not(None)
     chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
-    return _take_back(connection, locked, chosen, ending)
+    rows = _leased(connection, locked, chosen)
+    return _take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
-def _take_back(connection: Connection, locked: LockedStudy, chosen: Any, ending: Ending) -> list[int]:
-    """End the leases of the `chosen` trials: back to waiting, or failed at the last crash."""
+def forgive(connection: Connection, study_key: str, claims: Collection[Claim]) -> None:
+    """Note of `claims` whose leases ran out that their workers live: those attempts count for nothing any more.
+
+    Their rows are locked. What has ended meanwhile stays as it is.
+    """
+    shown = {claim.number: claim.attempt for claim in claims}
+    if not shown:
+        return
     rows = connection.execute(
+        select(_attempts.c.number, _attempts.c.attempt, _attempts.c.crashed)
+        .join(_ours, and_(_ours.c.study_key == study_key, _ours.c.number == _attempts.c.number))
+        .join(_theirs, _theirs.c.trial_id == _ours.c.trial_id)
+        .where(
+            _attempts.c.study_key == study_key,
+            _attempts.c.number.in_(list(shown)),
+            _attempts.c.kind.in_((LOST, EXPIRED)),
+            _theirs.c.state.in_((WAITING, RUNNING)),
+        )
+    ).all()
+    for row in rows:
+        if row.attempt == shown[row.number]:
+            _forgive(connection, study_key, row)
+
+
+def _forgive(connection: Connection, study_key: str, row: Row[Any]) -> None:
+    of_trial = (_attempts.c.study_key == study_key, _attempts.c.number == row.number)
+    connection.execute(
+        update(_attempts)
+        .where(*of_trial, _attempts.c.attempt == row.attempt)
+        .values(kind=SUPERSEDED, why=WORKER_LIVES, crashed=False)
+    )
+    connection.execute(
+        update(_ours)
+        .where(_ours.c.study_key == study_key, _ours.c.number == row.number)
+        .values(crashes=_ours.c.crashes - int(row.crashed), version=_ours.c.version + 1)
+    )
+
+
+def _leased(connection: Connection, locked: LockedStudy, chosen: Any) -> Sequence[Row[Any]]:
+    """Return the rows of the study's trials that are `chosen` and leased, locked, by number."""
+    return connection.execute(
         select(_ours, _theirs.c.state, _theirs.c.datetime_start)
         .join(_theirs, _theirs.c.trial_id == _ours.c.trial_id)
-        .where(_ours.c.study_key == locked.study.key, _theirs.c.study_id == locked.study.study_id, chosen)
+        .where(
+            _ours.c.study_key == locked.study.key,
+            _theirs.c.study_id == locked.study.study_id,
+            _ours.c.lease_until.is_not(None),
+            chosen,
+        )
         .order_by(_ours.c.number)
         .with_for_update()
     ).all()
+
+
+def _expiries(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, Ending]:
+    """Return number -> how the attempt ends whose lease is over. See the state machine in `schema`."""
+    if not rows:
+        return {}
+    lives, alone = registry.lives(connection), _alone(connection, rows)
+    endings = {}
+    for row in rows:
+        if lives_on(lives.get(row.worker), until_s=row.lease_until):
+            endings[row.number] = Ending(why=WORKER_LIVES, kind=SUPERSEDED, crashed=False)
+        elif is_lost(row.worker, until_s=row.lease_until, registry=lives):
+            endings[row.number] = Ending(why=LEASE_EXPIRED, kind=LOST, crashed=row.worker in alone)
+        else:
+            fails = row.worker in alone and _expired_before(connection, row) + 1 >= EXPIRIES_MAX
+            endings[row.number] = Ending(why=LEASE_EXPIRED, kind=EXPIRED, crashed=fails, fails=fails)
+    return endings
+
+
+def _alone(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
+    """Return those of the rows' workers that hold one lease, in all studies."""
+    names = {row.worker for row in rows}
+    held_by = (
+        select(_ours.c.worker)
+        .where(_ours.c.worker.in_(names), _ours.c.lease_until.is_not(None))
+        .group_by(_ours.c.worker)
+        .having(func.count() == 1)
+    )
+    return set(connection.execute(held_by).scalars())
+
+
+def _expired_before(connection: Connection, row: Row[Any]) -> int:
+    """Return how many attempts at a trial came to nothing with their lease."""
+    return connection.execute(
+        select(func.count()).where(
+            _attempts.c.study_key == row.study_key,
+            _attempts.c.number == row.number,
+            _attempts.c.kind.in_((LOST, EXPIRED)),
+        )
+    ).scalar_one()
+
+
+def _take_back(
+    connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], endings: Mapping[int, Ending]
+) -> list[int]:
+    """End the leases of trials, number -> ending: back to waiting, or failed with their third worker."""
     # A trial that another Optuna client ended meanwhile stays as it is; one that it set waiting was begun all the same.
     running = [row for row in rows if row.state in (RUNNING, WAITING)]
     _end_leases(connection, locked, [row for row in rows if row.state not in (RUNNING, WAITING)])
-    _write_history(connection, locked, running, ending)
-    _reset(connection, locked, running, ending)
-    last = CRASHES_MAX - 1 if ending.crashed else CRASHES_MAX
-    _return(connection, [row for row in running if row.crashes < last])
-    _fail(connection, locked, [row for row in running if row.crashes >= last], ending)
+    lost = _lost_with(connection, locked, [row for row in running if endings[row.number].crashed])
+    _write_history(connection, locked, running, endings)
+    for crashed in (False, True):
+        these = [row for row in running if endings[row.number].crashed is crashed]
+        _reset(connection, locked, these, crashed=crashed)
+    last = {n for n, count in lost.items() if count >= CRASHES_MAX or endings[n].fails}
+    _return(connection, [row for row in running if row.number not in last])
+    _fail(connection, locked, [row for row in running if row.number in last], endings, lost)
     return [row.number for row in running]
+
+
+def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]]) -> dict[int, int]:
+    """Return number -> how many workers were lost with trials whose present one is lost too and counts.
+
+    Those that held others beside it count from now on.
+    """
+    lost = {row.number: row.crashes + 1 for row in rows}
+    if not lost:
+        return {}
+    beside = connection.execute(
+        select(_attempts.c.number, func.count().label("workers"))
+        .where(
+            _attempts.c.study_key == locked.study.key,
+            _attempts.c.number.in_(list(lost)),
+            _attempts.c.kind == LOST,
+            _attempts.c.crashed.is_(False),
+        )
+        .group_by(_attempts.c.number)
+    )
+    return lost | {row.number: lost[row.number] + row.workers for row in beside}
 
 
 def _at(locked: LockedStudy, rows: Sequence[Row[Any]]) -> Any:
@@ -147,7 +349,7 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Row[
 
 
 def _write_history(
-    connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], ending: Ending
+    connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], endings: Mapping[int, Ending]
 ) -> None:
     insert_rows(
         connection,
@@ -158,11 +360,12 @@ def _write_history(
                 "number": row.number,
                 "attempt": row.attempt,
                 "worker": row.worker,
-                "why": ending.why,
-                "crashed": ending.crashed,
+                "why": endings[row.number].why,
+                "crashed": endings[row.number].crashed,
                 "epochs": row.epochs,
                 "ended": locked.now_s,
                 "started": epoch_s(row.datetime_start),
+                "kind": endings[row.number].kind,
             }
             for row in rows
         ],
@@ -174,7 +377,7 @@ def epoch_s(started: datetime | None) -> float | None:
     return None if started is None else started.replace(tzinfo=UTC).timestamp()
 
 
-def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], ending: Ending) -> None:
+def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], *, crashed: bool) -> None:
     """Make trials look as if nobody had trained them; parameters stay."""
     if not rows:
         return
@@ -187,7 +390,7 @@ def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]]
             token=NO_TOKEN,
             worker=None,
             lease_until=None,
-            crashes=_ours.c.crashes + int(ending.crashed),
+            crashes=_ours.c.crashes + int(crashed),
             epochs=0,
             steps=0,
             reported=-1,
@@ -206,7 +409,13 @@ def _return(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         )
 
 
-def _fail(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], ending: Ending) -> None:
+def _fail(
+    connection: Connection,
+    locked: LockedStudy,
+    rows: Sequence[Row[Any]],
+    endings: Mapping[int, Ending],
+    lost: Mapping[int, int],
+) -> None:
     """End trials that took too many workers down, with the finding worker_lost."""
     for row in rows:
         connection.execute(
@@ -214,7 +423,9 @@ def _fail(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]],
             .where(_theirs.c.trial_id == row.trial_id)
             .values(state=FAIL, datetime_complete=naive_utc(locked.now_s))
         )
-        finding = _worker_lost(row, ending.why)
+        ending = endings[row.number]
+        workers = _expired_before(connection, row) if ending.fails else lost[row.number]
+        finding = _worker_lost(workers, ending.why)
         connection.execute(
             update(_ours)
             .where(_at(locked, [row]))
@@ -224,12 +435,12 @@ def _fail(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]],
         write_attributes(connection, optuna_schema.trial_user_attributes, {row.trial_id: end})
 
 
-def _worker_lost(row: Row[Any], why: str) -> Finding:
+def _worker_lost(workers: int, why: str) -> Finding:
     return Finding(
         cause=Cause.WORKER_LOST,
         confidence=1.0,
         first_step=0,
-        evidence={"workers_lost": float(row.crashes + 1)},
+        evidence={"workers_lost": float(workers)},
         remedy=f"each of its workers was lost, the last one because: {why}; "
         "look for what ends them, such as memory, or leave this configuration out",
     )

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, and_, case, delete, or_, select, update
 
 from hpsearch.errors import StorageError
 from hpsearch.storage import leases, optuna_schema, schema, studies
-from hpsearch.storage.leases import Ending
+from hpsearch.storage.leases import SUPERSEDED, Ending
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import StoredStudy
 
-RENAMED: Final = Ending(why="another Optuna client renamed the study", crashed=False)
+RENAMED: Final = Ending(why="another Optuna client renamed the study", kind=SUPERSEDED, crashed=False)
 """Why the attempts ended that were under way, or ended, while another client copied their study."""
 
 _links = optuna_schema.study_user_attributes

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, fu
 
 from hpsearch.errors import StorageError, TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import leases, optuna_schema, schema
 from hpsearch.storage.clock import utc
 from hpsearch.storage.details import (
     IDS_MAX,
@@ -21,7 +21,7 @@ from hpsearch.storage.details import (
 )
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
-from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.storage.records import Attempt, AttemptKind, StoredStudy
 from hpsearch.storage.studies import row_of
 
 _ours = schema.trials
@@ -143,7 +143,15 @@ def _attempt(row: Row[Any]) -> Attempt:
         epochs=row.epochs,
         ended=utc(row.ended),
         started=None if row.started is None else utc(row.started),
+        kind=row.kind or _old_kind(row),
     )
+
+
+def _old_kind(row: Row[Any]) -> AttemptKind:
+    """Return how an attempt came to nothing that hpsearch before 0003 wrote; it took every expiry for a loss."""
+    if not row.crashed:
+        return leases.HANDED_BACK
+    return leases.LOST if row.why == leases.LEASE_EXPIRED else leases.CRASHED
 
 
 def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:

@@ -41,8 +41,8 @@ class Claim:
     """One trial that a worker took out of the budget, and the token that fences its writes.
 
     `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
-    `attempt` counts from 1. `crashes` counts the workers that were lost with the trial: with any, it is
-    trained alone.
+    `attempt` counts from 1. `crashes` counts the workers that were lost with the trial and count against it. A
+    suspect, which has any or whose lease ran out before, is trained alone.
     """
 
     number: int
@@ -50,6 +50,7 @@ class Claim:
     token: int
     attempt: int
     crashes: int = 0
+    is_suspect: bool = False
     params: Mapping[str, ParameterValue] | None = None
     fixed: Mapping[str, ParameterValue] = field(default_factory=dict)
 
@@ -182,13 +183,17 @@ class Opening:
     foreign: tuple[ForeignTrial, ...] = ()
 
 
+AttemptKind: TypeAlias = Literal["handed_back", "crashed", "lost", "expired", "superseded"]
+"""How an attempt came to nothing; see the state machine in `schema`."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One attempt at a trial that came to nothing: by whom, why it ended, and the epochs that it began.
 
-    `attempt` counts from 1. `crashed` says that it counts against the trial. Times are in UTC; `started` is None where
-    an older hpsearch wrote the attempt.
+    `attempt` counts from 1. `kind` says how it came to nothing, and `crashed` that it counts against the trial. Times
+    are in UTC; `started` is None where an older hpsearch wrote the attempt.
     """
 
     attempt: int
@@ -198,6 +203,7 @@ class Attempt:
     epochs: int
     ended: datetime
     started: datetime | None = None
+    kind: AttemptKind = "handed_back"
 
 
 Part: TypeAlias = Literal["validation", "test"]
@@ -242,12 +248,16 @@ class Unsealing:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerIdentity:
-    """Who a worker is. `name` is unique among the workers of a database."""
+    """Who a worker is. `name` is unique among the workers of a database.
+
+    One that `has_parent` was started by a process of ours, which sees it end.
+    """
 
     name: str
     host: str
     process_id: int
     version: str
+    has_parent: bool = False
 
 
 WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]

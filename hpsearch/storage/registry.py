@@ -7,11 +7,12 @@ Each function works inside its caller's transaction. A worker writes its own row
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
 from hpsearch.study.nearest import did_you_mean
 
@@ -26,8 +27,12 @@ _theirs = optuna_schema.studies
 
 
 def enter(connection: Connection, identity: WorkerIdentity) -> None:
-    """Write the row of a worker that starts, in place of one of the same name, and forget those long lost."""
-    stale = _workers.c.seen < EpochSeconds() - FORGET_AFTER_S
+    """Write the row of a worker that starts, in place of one of the same name, and forget those long lost.
+
+    Those that hold leases are not forgotten: a clock that was set may be all that is wrong.
+    """
+    holds = exists().where(_ours.c.worker == _workers.c.worker, _ours.c.lease_until.is_not(None))
+    stale = and_(_workers.c.seen < EpochSeconds() - FORGET_AFTER_S, ~holds)
     connection.execute(delete(_workers).where((_workers.c.worker == identity.name) | stale))
     connection.execute(
         insert(_workers).values(
@@ -38,14 +43,26 @@ def enter(connection: Connection, identity: WorkerIdentity) -> None:
             started=EpochSeconds(),
             seen=EpochSeconds(),
             should_stop=False,
+            steady_since=EpochSeconds(),
+            has_parent=identity.has_parent,
         )
     )
 
 
-def beat(connection: Connection, identity: WorkerIdentity) -> bool:
-    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again."""
+def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
+    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again.
+
+    A gap of half a lease since its last beat ends the time in which it was steady.
+    """
+    gap_s = EpochSeconds() - _workers.c.seen
+    steady = and_(gap_s >= -lease_s / 2, gap_s <= lease_s / 2)
     seen = connection.execute(
-        update(_workers).where(_workers.c.worker == identity.name).values(seen=EpochSeconds())
+        update(_workers)
+        .where(_workers.c.worker == identity.name)
+        .ordered_values(  # MySQL sets them one after the other
+            (_workers.c.steady_since, case((steady, _workers.c.steady_since), else_=EpochSeconds())),
+            (_workers.c.seen, EpochSeconds()),
+        )
     )
     if seen.rowcount == 0:
         enter(connection, identity)
@@ -84,6 +101,21 @@ def alive(connection: Connection) -> list[str]:
     return list(connection.execute(seen.order_by(_workers.c.worker)).scalars())
 
 
+def lives(connection: Connection) -> dict[str, Life]:
+    """Return what is known of the lives of all registered workers, by name."""
+    rows = connection.execute(select(_workers))
+    return {
+        row.worker: Life(
+            worker=row.worker,
+            started_s=row.started,
+            seen_s=row.seen,
+            steady_since_s=row.steady_since,
+            has_parent=bool(row.has_parent),
+        )
+        for row in rows
+    }
+
+
 def _holdings(connection: Connection) -> Sequence[Row[Any]]:
     """Return one row per worker and study in which it holds leases: worker, study_name, trials."""
     studies = schema.studies
@@ -100,7 +132,11 @@ def _holdings(connection: Connection) -> Sequence[Row[Any]]:
 def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
     return WorkerRecord(
         identity=WorkerIdentity(
-            name=row.worker, host=row.host, process_id=row.process_id, version=row.hpsearch_version
+            name=row.worker,
+            host=row.host,
+            process_id=row.process_id,
+            version=row.hpsearch_version,
+            has_parent=bool(row.has_parent),
         ),
         started=utc(row.started),
         seen=utc(row.seen),

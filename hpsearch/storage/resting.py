@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.leases import NO_TOKEN, epoch_s
+from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.rows import Row, TrialRows
 
@@ -40,6 +40,7 @@ def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dic
         "epochs": row["epochs"],
         "ended": now_s,
         "started": epoch_s(started),
+        "kind": HANDED_BACK,
     }
     waiting = {
         **row,

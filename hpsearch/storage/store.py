@@ -26,6 +26,7 @@ from hpsearch.storage import (
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
+from hpsearch.storage.expiry import Watch
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import (
@@ -79,6 +80,7 @@ class Store:
     def __init__(self, engine: Engine, address: Address, *, is_new: bool = False) -> None:
         self._engine = engine
         self._address = address
+        self._watch = Watch()
         self.is_new = is_new
 
     @property
@@ -248,15 +250,18 @@ class Store:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
         return self._read(lambda connection: reads.series(connection, study, numbers))
 
-    def progress(self, study: StoredStudy) -> Progress:
-        """Return where the study stands, after expired leases were swept, as far as we may."""
-        self.sweep(study)
+    def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
+        """Return where the study stands, after leases that are over were swept, as far as we may.
+
+        Those of workers in `living` are not, which the caller can see alive.
+        """
+        self.sweep(study, living=living)
         found = self._read(lambda connection: sums.progress(connection, study))
         self._note(found.foreign)
         return found
 
     def opening(self, study: StoredStudy) -> Opening:
-        """Return what the study has left to do, after expired leases were swept, as far as we may."""
+        """Return what the study has left to do, after leases that are over were swept, as far as we may."""
         self.sweep(study)
         found = self._read(lambda connection: openings.opening(connection, study))
         self._note(found.foreign)
@@ -265,8 +270,8 @@ class Store:
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
 
-        Those of higher priority are in front, and of equals the older ones. Expired leases were swept, and studies
-        that other Optuna clients renamed followed, as far as we may.
+        Those of higher priority are in front, and of equals the older ones. Leases that are over were swept, and
+        studies that other Optuna clients renamed followed, as far as we may.
         """
         self.sweep_orphans()
         self.sweep_all()
@@ -283,22 +288,21 @@ class Store:
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
 
-        Waiting trials come first, then new ones, then trials that lost a worker: one alone, to a worker that
-        holds nothing, and until it ended that worker must not claim again. Never more than the budget leaves:
+        Waiting trials come first, then new ones, then suspects: one alone, to a worker that holds nothing, and
+        until it ended that worker must not claim again. Never more than the budget leaves:
         complete, pruned and running trials count against it. None are left where the budget is spent or the
         study is stopped; `progress` says which. The leases run out `lease_s` seconds from now unless they are
         renewed.
         """
-        return self._write(
-            lambda connection: claims.claim(
-                connection,
-                studies.lock(connection, study),
-                worker=worker,
-                count=count,
-                lease_s=lease_s,
-            ),
-            durable=False,
-        )
+
+        def claim(connection: Connection) -> list[Claim]:
+            locked = studies.lock(connection, study)
+            if locked.has_expired:
+                found = leases.over(connection, self._watch, study.key)
+                leases.sweep(connection, locked, found.get(study.key, {}))
+            return claims.claim(connection, locked, worker=worker, count=count, lease_s=lease_s)
+
+        return self._write(claim, durable=False)
 
     def assign(self, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
         """Store the parameters of claimed trials; the last call counts.
@@ -330,7 +334,9 @@ class Store:
                 studies.lock(connection, study),
                 worker=worker,
                 numbers=numbers,
-                ending=leases.Ending(why=why, crashed=crashed),
+                ending=leases.Ending(
+                    why=why, kind=leases.CRASHED if crashed else leases.HANDED_BACK, crashed=crashed
+                ),
             )
         )
 
@@ -356,7 +362,7 @@ class Store:
         """
 
         def beat(connection: Connection) -> Beat:
-            should_stop = registry.beat(connection, identity)
+            should_stop = registry.beat(connection, identity, lease_s=lease_s)
             leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
             return Beat(leases=leases_renewed, should_stop=should_stop)
 
@@ -365,7 +371,7 @@ class Store:
     def workers(self) -> list[WorkerRecord]:
         """Return all registered workers, those that started first in front.
 
-        Expired leases were swept, as far as we may.
+        Leases that are over were swept, as far as we may.
         """
         self.sweep_all()
         return self._read(registry.every)
@@ -380,25 +386,29 @@ class Store:
             lambda connection: leases.renew(connection, worker=worker, lease_s=lease_s), durable=False
         )
 
-    def sweep(self, study: StoredStudy) -> list[int]:
-        """Hand back the trials whose lease has run out, as after a crash; return their numbers.
+    def sweep(self, study: StoredStudy, *, living: Collection[str] = ()) -> list[int]:
+        """Let the trials wait again whose lease is over; return their numbers.
 
-        Whoever may only read leaves that to others, and sees what stands there.
+        A lease that has run out is over when this store has seen it stand still for a while, see `schema`; it takes
+        several looks then. Those of workers in `living` never are. Whoever may only read leaves all that to others.
         """
-        if self._read(lambda connection: leases.has_expired(connection, study.key)):
-            with contextlib.suppress(StorageReadOnlyError):
-                return self._write(
-                    lambda connection: leases.sweep(connection, studies.lock(connection, study))
-                )
-        return []
+        found = self._read(lambda connection: leases.over(connection, self._watch, study.key))
+        return self._sweep(study, found[study.key], living) if found else []
 
     def sweep_all(self) -> None:
-        """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
-        expired = self._read(leases.expired_studies)
-        for study in self._read(studies.every) if expired else ():
-            if study.key in expired:
+        """Let the trials of all studies wait again whose lease is over, where we may write."""
+        found = self._read(lambda connection: leases.over(connection, self._watch))
+        for study in self._read(studies.every) if found else ():
+            if study.key in found:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
-                    self.sweep(study)
+                    self._sweep(study, found[study.key], ())
+
+    def _sweep(self, study: StoredStudy, ends: Mapping[int, float], living: Collection[str]) -> list[int]:
+        with contextlib.suppress(StorageReadOnlyError):
+            return self._write(
+                lambda connection: leases.sweep(connection, studies.lock(connection, study), ends, but=living)
+            )
+        return []
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """Return what `work`, a function of this package, makes of one durable transaction."""

@@ -17,6 +17,7 @@ from hpsearch.storage.clock import EpochSeconds, naive_utc
 from hpsearch.storage.details import write_attributes, write_params, write_reports, write_values
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.faults import CollisionError
+from hpsearch.storage.leases import forgive
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.parameters import stored_parameters
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
@@ -102,6 +103,7 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[Claim]) 
 def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
     """Store the parameters of claimed trials; return the numbers whose lease was lost."""
     fence = _fence(connection, study, [assignment.claim for assignment in assignments])
+    forgive(connection, study.key, [a.claim for a in assignments if a.claim.number in fence.lost])
     # The same claim may assign again when the answer to its first try was lost: the last one counts.
     again = [held.trial_id for held in fence.held.values() if held.has_params]
     if again:
@@ -128,6 +130,7 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
     for entry in updates:
         _check(entry)
     fence = _fence(connection, study, [entry.claim for entry in updates])
+    forgive(connection, study.key, [e.claim for e in updates if e.claim.number in fence.lost])
     kept = [(fence.held[e.claim.number], e) for e in updates if e.claim.number in fence.held]
     if not kept:
         return fence.lost

@@ -43,7 +43,6 @@ AILMENTS: tuple[Cause, ...] = tuple(
         Cause.OUTRANKED,
         Cause.WORKER_LOST,
         Cause.CODE_ERROR,
-        Cause.TIMEOUT,
         Cause.STOPPED,
     )
 )

@@ -113,7 +113,8 @@ class Worker:
             self._write()
             self._patience.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
-            with contextlib.suppress(HpsearchError):  # the leases run out by themselves
+            # Where it cannot be written the leases run out by themselves.
+            with self._stop.undisturbed(), contextlib.suppress(HpsearchError):
                 self._hand_back("the worker failed", crashed=not isinstance(error, HpsearchError))
             raise
         finally:
@@ -146,7 +147,7 @@ class Worker:
         if not self._holdings:
             return True
         free = self._options.rows - len(self._holdings)
-        if not free or any(holding.claim.crashes for holding in self._holdings.values()):
+        if not free or any(holding.claim.is_suspect for holding in self._holdings.values()):
             return False
         are_many = free * REFILL_SHARE >= self._options.rows and not self._claimed_in_vain
         return are_many or time.monotonic() - self._claimed_at > REFILL_WITHIN_S

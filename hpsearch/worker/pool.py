@@ -117,7 +117,7 @@ class Pool:
             try:
                 self._watch(stop, show)
             finally:
-                self._stop_all()
+                self._stop_all(stop)
             progress = self._progress(stop)
             show(progress)
             return progress
@@ -144,10 +144,14 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.progress(self.study)
+            return self.store.progress(self.study, living=self._living())
         except StudyNotFoundError:
             self._follow()
-            return self.store.progress(self.study)
+            return self.store.progress(self.study, living=self._living())
+
+    def _living(self) -> list[str]:
+        """Return the names of the workers that run, whatever the clocks say of their leases."""
+        return [process.name for process in self._processes if process.popen.poll() is None]
 
     def _follow(self) -> None:
         """Go on with the study where another Optuna client has put it. Raises StudyNotFoundError."""
@@ -156,10 +160,10 @@ class Pool:
             self.notes.append(renamed_sentence(self.study, found))
         self.study = found
 
-    def _release(self, process: _Process, why: str, *, crashed: bool) -> list[int]:
+    def _release(self, name: str, why: str, *, crashed: bool) -> list[int]:
         """Give back what a process held that has ended; of a study that is gone that is nothing."""
         try:
-            return self.store.release(self.study, worker=process.name, numbers=None, why=why, crashed=crashed)
+            return self.store.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
         except StudyNotFoundError:
             return []
 
@@ -217,7 +221,7 @@ class Pool:
             if code < 0
             else f"the worker ended with exit code {code}"
         )
-        numbers = self._release(process, why, crashed=True)
+        numbers = self._release(process.name, why, crashed=True)
         words = process.last_words().splitlines()
         reason = f": {words[-1]}" if words else ""
         self.notes.append(f"{process.name}: {why}{reason}; {len(numbers)} trials went back, a new one starts")
@@ -242,22 +246,35 @@ class Pool:
             self.notes.append(waiting_sentence(progress.name, progress.waits_for))
         self._waited_for = numbers
 
-    def _stop_all(self) -> None:
+    def _stop_all(self, stop: StopRequest) -> None:
         """Drain all workers, kill those that do not end in time, and give back what they held.
 
-        A second request to stop, which comes as StopNowError, kills them at once.
+        A second request to stop, which comes as StopNowError, kills them at once. Others change nothing any more.
         """
         try:
             self._drain()
         finally:
-            for process in self._processes:
-                process.popen.kill()
-                process.popen.wait()
-                if process.popen.returncode not in (0, INTERRUPTED):
-                    why = "the worker was stopped before it handed its trials back"
-                    self._release(process, why, crashed=False)
-                process.errors.close()
-            self._processes.clear()
+            with stop.undisturbed():
+                self._end_all()
+                self._hand_back()
+
+    def _end_all(self) -> None:
+        self._kill_all()
+        for process in self._processes:
+            process.popen.wait()
+            process.errors.close()
+
+    def _hand_back(self) -> None:
+        """Give back what killed workers held. If the database does not take it, the leases run out, without blame."""
+        why = "the worker was stopped before it handed its trials back"
+        killed = [p.name for p in self._processes if p.popen.returncode not in (0, INTERRUPTED)]
+        self._processes.clear()
+        for name in killed:
+            try:
+                self._release(name, why, crashed=False)
+            except HpsearchError as error:
+                self.notes.append(f"{name}: its trials go back when their leases run out: {error}")
+                return
 
     def _ask_all(self) -> None:
         for process in list(self._processes):

@@ -72,7 +72,11 @@ def work(options: ShiftOptions) -> int:
         open_store(options.url) as store,
     ):
         identity = WorkerIdentity(
-            name=name, host=socket.gethostname(), process_id=os.getpid(), version=hpsearch.__version__
+            name=name,
+            host=socket.gethostname(),
+            process_id=os.getpid(),
+            version=hpsearch.__version__,
+            has_parent=options.parent is not None,
         )
         shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=shift.tokens, stop=stop):

@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final, final
 
@@ -20,12 +22,14 @@ class StopNowError(HpsearchError):
 class StopRequest:
     """Remembers requests to stop. The first lets the worker finish its turn; the second raises StopNowError.
 
-    A worker that was started by another process also drains when that process is gone.
+    Later ones are ignored: what the second one ends has trials to hand back, which no other may interrupt. A worker
+    that was started by another process also drains when that process is gone.
     """
 
     def __init__(self, *, parent: int | None = None) -> None:
         self._parent = parent
         self._asked = threading.Event()
+        self._is_ending = False
         self.signal: int | None = None
 
     @property
@@ -59,11 +63,21 @@ class StopRequest:
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._hang_up)
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no signal interrupt what is done in this context, such as handing trials back; all count as requests."""
+        before, self._is_ending = self._is_ending, True
+        try:
+            yield
+        finally:
+            self._is_ending = before
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise StopNowError("stopped at once by the second signal")
-        self.signal = number
+        is_second, self.signal = self.signal is not None, number
         self._asked.set()
+        if is_second and not self._is_ending:
+            self._is_ending = True
+            raise StopNowError("stopped at once by the second signal")
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         """Take the loss of the terminal as one request, however often it is announced."""

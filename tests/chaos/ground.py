@@ -146,10 +146,12 @@ class Ground:
             return False
 
     def most_crashes(self, worker: str | None = None) -> int:
-        """Return the largest number of crashes that a trial has which `worker`, or anybody, trains or may take."""
+        """Return the most workers that were lost with a trial which `worker`, or anybody, trains or may take."""
         return self._count(
-            "SELECT coalesce(max(o.crashes), 0) FROM hpsearch_trials AS o JOIN trials AS t USING (trial_id) "
-            "WHERE t.state IN ('RUNNING', 'WAITING') AND (:worker = '' OR o.worker = :worker)",
+            "SELECT coalesce(max(lost), 0) FROM (SELECT (SELECT count(*) FROM hpsearch_attempts AS a "
+            "WHERE a.study_key = o.study_key AND a.number = o.number AND (a.crashed OR a.kind = 'lost')) AS lost "
+            "FROM hpsearch_trials AS o JOIN trials AS t USING (trial_id) "
+            "WHERE t.state IN ('RUNNING', 'WAITING') AND (:worker = '' OR o.worker = :worker)) AS counts",
             worker=worker or "",
         )
 

@@ -82,9 +82,9 @@ def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> No
         "Remedy: Lower the learning rate.",
         "  learning_rate = 0.12",
         "",
-        "attempt  worker  why it ended               epochs  ended",
-        f"      1  ann     the worker was stopped          2  {moment}",
-        f"      2  bob     it was killed by signal 9       2  {moment}",
+        "attempt  worker  why it ended               epochs  kind         counts  ended",
+        f"      1  ann     the worker was stopped          2  handed back  no      {moment}",
+        f"      2  bob     it was killed by signal 9       2  crashed      yes     {moment}",
     ]
 
 
@@ -96,6 +96,7 @@ def test_a_trial_is_shown_for_programs(command: Command, eventful: str) -> None:
     assert (trial["params"]["learning_rate"], trial["evidence"]["last_loss"]) == (123456.75, 41250.5)
     for moment in ("started", "ended"):
         assert [attempt.pop(moment)[-6:] for attempt in history] == ["+00:00"] * 2
+    assert [attempt.pop("kind") for attempt in history] == ["handed_back", "crashed"]
     assert history == [
         {"attempt": 1, "worker": "ann", "why": "the worker was stopped", "crashed": False, "epochs": 2},
         {"attempt": 2, "worker": "bob", "why": "it was killed by signal 9", "crashed": True, "epochs": 2},

@@ -23,10 +23,10 @@ def test_every_attempt_that_came_to_nothing_is_kept(new_lab: Labs) -> None:
             why, crashed = f"{worker} ended", worker == "eve"
             lab.store.release(lab.study, worker=worker, numbers=None, why=why, crashed=crashed)
     history = lab.store.attempts(lab.study, 0)
-    assert [(a.attempt, a.worker, a.why, a.crashed, a.epochs) for a in history] == [
-        (1, "ann", "ann ended", False, 2),
-        (2, "bob", "lease expired", True, 3),
-        (3, "eve", "eve ended", True, 0),
+    assert [(a.attempt, a.worker, a.kind, a.why, a.crashed, a.epochs) for a in history] == [
+        (1, "ann", "handed_back", "ann ended", False, 2),
+        (2, "bob", "expired", "lease expired", False, 3),
+        (3, "eve", "crashed", "eve ended", True, 0),
     ]
     assert all(abs(attempt.ended - datetime.now(UTC)) < timedelta(minutes=5) for attempt in history)
     second = timedelta(seconds=1)  # MySQL's Optuna keeps starts in whole seconds, rounded

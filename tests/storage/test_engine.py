@@ -4,10 +4,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.engine import close_connections, make_engine, reading
+from hpsearch.storage.engine import close_connections, make_engine, reading, writing
+from hpsearch.worker.stopping import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:
@@ -30,4 +31,25 @@ def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> No
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
     assert kept is not None
     assert kept.execute("SELECT 1").fetchone() == (1,)
+    close_connections(engine)
+
+
+def test_a_commit_that_is_interrupted_holds_no_lock(tmp_path: Path) -> None:
+    """A signal, or a full disk, in the middle of a commit undoes it, and the next transaction begins at once."""
+    (tmp_path / "x.db").touch()
+    engine = make_engine(parse_address(f"sqlite:///{tmp_path / 'x.db'}"))
+    with writing(engine, durable=False) as connection:
+        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+    interruptions = [StopNowError("the second signal")]
+
+    def interrupt(_: object) -> None:
+        if interruptions:
+            raise interruptions.pop()
+
+    event.listen(engine, "commit", interrupt)
+    with pytest.raises(StopNowError), writing(engine, durable=False) as connection:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+    with writing(engine, durable=False) as connection:
+        connection.execute(text("INSERT INTO t VALUES (2)"))
+        assert connection.execute(text("SELECT n FROM t")).scalars().all() == [2]
     close_connections(engine)

@@ -33,7 +33,6 @@ def test_ailments_are_what_diagnosis_finds_wrong() -> None:
         Cause.OUTRANKED,
         Cause.WORKER_LOST,
         Cause.CODE_ERROR,
-        Cause.TIMEOUT,
         Cause.STOPPED,
     }
     assert tuple(cause for cause in AILMENTS if cause in DEFAULT_FATAL) == DEFAULT_FATAL

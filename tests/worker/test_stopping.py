@@ -32,6 +32,29 @@ def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
 
 
+@pytest.mark.usefixtures("_handlers")
+def test_a_third_signal_interrupts_no_hand_back() -> None:
+    """After the second one, and where nothing may be interrupted, signals are requests and no more."""
+    stop = StopRequest()
+    stop.listen()
+    with stop.undisturbed():
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+    handed_back = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            handed_back.append("all")
+
+    with pytest.raises(StopNowError):
+        work()
+    assert handed_back == ["all"]
+
+
 def test_a_worker_whose_parent_is_gone_drains() -> None:
     """A process that is not our parent any more is a request to stop; the one that is, is none."""
     assert not StopRequest(parent=os.getppid()).is_asked

@@ -120,8 +120,10 @@ def _attempts(attempts: Sequence[Attempt]) -> str:
             text(attempt.worker or ""),
             text(attempt.why),
             f"{attempt.epochs:,}",
+            text(attempt.kind.replace("_", " ")),
+            "yes" if attempt.crashed else "no",
             text(format_time(attempt.ended)),
         )
         for attempt in attempts
     ]
-    return table(("attempt", "worker", "why it ended", "epochs", "ended"), rows)
+    return table(("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended"), rows)

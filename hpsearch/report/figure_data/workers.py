@@ -126,7 +126,7 @@ def _attempt_span(trial: Trial, attempt: Attempt, snapshot: Snapshot) -> _Span:
     end = max(attempt.ended, start)
     first, params, *_ = hover_lines(trial, snapshot.study.spec)
     words = (first, params, *_attempt_words(attempt), _when(_name(attempt.worker), start, end))
-    fate = Fate.LOST if attempt.crashed else Fate.WAITING
+    fate = Fate.LOST if _is_lost(attempt) else Fate.WAITING
     return _Span(number=trial.number, fate=fate, start=start, end=end, hover=words)
 
 
@@ -135,6 +135,11 @@ def _attempt_words(attempt: Attempt) -> tuple[str, str]:
         f"attempt {attempt.attempt} came to nothing after {format_count(attempt.epochs, 'epoch')}",
         f"why: {attempt.why}",
     )
+
+
+def _is_lost(attempt: Attempt) -> bool:
+    """True for an attempt that nobody handed back, whether or not that counts against the trial."""
+    return attempt.crashed or attempt.kind != "handed_back"
 
 
 def _when(worker: str, start: datetime, end: datetime) -> str:
@@ -146,7 +151,7 @@ def _lost(snapshot: Snapshot) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = {}
     for number, attempts in snapshot.attempts.items():
         for attempt in attempts:
-            if attempt.crashed:
+            if _is_lost(attempt):
                 lines = (
                     f"trial {number}: lease lost",
                     *_attempt_words(attempt),

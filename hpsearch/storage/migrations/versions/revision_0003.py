@@ -1,0 +1,25 @@
+"""How an attempt came to nothing, since when a worker beats without a gap, and whether it has a parent."""
+
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Make the new columns; those that a run before this one made are left alone. Older workers leave them null."""
+    _add("hpsearch_attempts", sa.Column("kind", sa.String(16)))
+    _add("hpsearch_workers", sa.Column("steady_since", sa.Double), sa.Column("has_parent", sa.Boolean))
+
+
+def _add(table: str, *columns: sa.Column[Any]) -> None:
+    there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
+    # SQLite would write a new column behind the keys, where no new database has it.
+    recreate: Literal["always", "never"] = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table(table, recreate=recreate) as altered:
+        for column in columns:
+            if column.name not in there:
+                altered.add_column(column)
