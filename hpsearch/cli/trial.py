@@ -153,8 +153,10 @@ def enqueue(
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.enqueuing import enqueue_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         enqueue_trial(store, study, settings or ())
+        renew_report(store, study, url=storage)

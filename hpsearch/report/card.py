@@ -21,11 +21,18 @@ def best_card_section(snapshot: Snapshot) -> str:
     pairs = [
         ("Trial", str(card.number)),
         (format_metric(metric).capitalize(), card.value),
+        *_confirmed(card, metric),
         ("Seed of the study", str(card.seed)),
     ]
     sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.sure)}</p>{_repeated(card.repeated, metric)}"
     test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
     return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
+
+
+def _confirmed(card: BestCard, metric: str) -> list[tuple[str, str]]:
+    """Return the fact that fresh seeds add, if the trial was trained with any."""
+    mine = [one for one in card.repeated if one.number == card.number]
+    return [(f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine]
 
 
 def _to_copy(card: BestCard) -> str:

@@ -13,6 +13,7 @@ from hpsearch.records import Fate
 from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.origin import origin_mark
 from hpsearch.report.parts import contents, text
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
@@ -45,7 +46,8 @@ def render(
     `drawn` is `exhibits(snapshot, request)` where somebody has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    return document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
+    mark = origin_mark(snapshot, request)
+    return document(_title(snapshot), _body(snapshot, shown, request), shown, serving, mark=mark)
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
@@ -59,17 +61,19 @@ def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     return document(f"{snapshot.study.spec.name}: {shown.title}: hpsearch report", "\n".join(body), [shown])
 
 
-def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None) -> str:
+def document(
+    title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None, *, mark: str = ""
+) -> str:
     """Return an HTML page with the drawings of the exhibits that stand in its `body`.
 
-    `title` is text, `body` is HTML. Without `serving` the page needs no network.
+    `title` is text, `body` is HTML, `mark` HTML for its head. Without `serving` the page needs no network.
     """
     drawing = [get_plotlyjs()] if shown and serving is None else []
     inline = [*drawing, *([_asset("page.js")] if shown else []), *([serving.script] if serving else [])]
     loaded = f'<script src="{serving.plotly}"></script>' if serving and shown else ""
     return "\n".join(
         [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{mark}',
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(inline, is_served=bool(serving))}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',

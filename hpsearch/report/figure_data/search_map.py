@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.records import Fate, Trial
+from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import ResultScale, place_of, study_scale
@@ -55,7 +56,7 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
     scale = study_scale(snapshot)
     placed = [(trial, _mark(trial, snapshot, (x, y), scale)) for trial in snapshot.trials]
     marks = tuple(mark for _, mark in placed if mark is not None)
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=1)
+    best = best_of(snapshot, 1)
     number = best[0].number if best else None
     is_transposed = learning_rate_of(search) is search[1]
     boundary = stability_boundary(snapshot.trials, *((y, x) if is_transposed else (x, y)))
