@@ -39,7 +39,7 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
     write_best(study, snapshot.trials, snapshot.evaluations)
     answer()
     write_fates(snapshot.progress)
-    write_advice(study, snapshot.trials)
+    write_advice(study, snapshot.trials, snapshot.evaluations)
     answer()
     with busy("Writing the report"):
         path = save_report(snapshot, report or default_report_path(url, study.spec.name))

@@ -39,7 +39,7 @@ def write_overview(
         write_decades(decades)
     answer()
     write_ledger(progress)
-    write_advice(study, trials)
+    write_advice(study, trials, evaluations)
     audit = audit_of(trials, maximize=study.maximize)
     if audit.audited or study.spec.pruning.audit:
         answer()
@@ -73,9 +73,9 @@ def write_decades(decades: Sequence[Decade]) -> None:
     write_table(("learning_rate", *heads), cells, right=frozenset(heads))
 
 
-def write_advice(study: StoredStudy, trials: Sequence[Trial]) -> None:
+def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
     """Write what the trials advise to stdout, below an empty line; nothing where they advise nothing."""
-    if advised := advice(study.spec, trials, maximize=study.maximize):
+    if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
         answer()
         answer(f"Advice: {advised}.")
 

@@ -155,7 +155,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
             write_parent(store, study)
             tell_if_opened(store, study, answer)
             return
-        shown = study_object(study, progress) | summary_object(study, found)
+        shown = study_object(study, progress) | summary_object(study, found, evaluations)
         shown |= confirmed_objects(study, found, evaluations)
         shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
     if form is Format.JSON:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -15,12 +15,14 @@ from hpsearch.dashboard.answers import Answers
 from hpsearch.dashboard.cures import (
     Detail,
     add_figures,
+    add_links,
     add_notes,
     drop_crowded_curves,
     keep_axes,
     name_zones,
 )
 from hpsearch.dashboard.drawings import LONG_PATIENCE_S, PATIENCE_S, Drawings, Figures
+from hpsearch.dashboard.links import HOME
 from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.notes import study_note, trial_note
 from hpsearch.dashboard.wsgi import Header, method_of, number_of, path_of
@@ -28,6 +30,7 @@ from hpsearch.report.confirmation import best_of
 from hpsearch.report.snapshot import Snapshot
 
 _STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
+_CONDITIONS: Final = frozenset({"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"})
 _LOOKS: Final = 4
 """So often Optuna's dashboard is asked again while a study changes."""
 
@@ -59,6 +62,12 @@ def hear(application: WSGIApplication, environ: WSGIEnvironment) -> Heard:
             close()
     status, headers = heads[-1]
     return Heard(status=status, headers=headers, body=body)
+
+
+def _sent(heard: Heard, body: bytes, start_response: StartResponse) -> list[bytes]:
+    headers = [header for header in heard.headers if header[0].lower() != "content-length"]
+    start_response(heard.status, [*headers, ("Content-Length", str(len(body)))], None)
+    return [body]
 
 
 def bare(environ: WSGIEnvironment) -> WSGIEnvironment:
@@ -95,7 +104,10 @@ class Annotations:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as Optuna's dashboard does."""
-        asked = _STUDY.fullmatch(path_of(environ))
+        path = path_of(environ)
+        if path.startswith(HOME) and method_of(environ) == "GET":
+            return self._landing(environ, start_response)
+        asked = _STUDY.fullmatch(path)
         if asked is None or method_of(environ) != "GET":
             return self._stock(environ, start_response)
         study_id = number_of(asked[1])
@@ -105,9 +117,15 @@ class Annotations:
             if heard.status.startswith("200")
             else heard.body
         )
-        headers = [header for header in heard.headers if header[0].lower() != "content-length"]
-        start_response(heard.status, [*headers, ("Content-Length", str(len(body)))], None)
-        return [body]
+        return _sent(heard, body, start_response)
+
+    def _landing(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer with a page of Optuna's dashboard that has the way to ours."""
+        # A browser that keeps Optuna's own page would not see ours: it is asked for anew.
+        asked = {key: value for key, value in environ.items() if key not in _CONDITIONS}
+        heard = hear(self._stock, asked)
+        kept = [header for header in heard.headers if header[0].lower() not in ("last-modified", "etag")]
+        return _sent(replace(heard, headers=kept), add_links(heard.body), start_response)
 
     def _at_one_moment(self, study_id: int, environ: WSGIEnvironment) -> tuple[Heard, Seen | None]:
         """Return what Optuna's dashboard says of a study, and a look at it: of one state, unless it never stands still.

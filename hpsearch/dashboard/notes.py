@@ -15,7 +15,7 @@ from hpsearch.report.words import best_lines, fate_rows, rival_words, state_sent
 from hpsearch.storage.records import StoredStudy
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
-_KEY: Final = re.compile(r"[\w.-]+")
+_KEY: Final = re.compile(r"(?:hpsearch study (?:confirm|narrow) )?[\w.-]+")
 """What cannot be markup, not even in code, where nothing can be escaped."""
 
 
@@ -93,7 +93,8 @@ def _study_note(snapshot: Snapshot, second: str) -> str:
     if rows := fate_rows(progress):
         cells = [(escaped(row.fate.value), f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
         parts.append(_table(("fate", "trials", "epochs"), cells))
-    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize):
+    confirmed = bool(evaluations)
+    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed):
         parts.append(f"Advice: {escaped_with_code(advised)}.")
     return "\n\n".join(parts)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpsearch.report.confirmation import Repeated, interval_words, mean_words
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.formats import format_count, format_metric, format_result
-from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code
+from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -50,15 +50,15 @@ def _repeated(found: Sequence[Repeated], metric: str) -> str:
     heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
     rows = [
         (
-            str(one.number),
-            format_result(one.in_search, metric),
-            format_count(len(one.values)),
-            mean_words(one, metric),
-            interval_words(one, metric),
+            trial_number(one.number),
+            text(format_result(one.in_search, metric)),
+            text(format_count(len(one.values))),
+            text(mean_words(one, metric)),
+            text(interval_words(one, metric)),
         )
         for one in found
     ]
-    body = rows_of(map(text, cells) for cells in rows)
+    body = rows_of(rows)
     return table_of("The best configurations, trained again with fresh seeds", heads, body)
 
 

@@ -20,7 +20,7 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.report.palette import LOOKS
-from hpsearch.report.parts import facts, section, table_of, text, text_with_code
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
@@ -180,18 +180,15 @@ def _best_table(snapshot: Snapshot) -> str:
         (
             row.fate,
             [
-                str(row.rank),
-                str(row.number),
-                *(row.seeds for _ in seeds),
-                row.value,
-                *row.params,
-                str(row.epochs),
-                row.verdict,
+                text(row.rank),
+                trial_number(row.number),
+                *(text(row.seeds) for _ in seeds),
+                *map(text, (row.value, *row.params, row.epochs, row.verdict)),
             ],
         )
         for row in table.rows
     ]
-    body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
+    body = "".join(_row(fate, heads, cells) for fate, cells in rows)
     order = f"{metric} over fresh seeds, then in the search" if seeds else metric
     return table_of(f"The best {len(rows)}, by {order}", heads, body)
 
@@ -210,7 +207,8 @@ def _configurations(snapshot: Snapshot) -> str:
 
 def _advice(snapshot: Snapshot) -> str:
     study = snapshot.study
-    advised = advice(study.spec, snapshot.trials, maximize=study.maximize)
+    confirmed = bool(snapshot.evaluations)
+    advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
     return "" if advised is None else f'<p class="lead">Advice: {text_with_code(advised)}.</p>'
 
 

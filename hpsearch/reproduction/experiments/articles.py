@@ -39,7 +39,6 @@ def relu_learning_rates(lab: Lab) -> Outcome:
         unfrozen.append(unfrozen_share(recording))
         negative.append(negative_share(recording))
     values |= {"changed after death": unfrozen, "swung negative": negative}
-    values["panels drawn"] = [float(len(picture.drawings)) for picture in pictures]
     return Outcome(study=study, values=values, pictures=tuple(pictures))
 
 
