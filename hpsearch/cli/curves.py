@@ -45,7 +45,7 @@ def _takes_braille() -> bool:
     return True
 
 
-def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 80) -> list[str]:
+def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> list[str]:
     """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks where needed, the epochs.
 
     No line is longer than `width`, from 40 columns on.
@@ -61,7 +61,8 @@ def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 80) -> li
     lines = [f"{label:>{room}}{_AXIS}{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     first, last = min(curve), max(curve)
     if has_marks:
-        marked = f"{_NOT_FINITE:>{room}}{_AXIS}{''.join(_marks(curve, columns)).rstrip()}"
+        row = "".join(_marks(curve, columns)).rstrip()
+        marked = f"{_NOT_FINITE:>{room}}{_AXIS}{row}"
         is_room = len(marked) + len(_KEY) <= width
         lines += [marked + _KEY] if is_room else [marked, f"{'':{room}}{_KEY}"]
     begin = f"{first + 1:,}"

@@ -144,6 +144,8 @@ def _table(
 
 def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[str]:
     """Return each row as lines of head and cell, with an empty line between rows; empty cells are left out."""
+    if not rows:
+        return textwrap.wrap("  ".join(heads), columns)
     room = min(max(map(cell_len, heads)), columns // 2)
     lines: list[str] = []
     for row in rows:

@@ -244,7 +244,7 @@ def test_a_trifle_is_no_advice() -> None:
 
 
 def test_a_finished_search_is_told_what_would_help() -> None:
-    """With nothing costly wrong and the budget spent, the next step is to confirm the best, and after that to narrow."""
+    """With nothing costly wrong and the budget spent, the next step is to confirm the best, and then to narrow."""
     spec = StudySpec(name="my x", data=DataSpec(source="digits"), search=(RATE,), trials=12)
     trials = [replace(well(learning_rate=0.1), number=number) for number in range(12)]
     first = advice(spec, trials, maximize=True)
