@@ -81,7 +81,7 @@ class _Line:
 
 
 def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
-    """Return both panels; None where no trial has begun an epoch."""
+    """Return both panels; None if no trial has finished an epoch: without a number there is no scale."""
     begun = [trial for trial in snapshot.trials if trial.epochs or trial.curve]
     if not begun:
         return None
@@ -89,6 +89,8 @@ def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
     drawn = _chosen(begun, frozenset(best))
     training = [_line(trial, snapshot, "training_loss") for trial in drawn]
     metric = [_line(trial, snapshot, snapshot.study.spec.metric) for trial in drawn]
+    if not any(line.values for line in (*training, *metric)):
+        return None
     return LearningCurves(
         training=_panel(training, _training_scale(training), snapshot.study.spec, best=best),
         metric=_panel(metric, study_scale(snapshot), snapshot.study.spec, best=best),

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from hpsearch.records import Fate, TrialState, best_trials
+from hpsearch.records import Fate, Trial, TrialState, best_trials
 from hpsearch.report.figure_data.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
 from hpsearch.report.figure_data.results import NO_EPOCH
 from hpsearch.report.snapshot import Snapshot
@@ -102,3 +102,13 @@ def test_the_axis_is_as_long_as_a_trial_may_be(study: Snapshot) -> None:
 def test_before_the_first_epoch_there_are_no_curves() -> None:
     """A study in which no trial began an epoch has no curves."""
     assert learning_curves(empty()) is None
+
+
+def test_without_a_finished_epoch_there_are_no_axes() -> None:
+    """Trials that ended in their first epoch have no number, and two empty panels would have two odd heights."""
+    trial = Trial(number=0, state=TrialState.PRUNED, params={"learning_rate": 0.1}, epochs=1)
+    assert learning_curves(snapshot_of([trial])) is None
+    other = replace(trial, number=1, state=TrialState.COMPLETE, curve={0: 0.5}, value=0.5)
+    both = learning_curves(snapshot_of([trial, other]))
+    assert both is not None
+    assert [curve.number for curve in both.metric.curves] == [0, 1]
