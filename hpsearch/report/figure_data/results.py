@@ -208,7 +208,8 @@ def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | Non
     low = median - max(best - median, _LEAST_SPAN)
     if low - least < _SQUEEZED * (best - least):
         return None
-    return math.floor(100 * (1 - 10.0**-low)) / 100
+    worst: float = math.floor(100 * (1 - 10.0**-low)) / 100
+    return worst
 
 
 def study_scale(snapshot: Snapshot) -> ResultScale:

@@ -70,10 +70,11 @@ def test_a_run_ends_where_its_last_value_is(study: Snapshot) -> None:
 def test_a_run_without_a_finished_epoch_ends_on_its_rail(study: Snapshot) -> None:
     """A trial that died in its first epoch is marked at epoch 0 on a rail, in both panels."""
     died = next(trial for trial in study.trials if trial.fate is Fate.CRASHED and trial.epochs == 1)
-    data = learning_curves(snapshot_of([died]))
+    other = next(trial for trial in study.trials if trial.is_ranked)
+    data = learning_curves(snapshot_of([died, other], series=study.series))
     assert data is not None
     for panel in (data.training, data.metric):
-        (curve,) = panel.curves
+        (curve,) = (curve for curve in panel.curves if curve.number == died.number)
         assert curve.points == ()
         assert curve.end is not None
         assert (curve.end.epoch, curve.end.place.rail) == (0, NO_EPOCH)
