@@ -83,7 +83,7 @@ def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Seque
     metric, plain = study.spec.metric, trials_listing(trials, study)
     found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
     objects = [
-        shown | {"fresh_seeds": _seeds_object(one)} for shown, one in zip(plain.objects, found, strict=True)
+        {**shown, "fresh_seeds": _seeds_object(one)} for shown, one in zip(plain.objects, found, strict=True)
     ]
     fields = (*plain.fields, "fresh_seeds")
     if not any(one.values for one in found):

@@ -77,7 +77,7 @@ def bare(environ: WSGIEnvironment) -> WSGIEnvironment:
 
 def _is_on_screen(environ: WSGIEnvironment) -> bool:
     """True if the page that asks shows the study already: it asks for the trials after those that it has."""
-    after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])
+    after = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])
     return after[-1] != "0"
 
 

@@ -59,8 +59,8 @@ def test_a_claim_whose_detail_is_off_holds_in_part() -> None:
             Judgement.PARTLY,
             "first step with NaN 188 [123, 327], 3 seeds, not 300 to 400",
         ),
-        ([310, 350, 390], 0.95, Judgement.HOLDS, ""),
-        ([123, 188, 327], 0.1, Judgement.FAILS, ""),
+        ([310.0, 350.0, 390.0], 0.95, Judgement.HOLDS, ""),
+        ([123.0, 188.0, 327.0], 0.1, Judgement.FAILS, ""),
         ([math.nan], 0.95, Judgement.UNTESTED, "no seed shows first step with NaN"),
     ):
         judged = judge(
