@@ -13,8 +13,11 @@ from hpsearch.report.figures.catalogue import exhibits
 PATIENCE_S: Final = 0.3
 """So long a new page waits for figures; without them it is completed when it looks again, some seconds later."""
 
-LONG_PATIENCE_S: Final = 15.0
+LONG_PATIENCE_S: Final = 10.0
 """So long a page that is on a screen waits for newer figures: until they come it shows the state before."""
+
+WAITING_MOST: Final = 4
+"""So many requests wait that long at once: the server's other threads answer everybody else."""
 
 _log: Final = logging.getLogger(__name__)
 _NAME: Final = "figures"
@@ -38,6 +41,7 @@ class Drawings:
         self._draw = draw
         self._lock = threading.Lock()
         self._newest: dict[str, tuple[int, Future[Figures]]] = {}
+        self._waiting = threading.BoundedSemaphore(WAITING_MOST)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="hpsearch-drawings")
 
     def of(self, seen: Seen, *, patience_s: float = PATIENCE_S) -> Figures:
@@ -50,10 +54,14 @@ class Drawings:
                     drawing.cancel()  # it has not begun, or it runs on and nobody waits for it
                 drawing = self._pool.submit(self._drawn, seen)
                 self._newest[key] = (seen.version, drawing)
+        is_patient = patience_s > PATIENCE_S and self._waiting.acquire(blocking=False)
         try:
-            return drawing.result(timeout=patience_s)
+            return drawing.result(timeout=patience_s if is_patient else min(patience_s, PATIENCE_S))
         except (TimeoutError, CancelledError):
             return {}
+        finally:
+            if is_patient:
+                self._waiting.release()
 
     def _drawn(self, seen: Seen) -> Figures:
         try:

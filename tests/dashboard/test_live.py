@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from hpsearch.dashboard.drawings import Drawings, Figures
+from hpsearch.dashboard.drawings import WAITING_MOST, Drawings, Figures
 from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.options import Options
@@ -81,6 +82,23 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
     assert begun[1].wait(60)
     allowed[1].set()
     assert drawings.of(second, patience_s=60) == {"figure": "1"}
+
+
+def test_few_requests_wait_for_a_picture() -> None:
+    """However many pages wait for figures that take long, those beyond a few are answered at once, without figures."""
+    allowed = threading.Event()
+
+    def draw(seen: Seen) -> Figures:
+        assert allowed.wait(60)
+        return {"figure": "drawn"}
+
+    drawings, seen = Drawings(draw), seen_of(synthetic.empty())
+    with ThreadPoolExecutor(WAITING_MOST + 1) as pages:
+        asked = [pages.submit(drawings.of, seen, patience_s=60) for _ in range(WAITING_MOST + 1)]
+        done, _ = wait(asked, timeout=30, return_when=FIRST_COMPLETED)
+        assert [one.result() for one in done] == [{}]
+        allowed.set()
+        assert sorted(len(one.result(60)) for one in asked) == [0, *[1] * WAITING_MOST]
 
 
 def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
