@@ -54,7 +54,7 @@ def test_a_claim_whose_detail_is_off_holds_in_part() -> None:
     step = Condition(measure="step", words="first step with NaN", low=300, high=400, is_detail=True)
     for steps, accuracy, judgement, reason in (
         (
-            [123, 188, 327],
+            [123.0, 188.0, 327.0],
             0.95,
             Judgement.PARTLY,
             "first step with NaN 188 [123, 327], 3 seeds, not 300 to 400",
