@@ -79,20 +79,18 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
 
 
 def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
-    """Return trials in the given order, each with what fresh seeds say of it; the table has that if any have some."""
+    """Return trials in the given order, those that were trained with fresh seeds with what these say."""
     metric, plain = study.spec.metric, trials_listing(trials, study)
     found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
-    objects = [
-        {**shown, "fresh_seeds": _seeds_object(one)} for shown, one in zip(plain.objects, found, strict=True)
-    ]
-    fields = (*plain.fields, "fresh_seeds")
     if not any(one.values for one in found):
-        return replace(plain, objects=objects, fields=fields)
+        return plain
     cells = [mean_words(one, metric) if one.values else "" for one in found]
     return replace(
         plain,
-        objects=objects,
-        fields=fields,
+        objects=[
+            {**shown, "fresh_seeds": _seeds_object(one)} if one.values else shown
+            for shown, one in zip(plain.objects, found, strict=True)
+        ],
         heads=(plain.heads[0], "fresh seeds", *plain.heads[1:]),
         rows=[(row[0], cell, *row[1:]) for row, cell in zip(plain.rows, cells, strict=True)],
         right=plain.right | {"fresh seeds"},
