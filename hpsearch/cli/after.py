@@ -41,11 +41,14 @@ def confirm(
 
     Example: hpsearch study confirm digits --best 3 --seeds 10
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.confirming import confirm_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        raise typer.Exit(confirm_study(store, name, best=best, seeds=seeds, form=form))
+        code = confirm_study(store, name, best=best, seeds=seeds, form=form)
+        renew_report(store, name, url=storage)
+    raise typer.Exit(code)
 
 
 def open_test_part(
@@ -76,11 +79,14 @@ def open_test_part(
 
     Example: hpsearch study test flowers --trial 17 --yes
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.sealed import open_once
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        raise typer.Exit(open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form))
+        code = open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form)
+        renew_report(store, name, url=storage)
+    raise typer.Exit(code)
 
 
 def narrow(

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from hpsearch.cli.dashboard import EXTRA
-from hpsearch.cli.output import answer
+from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
-from hpsearch.report.request import Request
+from hpsearch.report.request import Request, check_request
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import best_lines, state_sentence
+from hpsearch.report.words import best_lines, rival_words, state_sentence
 from hpsearch.storage.address import mask, parse_address
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 
 _LONGEST_FILE_NAME: Final = 100
@@ -39,6 +39,8 @@ def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None)
     finally:  # a stdout that takes nothing does not cost the report
         with busy("Writing the report"):
             path = save_report(snapshot, report or default_report_path(url, study.spec.name))
+    if report is not None:
+        renew_report(store, study.spec.name, url=url)
     answer(f"Report: {path}")
     answer(f"Dashboard: {dashboard_command(url)}")
 
@@ -48,12 +50,21 @@ def _write_results(snapshot: Snapshot) -> None:
     study = snapshot.study
     answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
     answer()
-    for line in best_lines(snapshot.trials, study) or why_nothing(snapshot.trials):
-        answer(line)
+    write_best(study, snapshot.trials, snapshot.evaluations)
     answer()
     write_fates(snapshot.progress)
-    write_advice(study, snapshot.trials)
+    write_advice(study, snapshot.trials, snapshot.evaluations)
     answer()
+
+
+def write_best(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation], count: int = 5
+) -> None:
+    """Write the best configurations to stdout, or what took the trials if there is none."""
+    for line in best_lines(trials, study, count, evaluations=evaluations) or why_nothing(trials):
+        answer(line)
+    if rival := rival_words(trials, study, evaluations=evaluations):
+        answer(rival)
 
 
 def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
@@ -81,19 +92,91 @@ def save_report(snapshot: Snapshot, path: Path, request: Request | None = None) 
     return path
 
 
+def renew_report(store: Store, name: str, *, url: str, before: str | None = None) -> None:
+    """Write the report of a study again if it has one at the default place, and its published notes if it has any.
+
+    `before` is the name under which the report was written, if it is another one: that file goes away. Nothing is
+    renewed if the report in that place is not of this study. A report that cannot be written is a warning: the command
+    that changed the study has done its work.
+    """
+    from hpsearch.report.origin import origin_of
+
+    study = store.study(name)
+    old, new = report_path(url, before or name), report_path(url, name)
+    origin = origin_of(old)
+    is_free = new == old or not new.exists() or _is_of(study, new)
+    try:
+        if origin is not None and origin.study == study.key and is_free:
+            _renew(store, study, origin.trials, origin.others, new)
+            if new != old:
+                old.unlink()
+        _renew_published(store, study, url)
+    except (HpsearchError, OSError) as error:
+        say(f'Warning: what is shown of "{name}" is older than the study: {error}')
+
+
+def _is_of(study: StoredStudy, path: Path) -> bool:
+    from hpsearch.report.origin import origin_of
+
+    origin = origin_of(path)
+    return origin is not None and origin.study == study.key
+
+
+def _renew(
+    store: Store, study: StoredStudy, trials: tuple[int, ...], others: Sequence[str], path: Path
+) -> None:
+    """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
+    with busy("Writing the report again"):
+        compared = [other for other in store.studies() if other.key in others]
+        request = Request(trials=trials, others=tuple(take_snapshot(store, other) for other in compared))
+        snapshot = take_snapshot(store, study)
+        check_request(snapshot, request)
+        save_report(snapshot, path, request)
+    say(f"Report written again: {path}")
+
+
+def _renew_published(store: Store, study: StoredStudy, url: str) -> None:
+    """Publish figures and notes again if the study has a note of ours for servers of Optuna's own dashboard."""
+    from hpsearch.dashboard.stored_notes import is_published
+    from hpsearch.storage.as_optuna.storage import OptunaStorage
+
+    storage = OptunaStorage(url)
+    try:
+        attributes = storage.get_study_system_attrs(study.study_id)
+    finally:
+        storage.remove_session()
+    if not is_published(attributes):
+        return
+    if any(find_spec(name) is None for name in EXTRA):
+        command = f"hpsearch report {shlex.quote(study.spec.name)} --publish"
+        say(f"Warning: the notes for Optuna's dashboard are older than the study: {command} renews them")
+        return
+    from hpsearch.dashboard.publishing import publish
+
+    publish(url, take_snapshot(store, study))
+    say("Published again: figures and notes for Optuna's own dashboard")
+
+
 def default_report_path(url: str, name: str) -> Path:
     """Return where a study's report goes, in a folder that is there then.
 
     It is `reports/` beside an SQLite file, else below the current folder. Raises HpsearchError where it cannot be made.
     """
-    database = parse_address(url).path
-    folder = Path("reports") if database is None else database.parent / "reports"
+    path = report_path(url, name)
+    folder = path.parent
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise HpsearchError(
             f"report: its folder must be writable (got {folder}: {error.strerror}): name a file elsewhere"
         ) from error
+    return path
+
+
+def report_path(url: str, name: str) -> Path:
+    """Return where a study's report goes, whether its folder is there or not."""
+    database = parse_address(url).path
+    folder = Path("reports") if database is None else database.parent / "reports"
     return folder / f"{file_name_part(name)}.html"
 
 

@@ -15,15 +15,17 @@ from hpsearch.report.confirmation import (
     confirmation,
     interval_words,
     mean_words,
+    ranked_trials,
     sentence,
 )
+from hpsearch.report.export import trial_object
 from hpsearch.report.formats import (
     format_count,
     format_parameter,
     format_result,
     format_short_metric,
 )
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
@@ -125,6 +127,19 @@ def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listi
         ],
         right=frozenset({"rank", "trial", "in the search", f"{short}, fresh seeds", "seeds", *searched}),
     )
+
+
+def confirmed_objects(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """Return the best trial and `confirmed`, what fresh seeds say, the best mean first, as JSON has them."""
+    metric, maximize = study.spec.metric, study.maximize
+    best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    return {
+        "best": trial_object(best[0]) if best else None,
+        "confirmed": [repeated_object(one) for one in found],
+    }
 
 
 def repeated_object(one: Repeated) -> dict[str, Any]:

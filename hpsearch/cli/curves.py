@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from hpsearch.cli.output import answer
+from hpsearch.cli.output import answer, terminal_width
 from hpsearch.records import Series, Trial
 from hpsearch.report.formats import format_metric
 from hpsearch.study.amounts import format_number
 
 _COLUMNS: Final = 56
+_FEWEST_COLUMNS: Final = 8
 _ROWS: Final = 6
+_AXIS: Final = " |"
+_NOT_FINITE: Final = "not finite"
+_KEY: Final = "  (N: NaN, + and -: infinite)"
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bit of each dot of a Braille character, by row from the top and column (Unicode, block 2800)."""
@@ -28,7 +32,7 @@ def write_curves(trial: Trial, metric: str, series: Series) -> None:
         if len(curve) > 1:
             answer()
             answer(f"{format_metric(name)} by epoch")
-            for line in plot(curve, is_braille=_takes_braille()):
+            for line in plot(curve, is_braille=_takes_braille(), width=terminal_width()):
                 answer(line)
 
 
@@ -41,32 +45,57 @@ def _takes_braille() -> bool:
     return True
 
 
-def plot(curve: Mapping[int, float], *, is_braille: bool) -> list[str]:
-    """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks where needed, the epochs."""
-    wide, high = (2, 4) if is_braille else (1, 1)
-    first, last = min(curve), max(curve)
-    width = (_COLUMNS * wide - 1) / max(last - first, 1)
-    columns = {epoch: round((epoch - first) * width) for epoch in sorted(curve)}
+def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> list[str]:
+    """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks where needed, the epochs.
+
+    No line is longer than `width`, from 40 columns on.
+    """
     finite = {epoch: value for epoch, value in curve.items() if math.isfinite(value)}
-    levels = _levels(finite, _ROWS * high)
-    dots = {
-        dot
-        for part in _stretches(curve)
-        for dot in _line([(columns[epoch], levels[epoch]) for epoch in part])
-    }
-    rows = [_row(row, dots, is_braille=is_braille) for row in range(_ROWS)] if finite else []
-    labels = [""] * len(rows)
-    if finite:
-        ends = max(finite.values()), min(finite.values())
-        labels[0], labels[-1] = (format_number(value, digits=4) for value in ends)
-    marks = [(columns[epoch] // wide, _mark(value)) for epoch, value in curve.items() if epoch not in finite]
-    if marks:
-        rows.append(_marked(marks))
-        labels.append("not finite")
-    room = max(map(len, labels))
-    drawn = [f"{label:>{room}} |{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
+    ends = (max(finite.values()), min(finite.values())) if finite else ()
+    high_label, low_label = (format_number(value, digits=4) for value in ends) if ends else ("", "")
+    has_marks = len(finite) < len(curve)
+    room = max(len(high_label), len(low_label), len(_NOT_FINITE) if has_marks else 0)
+    columns = max(min(_COLUMNS, width - room - len(_AXIS)), _FEWEST_COLUMNS)
+    rows = _drawn(curve, finite, columns, is_braille=is_braille) if finite else []
+    labels = [high_label, *[""] * (_ROWS - 2), low_label] if finite else []
+    lines = [f"{label:>{room}}{_AXIS}{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
+    first, last = min(curve), max(curve)
+    if has_marks:
+        row = "".join(_marks(curve, columns)).rstrip()
+        marked = f"{_NOT_FINITE:>{room}}{_AXIS}{row}"
+        is_room = len(marked) + len(_KEY) <= width
+        lines += [marked + _KEY] if is_room else [marked, f"{'':{room}}{_KEY}"]
     begin = f"{first + 1:,}"
-    return [*drawn, f"{'':>{room}}  {begin}{f'{last + 1:,}':>{_COLUMNS - len(begin)}}"]
+    return [*lines, f"{'':>{room}}  {begin}{f'{last + 1:,}':>{columns - len(begin)}}"]
+
+
+def _drawn(
+    curve: Mapping[int, float], finite: Mapping[int, float], columns: int, *, is_braille: bool
+) -> list[str]:
+    """Return the rows of the drawing, each `columns` wide."""
+    wide, high = (2, 4) if is_braille else (1, 1)
+    places, levels = _places(curve, columns * wide), _levels(finite, _ROWS * high)
+    dots = {
+        dot for part in _stretches(curve) for dot in _line([(places[epoch], levels[epoch]) for epoch in part])
+    }
+    return [_row(row, dots, columns, is_braille=is_braille) for row in range(_ROWS)]
+
+
+def _places(curve: Mapping[int, float], count: int) -> dict[int, int]:
+    """Return the column of each epoch, below `count`."""
+    first, last = min(curve), max(curve)
+    width = (count - 1) / max(last - first, 1)
+    return {epoch: round((epoch - first) * width) for epoch in sorted(curve)}
+
+
+def _marks(curve: Mapping[int, float], columns: int) -> list[str]:
+    """Return the row of marks: N for NaN, + and - for the infinities."""
+    places = _places(curve, columns)
+    row = [" "] * columns
+    for epoch, value in curve.items():
+        if not math.isfinite(value):
+            row[places[epoch]] = _mark(value)
+    return row
 
 
 def _stretches(curve: Mapping[int, float]) -> list[list[int]]:
@@ -110,10 +139,10 @@ def _line(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return dots
 
 
-def _row(row: int, dots: set[tuple[int, int]], *, is_braille: bool) -> str:
+def _row(row: int, dots: set[tuple[int, int]], columns: int, *, is_braille: bool) -> str:
     if not is_braille:
-        return "".join("*" if (column, row) in dots else " " for column in range(_COLUMNS))
-    return "".join(_braille(column, row, dots) for column in range(_COLUMNS))
+        return "".join("*" if (column, row) in dots else " " for column in range(columns))
+    return "".join(_braille(column, row, dots) for column in range(columns))
 
 
 def _braille(column: int, row: int, dots: set[tuple[int, int]]) -> str:
@@ -128,11 +157,3 @@ def _braille(column: int, row: int, dots: set[tuple[int, int]]) -> str:
 
 def _mark(value: float) -> str:
     return "N" if math.isnan(value) else "+" if value > 0 else "-"
-
-
-def _marked(marks: Sequence[tuple[int, str]]) -> str:
-    """Return the row of marks: N for NaN, + and - for the infinities."""
-    row = [" "] * _COLUMNS
-    for column, mark in marks:
-        row[column] = mark
-    return f"{''.join(row).rstrip()}  (N: NaN, + and -: infinite)"

@@ -18,10 +18,11 @@ NewStudyName = Annotated[str, typer.Argument(metavar="NEW", help="A name that no
 
 
 def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Give a study another name. Everything else of it stays; its report keeps the old name until it is written again.
+    """Give a study another name. Everything else of it stays; a report of it is written again under the new name.
 
     Example: hpsearch study rename digits digits-2026
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.names import check_name
     from hpsearch.storage.keeping import rename_study
     from hpsearch.storage.store import open_store
@@ -29,7 +30,8 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     check_name("NEW", new)
     with open_store(storage, create=False) as store:
         rename_study(store, store.study(name), new)
-    answer(f'Study "{name}": is called "{new}" now')
+        answer(f'Study "{name}": is called "{new}" now')
+        renew_report(store, new, url=storage, before=name)
 
 
 def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
@@ -56,6 +58,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study stop digits
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.report.formats import format_count
     from hpsearch.storage.keeping import stop_study
     from hpsearch.storage.store import open_store
@@ -64,15 +67,18 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
         before = store.study(name)
         ended = stop_study(store, before)
         progress = store.progress(ended)
-    budget = format_count(ended.spec.trials, "trial")
-    if ended.spec.trials != before.spec.trials:
-        answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
-    elif progress.is_done:
-        answer(f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop')
-    else:
-        answer(f'Study "{name}": has begun all of its {budget}: there is nothing to stop')
-    if progress.running:
-        answer(f"In training, and going on to their end: {progress.running:,}")
+        budget = format_count(ended.spec.trials, "trial")
+        if ended.spec.trials != before.spec.trials:
+            answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
+        elif progress.is_done:
+            answer(
+                f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop'
+            )
+        else:
+            answer(f'Study "{name}": has begun all of its {budget}: there is nothing to stop')
+        if progress.running:
+            answer(f"In training, and going on to their end: {progress.running:,}")
+        renew_report(store, name, url=storage)
 
 
 def export(

@@ -1,16 +1,19 @@
 """Studies and trials as listings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from hpsearch.cli.family import existing, parent_name
 from hpsearch.cli.output import Listing
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
+from hpsearch.report.confirmation import Repeated, mean_words, repeat
 from hpsearch.report.export import study_object, trial_object
 from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import setting_words, state_of, verdict_words
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 
@@ -73,6 +76,31 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
         right=_NUMBERS | {format_short_metric(metric), *searched},
         fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
     )
+
+
+def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
+    """Return trials in the given order, those that were trained with fresh seeds with what these say."""
+    metric, plain = study.spec.metric, trials_listing(trials, study)
+    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    if not any(one.values for one in found):
+        return plain
+    cells = [mean_words(one, metric) if one.values else "" for one in found]
+    return replace(
+        plain,
+        objects=[
+            {**shown, "fresh_seeds": _seeds_object(one)} if one.values else shown
+            for shown, one in zip(plain.objects, found, strict=True)
+        ],
+        heads=(plain.heads[0], "fresh seeds", *plain.heads[1:]),
+        rows=[(row[0], cell, *row[1:]) for row, cell in zip(plain.rows, cells, strict=True)],
+        right=plain.right | {"fresh seeds"},
+    )
+
+
+def _seeds_object(one: Repeated) -> dict[str, Any]:
+    """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
+    low, high = one.interval or (None, None)
+    return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
 
 
 def _searched_cells(trial: Trial, searched: Sequence[str]) -> list[str]:

@@ -3,9 +3,12 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,12 @@ from hpsearch.errors import HpsearchError
 
 _WIDE = 10_000
 """Columns of an output that is not a terminal: nothing is cut or folded there."""
+
+_NARROWEST = 20
+"""Columns of the narrowest terminal that anything is fitted to."""
+
+_GAP = 2
+"""Columns between the columns of a table."""
 
 
 @final
@@ -85,23 +94,77 @@ def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = (
 def write_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()
 ) -> None:
-    """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
+    """Write a table to stdout, as wide as it needs to be if stdout is no terminal.
+
+    In a terminal that is too narrow its cells are wrapped between words. If not even that fits, each row becomes a
+    block of lines, a head and its cell in each.
+    """
+    columns = terminal_width()
+    widths = _widths(heads, rows, columns)
+    lines = _blocks(heads, rows, columns) if widths is None else _table(heads, rows, widths, right=right)
+    for line in lines:
+        answer(line.rstrip())
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, and of any other output so many that nothing has to be cut or folded."""
+    return max(shutil.get_terminal_size().columns, _NARROWEST) if sys.stdout.isatty() else _WIDE
+
+
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int] | None:
+    """Return the width of each column so that all fit and no word is split; None if that cannot be."""
+    cells = [[head, *(row[place] for row in rows)] for place, head in enumerate(heads)]
+    wanted = [max(map(cell_len, column)) for column in cells]
+    widths = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    left = columns - sum(widths) - _GAP * (len(heads) - 1)
+    if left < 0:
+        return None
+    for place in sorted(range(len(heads)), key=lambda place: wanted[place] - widths[place]):
+        more = min(wanted[place] - widths[place], left)
+        widths[place], left = widths[place] + more, left - more
+    return widths
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], *, right: frozenset[str]
+) -> list[str]:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for head in heads:
-        table.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(Text(head), justify="right" if head in right else "left", width=width)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    is_terminal, text = sys.stdout.isatty(), io.StringIO()
-    console = Console(
-        file=text, force_terminal=is_terminal, width=None if is_terminal else _WIDE, soft_wrap=True
-    )
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=sys.stdout.isatty(), width=_WIDE)
     console.print(table)
-    for line in text.getvalue().splitlines():
-        answer(line.rstrip())
+    return text.getvalue().splitlines()
+
+
+def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[str]:
+    """Return each row as lines of head and cell, with an empty line between rows; empty cells are left out."""
+    if not rows:
+        return textwrap.wrap("  ".join(heads), columns)
+    room = min(max(map(cell_len, heads)), columns // 2)
+    lines: list[str] = []
+    for row in rows:
+        lines += [""] if lines else []
+        for head, cell in zip(heads, row, strict=True):
+            if cell:
+                names = textwrap.wrap(head, room) or [""]
+                values = textwrap.wrap(cell, columns - room - _GAP)
+                pairs = itertools.zip_longest(names, values, fillvalue="")
+                lines += [f"{name:<{room}}{'':{_GAP}}{value}" for name, value in pairs]
+    return lines
+
+
+def cell_len(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    from rich.cells import cell_len as columns_of
+
+    return columns_of(text)
 
 
 def make_output_safe() -> None:

@@ -9,21 +9,22 @@ from hpsearch.records import Fate, Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.audit import Audit, audit_of
 from hpsearch.report.configurations import configuration_rows
+from hpsearch.report.confirmation import confirmation, ranked_trials
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.report.formats import (
     format_count,
-    format_result,
     format_share,
-    format_short_metric,
     format_tick,
 )
-from hpsearch.report.words import fate_rows, setting_words, state_sentence
+from hpsearch.report.words import fate_rows, result_words, rival_words, setting_words, state_sentence
 from hpsearch.storage.foreign import described, remedy
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
 
-def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
+def write_overview(
+    study: StoredStudy, progress: Progress, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
+) -> None:
     """Write how the study stands, its fates, its ledger, its advice, and its audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
     for foreign in progress.foreign:
@@ -31,11 +32,7 @@ def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Tria
         answer(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
         answer(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
-    if progress.best is not None:
-        metric = study.spec.metric
-        value = f"{format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        params = setting_words(progress.best, study.spec)
-        answer(f"Best so far: trial {progress.best.number} ({value}) | {params}")
+    _write_best(study, trials, evaluations)
     if rows := configuration_rows(study, trials):
         answer()
         write_listing(configurations_listing(rows, study), Format.TABLE)
@@ -46,11 +43,23 @@ def write_overview(study: StoredStudy, progress: Progress, trials: Sequence[Tria
         write_decades(decades)
     answer()
     write_ledger(progress)
-    write_advice(study, trials)
+    write_advice(study, trials, evaluations)
     audit = audit_of(trials, maximize=study.maximize)
     if audit.audited or study.spec.pruning.audit:
         answer()
         answer(audit_words(audit))
+
+
+def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]) -> None:
+    """Write the best trial to stdout, by fresh seeds if any were trained with them."""
+    metric, maximize = study.spec.metric, study.maximize
+    for trial in ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1):
+        found = next(iter(confirmation([trial], evaluations, metric=metric, maximize=maximize)), None)
+        word = "Best so far" if found is None else "Best"
+        params = setting_words(trial, study.spec)
+        answer(f"{word}: trial {trial.number} ({result_words(trial, found, metric)}) | {params}")
+    if rival := rival_words(trials, study, evaluations=evaluations):
+        answer(rival)
 
 
 def write_decades(decades: Sequence[Decade]) -> None:
@@ -68,9 +77,9 @@ def write_decades(decades: Sequence[Decade]) -> None:
     write_table(("learning_rate", *heads), cells, right=frozenset(heads))
 
 
-def write_advice(study: StoredStudy, trials: Sequence[Trial]) -> None:
+def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
     """Write what the trials advise to stdout, below an empty line; nothing where they advise nothing."""
-    if advised := advice(study.spec, trials, maximize=study.maximize):
+    if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
         answer()
         answer(f"Advice: {advised}.")
 

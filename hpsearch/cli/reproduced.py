@@ -25,7 +25,7 @@ from hpsearch.study.shown import shown as quoted
 from hpsearch.worker.machine import core_count
 
 _HEADS: Final = ("document", "claim", "study", "measured", "judgement")
-_FIELDS: Final = ("document", "claim", "text", "study", "stated", "judgement", "reason", "measured")
+_FIELDS: Final = ("document", "claim", "text", "study", "stated", "why", "judgement", "reason", "measured")
 
 
 def asked_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
@@ -96,7 +96,10 @@ def save(shown: Reproduction, output: Path) -> None:
 
 
 def listing(shown: Reproduction) -> Listing:
-    """Return the claims with their judgements, for people and for programs."""
+    """Return the claims with their judgements, for people and for programs.
+
+    In JSON `why` is why the ranges were chosen, null where a claim has none.
+    """
     return Listing(
         objects=[_object(one, shown.lab.source) for one in shown.judged],
         heads=_HEADS,
@@ -123,6 +126,7 @@ def _object(judged: Judged, source: Source) -> Mapping[str, Any]:
         "study": claim.study,
         "data": source,
         "stated": claim.stated,
+        "why": claim.why or None,
         "judgement": judged.judgement.value,
         "reason": judged.reason or None,
         "measured": [_measured_object(one) for one in judged.measured],

@@ -58,10 +58,14 @@ def create(
 
         write_plan(study)
         return
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.storage.store import open_store
 
     with open_store(storage) as store:
-        answer(store_study(store, job_of(study), trials=trials).sentence)
+        stored = store_study(store, job_of(study), trials=trials)
+        answer(stored.sentence)
+        if not stored.is_new and trials is not None:
+            renew_report(store, stored.study.spec.name, url=storage)
 
 
 @app.command()
@@ -150,6 +154,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
+    from hpsearch.cli.confirming import confirmed_objects
     from hpsearch.cli.family import parent_object, write_parent
     from hpsearch.cli.overview import write_overview
     from hpsearch.cli.sealed import opened_object, tell_if_opened
@@ -159,13 +164,14 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
-        progress, found = store.progress(study), store.trials(study)
+        progress, found, evaluations = store.progress(study), store.trials(study), store.evaluations(study)
         if form is Format.TABLE:
-            write_overview(study, progress, found)
+            write_overview(study, progress, found, evaluations)
             write_parent(store, study)
             tell_if_opened(store, study, answer)
             return
-        shown = study_object(study, progress) | summary_object(study, found)
+        shown = study_object(study, progress) | summary_object(study, found, evaluations)
+        shown |= confirmed_objects(study, found, evaluations)
         shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
     if form is Format.JSON:
         write_json(shown)
@@ -185,26 +191,29 @@ def best(
 ) -> None:
     """List the best configurations of a study, best first. Only complete trials are ranked.
 
+    Those that `study confirm` trained with fresh seeds come first, by their means.
+
     Example: hpsearch study best digits --count 10 --format csv
     """
-    from hpsearch.cli.listings import trials_listing
+    from hpsearch.cli.conclusion import write_best
+    from hpsearch.cli.listings import best_listing
     from hpsearch.cli.sealed import tell_if_opened
-    from hpsearch.records import best_trials
-    from hpsearch.report.words import best_lines
+    from hpsearch.report.confirmation import ranked_trials
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         study = store.study(name)
         store.sweep(study)
-        ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
+        found, evaluations = store.trials(study), store.evaluations(study)
+        metric, maximize = study.spec.metric, study.maximize
+        ranked = ranked_trials(found, evaluations, metric=metric, maximize=maximize, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
-        for line in best_lines(ranked, study, count):
-            answer(line)
+        write_best(study, found, evaluations, count)
         answer()
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
-    write_listing(trials_listing(ranked, study), form)
+    write_listing(best_listing(ranked, study, evaluations), form)
 
 
 @app.command()
@@ -270,11 +279,13 @@ def edit(
 
     Example: hpsearch study edit digits --trials 400 --priority 5
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.editing import edit_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         edit_study(store, name, trials=trials, priority=priority)
+        renew_report(store, name, url=storage)
 
 
 @app.command()
@@ -283,11 +294,13 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study pause digits
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.editing import pause_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         pause_study(store, name)
+        renew_report(store, name, url=storage)
 
 
 @app.command()
@@ -296,11 +309,13 @@ def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study resume digits
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.editing import resume_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         resume_study(store, name)
+        renew_report(store, name, url=storage)
 
 
 @app.command()

@@ -158,11 +158,13 @@ def enqueue(
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.enqueuing import enqueue_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         enqueue_trial(store, study, settings or ())
+        renew_report(store, study, url=storage)
 
 
 @app.command()
@@ -173,11 +175,13 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
 
     Example: hpsearch trial fail digits 17
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.storage.keeping import fail_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         changed = fail_trial(store, store.study(study), number)
+        renew_report(store, study, url=storage)
     answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
 
 
@@ -189,11 +193,13 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
 
     Example: hpsearch trial retry digits 17
     """
+    from hpsearch.cli.conclusion import renew_report
     from hpsearch.storage.keeping import retry_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, create=False) as store:
         waiting = retry_trial(store, store.study(study), number)
+        renew_report(store, study, url=storage)
     what = (
         f"trial {number} waits" if waiting == number else f"trial {waiting} waits in place of trial {number}"
     )

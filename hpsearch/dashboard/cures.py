@@ -1,4 +1,4 @@
-"""What Optuna's dashboard says of a study, put right. Each function changes the detail of a study in place.
+"""What Optuna's dashboard says, put right. Each function but `add_links` changes the detail of a study in place.
 
 A detail is what `/api/studies/ID` answers, as JSON has it.
 """
@@ -9,11 +9,31 @@ from typing import Any, Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.dashboard.links import REPORTS, WORKERS
 from hpsearch.dashboard.stored_notes import is_ours
 
 Detail: TypeAlias = dict[str, Any]
 
 MOST_CURVES: Final = 200
+
+_LINKS: Final = f"""<style>
+#hpsearch-links {{
+  position: fixed; right: 12px; bottom: 12px; z-index: 1050; display: flex; gap: 14px; padding: 6px 14px;
+  border: 1px solid #8a939c; border-radius: 999px; background: #ffffff; box-shadow: 0 1px 4px rgba(0, 0, 0, .25);
+  font: 14px/1.4 Roboto, system-ui, sans-serif;
+}}
+#hpsearch-links a {{ color: #1c2126; }}
+@media print {{ #hpsearch-links {{ display: none; }} }}
+</style>
+<nav id="hpsearch-links" aria-label="hpsearch"><a href="{REPORTS}">Reports</a> <a href="{WORKERS}">Workers</a></nav>
+"""
+"""Outside the element that Optuna's script draws in, which leaves it alone."""
+
+
+def add_links(page: bytes) -> bytes:
+    """Return a page of Optuna's dashboard with links to our reports and workers; anything else as it is."""
+    before, end, after = page.rpartition(b"</body>")
+    return before + _LINKS.encode() + end + after if end else page
 
 
 def name_zones(detail: Detail) -> None:

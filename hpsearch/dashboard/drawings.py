@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Final, final
 
 from hpsearch.dashboard.figures import figure_texts
@@ -11,7 +11,13 @@ from hpsearch.dashboard.live import Seen
 from hpsearch.report.figures.catalogue import exhibits
 
 PATIENCE_S: Final = 0.3
-"""So long a page waits for figures; without them it is completed when it looks again, some seconds later."""
+"""So long a new page waits for figures; without them it is completed when it looks again, some seconds later."""
+
+LONG_PATIENCE_S: Final = 10.0
+"""So long a page that is on a screen waits for newer figures: until they come it shows the state before."""
+
+WAITING_MOST: Final = 4
+"""So many requests wait that long at once: the server's other threads answer everybody else."""
 
 _log: Final = logging.getLogger(__name__)
 _NAME: Final = "figures"
@@ -26,35 +32,40 @@ def drawn_figures(seen: Seen) -> Figures:
 
 @final
 class Drawings:
-    """The newest figures of each study, by id as JSON text. One thread draws them, so they take one core at most."""
+    """The figures of studies, by id as JSON text. One thread draws them, so they take one core at most.
 
-    def __init__(
-        self, draw: Callable[[Seen], Figures] = drawn_figures, *, patience_s: float = PATIENCE_S
-    ) -> None:
+    Figures are those of the look that is asked for, or none: older ones beside newer numbers would contradict them.
+    """
+
+    def __init__(self, draw: Callable[[Seen], Figures] = drawn_figures) -> None:
         self._draw = draw
-        self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._newest: dict[str, Figures] = {}
-        self._under_way: dict[str, Future[Figures]] = {}
+        self._newest: dict[str, tuple[int, Future[Figures]]] = {}
+        self._waiting = threading.BoundedSemaphore(WAITING_MOST)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="hpsearch-drawings")
 
-    def of(self, seen: Seen) -> Figures:
-        """Return the figures of a study as it was seen, or older ones, or none, where drawing takes longer."""
+    def of(self, seen: Seen, *, patience_s: float = PATIENCE_S) -> Figures:
+        """Return the figures of a study as it was seen, or none if drawing them takes longer than `patience_s`."""
         key = seen.snapshot.study.key
         with self._lock:
-            under_way = self._under_way.get(key)
-            if under_way is None:
-                under_way = self._under_way[key] = self._pool.submit(self._drawn, key, seen)
+            version, drawing = self._newest.get(key, (None, None))
+            if drawing is None or version != seen.version:
+                if drawing is not None:
+                    drawing.cancel()  # it has not begun, or it runs on and nobody waits for it
+                drawing = self._pool.submit(self._drawn, seen)
+                self._newest[key] = (seen.version, drawing)
+        is_patient = patience_s > PATIENCE_S and self._waiting.acquire(blocking=False)
         try:
-            return under_way.result(timeout=self._patience_s)
-        except TimeoutError:
-            return self._newest.get(key, {})
+            return drawing.result(timeout=patience_s if is_patient else min(patience_s, PATIENCE_S))
+        except (TimeoutError, CancelledError):
+            return {}
+        finally:
+            if is_patient:
+                self._waiting.release()
 
-    def _drawn(self, key: str, seen: Seen) -> Figures:
+    def _drawn(self, seen: Seen) -> Figures:
         try:
-            self._newest[key] = self._draw(seen)
+            return self._draw(seen)
         except Exception:  # noqa: BLE001 # a picture never stands in the way of a page
             _log.exception("study %s: its figures could not be drawn", seen.snapshot.study.spec.name)
-        with self._lock:
-            del self._under_way[key]
-        return self._newest.get(key, {})
+            return {}

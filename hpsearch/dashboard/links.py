@@ -19,7 +19,12 @@ def report_link(name: str) -> str:
 
 def trial_link(name: str, number: int) -> str:
     """Return the path of a trial's page."""
-    return f"/trials/{_part(name)}/{number}"
+    return f"{trials_link(name)}{number}"
+
+
+def trials_link(name: str) -> str:
+    """Return what the paths of all pages of a study's trials begin with; the trial's number follows."""
+    return f"/trials/{_part(name)}/"
 
 
 def replay_link(name: str, number: int) -> str:

@@ -11,11 +11,11 @@ from hpsearch.report.advice import advice
 from hpsearch.report.formats import format_share, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.trial_facts import evidence_facts, suggested_facts
-from hpsearch.report.words import best_lines, fate_rows, state_sentence, verdict_words
+from hpsearch.report.words import best_lines, fate_rows, rival_words, state_sentence, verdict_words
 from hpsearch.storage.records import StoredStudy
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
-_KEY: Final = re.compile(r"[\w.-]+")
+_KEY: Final = re.compile(r"(?:hpsearch study (?:confirm|narrow) )?[\w.-]+")
 """What cannot be markup, not even in code, where nothing can be escaped."""
 
 
@@ -85,12 +85,16 @@ def published_study_note(snapshot: Snapshot) -> str:
 def _study_note(snapshot: Snapshot, second: str) -> str:
     study, progress = snapshot.study, snapshot.progress
     parts = [escaped(state_sentence(progress)), second]
-    if lines := best_lines(snapshot.trials, study):
+    evaluations = snapshot.evaluations
+    if lines := best_lines(snapshot.trials, study, evaluations=evaluations):
         parts.append("\n".join(f"{rank}. {escaped(line)}" for rank, line in enumerate(lines, start=1)))
+    if rival := rival_words(snapshot.trials, study, evaluations=evaluations):
+        parts.append(escaped(rival.replace("`", "")))
     if rows := fate_rows(progress):
         cells = [(escaped(row.fate.value), f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
         parts.append(_table(("fate", "trials", "epochs"), cells))
-    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize):
+    confirmed = bool(evaluations)
+    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed):
         parts.append(f"Advice: {escaped_with_code(advised)}.")
     return "\n\n".join(parts)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final, TypeAlias, final
 
+from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.report.replay_page import render_replay
 from hpsearch.storage.store import Store
 from hpsearch.worker.checking import Stored
@@ -22,7 +23,8 @@ _Key: TypeAlias = tuple[str, int]
 
 def replayed_page(stored: Stored) -> str:
     """Return the page of a trial that was trained again. Raises HpsearchError where that cannot be."""
-    return render_replay(replay(stored, Request()), taken=datetime.now(UTC))
+    navigation = way_back(stored.study, stored.trial.number)
+    return render_replay(replay(stored, Request()), taken=datetime.now(UTC), navigation=navigation)
 
 
 @final

@@ -1,8 +1,10 @@
 """Optuna's dashboard on our storage, with what we cure of it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, final
@@ -12,7 +14,7 @@ import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import DuplicatedStudyError
 
-from hpsearch.dashboard.annotations import Annotations, hear
+from hpsearch.dashboard.annotations import Annotations, bare, hear
 from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.requests import CheckedRequests
 from hpsearch.dashboard.wsgi import JSON, Answer, method_of, number_of, path_of, send
@@ -29,7 +31,19 @@ def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path |
     """
     kept = None if artifacts is None else FileSystemArtifactStore(artifacts)
     stock: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=kept)
-    return CheckedRequests(Renaming(Annotations(stock, live, storage), storage), storage)
+    annotated = Annotations(stock, live, storage, forget_trials=partial(_forget_trials, stock))
+    return CheckedRequests(Renaming(annotated, storage), storage)
+
+
+def _forget_trials(stock: Any, study_id: int) -> None:
+    """Make Optuna's dashboard read the trials of a study again. It keeps them for 2 to 10 s, but not its best trial.
+
+    Our storage keeps what has not changed, so this costs little. A version that keeps trials elsewhere is left alone.
+    """
+    with contextlib.suppress(AttributeError):
+        cache = stock._inmemory_cache  # noqa: SLF001  # Optuna's dashboard has no other name for it
+        with cache._trials_cache_lock:  # noqa: SLF001
+            cache._trials_last_fetched_at.pop(study_id, None)  # noqa: SLF001
 
 
 @final
@@ -69,8 +83,7 @@ class Renaming:
     def _summary(self, study_id: int, environ: WSGIEnvironment) -> Any:
         """Return what Optuna's dashboard says of the study in its list."""
         asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "CONTENT_LENGTH": "0"}
-        bare = {key: value for key, value in environ.items() if not key.startswith(("bottle.", "route."))}
-        listed = json.loads(hear(self._stock, {**bare, **asked}).body)["study_summaries"]
+        listed = json.loads(hear(self._stock, {**bare(environ), **asked}).body)["study_summaries"]
         return next(one for one in listed if one["study_id"] == study_id)
 
 

@@ -43,6 +43,12 @@ def is_ours(body: str) -> bool:
     return body == signed(text)
 
 
+def is_published(attributes: Mapping[str, Any]) -> bool:
+    """True if the study with these system attributes has a note of ours, which no user has changed since."""
+    note = stored_note(attributes, None)
+    return note.version > 0 and is_ours(note.body)
+
+
 def version_key(trial_id: int | None) -> str:
     """Return the key of the version of a trial's note; None is the study itself."""
     return f"{_prefix(trial_id)}note_ver"

@@ -2,10 +2,11 @@
 
 What is wrong with the data comes first, since no search mends it. Then what the search space shows: a part of it in
 which every trial died, then the best trials at its edge. Where it shows nothing, the cause that cost most epochs says
-its remedy.
+its remedy, unless it is a trifle; then a finished search is told what would help: to confirm its best, or to narrow it.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -33,17 +34,25 @@ DATA_CAUSES: Final = frozenset(
     {Cause.NONFINITE_INPUT, Cause.INPUT_DEGENERATE, Cause.LABELS_UNRELATED, Cause.VAL_MISALIGNED}
 )
 DATA_MAJORITY: Final = 0.5
+LEAST_SHARE: Final = 0.05
+"""A cause that cost a smaller share of all epochs is a trifle: to cure it would save next to nothing."""
+FEWEST_RANKED: Final = 10
+"""So many ranked trials make it worth while to ask which of them is the best."""
 FEWEST_WITNESSES: Final = 3
 EDGE_MAJORITY: Final = 0.8
 MOST_DIGITS: Final = 17
 
 
-def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str | None:
+def advice(
+    spec: StudySpec, trials: Sequence[Trial], *, maximize: bool, is_confirmed: bool = False
+) -> str | None:
     """Return what the ended ones of `trials` advise, as a clause without capital and full stop; None for nothing.
 
     A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it
-    ended among the best. A study of exact configurations has no ranges to change.
+    ended among the best. A study of exact configurations has no ranges to change. `is_confirmed` says that its best
+    were trained with fresh seeds.
     """
+    every = trials
     if words := _data_words(spec.search, trials):
         return words
     if spec.configurations:
@@ -58,7 +67,8 @@ def advice(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> str |
         return _dead_end_words(max(ends, key=lambda end: len(end.dead)), audited_aside=has_more)
     best = best_part(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
-    return next(edges, None) or _costliest_words(spec.search, trials)
+    found = next(edges, None) or _costliest_words(spec.search, trials)
+    return found or _next_words(spec, every, is_confirmed=is_confirmed)
 
 
 def _data_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> str | None:
@@ -119,7 +129,7 @@ def _edge_words(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]
 
 
 def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> str | None:
-    """Return the remedy of the cause that cost most epochs; None where diagnosis stopped nothing."""
+    """Return the remedy of the cause that cost most epochs; None if diagnosis stopped nothing, or nothing costly."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in trials:
         if trial.state is TrialState.PRUNED and trial.verdict in AILMENTS:
@@ -128,5 +138,19 @@ def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> st
         return None
     costs = {cause: sum(trial.epochs for trial in group) for cause, group in groups.items()}
     cause = max(costs, key=lambda cause: (costs[cause], len(groups[cause])))
+    if costs[cause] < LEAST_SHARE * sum(trial.epochs for trial in trials):
+        return None
     price = f"{format_count(costs[cause], 'epoch')} of {format_count(len(groups[cause]), 'trial')}"
     return f"{cause} cost most, {price}: {_clause(search, groups[cause])}"
+
+
+def _next_words(spec: StudySpec, trials: Sequence[Trial], *, is_confirmed: bool) -> str | None:
+    """Return what would help a search whose budget is spent and in which nothing is wrong; None for any other."""
+    ended = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    ranked = sum(trial.is_ranked for trial in trials)
+    if ended < spec.trials or ranked < FEWEST_RANKED:
+        return None
+    name = shlex.quote(spec.name)
+    if is_confirmed:
+        return f"nothing costly went wrong: `hpsearch study narrow {name}` proposes what to search next"
+    return f"nothing costly went wrong: `hpsearch study confirm {name}` shows how much of the best result is luck"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpsearch.report.confirmation import Repeated, interval_words, mean_words
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.formats import format_count, format_metric, format_result
-from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code
+from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -21,11 +21,18 @@ def best_card_section(snapshot: Snapshot) -> str:
     pairs = [
         ("Trial", str(card.number)),
         (format_metric(metric).capitalize(), card.value),
+        *_confirmed(card, metric),
         ("Seed of the study", str(card.seed)),
     ]
     sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.sure)}</p>{_repeated(card.repeated, metric)}"
     test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
     return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
+
+
+def _confirmed(card: BestCard, metric: str) -> list[tuple[str, str]]:
+    """Return the fact that fresh seeds add, if the trial was trained with any."""
+    mine = [one for one in card.repeated if one.number == card.number]
+    return [(f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine]
 
 
 def _to_copy(card: BestCard) -> str:
@@ -43,15 +50,15 @@ def _repeated(found: Sequence[Repeated], metric: str) -> str:
     heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
     rows = [
         (
-            str(one.number),
-            format_result(one.in_search, metric),
-            format_count(len(one.values)),
-            mean_words(one, metric),
-            interval_words(one, metric),
+            trial_number(one.number),
+            text(format_result(one.in_search, metric)),
+            text(format_count(len(one.values))),
+            text(mean_words(one, metric)),
+            text(interval_words(one, metric)),
         )
         for one in found
     ]
-    body = rows_of(map(text, cells) for cells in rows)
+    body = rows_of(rows)
     return table_of("The best configurations, trained again with fresh seeds", heads, body)
 
 

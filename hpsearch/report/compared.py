@@ -11,7 +11,7 @@ from hpsearch.report.figure_data.compared_trials import (
 )
 from hpsearch.report.figure_data.studies import differences
 from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.parts import section, table_of, text
+from hpsearch.report.parts import section, table_of, text, trial_number
 from hpsearch.report.request import Request
 from hpsearch.report.sections import exhibit, html_figure, symbol
 from hpsearch.report.snapshot import Snapshot
@@ -55,7 +55,7 @@ def _compared(table: ComparedTable) -> str:
     """Return the trials side by side; the row of what differs is marked."""
     columns = [f'data-trial="{head.number}" data-fate="{text(head.fate)}"' for head in table.heads]
     heads = "".join(
-        f'<th scope="col" {column}>{symbol(head.fate)} trial {head.number}</th>'
+        f'<th scope="col" {column}>{symbol(head.fate)} trial {trial_number(head.number)}</th>'
         for column, head in zip(columns, table.heads, strict=True)
     )
     rows = "".join(_compared_row(row, columns) for row in table.rows)

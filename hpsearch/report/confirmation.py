@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from hpsearch.records import ParameterValue, Trial, best_trials
-from hpsearch.report.formats import format_result
+from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import CONFIDENCE, Interval, mean_interval, metric_bounds
+from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
 
 
@@ -70,8 +71,12 @@ def confirmation(
     One that ended without a number with any seed comes last. The differences to the best are taken seed by seed, and
     their intervals hold together at 95 % (Bonferroni).
     """
-    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
-    found = [one for one in found if one.values]
+    trained = {one.number for one in evaluations if one.part == "validation"}
+    found = [
+        repeat(trial, evaluations, part="validation", metric=metric)
+        for trial in trials
+        if trial.number in trained
+    ]
     found.sort(key=lambda one: _order(one, maximize=maximize))
     ranked = [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
     others = len(ranked) - 1
@@ -133,6 +138,50 @@ def best_confirmed(
     if not found or found[0].mean is None:
         return None
     return next(trial for trial in trials if trial.number == found[0].number)
+
+
+def ranked_trials(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool, count: int
+) -> list[Trial]:
+    """Return the `count` best trials, best first: fresh seeds win over the search.
+
+    Trials with a mean over fresh seeds come first, by that mean; then all others by the search, and last those that
+    gave no number with a fresh seed.
+    """
+    ranked = best_trials(trials, maximize=maximize, count=len(trials))
+    found = confirmation(ranked, evaluations, metric=metric, maximize=maximize)
+    rank = {one.number: -1 / one.rank if one.mean is not None else 1 for one in found}
+    return sorted(ranked, key=lambda trial: rank.get(trial.number, 0))[:count]
+
+
+def best_of(snapshot: Snapshot, count: int) -> list[Trial]:
+    """Return the `count` best trials of a study, as `ranked_trials` orders them."""
+    study = snapshot.study
+    return ranked_trials(
+        snapshot.trials,
+        snapshot.evaluations,
+        metric=study.spec.metric,
+        maximize=study.maximize,
+        count=count,
+    )
+
+
+def rival_of(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
+) -> Trial | None:
+    """Return the best trial of the search if it beats all that were trained with fresh seeds, and was not itself."""
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    best = next(iter(best_trials(trials, maximize=maximize, count=1)), None)
+    if best is None or not found or any(one.params == best.params for one in found):
+        return None
+    values = [one.in_search for one in found if one.in_search is not None]
+    return None if best.value in values else best
+
+
+def seeds_words(one: Repeated, metric: str) -> str:
+    """Return `0.925 over 5 fresh seeds, 0.905 in the search`."""
+    over = " fresh seeds" if one.mean is None else f" over {format_count(len(one.values), 'fresh seed')}"
+    return f"{mean_words(one, metric)}{over}, {format_result(one.in_search, metric)} in the search"
 
 
 def mean_words(one: Repeated, metric: str) -> str:

@@ -97,11 +97,21 @@
     setTimeout(() => { currentTarget.textContent = label; }, 1500);
   };
 
+  // On a server each trial has a page of its own, and a click on it in a figure leads there.
+  const trials = document.querySelector("nav[data-trials]")?.dataset.trials;
+  const openTrial = ({ points, event }) => {
+    const number = /^trial (\d+)\b/m.exec(String(points[0]?.hovertext ?? "").replaceAll("<br>", "\n"))?.[1];
+    if (number === undefined) return;
+    if (event?.ctrlKey || event?.metaKey) open(trials + number, "_blank", "noopener");
+    else location.assign(trials + number);
+  };
+
   const drawFirst = (place) => {
     if (drawn.has(place)) return undefined;
     drawn.add(place);
     const done = draw(place);
     place.on("plotly_relayout", refineTicks(place));
+    if (trials !== undefined) place.on("plotly_click", openTrial);
     return done;
   };
 

@@ -13,11 +13,13 @@ from hpsearch.records import Fate
 from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.origin import origin_mark
 from hpsearch.report.parts import contents, text
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
 
 _NOTHING_ASKED: Final = Request()
+_CHARSET: Final = '<meta charset="utf-8">'
 
 
 @final
@@ -45,7 +47,8 @@ def render(
     `drawn` is `exhibits(snapshot, request)` where somebody has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    return document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
+    page = document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
+    return page.replace(_CHARSET, _CHARSET + origin_mark(snapshot, request), 1)
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
@@ -59,23 +62,26 @@ def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     return document(f"{snapshot.study.spec.name}: {shown.title}: hpsearch report", "\n".join(body), [shown])
 
 
-def document(title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None) -> str:
+def document(
+    title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None, *, navigation: str = ""
+) -> str:
     """Return an HTML page with the drawings of the exhibits that stand in its `body`.
 
-    `title` is text, `body` is HTML. Without `serving` the page needs no network.
+    `title` is text, `body` is HTML, `navigation` HTML above a page that has no `serving`.
+    Without `serving` the page needs no network.
     """
     drawing = [get_plotlyjs()] if shown and serving is None else []
     inline = [*drawing, *([_asset("page.js")] if shown else []), *([serving.script] if serving else [])]
     loaded = f'<script src="{serving.plotly}"></script>' if serving and shown else ""
     return "\n".join(
         [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<!doctype html><html lang="en"><head>' + _CHARSET,
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(inline, is_served=bool(serving))}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
             f"<title>{text(title)}</title>",
             f"<style>{_variables()}\n{_asset('page.css')}</style></head><body>",
-            serving.navigation if serving else "",
+            serving.navigation if serving else navigation,
             f"<main>{body}</main>",
             f'<script type="application/json" id="report-data">{_data(shown)}</script>',
             loaded,

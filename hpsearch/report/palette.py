@@ -84,6 +84,15 @@ LOOKS: Mapping[Fate, Look] = {
     ),
 }
 
+LINE_COLOURS = (
+    *(LOOKS[fate].colour for fate in (Fate.COMPLETE, Fate.DIVERGED, Fate.OTHER, Fate.DYING, Fate.TOO_SLOW)),
+    *(LOOKS[fate].colour for fate in (Fate.OUTRANKED, Fate.CRASHED)),
+    "#6a3d9a",
+    "#8a5a2b",
+    "#a8003c",
+)
+"""Ten lines of one figure, such as ten units of a layer, each in a colour of its own."""
+
 DARK: Mapping[str, str] = {
     INK: "#e8ecf0",
     SOFT_INK: "#9aa5b1",
@@ -100,6 +109,9 @@ DARK: Mapping[str, str] = {
     "#585858": "#8a8a8a",
     "#4a3b00": "#f0e070",
     "#b2b2b2": "#5a5a5a",
+    "#6a3d9a": "#b48cf2",
+    "#8a5a2b": "#c9a070",
+    "#a8003c": "#ff6b8b",
     # Results, from the worst to the best: bright is good on dark paper.
     **dict(
         zip(

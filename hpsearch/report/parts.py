@@ -2,9 +2,10 @@
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+_TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
 
 
@@ -17,6 +18,16 @@ def text_with_code(raw: str) -> str:
     """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
     parts = (text(part) for part in raw.split("`"))
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def trial_number(number: int) -> str:
+    """Return a trial's number as HTML that `with_trial_links` can make a link."""
+    return f'<span class="trial-number">{number}</span>'
+
+
+def with_trial_links(page: str, link: Callable[[int], str]) -> str:
+    """Return a page whose numbers of trials are links to `link(number)`; nothing else on it can look like one."""
+    return _TRIAL_NUMBER.sub(lambda found: f'<a href="{text(link(int(found[1])))}">{found[1]}</a>', page)
 
 
 def contents(sections: str) -> str:

@@ -36,8 +36,11 @@ _PAIRS = (
 _LISTED_UNITS = 12
 
 
-def render_replay(replay: Replay, *, taken: datetime) -> str:
-    """Return the page of a replay, made at `taken` (aware), with everything inside it."""
+def render_replay(replay: Replay, *, taken: datetime, navigation: str = "") -> str:
+    """Return the page of a replay, made at `taken` (aware), with everything inside it.
+
+    `navigation` is HTML above the page, for one that a server sends.
+    """
     shown = replay_exhibits(_actors(replay))
     stored = replay.stored
     title = f"{stored.study.spec.name}: trial {stored.trial.number}: hpsearch replay"
@@ -50,7 +53,7 @@ def render_replay(replay: Replay, *, taken: datetime) -> str:
         _units(replay),
         _footer(replay, taken),
     ]
-    return document(title, "\n".join(body), shown)
+    return document(title, "\n".join(body), shown, navigation=navigation)
 
 
 def _actors(replay: Replay) -> list[Actor]:

@@ -6,6 +6,7 @@ from hpsearch import __version__
 from hpsearch.records import Fate
 from hpsearch.report.advice import advice
 from hpsearch.report.configurations import configuration_rows, row_cells, row_heads
+from hpsearch.report.confirmation import best_of, repeat, seeds_words
 from hpsearch.report.figure_data.best_table import best_table
 from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
 from hpsearch.report.figure_data.ledger import ledger
@@ -19,7 +20,7 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.report.palette import LOOKS
-from hpsearch.report.parts import facts, section, table_of, text, text_with_code
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
@@ -60,7 +61,8 @@ def fate_filter(snapshot: Snapshot) -> str:
 
 def best(snapshot: Snapshot) -> str:
     """Return the best lines and the table of the best configurations."""
-    lines, exact = best_lines(snapshot.trials, snapshot.study), _configurations(snapshot)
+    lines = best_lines(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
+    exact = _configurations(snapshot)
     if not lines:
         why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
         return section("best", "Best configurations", f'<p class="empty">{why}</p>{exact}')
@@ -136,12 +138,8 @@ def variable(fate: Fate) -> str:
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     spec, progress = snapshot.study.spec, snapshot.progress
-    found = progress.best
-    value = (
-        "none yet" if found is None else f"{format_result(found.value, spec.metric)} (trial {found.number})"
-    )
     pairs = [
-        (f"Best {format_metric(spec.metric)}", value),
+        (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
         ("Data", spec.data.source),
         ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
@@ -152,6 +150,16 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Read", format_time(snapshot.taken)),
     ]
     return [(name, fact) for name, fact in pairs if fact]
+
+
+def _best_value(snapshot: Snapshot) -> str:
+    """Return what the best trial reached, over fresh seeds if it was trained with any."""
+    metric, best = snapshot.study.spec.metric, best_of(snapshot, 1)
+    if not best:
+        return "none yet"
+    found = repeat(best[0], snapshot.evaluations, part="validation", metric=metric)
+    value = seeds_words(found, metric) if found.values else format_result(best[0].value, metric)
+    return f"{value} (trial {best[0].number})"
 
 
 def _training_time(snapshot: Snapshot) -> str:
@@ -165,13 +173,24 @@ def _training_time(snapshot: Snapshot) -> str:
 
 def _best_table(snapshot: Snapshot) -> str:
     table = best_table(snapshot)
-    heads = ["rank", "trial", format_metric(table.metric), *table.names, "epochs", "verdict"]
+    metric = format_metric(table.metric)
+    seeds = ["fresh seeds"] if any(row.seeds for row in table.rows) else []
+    heads = ["rank", "trial", *seeds, metric, *table.names, "epochs", "verdict"]
     rows = [
-        (row.fate, [str(row.rank), str(row.number), row.value, *row.params, str(row.epochs), row.verdict])
+        (
+            row.fate,
+            [
+                text(row.rank),
+                trial_number(row.number),
+                *(text(row.seeds) for _ in seeds),
+                *map(text, (row.value, *row.params, row.epochs, row.verdict)),
+            ],
+        )
         for row in table.rows
     ]
-    body = "".join(_row(fate, heads, [text(cell) for cell in cells]) for fate, cells in rows)
-    return table_of(f"The best {len(rows)}, by {format_metric(table.metric)}", heads, body)
+    body = "".join(_row(fate, heads, cells) for fate, cells in rows)
+    order = f"{metric} over fresh seeds, then in the search" if seeds else metric
+    return table_of(f"The best {len(rows)}, by {order}", heads, body)
 
 
 def _configurations(snapshot: Snapshot) -> str:
@@ -188,7 +207,8 @@ def _configurations(snapshot: Snapshot) -> str:
 
 def _advice(snapshot: Snapshot) -> str:
     study = snapshot.study
-    advised = advice(study.spec, snapshot.trials, maximize=study.maximize)
+    confirmed = bool(snapshot.evaluations)
+    advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
     return "" if advised is None else f'<p class="lead">Advice: {text_with_code(advised)}.</p>'
 
 

@@ -8,17 +8,19 @@ from hpsearch.report.advice import advice
 from hpsearch.report.audit import audit_of
 from hpsearch.report.configurations import configuration_rows, row_object
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Evaluation, StoredStudy
 
 
-def summary_object(study: StoredStudy, trials: Sequence[Trial]) -> dict[str, Any]:
+def summary_object(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
+) -> dict[str, Any]:
     """Return what stands beside the counts of a study: `advice` is a sentence, or null.
 
     `configurations` is empty where the study searches.
     """
     return {
         "fates_by_decade": [_decade(row) for row in fates_by_decade(study.spec.search, trials)],
-        "advice": advice(study.spec, trials, maximize=study.maximize),
+        "advice": advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)),
         "audit": _audit(study, trials),
         "configurations": [row_object(row) for row in configuration_rows(study, trials)],
     }

@@ -19,12 +19,15 @@ CLAIMS: Final[tuple[Claim, ...]] = (
 )
 
 DOCUMENTS: Final[Mapping[str, str]] = {
-    "000": "How learning fails with ReLU and LeakyReLU, and what batch normalization does",
-    "003": "ELU and SELU, and 300 epochs",
-    "001": 'Notes on chapter 6 of "Deep Learning from Scratch"',
-    "002": '"Understanding Batch Normalization"',
-    "004": "Training troubles and their causes",
+    "ReLU article": "An article on a hand-written network with one hidden layer on MNIST: how learning fails with ReLU"
+    " and LeakyReLU, and what batch normalization does",
+    "ELU article": "A second article by the author of the ReLU article: ELU and SELU, and 300 epochs",
+    "book notes": 'A reader\'s notes on chapter 6 of the book "Deep Learning from Scratch", on how to train: initial'
+    " weights, batch normalization, weight decay, dropout, random search",
+    "normalization slides": "A slide deck on Bjorck et al. (2018), Understanding Batch Normalization",
+    "list of troubles": "A list of training troubles and their causes",
 }
+"""The documents by the names that listings have for them. Authors, titles and years are those that are known here."""
 
 EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
     # The longest first, so that two processes end together.

@@ -8,12 +8,14 @@ import numpy as np
 from hpsearch.nn.arrays import Array
 from hpsearch.report.intervals import wilson_interval
 from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
+from hpsearch.reproduction.words import missed_words
 
 
 def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
     """Return what became of `claim`, by the outcomes of the studies that were run, by name.
 
-    A condition that no seed shows says neither yes nor no: the claim is not tested, unless another condition is unmet.
+    A claim whose details alone are unmet holds in part. A condition that no seed shows says neither yes nor no: the
+    claim is not tested, unless another condition is unmet.
     """
     if not claim.conditions:
         return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
@@ -31,12 +33,15 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
 
 def _judgement(measured: Sequence[Measured]) -> tuple[Judgement, str]:
     """Return what the measures say, and the reason where they say nothing."""
-    if any(one.count and not one.is_met and not one.is_undecided for one in measured):
+    missed = [one for one in measured if one.count and not one.is_met and not one.is_undecided]
+    if any(not one.condition.is_detail for one in missed):
         return Judgement.FAILS, ""
     if unseen := [one.condition.words for one in measured if not one.count]:
         return Judgement.UNTESTED, f"no seed shows {', '.join(unseen)}"
     if undecided := [one.condition.words for one in measured if one.is_undecided]:
         return Judgement.UNTESTED, f"the runs were too short for {', '.join(undecided)}"
+    if missed:
+        return Judgement.PARTLY, "; ".join(map(missed_words, missed))
     return Judgement.HOLDS, ""
 
 

@@ -21,6 +21,7 @@ from hpsearch.reproduction.words import judgement_words, measured_words, rule_wo
 
 _FATES: Final[Mapping[Judgement, Fate]] = {
     Judgement.HOLDS: Fate.COMPLETE,
+    Judgement.PARTLY: Fate.OUTRANKED,
     Judgement.FAILS: Fate.DIVERGED,
     Judgement.UNTESTED: Fate.WAITING,
 }
@@ -76,7 +77,8 @@ def _header(shown: Reproduction) -> str:
     return (
         '<header><p class="kicker">hpsearch reproduce</p><h1>What the documents claim, and what we measured</h1>'
         f'<p class="lead">{text(lead)} Numbers are medians over seeds with their range, shares have their 95 % '
-        "interval. A claim holds when each of its numbers lies in the range beside it.</p>"
+        "interval. A claim holds when each of its numbers lies in the range beside it, and in part when all but a "
+        "detail do. Below the numbers stands why their ranges were chosen.</p>"
         f"{facts(pairs)}</header>"
     )
 
@@ -121,6 +123,8 @@ def _measured(judged: Judged) -> Iterator[str]:
         rule = rule_words(one.condition)
         missed = "" if one.is_met or not one.count else "undecided: " if one.is_undecided else "<b>not</b> "
         yield text(measured_words(one)) + (f" ({missed}{text(rule)})" if rule else "")
+    if judged.measured and judged.claim.why:
+        yield f"<small>Why these ranges: {text(judged.claim.why)}</small>"
     if judged.claim.note:
         yield text(judged.claim.note)
 
@@ -130,7 +134,11 @@ def _document(number: str, shown: Reproduction, by_study: Mapping[str, Sequence[
     studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == number)
     listed = ", ".join(f"<code>{text(study)}.toml</code>" for study in studies)
     parts = [
-        section(f"document-{number}", f"{number}: {text(DOCUMENTS[number])}", f'<p class="lead">{listed}</p>')
+        section(
+            f"document-{number.replace(' ', '-')}",
+            text(number[:1].upper() + number[1:]),
+            f'<p class="lead">{text(DOCUMENTS[number])}.</p><p>{listed}</p>',
+        )
     ]
     for study in _own(number, shown.judged):
         parts += [sections.exhibit(exhibit) for exhibit in by_study.get(study, ())]

@@ -17,6 +17,7 @@ class Judgement(StrEnum):
     """What became of a claim."""
 
     HOLDS = "holds"
+    PARTLY = "holds in part"
     FAILS = "does not hold"
     UNTESTED = "not tested"
 
@@ -29,6 +30,7 @@ class Condition:
     `words` says what is measured. With `is_share` the measure is 1 or 0 for each seed, and its mean counts.
     `digits` are the significant digits that are shown. A measure that is infinite where a run ended before it was
     there has in `beyond` the measure of what it is above, by what that run shows, and in `never` what was not there.
+    A claim holds in part if all that is unmet is a detail, `is_detail`.
     """
 
     measure: str
@@ -39,6 +41,7 @@ class Condition:
     digits: int = 4
     beyond: str = ""
     never: str = ""
+    is_detail: bool = False
 
 
 @final
@@ -46,8 +49,9 @@ class Condition:
 class Claim:
     """One claim of a document, in our words, with the configuration it is about and when it holds.
 
-    `study` is the file below `studies/`, without its suffix, which asks the same. `document` is its number. A claim
-    without conditions is answered by the product itself, in the words of `answer`. `needs` is "mnist" where the
+    `study` is the file below `studies/`, without its suffix, which asks the same. `document` is its name in
+    `DOCUMENTS`. `why` says why the ranges of the conditions were chosen. A claim without conditions is answered by the
+    product itself, in the words of `answer`. `needs` is "mnist" where the
     numbers are about these images, and "full" where a run is too long for the quick set, on MNIST as well.
     """
 
@@ -56,6 +60,7 @@ class Claim:
     study: str
     text: str
     stated: str
+    why: str = ""
     conditions: tuple[Condition, ...] = ()
     needs: Needs = "nothing"
     answer: str = ""

@@ -41,6 +41,11 @@ def rule_words(condition: Condition) -> str:
     return f"at least {low}" if math.isinf(condition.high) else f"{low} to {high}"
 
 
+def missed_words(measured: Measured) -> str:
+    """Return both numbers: `first step with NaN 188 [123, 327], 20 seeds, not 300 to 400`."""
+    return f"{measured_words(measured)}, not {rule_words(measured.condition)}"
+
+
 def judgement_words(judged: Judged) -> str:
-    """Return `holds`, `does not hold`, or `not tested: needs MNIST`."""
+    """Return `holds`, `does not hold`, or with a reason `holds in part: ...` and `not tested: needs MNIST`."""
     return f"{judged.judgement}: {judged.reason}" if judged.reason else judged.judgement.value

@@ -69,3 +69,17 @@ def test_the_widest_numbers_can_be_drawn() -> None:
     """The distance of the two largest doubles is no double, and breaks nothing."""
     drawn = body(plot({0: -1.7e308, 1: 1.7e308}, is_braille=False))
     assert drawn[5][0] == drawn[0][-1] == "*"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+@pytest.mark.parametrize("is_braille", [True, False])
+def test_a_plot_fits_a_narrow_terminal(width: int, *, is_braille: bool) -> None:
+    """From 40 columns on no line is wider than the terminal, and the first and the last epoch are there."""
+    for curve in (
+        {epoch: 0.1 + epoch / 7 for epoch in range(300)},
+        {0: -1.234e-300, 1: math.nan, 2: math.inf, 1299: -5.678e-300},
+        {0: math.nan, 1: math.nan},
+    ):
+        lines = plot(curve, is_braille=is_braille, width=width)
+        assert max(map(len, lines)) <= width
+        assert lines[-1].split() == ["1", f"{max(curve) + 1:,}"]

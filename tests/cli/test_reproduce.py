@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
     asked = ("reproduce", *FAST, "--data", "digits", "--output", "page.html")
     ended = command(*asked)
     assert ended.returncode == 0, ended.stderr
-    rows = [line.split()[1] for line in ended.stdout.splitlines()[1:]]
+    rows = [re.split(r"  +", line)[1] for line in ended.stdout.splitlines()[1:]]
     assert rows == ["wrong-output", "integers-256"]
     assert "not tested: needs MNIST" in ended.stdout
     assert "in place of MNIST" in ended.stderr

@@ -8,8 +8,9 @@ from optuna.study import StudyDirection
 
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
-from hpsearch.records import Cause
+from hpsearch.records import Cause, TrialState, best_trials
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.records import Assignment, Evaluation, Outcome, Update
 from tests.dashboard.asking import Asked, ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic
@@ -183,3 +184,58 @@ def test_a_note_says_what_is_known() -> None:
     snapshot: Snapshot = synthetic.synthetic()
     died = next(trial for trial in snapshot.trials if trial.verdict is Cause.DIVERGED_LR)
     assert "| loss | infinite |" in trial_note(died, snapshot.study)
+
+
+def best_in_map(said: Any) -> str:
+    """Return the first line of the star's hover label in the search map, `trial 7: complete` say."""
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+    (star,) = (one for one in figures["hpsearch-search-map"]["data"] if one.get("name") == "best")
+    return str(star["hovertext"][0]).partition("<br>")[0]
+
+
+def test_a_page_shows_one_state(site: Site) -> None:
+    """The trials, the best one, the note and the figures of one answer are of one moment, right after a change too."""
+    patient = "/api/studies/1?after=1"
+    for number in range(3):
+        [claim] = site.store.claim(site.digits, worker="worker-0", count=1, lease_s=60.0)
+        value = 0.9999 + number / 1e6
+        outcome = Outcome(
+            state=TrialState.COMPLETE, value=value, finding=synthetic.finding(Cause.HEALTHY), series={}
+        )
+        site.store.assign(
+            site.digits,
+            [Assignment(claim=claim, params={"learning_rate": 0.1, "weight_decay": 1e-5})],
+        )
+        site.store.record(
+            site.digits, [Update(claim=claim, reports={0: value}, epochs=1, steps=9, outcome=outcome)]
+        )
+        said = ask(site.site, patient).json
+        assert [trial["number"] for trial in said["best_trials"]] == [claim.number]
+        states = [trial["state"] for trial in said["trials"] if trial["number"] == claim.number]
+        assert states == ["Complete"]
+        assert str(claim.number) in best_in_map(said)
+        site.store.set_budget(site.digits, 70 + number)
+
+
+def test_the_best_trial_is_that_of_fresh_seeds(site: Site) -> None:
+    """The best trial of fresh seeds is Optuna's best trial, the star of the map, and first in the note."""
+    order = [trial.number for trial in best_trials(site.store.trials(site.digits), maximize=True, count=3)]
+    made = [
+        Evaluation(
+            number=number,
+            part="validation",
+            seed=seed,
+            loss=0.1,
+            accuracy=0.5 + 0.1 * rank,
+            made=synthetic.TAKEN,
+        )
+        for rank, number in enumerate(order)
+        for seed in range(2)
+    ]
+    site.store.write_evaluations(site.digits, made)
+    for after in (1, order[-1] + 1):
+        said = ask(site.site, f"/api/studies/1?after={after}").json
+        assert [trial["number"] for trial in said["best_trials"]] == [order[-1]]
+        assert said["best_trials"][0]["note"]["body"]
+        assert str(order[-1]) in best_in_map(said)
+        assert "1. Best-1 (val acc 0.700 over 2 fresh seeds" in said["note"]["body"].replace("\\", "")

@@ -2,15 +2,15 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from hpsearch.dashboard.drawings import Drawings, Figures
+from hpsearch.dashboard.drawings import WAITING_MOST, Drawings, Figures
 from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.options import Options
@@ -65,7 +65,7 @@ def test_what_is_made_is_kept() -> None:
 
 
 def test_a_page_does_not_wait_for_a_picture() -> None:
-    """While figures are drawn a page gets those drawn last, or none; when they are done it gets them."""
+    """While figures are drawn a page gets none, never older ones; when they are done it gets them."""
     allowed, begun = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
 
     def draw(seen: Seen) -> Figures:
@@ -73,21 +73,32 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
         assert allowed[seen.version].wait(60)
         return {"figure": str(seen.version)}
 
-    drawings = Drawings(draw, patience_s=0.01)
+    drawings = Drawings(draw)
     first, second = (seen_of(synthetic.empty(), version) for version in range(2))
-    assert drawings.of(first) == {}
+    assert drawings.of(first, patience_s=0.01) == {}
     allowed[0].set()
-    comes_to_be(lambda: drawings.of(first), {"figure": "0"})
-    comes_to_be(lambda: (drawings.of(second), begun[1].is_set()), ({"figure": "0"}, True))
+    assert drawings.of(first, patience_s=60) == {"figure": "0"}
+    assert drawings.of(second, patience_s=0.01) == {}
+    assert begun[1].wait(60)
     allowed[1].set()
-    comes_to_be(lambda: drawings.of(second), {"figure": "1"})
+    assert drawings.of(second, patience_s=60) == {"figure": "1"}
 
 
-def comes_to_be(look: Callable[[], object], expected: object) -> None:
-    """Look again, each time for as long as a page has patience, until that is seen; fail where it never is."""
-    deadline = time.monotonic() + 10
-    while (seen := look()) != expected:
-        assert time.monotonic() < deadline, seen
+def test_few_requests_wait_for_a_picture() -> None:
+    """However many pages wait for figures that take long, those beyond a few are answered at once, without figures."""
+    allowed = threading.Event()
+
+    def draw(seen: Seen) -> Figures:
+        assert allowed.wait(60)
+        return {"figure": "drawn"}
+
+    drawings, seen = Drawings(draw), seen_of(synthetic.empty())
+    with ThreadPoolExecutor(WAITING_MOST + 1) as pages:
+        asked = [pages.submit(drawings.of, seen, patience_s=60) for _ in range(WAITING_MOST + 1)]
+        done, _ = wait(asked, timeout=30, return_when=FIRST_COMPLETED)
+        assert [one.result() for one in done] == [{}]
+        allowed.set()
+        assert sorted(len(one.result(60)) for one in asked) == [0, *[1] * WAITING_MOST]
 
 
 def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
@@ -96,7 +107,7 @@ def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFi
     def draw(seen: Seen) -> Figures:
         raise RuntimeError("no ink")
 
-    assert Drawings(draw, patience_s=20).of(seen_of(synthetic.empty())) == {}
+    assert Drawings(draw).of(seen_of(synthetic.empty()), patience_s=20) == {}
     assert "no ink" in caplog.text
 
 

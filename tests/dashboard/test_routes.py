@@ -7,12 +7,15 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
+from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.dashboard.application import make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
-from hpsearch.records import Cause, TrialState
+from hpsearch.records import Cause, TrialState, best_trials
+from hpsearch.report.page import render
 from hpsearch.storage import keeping
 from hpsearch.storage.records import Outcome, Update
 from tests.dashboard.asking import ask
@@ -215,3 +218,42 @@ def test_what_the_database_refuses_optunas_pages_is_said(
 
     answer = ask(Routes(LiveStudies(site.store), stock), "/api/studies/1/rename", method="POST")
     assert (answer.status, answer.text) == (status, f"{error}\n")
+
+
+def test_optunas_pages_lead_to_ours(site: Site) -> None:
+    """The landing page and every other page of Optuna's has links to reports and workers, also if a browser kept it."""
+    for path in ("/dashboard", "/dashboard/studies/1/trials"):
+        page = ask(site.site, path, headers={"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"})
+        assert page.status == 200
+        assert page.headers["content-length"] == str(len(page.body))
+        for link in ("/reports/", "/workers"):
+            assert f'<a href="{link}">' in page.text
+            assert ask(site.site, link).status == 200
+        # The links are outside the element that Optuna's script draws in.
+        assert page.text.index('id="dashboard"') < page.text.index('id="hpsearch-links"')
+        assert page.text.count("</body>") == 1
+
+
+def test_a_served_report_leads_to_its_trials(site: Site) -> None:
+    """The trials of its tables are links, and figures know where the pages of trials are; a file has no such links."""
+    page = ask(site.site, "/reports/digits").text
+    best = best_trials(site.store.trials(site.digits), maximize=True, count=3)
+    for trial in best:
+        assert f'<a href="{trial_link("digits", trial.number)}">{trial.number}</a>' in page
+    assert f'data-trials="{trial_link("digits", 0)[:-1]}"' in page
+    assert "trial-number" not in page
+    written = render(take_snapshot(site.store, site.digits))
+    assert "/trials/" not in written
+
+
+def test_a_replay_leads_back(site: Site) -> None:
+    """The page of a replay has the way to its trial, to the report and to all other pages."""
+    way = way_back(site.digits, 3)
+    for link in (
+        trial_link("digits", 3),
+        report_link("digits"),
+        "/reports/",
+        "/workers",
+        "/dashboard/studies/1",
+    ):
+        assert f'href="{link}' in way

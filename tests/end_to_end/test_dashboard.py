@@ -57,6 +57,10 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
         page = seen.open(f"{server.address}/")
         assert page.url.endswith("/dashboard")
         shows(seen, "digits", "diabetes", synthetic.MARKUP)
+        for name, path in (("Reports", "/reports/"), ("Workers", "/workers")):
+            page.get_by_role("link", name=name, exact=True).click()
+            page.wait_for_url(f"**{path}")
+            page.go_back()
         seen.open(f"{server.address}/dashboard/studies/1")
         shows(seen, "Best Trial (number=", "validation_accuracy")
         page.locator('[id="user-defined-plot:hpsearch-search-map"] .scatterlayer .point').first.wait_for()
@@ -117,6 +121,23 @@ def test_our_pages_fit(server: Server, browser: Browser, width: int, paper: Pape
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
             dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
             assert dark == (paper == "dark")
+        assert (seen.errors, seen.outside(server.address)) == ([], [])
+
+
+def test_a_trial_in_a_figure_leads_to_its_page(server: Server, browser: Browser) -> None:
+    """A click on a trial in a figure of a served report opens that trial's page, and its number in a table does too."""
+    with sight(browser) as seen:
+        page = seen.open(f"{server.address}/reports/digits")
+        page.wait_for_selector("html[data-drawn]")
+        page.locator("#best td a").first.click()
+        page.wait_for_url("**/trials/digits/*")
+        page.go_back()
+        page.wait_for_selector("html[data-drawn]")
+        page.evaluate(
+            "document.querySelector('[data-figure=search-map]')"
+            ".emit('plotly_click', { points: [{ hovertext: 'trial 7: complete<br>x' }] })"
+        )
+        page.wait_for_url("**/trials/digits/7")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 

@@ -235,6 +235,27 @@ def test_remedies_that_differ_name_their_trial() -> None:
     assert words == "overfit cost most, 6 epochs of 3 trials: for trial 10: drop 2 units"
 
 
+def test_a_trifle_is_no_advice() -> None:
+    """What cost less than a twentieth of all epochs is not worth a remedy; from there on it is."""
+    trials = [died(Cause.LR_TOO_LOW, "Raise it.", learning_rate=0.1) for _ in range(3)]
+    for rest, words in ((499, None), (114, "lr_too_low cost most, 6 epochs of 3 trials: raise it")):
+        others = [replace(well(learning_rate=0.1), epochs=rest)]
+        assert advised([*others, *trials], RATE) == words
+
+
+def test_a_finished_search_is_told_what_would_help() -> None:
+    """With nothing costly wrong and the budget spent, the next step is to confirm the best, and then to narrow."""
+    spec = StudySpec(name="my x", data=DataSpec(source="digits"), search=(RATE,), trials=12)
+    trials = [replace(well(learning_rate=0.1), number=number) for number in range(12)]
+    first = advice(spec, trials, maximize=True)
+    assert first is not None
+    assert "`hpsearch study confirm 'my x'`" in first
+    then = advice(spec, trials, maximize=True, is_confirmed=True)
+    assert then is not None
+    assert "`hpsearch study narrow 'my x'`" in then
+    assert advice(spec, trials[:11], maximize=True) is None
+
+
 def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
     """Where the space shows nothing, the cause that took most epochs is named with its price and its remedy."""
     trials = [

@@ -14,7 +14,10 @@ from hpsearch.report.confirmation import (
     best_confirmed,
     confirmation,
     mean_words,
+    ranked_trials,
     repeat,
+    rival_of,
+    seeds_words,
     sentence,
 )
 from hpsearch.storage.records import Evaluation, Part
@@ -140,3 +143,41 @@ def test_a_configuration_that_was_trained_often_stands_once() -> None:
     found = best_configurations(trials, maximize=True, count=5)
     assert [one.number for one in found] == [1, 2]
     assert best_configurations(trials, maximize=False, count=1) == [trials[0]]
+
+
+def numbers(trials: Sequence[Trial], made: Sequence[Evaluation], count: int = 9) -> list[int]:
+    """Return the order of trials by accuracy, best first."""
+    ranked = ranked_trials(trials, made, metric="validation_accuracy", maximize=True, count=count)
+    return [one.number for one in ranked]
+
+
+def test_fresh_seeds_win_over_the_search() -> None:
+    """Confirmed trials come first by their means, then the others by the search, and what broke with a seed last."""
+    trials = [trial(0, 0.95), trial(1, 0.94), trial(2, 0.93), trial(3, 0.92), trial(4, 0.91)]
+    made = [*evaluations(0, [0.80, 0.81]), *evaluations(1, [0.90, 0.91]), *evaluations(2, [0.9, None])]
+    assert numbers(trials, made) == [1, 0, 3, 4, 2]
+    assert numbers(trials, made, count=1) == [1]
+    assert numbers(trials, []) == [0, 1, 2, 3, 4]
+    assert numbers(trials, evaluations(3, [0.99, 0.98], part="test")) == [0, 1, 2, 3, 4]
+
+
+def test_a_better_trial_that_was_not_confirmed_is_named() -> None:
+    """A trial that beat all confirmed ones in the search is the rival, unless its configuration was confirmed."""
+    first, later = trial(0, 0.95), replace(trial(7, 0.99), params={"learning_rate": 0.2})
+    made = evaluations(0, [0.80, 0.81])
+
+    def rival(*trials: Trial) -> Trial | None:
+        return rival_of(trials, made, metric="validation_accuracy", maximize=True)
+
+    assert rival(first, later) is later
+    assert rival(first, replace(later, params=first.params)) is None
+    assert rival(first, replace(later, value=0.94)) is None
+    assert rival_of([first, later], [], metric="validation_accuracy", maximize=True) is None
+
+
+def test_both_results_are_said() -> None:
+    """A confirmed result is said with its seeds and with what the search had."""
+    metric = "validation_accuracy"
+    one, broken = confirmed(t0=[0.8, 0.9]), confirmed(t0=[0.8, None])
+    assert seeds_words(one[0], metric) == "0.850 over 2 fresh seeds, 0.500 in the search"
+    assert seeds_words(broken[0], metric) == "no number with 1 of 2 fresh seeds, 0.500 in the search"

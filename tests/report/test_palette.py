@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hpsearch.records import Fate
-from hpsearch.report.palette import DARK, INK, LOOKS, PAPER, RAIL_COLOURS, RESULT_COLOURS
+from hpsearch.report.palette import DARK, INK, LINE_COLOURS, LOOKS, PAPER, RAIL_COLOURS, RESULT_COLOURS
 
 # Machado, Oliveira and Fernandes (2009), "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency", severity 1.0, on linear RGB.
@@ -98,3 +98,23 @@ def test_better_results_stand_out_more(paper: str) -> None:
 def test_every_colour_has_a_dark_one() -> None:
     """No colour of a fate or a result is forgotten on dark paper."""
     assert {look.colour for look in LOOKS.values()} | set(RESULT_COLOURS) | {INK, PAPER} <= set(DARK)
+
+
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_ten_lines_have_ten_colours(paper: str) -> None:
+    """Ten lines of a figure differ in colour, and each is seen on its paper."""
+    colours = [DARK[colour] if paper == "dark" else colour for colour in LINE_COLOURS]
+    assert len(set(colours)) == 10
+    for one, other in combinations(colours, 2):
+        assert np.linalg.norm(_lab(_linear(one)) - _lab(_linear(other))) > JUST_DIFFERENT, (one, other)
+    ground = DARK[PAPER] if paper == "dark" else PAPER
+    assert all(_contrast(colour, ground) > 2 for colour in colours)
+
+
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_more_stands_out_more(paper: str) -> None:
+    """On either paper the colours of shares and results stand out the more, the larger the number is."""
+    colours = [DARK[colour] if paper == "dark" else colour for colour in RESULT_COLOURS]
+    ground = DARK[PAPER] if paper == "dark" else PAPER
+    contrasts = [_contrast(colour, ground) for colour in colours]
+    assert contrasts == sorted(contrasts)

@@ -34,3 +34,26 @@ def test_each_claim_can_be_judged() -> None:
 def test_what_needs_a_full_run_says_so() -> None:
     """Claims of studies that the quick set leaves out need a full run, and no others do."""
     assert {claim.study for claim in CLAIMS if claim.needs == "full"} == ONLY_FULL
+
+
+def test_each_range_has_its_reason() -> None:
+    """A claim that is judged by ranges says why they were chosen, and no claim is about what we draw or print."""
+    for claim in CLAIMS:
+        assert bool(claim.why) == bool(claim.conditions), claim.name
+        assert any(not one.is_detail for one in claim.conditions) == bool(claim.conditions), claim.name
+    measures = {condition.measure for claim in CLAIMS for condition in claim.conditions}
+    assert not {name for name in measures if "drawn" in name or "printed" in name}
+
+
+def test_the_article_is_not_given_its_number_by_our_seeds() -> None:
+    """The range of the step at which LeakyReLU diverges is around the article's 350, so that our seeds can miss it."""
+    (claim,) = (one for one in CLAIMS if one.name == "leaky-diverges")
+    (step,) = (one for one in claim.conditions if one.measure == "LeakyReLU, 0.057: NaN step")
+    assert step.low <= 350 <= step.high
+    assert not step.low <= 188 <= step.high
+
+
+def test_documents_have_names_that_readers_understand() -> None:
+    """No document is a number."""
+    assert not [name for name in DOCUMENTS if any(letter.isdigit() for letter in name)]
+    assert "Bjorck et al. (2018), Understanding Batch Normalization" in DOCUMENTS["normalization slides"]

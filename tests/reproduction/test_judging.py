@@ -16,7 +16,7 @@ def claim_of(*conditions: Condition, needs: Needs = "nothing", answer: str = "")
     """Return a claim about the study `s`."""
     return Claim(
         name="c",
-        document="000",
+        document="ReLU article",
         study="s",
         text="t",
         stated="s",
@@ -47,6 +47,26 @@ def test_every_condition_must_be_met() -> None:
     )
     assert judged.judgement is Judgement.FAILS
     assert [one.is_met for one in judged.measured] == [True, False]
+
+
+def test_a_claim_whose_detail_is_off_holds_in_part() -> None:
+    """A detail out of its range leaves the claim in part, with both numbers; a main number out of it none of it."""
+    step = Condition(measure="step", words="first step with NaN", low=300, high=400, is_detail=True)
+    for steps, accuracy, judgement, reason in (
+        (
+            [123.0, 188.0, 327.0],
+            0.95,
+            Judgement.PARTLY,
+            "first step with NaN 188 [123, 327], 3 seeds, not 300 to 400",
+        ),
+        ([310.0, 350.0, 390.0], 0.95, Judgement.HOLDS, ""),
+        ([123.0, 188.0, 327.0], 0.1, Judgement.FAILS, ""),
+        ([math.nan], 0.95, Judgement.UNTESTED, "no seed shows first step with NaN"),
+    ):
+        judged = judge(
+            claim_of(ACCURACY, step), outcomes(accuracy=[accuracy], step=steps), is_mnist=True, is_full=True
+        )
+        assert (judged.judgement, judged.reason) == (judgement, reason)
 
 
 def test_bounds_belong_to_the_range() -> None:

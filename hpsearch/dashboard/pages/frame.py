@@ -1,15 +1,24 @@
 """What all our pages have in common: the way to the others, and a script that shows what is new."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import final
 
-from hpsearch.dashboard.links import HOME, PLOTLY, REPORTS, WORKERS
+from hpsearch.dashboard.links import (
+    HOME,
+    PLOTLY,
+    REPORTS,
+    WORKERS,
+    report_link,
+    stock_trial_link,
+    trial_link,
+)
 from hpsearch.dashboard.wsgi import version_tag
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.page import Serving, document
 from hpsearch.report.parts import rows_of, table_of, text
+from hpsearch.storage.records import StoredStudy
 
 
 @final
@@ -27,15 +36,32 @@ def framed(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str =
     return Page(tag=tag, html=document(title, body, shown, serving(tag, stock=stock)))
 
 
-def serving(tag: str, *, stock: str = HOME) -> Serving:
-    """Return what makes a page one of ours: it looks every few seconds whether its version is still `tag`."""
-    places = ((stock, "Optuna's dashboard"), (REPORTS, "Reports"), (WORKERS, "Workers"))
-    links = " ".join(f'<a href="{text(path)}">{text(name)}</a>' for path, name in places)
+def serving(tag: str, *, stock: str = HOME, trials: str = "") -> Serving:
+    """Return what makes a page one of ours: it looks every few seconds whether its version is still `tag`.
+
+    With `trials`, which the paths of trials' pages begin with, a click on a trial in a figure opens its page.
+    """
+    data = f' data-version="{text(tag)}"' + (f' data-trials="{text(trials)}"' if trials else "")
     return Serving(
         plotly=PLOTLY,
-        navigation=f'<nav class="served" data-version="{text(tag)}">{links} <span role="status"></span></nav>',
+        navigation=f'<nav class="served"{data}>{_ways(stock)} <span role="status"></span></nav>',
         script=resources.files("hpsearch.dashboard.pages").joinpath("live.js").read_text(encoding="utf-8"),
     )
+
+
+def way_back(study: StoredStudy, number: int) -> str:
+    """Return links from a page about a trial to the trial's own page, the report and all others."""
+    name = study.spec.name
+    near = ((trial_link(name, number), f"Trial {number}"), (report_link(name), f"Report of {name}"))
+    return f'<nav class="served">{_links(near)} {_ways(stock_trial_link(study.study_id, number))}</nav>'
+
+
+def _ways(stock: str) -> str:
+    return _links(((stock, "Optuna's dashboard"), (REPORTS, "Reports"), (WORKERS, "Workers")))
+
+
+def _links(places: Iterable[tuple[str, str]]) -> str:
+    return " ".join(link(path, name) for path, name in places)
 
 
 def head(kicker: str, title: str, lead: str = "") -> str:

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from hpsearch.dashboard.links import report_link, stock_study_link
+from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import Seen
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.formats import format_result, format_time
 from hpsearch.report.page import render
-from hpsearch.report.parts import empty, text
+from hpsearch.report.parts import empty, text, with_trial_links
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import Progress, StoredStudy
 
-_HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best", "created", "")
+_HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best in the search", "created", "")
 
 
 def reports_page(studies: Sequence[tuple[StoredStudy, Progress]], foreign: Sequence[str]) -> Page:
@@ -43,8 +43,13 @@ def _row(study: StoredStudy, progress: Progress) -> list[str]:
 
 def report_page(seen: Seen, tag: str) -> str:
     """Return the report of a study, whose version has that tag, as HTML."""
-    stock = stock_study_link(seen.snapshot.study.study_id)
+    study = seen.snapshot.study
+    stock = stock_study_link(study.study_id)
     drawn = seen.once("exhibits", exhibits)
+    served = serving(tag, stock=stock, trials=trials_link(study.spec.name))
     return seen.once(
-        "report", lambda snapshot: render(snapshot, serving=serving(tag, stock=stock), drawn=drawn)
+        "report",
+        lambda snapshot: with_trial_links(
+            render(snapshot, serving=served, drawn=drawn), lambda number: trial_link(study.spec.name, number)
+        ),
     )

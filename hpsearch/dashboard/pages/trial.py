@@ -110,7 +110,7 @@ def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
     alone = replace(snapshot, trials=(trial,), series=series)
     drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
-    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not begun an epoch.")
+    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not finished an epoch.")
 
 
 def _attempts(attempts: Sequence[Attempt]) -> str:

@@ -1,17 +1,25 @@
 """The best configuration as a card: what to copy, how to train it again, and how sure it is that it is best."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
-from hpsearch.records import ParameterValue, Trial, best_trials
-from hpsearch.report.confirmation import Repeated, confirmation, mean_words, repeat, sentence
+from hpsearch.records import ParameterValue, Trial
+from hpsearch.report.confirmation import (
+    Repeated,
+    best_of,
+    confirmation,
+    mean_words,
+    repeat,
+    sentence,
+)
 from hpsearch.report.export import json_text
 from hpsearch.report.formats import format_count, format_result, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.report.unconfirmed import unconfirmed_words
+from hpsearch.report.words import rival_words
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
 
@@ -33,7 +41,7 @@ class Command:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestCard:
-    """The best trial. `study_file` is TOML, `json` one object.
+    """The best trial, by fresh seeds if any were trained with them. `study_file` is TOML, `json` one object.
 
     `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what
     follows from them. `test` says how the sealed test part stands.
@@ -53,7 +61,7 @@ class BestCard:
 def best_card(snapshot: Snapshot) -> BestCard | None:
     """Return the card of the best trial; None where no trial is complete with a finite result."""
     study = snapshot.study
-    best = next(iter(best_trials(snapshot.trials, maximize=study.maximize, count=1)), None)
+    best = next(iter(best_of(snapshot, 1)), None)
     if best is None:
         return None
     repeated = confirmation(
@@ -67,9 +75,16 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         json=_json(study.spec, best),
         commands=_commands(study.spec, best),
         repeated=tuple(repeated),
-        sure=sentence(repeated) if repeated else unconfirmed_words(study, snapshot.trials),
+        sure=_sure(snapshot, repeated),
         test=_test_words(snapshot),
     )
+
+
+def _sure(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
+    if not repeated:
+        return unconfirmed_words(snapshot.study, snapshot.trials)
+    rival = rival_words(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
+    return " ".join(filter(None, (sentence(repeated), rival)))
 
 
 def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> StudySpec:

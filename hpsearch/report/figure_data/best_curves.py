@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.records import Series, Trial, best_trials
+from hpsearch.records import Series, Trial
+from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.learning_curves import BEST, CurvePoint
@@ -50,7 +51,7 @@ class BestCurves:
 
 def best_curves(snapshot: Snapshot) -> BestCurves | None:
     """Return the best 20 trials that have recorded losses; None where there is none."""
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=BEST)
+    best = best_of(snapshot, BEST)
     recorded = [(rank, trial) for rank, trial in enumerate(best, start=1) if trial.number in snapshot.series]
     if not recorded:
         return None

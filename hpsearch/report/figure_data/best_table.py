@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.records import Fate, Trial
+from hpsearch.report.confirmation import best_of, confirmation, mean_words
 from hpsearch.report.formats import format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import setting_words, verdict_words
@@ -16,12 +17,16 @@ ROWS = 10
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestRow:
-    """One of the best trials; `params` follows the table's `names`, empty where the trial has no such value."""
+    """One of the best trials; `params` follows the table's `names`, empty where the trial has no such value.
+
+    `seeds` is the mean over fresh seeds, empty if the trial was not trained with any.
+    """
 
     rank: int
     number: int
     fate: Fate
     value: str
+    seeds: str
     params: tuple[str, ...]
     epochs: int
     verdict: str
@@ -44,13 +49,16 @@ def best_table(snapshot: Snapshot) -> BestTable:
     """Return at most `ROWS` ranked trials."""
     spec = snapshot.study.spec
     names = ("configuration",) if spec.configurations else tuple(dimension.name for dimension in spec.search)
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=ROWS)
+    best = best_of(snapshot, ROWS)
+    found = confirmation(best, snapshot.evaluations, metric=spec.metric, maximize=snapshot.study.maximize)
+    seeds = {one.number: mean_words(one, spec.metric) for one in found}
     rows = [
         BestRow(
             rank=rank,
             number=trial.number,
             fate=trial.fate,
             value=format_result(trial.value, spec.metric),
+            seeds=seeds.get(trial.number, ""),
             params=_cells(trial, spec, names),
             epochs=trial.epochs,
             verdict=verdict_words(trial),

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
+from hpsearch.report.intervals import wilson_interval
+
 AxisKind: TypeAlias = Literal["linear", "log"]
 Style: TypeAlias = Literal["line", "dots", "steps"]
 
@@ -14,7 +16,7 @@ Style: TypeAlias = Literal["line", "dots", "steps"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChartPoint:
-    """A number `y` at `x`, and the range around it where it is a median over seeds."""
+    """A number `y` at `x`, and the range around it: of the seeds for a median, 95 % for a share."""
 
     x: float
     y: float
@@ -74,6 +76,13 @@ def over_seeds(x: float, values: Sequence[float]) -> ChartPoint:
     numbers = np.asarray(values, np.float64)
     low, median, high = (float(number) for number in np.quantile(numbers, (0, 0.5, 1)))
     return ChartPoint(x=x, y=median, low=low, high=high)
+
+
+def share_over_seeds(x: float, values: Sequence[float]) -> ChartPoint:
+    """Return the share of `values`, each 1 or 0, at `x` with its 95 % interval (Wilson 1927)."""
+    share = float(np.mean(values))
+    low, high = wilson_interval(share, len(values))
+    return ChartPoint(x=x, y=share, low=min(low, share), high=max(high, share))
 
 
 def _has_place(point: ChartPoint, kinds: tuple[AxisKind, AxisKind]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_metric, format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
@@ -83,9 +84,11 @@ def compared_table(snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedTabl
 
 def _typical(snapshot: Snapshot) -> tuple[Chosen, ...]:
     ranked = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=len(snapshot.trials))
-    chosen = [Chosen(trial=trial, why="the best") for trial in ranked[:1]]
+    best = best_of(snapshot, 1)
+    others = [trial for trial in ranked if trial not in best]
+    chosen = [Chosen(trial=trial, why="the best") for trial in best]
     chosen += [
-        Chosen(trial=trial, why="median of the complete") for trial in ranked[1:][len(ranked) // 2 - 1 :][:1]
+        Chosen(trial=trial, why="median of the complete") for trial in others[len(ranked) // 2 - 1 :][:1]
     ]
     dead = [trial for trial in snapshot.trials if trial.state.is_final and trial.verdict and is_dead(trial)]
     taken = {one.trial.number for one in chosen}

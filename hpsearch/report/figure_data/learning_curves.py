@@ -1,10 +1,11 @@
 """Learning curves by fate: what each trial did epoch by epoch, where it ended and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
-from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.records import Fate, Trial
+from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
@@ -80,14 +81,16 @@ class _Line:
 
 
 def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
-    """Return both panels; None where no trial has begun an epoch."""
+    """Return both panels; None if no trial has finished an epoch: without a number there is no scale."""
     begun = [trial for trial in snapshot.trials if trial.epochs or trial.curve]
     if not begun:
         return None
-    best = [trial.number for trial in best_trials(begun, maximize=snapshot.study.maximize, count=BEST)]
+    best = [trial.number for trial in best_of(replace(snapshot, trials=begun), BEST)]
     drawn = _chosen(begun, frozenset(best))
     training = [_line(trial, snapshot, "training_loss") for trial in drawn]
     metric = [_line(trial, snapshot, snapshot.study.spec.metric) for trial in drawn]
+    if not any(line.values for line in (*training, *metric)):
+        return None
     return LearningCurves(
         training=_panel(training, _training_scale(training), snapshot.study.spec, best=best),
         metric=_panel(metric, study_scale(snapshot), snapshot.study.spec, best=best),

@@ -10,7 +10,7 @@ from typing import final
 from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.axes import Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
-from hpsearch.report.figure_data.results import PlacedMark, ResultScale, place_of, rails_of, study_scale
+from hpsearch.report.figure_data.results import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.formats import format_count, format_tick
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, Dimension
@@ -48,7 +48,7 @@ def learning_rate_strip(snapshot: Snapshot) -> ResultStrip | None:
 
 def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
     """Return all trials that have a result, or have ended without one, along `dimension`."""
-    axis, scale = axis_of(dimension), study_scale(snapshot)
+    axis, scale = axis_of(dimension), result_scale(snapshot)
     marks = [_mark(trial, snapshot, axis, scale) for trial in snapshot.trials]
     drawn = tuple(mark for mark in marks if mark is not None)
     ended = [trial for trial in snapshot.trials if trial.state.is_final]

@@ -20,6 +20,12 @@ NO_EPOCH = "no epoch"
 
 _ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1.0)
 _CAP_OVER_SURVIVORS = 10.0
+_FEWEST_RANKED = 8
+"""Complete trials that it takes to say what a usual result is."""
+_LEAST_SPAN = 0.08
+"""Decades of the error: results that are closer together than this are equal to the eye."""
+_SQUEEZED = 0.2
+"""A rail for bad results is worth while if it frees this share of the scale."""
 
 
 @final
@@ -83,7 +89,7 @@ class ResultScale:
     """A scale from `low` to `high`, in positions, with ticks in positions and labels in the metric.
 
     `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
-    told apart. Losses above `cap` go to a rail: they would squeeze all others into a line.
+    told apart. Losses above `cap`, and accuracies below `worst`, go to a rail: they would squeeze all others together.
     """
 
     metric: str
@@ -93,6 +99,7 @@ class ResultScale:
     ticks: tuple[Tick, ...]
     floor: float
     cap: float
+    worst: float = -math.inf
 
     @property
     def title(self) -> str:
@@ -102,10 +109,13 @@ class ResultScale:
     @property
     def rails(self) -> tuple[str, ...]:
         """Every rail that the scale can have, the one nearest to the scale first."""
-        return rails_beyond(self.cap)
+        below = (_below(self.worst),) if math.isfinite(self.worst) else ()
+        return (*below, *rails_beyond(self.cap))
 
     def place(self, value: float | None) -> Place:
         """Return the place of a value; None, NaN and infinities are on rails."""
+        if value is not None and -math.inf < value < self.worst:
+            return Place(position=None, rail=_below(self.worst))
         return placed(value, cap=self.cap, position=self._position)
 
     def _position(self, value: float) -> float:
@@ -135,22 +145,71 @@ def _above(cap: float) -> str:
     return f"above {format_tick(cap)}"
 
 
-def scale_of(metric: str, values: Iterable[float], *, survivors: Iterable[float] = ()) -> ResultScale:
-    """Return the scale that holds the finite `values`.
+def _below(worst: float) -> str:
+    return f"below {format_tick(worst)}"
+
+
+def scale_of(
+    metric: str, values: Iterable[float], *, survivors: Iterable[float] = (), worst: float = -math.inf
+) -> ResultScale:
+    """Return the scale that holds the finite `values`, of accuracies those that are not below `worst`.
 
     `survivors` are the losses of trials that no diagnosis stopped; what is far above them is off the
     scale. Where there are none, nothing is.
     """
     maximize = metric.endswith("accuracy")
     cap = math.inf if maximize else cap_over(survivors)
-    finite = [value for value in values if math.isfinite(value) and value <= cap]
+    finite = [value for value in values if math.isfinite(value) and worst <= value <= cap]
     distances = [1 - value if maximize else value for value in finite]
     floor = min((distance for distance in distances if distance > 1e-12), default=1e-3) / 2
     positions = [_position(value, maximize=maximize, floor=floor) for value in finite] or [0.0, 1.0]
     low, high, ticks = _frame(min(positions), max(positions), maximize=maximize, floor=floor)
     return ResultScale(
-        metric=metric, maximize=maximize, low=low, high=high, ticks=ticks, floor=floor, cap=cap
+        metric=metric,
+        maximize=maximize,
+        low=low,
+        high=high,
+        ticks=ticks,
+        floor=floor,
+        cap=cap,
+        worst=worst,
     )
+
+
+def result_scale(snapshot: Snapshot) -> ResultScale:
+    """Return the scale of final results: of losses that of the study, of accuracies one that tells good ones apart.
+
+    The better half of the complete trials takes at least half of it; what is far below is on a rail.
+    """
+    whole = study_scale(snapshot)
+    if not whole.maximize:
+        return whole
+    final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
+    ranked = [trial.value for trial in snapshot.trials if trial.is_ranked and trial.value is not None]
+    worst = _worst_shown(ranked, final)
+    return whole if worst is None else scale_of(whole.metric, final, worst=worst)
+
+
+def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | None:
+    """Return the accuracy from which on results are told apart; None if all results can be."""
+    if len(ranked) < _FEWEST_RANKED:
+        return None
+    ordered = sorted(ranked)
+    # An accuracy of 1 has no position: half of the smallest error that is not 0 stands for it.
+    floor = min((1 - value for value in ordered if value < 1 - 1e-12), default=1e-3) / 2
+    best, median, least = (
+        _position(value, maximize=True, floor=floor)
+        for value in (
+            ordered[-1],
+            ordered[len(ordered) // 2],
+            min(value for value in final if value > -math.inf),
+        )
+    )
+    low = median - max(best - median, _LEAST_SPAN)
+    if low - least < _SQUEEZED * (best - least):
+        return None
+    worst: float = math.floor(100 * (1 - 10.0**-low)) / 100
+    return worst
 
 
 def study_scale(snapshot: Snapshot) -> ResultScale:
@@ -216,7 +275,10 @@ def _frame(
     inside = [tick for tick in ticks if low <= tick.at <= high]
     below = [tick for tick in ticks if tick.at < low][-1:]
     above = [tick for tick in ticks if tick.at > high][:1]
-    if len(inside) < 3:
+    if len(inside) < 3 and maximize:
+        # Neighbouring ticks can be far away, and would squeeze what is between them.
+        inside = _fine_accuracy_ticks(low, high, floor) or [*below, *inside, *above]
+    elif len(inside) < 3:
         inside = [*below, *inside, *above]
         low = min(low, *(tick.at for tick in inside)) if inside else low
         high = max(high, *(tick.at for tick in inside)) if inside else high
@@ -229,6 +291,17 @@ def _accuracy_ticks(floor: float) -> Sequence[Tick]:
         for value in _ACCURACY_TICKS
         if value == 1.0 or 1 - value > floor * 1.01
     ]
+
+
+def _fine_accuracy_ticks(low: float, high: float, floor: float) -> list[Tick]:
+    """Return ticks at round accuracies between two positions; none if these are fewer than three."""
+    values = [tick.at for tick in ticks_between(1 - 10.0**-low, 1 - 10.0**-high, log=False)]
+    ticks = [
+        Tick(at=_position(value, maximize=True, floor=floor), text=f"{value:.6g}")
+        for value in values
+        if 1 - value > floor * 1.01
+    ]
+    return ticks if len(ticks) >= 3 else []
 
 
 def _loss_ticks(low: float, high: float) -> Sequence[Tick]:

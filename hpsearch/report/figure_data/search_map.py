@@ -1,13 +1,15 @@
 """The search map: every trial at its place in the search space."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.records import Fate, Trial
+from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
-from hpsearch.report.figure_data.results import ResultScale, place_of, study_scale
+from hpsearch.report.figure_data.results import Place, ResultScale, place_of, result_scale
 from hpsearch.report.figure_data.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
@@ -16,7 +18,10 @@ from hpsearch.report.snapshot import Snapshot
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapMark:
-    """One trial in the map. `result` is its position on the scale, None where it has no finite result."""
+    """One trial in the map. `result` is its position on the scale, None where it has no finite result.
+
+    A result below the scale has the position, and so the colour, of the scale's low end.
+    """
 
     number: int
     fate: Fate
@@ -52,10 +57,10 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
     if len(search) < 2:
         return None
     x, y = axis_of(search[0]), axis_of(search[1], stride=SECOND_STRIDE)
-    scale = study_scale(snapshot)
+    scale = result_scale(snapshot)
     placed = [(trial, _mark(trial, snapshot, (x, y), scale)) for trial in snapshot.trials]
     marks = tuple(mark for _, mark in placed if mark is not None)
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=1)
+    best = best_of(snapshot, 1)
     number = best[0].number if best else None
     is_transposed = learning_rate_of(search) is search[1]
     boundary = stability_boundary(snapshot.trials, *((y, x) if is_transposed else (x, y)))
@@ -82,9 +87,14 @@ def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: Resu
         fate=trial.fate,
         x=x,
         y=y,
-        result=None if place is None else place.position,
+        result=None if place is None else _colour_of(place, scale),
         hover=hover_lines(trial, snapshot.study.spec),
     )
+
+
+def _colour_of(place: Place, scale: ResultScale) -> float | None:
+    is_below = place.rail is not None and math.isfinite(scale.worst) and place.rail == scale.rails[0]
+    return scale.low if is_below else place.position
 
 
 def _stability(boundary: Boundary | NoBoundary) -> str:

@@ -125,7 +125,7 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
     name, title = "learning-curves", "Learning curves"
     data = learning_curves(snapshot)
     if data is None:
-        return Exhibit(name=name, title=title, caption="No trial has begun an epoch yet.")
+        return Exhibit(name=name, title=title, caption="No trial has finished an epoch yet.")
     panels = [
         _curve_panel(f"{name}-{part}", panel)
         for part, panel in (("training", data.training), ("metric", data.metric))

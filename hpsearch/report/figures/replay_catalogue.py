@@ -100,7 +100,10 @@ def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
         for actor, own in zip(actors, layers, strict=True)
         if place < len(own)
     ]
-    caption = "Share of the numbers by size and sign, the darker the more; the middle bin is exactly 0."
+    caption = (
+        "Share of the numbers by size and sign: the more a colour stands out from the paper, the larger the share;"
+        " the middle bin is exactly 0."
+    )
     return Exhibit(
         name=f"layer-{place}",
         title=f"Distributions in the {' and the '.join(dict.fromkeys(names))}",

@@ -21,23 +21,21 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
-from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
 from hpsearch.study.amounts import format_number
 
 _HEIGHT_PX: Final = 230
-_COLOURS: Final = tuple(
-    LOOKS[fate].colour for fate in (Fate.COMPLETE, Fate.DIVERGED, Fate.OTHER, Fate.DYING, Fate.TOO_SLOW)
-)
 _DASHES: Final = ("solid", "dot")
 _SIGNS: Final = {"solid": "&#9473;", "dot": "&#9477;"}
 _EVENTS_PX: Final = 16
-"""Room of the events' words, between the plot and the key."""
+"""Room of the words of an event, between the plot and the key. Each event has a row: they are often near each other."""
 
 
 def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
     """Return the panel, with `heading` and the names of its lines above it."""
     key = _key(data)
     key_px = key_height_px(key)
+    events_px = _EVENTS_PX * max(len(data.events), 1)
     bands = [Band(name="lines", height_px=_HEIGHT_PX)]
     if data.rails:
         bands.append(Band(name="rails", height_px=RAIL_PX * len(data.rails)))
@@ -55,8 +53,8 @@ def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
         "shapes": [_event_line(event.x) for event in data.events],
         "annotations": [
             *_event_words(data),
-            *key_words(key, shift_px=_EVENTS_PX),
-            *heading_words(heading, shift_px=_EVENTS_PX + 2 + key_px),
+            *key_words(key, shift_px=events_px),
+            *heading_words(heading, shift_px=events_px + 2 + key_px),
         ],
     }
     if data.rails:
@@ -64,17 +62,17 @@ def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
         settings = {"range": [-0.6, len(rows) - 0.4], "domain": places["rails"], **ticked(rows)}
         layout["yaxis2"] = plain_axis("", showgrid=False, fixedrange=True, **settings)
         layout["shapes"].append(ground(places["rails"]))
-    return figure(_traces(data), layout, plot_px=height, top_px=_EVENTS_PX + key_px + (18 if heading else 0))
+    return figure(_traces(data), layout, plot_px=height, top_px=events_px + key_px + (18 if heading else 0))
 
 
 def _look(number: int) -> tuple[str, str]:
     """Return the colour and the dash of a line."""
-    return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+    return LINE_COLOURS[number % len(LINE_COLOURS)], _DASHES[number // len(LINE_COLOURS) % len(_DASHES)]
 
 
 def _key(data: LinePanel) -> list[KeyEntry]:
     """Return the names of the lines; nothing of one, and of so many that looks repeat."""
-    if not 1 < len(data.lines) <= len(_COLOURS) * len(_DASHES):
+    if not 1 < len(data.lines) <= len(LINE_COLOURS) * len(_DASHES):
         return []
     looks = [(line.name, *_look(number)) for number, line in enumerate(data.lines)]
     return [KeyEntry(name=name, colour=colour, sign=_SIGNS[dash]) for name, colour, dash in looks]
@@ -142,7 +140,7 @@ def _event_line(x: int) -> dict[str, Any]:
 
 def _event_words(data: LinePanel) -> Iterator[dict[str, Any]]:
     """Yield the words of the events above the plot, on the side of their line that has more room."""
-    for event in data.events:
+    for row, event in enumerate(data.events):
         is_left = 2 * event.x > data.span.low + data.span.high
         yield {
             "x": event.x,
@@ -150,6 +148,7 @@ def _event_words(data: LinePanel) -> Iterator[dict[str, Any]]:
             "yref": "paper",
             "yanchor": "bottom",
             "xanchor": "right" if is_left else "left",
+            "yshift": _EVENTS_PX * (len(data.events) - 1 - row),
             "text": escaped(event.text),
             "showarrow": False,
             "font": {"size": 11, "color": SOFT_INK},

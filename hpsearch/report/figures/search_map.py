@@ -1,5 +1,6 @@
 """The search map as a figure."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -99,5 +100,12 @@ def _colour_axis(scale: ResultScale, *, shown: bool) -> dict[str, Any]:
         "cmax": scale.high,
         "colorscale": [[index / last, colour] for index, colour in enumerate(colours)],
         "showscale": shown,
-        "colorbar": colour_bar(scale.title, scale.ticks),
+        "colorbar": colour_bar(_colour_title(scale), scale.ticks),
     }
+
+
+def _colour_title(scale: ResultScale) -> str:
+    """Return the metric, and from which result on colours differ."""
+    if not math.isfinite(scale.worst):
+        return scale.title
+    return f"{scale.title}, {scale.rails[0]} all in one colour"

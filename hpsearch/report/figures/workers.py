@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.workers import Bar, Event, Lane, Workers
 from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
-from hpsearch.report.palette import INK, LOOKS, RAIL
+from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 
 _USUAL_PX: Final = 600
 _LEAST_PX: Final = 2.5
@@ -34,7 +34,9 @@ def draw_workers(data: Workers) -> go.Figure:
             type="date",
             range=[instant(data.start - margin), instant(data.end + margin)],
             nticks=4,
-        ),
+            automargin=True,
+        )
+        | {"title": {"text": "time (UTC)", "font": {"color": SOFT_INK, "size": 12}, "standoff": 20}},
         "yaxis": _lane_axis(data.lanes, tops, row_px),
         "barmode": "overlay",
         "shapes": [_ground(top, height - 1) for top, height in zip(tops, heights, strict=False)],

@@ -1,4 +1,4 @@
-"""Document 002: slides on "Understanding Batch Normalization" (Bjorck et al. 2018)."""
+"""A slide deck on "Understanding Batch Normalization" (Bjorck et al. 2018)."""
 
 from typing import Final
 
@@ -9,10 +9,14 @@ _NETWORK: Final = "784-100x20-10, ReLU, He's weights, minibatches of 100, SGD on
 CLAIMS: Final = (
     Claim(
         name="growth-with-depth",
-        document="002",
+        document="normalization slides",
         study="residual-depth",
         text="Without normalization means and variances grow exponentially with depth.",
         stated=f"{_NETWORK}; at the first step",
+        why=(
+            "With skip connections each layer adds about as much variance as it gets, twice or more; a plain or "
+            "normalized layer keeps it, about 1."
+        ),
         conditions=(
             Condition(
                 measure="residual: growth of variance",
@@ -32,10 +36,14 @@ CLAIMS: Final = (
     ),
     Claim(
         name="heavy-tails",
-        document="002",
+        document="normalization slides",
         study="residual-depth",
         text="Gradients are heavy-tailed without normalization.",
         stated=f"{_NETWORK}; kurtosis of the weights' gradients at the first step (a normal distribution has 3)",
+        why=(
+            "A normal distribution has a kurtosis of 3: heavy tails have three times that and more, light ones "
+            "less."
+        ),
         conditions=(
             Condition(measure="plain: kurtosis", words="plain, median of the hidden layers", low=10),
             Condition(measure="plain, normalized: kurtosis", words="plain, normalized", high=8),
@@ -44,10 +52,11 @@ CLAIMS: Final = (
     ),
     Claim(
         name="input-independence",
-        document="002",
+        document="normalization slides",
         study="residual-depth",
         text="Without normalization the gradients of the output layer hardly depend on the input; with it they do.",
         stated=f"{_NETWORK}, with skip connections; the outputs at the first step",
+        why="Hardly dependent is 0.9 the same for all inputs; dependent is half or less.",
         conditions=(
             Condition(
                 measure="residual: same for all inputs", words="the same for all inputs, without", low=0.9
@@ -62,10 +71,14 @@ CLAIMS: Final = (
     ),
     Claim(
         name="larger-rates",
-        document="002",
+        document="normalization slides",
         study="depth-and-batch-norm",
         text="Normalization allows learning rates ten times and more larger.",
         stated=f"{_NETWORK}; rates from 0.01 to 100 in decades; stable is to learn with no loss above 1e3",
+        why=(
+            "Ten times is the claim's own number; the rates without it and with it are decades that leave it "
+            "room."
+        ),
         conditions=(
             Condition(measure="plain: largest rate", words="largest stable rate without it", high=0.1),
             Condition(measure="BN: largest rate", words="with it", low=1.0),
@@ -77,10 +90,11 @@ CLAIMS: Final = (
     ),
     Claim(
         name="never-recovers",
-        document="002",
+        document="normalization slides",
         study="depth-and-batch-norm",
         text="A minibatch loss above 1e3 is divergence, and never recovers.",
         stated=f"{_NETWORK}; every run without normalization whose loss was above 1e3",
+        why="Never allows no run.",
         conditions=(
             Condition(
                 measure="recovered without normalization",
@@ -93,10 +107,11 @@ CLAIMS: Final = (
     ),
     Claim(
         name="never-recovers-residual",
-        document="002",
+        document="normalization slides",
         study="residual-depth",
         text="The same of normalized residual networks.",
         stated=f"{_NETWORK}, normalized, with skip connections; rates 0.2 to 5; every run whose loss was above 1e3",
+        why="Never allows no run.",
         conditions=(
             Condition(
                 measure="recovered with normalization, residual",
@@ -109,10 +124,13 @@ CLAIMS: Final = (
     ),
     Claim(
         name="products",
-        document="002",
+        document="normalization slides",
         study="depth-and-batch-norm",
         text="Products of random matrices get worse conditioned with their number.",
         stated="100 x 100 standard normal matrices; the largest over the smallest singular value",
+        why=(
+            "The numbers of 20 products of an earlier run of ours, with room for the spread of random matrices."
+        ),
         conditions=(
             Condition(measure="condition of 1", words="1 matrix", low=4e1, high=4e3),
             Condition(measure="condition of 5", words="5", low=1e6, high=1e10),
@@ -123,10 +141,11 @@ CLAIMS: Final = (
     ),
     Claim(
         name="dropout-order",
-        document="002",
+        document="normalization slides",
         study="dropout-order",
         text="Dropout belongs behind the last batch normalization.",
         stated="784-100x3-10, ReLU, batch normalization, dropout 0.5, learning rate 0.1",
+        why="Better is above 0.",
         conditions=(
             Condition(
                 measure="last over before",

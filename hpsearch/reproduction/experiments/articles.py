@@ -1,11 +1,12 @@
-"""Documents 000 and 003: one hidden layer of 64 units, gradients summed over minibatches of 100."""
+"""The two articles: one hidden layer of 64 units, gradients summed over minibatches of 100."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart, over_seeds
+from hpsearch.report.figure_data.chart import ChartSeries, chart, over_seeds, share_over_seeds
 from hpsearch.reproduction.experiments.inside import (
     flip_share,
     largest,
@@ -39,7 +40,6 @@ def relu_learning_rates(lab: Lab) -> Outcome:
         unfrozen.append(unfrozen_share(recording))
         negative.append(negative_share(recording))
     values |= {"changed after death": unfrozen, "swung negative": negative}
-    values["panels drawn"] = [float(len(picture.drawings)) for picture in pictures]
     return Outcome(study=study, values=values, pictures=tuple(pictures))
 
 
@@ -60,7 +60,7 @@ def leaky_relu_divergence(lab: Lab) -> Outcome:
     shown = diverging[0]
     pictures = (
         five_panels("leaky-relu", f"LeakyReLU, 0.057, trial {shown.number}", lab.record(shown, trained.data)),
-        _nan_shares(shares),
+        _nan_shares({rate: values[f"LeakyReLU, {rate}: NaN"] for rate in LEAKY_RATES}),
     )
     return Outcome(study=study, values=values, pictures=pictures)
 
@@ -71,12 +71,11 @@ def _diverging(trained: Trained) -> list[Run]:
     return [run for run in runs if run.nan_step is not None][:5] or [runs[0]]
 
 
-def _nan_shares(shares: list[float]) -> Picture:
-    points = tuple(
-        ChartPoint(x=float(rate), y=share) for rate, share in zip(LEAKY_RATES, shares, strict=True)
-    )
+def _nan_shares(found: Mapping[str, Sequence[float]]) -> Picture:
+    """Return the share of the seeds that end in NaN by rate, each with its 95 % interval."""
+    points = tuple(share_over_seeds(float(rate), values) for rate, values in found.items())
     data = chart(("learning rate", "share that ends in NaN"), [ChartSeries(name="LeakyReLU", points=points)])
-    caption = "Share of the seeds whose loss is NaN within 600 steps. There is no sharp threshold."
+    caption = "Share of seeds whose loss is NaN within 600 steps, with its 95 % interval: there is no sharp threshold."
     return charts("nan-share", "Where LeakyReLU diverges", caption, {"": data})
 
 

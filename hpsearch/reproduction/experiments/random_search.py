@@ -71,7 +71,6 @@ def random_search_book(lab: Lab) -> Outcome:
         "best gained": _gains(searches, seconds, lambda search: float(search.accuracies.max())),
     }
     lines = book_lines(searches[0])
-    values["lines printed"] = [float(len(lines))]
     return Outcome(
         study=study,
         values=values,

@@ -1,4 +1,4 @@
-"""Document 004: training troubles, each made on purpose, and whether its verdict names it."""
+"""The list of training troubles, each made on purpose, and whether its verdict names it."""
 
 import math
 from collections.abc import Mapping, Sequence

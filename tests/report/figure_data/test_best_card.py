@@ -137,7 +137,7 @@ def test_the_card_says_what_fresh_seeds_say() -> None:
     made = [*evaluations(0, 0.80, 0.81, 0.80), *evaluations(1, 0.94, 0.95, 0.94), *evaluations(2, 0.9, None)]
     card = best_card(replace(snapshot_of(complete(0.95, 0.94, 0.93, 0.92)), evaluations=made))
     assert card is not None
-    assert card.number == 0
+    assert (card.number, card.value) == (1, "0.940")
     assert [one.number for one in card.repeated] == [1, 0, 2]
     assert card.sure == sentence(card.repeated)
     assert card.sure.startswith("Trial 1 is better than all others")

@@ -2,7 +2,7 @@
 
 import math
 
-from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart, over_seeds
+from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart, over_seeds, share_over_seeds
 
 
 def points(*pairs: tuple[float, float]) -> tuple[ChartPoint, ...]:
@@ -23,3 +23,18 @@ def test_a_point_over_seeds_is_the_median_with_the_range() -> None:
     """The median stands at x between the lowest and the highest seed; one NaN makes it NaN."""
     assert over_seeds(3.0, [5.0, 1.0, 2.0]) == ChartPoint(x=3.0, y=2.0, low=1.0, high=5.0)
     assert math.isnan(over_seeds(3.0, [1.0, math.nan]).y)
+
+
+def test_a_share_has_its_interval() -> None:
+    """A share over seeds stands between the bounds of Wilson's interval, at 0 and at 1 too, where it is on one."""
+    some = share_over_seeds(0.057, [1.0, 1.0, 0.0, 1.0])
+    assert some.low is not None
+    assert some.high is not None
+    assert (some.x, some.y) == (0.057, 0.75)
+    assert (round(some.low, 4), round(some.high, 4)) == (0.3006, 0.9544)
+    for value in (0.0, 1.0):
+        end = share_over_seeds(0.03, [value] * 20)
+        assert end.low is not None
+        assert end.high is not None
+        assert end.low <= end.y == value <= end.high
+        assert end.high - end.low > 0.1

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from hpsearch.records import Fate, TrialState, best_trials
+from hpsearch.records import Fate, Trial, TrialState, best_trials
 from hpsearch.report.figure_data.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
 from hpsearch.report.figure_data.results import NO_EPOCH
 from hpsearch.report.snapshot import Snapshot
@@ -70,10 +70,11 @@ def test_a_run_ends_where_its_last_value_is(study: Snapshot) -> None:
 def test_a_run_without_a_finished_epoch_ends_on_its_rail(study: Snapshot) -> None:
     """A trial that died in its first epoch is marked at epoch 0 on a rail, in both panels."""
     died = next(trial for trial in study.trials if trial.fate is Fate.CRASHED and trial.epochs == 1)
-    data = learning_curves(snapshot_of([died]))
+    other = next(trial for trial in study.trials if trial.is_ranked)
+    data = learning_curves(snapshot_of([died, other], series=study.series))
     assert data is not None
     for panel in (data.training, data.metric):
-        (curve,) = panel.curves
+        (curve,) = (curve for curve in panel.curves if curve.number == died.number)
         assert curve.points == ()
         assert curve.end is not None
         assert (curve.end.epoch, curve.end.place.rail) == (0, NO_EPOCH)
@@ -102,3 +103,13 @@ def test_the_axis_is_as_long_as_a_trial_may_be(study: Snapshot) -> None:
 def test_before_the_first_epoch_there_are_no_curves() -> None:
     """A study in which no trial began an epoch has no curves."""
     assert learning_curves(empty()) is None
+
+
+def test_without_a_finished_epoch_there_are_no_axes() -> None:
+    """Trials that ended in their first epoch have no number, and two empty panels would have two odd heights."""
+    trial = Trial(number=0, state=TrialState.PRUNED, params={"learning_rate": 0.1}, epochs=1)
+    assert learning_curves(snapshot_of([trial])) is None
+    other = replace(trial, number=1, state=TrialState.COMPLETE, curve={0: 0.5}, value=0.5)
+    both = learning_curves(snapshot_of([trial, other]))
+    assert both is not None
+    assert {curve.number for curve in both.metric.curves} == {0, 1}

@@ -16,10 +16,12 @@ from hpsearch.report.figure_data.results import (
     measured,
     place_of,
     rails_of,
+    result_scale,
     scale_of,
     study_scale,
 )
 from hpsearch.report.snapshot import Snapshot
+from tests.report.synthetic import snapshot_of
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 LOSSES = st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
@@ -112,3 +114,55 @@ def test_rails_are_those_in_use(study: Snapshot) -> None:
     places = [place_of(trial, scale) for trial in study.trials]
     assert rails_of(scale, places) == (NOT_A_NUMBER, NO_EPOCH)
     assert rails_of(scale, []) == ()
+
+
+def complete(*values: float) -> Snapshot:
+    """Return a study of complete trials with these accuracies."""
+    return snapshot_of(
+        [
+            Trial(number=number, state=TrialState.COMPLETE, params={"learning_rate": 0.1}, value=value)
+            for number, value in enumerate(values)
+        ]
+    )
+
+
+GOOD = (0.70, 0.72, 0.73, 0.74, 0.75, 0.76, 0.77, 0.78, 0.79, 0.80)
+
+
+def test_bad_accuracies_do_not_squeeze_the_good_ones() -> None:
+    """The better half of the complete trials takes a third of the scale or more; what is far below is on a rail."""
+    snapshot = complete(0.0, 0.1, 0.12, *GOOD)
+    scale = result_scale(snapshot)
+    best, median = (scale.place(value).position or 0.0 for value in (0.80, 0.74))
+    assert best - median > (scale.high - scale.low) / 3
+    whole = study_scale(snapshot)
+    assert (whole.place(0.8).position or 0.0) - (whole.place(0.74).position or 0.0) < (
+        whole.high - whole.low
+    ) / 4
+    for value in (0.0, 0.1, 0.12):
+        assert scale.place(value).rail == scale.rails[0]
+    assert scale.rails[0].startswith("below 0.")
+    assert len(scale.ticks) >= 3
+    assert scale.place(math.nan).rail == NOT_A_NUMBER
+
+
+def test_results_that_can_be_told_apart_have_no_rail() -> None:
+    """Few trials, and trials without bad ones, keep the whole scale, and so does a loss."""
+    for values in (GOOD, (0.1, *GOOD[:4]), (0.5,) * 20, (1.0,) * 20):
+        snapshot = complete(*values)
+        assert result_scale(snapshot) == study_scale(snapshot)
+    snapshot = complete(0.1, 0.12, *GOOD)
+    loss = replace(snapshot.study.spec, metric="validation_loss")
+    snapshot = replace(snapshot, study=replace(snapshot.study, spec=loss))
+    assert result_scale(snapshot) == study_scale(snapshot)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_every_result_is_on_the_scale_or_on_its_rail(values: list[float]) -> None:
+    """No result is outside the frame, whatever the results are, and the best is never on a rail."""
+    scale = result_scale(complete(*values))
+    for value in values:
+        place = scale.place(value)
+        assert (place.position is None) == (place.rail is not None)
+        assert place.position is None or scale.low <= place.position <= scale.high
+    assert scale.place(max(values)).position is not None

@@ -101,7 +101,7 @@ def test_the_map_has_log_axes_with_plain_ticks(study: Snapshot) -> None:
         assert layout[name]["type"] == "log"
         assert layout[name]["range"][0] < low < high < layout[name]["range"][1]
         assert "1e-5" in layout[name]["ticktext"]
-    assert layout["coloraxis"]["colorbar"]["title"]["text"] == "validation accuracy"
+    assert layout["coloraxis"]["colorbar"]["title"]["text"].startswith("validation accuracy")
 
 
 def test_the_best_is_a_star(study: Snapshot) -> None:
@@ -429,3 +429,25 @@ def test_no_line_goes_through_the_name_of_a_study(study: Snapshot) -> None:
         assert name["yshift"] < sample["y0"] == sample["y1"] < name["yshift"] + 17 <= layout["margin"]["t"]
         assert sample["x1"] < name["xshift"]
         assert {**trace["line"], "shape": None} == {**sample["line"], "shape": None}
+
+
+def test_the_time_axis_leaves_room_for_two_lines_of_labels(study: Snapshot) -> None:
+    """Dates stand below times, and the title of the axis below both, on a phone too."""
+    shown = workers(study)
+    assert shown is not None
+    axis = draw_workers(shown).layout.xaxis
+    assert axis.automargin is True
+    assert axis.title.standoff >= 20
+
+
+def test_good_results_have_different_colours(study: Snapshot) -> None:
+    """The colours of the better half of the complete trials span a third of the scale, and bad ones have its end."""
+    data = search_map(study)
+    assert data is not None
+    ranked = sorted(
+        mark.result for mark in data.marks if mark.fate is Fate.COMPLETE and mark.result is not None
+    )
+    axis = draw_search_map(data).layout.coloraxis
+    assert ranked[-1] - ranked[len(ranked) // 2] > (axis.cmax - axis.cmin) / 4
+    assert all(axis.cmin <= mark.result for mark in data.marks if mark.result is not None)
+    assert "below 0." in axis.colorbar.title.text

@@ -1,0 +1,65 @@
+"""Tables in a terminal: nothing is wider than it, and no word is split."""
+
+import re
+import sys
+
+import pytest
+
+from hpsearch.cli.output import write_table
+from tests.cli.terminal import Terminal
+
+HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "state", "verdict", "epochs")
+ROWS = [
+    ("3", "0.939", "0.89", "0.00029", "complete", "healthy", "8"),
+    ("14", "0.1", "1.2e+02", "2.5e-08", "pruned", "dead_relu_partial from step 132", "1,234"),
+]
+RIGHT = frozenset({"trial", "val acc", "epochs"})
+
+
+def written(monkeypatch: pytest.MonkeyPatch, columns: int, heads: tuple[str, ...], rows: object) -> list[str]:
+    """Return the lines of a table in a terminal of so many columns, without colours."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    write_table(heads, rows, right=RIGHT)  # type: ignore[arg-type]
+    monkeypatch.undo()
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
+def test_a_table_fits_and_splits_no_word(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Whatever the width, no line is longer than the terminal, and every word of every cell is whole."""
+    lines = written(monkeypatch, columns, HEADS, ROWS)
+    assert max(map(len, lines)) <= columns
+    words = " ".join(lines).split()
+    for word in (word for row in (HEADS, *ROWS) for cell in row for word in cell.split()):
+        assert word in words, (word, lines)
+
+
+def test_a_wide_table_is_a_table_and_a_narrow_one_is_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room each row is a line; with less its cells are wrapped; with too little each cell is a line."""
+    assert len(written(monkeypatch, 120, HEADS, ROWS)) == 3
+    wrapped = written(monkeypatch, 80, HEADS, ROWS)
+    assert len(wrapped) > 3
+    assert wrapped[0].startswith("trial")
+    blocks = written(monkeypatch, 40, HEADS, ROWS)
+    assert blocks[0].split() == ["trial", "3"]
+    assert blocks[len(HEADS)] == ""
+    assert blocks[len(HEADS) + 1].split() == ["trial", "14"]
+
+
+def test_a_word_that_is_wider_than_the_terminal_is_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a word that no line can hold is broken, and nothing of it is lost; wide characters count twice."""
+    long = "x" * 100
+    lines = written(monkeypatch, 40, ("name", "wide"), [(long, "漢字" * 4)])
+    assert "".join(lines).count("x") == 100
+    assert max(map(len, lines)) <= 40
+    for columns in (40, 41, 42):
+        table = written(monkeypatch, columns, ("a", "b"), [("漢字" * 9, "x"), ("", "y")])
+        assert "漢字" * 9 in table[1]
+
+
+def test_an_empty_table_has_its_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table without rows shows what it would have, at any width."""
+    assert written(monkeypatch, 120, HEADS, [])[0].split()[0] == "trial"
+    assert written(monkeypatch, 40, HEADS, []) != []
