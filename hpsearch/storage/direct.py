@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias, final
 from sqlalchemy import Connection, DateTime, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
+from hpsearch.storage import forks
+
 RawRow: TypeAlias = Sequence[Any]
 """A row as the driver gives it; times are `datetime` with every driver."""
 
@@ -74,6 +76,10 @@ class Direct:
 
     def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
         """Return what a query yields, on a connection without a transaction."""
+        with forks.connected():
+            return self._alone(engine, values)
+
+    def _alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
         text = self._text(engine.dialect, values)
         error_class = engine.dialect.loaded_dbapi.Error
         try:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import StorageError
+from hpsearch.storage import forks
 from hpsearch.storage.address import Address, mask
 from hpsearch.storage.direct import is_lost, run
 from hpsearch.storage.replacing import follow_file
@@ -39,10 +40,10 @@ _DURABLE: Final = "hpsearch_durable"
 
 
 def make_engine(address: Address) -> Engine:
-    """Return an engine for `address`. Nothing is connected yet. It may be used by several threads.
+    """Return an engine for `address`. Nothing is connected yet.
 
-    It must not cross a fork: start processes by spawning them, or open the store anew. Raises StorageError, as
-    every connection does, where the driver cannot work with the URL's options.
+    Threads may share it, and so may the child of a fork (see `forks`). Raises StorageError, as every connection does,
+    if the driver cannot work with the URL's options.
     """
 
     def connect(dialect: Dialect, _record: Any, arguments: list[str], options: dict[str, Any]) -> Any:
@@ -53,6 +54,7 @@ def make_engine(address: Address) -> Engine:
         engine = (
             _sqlite_engine(address, address.path) if address.path is not None else _server_engine(address)
         )
+    forks.follow(engine, address.path, shown=address.shown)
     event.listen(engine, "do_connect", connect)
     return engine
 
@@ -99,14 +101,14 @@ def close_connections(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection on which everything is read as of one moment."""
-    with engine.connect() as connection, connection.begin():
+    with forks.connected(), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def glancing(engine: Engine) -> Iterator[Connection]:
     """Give a connection without a transaction: each statement reads what is committed when it begins."""
-    with engine.connect().execution_options(**{_SINGLE: True}) as connection:
+    with forks.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
@@ -117,7 +119,7 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     Raises UncertainCommitError when the connection was lost while it committed.
     """
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
-    with engine.connect().execution_options(**options) as connection:
+    with forks.connected(), engine.connect().execution_options(**options) as connection:
         transaction = connection.begin()
         try:
             yield connection

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage import forks, optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.faults import is_transient
@@ -194,7 +194,7 @@ def _collided(error: SQLAlchemyError) -> bool:
 
 def _make_theirs(address: Address) -> None:
     """Let Optuna make its own tables and stamp their revision. Raises SQLAlchemyError."""
-    with optunas_own(address):
+    with forks.connected(), optunas_own(address):
         pass
 
 

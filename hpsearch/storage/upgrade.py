@@ -9,7 +9,7 @@ from typing import final
 from sqlalchemy import Engine
 
 from hpsearch.errors import StorageError
-from hpsearch.storage import optuna_schema, registry, schema
+from hpsearch.storage import forks, optuna_schema, registry, schema
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.faults import attempt
@@ -80,7 +80,7 @@ def _upgrade_ours(engine: Engine) -> None:
 
 
 def _upgrade_theirs(address: Address) -> None:
-    with optunas_own(address) as storage, _logging_as_it_is():
+    with forks.connected(), optunas_own(address) as storage, _logging_as_it_is():
         storage.upgrade()
 
 

@@ -31,7 +31,7 @@ _LONGEST_PAUSE_S: Final = 2.0
 
 @final
 class Database:
-    """A database of studies. Threads may share it; the child of a fork calls `forget_connections` first.
+    """A database of studies. Threads may share it, and so may the child of a fork.
 
     Every method raises StorageUnavailableError when the database does not come back in time, and StorageError
     for the rest.
@@ -52,10 +52,6 @@ class Database:
     def close(self) -> None:
         """Close all connections: those in use by other threads when they come back. The next call opens new ones."""
         close_connections(self._engine)
-
-    def forget_connections(self) -> None:
-        """Leave the connections to the process that this one was forked from."""
-        self._engine.dispose(close=False)
 
     def glance(self, work: Callable[[Connection], _T]) -> _T:
         """Return what `work` reads; each of its statements sees what is committed when it begins."""

@@ -1,6 +1,7 @@
 """Optuna's interface to a storage, over the database. `hpsearch.storage.open_storage` opens one."""
 
 import json
+import logging
 import os
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -12,11 +13,14 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.errors import StorageError
 from hpsearch.storage.as_optuna import studies
 from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.internals import FrozenStudy
 from hpsearch.storage.as_optuna.record import Details, copied, key_of, param_of, step_of
 from hpsearch.storage.as_optuna.trials import Trials
+
+_log: Final = logging.getLogger(__name__)
 
 _ALL_STATES: Final = frozenset(TrialState)
 
@@ -34,7 +38,7 @@ class OptunaStorage(BaseStorage):
         self._url = url
         self._database = Database(url)
         self._trials = Trials(self._database)
-        _storages.add(self)
+        _storages[id(self)] = self
 
     def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[str]]:
         self._trials.flush()
@@ -45,9 +49,15 @@ class OptunaStorage(BaseStorage):
         self._trials.flush()
         self._database.close()
 
+    def before_fork(self) -> None:
+        """Write everything that waits, so that a child process finds the trials that it is given as they are."""
+        try:
+            self._trials.flush()
+        except StorageError as error:
+            _log.warning("what was set on running trials was not stored before the process forked: %s", error)
+
     def after_fork(self) -> None:
-        """Start afresh in a child process: connections, and what waits, stay with the parent."""
-        self._database.forget_connections()
+        """Start afresh in a child process: what waits all the same is the parent's to write."""
         self._trials = Trials(self._database)
 
     # Studies
@@ -193,13 +203,23 @@ class OptunaStorage(BaseStorage):
         return [copied(trial) for trial in trials] if deepcopy else trials
 
 
-_storages: Final[weakref.WeakSet[OptunaStorage]] = weakref.WeakSet()
+_storages: Final[weakref.WeakValueDictionary[int, OptunaStorage]] = weakref.WeakValueDictionary()
+
+
+def _open_storages() -> list[OptunaStorage]:
+    return [storage for reference in _storages.valuerefs() if (storage := reference()) is not None]
+
+
+def _before_fork() -> None:
+    for storage in _open_storages():
+        storage.before_fork()
 
 
 def _after_fork() -> None:
-    for storage in list(_storages):
+    for storage in _open_storages():
         storage.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # After `forks`, which closes the connections: what is registered last is called first before a fork.
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
