@@ -166,7 +166,11 @@ def _prepare_server(connection: Any, *, family: str) -> None:
         cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_S}s'")
     else:
-        cursor.execute(f"SET innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}")
+        # Without the strict mode a text that is too long is cut off, and JSON with it.
+        cursor.execute(
+            f"SET SESSION innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}, "
+            "SESSION sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')"
+        )
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("SELECT version()")
         if "mariadb" in cursor.fetchone()[0].lower():

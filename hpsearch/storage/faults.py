@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, final
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
+from hpsearch.errors import (
+    StorageError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+    ValueRefusedError,
+)
 from hpsearch.storage.address import Address, mask
 from hpsearch.storage.engine import UncertainCommitError
 
@@ -22,6 +27,12 @@ _PATIENCE_S: Final = 45.0
 _TRANSIENT_POSTGRESQL: Final = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL: Final = frozenset({1020, 1205, 1213})
 _TRANSIENT_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
+
+_VALUE_MYSQL: Final = frozenset({1118, 1153, 1267, 1644, 3819, 4025})
+"""A row or a message is too long, characters are not in the column's set, a trigger or a constraint refuses."""
+
+_VALUE_POSTGRESQL: Final = ("54", "P0001")
+"""What exceeds a limit of the server, and what a trigger refuses. PostgreSQL's documentation, appendix A."""
 
 _UNCERTAIN: Final = "the connection was lost in the middle of a commit"
 
@@ -93,6 +104,11 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
             return work()
         except UncertainCommitError:
             raise _absent(address, _UNCERTAIN) from None
+        except UnicodeEncodeError as error:
+            raise ValueRefusedError(
+                f"{address.shown}: the connection's encoding, {error.encoding}, has no character "
+                f"{error.object[error.start : error.end]!r}: use others, or a connection in UTF-8"
+            ) from error
         except (DBAPIError, PoolTimeoutError, CollisionError) as error:
             patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
             if not (patient and is_transient(error)):
@@ -126,6 +142,15 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
             f"{address.shown}: other processes have kept the database locked for too long: try again"
         )
     reason = _reason(error)
+    if is_about_a_value(error):
+        # Before the patterns: what the database says may quote the value.
+        return ValueRefusedError(
+            f"{address.shown}: the database refused a value ({reason}): shorten it, or store another one"
+        )
+    return _meant(error, reason, address)
+
+
+def _meant(error: SQLAlchemyError, reason: str, address: Address) -> StorageError:
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, reason.lower()):
             message = f"{address.shown}: {_filled(meaning, address, reason)}"
@@ -138,6 +163,15 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
     if isinstance(error, PoolTimeoutError):
         return _absent(address, "no connection was free in time")
     return StorageError(f"{address.shown}: the database refused ({reason}): see the database's own log")
+
+
+def is_about_a_value(error: Exception) -> bool:
+    """Return True if a statement failed for a value that the database does not take."""
+    if isinstance(error, DataError | IntegrityError | ValueRefusedError):
+        return True
+    cause = getattr(error, "orig", None)
+    state = getattr(cause, "sqlstate", getattr(cause, "pgcode", None)) or ""
+    return state.startswith(_VALUE_POSTGRESQL) or _mysql_code(cause) in _VALUE_MYSQL
 
 
 def _absent(address: Address, why: str) -> StorageUnavailableError:

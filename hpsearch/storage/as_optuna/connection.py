@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration
@@ -19,7 +20,7 @@ from hpsearch.storage.engine import (
     reading,
     writing,
 )
-from hpsearch.storage.faults import attempt
+from hpsearch.storage.faults import attempt, translated
 
 _T = TypeVar("_T")
 
@@ -104,6 +105,10 @@ class Database:
                 raise
 
         return self._patiently(transaction)
+
+    def translated(self, error: Exception) -> Exception:
+        """Return a driver's error in the user's words."""
+        return translated(error, self.address) if isinstance(error, SQLAlchemyError) else error
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         """Return what `work`, one whole transaction, returns; wait while the database is away."""

@@ -7,20 +7,25 @@ import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, final
 
+import optuna.logging
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, ValueRefusedError
 from hpsearch.storage.as_optuna import studies
 from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.internals import FrozenStudy
-from hpsearch.storage.as_optuna.record import Details, copied, key_of, param_of, step_of
+from hpsearch.storage.as_optuna.record import Details, copied, name_of, param_of, step_of
 from hpsearch.storage.as_optuna.trials import Trials
 
 _log: Final = logging.getLogger(__name__)
+
+_optunas_log: Final = optuna.logging.get_logger("optuna.storages.hpsearch")
+"""What users switch on and off with `optuna.logging`."""
 
 _ALL_STATES: Final = frozenset(TrialState)
 
@@ -64,11 +69,12 @@ class OptunaStorage(BaseStorage):
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Store a study and return its id. Raises DuplicatedStudyError when the name is taken."""
-        name = studies.new_name() if study_name is None else key_of(study_name)
+        name = studies.new_name() if study_name is None else name_of("study name", study_name)
         study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
         if study_id is None:
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
         self._trials.forget_study(study_id)
+        _optunas_log.info("A new study created in RDB with name: %s", name)  # as Optuna says it
         return study_id
 
     def delete_study(self, study_id: int) -> None:
@@ -81,24 +87,27 @@ class OptunaStorage(BaseStorage):
 
         Optuna has no such call. Raises KeyError when there is no such study, and DuplicatedStudyError.
         """
-        key = key_of(name)
+        key = name_of("study name", name)
         self._trials.flush()
         if not self._database.write(lambda connection: studies.rename(connection, study_id, key)):
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Store an attribute of a study. Raises KeyError when there is no such study."""
-        attribute = key_of(key), json.dumps(value)
-        self._database.rewrite(
-            lambda connection, _: studies.set_attribute(connection, studies.USER, study_id, attribute)
-        )
+        """Store an attribute of a study. Raises KeyError if there is no such study, and ValueError."""
+        self._set_study_attribute(studies.USER, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Store an attribute of a study that is Optuna's own. Raises KeyError when there is no such study."""
-        attribute = key_of(key), json.dumps(value)
-        self._database.rewrite(
-            lambda connection, _: studies.set_attribute(connection, studies.SYSTEM, study_id, attribute)
-        )
+        """Store an attribute of a study that is Optuna's own. Raises KeyError if there is no such study."""
+        self._set_study_attribute(studies.SYSTEM, study_id, key, value)
+
+    def _set_study_attribute(self, table: Table, study_id: int, key: str, value: Any) -> None:
+        attribute = name_of("attribute key", key), json.dumps(value)
+        try:
+            self._database.rewrite(
+                lambda connection, _: studies.set_attribute(connection, table, study_id, attribute)
+            )
+        except ValueRefusedError as error:
+            raise ValueRefusedError(f'attribute "{key}" of the study: {error}') from error
 
     def revise_study_system_attrs(
         self, study_id: int, keys: Sequence[str], revise: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -159,7 +168,9 @@ class OptunaStorage(BaseStorage):
         Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
         distribution under that name.
         """
-        self._trials.set_param(trial_id, key_of(param_name), param_of(param_value_internal, distribution))
+        self._trials.set_param(
+            trial_id, name_of("parameter name", param_name), param_of(param_value_internal, distribution)
+        )
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -177,11 +188,15 @@ class OptunaStorage(BaseStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial. Raises KeyError, and UpdateFinishedTrialError."""
-        self._trials.set(trial_id, Details(user_attributes={key_of(key): json.dumps(value)}))
+        self._trials.set(
+            trial_id, Details(user_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial that is Optuna's own. Raises KeyError, and UpdateFinishedTrialError."""
-        self._trials.set(trial_id, Details(system_attributes={key_of(key): json.dumps(value)}))
+        self._trials.set(
+            trial_id, Details(system_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial. Raises KeyError when there is none."""
