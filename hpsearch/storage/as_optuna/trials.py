@@ -103,13 +103,22 @@ class Trials:
                 self._check_distribution(study_id, name, text)
             newest = self._known.study(study_id).newest_trial_id
             made = self._database.write(
-                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest)
+                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest),
+                durable=self._must_last(head.state),
             )
             trial = self._known.see_new(made)
             trial.details = details
             if made.state.is_finished():
                 self._known.study(study_id).settle(trial)
             return made.trial_id
+
+    def _must_last(self, state: TrialState) -> bool:
+        """Return True if a power cut must not undo a new trial.
+
+        One that undoes a running trial in an SQLite file ends its process, too. A server that loses one while its
+        process lives would give the trial's id away again.
+        """
+        return state is not TrialState.RUNNING or self._database.address.path is None
 
     def set_param(self, trial_id: int, name: str, param: tuple[float, str]) -> None:
         """Set a parameter of a trial, soon in the database; `param` is as `Details` has it.

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from operator import methodcaller
+from pathlib import Path
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import event
 
+from hpsearch.storage.as_optuna.storage import OptunaStorage
 from tests.contract.as_optuna.everything import UNIT, has_everything, is_bare, set_everything
 
 
@@ -180,3 +183,22 @@ def test_what_no_database_takes_is_refused_at_once(storage: BaseStorage, study_i
     storage.set_trial_user_attr(trial_id, "k" * 512, "NUL \0, half \ud800, \U0001f600")
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     assert storage.get_trial(trial_id).user_attrs == {"k" * 512: "NUL \0, half \ud800, \U0001f600"}
+
+
+def test_an_sqlite_file_waits_for_the_disk_when_a_trial_ends(tmp_path: Path) -> None:
+    """A trial's start does not wait for the disk; its end, a trial that waits and one that comes whole do."""
+    storage = OptunaStorage(f"sqlite:///{tmp_path}/study.db")
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    levels: list[str] = []
+
+    def listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("PRAGMA synchronous"):
+            levels.append(statement.rpartition(" ")[2])
+
+    event.listen(storage._database._engine, "before_cursor_execute", listen)
+    trial_id = storage.create_new_trial(study_id)
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING))
+    storage.create_new_trial(study_id, create_trial(value=1.0))
+    storage.remove_session()
+    assert levels == ["NORMAL", "FULL", "FULL", "FULL"]
