@@ -98,6 +98,9 @@ class Direct:
                 if failed.connection_invalidated:
                     connection.invalidate(error)
                 raise failed from error
+            except (KeyboardInterrupt, SystemExit):
+                connection.invalidate()  # an answer may be half read
+                raise
         return [text.converted(row) for row in rows] if text.converts else rows
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[RawRow]:
@@ -168,6 +171,9 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
         if failed.connection_invalidated:
             connection.invalidate(error)
         raise failed from error
+    except (KeyboardInterrupt, SystemExit):
+        connection.invalidate()  # an answer may be half read
+        raise
     return cursor
 
 

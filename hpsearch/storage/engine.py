@@ -79,6 +79,8 @@ def _server_engine(address: Address) -> Engine:
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
         pool_size=4,
+        # Transactions end before their connections go back. PyMySQL would send a rollback after each query, too.
+        pool_reset_on_return="rollback" if address.family == "postgresql" else None,
     )
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
