@@ -64,6 +64,11 @@ class StorageReadOnlyError(StorageError):
 
 
 @final
+class ValueRefusedError(StorageError, ValueError):
+    """The database does not take a value, such as a text that is too long for its column. Nothing was written."""
+
+
+@final
 class StudyNotFoundError(HpsearchError):
     """No study of that name is in the database."""
 

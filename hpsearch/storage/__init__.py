@@ -19,15 +19,23 @@ def open_storage(
     heartbeat_stale_trial_callback: "StaleTrialCallback | None" = None,
     failed_trial_callback: "StaleTrialCallback | None" = None,
 ) -> "BaseStorage":
-    """Return the database at `url` as a storage for Optuna: `optuna.create_study(storage=open_storage(url))`.
+    """Return the database at `url` as a storage for Optuna, in place of `optuna.storages.RDBStorage`.
 
-    An SQLite file, its folder and tables that are missing are made. With a `heartbeat_interval`, in seconds,
-    `Study.optimize` stores that often that its trial is alive, and before each trial fails those whose last heartbeat
-    is more than `grace_period` seconds old (default: two intervals). `heartbeat_stale_trial_callback` is then called
-    with the study and the failed trial; `failed_trial_callback` is its old name. `RDBStorage` has the same arguments,
-    and both see each other's heartbeats.
+        study = optuna.create_study(storage=open_storage("sqlite:///study.db"), study_name="mine")
 
-    Raises StorageError, StorageUnavailableError where a server does not answer, and ValueError for a bad argument.
+    The tables are Optuna's, so other Optuna clients can work on the same studies at the same time. An SQLite file, its
+    folder and missing tables are made.
+
+    What is set on a running trial is written half a second later at most, and always before the trial ends; the
+    process that set it reads it at once. A trial then takes two transactions, however many reports it has. Threads and
+    forked processes may share the storage. `storage/README.md` has what it costs and how it differs from `RDBStorage`.
+
+    With a `heartbeat_interval`, in seconds, `Study.optimize` stores that often that its trial is alive, and before each
+    trial fails those whose last heartbeat is more than `grace_period` seconds old (default: two intervals).
+    `heartbeat_stale_trial_callback` is then called with the study and the failed trial; `failed_trial_callback` is its
+    old name. `RDBStorage` has the same arguments, and both see each other's heartbeats.
+
+    Raises StorageError, StorageUnavailableError if a server does not answer, and ValueError for a bad argument.
     """
     from hpsearch.storage.as_optuna.storage import OptunaStorage  # noqa: PLC0415  # Optuna is slow to import
 

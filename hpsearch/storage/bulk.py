@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from sqlalchemy import (
     Connection,
@@ -33,7 +33,14 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from hpsearch.errors import ValueRefusedError
 from hpsearch.storage.direct import Direct, RawRow, run
+
+_LARGE: Final = 2**19
+"""So many characters or bytes of a row may be too many for a server. The smallest limit in use is 1 MiB."""
+
+_MARGIN: Final = 2**12
+"""What a statement has beside the large values of a row, in bytes, with room to spare."""
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 """Rows by column name; all of one call have the same columns."""
@@ -125,6 +132,8 @@ def _document(rows: Rows) -> str:
 def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
     """Prepare the statement for one row, and run it for each."""
     table, columns, key = part.table, part.columns, part.key
+    if connection.dialect.name in ("mysql", "mariadb"):
+        check_message(connection, table.name, rows)
     statement, places, positional = _placeholders(connection.dialect, table, columns, key)
     given: Iterable[Any] = (
         (row[n] if convert is None else convert(row[n]) for n, convert in places) for row in rows
@@ -135,6 +144,30 @@ def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
         names = [name for name, _ in places]
         named = [dict(zip(names, values, strict=True)) for values in given]
         run(connection, statement, named, many=True)
+
+
+def check_message(connection: Connection, what: str, rows: Rows) -> None:
+    """Raise ValueRefusedError for a row that MariaDB or MySQL does not take as a message.
+
+    The server would close the connection, which looks as if it were away.
+    """
+    for row in rows:
+        large = [v for v in row.values() if isinstance(v, str | bytes) and len(v) > _LARGE]
+        if not large:
+            continue
+        limit: int = run(connection, "SELECT @@max_allowed_packet", ()).fetchone()[0]
+        size = _MARGIN + sum(map(_escaped_bytes, large))
+        if size > limit:
+            raise ValueRefusedError(
+                f"{what}: a row must fit into a message of the server, {limit:,} bytes "
+                f"(got {size:,}): store less, or raise max_allowed_packet"
+            )
+
+
+def _escaped_bytes(value: str | bytes) -> int:
+    """Return how long a value is in a statement of MariaDB or MySQL, where some characters have a backslash."""
+    data = value.encode() if isinstance(value, str) else value
+    return len(data) + sum(data.count(escaped) for escaped in b"\0\n\r\x1a\\'\"")
 
 
 def _json(value: object) -> str:

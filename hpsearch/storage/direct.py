@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, final
 from sqlalchemy import Connection, DateTime, Dialect, Engine
 from sqlalchemy.exc import DBAPIError
 
+from hpsearch.storage import forks
 from hpsearch.storage.codes import SESSION_ENDED, code_of
 
 RawRow: TypeAlias = Sequence[Any]
@@ -72,6 +73,10 @@ class Direct:
 
     def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
         """Return what a query yields, on a connection without a transaction."""
+        with forks.connected():
+            return self._alone(engine, values)
+
+    def _alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
         text = self._text(engine.dialect, values)
         error_class = engine.dialect.loaded_dbapi.Error
         try:
@@ -90,6 +95,9 @@ class Direct:
                 if failed.connection_invalidated:
                     connection.invalidate(error)
                 raise failed from error
+            except (KeyboardInterrupt, SystemExit):
+                connection.invalidate()  # an answer may be half read
+                raise
         return [text.converted(row) for row in rows] if text.converts else rows
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[RawRow]:
@@ -160,6 +168,9 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
         if failed.connection_invalidated:
             connection.invalidate(error)
         raise failed from error
+    except (KeyboardInterrupt, SystemExit):
+        connection.invalidate()  # an answer may be half read
+        raise
     return cursor
 
 

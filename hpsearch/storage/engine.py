@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError
-from hpsearch.storage import drivers
+from hpsearch.storage import drivers, forks
 from hpsearch.storage.address import Address, mask
 from hpsearch.storage.codes import UNCERTAIN, Kind, kind_of
 from hpsearch.storage.direct import is_lost, run
@@ -45,11 +45,11 @@ _WAL: Final = "hpsearch_wal"
 
 
 def make_engine(address: Address, *, works_long: bool = False) -> Engine:
-    """Return an engine for `address`. Nothing is connected yet. It may be used by several threads.
+    """Return an engine for `address`. Nothing is connected yet.
 
-    It must not cross a fork: start processes by spawning them, or open the store anew. One that `works_long` gives
-    servers hours for a statement. Raises StorageError, as every connection does, where the driver cannot work with the
-    URL's options, and StorageUnavailableError, as every connection does, where a server does not answer in time.
+    Threads may share it, and so may the child of a fork (see `forks`). One that `works_long` gives servers hours for a
+    statement. Raises StorageError, as every connection does, if the driver cannot work with the URL's options, and
+    StorageUnavailableError, as every connection does, if a server does not answer in time.
     """
     with _told_of_options(address):
         engine = (
@@ -57,6 +57,7 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
             if address.path is not None
             else _server_engine(address, drivers.WORK_WITHIN_S if works_long else drivers.ANSWER_WITHIN_S)
         )
+    forks.follow(engine, address.path, shown=address.shown)
     # What closing a lost connection raises tells nothing that the loss has not told.
     logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{_LOGGING_NAME}").setLevel(logging.CRITICAL)
     return engine
@@ -90,6 +91,8 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
         isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
         pool_size=4,
         pool_logging_name=_LOGGING_NAME,
+        # Transactions end before their connections go back. PyMySQL would send a rollback after each query, too.
+        pool_reset_on_return="rollback" if address.family == "postgresql" else None,
     )
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
@@ -113,14 +116,14 @@ def close_connections(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection on which everything is read as of one moment."""
-    with engine.connect() as connection, connection.begin():
+    with forks.connected(), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def glancing(engine: Engine) -> Iterator[Connection]:
     """Give a connection without a transaction: each statement reads what is committed when it begins."""
-    with engine.connect().execution_options(**{_SINGLE: True}) as connection:
+    with forks.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
@@ -132,7 +135,11 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     database took earlier transactions and is read-only now.
     """
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
-    with _noting_writes(engine), engine.connect().execution_options(**options) as connection:
+    with (
+        forks.connected(),
+        _noting_writes(engine),
+        engine.connect().execution_options(**options) as connection,
+    ):
         transaction = connection.begin()
         try:
             yield connection
@@ -234,7 +241,11 @@ def _prepare_server(connection: Any, *, family: str) -> None:
         cursor.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_S}s'")
     else:
-        cursor.execute(f"SET innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}")
+        # Without the strict mode a text that is too long is cut off, and JSON with it.
+        cursor.execute(
+            f"SET SESSION innodb_lock_wait_timeout = {BUSY_TIMEOUT_S}, "
+            "SESSION sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')"
+        )
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("SELECT version()")
         if "mariadb" in cursor.fetchone()[0].lower():

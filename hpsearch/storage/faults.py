@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, final
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
+from hpsearch.errors import (
+    StorageError,
+    StorageReadOnlyError,
+    StorageUnavailableError,
+    ValueRefusedError,
+)
 from hpsearch.storage.address import Address, mask
 from hpsearch.storage.codes import AT_ONCE, PASSING, Kind, code_of, kind_of
 from hpsearch.storage.engine import TurnedReadOnlyError, UncertainCommitError, absent
@@ -21,6 +26,12 @@ _PATIENCE_S: Final = 45.0
 """No new try is begun after this long; one that waits for an SQLite lock takes up to 30 s itself."""
 
 _LOCKED_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
+
+_VALUE_MYSQL: Final = frozenset({1118, 1153, 1267, 1644, 3819, 4025})
+"""A row or a message is too long, characters are not in the column's set, a trigger or a constraint refuses."""
+
+_VALUE_POSTGRESQL: Final = ("54", "P0001")
+"""What exceeds a limit of the server, and what a trigger refuses. PostgreSQL's documentation, appendix A."""
 
 _UNCERTAIN: Final = "the connection was lost in the middle of a commit"
 
@@ -131,6 +142,11 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
             raise absent(address, _UNCERTAIN) from None
         except TurnedReadOnlyError:
             raise StorageUnavailableError(f"{address.shown}: {_TURNED_READ_ONLY}") from None
+        except UnicodeEncodeError as error:
+            raise ValueRefusedError(
+                f"{address.shown}: the connection's encoding, {error.encoding}, has no character "
+                f"{error.object[error.start : error.end]!r}: use others, or a connection in UTF-8"
+            ) from error
         except UnicodeDecodeError as error:
             if address.path is None:
                 raise
@@ -170,11 +186,21 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
             f"{address.shown}: other processes have kept the database locked for too long: try again"
         )
     is_lost = getattr(error, "connection_invalidated", False)
+    if not is_lost and is_about_a_value(error):
+        # Before the patterns: what the database says may quote the value.
+        return ValueRefusedError(
+            f"{address.shown}: the database refused a value ({reason}): shorten it, or store another one"
+        )
     if not is_lost and (meaning := _meaning(kind, reason)) is not None:
         message = f"{address.shown}: {_filled(meaning, address, reason)}"
         return _CLASSES.get(meaning, StorageError)(message)
+    return _absence(error, kind, reason, address)
+
+
+def _absence(error: SQLAlchemyError, kind: Kind | None, reason: str, address: Address) -> StorageError:
+    """Return `error` as the server's absence if it is that, or as what the server said."""
     why = next((absence for pattern, absence in _ABSENT if re.search(pattern, reason.lower())), None)
-    if why is None and is_lost:
+    if why is None and getattr(error, "connection_invalidated", False):
         why = "the connection was lost"
     elif why is None and isinstance(error, PoolTimeoutError):
         why = "no connection was free in time"
@@ -189,6 +215,14 @@ def _meaning(kind: Kind | None, reason: str) -> str | None:
     """Return what an answer of the server's means, None if neither its code nor its words are known."""
     found = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, reason.lower())), None)
     return found if found is _FULL else _OF_KIND.get(kind, found)
+
+
+def is_about_a_value(error: Exception) -> bool:
+    """Return True if a statement failed for a value that the database does not take."""
+    if isinstance(error, DataError | IntegrityError | ValueRefusedError):
+        return True
+    code = code_of(getattr(error, "orig", None))
+    return code.startswith(_VALUE_POSTGRESQL) if isinstance(code, str) else code in _VALUE_MYSQL
 
 
 def _filled(meaning: str, address: Address, reason: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from hpsearch.records import Cause, Finding
 from hpsearch.storage import optuna_schema, registry, schema
@@ -114,7 +114,7 @@ def over(connection: Connection, watch: Watch, study_key: str | None = None) -> 
     return {key: tokens for key, tokens in found.items() if tokens}
 
 
-def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Row[Any]]:
+def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
     """Return the leases that have run out, and those whose worker was seen before the clock was set back."""
     in_study = () if study_key is None else (_ours.c.study_key == study_key,)
     return connection.execute(
@@ -145,7 +145,7 @@ def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Row[Any
     ).all()
 
 
-def _doubt(row: Row[Any], dialect: str) -> Doubt:
+def _doubt(row: Any, dialect: str) -> Doubt:
     # An SQLite file serves one machine. On others the same name and number may be somebody else's.
     is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
     quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
@@ -228,7 +228,7 @@ def forgive(connection: Connection, study_key: str, claims: Collection[Claim]) -
             _forgive(connection, study_key, row)
 
 
-def _forgive(connection: Connection, study_key: str, row: Row[Any]) -> None:
+def _forgive(connection: Connection, study_key: str, row: Any) -> None:
     of_trial = (_attempts.c.study_key == study_key, _attempts.c.number == row.number)
     connection.execute(
         update(_attempts)
@@ -242,7 +242,7 @@ def _forgive(connection: Connection, study_key: str, row: Row[Any]) -> None:
     )
 
 
-def _leased(connection: Connection, locked: LockedStudy, chosen: Any) -> Sequence[Row[Any]]:
+def _leased(connection: Connection, locked: LockedStudy, chosen: Any) -> Sequence[Any]:
     """Return the rows of the study's trials that are `chosen` and leased, locked, by number."""
     return connection.execute(
         select(_ours, _theirs.c.state, _theirs.c.datetime_start)
@@ -258,7 +258,7 @@ def _leased(connection: Connection, locked: LockedStudy, chosen: Any) -> Sequenc
     ).all()
 
 
-def _expiries(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, Ending]:
+def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
     """Return number -> how the attempt ends whose lease is over. See the state machine in `schema`."""
     if not rows:
         return {}
@@ -275,7 +275,7 @@ def _expiries(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, End
     return endings
 
 
-def _alone(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
+def _alone(connection: Connection, rows: Sequence[Any]) -> set[str]:
     """Return those of the rows' workers that hold one lease, in all studies."""
     names = {row.worker for row in rows}
     held_by = (
@@ -287,7 +287,7 @@ def _alone(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
     return set(connection.execute(held_by).scalars())
 
 
-def _expired_before(connection: Connection, row: Row[Any]) -> int:
+def _expired_before(connection: Connection, row: Any) -> int:
     """Return how many attempts at a trial came to nothing with their lease."""
     return connection.execute(
         select(func.count()).where(
@@ -299,7 +299,7 @@ def _expired_before(connection: Connection, row: Row[Any]) -> int:
 
 
 def _take_back(
-    connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], endings: Mapping[int, Ending]
+    connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
 ) -> list[int]:
     """End the leases of trials, number -> ending: back to waiting, or failed with their third worker."""
     # A trial that another Optuna client ended meanwhile stays as it is; one that it set waiting was begun all the same.
@@ -316,7 +316,7 @@ def _take_back(
     return [row.number for row in running]
 
 
-def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]]) -> dict[int, int]:
+def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Any]) -> dict[int, int]:
     """Return number -> how many workers were lost with trials whose present one is lost too and counts.
 
     Those that held others beside it count from now on.
@@ -337,11 +337,11 @@ def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Row[A
     return lost | {row.number: lost[row.number] + row.workers for row in beside}
 
 
-def _at(locked: LockedStudy, rows: Sequence[Row[Any]]) -> Any:
+def _at(locked: LockedStudy, rows: Sequence[Any]) -> Any:
     return and_(_ours.c.study_key == locked.study.key, _ours.c.number.in_([row.number for row in rows]))
 
 
-def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]]) -> None:
+def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Any]) -> None:
     if rows:
         connection.execute(
             update(_ours).where(_at(locked, rows)).values(lease_until=None, version=_ours.c.version + 1)
@@ -349,7 +349,7 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Row[
 
 
 def _write_history(
-    connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], endings: Mapping[int, Ending]
+    connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
 ) -> None:
     insert_rows(
         connection,
@@ -377,7 +377,7 @@ def epoch_s(started: datetime | None) -> float | None:
     return None if started is None else started.replace(tzinfo=UTC).timestamp()
 
 
-def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]], *, crashed: bool) -> None:
+def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Any], *, crashed: bool) -> None:
     """Make trials look as if nobody had trained them; parameters stay."""
     if not rows:
         return
@@ -399,7 +399,7 @@ def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Row[Any]]
     )
 
 
-def _return(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+def _return(connection: Connection, rows: Sequence[Any]) -> None:
     """Let trials wait again."""
     if rows:
         connection.execute(
@@ -412,7 +412,7 @@ def _return(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 def _fail(
     connection: Connection,
     locked: LockedStudy,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[Any],
     endings: Mapping[int, Ending],
     lost: Mapping[int, int],
 ) -> None:

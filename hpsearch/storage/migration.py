@@ -17,7 +17,7 @@ from sqlalchemy.schema import DropTable
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.storage import drivers, optuna_schema, schema
+from hpsearch.storage import drivers, forks, optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading, use_wal, writing
 from hpsearch.storage.faults import is_transient
@@ -279,7 +279,7 @@ def _collided(error: SQLAlchemyError) -> bool:
 
 def make_theirs(address: Address) -> None:
     """Let Optuna make those of its tables that are missing, and stamp their revision. Raises SQLAlchemyError."""
-    with optunas_own(address, skip_table_creation=False):
+    with forks.connected(), optunas_own(address, skip_table_creation=False):
         pass
 
 
@@ -314,7 +314,7 @@ def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:
     if found.optuna not in (None, UNFINISHED, optuna_schema.HEAD):
         _drop_what_came_too_early(engine, found)
         # Tables of today that are made before the revisions run would have the columns that those add.
-        with optunas_own(address, skip_table_creation=True) as storage:
+        with forks.connected(), optunas_own(address, skip_table_creation=True) as storage:
             storage.upgrade()
     make_theirs(address)
 

@@ -70,7 +70,7 @@ def open_store(url: str, *, create: bool = True) -> "Store":
 
 @final
 class Store:
-    """The database of studies. Threads may share it; processes may not: each opens its own.
+    """The database of studies. Threads may share it, and so may the child of a fork.
 
     Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
     later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its

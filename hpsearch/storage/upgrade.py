@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import optuna_schema, registry, schema
+from hpsearch.storage import forks, optuna_schema, registry, schema
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.engine import BUSY_TIMEOUT_S, UncertainCommitError, make_engine, reading, writing
 from hpsearch.storage.faults import attempt, is_transient, translated
@@ -129,7 +129,7 @@ def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]
     if address.path is None:
         yield engine, address
         return
-    with _folder_beside(address.path, address.shown) as folder:
+    with forks.connected(), _folder_beside(address.path, address.shown) as folder:
         path = Path(folder) / "copy.db"
         there = replace(address, url=URL.create("sqlite+pysqlite", database=str(path)), path=path)
         copied = make_engine(there)

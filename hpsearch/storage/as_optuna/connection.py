@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration
@@ -19,7 +20,7 @@ from hpsearch.storage.engine import (
     reading,
     writing,
 )
-from hpsearch.storage.faults import attempt
+from hpsearch.storage.faults import attempt, translated
 
 _T = TypeVar("_T")
 
@@ -31,7 +32,7 @@ _LONGEST_PAUSE_S: Final = 2.0
 
 @final
 class Database:
-    """A database of studies. Threads may share it; the child of a fork calls `forget_connections` first.
+    """A database of studies. Threads may share it, and so may the child of a fork.
 
     Every method raises StorageUnavailableError when the database does not come back in time, and StorageError
     for the rest.
@@ -52,10 +53,6 @@ class Database:
     def close(self) -> None:
         """Close all connections: those in use by other threads when they come back. The next call opens new ones."""
         close_connections(self._engine)
-
-    def forget_connections(self) -> None:
-        """Leave the connections to the process that this one was forked from."""
-        self._engine.dispose(close=False)
 
     def glance(self, work: Callable[[Connection], _T]) -> _T:
         """Return what `work` reads; each of its statements sees what is committed when it begins."""
@@ -108,6 +105,10 @@ class Database:
                 raise
 
         return self._patiently(transaction)
+
+    def translated(self, error: Exception) -> Exception:
+        """Return a driver's error in the user's words."""
+        return translated(error, self.address) if isinstance(error, SQLAlchemyError) else error
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         """Return what `work`, one whole transaction, returns; wait while the database is away."""

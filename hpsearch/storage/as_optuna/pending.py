@@ -13,6 +13,9 @@ FLUSH_AFTER_S: Final = 0.5
 ROWS_MAX: Final = 5000
 """When so many rows wait, they wait no longer."""
 
+CHARACTERS_MAX: Final = 2**22
+"""When so much JSON text waits, it waits no longer."""
+
 _TICK_S: Final = 0.05
 """How long an interpreter that ends may have to wait for the clock."""
 
@@ -29,13 +32,14 @@ class Pending:
         """Let `write` be called every now and then, until it returns False."""
         self.details: dict[int, Details] = {}
         self._write = write
-        self._rows = 0
+        self._rows = self._characters = 0
         self._clock: threading.Thread | None = None
 
     @property
     def is_urgent(self) -> bool:
         """True when what waits should be written at once."""
-        return bool(self.details) and (self._rows >= ROWS_MAX or self._clock is None)
+        is_much = self._rows >= ROWS_MAX or self._characters >= CHARACTERS_MAX
+        return bool(self.details) and (is_much or self._clock is None)
 
     def add(self, trial_id: int, details: Details) -> None:
         """Let `details` of a trial wait, over what waits for it already."""
@@ -45,6 +49,7 @@ class Pending:
         there.user_attributes.update(details.user_attributes)
         there.system_attributes.update(details.system_attributes)
         self._rows += len(details)
+        self._characters += sum(map(len, details.texts))
         if self._clock is None:
             self._start_clock()
 
@@ -53,7 +58,7 @@ class Pending:
         for trial_id in trial_ids:
             self.details.pop(trial_id, None)
         if not self.details:
-            self._rows = 0
+            self._rows = self._characters = 0
 
     def clock_stopped(self) -> None:
         """Take note that the clock stops: the next row starts another one."""

@@ -31,7 +31,7 @@ from hpsearch.storage import optuna_schema
 from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.record import Details, Head, local
 from hpsearch.storage.direct import Direct, RawRow
-from hpsearch.storage.optuna_schema import number_of
+from hpsearch.storage.optuna_schema import RUNNING, WAITING, number_of
 
 FEW: Final = 256
 """So many trials are read by their ids; more are read as a range of the study."""
@@ -114,6 +114,22 @@ def trials_of(database: Database, study_id: int, ids: Sequence[int]) -> Iterator
         for head, details in _assembled(database.rows(_BY_RANGE, there)):
             if head.trial_id in asked:
                 yield head, details
+
+
+_STATE: Final = Direct(
+    select(_trials.c.study_id, _trials.c.number, cast(_trials.c.state, String(16))).where(
+        _trials.c.trial_id == bindparam("at_trial_id")
+    )
+)
+
+
+def is_open(database: Database, head: Head) -> bool:
+    """Return True if that trial is there and has not ended."""
+    rows = database.rows(_STATE, {"at_trial_id": head.trial_id})
+    if not rows:
+        return False
+    study_id, number, state = rows[0]
+    return (study_id, number) == (head.study_id, head.number) and state in (RUNNING, WAITING)
 
 
 def distribution(connection: Connection, study_id: int, name: str) -> str | None:

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,9 @@ _INTEGER_MAX: Final = 2**31 - 1
 
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 """What databases refuse in text: NUL, and halves of a surrogate pair."""
+
+TEXT_SURE_BYTES: Final = 2**16 - 1
+"""Every database takes a text of this length: the limit of MariaDB's and MySQL's TEXT, the smallest of all."""
 
 
 @final
@@ -55,6 +59,30 @@ class Details:
         """Return the number of rows."""
         rows = self.params, self.reports, self.user_attributes, self.system_attributes, self.values
         return sum(len(part) for part in rows)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of parameters and the keys of attributes."""
+        return [*self.params, *self.user_attributes, *self.system_attributes]
+
+    @property
+    def texts(self) -> list[str]:
+        """All JSON texts."""
+        distributions = [text for _, text in self.params.values()]
+        return [*distributions, *self.user_attributes.values(), *self.system_attributes.values()]
+
+    def apart(self) -> Iterator[tuple[str, "Details"]]:
+        """Yield each row alone, with its name in messages."""
+        for name, param in self.params.items():
+            yield f'parameter "{name}"', Details(params={name: param})
+        for step, report in self.reports.items():
+            yield f"report of step {step}", Details(reports={step: report})
+        for key, text in self.user_attributes.items():
+            yield f'user attribute "{key}"', Details(user_attributes={key: text})
+        for key, text in self.system_attributes.items():
+            yield f'system attribute "{key}"', Details(system_attributes={key: text})
+        for objective, value in self.values.items():
+            yield f"value {objective}", Details(values={objective: value})
 
     def under(self, newer: "Details | None") -> "Details":
         """Return these rows with those of `newer` written over them."""
@@ -124,12 +152,14 @@ def details_of(template: FrozenTrial) -> Details:
     )
     for name, value in template.params.items():
         distribution = template.distributions[name]
-        details.params[key_of(name)] = param_of(distribution.to_internal_repr(value), distribution)
+        details.params[name_of("parameter name", name)] = param_of(
+            distribution.to_internal_repr(value), distribution
+        )
     for there, here in (
         (template.user_attrs, details.user_attributes),
         (template.system_attrs, details.system_attributes),
     ):
-        here.update({key_of(key): json.dumps(value) for key, value in there.items()})
+        here.update({name_of("attribute key", key): json.dumps(value) for key, value in there.items()})
     return details
 
 
@@ -140,20 +170,35 @@ def param_of(stored: float, distribution: BaseDistribution) -> tuple[float, str]
     return float(stored), distribution_to_json(distribution)
 
 
-def key_of(key: str) -> str:
-    """Return a parameter's name or an attribute's key. Raises ValueError when no database would take it."""
-    if len(key) > ATTRIBUTE_LENGTH or _NO_TEXT.search(key):
+def name_of(what: str, name: object) -> str:
+    """Return the name of a study or a parameter, or the key of an attribute; `what` is that in messages.
+
+    Raises ValueError for one that no database takes, and TypeError for one that is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{what}: must be text (got {name!r}): give a str")
+    if len(name) > ATTRIBUTE_LENGTH:
         raise ValueError(
-            f"attribute: a key must be text of at most {ATTRIBUTE_LENGTH} characters without NUL "
-            f"(got {key[:80]!r}, {len(key)} characters): shorten it"
+            f"{what}: must be at most {ATTRIBUTE_LENGTH} characters "
+            f"(got {name[:80]!r}..., {len(name)} characters): shorten it"
         )
-    return key
+    if (found := _NO_TEXT.search(name)) is not None:
+        raise ValueError(
+            f"{what}: must have no {_character(found[0])} (got {name[:80]!r}): leave that character out"
+        )
+    return name
+
+
+def _character(found: str) -> str:
+    return "NUL character" if found == "\0" else f"half of a surrogate pair, {found!r}"
 
 
 def step_of(step: int) -> int:
     """Return the step of a report. Raises ValueError for one that no INTEGER column holds."""
     if not -_INTEGER_MAX <= step <= _INTEGER_MAX:
-        raise ValueError(f"step: must be between {-_INTEGER_MAX} and {_INTEGER_MAX} (got {step})")
+        raise ValueError(
+            f"step: must be between {-_INTEGER_MAX} and {_INTEGER_MAX} (got {step}): count in larger steps"
+        )
     return int(step)
 
 

@@ -1,23 +1,32 @@
 """Optuna's interface to a storage, over the database. `hpsearch.storage.open_storage` opens one."""
 
 import json
+import logging
 import os
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, cast, final
 
+import optuna.logging
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table
 
+from hpsearch.errors import StorageError, ValueRefusedError
 from hpsearch.storage.as_optuna import heartbeats, studies
 from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.heartbeats import StaleTrialCallback
 from hpsearch.storage.as_optuna.internals import BaseHeartbeat, FrozenStudy
-from hpsearch.storage.as_optuna.record import Details, copied, key_of, param_of, step_of
+from hpsearch.storage.as_optuna.record import Details, copied, name_of, param_of, step_of
 from hpsearch.storage.as_optuna.trials import Trials
+
+_log: Final = logging.getLogger(__name__)
+
+_optunas_log: Final = optuna.logging.get_logger("optuna.storages.hpsearch")
+"""What users switch on and off with `optuna.logging`."""
 
 _ALL_STATES: Final = frozenset(TrialState)
 
@@ -48,7 +57,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         self._url = url
         self._database = Database(url)
         self._trials = Trials(self._database)
-        _storages.add(self)
+        _storages[id(self)] = self
 
     def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[Any, ...]]:
         self._trials.flush()
@@ -65,20 +74,27 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         self._trials.flush()
         self._database.close()
 
+    def before_fork(self) -> None:
+        """Write everything that waits, so that a child process finds the trials that it is given as they are."""
+        try:
+            self._trials.flush()
+        except StorageError as error:
+            _log.warning("what was set on running trials was not stored before the process forked: %s", error)
+
     def after_fork(self) -> None:
-        """Start afresh in a child process: connections, and what waits, stay with the parent."""
-        self._database.forget_connections()
+        """Start afresh in a child process: what waits all the same is the parent's to write."""
         self._trials = Trials(self._database)
 
     # Studies
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Store a study and return its id. Raises DuplicatedStudyError when the name is taken."""
-        name = studies.new_name() if study_name is None else key_of(study_name)
+        name = studies.new_name() if study_name is None else name_of("study name", study_name)
         study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
         if study_id is None:
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
         self._trials.forget_study(study_id)
+        _optunas_log.info("A new study created in RDB with name: %s", name)  # as Optuna says it
         return study_id
 
     def delete_study(self, study_id: int) -> None:
@@ -91,24 +107,27 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
         Optuna has no such call. Raises KeyError when there is no such study, and DuplicatedStudyError.
         """
-        key = key_of(name)
+        key = name_of("study name", name)
         self._trials.flush()
         if not self._database.write(lambda connection: studies.rename(connection, study_id, key)):
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Store an attribute of a study. Raises KeyError when there is no such study."""
-        attribute = key_of(key), json.dumps(value)
-        self._database.rewrite(
-            lambda connection, _: studies.set_attribute(connection, studies.USER, study_id, attribute)
-        )
+        """Store an attribute of a study. Raises KeyError if there is no such study, and ValueError."""
+        self._set_study_attribute(studies.USER, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Store an attribute of a study that is Optuna's own. Raises KeyError when there is no such study."""
-        attribute = key_of(key), json.dumps(value)
-        self._database.rewrite(
-            lambda connection, _: studies.set_attribute(connection, studies.SYSTEM, study_id, attribute)
-        )
+        """Store an attribute of a study that is Optuna's own. Raises KeyError if there is no such study."""
+        self._set_study_attribute(studies.SYSTEM, study_id, key, value)
+
+    def _set_study_attribute(self, table: Table, study_id: int, key: str, value: Any) -> None:
+        attribute = name_of("attribute key", key), json.dumps(value)
+        try:
+            self._database.rewrite(
+                lambda connection, _: studies.set_attribute(connection, table, study_id, attribute)
+            )
+        except ValueRefusedError as error:
+            raise ValueRefusedError(f'attribute "{key}" of the study: {error}') from error
 
     def revise_study_system_attrs(
         self, study_id: int, keys: Sequence[str], revise: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -169,7 +188,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
         distribution under that name.
         """
-        self._trials.set_param(trial_id, key_of(param_name), param_of(param_value_internal, distribution))
+        self._trials.set_param(
+            trial_id, name_of("parameter name", param_name), param_of(param_value_internal, distribution)
+        )
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -187,11 +208,15 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial. Raises KeyError, and UpdateFinishedTrialError."""
-        self._trials.set(trial_id, Details(user_attributes={key_of(key): json.dumps(value)}))
+        self._trials.set(
+            trial_id, Details(user_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of a trial that is Optuna's own. Raises KeyError, and UpdateFinishedTrialError."""
-        self._trials.set(trial_id, Details(system_attributes={key_of(key): json.dumps(value)}))
+        self._trials.set(
+            trial_id, Details(system_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial. Raises KeyError when there is none."""
@@ -236,13 +261,23 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         return self.heartbeat_stale_trial_callback
 
 
-_storages: Final[weakref.WeakSet[OptunaStorage]] = weakref.WeakSet()
+_storages: Final[weakref.WeakValueDictionary[int, OptunaStorage]] = weakref.WeakValueDictionary()
+
+
+def _open_storages() -> list[OptunaStorage]:
+    return [storage for reference in _storages.valuerefs() if (storage := reference()) is not None]
+
+
+def _before_fork() -> None:
+    for storage in _open_storages():
+        storage.before_fork()
 
 
 def _after_fork() -> None:
-    for storage in list(_storages):
+    for storage in _open_storages():
         storage.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # After `forks`, which closes the connections: what is registered last is called first before a fork.
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -7,7 +7,6 @@ overtakes what was set before it. Reads show what waits as if it were written.
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, final
@@ -17,13 +16,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, ValueRefusedError
 from hpsearch.storage.as_optuna import reading, writing
 from hpsearch.storage.as_optuna.connection import Database
 from hpsearch.storage.as_optuna.known import Known
 from hpsearch.storage.as_optuna.pending import Pending
 from hpsearch.storage.as_optuna.picture import OpenTrial
 from hpsearch.storage.as_optuna.record import (
+    TEXT_SURE_BYTES,
     Details,
     Head,
     copied,
@@ -47,6 +47,8 @@ class Trials:
         self._lock = threading.RLock()
         self._known = Known(database)
         self._pending = Pending(self._flush_in_background)
+        self._refused: dict[int, list[str]] = {}
+        self._taken_names: set[str] = set()
 
     def all(self, study_id: int, states: Collection[TrialState]) -> list[FrozenTrial]:
         """Return a study's trials in these states by number. Raises KeyError when there is no such study."""
@@ -101,7 +103,8 @@ class Trials:
                 self._check_distribution(study_id, name, text)
             newest = self._known.study(study_id).newest_trial_id
             made = self._database.write(
-                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest)
+                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest),
+                durable=self._must_last(head.state),
             )
             trial = self._known.see_new(made)
             trial.details = details
@@ -109,14 +112,22 @@ class Trials:
                 self._known.study(study_id).settle(trial)
             return made.trial_id
 
+    def _must_last(self, state: TrialState) -> bool:
+        """Return True if a power cut must not undo a new trial.
+
+        One that undoes a running trial in an SQLite file ends its process, too. A server that loses one while its
+        process lives would give the trial's id away again.
+        """
+        return state is not TrialState.RUNNING or self._database.address.path is None
+
     def set_param(self, trial_id: int, name: str, param: tuple[float, str]) -> None:
         """Set a parameter of a trial, soon in the database; `param` is as `Details` has it.
 
-        Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
-        distribution under that name.
+        Raises KeyError, UpdateFinishedTrialError, and ValueError if the study's other trials have another kind of
+        distribution under that name, or if the database does not take the row.
         """
         with self._lock:
-            trial = self._writable(trial_id)
+            trial = self._settable(trial_id)
             _, text = param
             self._check_distribution(trial.head.study_id, name, text)
             self._set(trial, Details(params={name: param}))
@@ -124,10 +135,10 @@ class Trials:
     def set(self, trial_id: int, details: Details) -> None:
         """Set reports or attributes of a trial, soon in the database.
 
-        Raises KeyError, and UpdateFinishedTrialError.
+        Raises KeyError, UpdateFinishedTrialError, and ValueError if the database does not take a row.
         """
         with self._lock:
-            self._set(self._writable(trial_id), details)
+            self._set(self._settable(trial_id), details)
 
     def set_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
         """Write a trial's state and values, with everything that waits, and say whether that changed the state.
@@ -140,31 +151,63 @@ class Trials:
         )
         with self._lock:
             self._writable(trial_id)
-            waiting = self._waiting()
-            waiting[trial_id] = waiting.get(trial_id, Details()).under(details)
-
-            def work(connection: Connection, again: bool) -> tuple[bool, set[int]]:  # noqa: FBT001
-                changed = writing.set_state(connection, trial_id, state, now, again=again)
-                return changed, writing.write_waiting(connection, waiting, held={trial_id})
-
             try:
-                changed, written = self._database.rewrite(work)
-            except (KeyError, UpdateFinishedTrialError):
-                self._take_lost(trial_id)
-                raise
-            self._take_written(waiting, written)
-            if changed:
-                self._take_state(trial_id, state, now)
-            return changed
+                return self._end(trial_id, state, now, details)
+            except ValueRefusedError:
+                if not self._pending.details:
+                    raise
+            self._write_apart(self._waiting())
+            self._writable(trial_id)
+            return self._end(trial_id, state, now, details)
+
+    def _end(self, trial_id: int, state: TrialState, now: datetime, details: Details) -> bool:
+        """Write a trial's state and `details`, with everything that waits, and return whether the state changed."""
+        waiting = self._waiting()
+        waiting[trial_id] = waiting.get(trial_id, Details()).under(details)
+
+        def work(connection: Connection, again: bool) -> tuple[bool, set[int]]:  # noqa: FBT001
+            changed = writing.set_state(connection, trial_id, state, now, again=again)
+            return changed, writing.write_waiting(connection, waiting, held={trial_id})
+
+        try:
+            changed, written = self._database.rewrite(work)
+        except (KeyError, UpdateFinishedTrialError):
+            self._take_lost(trial_id)
+            raise
+        self._take_written(waiting, written)
+        if changed:
+            self._take_state(trial_id, state, now)
+        return changed
 
     def flush(self) -> None:
-        """Write everything that waits."""
+        """Write everything that waits, except what the database does not take (see `_write_apart`)."""
         with self._lock:
             if waiting := self._waiting():
-                written = self._database.rewrite(
-                    lambda connection, _: writing.write_waiting(connection, waiting), durable=False
-                )
-                self._take_written(waiting, written)
+                try:
+                    self._write(waiting)
+                except ValueRefusedError:
+                    self._write_apart(waiting)
+
+    def _write(self, waiting: Mapping[int, Details]) -> None:
+        """Write rows of trials, in one transaction."""
+        written = self._database.rewrite(
+            lambda connection, _: writing.write_waiting(connection, waiting), durable=False
+        )
+        self._take_written(waiting, written)
+
+    def _write_apart(self, waiting: Mapping[int, Details]) -> None:
+        """Write each row of trials on its own: one that the database does not take harms no other.
+
+        It is dropped with an error in the log, and its trial's next write raises.
+        """
+        written, refused = self._database.rewrite(
+            lambda connection, _: writing.write_apart(connection, waiting), durable=False
+        )
+        self._take_written(waiting, written)
+        for trial_id, name, error in refused:
+            reason = f"{name}: {self._database.translated(error)}"
+            self._refused.setdefault(trial_id, []).append(reason)
+            _log.error("trial_id %d: this is not stored: %s", trial_id, reason)
 
     def _flush_in_background(self) -> bool:
         """Write what waits and say whether that should be done again."""
@@ -173,23 +216,71 @@ class Trials:
             try:
                 self.flush()
             except StorageError as error:
-                _log.warning("what was set on running trials is not stored yet: %s", error)
+                self._warn_of_delay(error)
+            except BaseException:
+                self._pending.clock_stopped()
+                raise
             if is_idle or not threading.main_thread().is_alive():
                 self._pending.clock_stopped()
                 return False
             return True
 
+    def _warn_of_delay(self, error: StorageError) -> None:
+        if threading.main_thread().is_alive():
+            _log.warning("what was set on running trials is not stored yet: %s", error)
+            return
+        ids = ", ".join(map(str, sorted(self._pending.details)))
+        _log.error("what was set on trial_id %s is not stored, and the process ends: %s", ids, error)
+
     def _set(self, trial: OpenTrial, details: Details) -> None:
         trial.shown = None
+        if self._is_doubtful(details):
+            self._set_now(trial.head.trial_id, details)
+            return
         self._pending.add(trial.head.trial_id, details)
         if self._pending.is_urgent:
             self.flush()
+            self._writable(trial.head.trial_id)
+
+    def _is_doubtful(self, details: Details) -> bool:
+        """Return True if some database may refuse a row, for a long text or a name that is not ASCII."""
+        return any(len(text) > TEXT_SURE_BYTES for text in details.texts) or any(
+            not name.isascii() and name not in self._taken_names for name in details.names
+        )
+
+    def _set_now(self, trial_id: int, details: Details) -> None:
+        """Write rows of a trial, with those of it that wait. Raises ValueError if the database does not take them."""
+        waiting = self._pending.details.get(trial_id, Details()).under(details)
+        try:
+            self._write({trial_id: waiting})
+        except ValueRefusedError as error:
+            name = ", ".join(name for name, _ in details.apart())
+            raise ValueRefusedError(f"{name}: {error}") from error
+        self._taken_names.update(details.names)
+        self._writable(trial_id)
 
     def _waiting(self) -> dict[int, Details]:
         return dict(self._pending.details)
 
+    def _settable(self, trial_id: int) -> OpenTrial:
+        """Return a trial on which something may be set now. Raises as `_writable`.
+
+        The database is asked once for all that waits: what is set meanwhile, half a second at most, is set too early
+        to know of another process that ended the trial.
+        """
+        trial = self._writable(trial_id)
+        if trial_id not in self._pending.details and not reading.is_open(self._database, trial.head):
+            self._known.read_one(trial_id)
+            return self._writable(trial_id)
+        return trial
+
     def _writable(self, trial_id: int) -> OpenTrial:
-        """Return a trial that has not ended, as far as is known. Raises KeyError, and UpdateFinishedTrialError."""
+        """Return a trial that has not ended, as far as is known.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError, once, if something that was set before was refused.
+        """
+        if (refused := self._refused.pop(trial_id, None)) is not None:
+            raise ValueRefusedError("; ".join(refused))
         if (ended := self._known.settled(trial_id)) is not None:
             raise UpdateFinishedTrialError(writing.finished(ended.number))
         trial = self._known.open(trial_id)
@@ -212,20 +303,24 @@ class Trials:
             check_distribution_compatibility(distribution_of(known[name]), distribution_of(text))
 
     def _take_written(self, waiting: Mapping[int, Details], written: Collection[int]) -> None:
-        """Take note that what waited is stored, but for trials that somebody else ended or deleted meanwhile."""
-        self._pending.remove(waiting.keys())
+        """Take note that what waited is stored, except on trials that others ended or deleted meanwhile."""
         for trial_id, details in waiting.items():
             if trial_id not in written:
                 self._take_lost(trial_id)
             elif (trial := self._known.open(trial_id)) is not None and trial.details is not None:
                 trial.details = trial.details.under(details)
+        self._pending.remove(waiting.keys())
 
     def _take_lost(self, trial_id: int) -> None:
-        """Take note that somebody else ended or deleted a trial."""
-        self._pending.remove([trial_id])
-        _log.warning("trial_id %d had finished elsewhere: what was set on it since is not stored", trial_id)
-        with suppress(KeyError):
+        """Take note that another process ended or deleted a trial."""
+        try:
             self._known.read_one(trial_id)
+            lost = "another process ended it"
+        except KeyError:
+            lost = "it was deleted"
+        if trial_id in self._pending.details:
+            _log.warning("trial_id %d: what was set on it last is not stored: %s", trial_id, lost)
+        self._pending.remove([trial_id])
 
     def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:
         """Take note of a new state. A trial that ended is read once more: others may have set something on it."""

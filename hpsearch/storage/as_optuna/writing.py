@@ -12,11 +12,14 @@ from typing import Final
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy import Connection, DateTime, Table, bindparam, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
+from hpsearch.errors import ValueRefusedError
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.as_optuna.record import Details, Head, stored_time
 from hpsearch.storage.bulk import Target, together, upsert_rows
 from hpsearch.storage.direct import Direct
+from hpsearch.storage.faults import is_about_a_value
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
 
 _studies = optuna_schema.studies
@@ -138,6 +141,28 @@ def write_waiting(
     written = _lock_unfinished(connection, waiting.keys() - set(held)) | set(held)
     write_details(connection, {i: details for i, details in waiting.items() if i in written})
     return written
+
+
+def write_apart(
+    connection: Connection, waiting: Mapping[int, Details]
+) -> tuple[set[int], list[tuple[int, str, Exception]]]:
+    """Store the rows of trials by id as `write_waiting` does, each row on its own.
+
+    Return the ids of the trials that have not ended, and each row that the database does not take: its trial, its
+    name and what was wrong with it.
+    """
+    written = _lock_unfinished(connection, waiting.keys())
+    refused: list[tuple[int, str, Exception]] = []
+    for trial_id in sorted(written):
+        for name, row in waiting[trial_id].apart():
+            try:
+                with connection.begin_nested():
+                    write_details(connection, {trial_id: row})
+            except (DBAPIError, ValueRefusedError) as error:
+                if not is_about_a_value(error):
+                    raise
+                refused.append((trial_id, name, error))
+    return written, refused
 
 
 def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:

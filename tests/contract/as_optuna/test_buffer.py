@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from operator import methodcaller
+from pathlib import Path
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import event
 
+from hpsearch.storage.as_optuna.storage import OptunaStorage
 from tests.contract.as_optuna.everything import UNIT, has_everything, is_bare, set_everything
 
 
@@ -99,16 +103,66 @@ def test_a_trial_that_somebody_ended_is_not_written(
     stock.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     with caplog.at_level(logging.WARNING, "hpsearch"):
         storage.remove_session()
-    assert "had finished elsewhere" in caplog.text
+    expected = f"trial_id {trial_id}: what was set on it last is not stored: another process ended it"
+    assert expected in caplog.messages
     assert stock.get_trial(trial_id).user_attrs == storage.get_trial(trial_id).user_attrs == {}
-    for write in (
+    for write in _writes(storage, trial_id):
+        with pytest.raises(UpdateFinishedTrialError, match=r"^Trial#0 has already finished"):
+            write()
+
+
+def _writes(storage: BaseStorage, trial_id: int) -> list[Callable[[], object]]:
+    return [
         lambda: storage.set_trial_user_attr(trial_id, "late", 2),
+        lambda: storage.set_trial_system_attr(trial_id, "late", 2),
         lambda: storage.set_trial_intermediate_value(trial_id, 0, 1.0),
         lambda: storage.set_trial_param(trial_id, "x", 0.5, UNIT),
         lambda: storage.set_trial_state_values(trial_id, TrialState.FAIL),
-    ):
-        with pytest.raises(UpdateFinishedTrialError, match=r"^Trial#0 has already finished"):
-            write()
+    ]
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_the_first_late_write_is_refused(
+    storage: BaseStorage, stock: RDBStorage, study_id: int, kind: int
+) -> None:
+    """The call that writes to a trial which another process has ended meanwhile raises, as in Optuna's storage."""
+    trial_id = storage.create_new_trial(study_id)
+    stock.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    with pytest.raises(UpdateFinishedTrialError, match=r"^Trial#0 has already finished"):
+        _writes(storage, trial_id)[kind]()
+    assert is_bare(storage.get_trial(trial_id))
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_a_deleted_trial_is_not_written(
+    storage: BaseStorage, stock: RDBStorage, study_id: int, kind: int
+) -> None:
+    """The call that writes to a trial whose study another process has deleted raises KeyError."""
+    stock.create_new_trial(
+        stock.create_new_study([StudyDirection.MINIMIZE])
+    )  # keeps the id from another trial
+    trial_id = storage.create_new_trial(study_id)
+    stock.delete_study(study_id)
+    with pytest.raises(KeyError, match=f"^'trial_id {trial_id}: there is no such trial'$"):
+        _writes(storage, trial_id)[kind]()
+
+
+@pytest.mark.usefixtures("_no_hurry")
+def test_what_waits_for_a_deleted_trial_is_dropped(
+    storage: BaseStorage, stock: RDBStorage, study_id: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits for a trial that was deleted is dropped, with a warning that says so, and harms no other trial."""
+    deleted = storage.create_new_trial(study_id)
+    other = storage.create_new_study([StudyDirection.MINIMIZE])
+    trial_id = storage.create_new_trial(other)
+    set_everything(storage, deleted)
+    set_everything(storage, trial_id)
+    stock.delete_study(study_id)
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [f"trial_id {deleted}: what was set on it last is not stored: it was deleted"]
+    assert has_everything(stock.get_trial(trial_id))
 
 
 def test_what_no_database_takes_is_refused_at_once(storage: BaseStorage, study_id: int) -> None:
@@ -129,3 +183,22 @@ def test_what_no_database_takes_is_refused_at_once(storage: BaseStorage, study_i
     storage.set_trial_user_attr(trial_id, "k" * 512, "NUL \0, half \ud800, \U0001f600")
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     assert storage.get_trial(trial_id).user_attrs == {"k" * 512: "NUL \0, half \ud800, \U0001f600"}
+
+
+def test_an_sqlite_file_waits_for_the_disk_when_a_trial_ends(tmp_path: Path) -> None:
+    """A trial's start does not wait for the disk; its end, a trial that waits and one that comes whole do."""
+    storage = OptunaStorage(f"sqlite:///{tmp_path}/study.db")
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    levels: list[str] = []
+
+    def listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("PRAGMA synchronous"):
+            levels.append(statement.rpartition(" ")[2])
+
+    event.listen(storage._database._engine, "before_cursor_execute", listen)
+    trial_id = storage.create_new_trial(study_id)
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING))
+    storage.create_new_trial(study_id, create_trial(value=1.0))
+    storage.remove_session()
+    assert levels == ["NORMAL", "FULL", "FULL", "FULL"]

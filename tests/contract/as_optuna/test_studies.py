@@ -1,5 +1,6 @@
 """Studies that are made, deleted and made again by several processes."""
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -128,3 +129,22 @@ def test_attributes_are_revised_at_once(url: str, stock: RDBStorage) -> None:
     with pytest.raises(KeyError):
         storage.revise_study_system_attrs(study_id + 1000, ["a"], revise)
     storage.remove_session()
+
+
+def test_a_new_study_is_announced_as_by_optuna(
+    storage: BaseStorage, stock: RDBStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A study that is made is told of as Optuna's own storage does, where `optuna.logging` governs it."""
+    log = logging.getLogger("optuna")
+    log.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.INFO, "optuna"):
+            told = []
+            for each in (storage, stock):
+                caplog.clear()
+                name = f"announced-{uuid4().hex}"
+                each.create_new_study([StudyDirection.MINIMIZE], name)
+                told.append({message.replace(name, "NAME") for message in caplog.messages})
+    finally:
+        log.removeHandler(caplog.handler)
+    assert told[0] == told[1] == {"A new study created in RDB with name: NAME"}

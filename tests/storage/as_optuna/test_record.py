@@ -16,8 +16,8 @@ from hpsearch.storage.as_optuna.record import (
     copied,
     details_of,
     frozen,
-    key_of,
     local,
+    name_of,
     step_of,
     stored_time,
     value_of,
@@ -102,25 +102,54 @@ def test_newer_rows_lie_over_older_ones() -> None:
     assert older.under(None) is older
 
 
-@pytest.mark.parametrize("key", ["", "k" * 512, "ä\n\U0001f600"])
-def test_text_is_a_key(key: str) -> None:
-    """Whatever every database takes is a key."""
-    assert key_of(key) == key
+@pytest.mark.parametrize("name", ["", "k" * 512, "ä\n\U0001f600"])
+def test_text_is_a_name(name: str) -> None:
+    """Whatever every database takes is a name."""
+    assert name_of("study name", name) == name
 
 
-@pytest.mark.parametrize("key", ["k" * 513, "a\0b", "\udc00"])
-def test_what_some_database_refuses_is_no_key(key: str) -> None:
-    """A key that is too long or no text is refused with its length and what it is."""
-    with pytest.raises(
-        ValueError, match=rf"at most 512 characters without NUL \(got .*, {len(key)} characters\)"
-    ):
-        key_of(key)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "k" * 513,
+            r"^study name: must be at most 512 characters \(got 'k{80}'\.\.\., 513 .*\): shorten it$",
+        ),
+        ("a\0b", r"^study name: must have no NUL character \(got 'a\\x00b'\): leave that character out$"),
+        ("\udc00", r"^study name: must have no half of a surrogate pair, '\\udc00' \(got "),
+    ],
+)
+def test_what_some_database_refuses_is_no_name(name: str, message: str) -> None:
+    """A name that is too long or no text is refused: what it names, the rule, the name, and what to do."""
+    with pytest.raises(ValueError, match=message):
+        name_of("study name", name)
+
+
+@pytest.mark.parametrize("name", [5, None, b"key"])
+def test_what_is_no_text_is_no_name(name: object) -> None:
+    """A name that is no str is refused with what it is."""
+    with pytest.raises(TypeError, match=r"^attribute key: must be text \(got .*\): give a str$"):
+        name_of("attribute key", name)
+
+
+def test_rows_apart_are_all_rows() -> None:
+    """Each row of a trial comes alone, with a name, and together they are the trial's rows."""
+    whole = details_of(a_trial())
+    both = Details()
+    names = set()
+    for name, row in whole.apart():
+        assert len(row) == 1
+        both = both.under(row)
+        names.add(name)
+    assert both == whole
+    assert len(names) == len(whole)
+    assert {'parameter "x"', "report of step 7", 'user attribute "list"', "value 1"} <= names
 
 
 def test_numbers_that_do_not_fit_are_refused() -> None:
     """A step beyond 32 bits and a value that is NaN are refused with the number."""
     assert (step_of(2**31 - 1), value_of(math.inf)) == (2**31 - 1, math.inf)
-    with pytest.raises(ValueError, match=r"^step: must be .* \(got 2147483648\)$"):
+    with pytest.raises(ValueError, match=r"^step: must be .* \(got 2147483648\): count in larger steps$"):
         step_of(2**31)
     with pytest.raises(ValueError, match=r"^value: must be a number \(got nan\)"):
         value_of(math.nan)
