@@ -25,7 +25,7 @@ from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.examples import with_examples
+from hpsearch.study.examples import example_files
 from hpsearch.worker.draining import stoppable
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
@@ -59,8 +59,8 @@ class RunOptions:
 
 def found_target(target: str, url: str) -> str:
     """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
-    path = Path(target) if is_study_file(target) else with_examples(Path(target))
-    return target if str(path) == target or _is_stored(target, url) else str(path)
+    example = None if is_study_file(target) else example_files().get(target)
+    return target if example is None or _is_stored(target, url) else str(example)
 
 
 def _is_stored(name: str, url: str) -> bool:

@@ -21,7 +21,7 @@ from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
-from hpsearch.storage.stored_values import BLOB_MAX
+from hpsearch.storage.stored_values import BLOB_MAX, shown_value
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6
@@ -120,25 +120,29 @@ def _integrity_problems(connection: Connection) -> list[str]:
 
 
 def unlinked_problems(connection: Connection) -> list[str]:
-    """Return rows of Optuna's tables that belong to no trial or study, and studies of ours that it does not have."""
+    """Return rows that belong to no trial or study: of Optuna's tables, and of ours."""
     studies, trials = optuna_schema.studies.name, optuna_schema.trials.name
     links = [(table, "study_id", studies) for table in (*optuna_schema.STUDY_DETAILS, optuna_schema.trials)]
     links += [(table, "trial_id", trials) for table in optuna_schema.TRIAL_DETAILS]
     if _kinds(connection).get(schema.studies.name) == "table":
         links.append((schema.studies, "study_id", studies))
-    problems = []
-    for table, link, owners in links:
-        rows = connection.execute(
-            text(  # names of our own
-                f"SELECT {link} FROM {table.name} WHERE typeof({link}) != 'integer' OR {link} NOT IN "  # noqa: S608
-                f"(SELECT {link} FROM {owners}) LIMIT 1"
-            )
-        ).all()
-        if rows:
-            problems.append(
-                f"table {table.name}, column {link}: must be in table {owners} (got {rows[0][0]!r})"
-            )
-    return problems
+        links += [(table, "study_key", schema.studies.name) for table in schema.STUDY_DETAILS]
+    return [problem for link in links if (problem := _unlinked_problem(connection, *link)) is not None]
+
+
+def _unlinked_problem(connection: Connection, table: Table, link: str, owners: str) -> str | None:
+    """Return what is wrong with the first row of `table` whose `link` names none of `owners`, None without one."""
+    kind = "text" if link == "study_key" else "integer"
+    rows = connection.execute(
+        text(  # names of our own; bytes, because text may be none
+            f"SELECT CAST({link} AS BLOB) FROM {table.name} WHERE typeof({link}) != '{kind}' OR {link} NOT IN "  # noqa: S608
+            f"(SELECT {link} FROM {owners}) LIMIT 1"
+        )
+    ).all()
+    if not rows:
+        return None
+    value = None if rows[0][0] is None else bytes(rows[0][0]).decode("utf-8", "backslashreplace")
+    return f"table {table.name}, column {link}: must be in table {owners} (got {shown_value(value)})"
 
 
 @contextmanager

@@ -69,10 +69,11 @@ def checked_value(column: Column[Any], value: Any, *, where: str) -> Any:
 
 def broken_row(table: str, where: str, column: str, *, rule: str, value: object) -> StorageError:
     """Return the error for a value that breaks a rule."""
-    return StorageError(f"table {table}, {where}, column {column}: {rule} (got {_shown(value)})")
+    return StorageError(f"table {table}, {where}, column {column}: {rule} (got {shown_value(value)})")
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """Return a value for a message, shortened if it is long."""
     text = f"{len(value)} bytes" if isinstance(value, bytes) and len(value) > 40 else repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 

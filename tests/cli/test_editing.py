@@ -48,7 +48,8 @@ def test_budget_and_priority_are_set(command: Command, created: str) -> None:
 def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, finished: str) -> None:
     """A lowered budget ends the study and leaves every trial; a raised one opens it again."""
     assert command("study", "edit", finished, "--trials", "5").stdout == (
-        'Study "flowers": the budget is 5 trials now (it was 12)\nflowers: Finished: 12 of 5 trials.\n'
+        'Study "flowers": the budget is 5 trials now (it was 12)\n'
+        "flowers: Finished: 12 of 5 trials, 7 more than the budget.\n"
     )
     assert shown(command, finished)["finished"] == 12
     assert command("study", "edit", finished, "--trials", "14").stdout.endswith(

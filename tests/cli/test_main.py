@@ -129,7 +129,7 @@ def test_an_unknown_command_gets_the_one_that_was_meant(
     assert ended.stderr.endswith(f"Error: No such command '{arguments[-1]}'. Did you mean {meant}?\n")
 
 
-@pytest.mark.parametrize("words", [(), *{words[:-1] for words in COMMANDS if len(words) > 1}], ids=" ".join)
+@pytest.mark.parametrize("words", sorted({words[:-1] for words in COMMANDS}), ids=" ".join)
 def test_lists_of_commands_show_whole_sentences(command: Command, words: tuple[str, ...]) -> None:
     """No sentence about a command is cut."""
     helped = command(*words, "--help").stdout
