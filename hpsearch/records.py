@@ -71,6 +71,11 @@ class Cause(StrEnum):
     STOPPED = "stopped"
 
 
+def known_cause(name: object) -> Cause:
+    """Return the cause of that name. One that only a newer version knows is inconclusive to this one."""
+    return Cause(name) if name in list(Cause) else Cause.INCONCLUSIVE
+
+
 @final
 class Fate(StrEnum):
     """How a trial ended, or stands, in the words of the report."""

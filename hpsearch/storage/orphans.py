@@ -1,7 +1,5 @@
 """What other Optuna clients leave behind when they delete or rename a study."""
 
-import json
-
 from sqlalchemy import Connection, case, select, update
 
 from hpsearch.storage import optuna_schema, schema, studies
@@ -27,7 +25,7 @@ def sweep(connection: Connection) -> None:
 
 def _orphans(connection: Connection) -> set[str]:
     """Return the keys of our studies that are no longer Optuna's under the same id."""
-    linked = {row.study_key for row in studies.linked(connection)}
+    linked = {key for _, key in studies.links(connection)}
     return set(connection.execute(select(_ours.c.study_key)).scalars()) - linked
 
 
@@ -38,7 +36,8 @@ def _copies(connection: Connection) -> dict[str, int]:
         .where(_links.c.key == schema.LINK_ATTRIBUTE)
         .order_by(_links.c.study_id)
     )
-    return {json.loads(row.value_json): row.study_id for row in rows}
+    keys = ((studies.link_of(row.value_json), row.study_id) for row in rows)
+    return {key: study_id for key, study_id in keys if key is not None}
 
 
 def _follow(connection: Connection, key: str, study_id: int) -> None:

@@ -9,7 +9,7 @@ from sys import byteorder
 from typing import Any, Final
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cause, Finding, Series
+from hpsearch.records import Cause, Finding, Series, known_cause
 
 SERIES_FORMAT: Final = 1
 """zlib over a line of JSON (the names, in order) and, name by name, little-endian float32."""
@@ -46,6 +46,14 @@ def unpack_series(series_format: int, payload: bytes) -> Series:
     return {name: values[i * length : (i + 1) * length] for i, name in enumerate(names)}
 
 
+def readable_series(series_format: int, payload: bytes) -> Series:
+    """Return the series of `unpack_series`; none where they are damaged, or of a newer hpsearch."""
+    try:
+        return unpack_series(series_format, payload)
+    except (ArithmeticError, LookupError, StorageError, TypeError, ValueError, zlib.error):
+        return {}
+
+
 def pack_finding(finding: Finding) -> str:
     """Return `finding` as JSON text. Numbers that JSON does not know stand as their names."""
     return json.dumps(
@@ -62,15 +70,36 @@ def pack_finding(finding: Finding) -> str:
 
 
 def unpack_finding(text: str) -> Finding:
-    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are left aside."""
-    raw: Mapping[str, Any] = json.loads(text)
+    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are left aside.
+
+    A cause that only a newer one knows, and a text that is no finding, are `inconclusive`, and the remedy says so.
+    """
+    try:
+        return _finding(json.loads(text))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        return Finding(
+            cause=Cause.INCONCLUSIVE,
+            confidence=0.0,
+            first_step=0,
+            evidence={},
+            remedy=f"The stored verdict cannot be read ({type(error).__name__}: {str(error)[:_SHOWN]}).",
+        )
+
+
+_SHOWN: Final = 60
+"""Characters of an error that a remedy shows."""
+
+
+def _finding(raw: Mapping[str, Any]) -> Finding:
+    cause, remedy = known_cause(raw["cause"]), str(raw["remedy"])
+    is_newer = cause.value != raw["cause"]
     return Finding(
-        cause=Cause(raw["cause"]),
+        cause=cause,
         confidence=float(raw["confidence"]),
-        first_step=raw["first_step"],
+        first_step=max(0, int(raw["first_step"])),
         evidence={name: float(number) for name, number in raw["evidence"].items()},
-        remedy=raw["remedy"],
-        suggested=raw["suggested"],
+        remedy=f"A newer hpsearch calls it {raw['cause']}: {remedy}" if is_newer else remedy,
+        suggested={k: v for k, v in raw["suggested"].items() if isinstance(v, float | int | str)},
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, desc, func, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of
+from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of, known_cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
@@ -69,7 +69,7 @@ def _lost_epochs(connection: Connection, study: StoredStudy) -> int:
 
 
 def _cause(row: Row[Any]) -> Cause | None:
-    return None if row.verdict is None else Cause(row.verdict)
+    return None if row.verdict is None else known_cause(row.verdict)
 
 
 def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Trials as records: all of a study, or those that changed. Each function reads in its caller's transaction."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, fu
 from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.clock import utc
+from hpsearch.storage.cells import counted, moment, whole
 from hpsearch.storage.details import (
     IDS_MAX,
     Reading,
@@ -20,7 +21,7 @@ from hpsearch.storage.details import (
     values_of,
 )
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
-from hpsearch.storage.payloads import unpack_finding, unpack_series
+from hpsearch.storage.payloads import readable_series, unpack_finding
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.storage.studies import row_of
 
@@ -125,19 +126,21 @@ def every_attempt(
     )
     found: dict[int, list[Attempt]] = {}
     for row in rows:
-        found.setdefault(row.number, []).append(_attempt(row))
+        with contextlib.suppress(ValueError):  # a damaged row is no attempt
+            found.setdefault(row.number, []).append(_attempt(row))
     return found
 
 
 def _attempt(row: Row[Any]) -> Attempt:
+    """Return the attempt of a row. Raises ValueError for one that no hpsearch wrote."""
     return Attempt(
-        attempt=row.attempt,
-        worker=row.worker,
-        why=row.why,
+        attempt=whole(row.attempt, "attempt"),
+        worker=None if row.worker is None else str(row.worker),
+        why=str(row.why),
         crashed=bool(row.crashed),
-        epochs=row.epochs,
-        ended=utc(row.ended),
-        started=None if row.started is None else utc(row.started),
+        epochs=counted(row.epochs),
+        ended=moment(row.ended, "ended"),
+        started=None if row.started is None else moment(row.started, "started"),
     )
 
 
@@ -234,10 +237,10 @@ def _trial(
         value=value,
         curve=curve,
         finding=None if row.finding is None else unpack_finding(row.finding),
-        epochs=row.epochs or 0,
-        steps=row.steps or 0,
-        worker=row.worker,
-        attempts=foreign_attempts if row.attempt is None else row.attempt,
+        epochs=counted(row.epochs),
+        steps=counted(row.steps),
+        worker=None if row.worker is None else str(row.worker),
+        attempts=foreign_attempts if row.attempt is None else counted(row.attempt),
         started=_aware(row.datetime_start),
         finished=_aware(row.datetime_complete),
         system_attributes=system_attributes,
@@ -257,5 +260,5 @@ def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: unpack_series(row.format, row.payload) for row in rows}
+        found |= {row.number: made for row in rows if (made := readable_series(row.format, row.payload))}
     return found

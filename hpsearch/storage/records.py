@@ -11,6 +11,15 @@ from hpsearch.study.spec import StudySpec
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Foreign:
+    """What is known of a study that another Optuna client made: each objective's name, and whether more is better."""
+
+    metrics: tuple[str, ...]
+    maximize: tuple[bool, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredStudy:
     """A study as the database holds it.
 
@@ -18,6 +27,9 @@ class StoredStudy:
     the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is
     that of the hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the
     study that this one follows up, which may be gone.
+
+    With `foreign`, another Optuna client made it. Then `key` and `fingerprint` are empty, `spec.metric` is its first
+    objective, `spec.search` what its trials searched, `created` when the first began; the rest of `spec` says nothing.
     """
 
     key: str
@@ -28,11 +40,34 @@ class StoredStudy:
     version: str
     priority: int = 0
     parent: str | None = None
+    foreign: Foreign | None = None
+
+    @property
+    def name(self) -> str:
+        """The name by which Optuna and everybody else know the study."""
+        return self.spec.name
 
     @property
     def maximize(self) -> bool:
         """True when more of the metric is better."""
+        if self.foreign is not None:
+            return self.foreign.maximize[0]
         return self.spec.metric == "validation_accuracy"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadableStudy:
+    """A study of ours whose row this version cannot read.
+
+    `reason` says why, and what to do; `version` is that of the hpsearch that wrote it, as it stands there.
+    """
+
+    key: str
+    study_id: int
+    name: str
+    version: str
+    reason: str
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
 
-from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
+from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.records import ParameterValue, Series, Trial
 from hpsearch.storage import (
     claims,
@@ -36,6 +36,7 @@ from hpsearch.storage.records import (
     Opening,
     Progress,
     StoredStudy,
+    UnreadableStudy,
     Unsealing,
     Update,
     WorkerIdentity,
@@ -122,12 +123,13 @@ class Store:
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
 
-        Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
+        Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest
+        names, or saying that another Optuna client made the study.
         """
         return self._read(lambda connection: studies.find(connection, name))
 
     def studies(self) -> list[StoredStudy]:
-        """Return all studies that hpsearch made, oldest first."""
+        """Return all studies that hpsearch made and that can be read, oldest first."""
         return self._read(studies.every)
 
     def foreign_studies(self) -> list[str]:
@@ -240,11 +242,17 @@ class Store:
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
 
-        Those of higher priority are in front, and of equals the older ones. Expired leases were swept, as far as
-        we may.
+        Those of higher priority are in front, and of equals the older ones; those that cannot be read are left out.
+        Expired leases were swept, as far as we may.
         """
+        return self.look(above=above)[0]
+
+    def look(
+        self, *, above: StoredStudy | None = None
+    ) -> tuple[list[Opening], list[UnreadableStudy]]:
+        """Return what `openings` does, and beside it the studies that cannot be read."""
         self.sweep_all()
-        return self._read(lambda connection: openings.openings(connection, above=above))
+        return self._read(lambda connection: openings.look(connection, above=above))
 
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
@@ -363,7 +371,7 @@ class Store:
         expired = self._read(leases.expired_studies)
         for study in self.studies() if expired else ():
             if study.key in expired:
-                with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
+                with contextlib.suppress(StudyNotFoundError, StudyUnreadableError):  # changed at this moment
                     self.sweep(study)
 
     def write(self, work: Callable[[Connection], _T]) -> _T:

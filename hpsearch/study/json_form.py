@@ -1,12 +1,24 @@
-"""A specification as the JSON text that the database keeps."""
+"""A specification as the JSON text that the database keeps, and what other versions may do with it.
+
+A version that adds a key gives it a default that means what the versions before did. Where a study holds no other value
+of it, that version may write `oldest_reader`, the oldest version ("0.1") that trains the study to the same numbers. An
+older version then leaves aside the keys that it does not know; without `oldest_reader` it refuses them.
+"""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+import hpsearch
+from hpsearch.errors import Problem
 from hpsearch.records import Cause
+from hpsearch.study.rules import Text, is_number
+from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
 from hpsearch.study.spec import (
+    SHORT_NAMES,
     Choices,
     DataSpec,
     Dimension,
@@ -27,26 +39,87 @@ def spec_to_json(spec: StudySpec) -> str:
     return json.dumps(asdict(spec), sort_keys=True)
 
 
-def spec_from_json(text: str) -> StudySpec:
-    """Read what `spec_to_json` wrote, in this version or an older one.
+def minor_version(text: object) -> tuple[int, int]:
+    """Return major and minor of a version such as `0.1.0`; (0, 0) for what is none."""
+    parts = str(text).split(".")[:2]
+    is_version = len(parts) == 2 and all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts)
+    return (int(parts[0]), int(parts[1])) if is_version else (0, 0)
 
-    Keys of a newer version raise ValueError: they may change results.
+
+@lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
+def checked_spec(text: str) -> StudySpec:
+    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError, which says what is wrong."""
+    try:
+        spec = spec_from_json(text)
+        problem = next(_problems(spec), None)
+    except KeyError as error:
+        raise ValueError(f"the key {error} is missing") from error
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{error}") from error
+    if problem is not None:
+        raise ValueError(f"{problem}")
+    return spec
+
+
+def spec_from_json(text: str) -> StudySpec:
+    """Read what `spec_to_json` wrote, in this version, an older one, or a newer one that allows it.
+
+    Keys of a newer version raise ValueError otherwise: they may change results. So does what is no specification, with
+    KeyError, TypeError and AttributeError.
     """
-    raw: dict[str, Any] = json.loads(text)
+    try:
+        raw: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")
+    oldest = raw.pop(_OLDEST_READER, None)
+    if oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__):
+        raw = _without_unknown(raw)
+    return _spec(raw)
+
+
+_OLDEST_READER: Final = "oldest_reader"
+_SHOWN: Final = 40
+"""Characters of a text that a message shows."""
+
+
+def _without_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` without the keys, at any level, that this version does not know."""
+    kept = _known(StudySpec, raw)
+    for name, section in SECTIONS.items():
+        kept[name] = _known(section.kind, kept[name])
+    kept["search"] = [_known(_kind_of(one), one) for one in kept["search"]]
+    kept["configurations"] = [_known(ExactConfiguration, one) for one in kept.get("configurations", ())]
+    return kept
+
+
+def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {key: value for key, value in raw.items() if key in names}
+
+
+def _kind_of(dimension: Mapping[str, Any]) -> type[Dimension]:
+    return Choices if "choices" in dimension else Range
+
+
+def _spec(raw: Mapping[str, Any]) -> StudySpec:
     read = {
-        "data": _data(raw.pop("data")),
-        "model": _model(raw.pop("model")),
-        "training": _record(TrainingSpec, raw.pop("training")),
-        "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
-        "sampler": _record(SamplerSpec, raw.pop("sampler")),
-        "pruning": _pruning(raw.pop("pruning")),
-        "configurations": tuple(_exact(exact) for exact in raw.pop("configurations", ())),
+        "data": _data(raw["data"]),
+        "model": _model(raw["model"]),
+        "training": _record(TrainingSpec, raw["training"]),
+        "search": tuple(_dimension(dimension) for dimension in raw["search"]),
+        "sampler": _record(SamplerSpec, raw["sampler"]),
+        "pruning": _pruning(raw["pruning"]),
+        "configurations": tuple(_exact(exact) for exact in raw.get("configurations", ())),
     }
     study: StudySpec = _record(StudySpec, {**raw, **read})
     return study
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"{kind.__name__}: must be a JSON object (got {str(raw)[:_SHOWN]})")
     unknown = set(raw) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
@@ -85,3 +158,71 @@ def _dimension(raw: Mapping[str, Any]) -> Dimension:
         return choices
     dimension: Range = _record(Range, raw)
     return dimension
+
+
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
+"""Keys whose missing value the record holds as None."""
+
+
+def _problems(spec: StudySpec) -> Iterator[Problem]:
+    """Yield what no study file could have made: damage, or another program's writing."""
+    for key in ("seed", "metric", "trials"):
+        yield from STUDY[key].problems(key, getattr(spec, key))
+    for name, section in SECTIONS.items():
+        record = getattr(spec, name)
+        for key, rule in section.rules.items():
+            value = getattr(record, key)
+            if value is not None or f"{name}.{key}" not in _OPTIONAL:
+                yield from rule.problems(f"{name}.{key}", _as_in_file(value))
+    for dimension in spec.search:
+        yield from _dimension_problems(dimension)
+    for exact in spec.configurations:
+        yield from _exact_problems(exact)
+
+
+def _as_in_file(value: Any) -> Any:
+    """Return the value of a field as a study file writes it."""
+    match value:
+        case Initializer(name=name, scale=scale):
+            return name if scale is None else {name: scale}
+        case Fault(name=name, number=number):
+            return name if number is None else {name: number}
+        case tuple():
+            return list(value)
+        case _:
+            return value
+
+
+def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
+    where = f"search.{dimension.name}"
+    if not _is_field(dimension.name):
+        yield Problem(where=where, message="must be a field of [model] or [training]")
+    elif isinstance(dimension, Choices):
+        if not dimension.choices or not all(isinstance(c, int | float | str) for c in dimension.choices):
+            yield Problem(where=where, message="must have choices, each a number, a text or a flag")
+    elif not _is_range(dimension):
+        shown = f"low {dimension.low!r:.40}, high {dimension.high!r:.40}, step {dimension.step!r:.40}"
+        yield Problem(where=where, message=f"must be a range of finite numbers (got {shown})")
+
+
+def _is_range(dimension: Range) -> bool:
+    numbers = (dimension.low, dimension.high, 1 if dimension.step is None else dimension.step)
+    is_number_each = all(is_number(n) and abs(n) < _LARGEST and math.isfinite(n) for n in numbers)
+    flags = isinstance(dimension.log, bool) and isinstance(dimension.integer, bool)
+    if not is_number_each or not flags:
+        return False
+    return numbers[0] <= numbers[1] and numbers[2] > 0 and not (dimension.log and numbers[0] <= 0)
+
+
+_LARGEST: Final = 1e300
+
+
+def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
+    yield from Text(longest=1000).problems("configurations.name", exact.name)
+    for name, value in exact.params:
+        if not _is_field(name) or not isinstance(value, int | float | str):
+            yield Problem(where=f"configurations.{exact.name}", message=f"must set fields (got {name!r:.40})")
+
+
+def _is_field(name: object) -> bool:
+    return isinstance(name, str) and SHORT_NAMES.get(name, name) in SET_EXACTLY
