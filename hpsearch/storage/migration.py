@@ -50,11 +50,13 @@ UNSTAMPED: Final = "none"
 class Revisions:
     """The revisions of the two schemas in a database, None where their tables are missing.
 
-    `optuna` is UNSTAMPED for tables of Optuna's without one.
+    `optuna` is UNSTAMPED for tables of Optuna's without one. `only_adds` is true where our tables are newer than this
+    version's, and it can read and write them all the same: see `migrations`.
     """
 
     optuna: str | None
     hpsearch: str | None
+    only_adds: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -63,8 +65,8 @@ class Revisions:
 
     @property
     def is_current(self) -> bool:
-        """True when the tables are there and those that this version of hpsearch reads and writes."""
-        return self == Revisions(optuna=optuna_schema.HEAD, hpsearch=schema.REVISION)
+        """True when the tables are there, and this version of hpsearch reads and writes them."""
+        return self.optuna == optuna_schema.HEAD and (self.hpsearch == schema.REVISION or self.only_adds)
 
 
 def revisions(connection: Connection) -> Revisions:
@@ -77,9 +79,33 @@ def revisions(connection: Connection) -> Revisions:
         return connection.execute(select(table)).scalars().first()
 
     theirs = stamped(optuna_schema.alembic_version) or UNSTAMPED
+    ours = stamped(schema.versions)
     return Revisions(
-        optuna=theirs if optuna_schema.studies.name in names else None, hpsearch=stamped(schema.versions)
+        optuna=theirs if optuna_schema.studies.name in names else None,
+        hpsearch=ours,
+        only_adds=ours is not None and _is_of_our_line(ours) and _has_all_of_ours(connection),
     )
+
+
+def _is_of_our_line(revision: str) -> bool:
+    """True for a newer revision whose first two digits, which count breaks, are this version's."""
+    is_revision = re.fullmatch(r"[0-9]{4}", revision) is not None
+    return is_revision and revision > schema.REVISION and revision[:2] == schema.REVISION[:2]
+
+
+def _has_all_of_ours(connection: Connection) -> bool:
+    """True where our tables have every column that this version knows, and no other that a new row must fill."""
+    there = inspect(connection)
+    for table in schema.metadata.sorted_tables:
+        if not there.has_table(table.name):
+            return False
+        columns = {column["name"]: column for column in there.get_columns(table.name)}
+        more = [column for name, column in columns.items() if name not in table.columns]
+        if not set(table.columns.keys()) <= set(columns):
+            return False
+        if not all(column["nullable"] or column["default"] is not None for column in more):
+            return False
+    return True
 
 
 def revisions_of(engine: Engine) -> Revisions:
@@ -116,7 +142,7 @@ def check_revisions(found: Revisions, *, shown: str) -> None:
     """Raise StorageError for a schema that this version of hpsearch cannot use. What is missing passes."""
     check_not_newer(found, shown=shown)
     upgrade = f"run `hpsearch storage upgrade --storage {shown}`"
-    if found.hpsearch is not None and found.hpsearch != schema.REVISION:
+    if found.hpsearch not in (None, schema.REVISION) and not found.only_adds:
         raise StorageError(
             f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
             f"(got {found.hpsearch}, older): {upgrade}"
@@ -129,9 +155,9 @@ def check_revisions(found: Revisions, *, shown: str) -> None:
 
 
 def check_not_newer(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema of a newer hpsearch or Optuna."""
+    """Raise StorageError for a schema of a newer hpsearch or Optuna, unless it only adds to our tables."""
     newer = f"use a newer hpsearch than {hpsearch.__version__}"
-    if found.hpsearch is not None and found.hpsearch > schema.REVISION:
+    if found.hpsearch is not None and found.hpsearch > schema.REVISION and not found.only_adds:
         raise StorageError(
             f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
             f"(got {found.hpsearch}, newer): {newer}"
