@@ -73,7 +73,10 @@ class Cause(StrEnum):
 
 def known_cause(name: object) -> Cause:
     """Return the cause of that name. One that only a newer version knows is inconclusive to this one."""
-    return Cause(name) if name in list(Cause) else Cause.INCONCLUSIVE
+    return _CAUSES.get(name, Cause.INCONCLUSIVE)
+
+
+_CAUSES: Mapping[object, Cause] = {cause.value: cause for cause in Cause}
 
 
 @final
@@ -341,7 +344,8 @@ class Trial:
     trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
     infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
     Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
-    JSON values that only they understand.
+    JSON values that only they understand. `values` are those of all objectives, where a study of another Optuna
+    client has several; `value` is then the first.
     """
 
     number: int
@@ -357,6 +361,7 @@ class Trial:
     started: datetime | None = None
     finished: datetime | None = None
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Cause | None:

@@ -138,6 +138,13 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
     return found.optuna is None and found.hpsearch is None
 
 
+def checked(engine: Engine, address: Address) -> Revisions:
+    """Return what is stamped on the tables that are there, and make none. Raises StorageError as `check_revisions`."""
+    found = revisions_of(engine)
+    check_revisions(found, shown=address.shown)
+    return found
+
+
 def check_revisions(found: Revisions, *, shown: str) -> None:
     """Raise StorageError for a schema that this version of hpsearch cannot use. What is missing passes."""
     check_not_newer(found, shown=shown)

@@ -1,12 +1,12 @@
 """Trials as records: all of a study, or those that changed. Each function reads in its caller's transaction."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, null, or_, select
 
 from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
@@ -15,15 +15,17 @@ from hpsearch.storage.cells import counted, moment, whole
 from hpsearch.storage.details import (
     IDS_MAX,
     Reading,
+    all_values_of,
     params_of,
     reports_of,
     system_attributes_of,
     values_of,
 )
+from hpsearch.storage.direct import RawRow
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import readable_series, unpack_finding
 from hpsearch.storage.records import Attempt, StoredStudy
-from hpsearch.storage.studies import row_of
+from hpsearch.storage.studies import check_there
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -89,18 +91,42 @@ _TRIALS: Final = Reading(
 )
 
 
+_THEIRS: Final = Reading(
+    select(
+        *(_theirs.c[name] for name in _TrialRow._fields[:5]),
+        *(null().label(name) for name in _TrialRow._fields[5:]),
+    ),
+    _theirs,
+)
+"""The same of a study that another Optuna client made: no table of ours is looked at, and there may be none."""
+
+_BY_ID: Final = Reading(
+    select(
+        *(_theirs.c[name] for name in _TrialRow._fields[:5]),
+        *(_ours.c[name] for name in _TrialRow._fields[5:]),
+    ).select_from(
+        _theirs.outerjoin(schema.studies, schema.studies.c.study_id == _theirs.c.study_id).outerjoin(
+            _ours,
+            and_(_ours.c.study_key == schema.studies.c.study_key, _ours.c.number == _theirs.c.number),
+        )
+    ),
+    _theirs,
+)
+"""The same of trials of any studies."""
+
+
 def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | None = None) -> list[Trial]:
     """Return the trials of a study by number: all, or those with these ids.
 
     Raises StudyNotFoundError when the study was deleted.
     """
-    row_of(connection, study)
+    check_there(connection, study)
     return list(_read(connection, study, ids).values())
 
 
 def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
     """Return one trial. Raises TrialNotFoundError, and StudyNotFoundError when the study was deleted."""
-    row_of(connection, study)
+    check_there(connection, study)
     numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
     trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
     if trial_id is None:
@@ -149,7 +175,7 @@ def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[li
 
     Raises StudyNotFoundError when the study was deleted.
     """
-    row_of(connection, study)
+    check_there(connection, study)
     seen = _signatures(connection, study, since)
     moved = [
         trial_id
@@ -178,14 +204,15 @@ def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict
     params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
     first_trial_id = min([since.last_trial_id + 1, *since.unfinished])
     is_unfinished = _theirs.c.state.in_((WAITING, RUNNING))
+    is_ours = study.foreign is None
     rows = connection.execute(
         select(
             _theirs.c.trial_id,
             _theirs.c.state,
             case((is_unfinished, params.scalar_subquery())).label("params"),
-            _ours.c.version,
+            _ours.c.version if is_ours else null().label("version"),
         )
-        .select_from(_theirs.outerjoin(_ours, _same_trial(study)))
+        .select_from(_theirs.outerjoin(_ours, _same_trial(study)) if is_ours else _theirs)
         .where(
             _theirs.c.study_id == study.study_id,
             _theirs.c.trial_id >= first_trial_id,
@@ -203,7 +230,27 @@ def _same_trial(study: StoredStudy) -> Any:
 def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None) -> dict[int, Trial]:
     """Return trial_id -> trial, by number; all of the study where `ids` is None."""
     study_id = study.study_id
-    rows = map(_TrialRow._make, _TRIALS.rows(connection, study_id, ids, study_key=study.key))
+    if study.foreign is None:
+        rows = _TRIALS.rows(connection, study_id, ids, study_key=study.key)
+    else:
+        rows = _THEIRS.rows(connection, study_id, ids)
+    made = _made(connection, study_id, ids, rows)
+    if study.foreign is None or len(study.foreign.metrics) == 1:
+        return made
+    values = all_values_of(connection, study_id)
+    return {trial_id: replace(trial, values=values.get(trial_id, ())) for trial_id, trial in made.items()}
+
+
+def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict[int, Trial]:
+    """Return trial_id -> trial, of whatever studies. Without `has_ours` no table of ours is looked at."""
+    rows = (_BY_ID if has_ours else _THEIRS).rows(connection, -1, ids)
+    return _made(connection, -1, ids, rows) if ids else {}
+
+
+def _made(
+    connection: Connection, study_id: int, ids: Sequence[int] | None, rows: Iterable[RawRow]
+) -> dict[int, Trial]:
+    """Return trial_id -> trial, by number, of rows of trials."""
     params = params_of(connection, study_id, ids)
     values = values_of(connection, study_id, ids)
     reports = reports_of(connection, study_id, ids)
@@ -216,7 +263,7 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
             curve=reports.get(row.trial_id, {}),
             system_attributes=attributes.get(row.trial_id, {}),
         )
-        for row in sorted(rows, key=lambda row: row.number)
+        for row in sorted(map(_TrialRow._make, rows), key=lambda row: row.number)
     }
 
 

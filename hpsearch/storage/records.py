@@ -144,7 +144,8 @@ class Progress:
 
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
     `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
-    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`.
+    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`. One that another
+    Optuna client made `is_foreign`: it has no budget and no ledger, and `budget` counts its trials.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Progress:
     best: Trial | None
     stopped: str | None = None
     is_paused: bool = False
+    is_foreign: bool = False
 
     @property
     def finished(self) -> int:
@@ -169,7 +171,24 @@ class Progress:
     @property
     def is_done(self) -> bool:
         """True when the budget is spent."""
-        return self.finished >= self.budget
+        return not self.is_foreign and self.finished >= self.budget
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """One study of a database, whoever made it, as listings show it.
+
+    `trials` counts its trials by state. For a study of ours that cannot be read `unreadable` says why, and there is
+    neither `study` nor `progress`; a foreign `study` is here without what it searched.
+    """
+
+    name: str
+    study_id: int
+    trials: Mapping[TrialState, int]
+    study: StoredStudy | None = None
+    progress: Progress | None = None
+    unreadable: str | None = None
 
 
 @final

@@ -13,6 +13,7 @@ from hpsearch.storage import (
     claims,
     creation,
     evaluations,
+    foreign,
     leases,
     migration,
     openings,
@@ -33,6 +34,7 @@ from hpsearch.storage.records import (
     Beat,
     Claim,
     Evaluation,
+    Listed,
     Opening,
     Progress,
     StoredStudy,
@@ -47,18 +49,24 @@ from hpsearch.study.spec import StudySpec
 _T = TypeVar("_T")
 
 
-def open_store(url: str, *, create: bool = True) -> "Store":
+def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Store":
     """Return the database at `url`, checked: reachable, and with schemas of versions that fit.
 
-    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. Raises
-    StorageError, and StorageUnavailableError where a server does not answer.
+    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. With `foreign`
+    tables may be missing and stay so: whatever other Optuna clients made can be looked at. Raises StorageError, and
+    StorageUnavailableError where a server does not answer.
     """
     address = parse_address(url)
+    create = create and not foreign
     prepare_file(address, create=create)
     engine = make_engine(address)
     try:
-        is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
-        store = Store(engine, address, is_new=is_new)
+        if foreign:
+            found = attempt(lambda: migration.checked(engine, address), address)
+            store = Store(engine, address, found=found)
+        else:
+            is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
+            store = Store(engine, address, is_new=is_new)
         store.sweep_orphans()
     except BaseException:
         engine.dispose()
@@ -72,13 +80,23 @@ class Store:
 
     Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
     later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its
-    trials lost instead. One that `is_new` had no tables before it was opened.
+    trials lost instead. One that `is_new` had no tables before it was opened. Methods that read take studies that
+    another Optuna client made, too; those that write raise ForeignStudyError.
     """
 
-    def __init__(self, engine: Engine, address: Address, *, is_new: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        address: Address,
+        *,
+        is_new: bool = False,
+        found: migration.Revisions | None = None,
+    ) -> None:
         self._engine = engine
         self._address = address
         self.is_new = is_new
+        self._has_theirs = found is None or found.optuna is not None
+        self._has_ours = found is None or found.is_made
 
     @property
     def url_shown(self) -> str:
@@ -126,15 +144,53 @@ class Store:
         Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest
         names, or saying that another Optuna client made the study.
         """
+        self._check_tables(name)
         return self._read(lambda connection: studies.find(connection, name))
+
+    def any_study(self, name: str) -> StoredStudy:
+        """Return the study of that name, whoever made it.
+
+        Raises StudyUnreadableError for one that this version cannot read, StudyNotFoundError with the nearest names.
+        """
+
+        def find(connection: Connection) -> StoredStudy:
+            found = studies.named(connection, name) if self._has_ours else None
+            if found is None and (found := foreign.find(connection, name)) is None:
+                raise studies.not_found(connection, name)
+            return found
+
+        if not self._has_theirs:
+            self._check_tables(name)
+        return self._read(find)
+
+    def listing(self) -> list[Listed]:
+        """Return all studies, whoever made them, oldest first, with where they stand.
+
+        Expired leases were swept, as far as we may.
+        """
+        if not self._has_theirs:
+            return []
+        self.sweep_all()
+        return self._read(lambda connection: sums.listing(connection, has_ours=self._has_ours))
+
+    def _check_tables(self, name: str) -> None:
+        """Raise StudyNotFoundError where there are no tables that could hold a study of ours of that name."""
+        if not self._has_theirs:
+            raise StudyNotFoundError(
+                f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
+            )
+        if not self._has_ours:
+            raise self._read(lambda connection: studies.not_found(connection, name))
 
     def studies(self) -> list[StoredStudy]:
         """Return all studies that hpsearch made and that can be read, oldest first."""
-        return self._read(studies.every)
+        return self._read(studies.every) if self._has_ours else []
 
     def foreign_studies(self) -> list[str]:
         """Return the names of the studies that other Optuna clients made."""
-        return self._read(studies.foreign)
+        if self._has_ours:
+            return self._read(studies.foreign)
+        return [listed.name for listed in self.listing()]
 
     def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
         """Set the budget and return the study with it. Workers obey it from their next claim on.
@@ -178,7 +234,7 @@ class Store:
 
     def sweep_orphans(self) -> None:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
-        if self._read(orphans.has_orphans):
+        if self._has_ours and self._read(orphans.has_orphans):
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(orphans.sweep)
 
@@ -192,14 +248,20 @@ class Store:
 
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
         """Return the attempts at a trial that came to nothing, oldest first."""
+        if study.foreign is not None:
+            return []
         return self._read(lambda connection: reads.attempts(connection, study, number))
 
     def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
         """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
+        if study.foreign is not None:
+            return {}
         return self._read(lambda connection: reads.every_attempt(connection, study))
 
     def evaluations(self, study: StoredStudy) -> list[Evaluation]:
         """Return what became of trials' configurations with other seeds, by number, part and seed."""
+        if study.foreign is not None:
+            return []
         return self._read(lambda connection: evaluations.evaluations(connection, study))
 
     def write_evaluations(self, study: StoredStudy, made: Sequence[Evaluation]) -> None:
@@ -208,6 +270,8 @@ class Store:
 
     def unsealing(self, study: StoredStudy) -> Unsealing | None:
         """Return how the study's sealed test part was opened, None where it never was."""
+        if study.foreign is not None:
+            return None
         return self._read(lambda connection: evaluations.unsealing(connection, study))
 
     def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
@@ -227,6 +291,8 @@ class Store:
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
+        if study.foreign is not None:
+            return {}
         return self._read(lambda connection: reads.series(connection, study, numbers))
 
     def progress(self, study: StoredStudy) -> Progress:
@@ -341,6 +407,8 @@ class Store:
 
         Expired leases were swept, as far as we may.
         """
+        if not self._has_ours:
+            return []
         self.sweep_all()
         return self._read(registry.every)
 
@@ -359,6 +427,8 @@ class Store:
 
         Whoever may only read leaves that to others, and sees what stands there.
         """
+        if study.foreign is not None:
+            return []
         if self._read(lambda connection: leases.has_expired(connection, study.key)):
             with contextlib.suppress(StorageReadOnlyError):
                 return self._write(
@@ -368,7 +438,7 @@ class Store:
 
     def sweep_all(self) -> None:
         """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
-        expired = self._read(leases.expired_studies)
+        expired = self._read(leases.expired_studies) if self._has_ours else []
         for study in self.studies() if expired else ():
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError, StudyUnreadableError):  # changed at this moment

@@ -15,13 +15,11 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.cells import moment, shown, text_cell, whole
+from hpsearch.storage.foreign import METRIC_NAMES, refuse
 from hpsearch.storage.records import StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
 from hpsearch.study.nearest import did_you_mean
 from hpsearch.study.spec import StudySpec
-
-_METRIC_NAMES: Final = "study:metric_names"
-"""Where Optuna keeps what its plots and dashboards call a study's value."""
 
 _ours = schema.studies
 _theirs = optuna_schema.studies
@@ -91,7 +89,7 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
     )
     connection.execute(
         insert(optuna_schema.study_system_attributes).values(
-            study_id=study.study_id, key=_METRIC_NAMES, value_json=json.dumps([study.spec.metric])
+            study_id=study.study_id, key=METRIC_NAMES, value_json=json.dumps([study.spec.metric])
         )
     )
     attributes = {
@@ -301,6 +299,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
     Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
     """
+    refuse(study, "be changed")
     _LOCK.rows(connection, {"at_study_id": study.study_id})
     row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
     return LockedStudy(
@@ -316,6 +315,16 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
             optuna_schema.FAIL: row.settled_failed,
         },
     )
+
+
+def check_there(connection: Connection, study: StoredStudy) -> None:
+    """Raise StudyNotFoundError when the study, whoever made it, was deleted."""
+    if study.foreign is None:
+        row_of(connection, study)
+        return
+    same = select(_theirs.c.study_name).where(_theirs.c.study_id == study.study_id)
+    if connection.execute(same).scalar_one_or_none() != study.name:
+        raise StudyNotFoundError(f'study "{study.name}": it was deleted: make it again with Optuna')
 
 
 def row_of(connection: Connection, study: StoredStudy) -> Any:
