@@ -375,8 +375,25 @@ class Trial:
 
     @property
     def is_ranked(self) -> bool:
-        """True when the trial can be the best: complete, with a finite value."""
-        return self.state is TrialState.COMPLETE and self.value is not None and math.isfinite(self.value)
+        """True when the trial can be the best: complete, with a finite value, within Optuna's constraints if any."""
+        has_value = self.value is not None and math.isfinite(self.value)
+        return self.state is TrialState.COMPLETE and has_value and not self.is_infeasible
+
+    @property
+    def is_foreign(self) -> bool:
+        """True when the trial has ended, and another Optuna client told how: no worker of ours, and no verdict."""
+        return self.state.is_final and self.finding is None and self.worker is None
+
+    @property
+    def constraints(self) -> tuple[float, ...]:
+        """What Optuna keeps of the trial's constraints: one above 0 is violated."""
+        found = self.system_attributes.get("constraints")
+        return tuple(c for c in found if isinstance(c, int | float)) if isinstance(found, list) else ()
+
+    @property
+    def is_infeasible(self) -> bool:
+        """True when the trial violates a constraint of its study."""
+        return any(constraint > 0 for constraint in self.constraints)
 
 
 def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:

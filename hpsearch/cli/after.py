@@ -40,7 +40,7 @@ def confirm(
     from hpsearch.cli.confirming import confirm_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         raise typer.Exit(confirm_study(store, name, best=best, seeds=seeds, form=form))
 
 
@@ -75,7 +75,7 @@ def open_test_part(
     from hpsearch.cli.sealed import open_once
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         raise typer.Exit(open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form))
 
 
@@ -108,5 +108,5 @@ def narrow(
 
     if new_name is not None:
         check_name("--name", new_name)
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         narrow_study(store, store.study(name), yes=yes, name=new_name, trials=trials, form=form)

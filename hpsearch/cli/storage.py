@@ -63,7 +63,11 @@ def upgrade(
         if before is None:
             answer(f"Tables of {owner}: none yet")
         elif before == after:
-            newer = ", newer than this hpsearch and fit for it" if owner == "hpsearch" and done.after.only_adds else ""
+            newer = (
+                ", newer than this hpsearch and fit for it"
+                if owner == "hpsearch" and done.after.only_adds
+                else ""
+            )
             answer(f"Tables of {owner}: version {after}{newer}, nothing to do")
         else:
             answer(f"Tables of {owner}: version {after} now (it was {before})")

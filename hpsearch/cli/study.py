@@ -111,7 +111,7 @@ def run(
 
 @app.command("list")
 def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the studies of the database, oldest first.
+    """List the studies of the database, oldest first: also those that Optuna made, and those that cannot be read.
 
     Example: hpsearch study list --format json
     """
@@ -122,11 +122,8 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(studies_listing([]), form)
         return
-    with open_store(storage, create=False) as store:
-        studies = store.studies()
-        write_listing(studies_listing([(study, store.progress(study)) for study in studies]), form)
-        if foreign := store.foreign_studies():
-            say(f"Made by other Optuna clients, and not listed: {', '.join(foreign)}")
+    with open_store(storage, foreign=True) as store:
+        write_listing(studies_listing(store.listing()), form)
 
 
 @app.command()
@@ -136,15 +133,18 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     Example: hpsearch study show digits
     """
     from hpsearch.cli.family import parent_object, write_parent
-    from hpsearch.cli.overview import write_overview
+    from hpsearch.cli.overview import write_foreign_overview, write_overview
     from hpsearch.cli.sealed import opened_object, tell_if_opened
     from hpsearch.report.export import study_object
     from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         progress, found = store.progress(study), store.trials(study)
+        if study.foreign is not None:
+            write_foreign_overview(study, progress, found, form)
+            return
         if form is Format.TABLE:
             write_overview(study, progress, found)
             write_parent(store, study)
@@ -168,18 +168,19 @@ def best(
 ) -> None:
     """List the best configurations of a study, best first. Only complete trials are ranked.
 
+    Of a study of Optuna's with several objectives these are the trials that no other one beats in all of them.
+
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.cli.listings import trials_listing
     from hpsearch.cli.sealed import tell_if_opened
-    from hpsearch.records import best_trials
-    from hpsearch.report.words import best_lines
+    from hpsearch.report.words import best_lines, best_of
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
-        ranked = best_trials(store.trials(study), maximize=study.maximize, count=count)
+        ranked = best_of(store.trials(study), study, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
         for line in best_lines(ranked, study, count):
@@ -204,8 +205,8 @@ def configurations(
     from hpsearch.report.configurations import configuration_rows
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
         rows = configuration_rows(study, store.trials(study))
     if not rows:
@@ -233,8 +234,8 @@ def trials(
     from hpsearch.cli.listings import trials_listing
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
         chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
     write_listing(trials_listing(chosen[:limit], study), form)
@@ -253,7 +254,7 @@ def edit(
     from hpsearch.cli.editing import edit_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         edit_study(store, name, trials=trials, priority=priority)
 
 
@@ -266,7 +267,7 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from hpsearch.cli.editing import pause_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         pause_study(store, name)
 
 
@@ -279,7 +280,7 @@ def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from hpsearch.cli.editing import resume_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         resume_study(store, name)
 
 
@@ -297,5 +298,5 @@ def delete(
     from hpsearch.cli.deleting import delete_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         delete_study(store, name, yes=yes)

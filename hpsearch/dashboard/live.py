@@ -114,7 +114,7 @@ class LiveStudies:
 
     def named(self, name: str) -> Seen:
         """Return the study of that name as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
-        return self.look(self.store.study(name))
+        return self.look(self.store.any_study(name))
 
     def numbered(self, study_id: int) -> Seen | None:
         """Return the study that Optuna knows under that id; None where hpsearch did not make it."""
@@ -124,8 +124,9 @@ class LiveStudies:
     def look(self, study: StoredStudy) -> Seen:
         """Return a stored study as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
         with self._lock:
-            live = self._studies.setdefault(study.key, LiveStudy(self.store))
-            self._studies.move_to_end(study.key)
+            key = study.key or f"{study.study_id} {study.name}"
+            live = self._studies.setdefault(key, LiveStudy(self.store))
+            self._studies.move_to_end(key)
             while len(self._studies) > _KEPT:
                 self._studies.popitem(last=False)
         return live.look(study)

@@ -26,8 +26,11 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     `tell` gets the server's address once it listens. Raises HpsearchError where the port is taken or the host is not
     ours, and StorageError for the database.
     """
+    with open_store(options.url, foreign=True) as found:
+        if not found.has_studies:
+            open_store(options.url, create=False).close()  # says what is missing
+    storage = OptunaStorage(options.url)  # makes our tables beside Optuna's
     with open_store(options.url, create=False) as store:
-        storage = OptunaStorage(options.url)
         try:
             site = make_site(store, storage, options.artifacts, read_only=options.read_only)
             server = _listening(protected(site, options), options)

@@ -22,7 +22,14 @@ from hpsearch.report.palette import LOOKS
 from hpsearch.report.parts import facts, section, table_of, text, text_with_code
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
-from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
+from hpsearch.report.words import (
+    best_lines,
+    fate_rows,
+    has_several_objectives,
+    objectives_words,
+    state_of,
+    state_sentence,
+)
 from hpsearch.study.faults import fault_in_words
 
 
@@ -115,8 +122,14 @@ def footer(snapshot: Snapshot) -> str:
     """Return who made the page and when."""
     return (
         f"<footer><p>hpsearch {text(__version__)}, read from the database on {format_time(snapshot.taken)}."
-        f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>.</p></footer>"
+        f"{_fingerprint(snapshot)}</p></footer>"
     )
+
+
+def _fingerprint(snapshot: Snapshot) -> str:
+    if snapshot.study.foreign is not None:
+        return ""
+    return f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>."
 
 
 def symbol(fate: Fate) -> str:
@@ -136,6 +149,8 @@ def variable(fate: Fate) -> str:
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     spec, progress = snapshot.study.spec, snapshot.progress
+    if snapshot.study.foreign is not None:
+        return _foreign_facts(snapshot)
     found = progress.best
     value = (
         "none yet" if found is None else f"{format_result(found.value, spec.metric)} (trial {found.number})"
@@ -149,6 +164,21 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Epochs trained", f"{progress.epochs:,}"),
         ("Training took", _training_time(snapshot)),
         ("Created", format_time(snapshot.study.created)),
+        ("Read", format_time(snapshot.taken)),
+    ]
+    return [(name, fact) for name, fact in pairs if fact]
+
+
+def _foreign_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    study = snapshot.study
+    several = has_several_objectives(study)
+    pairs = [
+        ("Made by", "another Optuna client, which chooses and trains its trials"),
+        ("Objectives" if several else "Objective", objectives_words(study)),
+        ("Figures show", f"the first objective, {study.spec.metric}" if several else ""),
+        ("Trials", f"{snapshot.progress.budget:,}"),
+        ("Trials took", _training_time(snapshot)),
+        ("First trial", format_time(study.created) if snapshot.trials else ""),
         ("Read", format_time(snapshot.taken)),
     ]
     return [(name, fact) for name, fact in pairs if fact]

@@ -122,8 +122,16 @@ def system_attributes_of(
     """Return trial_id -> what Optuna's samplers and pruners keep with it."""
     attributes: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
-        attributes.setdefault(trial_id, {})[key] = json.loads(value)
+        attributes.setdefault(trial_id, {})[key] = _loaded(value)
     return attributes
+
+
+def _loaded(value: str) -> Any:
+    """Return what a JSON text holds; what some client wrote that is none stays a text."""
+    try:
+        return json.loads(value)
+    except (RecursionError, TypeError, ValueError):
+        return value
 
 
 def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]) -> None:

@@ -31,7 +31,9 @@ def evaluations(connection: Connection, study: StoredStudy) -> list[Evaluation]:
     )
     found = []
     for row in rows:
-        with contextlib.suppress(ValueError):  # a damaged row, and a part that only a newer version knows, are none
+        with contextlib.suppress(
+            ValueError
+        ):  # a damaged row, and a part that only a newer version knows, are none
             found.append(_evaluation(row))
     return found
 

@@ -47,7 +47,9 @@ def every(connection: Connection, names: Mapping[int, str]) -> dict[int, StoredS
     )
     metrics = {row.study_id: row.value_json for row in named}
     began = connection.execute(
-        select(_trials.c.study_id, func.min(_trials.c.datetime_start).label("began")).group_by(_trials.c.study_id)
+        select(_trials.c.study_id, func.min(_trials.c.datetime_start).label("began")).group_by(
+            _trials.c.study_id
+        )
     )
     starts = {row.study_id: row.began for row in began}
     return {
@@ -80,12 +82,18 @@ def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
     return tuple(_dimension(name, [json.loads(text) for text in found]) for name, found in texts.items())
 
 
-def refuse(study: StoredStudy, what: str) -> None:
-    """Raise ForeignStudyError where another Optuna client made the study, which hpsearch then cannot `what`."""
+FOREIGN_REMEDY: Final = (
+    "its own program chooses and trains its trials, so hpsearch cannot run, pause, stop, edit, confirm, narrow, test or "
+    "replay it; study show, best, trials, report, rename, copy, export and delete work"
+)
+
+
+def refuse(study: StoredStudy) -> None:
+    """Raise ForeignStudyError where another Optuna client made the study, which hpsearch then does not change."""
     if study.foreign is not None:
         raise ForeignStudyError(
-            f'study "{study.name}": must have been made by hpsearch for it to {what} (it was made by another Optuna '
-            "client, whose own program chooses and trains its trials): do it there, with Optuna"
+            f'study "{study.name}": must have been made by hpsearch (it was made by another Optuna client): '
+            f"{FOREIGN_REMEDY}"
         )
 
 

@@ -1,6 +1,7 @@
 """What users do to stored studies beside running them: one function, one transaction, as the methods of Store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import enqueuing, renaming, studies
@@ -24,7 +25,21 @@ def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
     Raises StudyExistsError for a taken name, HpsearchError while trials run.
     """
     store.sweep(study)
-    return store.write(lambda connection: renaming.rename(connection, studies.lock(connection, study), name))
+    store.write(
+        lambda connection: renaming.rename(
+            connection, studies.place_of(connection, study), study.name, name, has_ours=store.has_ours
+        )
+    )
+    return replace(study, spec=replace(study.spec, name=name))
+
+
+def rename_named(store: Store, old: str, name: str) -> None:
+    """Give the study `old`, whoever made it, readable or not, another name, as `rename_study`."""
+    store.sweep_all()
+    store.write_to(
+        old,
+        lambda connection, place: renaming.rename(connection, place, old, name, has_ours=store.has_ours),
+    )
 
 
 def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
@@ -32,7 +47,19 @@ def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
     Trials that run wait in the copy. Raises StudyExistsError for a taken name.
     """
-    return store.write(lambda connection: renaming.copy(connection, studies.lock(connection, study), name))
+    store.write(
+        lambda connection: renaming.copy(
+            connection, studies.place_of(connection, study), name, has_ours=store.has_ours
+        )
+    )
+    return store.any_study(name)
+
+
+def copy_named(store: Store, old: str, name: str) -> int:
+    """Copy the study `old`, whoever made it, readable or not, as `copy_study`; return how many trials it has."""
+    return store.write_to(
+        old, lambda connection, place: renaming.copy(connection, place, name, has_ours=store.has_ours)
+    )
 
 
 def stop_study(store: Store, study: StoredStudy) -> StoredStudy:

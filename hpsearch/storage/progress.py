@@ -14,7 +14,7 @@ from hpsearch.storage.foreign import every
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
 from hpsearch.storage.reads import by_id
 from hpsearch.storage.records import Listed, Progress, StoredStudy, Tally, UnreadableStudy
-from hpsearch.storage.studies import check_there, linked, read, row_of
+from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
 
 _studies = schema.studies
 _ours = schema.trials
@@ -71,6 +71,17 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
         )
         for study_id in sorted(names)
     ]
+
+
+def count_trials(connection: Connection, name: str) -> dict[TrialState, int]:
+    """Return how many trials of each state the study of that name has, whoever made it. Raises StudyNotFoundError."""
+    names = connection.execute(
+        select(optuna_schema.studies).where(optuna_schema.studies.c.study_name == name)
+    )
+    study_id = next((row.study_id for row in names if row.study_name == name), None)
+    if study_id is None:
+        raise not_found(connection, name)
+    return _counts(_groups(connection, has_ours=False, study_id=study_id))
 
 
 def _listed(
@@ -205,7 +216,9 @@ def _best_trials(
     connection: Connection, studies: Mapping[int, StoredStudy], *, has_ours: bool
 ) -> dict[int, Trial]:
     """Return study_id -> its best ranked trial, of equals the first; none for those of several objectives."""
-    single = {i: study for i, study in studies.items() if study.foreign is None or len(study.foreign.metrics) == 1}
+    single = {
+        i: study for i, study in studies.items() if study.foreign is None or len(study.foreign.metrics) == 1
+    }
     if not single:
         return {}
     ranked = (

@@ -11,6 +11,15 @@ from hpsearch.study.spec import StudySpec
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a study is in a database: Optuna's id of it and, where it is one of ours, our key."""
+
+    study_id: int
+    key: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Foreign:
     """What is known of a study that another Optuna client made: each objective's name, and whether more is better."""
 
@@ -77,7 +86,7 @@ class Claim:
 
     `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
     `attempt` counts from 1. `crashes` counts the workers that were lost with the trial: with any, it is
-    trained alone.
+    trained alone. `ignored` says what another Optuna client asked for that no trial can have, and is then sampled.
     """
 
     number: int
@@ -87,6 +96,7 @@ class Claim:
     crashes: int = 0
     params: Mapping[str, ParameterValue] | None = None
     fixed: Mapping[str, ParameterValue] = field(default_factory=dict)
+    ignored: str | None = None
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Self, TypeVar, final
 from sqlalchemy import Connection, Engine
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError, StudyUnreadableError
-from hpsearch.records import ParameterValue, Series, Trial
+from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import (
     claims,
     creation,
@@ -36,6 +36,7 @@ from hpsearch.storage.records import (
     Evaluation,
     Listed,
     Opening,
+    Place,
     Progress,
     StoredStudy,
     UnreadableStudy,
@@ -96,12 +97,17 @@ class Store:
         self._address = address
         self.is_new = is_new
         self._has_theirs = found is None or found.optuna is not None
-        self._has_ours = found is None or found.is_made
+        self.has_ours = found is None or found.is_made
 
     @property
     def url_shown(self) -> str:
         """The URL as the user gave it, its password masked."""
         return self._address.shown
+
+    @property
+    def has_studies(self) -> bool:
+        """True where there are tables that may hold studies, whoever makes them."""
+        return self._has_theirs
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +160,7 @@ class Store:
         """
 
         def find(connection: Connection) -> StoredStudy:
-            found = studies.named(connection, name) if self._has_ours else None
+            found = studies.named(connection, name) if self.has_ours else None
             if found is None and (found := foreign.find(connection, name)) is None:
                 raise studies.not_found(connection, name)
             return found
@@ -171,7 +177,13 @@ class Store:
         if not self._has_theirs:
             return []
         self.sweep_all()
-        return self._read(lambda connection: sums.listing(connection, has_ours=self._has_ours))
+        return self._read(lambda connection: sums.listing(connection, has_ours=self.has_ours))
+
+    def count_trials(self, name: str) -> dict[TrialState, int]:
+        """Return how many trials of each state the study of that name has, whoever made it, readable or not."""
+        if not self._has_theirs:
+            self._check_tables(name)
+        return self._read(lambda connection: sums.count_trials(connection, name))
 
     def _check_tables(self, name: str) -> None:
         """Raise StudyNotFoundError where there are no tables that could hold a study of ours of that name."""
@@ -179,16 +191,16 @@ class Store:
             raise StudyNotFoundError(
                 f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
             )
-        if not self._has_ours:
+        if not self.has_ours:
             raise self._read(lambda connection: studies.not_found(connection, name))
 
     def studies(self) -> list[StoredStudy]:
         """Return all studies that hpsearch made and that can be read, oldest first."""
-        return self._read(studies.every) if self._has_ours else []
+        return self._read(studies.every) if self.has_ours else []
 
     def foreign_studies(self) -> list[str]:
         """Return the names of the studies that other Optuna clients made."""
-        if self._has_ours:
+        if self.has_ours:
             return self._read(studies.foreign)
         return [listed.name for listed in self.listing()]
 
@@ -227,14 +239,37 @@ class Store:
 
         def delete(connection: Connection) -> None:
             studies.lock(connection, study)
-            studies.remove(connection, study)
+            studies.remove(connection, Place(study_id=study.study_id, key=study.key))
             orphans.sweep(connection)
 
         self._write(delete)
 
+    def delete_named(self, name: str) -> None:
+        """Delete everything of the study of that name, whoever made it, readable or not. Raises StudyNotFoundError."""
+
+        def delete(connection: Connection, place: Place) -> None:
+            studies.remove(connection, place)
+            if self.has_ours:
+                orphans.sweep(connection)
+
+        self.write_to(name, delete)
+
+    def write_to(self, name: str, work: Callable[[Connection, Place], _T]) -> _T:
+        """Return what `work` makes of the study of that name, whoever made it, in one durable transaction.
+
+        Raises StudyNotFoundError with the nearest names.
+        """
+        if not self._has_theirs:
+            self._check_tables(name)
+
+        def change(connection: Connection) -> _T:
+            return work(connection, studies.place_named(connection, name, has_ours=self.has_ours))
+
+        return self._write(change)
+
     def sweep_orphans(self) -> None:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write."""
-        if self._has_ours and self._read(orphans.has_orphans):
+        if self.has_ours and self._read(orphans.has_orphans):
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(orphans.sweep)
 
@@ -313,9 +348,7 @@ class Store:
         """
         return self.look(above=above)[0]
 
-    def look(
-        self, *, above: StoredStudy | None = None
-    ) -> tuple[list[Opening], list[UnreadableStudy]]:
+    def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
         """Return what `openings` does, and beside it the studies that cannot be read."""
         self.sweep_all()
         return self._read(lambda connection: openings.look(connection, above=above))
@@ -407,7 +440,7 @@ class Store:
 
         Expired leases were swept, as far as we may.
         """
-        if not self._has_ours:
+        if not self.has_ours:
             return []
         self.sweep_all()
         return self._read(registry.every)
@@ -438,7 +471,7 @@ class Store:
 
     def sweep_all(self) -> None:
         """Hand back the trials of all studies whose lease has run out, as after a crash, where we may write."""
-        expired = self._read(leases.expired_studies) if self._has_ours else []
+        expired = self._read(leases.expired_studies) if self.has_ours else []
         for study in self.studies() if expired else ():
             if study.key in expired:
                 with contextlib.suppress(StudyNotFoundError, StudyUnreadableError):  # changed at this moment

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, inser
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.cells import moment, shown, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
-from hpsearch.storage.cells import moment, shown, text_cell, whole
-from hpsearch.storage.foreign import METRIC_NAMES, refuse
-from hpsearch.storage.records import StoredStudy, UnreadableStudy, Unsealing
+from hpsearch.storage.foreign import FOREIGN_REMEDY, METRIC_NAMES, refuse
+from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
 from hpsearch.study.nearest import did_you_mean
 from hpsearch.study.spec import StudySpec
@@ -123,7 +123,7 @@ def not_found(connection: Connection, name: str) -> StudyNotFoundError:
     if name in names:
         return StudyNotFoundError(
             f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
-            "choose another study"
+            f"{FOREIGN_REMEDY}"
         )
     hint = did_you_mean(name, names, otherwise="`hpsearch study list` shows what there is")
     return StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
@@ -248,7 +248,7 @@ def unsealing_of(stored: object) -> Unsealing | None:
         return None
     found = json.loads(text_cell(stored, "unsealing"))
     if not isinstance(found, dict):
-        raise ValueError(f"unsealing: must be a JSON object (got {shown(stored)})")
+        raise ValueError(f"unsealing: must be a JSON object (got {shown(stored)})")  # noqa: TRY004  # damage, no bug
     seeds = found.get("seeds")
     return Unsealing(
         number=whole(found.get("number"), "unsealing.number", low=0),
@@ -299,7 +299,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
     Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
     """
-    refuse(study, "be changed")
+    refuse(study)
     _LOCK.rows(connection, {"at_study_id": study.study_id})
     row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
     return LockedStudy(
@@ -370,10 +370,11 @@ def resume(connection: Connection, locked: LockedStudy) -> bool:
     return locked.stopped is not None
 
 
-def remove(connection: Connection, study: StoredStudy) -> None:
-    """Delete everything of a study, Optuna's rows and ours."""
-    remove_theirs(connection, study.study_id)
-    forget(connection, study.key)
+def remove(connection: Connection, place: Place) -> None:
+    """Delete everything of a study, Optuna's rows and, where it is one of ours, ours."""
+    remove_theirs(connection, place.study_id)
+    if place.key is not None:
+        forget(connection, place.key)
 
 
 def remove_theirs(connection: Connection, study_id: int) -> None:
@@ -413,6 +414,30 @@ def holder(connection: Connection, name: str) -> str | None:
     """Return the name of the study, anybody's, whose name the database takes for this one."""
     taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
     return connection.execute(taken).scalars().first()
+
+
+def place_of(connection: Connection, study: StoredStudy) -> Place:
+    """Return where a study is, and lock it against other writers. Raises StudyNotFoundError when it was deleted."""
+    if study.foreign is None:
+        lock(connection, study)
+        return Place(study_id=study.study_id, key=study.key)
+    _LOCK.rows(connection, {"at_study_id": study.study_id})
+    check_there(connection, study)
+    return Place(study_id=study.study_id, key=None)
+
+
+def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
+    """Return where the study of that name is, whoever made it, readable or not, and lock it against other writers.
+
+    Raises StudyNotFoundError with the nearest names. Without `has_ours` the database has no tables of hpsearch.
+    """
+    same = select(_theirs).where(_theirs.c.study_name == name)
+    found = next((row for row in connection.execute(same) if row.study_name == name), None)
+    if found is None:
+        raise not_found(connection, name)
+    _LOCK.rows(connection, {"at_study_id": found.study_id})
+    row = row_named(connection, name) if has_ours else None
+    return Place(study_id=found.study_id, key=None if row is None else row.study_key)
 
 
 def refuse_name(name: str, taken_by: str) -> NoReturn:

@@ -42,7 +42,9 @@ def spec_to_json(spec: StudySpec) -> str:
 def minor_version(text: object) -> tuple[int, int]:
     """Return major and minor of a version such as `0.1.0`; (0, 0) for what is none."""
     parts = str(text).split(".")[:2]
-    is_version = len(parts) == 2 and all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts)
+    is_version = len(parts) == 2 and all(
+        part.isascii() and part.isdecimal() and len(part) < 6 for part in parts
+    )
     return (int(parts[0]), int(parts[1])) if is_version else (0, 0)
 
 
@@ -72,7 +74,7 @@ def spec_from_json(text: str) -> StudySpec:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(raw, dict):
-        raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")
+        raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")  # noqa: TRY004  # as all damage
     oldest = raw.pop(_OLDEST_READER, None)
     if oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__):
         raw = _without_unknown(raw)
@@ -207,7 +209,7 @@ def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
 
 def _is_range(dimension: Range) -> bool:
     numbers = (dimension.low, dimension.high, 1 if dimension.step is None else dimension.step)
-    is_number_each = all(is_number(n) and abs(n) < _LARGEST and math.isfinite(n) for n in numbers)
+    is_number_each = all(is_number(n) and math.isfinite(n) and abs(n) < _LARGEST for n in numbers)
     flags = isinstance(dimension.log, bool) and isinstance(dimension.integer, bool)
     if not is_number_each or not flags:
         return False

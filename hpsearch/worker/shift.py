@@ -90,7 +90,8 @@ class _Shift:
     """One worker's way from study to study.
 
     `refused` are those that cannot run here, for want of data perhaps; `told` those whose stop people have heard
-    of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on last, with all that it has in memory for it.
+    of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on
+    last, with all that it has in memory for it.
     """
 
     store: Store

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial, best_trials
+from hpsearch.records import Fate, Trial
 from hpsearch.report.formats import format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import setting_words, verdict_words
+from hpsearch.report.words import best_of, setting_words, verdict_words
 from hpsearch.study.spec import StudySpec
 
 ROWS = 10
@@ -44,7 +44,7 @@ def best_table(snapshot: Snapshot) -> BestTable:
     """Return at most `ROWS` ranked trials."""
     spec = snapshot.study.spec
     names = ("configuration",) if spec.configurations else tuple(dimension.name for dimension in spec.search)
-    best = best_trials(snapshot.trials, maximize=snapshot.study.maximize, count=ROWS)
+    best = best_of(snapshot.trials, snapshot.study, count=ROWS)
     rows = [
         BestRow(
             rank=rank,
