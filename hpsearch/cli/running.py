@@ -55,7 +55,7 @@ def run_study(target: str, options: RunOptions) -> int:
     _check(target, options)
     job, warnings = _read_file(target, options) if is_study_file(target) else (None, [])
     stop = StopRequest()
-    with open_store(options.url, create=job is not None) as store:
+    with open_store(options.url, create=job is not None, foreign=job is None) as store:
         if job is not None:
             found = store_study(store, job, trials=options.trials)
         else:

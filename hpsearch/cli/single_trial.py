@@ -26,7 +26,7 @@ from hpsearch.storage.records import Attempt, StoredStudy
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
     """Write all that is known of a trial to stdout."""
     verdict = verdict_words(trial)
-    why = "" if verdict == trial.fate.value else f", {verdict}"
+    why = "" if verdict == trial.fate.value or study.foreign is not None else f", {verdict}"
     answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}{why}")
     answer()
     write_table(("property", "value"), list(_properties(trial, study)))

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of, known_cause
+from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.foreign import every
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
-from hpsearch.storage.reads import by_id
+from hpsearch.storage.reads import by_id, trials
 from hpsearch.storage.records import Listed, Progress, StoredStudy, Tally, UnreadableStudy
 from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
 
@@ -214,7 +214,7 @@ def _fates(groups: Sequence[Row[Any]]) -> dict[Fate, Tally]:
 
 def _best_trials(
     connection: Connection, studies: Mapping[int, StoredStudy], *, has_ours: bool
-) -> dict[int, Trial]:
+) -> dict[int, Trial | None]:
     """Return study_id -> its best ranked trial, of equals the first; none for those of several objectives."""
     single = {
         i: study for i, study in studies.items() if study.foreign is None or len(study.foreign.metrics) == 1
@@ -253,7 +253,26 @@ def _best_trials(
             rank = (-value if study.maximize else value, first)
             chosen[study_id] = min(rank, chosen.get(study_id, rank))
     found = by_id(connection, [first for _, first in chosen.values()], has_ours=has_ours)
-    return {study_id: found[first] for study_id, (_, first) in chosen.items() if first in found}
+    best = {study_id: found[first] for study_id, (_, first) in chosen.items() if first in found}
+    return best | {
+        study_id: next(iter(best_trials(trials(connection, study), maximize=study.maximize, count=1)), None)
+        for study_id, study in _constrained(connection, single).items()
+    }
+
+
+def _constrained(connection: Connection, studies: Mapping[int, StoredStudy]) -> dict[int, StoredStudy]:
+    """Return those studies of other Optuna clients whose trials have constraints, which no sum of values knows."""
+    if all(study.foreign is None for study in studies.values()):
+        return {}
+    attributes = optuna_schema.trial_system_attributes
+    ids = connection.execute(
+        select(_theirs.c.study_id)
+        .join(attributes, attributes.c.trial_id == _theirs.c.trial_id)
+        .where(attributes.c.key == "constraints")
+        .distinct()
+    ).scalars()
+    found = {i: studies[i] for i in ids if i in studies}
+    return {i: study for i, study in found.items() if study.foreign is not None}
 
 
 def _paused(study: StoredStudy, why: str | None) -> str | None:

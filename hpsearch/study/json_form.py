@@ -208,12 +208,18 @@ def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
 
 
 def _is_range(dimension: Range) -> bool:
-    numbers = (dimension.low, dimension.high, 1 if dimension.step is None else dimension.step)
-    is_number_each = all(is_number(n) and math.isfinite(n) and abs(n) < _LARGEST for n in numbers)
-    flags = isinstance(dimension.log, bool) and isinstance(dimension.integer, bool)
-    if not is_number_each or not flags:
+    numbers: tuple[Any, ...] = (
+        dimension.low,
+        dimension.high,
+        1 if dimension.step is None else dimension.step,
+    )
+    flags: tuple[Any, ...] = (dimension.log, dimension.integer)
+    if not all(is_number(n) and math.isfinite(n) and abs(n) < _LARGEST for n in numbers):
         return False
-    return numbers[0] <= numbers[1] and numbers[2] > 0 and not (dimension.log and numbers[0] <= 0)
+    if not all(isinstance(flag, bool) for flag in flags):
+        return False
+    low, high, step = numbers
+    return bool(low <= high and step > 0 and not (dimension.log and low <= 0))
 
 
 _LARGEST: Final = 1e300
