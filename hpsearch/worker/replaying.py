@@ -147,7 +147,9 @@ def _end_of(stored: Stored, study: PreparedStudy) -> int | None:
     if trial.steps:
         return trial.steps
     # A trial of another program has no steps, but it may have reported epochs.
-    return (max(trial.curve) + 1) * _steps_per_epoch(study) if trial.curve else None
+    # It may have reported any step, too.
+    epochs = min(max(trial.curve) + 1, study.spec.training.epochs) if trial.curve else None
+    return None if epochs is None else epochs * _steps_per_epoch(study)
 
 
 def _run(study: PreparedStudy, stored: Stored, request: Request, *, until: int | None) -> Run:

@@ -181,7 +181,7 @@ def test_studies_of_optuna_are_read_without_tables_of_ours(theirs: str) -> None:
 def test_an_empty_database_lists_nothing_and_stays_empty(fresh_url: str) -> None:
     """Looking at a server's database without tables makes none."""
     if fresh_url.startswith("sqlite"):
-        open(fresh_url.removeprefix("sqlite:///"), "w").close()  # noqa: PTH123, SIM115
+        open(fresh_url.removeprefix("sqlite:///"), "w").close()  # noqa: PTH123
     with open_store(fresh_url, foreign=True) as store:
         assert store.listing() == []
         assert revisions_of(store._engine).optuna is None
