@@ -85,6 +85,10 @@ def write_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()
 ) -> None:
     """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
+    if len(rows) >= _MANY_ROWS and not sys.stdout.isatty() and _is_plain((heads, *rows)):
+        for line in _plain_table(heads, rows, right):
+            answer(line)
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -101,6 +105,33 @@ def write_table(
     console.print(table)
     for line in text.getvalue().splitlines():
         answer(line.rstrip())
+
+
+_MANY_ROWS = 200
+"""Rich takes milliseconds for each row, which nobody needs where nothing is folded or coloured."""
+
+
+def _is_plain(rows: Sequence[Sequence[str]]) -> bool:
+    """True where every character takes part in the width of its cell, and all fits."""
+    return all(cell.isprintable() for row in rows for cell in row) and all(
+        sum(map(len, row)) < _WIDE // len(row) for row in rows if row
+    )
+
+
+def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
+    """Return the lines that Rich would write."""
+    from rich.cells import cell_len
+
+    lengths = [[cell_len(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(column) for column in zip(*lengths, strict=True)]
+    lines = []
+    for row, own in zip((heads, *rows), lengths, strict=True):
+        cells = [
+            " " * (width - length) + cell if head in right else cell + " " * (width - length)
+            for head, cell, length, width in zip(heads, row, own, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def make_output_safe() -> None:
