@@ -114,7 +114,7 @@ def over(connection: Connection, watch: Watch, study_key: str | None = None) -> 
     return {key: tokens for key, tokens in found.items() if tokens}
 
 
-def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Row[Any]]:
+def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
     """Return the leases that have run out, and those whose worker was seen before the clock was set back."""
     in_study = () if study_key is None else (_ours.c.study_key == study_key,)
     return connection.execute(
@@ -228,7 +228,7 @@ def forgive(connection: Connection, study_key: str, claims: Collection[Claim]) -
             _forgive(connection, study_key, row)
 
 
-def _forgive(connection: Connection, study_key: str, row: Row[Any]) -> None:
+def _forgive(connection: Connection, study_key: str, row: Any) -> None:
     of_trial = (_attempts.c.study_key == study_key, _attempts.c.number == row.number)
     connection.execute(
         update(_attempts)

@@ -1,14 +1,22 @@
-"""A specification as the JSON text that the database keeps."""
+"""A specification as the JSON text that the database keeps, and what other versions may do with it.
+
+A version that adds a key gives it a default that means what the versions before did. Where a study holds no other value
+of it, that version may write `oldest_reader`, the oldest version ("0.1") that trains the study to the same numbers. An
+older version then leaves aside the keys that it does not know; without `oldest_reader` it refuses them.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.records import Cause
 from hpsearch.study.reader import document_problems
 from hpsearch.study.rules import broken
+from hpsearch.study.schema import SECTIONS
 from hpsearch.study.spec import (
     Choices,
     DataSpec,
@@ -30,20 +38,74 @@ def spec_to_json(spec: StudySpec) -> str:
     return json.dumps(asdict(spec), sort_keys=True)
 
 
-def spec_from_json(text: str) -> StudySpec:
-    """Read what `spec_to_json` wrote, in this version or an older one.
+def minor_version(text: object) -> tuple[int, int]:
+    """Return major and minor of a version such as `0.1.0`; (0, 0) for what is none."""
+    parts = str(text).split(".")[:2]
+    is_version = len(parts) == 2 and all(
+        part.isascii() and part.isdecimal() and len(part) < 6 for part in parts
+    )
+    return (int(parts[0]), int(parts[1])) if is_version else (0, 0)
 
-    Keys of a newer version raise ValueError: they may change results.
+
+@lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
+def checked_spec(text: str) -> StudySpec:
+    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError with its `spec_problems`."""
+    if problems := spec_problems(text):
+        raise ValueError("; ".join(map(str, problems)))
+    return spec_from_json(text)
+
+
+def spec_from_json(text: str) -> StudySpec:
+    """Read what `spec_to_json` wrote, in this version, an older one, or a newer one that allows it.
+
+    Keys of a newer version raise ValueError otherwise: they may change results. So does what is no specification, with
+    KeyError, TypeError and AttributeError.
     """
-    raw: dict[str, Any] = json.loads(text)
+    try:
+        raw: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")  # noqa: TRY004  # as all damage
+    oldest = raw.pop(_OLDEST_READER, None)
+    if oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__):
+        raw = _without_unknown(raw)
+    return _spec(raw)
+
+
+_OLDEST_READER: Final = "oldest_reader"
+_SHOWN: Final = 40
+"""Characters of a text that a message shows."""
+
+
+def _without_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` without the keys, at any level, that this version does not know."""
+    kept = _known(StudySpec, raw)
+    for name, section in SECTIONS.items():
+        kept[name] = _known(section.kind, kept[name])
+    kept["search"] = [_known(_kind_of(one), one) for one in kept["search"]]
+    kept["configurations"] = [_known(ExactConfiguration, one) for one in kept.get("configurations", ())]
+    return kept
+
+
+def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {key: value for key, value in raw.items() if key in names}
+
+
+def _kind_of(dimension: Mapping[str, Any]) -> type[Dimension]:
+    return Choices if "choices" in dimension else Range
+
+
+def _spec(raw: Mapping[str, Any]) -> StudySpec:
     read = {
-        "data": _data(raw.pop("data")),
-        "model": _model(raw.pop("model")),
-        "training": _record(TrainingSpec, raw.pop("training")),
-        "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
-        "sampler": _record(SamplerSpec, raw.pop("sampler")),
-        "pruning": _pruning(raw.pop("pruning")),
-        "configurations": tuple(_exact(exact) for exact in raw.pop("configurations", ())),
+        "data": _data(raw["data"]),
+        "model": _model(raw["model"]),
+        "training": _record(TrainingSpec, raw["training"]),
+        "search": tuple(_dimension(dimension) for dimension in raw["search"]),
+        "sampler": _record(SamplerSpec, raw["sampler"]),
+        "pruning": _pruning(raw["pruning"]),
+        "configurations": tuple(_exact(exact) for exact in raw.get("configurations", ())),
     }
     study: StudySpec = _record(StudySpec, {**raw, **read})
     return study
@@ -128,6 +190,8 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"{kind.__name__}: must be a JSON object (got {str(raw)[:_SHOWN]})")
     unknown = set(raw) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")

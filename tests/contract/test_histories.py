@@ -310,7 +310,9 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
                 if before.token(number) == entry.claim.token and answer != "lost before":
                     self.trained[number, entry.claim.attempt] = {entry.epochs}
             self.check(lambda *at: answer != "lost before" and is_written(entries, *at))
-            for number, entry in entries.items() if lost is not None else ():
+            for number, entry in entries.items():
+                if lost is None:
+                    break
                 is_own_end = self.seen.trials[number].state.is_final and (
                     self.seen.ours[number].token == entry.claim.token
                 )
