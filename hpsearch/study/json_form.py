@@ -6,7 +6,8 @@ older version then leaves aside the keys that it does not know; without `oldest_
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, Final
@@ -15,9 +16,10 @@ import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.records import Cause
 from hpsearch.study.reader import document_problems
-from hpsearch.study.rules import broken
-from hpsearch.study.schema import SECTIONS
+from hpsearch.study.rules import Text, broken, is_number
+from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
 from hpsearch.study.spec import (
+    SHORT_NAMES,
     Choices,
     DataSpec,
     Dimension,
@@ -49,10 +51,25 @@ def minor_version(text: object) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
 def checked_spec(text: str) -> StudySpec:
-    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError with its `spec_problems`."""
-    if problems := spec_problems(text):
-        raise ValueError("; ".join(map(str, problems)))
-    return spec_from_json(text)
+    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError, which says what is wrong.
+
+    It is no stricter than every stage of a study needs: what is stored stays readable when the rules of study files
+    (`spec_problems`) become stricter.
+    """
+    spec = _parsed(text)
+    if (problem := next(_damages(spec), None)) is not None:
+        raise ValueError(f"{problem}")
+    return spec
+
+
+def _parsed(text: str) -> StudySpec:
+    """Return `spec_from_json`. Raises ValueError for all that is no specification."""
+    try:
+        return spec_from_json(text)
+    except KeyError as error:
+        raise ValueError(f"the key {error} is missing") from error
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def spec_from_json(text: str) -> StudySpec:
@@ -114,14 +131,20 @@ def _spec(raw: Mapping[str, Any]) -> StudySpec:
 def spec_problems(text: str) -> list[Problem]:
     """Return what is wrong with JSON text that should be a specification: the rules are those of a study file.
 
-    Names and budgets are not looked at: a stored study has them elsewhere.
+    They are for what comes from elsewhere. Names and budgets are not looked at: a stored study has them elsewhere.
     """
     try:
-        spec = spec_from_json(text)
+        return _rule_problems(_parsed(text))
+    except ValueError as error:
+        return broken("top", f"must be a specification as JSON; {error}", text[:80])
+
+
+def _rule_problems(spec: StudySpec) -> list[Problem]:
+    """Return what is wrong with a specification. Raises ValueError for one that no study file could hold."""
+    try:
         document = _document(spec)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return broken("top", f"must be a specification as JSON; {reason}", text[:80])
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     problems = document_problems(document)
     if not problems and spec.metric == "auto":
         problems = broken("metric", "must be resolved", spec.metric)
@@ -230,3 +253,64 @@ def _dimension(raw: Mapping[str, Any]) -> Dimension:
         return choices
     dimension: Range = _record(Range, raw)
     return dimension
+
+
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
+"""Keys whose missing value the record holds as None."""
+
+
+def _damages(spec: StudySpec) -> Iterator[Problem]:
+    """Yield what no study file could have made: damage, or another program's writing."""
+    for key in ("seed", "metric", "trials"):
+        yield from STUDY[key].problems(key, getattr(spec, key))
+    for name, section in SECTIONS.items():
+        record = getattr(spec, name)
+        for key, rule in section.rules.items():
+            value = getattr(record, key)
+            if value is not None or f"{name}.{key}" not in _OPTIONAL:
+                yield from rule.problems(f"{name}.{key}", _raw(value))
+    for dimension in spec.search:
+        yield from _dimension_problems(dimension)
+    for exact in spec.configurations:
+        yield from _exact_problems(exact)
+
+
+def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
+    where = f"search.{dimension.name}"
+    if not _is_field(dimension.name):
+        yield Problem(where=where, message="must be a field of [model] or [training]")
+    elif isinstance(dimension, Choices):
+        if not dimension.choices or not all(isinstance(c, int | float | str) for c in dimension.choices):
+            yield Problem(where=where, message="must have choices, each a number, a text or a flag")
+    elif not _is_range(dimension):
+        shown = f"low {dimension.low!r:.40}, high {dimension.high!r:.40}, step {dimension.step!r:.40}"
+        yield Problem(where=where, message=f"must be a range of finite numbers (got {shown})")
+
+
+def _is_range(dimension: Range) -> bool:
+    numbers: tuple[Any, ...] = (
+        dimension.low,
+        dimension.high,
+        1 if dimension.step is None else dimension.step,
+    )
+    flags: tuple[Any, ...] = (dimension.log, dimension.integer)
+    if not all(is_number(n) and math.isfinite(n) and abs(n) < _LARGEST for n in numbers):
+        return False
+    if not all(isinstance(flag, bool) for flag in flags):
+        return False
+    low, high, step = numbers
+    return bool(low <= high and step > 0 and not (dimension.log and low <= 0))
+
+
+_LARGEST: Final = 1e300
+
+
+def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
+    yield from Text(longest=1000).problems("configurations.name", exact.name)
+    for name, value in exact.params:
+        if not _is_field(name) or not isinstance(value, int | float | str):
+            yield Problem(where=f"configurations.{exact.name}", message=f"must set fields (got {name!r:.40})")
+
+
+def _is_field(name: object) -> bool:
+    return isinstance(name, str) and SHORT_NAMES.get(name, name) in SET_EXACTLY
