@@ -74,6 +74,16 @@ class StudyNotFoundError(HpsearchError):
 
 
 @final
+class StudyUnreadableError(HpsearchError):
+    """A study is stored, but what hpsearch stored of it is damaged, or of a version that this one cannot read."""
+
+
+@final
+class ForeignStudyError(HpsearchError):
+    """Another Optuna client made the study, so hpsearch cannot do with it what was asked."""
+
+
+@final
 class TrialNotFoundError(HpsearchError):
     """No trial of that number is in the study."""
 

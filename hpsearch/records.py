@@ -71,6 +71,14 @@ class Cause(StrEnum):
     STOPPED = "stopped"
 
 
+def known_cause(name: object) -> Cause:
+    """Return the cause of that name. One that only a newer version knows is inconclusive to this one."""
+    return _CAUSES.get(name, Cause.INCONCLUSIVE)
+
+
+_CAUSES: Mapping[object, Cause] = {cause.value: cause for cause in Cause}
+
+
 @final
 class Fate(StrEnum):
     """How a trial ended, or stands, in the words of the report."""
@@ -343,7 +351,8 @@ class Trial:
     trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
     infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
     Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
-    JSON values that only they understand.
+    JSON values that only they understand. `values` are those of all objectives, where a study of another Optuna
+    client has several; `value` is then the first.
     """
 
     number: int
@@ -359,6 +368,7 @@ class Trial:
     started: datetime | None = None
     finished: datetime | None = None
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
 
     @property
     def owner(self) -> str | None:
@@ -379,8 +389,25 @@ class Trial:
 
     @property
     def is_ranked(self) -> bool:
-        """True when the trial can be the best: complete, with a finite value."""
-        return self.state is TrialState.COMPLETE and self.value is not None and math.isfinite(self.value)
+        """True when the trial can be the best: complete, with a finite value, within Optuna's constraints if any."""
+        has_value = self.value is not None and math.isfinite(self.value)
+        return self.state is TrialState.COMPLETE and has_value and not self.is_infeasible
+
+    @property
+    def is_foreign(self) -> bool:
+        """True when the trial has ended, and another Optuna client told how: no worker of ours, and no verdict."""
+        return self.state.is_final and self.finding is None and self.worker is None
+
+    @property
+    def constraints(self) -> tuple[float, ...]:
+        """What Optuna keeps of the trial's constraints: one above 0 is violated."""
+        found = self.system_attributes.get("constraints")
+        return tuple(c for c in found if isinstance(c, int | float)) if isinstance(found, list) else ()
+
+    @property
+    def is_infeasible(self) -> bool:
+        """True when the trial violates a constraint of its study."""
+        return any(constraint > 0 for constraint in self.constraints)
 
 
 def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:

@@ -45,7 +45,7 @@ def confirm(
     from hpsearch.cli.confirming import confirm_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         code = confirm_study(store, name, best=best, seeds=seeds, form=form)
         renew_report(store, name, url=storage)
     raise typer.Exit(code)
@@ -83,7 +83,7 @@ def open_test_part(
     from hpsearch.cli.sealed import open_once
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         code = open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form)
         renew_report(store, name, url=storage)
     raise typer.Exit(code)
@@ -118,5 +118,5 @@ def narrow(
 
     if new_name is not None:
         check_name("--name", new_name)
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         narrow_study(store, store.study(name), yes=yes, name=new_name, trials=trials, form=form)

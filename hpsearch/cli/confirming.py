@@ -27,6 +27,7 @@ from hpsearch.report.formats import (
 )
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.study.exact import why_untrainable
 from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
@@ -44,7 +45,7 @@ def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Forma
     """
     study = store.study(name)
     store.sweep(study)
-    chosen = best_configurations(store.trials(study), maximize=study.maximize, count=best)
+    chosen = trainable(study, store.trials(study), count=best)
     if not chosen:
         raise HpsearchError(
             f'study "{name}": must have a complete trial with a finite result to confirm (got none): '
@@ -56,6 +57,24 @@ def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Forma
         return INTERRUPTED
     write_confirmation(store, study, chosen, form)
     return DONE
+
+
+def trainable(study: StoredStudy, trials: Sequence[Trial], *, count: int) -> list[Trial]:
+    """Return the best trial of each of the `count` best configurations that can be trained again.
+
+    Those that another Optuna client told, and that cannot, are named on stderr with the reason.
+    """
+    chosen: list[Trial] = []
+    for trial in best_configurations(trials, maximize=study.maximize, count=len(trials)):
+        if len(chosen) == count:
+            break
+        if (why := why_untrainable(study.spec, trial.params)) is None:
+            chosen.append(trial)
+        else:
+            say(
+                f"Left out: trial {trial.number}, which another Optuna client told: it cannot be trained again ({why})"
+            )
+    return chosen
 
 
 def _train(

@@ -2,6 +2,7 @@
 
 from hpsearch.cli.asking import ask
 from hpsearch.cli.output import answer, say
+from hpsearch.records import TrialState
 from hpsearch.report.formats import format_count
 from hpsearch.storage.store import Store
 
@@ -11,16 +12,16 @@ def delete_study(store: Store, name: str, *, yes: bool) -> None:
 
     Raises UsageError where nobody can be asked, and Abort after a no.
     """
-    study = store.study(name)
-    progress = store.progress(study)
-    made = progress.finished + progress.failed + progress.running + progress.waiting
-    what = f'study "{name}" with {format_count(made, "trial")} in {store.url_shown}'
+    store.sweep_all()
+    trials = store.count_trials(name)
+    running = trials[TrialState.RUNNING]
+    what = f'study "{name}" with {format_count(sum(trials.values()), "trial")} in {store.url_shown}'
     if not yes:
-        in_training = f", {progress.running} of them in training," if progress.running else ""
+        in_training = f", {running} of them in training," if running else ""
         rule = f'study delete: must be told to delete "{name}" for good'
         ask(f"Delete the {what}{in_training} for good?", rule=rule)
-    lost = _in_training(store, name, store.progress(study).running)
-    store.delete_study(study)
+    lost = _in_training(store, name, store.count_trials(name)[TrialState.RUNNING])
+    store.delete_named(name)
     answer(f"Deleted the {what}.")
     if lost:
         say(f"Warning: {lost}: their work is lost")

@@ -7,19 +7,19 @@ from hpsearch.cli.output import answer
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 
-_GONE: Final = "(deleted)"
+GONE: Final = "(deleted)"
 
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `_GONE` where it is gone, None where there is none."""
+    """Return the name of the study that `study` follows up; `GONE` where it is gone, None where there is none."""
     if study.parent is None:
         return None
-    return next((other.spec.name for other in studies if other.key == study.parent), _GONE)
+    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
 
 
 def existing(name: str | None) -> str | None:
     """Return the parent's name for programs: null where there is none, or it is gone."""
-    return None if name == _GONE else name
+    return None if name == GONE else name
 
 
 def parent_object(store: Store, study: StoredStudy) -> str | None:

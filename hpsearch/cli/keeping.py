@@ -24,12 +24,12 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     """
     from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.names import check_name
-    from hpsearch.storage.keeping import rename_study
+    from hpsearch.storage.keeping import rename_named
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
-    with open_store(storage, create=False) as store:
-        rename_study(store, store.study(name), new)
+    with open_store(storage, foreign=True) as store:
+        rename_named(store, name, new)
         answer(f'Study "{name}": is called "{new}" now')
         renew_report(store, new, url=storage, before=name)
 
@@ -41,13 +41,12 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     """
     from hpsearch.cli.names import check_name
     from hpsearch.report.formats import format_count
-    from hpsearch.storage.keeping import copy_study
+    from hpsearch.storage.keeping import copy_named
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
-    with open_store(storage, create=False) as store:
-        made = copy_study(store, store.study(name), new)
-        trials = format_count(len(store.trials(made)), "trial")
+    with open_store(storage, foreign=True) as store:
+        trials = format_count(copy_named(store, name, new), "trial")
     answer(f'Study "{name}": copied to "{new}" with {trials}')
 
 
@@ -63,7 +62,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from hpsearch.storage.keeping import stop_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         before = store.study(name)
         ended = stop_study(store, before)
         progress = store.progress(ended)
@@ -124,7 +123,7 @@ def import_studies(
 
     _check_no_study_file(file)
     shown = parse_address(storage).shown
-    selection = Selection(names=tuple(study or ()), running=True)
+    selection = Selection(names=tuple(study or ()), foreign=True, running=True)
     copy_studies(
         _file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)), kind="import"
     )

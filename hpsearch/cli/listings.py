@@ -1,52 +1,84 @@
 """Studies and trials as listings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.cli.family import existing, parent_name
+from hpsearch.cli.family import GONE, existing
 from hpsearch.cli.output import Listing
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
 from hpsearch.report.confirmation import Repeated, mean_words, repeat
-from hpsearch.report.export import study_object, trial_object
+from hpsearch.report.export import study_object, trial_object, unreadable_object
 from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
 from hpsearch.report.trial_facts import given_in_advance
-from hpsearch.report.words import setting_words, state_of, verdict_words
-from hpsearch.storage.records import Evaluation, Progress, StoredStudy
+from hpsearch.report.words import MADE_BY_OPTUNA, setting_words, state_of, verdict_words
+from hpsearch.storage.records import Evaluation, Listed, StoredStudy
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 
 
-def studies_listing(studies: Sequence[tuple[StoredStudy, Progress]]) -> Listing:
-    """Return studies, all of a database, with where they stand; what they follow up has a column where any does."""
-    parents = {study.key: parent_name(study, [other for other, _ in studies]) for study, _ in studies}
-    family = any(parents.values())
+def studies_listing(studies: Sequence[Listed]) -> Listing:
+    """Return studies, all of a database, with where they stand.
+
+    What they follow up has a column where any does, and so has what is to be said of studies that hpsearch did not
+    make, or cannot read.
+    """
+    names = {one.study.key: one.name for one in studies if one.study is not None}
+    parents = [_parent(one, names) for one in studies]
+    family, noted = any(parents), any(one.study is None or one.study.foreign is not None for one in studies)
     heads = ("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created")
     return Listing(
         objects=[
-            study_object(study, progress) | {"parent": existing(parents[study.key])}
-            for study, progress in studies
+            _study_object(one) | {"parent": existing(parent)}
+            for one, parent in zip(studies, parents, strict=True)
         ],
-        heads=(*heads, *(["follows up"] if family else [])),
+        heads=(*heads, *(["follows up"] if family else []), *(["note"] if noted else [])),
         rows=[
-            (
-                study.spec.name,
-                state_of(progress),
-                f"{progress.finished:,} of {progress.budget:,}",
-                f"{progress.failed:,}",
-                f"{progress.running:,}",
-                "" if progress.best is None else format_result(progress.best.value, study.spec.metric),
-                study.spec.metric,
-                str(study.priority),
-                format_time(study.created),
-                *([parents[study.key] or ""] if family else []),
-            )
-            for study, progress in studies
+            (*_study_cells(one), *([parent or ""] if family else []), *([_note(one)] if noted else []))
+            for one, parent in zip(studies, parents, strict=True)
         ],
         right=_NUMBERS,
         fields=("name", "state", "trials", "finished"),
     )
+
+
+def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
+    """Return the name of the study that one follows up, None where it follows up none."""
+    if listed.study is None or listed.study.parent is None:
+        return None
+    return names.get(listed.study.parent, GONE)
+
+
+def _study_object(listed: Listed) -> dict[str, Any]:
+    if listed.study is None or listed.progress is None:
+        return unreadable_object(listed)
+    return study_object(listed.study, listed.progress)
+
+
+def _study_cells(listed: Listed) -> tuple[str, ...]:
+    study, progress, count = listed.study, listed.progress, listed.trials
+    finished = f"{count[TrialState.COMPLETE] + count[TrialState.PRUNED]:,}"
+    counts = (f"{count[TrialState.FAILED]:,}", f"{count[TrialState.RUNNING]:,}")
+    if study is None or progress is None:
+        return listed.name, "unreadable", finished, *counts, "", "", "", ""
+    is_ours, best = study.foreign is None, progress.best
+    return (
+        listed.name,
+        state_of(progress),
+        f"{finished} of {progress.budget:,}" if is_ours else finished,
+        *counts,
+        "" if best is None else format_result(best.value, study.spec.metric),
+        study.spec.metric if study.foreign is None else ", ".join(study.foreign.metrics),
+        str(study.priority) if is_ours else "",
+        format_time(study.created) if is_ours or any(count.values()) else "",
+    )
+
+
+def _note(listed: Listed) -> str:
+    if listed.unreadable is not None:
+        return listed.unreadable
+    return "" if listed.study is None or listed.study.foreign is None else MADE_BY_OPTUNA
 
 
 def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
@@ -54,6 +86,8 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
 
     A trial that waits has what it was enqueued with there.
     """
+    if study.foreign is not None:
+        return _foreign_trials(trials, study, study.foreign.metrics)
     spec = study.spec
     searched = [] if spec.configurations else [dimension.name for dimension in spec.search]
     exact = ["configuration"] if spec.configurations else []
@@ -101,6 +135,35 @@ def _seeds_object(one: Repeated) -> dict[str, Any]:
     """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
     low, high = one.interval or (None, None)
     return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
+
+
+def _foreign_trials(trials: Sequence[Trial], study: StoredStudy, metrics: Sequence[str]) -> Listing:
+    """Return trials of a study that another Optuna client made: no verdicts, no epochs."""
+    searched = [dimension.name for dimension in study.spec.search]
+    return Listing(
+        objects=[trial_object(trial) for trial in trials],
+        heads=("trial", *metrics, *searched, "state"),
+        rows=[
+            (
+                str(trial.number),
+                *_value_cells(trial, metrics),
+                *_searched_cells(trial, searched),
+                trial.state.value + (", infeasible" if trial.is_infeasible else ""),
+            )
+            for trial in trials
+        ],
+        right=_NUMBERS | {*metrics, *searched},
+        fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+    )
+
+
+def _value_cells(trial: Trial, metrics: Sequence[str]) -> list[str]:
+    values: Sequence[float | None] = trial.values or (() if len(metrics) > 1 else (trial.value,))
+    cells = [
+        "" if value is None else format_result(value, name)
+        for name, value in zip(metrics, values, strict=False)
+    ]
+    return [*cells, *[""] * (len(metrics) - len(cells))]
 
 
 def _searched_cells(trial: Trial, searched: Sequence[str]) -> list[str]:

@@ -63,7 +63,7 @@ def is_unmade(url: str) -> bool:
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
     """Return the names of the stored studies that begin with `incomplete`; none where that fails."""
-    names = _from_database(context, lambda store: [study.spec.name for study in store.studies()])
+    names = _from_database(context, lambda store: [listed.name for listed in store.listing()])
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -84,7 +84,7 @@ def _from_database(context: typer.Context, read: Callable[["Store"], list[str]])
     from_environment = (os.environ.get(name) for name in STORAGE_VARIABLES)
     url = context.params.get("storage") or next(filter(None, from_environment), DEFAULT_STORAGE)
     try:
-        with open_store(url, create=False) as store:
+        with open_store(url, foreign=True) as store:
             return read(store)
     except HpsearchError:
         return []

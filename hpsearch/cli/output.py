@@ -99,6 +99,10 @@ def write_table(
     In a terminal that is too narrow its cells are wrapped between words. If not even that fits, each row becomes a
     block of lines, a head and its cell in each.
     """
+    if len(rows) >= _MANY_ROWS and not sys.stdout.isatty() and _is_plain((heads, *rows)):
+        for line in _plain_table(heads, rows, right):
+            answer(line)
+        return
     columns = terminal_width()
     widths = _widths(heads, rows, columns)
     lines = _blocks(heads, rows, columns) if widths is None else _table(heads, rows, widths, right=right)
@@ -165,6 +169,31 @@ def cell_len(text: str) -> int:
     from rich.cells import cell_len as columns_of
 
     return columns_of(text)
+
+
+_MANY_ROWS = 200
+"""Rich takes milliseconds for each row, which nobody needs where nothing is folded or coloured."""
+
+
+def _is_plain(rows: Sequence[Sequence[str]]) -> bool:
+    """True where every character takes part in the width of its cell, and all fits."""
+    return all(cell.isprintable() for row in rows for cell in row) and all(
+        sum(map(len, row)) < _WIDE // len(row) for row in rows if row
+    )
+
+
+def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
+    """Return the lines that Rich would write."""
+    lengths = [[cell_len(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(column) for column in zip(*lengths, strict=True)]
+    lines = []
+    for row, own in zip((heads, *rows), lengths, strict=True):
+        cells = [
+            " " * (width - length) + cell if head in right else cell + " " * (width - length)
+            for head, cell, length, width in zip(heads, row, own, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def make_output_safe() -> None:

@@ -4,20 +4,31 @@ from collections.abc import Sequence
 
 from hpsearch.cli.listings import configurations_listing
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import answer, write_listing, write_table
+from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
 from hpsearch.records import Fate, Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.audit import Audit, audit_of
 from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.confirmation import confirmation, ranked_trials
+from hpsearch.report.export import study_object
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.report.formats import (
     format_count,
     format_share,
     format_tick,
 )
-from hpsearch.report.words import fate_rows, result_words, rival_words, setting_words, state_sentence
-from hpsearch.storage.foreign import described, remedy
+from hpsearch.report.words import (
+    fate_rows,
+    has_several_objectives,
+    leading_trials,
+    objectives_words,
+    result_words,
+    rival_words,
+    setting_words,
+    state_sentence,
+    value_words,
+)
+from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
@@ -60,6 +71,35 @@ def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequen
         answer(f"{word}: trial {trial.number} ({result_words(trial, found, metric)}) | {params}")
     if rival := rival_words(trials, study, evaluations=evaluations):
         answer(rival)
+
+
+def write_foreign_overview(
+    study: StoredStudy, progress: Progress, trials: Sequence[Trial], form: Format
+) -> None:
+    """Write what is known of a study that another Optuna client made to stdout."""
+    best = leading_trials(trials, study, count=len(trials))
+    if form is not Format.TABLE:
+        shown = study_object(study, progress)
+        if has_several_objectives(study):
+            shown["front"] = [trial.number for trial in best]
+        write_json(shown) if form is Format.JSON else write_csv([shown])
+        return
+    answer(f"{study.name}: {state_sentence(progress)}")
+    answer(f"Objective{'s' if has_several_objectives(study) else ''}: {objectives_words(study)}.")
+    if best and has_several_objectives(study):
+        numbers = ", ".join(str(trial.number) for trial in best[:_FRONT_SHOWN])
+        more = f" and {len(best) - _FRONT_SHOWN} more" if len(best) > _FRONT_SHOWN else ""
+        answer(f"On the Pareto front, beaten by no other in all objectives: trials {numbers}{more}.")
+    elif best:
+        params = setting_words(best[0], study.spec)
+        answer(f"Best so far: trial {best[0].number} ({value_words(best[0], study)}) | {params}")
+    answer()
+    rows = fate_rows(progress)
+    cells = [(row.fate.value, f"{row.trials:,}") for row in rows]
+    write_table(("fate", "trials"), cells, right=frozenset({"trials"}))
+
+
+_FRONT_SHOWN = 10
 
 
 def write_decades(decades: Sequence[Decade]) -> None:

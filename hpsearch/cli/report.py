@@ -83,8 +83,10 @@ def report(
     numbers = () if trials is None else parse_trials(trials)
     if output is not None:
         check_report_path(output)
-    with open_store(storage, create=False) as store:
-        snapshot = take_snapshot(store, store.study(name))
+    with open_store(storage, foreign=True) as store:
+        # Only studies of ours have what comparing and publishing need.
+        study = store.study(name) if compare or publish else store.any_study(name)
+        snapshot = take_snapshot(store, study)
         others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
     request = Request(trials=numbers, others=others)
     check_request(snapshot, request)

@@ -83,7 +83,7 @@ def run_study(target: str, options: RunOptions) -> int:
     _check(target, options)
     job, warnings = _read_file(target, options) if is_study_file(target) else (None, [])
     stop = StopRequest()
-    with open_store(options.url, create=job is not None) as store, ExitStack() as stack:
+    with open_store(options.url, create=job is not None, foreign=job is None) as store, ExitStack() as stack:
         if job is not None:
             found = store_study(store, job, trials=options.trials)
         else:

@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hpsearch.cli.asking import ask
-from hpsearch.cli.confirming import repeated_object
+from hpsearch.cli.confirming import repeated_object, trainable
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial, TrialState, best_trials
+from hpsearch.records import Trial, TrialState
 from hpsearch.report.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_time
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
+from hpsearch.study.exact import why_untrainable
 from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
@@ -134,11 +135,16 @@ def _chosen(store: Store, study: StoredStudy, number: int | None) -> Trial:
                 f'--trial: must be a complete trial of "{study.spec.name}" (got {number}, which is '
                 f"{trial.state.value}): choose one that `hpsearch study best {shlex.quote(study.spec.name)}` lists"
             )
+        if (why := why_untrainable(study.spec, trial.params)) is not None:
+            raise HpsearchError(
+                f'--trial: must be a trial that "{study.spec.name}" can train (got {number}, which another Optuna '
+                f"client told: {why}): choose another one"
+            )
         return trial
     trials = store.trials(study)
     metric, maximize = study.spec.metric, study.maximize
     confirmed = best_confirmed(trials, store.evaluations(study), metric=metric, maximize=maximize)
-    best = [confirmed] if confirmed is not None else best_trials(trials, maximize=maximize, count=1)
+    best = [confirmed] if confirmed is not None else trainable(study, trials, count=1)
     if not best:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a complete trial with a finite result to test (got none): '

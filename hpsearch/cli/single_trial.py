@@ -26,7 +26,7 @@ from hpsearch.storage.records import Attempt, StoredStudy
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
     """Write all that is known of a trial to stdout."""
     verdict = verdict_words(trial)
-    why = "" if verdict == trial.fate.value else f", {verdict}"
+    why = "" if verdict == trial.fate.value or study.foreign is not None else f", {verdict}"
     answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}{why}")
     answer()
     write_table(("property", "value"), list(_properties(trial, study)))
@@ -57,8 +57,19 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     if (exact := configuration_name(study.spec, trial.params)) is not None:
         yield "configuration", exact
     yield from parameter_facts(trial)
-    yield format_short_metric(metric), format_result(trial.value, metric)
-    yield from course_facts(trial)
+    if study.foreign is None:
+        yield format_short_metric(metric), format_result(trial.value, metric)
+        if trial.is_foreign:
+            yield "told by", "another Optuna client"
+        yield from course_facts(trial)
+        return
+    values = trial.values or (trial.value,)
+    for name, value in zip(study.foreign.metrics, values, strict=False):
+        yield name, format_result(value, name)
+    if trial.constraints:
+        mark = " (violated)" if trial.is_infeasible else ""
+        yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
+    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
 
 
 def _write_finding(finding: Finding) -> None:

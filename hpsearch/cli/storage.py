@@ -80,7 +80,12 @@ def upgrade(
         if before is None:
             answer(f"Tables of {owner}: none yet")
         elif before == after:
-            answer(f"Tables of {owner}: version {after}, nothing to do")
+            newer = (
+                ", newer than this hpsearch and fit for it"
+                if owner == "hpsearch" and done.after.only_adds
+                else ""
+            )
+            answer(f"Tables of {owner}: version {after}{newer}, nothing to do")
         else:
             answer(f"Tables of {owner}: version {after} now (it was {before})")
     if done.local_times is not None:
@@ -144,6 +149,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
         ("clock difference", f"{_whole_ms(health.clock_difference_s):+d} ms"),
         ("workers alive", f"{health.workers_alive:,}"),
         ("studies", f"{health.studies:,}"),
+        *([("of them unreadable", f"{health.unreadable_studies:,}")] if health.unreadable_studies else []),
         ("studies of other Optuna clients", f"{health.foreign_studies:,}"),
         ("trials", f"{health.trials:,}"),
         *([("times", _local_times(health.local_times))] if health.local_times is not None else []),

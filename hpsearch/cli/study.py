@@ -130,7 +130,7 @@ def run(
 
 @app.command("list")
 def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the studies of the database, oldest first.
+    """List the studies of the database, oldest first: also those that Optuna made, and those that cannot be read.
 
     Example: hpsearch study list --format json
     """
@@ -141,11 +141,8 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(studies_listing([]), form)
         return
-    with open_store(storage, create=False) as store:
-        studies = store.studies()
-        write_listing(studies_listing([(study, store.progress(study)) for study in studies]), form)
-        if foreign := store.foreign_studies():
-            say(f"Made by other Optuna clients, and not listed: {', '.join(foreign)}")
+    with open_store(storage, foreign=True) as store:
+        write_listing(studies_listing(store.listing()), form)
 
 
 @app.command()
@@ -156,15 +153,18 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     """
     from hpsearch.cli.confirming import confirmed_objects
     from hpsearch.cli.family import parent_object, write_parent
-    from hpsearch.cli.overview import write_overview
+    from hpsearch.cli.overview import write_foreign_overview, write_overview
     from hpsearch.cli.sealed import opened_object, tell_if_opened
     from hpsearch.report.export import study_object
     from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         progress, found, evaluations = store.progress(study), store.trials(study), store.evaluations(study)
+        if study.foreign is not None:
+            write_foreign_overview(study, progress, found, form)
+            return
         if form is Format.TABLE:
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
@@ -191,22 +191,22 @@ def best(
 ) -> None:
     """List the best configurations of a study, best first. Only complete trials are ranked.
 
-    Those that `study confirm` trained with fresh seeds come first, by their means.
+    Those that `study confirm` trained with fresh seeds come first, by their means. Of a study of Optuna's with several
+    objectives these are the trials that no other one beats in all of them.
 
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.cli.conclusion import write_best
     from hpsearch.cli.listings import best_listing
     from hpsearch.cli.sealed import tell_if_opened
-    from hpsearch.report.confirmation import ranked_trials
+    from hpsearch.report.words import leading_trials
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
         found, evaluations = store.trials(study), store.evaluations(study)
-        metric, maximize = study.spec.metric, study.maximize
-        ranked = ranked_trials(found, evaluations, metric=metric, maximize=maximize, count=count)
+        ranked = leading_trials(found, study, evaluations, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
         write_best(study, found, evaluations, count)
@@ -230,8 +230,8 @@ def configurations(
     from hpsearch.report.configurations import configuration_rows
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
         rows = configuration_rows(study, store.trials(study))
     if not rows:
@@ -262,8 +262,8 @@ def trials(
     from hpsearch.cli.listings import trials_listing
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        study = store.study(name)
+    with open_store(storage, foreign=True) as store:
+        study = store.any_study(name)
         store.sweep(study)
         chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
     write_listing(trials_listing(chosen[:limit], study), form)
@@ -283,7 +283,7 @@ def edit(
     from hpsearch.cli.editing import edit_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         edit_study(store, name, trials=trials, priority=priority)
         renew_report(store, name, url=storage)
 
@@ -298,7 +298,7 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from hpsearch.cli.editing import pause_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         pause_study(store, name)
         renew_report(store, name, url=storage)
 
@@ -313,7 +313,7 @@ def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from hpsearch.cli.editing import resume_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         resume_study(store, name)
         renew_report(store, name, url=storage)
 
@@ -332,5 +332,5 @@ def delete(
     from hpsearch.cli.deleting import delete_study
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         delete_study(store, name, yes=yes)

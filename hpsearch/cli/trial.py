@@ -52,8 +52,8 @@ def show(
     from hpsearch.report.export import trial_object
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        stored = store.study(study)
+    with open_store(storage, foreign=True) as store:
+        stored = store.any_study(study)
         store.sweep(stored)
         found, attempts = store.trial(stored, number), store.attempts(stored, number)
         series = store.series(stored, [number]).get(number, {})
@@ -129,7 +129,7 @@ def replay(
     )
     if output is not None:
         check_report_path(output)
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         found = store.study(study)
         series = store.series(found, [number])
         stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
@@ -162,7 +162,7 @@ def enqueue(
     from hpsearch.cli.enqueuing import enqueue_trial
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         enqueue_trial(store, study, settings or ())
         renew_report(store, study, url=storage)
 

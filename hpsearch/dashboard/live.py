@@ -114,7 +114,7 @@ class LiveStudies:
 
     def named(self, name: str) -> Seen:
         """Return the study of that name as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
-        return self.look(self.store.study(name))
+        return self.look(self.store.any_study(name))
 
     def numbered(self, study_id: int) -> Seen | None:
         """Return the study that Optuna knows under that id; None where hpsearch did not make it."""
@@ -124,8 +124,9 @@ class LiveStudies:
     def look(self, study: StoredStudy) -> Seen:
         """Return a stored study as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
         with self._lock:
-            # A study that another Optuna client has copied to a new name has other trials under its key.
-            place = study.key, study.study_id
+            # A study that another Optuna client has copied to a new name has other trials under its key; one that
+            # hpsearch did not make has no key.
+            place = study.key or study.name, study.study_id
             live = self._studies.setdefault(place, LiveStudy(self.store))
             self._studies.move_to_end(place)
             while len(self._studies) > _KEPT:

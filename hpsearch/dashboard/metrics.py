@@ -9,7 +9,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hpsearch.dashboard.standing import standing
 from hpsearch.errors import StorageError
 from hpsearch.report.words import fate_rows, state_of
 from hpsearch.storage.records import Progress, WorkerRecord
@@ -30,13 +29,20 @@ class DatabaseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics as they stand now."""
         try:
-            progresses = [progress for _, progress in standing(self._store)]
+            listed = self._store.listing()
             workers = self._store.workers()
         except StorageError:
             yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 0})
             return
         yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 1})
-        yield from study_metrics(progresses)
+        yield _gauge(
+            "hpsearch_study_unreadable",
+            "1 for a study that this version of hpsearch cannot read.",
+            {(one.name,): 1 for one in listed if one.unreadable is not None},
+            ("study",),
+        )
+        stand = [one.progress for one in listed if one.progress is not None]
+        yield from study_metrics([progress for progress in stand if not progress.is_foreign])
         yield worker_metrics(workers)
 
 

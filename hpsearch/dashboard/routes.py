@@ -16,7 +16,6 @@ from hpsearch.dashboard.pages.reports import report_page, reports_page
 from hpsearch.dashboard.pages.trial import trial_page, waiting_page
 from hpsearch.dashboard.pages.workers import workers_page
 from hpsearch.dashboard.replays import Replays, stored_trial
-from hpsearch.dashboard.standing import standing
 from hpsearch.dashboard.wsgi import (
     HTML,
     Answer,
@@ -32,11 +31,13 @@ from hpsearch.dashboard.wsgi import (
     version_tag,
 )
 from hpsearch.errors import (
+    ForeignStudyError,
     HpsearchError,
     StorageError,
     StorageReadOnlyError,
     StorageUnavailableError,
     StudyNotFoundError,
+    StudyUnreadableError,
     TrialNotFoundError,
 )
 
@@ -85,8 +86,7 @@ class Routes:
         return redirect(links.HOME)
 
     def _reports(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        store = self._live.store
-        return _shown(environ, reports_page(standing(store), store.foreign_studies()))
+        return _shown(environ, reports_page(self._live.store.listing()))
 
     def _report(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         seen = self._live.named(links.name_of(found["name"]))
@@ -110,7 +110,8 @@ class Routes:
             raise TrialNotFoundError(f"trial: there is none of that number (got {number}): see the report")
         study, store = seen.snapshot.study, self._live.store
         trial, attempts = store.trial(study, number), store.attempts(study, number)
-        return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=not self._read_only))
+        can_replay = not self._read_only and study.foreign is None
+        return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=can_replay))
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""
@@ -168,6 +169,8 @@ def _refused(error: HpsearchError) -> Answer:
     match error:
         case StudyNotFoundError() | TrialNotFoundError():
             return refusal(HTTPStatus.NOT_FOUND, str(error))
+        case StudyUnreadableError() | ForeignStudyError():
+            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         case StorageUnavailableError():
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
         case StorageReadOnlyError():

@@ -30,8 +30,11 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     ours, and StorageError for the database.
     """
     stop = _Stop()
+    with open_store(options.url, foreign=True) as found:
+        if not found.has_studies:
+            open_store(options.url, create=False).close()  # says what is missing
+    storage = OptunaStorage(options.url)  # makes our tables beside Optuna's
     with DrainWatch(stop, within_s=END_WITHIN_S), open_store(options.url, create=False) as store:
-        storage = OptunaStorage(options.url)
         try:
             site = make_site(store, storage, options.artifacts, read_only=options.read_only)
             server = _listening(site, options)

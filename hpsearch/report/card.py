@@ -36,6 +36,9 @@ def _confirmed(card: BestCard, metric: str) -> list[tuple[str, str]]:
 
 
 def _to_copy(card: BestCard) -> str:
+    if card.untrainable:
+        why = f"<h3>To reproduce it</h3><p>{text(card.untrainable)}</p>"
+        return f"{why}<details><summary>JSON</summary>{_code(card.json)}</details>"
     commands = "".join(f"<p>{text(one.purpose)}</p>{_code(one.line)}" for one in card.commands)
     return (
         f"<h3>To reproduce it</h3>{commands}"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hpsearch.records import Finding, ParameterValue, Trial
+from hpsearch.records import Finding, ParameterValue, Trial, TrialState
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import state_of
-from hpsearch.storage.records import ForeignTrial, Progress, StoredStudy
+from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words
 
 
@@ -33,6 +33,8 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "number": trial.number,
         "value": finite(trial.value),
         "value_reason": _value_reason(trial),
+        **({"values": [finite(value) for value in trial.values]} if trial.values else {}),
+        **({"constraints": [finite(c) for c in trial.constraints]} if trial.constraints else {}),
         "state": trial.state.value,
         "fate": trial.fate.value,
         "params": dict(trial.params),
@@ -73,10 +75,13 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     fault = study.spec.data.fault
     return {
         "name": progress.name,
+        "made_by": "hpsearch" if study.foreign is None else "optuna",
+        "unreadable": None,
         "state": state_of(progress),
         "stopped": progress.stopped,
         "metric": study.spec.metric,
         "fault": None if fault is None else fault_in_words(fault),
+        "objectives": _objectives(study),
         "trials": progress.budget,
         "finished": progress.finished,
         "complete": progress.complete,
@@ -90,7 +95,7 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "ledger": dict(progress.ledger),
         "best": None if progress.best is None else trial_object(progress.best),
         "priority": study.priority,
-        "created": moment_text(study.created),
+        "created": moment_text(study.created) if study.foreign is None or progress.budget else None,
     }
 
 
@@ -103,6 +108,30 @@ def foreign_object(trial: ForeignTrial) -> dict[str, Any]:
         "counts": trial.counts,
         "counts_until": moment_text(trial.counts_until),
     }
+
+
+def unreadable_object(listed: Listed) -> dict[str, Any]:
+    """Return a study of ours that cannot be read: the fields of `study_object` that are known."""
+    count = listed.trials
+    return {
+        "name": listed.name,
+        "made_by": "hpsearch",
+        "unreadable": listed.unreadable,
+        "state": "unreadable",
+        "trials": None,
+        "finished": count[TrialState.COMPLETE] + count[TrialState.PRUNED],
+        **{state.value: count[state] for state in TrialState},
+    }
+
+
+def _objectives(study: StoredStudy) -> list[dict[str, str]]:
+    """Return what is measured, and in which direction it gets better."""
+    metrics = (study.spec.metric,) if study.foreign is None else study.foreign.metrics
+    maximize = (study.maximize,) if study.foreign is None else study.foreign.maximize
+    return [
+        {"name": name, "direction": "maximize" if more else "minimize"}
+        for name, more in zip(metrics, maximize, strict=True)
+    ]
 
 
 def _value_reason(trial: Trial) -> str | None:

@@ -39,7 +39,7 @@ def format_metric(metric: str) -> str:
 
 def format_short_metric(metric: str) -> str:
     """Return the metric as the best lines have it: `val acc` or `val loss`."""
-    return "val acc" if metric == "validation_accuracy" else "val loss"
+    return {"validation_accuracy": "val acc", "validation_loss": "val loss"}.get(metric, metric)
 
 
 def format_count(count: int, noun: str = "") -> str:

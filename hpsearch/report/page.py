@@ -95,7 +95,22 @@ def _title(snapshot: Snapshot) -> str:
     return f"{snapshot.study.spec.name}: hpsearch report"
 
 
+def _foreign_body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
+    """Return what can be said of a study that another Optuna client made."""
+    content = "\n".join(
+        [
+            sections.best(snapshot),
+            "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
+            sections.fate_filter(snapshot),
+            *(sections.exhibit(one) for one in shown),
+        ]
+    )
+    return "\n".join([sections.header(snapshot), contents(content), content, sections.footer(snapshot)])
+
+
 def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:
+    if snapshot.study.foreign is not None:
+        return _foreign_body(snapshot, shown)
     named = {one.name: one for one in shown}
     exhibit = {one.name: sections.exhibit(one) for one in shown}
     is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))

@@ -23,7 +23,14 @@ from hpsearch.report.palette import LOOKS
 from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
-from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence
+from hpsearch.report.words import (
+    best_lines,
+    fate_rows,
+    has_several_objectives,
+    objectives_words,
+    state_of,
+    state_sentence,
+)
 from hpsearch.study.faults import fault_in_words
 
 
@@ -117,8 +124,14 @@ def footer(snapshot: Snapshot) -> str:
     """Return who made the page and when."""
     return (
         f"<footer><p>hpsearch {text(__version__)}, read from the database on {format_time(snapshot.taken)}."
-        f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>.</p></footer>"
+        f"{_fingerprint(snapshot)}</p></footer>"
     )
+
+
+def _fingerprint(snapshot: Snapshot) -> str:
+    if snapshot.study.foreign is not None:
+        return ""
+    return f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>."
 
 
 def symbol(fate: Fate) -> str:
@@ -138,6 +151,8 @@ def variable(fate: Fate) -> str:
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     spec, progress = snapshot.study.spec, snapshot.progress
+    if snapshot.study.foreign is not None:
+        return _foreign_facts(snapshot)
     pairs = [
         (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
@@ -160,6 +175,21 @@ def _best_value(snapshot: Snapshot) -> str:
     found = repeat(best[0], snapshot.evaluations, part="validation", metric=metric)
     value = seeds_words(found, metric) if found.values else format_result(best[0].value, metric)
     return f"{value} (trial {best[0].number})"
+
+
+def _foreign_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    study = snapshot.study
+    several = has_several_objectives(study)
+    pairs = [
+        ("Made by", "another Optuna client, which chooses and trains its trials"),
+        ("Objectives" if several else "Objective", objectives_words(study)),
+        ("Figures show", f"the first objective, {study.spec.metric}" if several else ""),
+        ("Trials", f"{snapshot.progress.budget:,}"),
+        ("Trials took", _training_time(snapshot)),
+        ("First trial", format_time(study.created) if snapshot.trials else ""),
+        ("Read", format_time(snapshot.taken)),
+    ]
+    return [(name, fact) for name, fact in pairs if fact]
 
 
 def _training_time(snapshot: Snapshot) -> str:

@@ -1,9 +1,12 @@
 """Sentences and rows about a study, for the report and the command line alike."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
+
+import numpy as np
 
 from hpsearch.records import OTHERS, Cause, Fate, Trial, TrialState
 from hpsearch.report.configurations import configuration_name
@@ -12,7 +15,9 @@ from hpsearch.report.formats import format_count, format_parameters, format_resu
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.spec import StudySpec
 
-StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open"]
+StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
+
+MADE_BY_OPTUNA = "made by Optuna"
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
 """Causes that no step of the optimizer brought about."""
@@ -37,13 +42,19 @@ def best_lines(
     the study: a trial that was trained with fresh seeds has their mean, `val acc 0.925 over 5 fresh seeds, 0.905 in
     the search`, and these come first.
     """
+    if has_several_objectives(study):
+        front = leading_trials(trials, study, count=count)
+        return [
+            f"Pareto-{rank} ({value_words(trial, study)}) | {setting_words(trial, study.spec)}"
+            for rank, trial in enumerate(front, start=1)
+        ]
     metric, maximize = study.spec.metric, study.maximize
     best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=count)
     found = confirmation(best, evaluations, metric=metric, maximize=maximize)
     confirmed = {one.number: one for one in found}
     return [
         f"Best-{rank} ({result_words(trial, confirmed.get(trial.number), metric)})"
-        f" | {setting_words(trial, study.spec)}"
+        f" | {setting_words(trial, study.spec)}{_told_words(trial, study)}"
         for rank, trial in enumerate(best, start=1)
     ]
 
@@ -68,6 +79,51 @@ def rival_words(
     )
 
 
+def has_several_objectives(study: StoredStudy) -> bool:
+    """True for a study of another Optuna client that has no one best trial, but a front of several objectives."""
+    return study.foreign is not None and len(study.foreign.metrics) > 1
+
+
+def leading_trials(
+    trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation] = (), *, count: int
+) -> list[Trial]:
+    """Return the best trials, best first, as `ranked_trials` orders them.
+
+    Of several objectives these are the trials that no other one beats in all of them, by number.
+    """
+    if study.foreign is None or not has_several_objectives(study):
+        metric = study.spec.metric
+        return ranked_trials(trials, evaluations, metric=metric, maximize=study.maximize, count=count)
+    maximize = study.foreign.maximize
+    able = [
+        t
+        for t in trials
+        if t.is_ranked and len(t.values) == len(maximize) and all(map(math.isfinite, t.values))
+    ]
+    signs = np.where(np.array(maximize), 1.0, -1.0)
+    scores = np.array([trial.values for trial in able]).reshape(len(able), len(maximize)) * signs
+    front = [
+        trial
+        for trial, own in zip(able, scores, strict=True)
+        if not np.any(np.all(scores >= own, axis=1) & np.any(scores > own, axis=1))
+    ]
+    return front[:count]
+
+
+def value_words(trial: Trial, study: StoredStudy) -> str:
+    """Return what the trial reached, with the name of what is measured: `val acc 0.989`; of several objectives all."""
+    if study.foreign is not None and len(study.foreign.metrics) > 1:
+        pairs = zip(study.foreign.metrics, trial.values, strict=False)
+        return ", ".join(f"{name} {format_result(value, name)}" for name, value in pairs)
+    metric = study.spec.metric
+    return f"{format_short_metric(metric)} {format_result(trial.value, metric)}"
+
+
+def _told_words(trial: Trial, study: StoredStudy) -> str:
+    is_strange = study.foreign is None and trial.is_foreign
+    return " (another Optuna client's trial)" if is_strange else ""
+
+
 def setting_words(trial: Trial, spec: StudySpec) -> str:
     """Say what the trial trains: the name of its exact configuration, or else its parameters."""
     name = configuration_name(spec, trial.params)
@@ -85,7 +141,9 @@ def fate_rows(progress: Progress) -> list[FateRow]:
 
 
 def state_of(progress: Progress) -> StudyState:
-    """Say in one word how the study stands; `open` is waiting for a worker."""
+    """Say in one word how the study stands; `open` is waiting for a worker, `idle` is another client's at rest."""
+    if progress.is_foreign:
+        return "running" if progress.running else "idle"
     if progress.is_done:
         return "finished"
     if progress.stopped is not None:
@@ -95,6 +153,8 @@ def state_of(progress: Progress) -> StudyState:
 
 def state_sentence(progress: Progress) -> str:
     """Say in one sentence how the study stands."""
+    if progress.is_foreign:
+        return f"{MADE_BY_OPTUNA}: {_state_counts(progress)}.".capitalize().replace("optuna", "Optuna")
     done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
     match state_of(progress):
         case "finished":
@@ -106,6 +166,20 @@ def state_sentence(progress: Progress) -> str:
             return f"Running: {done} finished, {progress.running:,} in training."
         case _:
             return f"Open: {done} finished, none in training."
+
+
+def _state_counts(progress: Progress) -> str:
+    """Return `12 trials, 10 complete, 2 failed`."""
+    states = ("complete", "pruned", "failed", "running", "waiting")
+    counts = [f"{getattr(progress, state):,} {state}" for state in states if getattr(progress, state)]
+    return ", ".join([format_count(progress.budget, "trial"), *counts])
+
+
+def objectives_words(study: StoredStudy) -> str:
+    """Return `loss (minimize), accuracy (maximize)` for a study that another Optuna client made."""
+    assert study.foreign is not None
+    pairs = zip(study.foreign.metrics, study.foreign.maximize, strict=True)
+    return ", ".join(f"{name} ({'maximize' if more else 'minimize'})" for name, more in pairs)
 
 
 def _sentence(clause: str) -> str:

@@ -44,7 +44,7 @@ def internal_value(distribution: BaseDistribution, value: object) -> float | Non
     """Return `value` as Optuna stores it, or None where it lies outside `distribution`."""
     try:
         internal = distribution.to_internal_repr(value)
-    except (TypeError, ValueError):  # another type, NaN, an unknown choice
+    except (OverflowError, TypeError, ValueError):  # another type, NaN, an unknown choice
         return None
     # Optuna has no public test for one value.
     return internal if distribution._contains(internal) else None  # noqa: SLF001

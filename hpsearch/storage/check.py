@@ -13,6 +13,7 @@ from hpsearch.storage.examination import examine
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.outlook import Outlook, outlook
 from hpsearch.storage.pace import WriteRate, clock, write_rate
+from hpsearch.storage.records import UnreadableStudy
 from hpsearch.storage.times import LocalTimes, local_times_in
 
 _VERSION: Final = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
@@ -37,9 +38,10 @@ class Health:
     Versions of schemas are None where their tables are missing; `optuna_head` and `hpsearch_head` are those
     that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
     database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
-    `no_write_rate` says why. `studies` counts ours, and `foreign_studies` those of other Optuna clients; `trials`
-    those of both. `outlook` is None where there are no tables of ours, and `local_times` unless trials may have times
-    of Optuna before 5.0. `faults` are what a full check found, None if there was none.
+    `no_write_rate` says why. `studies` counts ours, `unreadable_studies` those of them that this version cannot read,
+    and `foreign_studies` those of other Optuna clients; `trials` those of both. `outlook` is None where there are no
+    tables of ours, and `local_times` unless trials may have times of Optuna before 5.0. `faults` are what a full check
+    found, None if there was none.
     """
 
     url_shown: str
@@ -56,6 +58,7 @@ class Health:
     no_write_rate: str | None
     workers_alive: int
     studies: int
+    unreadable_studies: int
     foreign_studies: int
     trials: int
     outlook: Outlook | None
@@ -110,7 +113,7 @@ def _health(
     no_rate: str | None,
 ) -> Health:
     is_ours = found.optuna is not None and found.hpsearch is not None
-    own = len(list(studies.linked(connection))) if is_ours else 0
+    listed = studies.listed(connection) if is_ours else []
     trials = _count(connection, optuna_schema.trials.name)
     round_trip_s, clock_difference_s = clock(connection)
     return Health(
@@ -127,8 +130,9 @@ def _health(
         write_rate=rate,
         no_write_rate=no_rate,
         workers_alive=len(registry.alive(connection)) if is_ours else 0,
-        studies=own,
-        foreign_studies=_count(connection, optuna_schema.studies.name) - own,
+        studies=len(listed),
+        unreadable_studies=sum(isinstance(study, UnreadableStudy) for study in listed),
+        foreign_studies=_count(connection, optuna_schema.studies.name) - len(listed),
         trials=trials,
         outlook=(
             outlook(connection, trials=trials, round_trip_s=round_trip_s, write_rate=rate)

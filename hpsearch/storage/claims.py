@@ -11,8 +11,9 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import foreign, optuna_schema, schema
+from hpsearch.storage import foreign_trials, optuna_schema, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
+from hpsearch.storage.cells import shown
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.direct import Direct
@@ -70,7 +71,7 @@ def claim(
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
-        left += foreign.silent(connection, locked)
+        left += foreign_trials.silent(connection, locked)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     if stops or min(left, count) <= 0:
         return []
@@ -280,7 +281,7 @@ def _claims(
     claims = []
     for trial_id, number in numbers.items():
         stored: Mapping[str, ParameterValue] = params.get(trial_id, {})
-        asked = attributes.get(trial_id, {}).get("fixed_params", {})
+        asked, ignored = _asked(attributes.get(trial_id, {}).get("fixed_params", {}))
         whole = searched <= set(stored)
         claims.append(
             Claim(
@@ -292,9 +293,27 @@ def _claims(
                 is_suspect=past[number].is_suspect,
                 params=stored if whole else None,
                 fixed={} if whole else {**asked, **stored},
+                ignored=None if whole else ignored,
             )
         )
     return claims
+
+
+def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
+    """Return what an enqueued trial asks for, and what of it is left aside because no parameter can have it.
+
+    Any client may write anything there, and one trial's request must not end the claims of all.
+    """
+    if not isinstance(fixed, dict):
+        return {}, f"fixed_params: must be a JSON object (got {shown(fixed)}): all is sampled"
+    asked = {name: value for name, value in fixed.items() if isinstance(value, float | int | str)}
+    others = [f"{name} = {shown(value)}" for name, value in fixed.items() if name not in asked]
+    if not others:
+        return asked, None
+    return (
+        asked,
+        f"fixed_params: must hold numbers, texts and flags (got {', '.join(others)}): these are sampled",
+    )
 
 
 _MADE: Final = Direct(

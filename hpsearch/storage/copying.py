@@ -21,10 +21,10 @@ from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.examination import broken_study, reader, study_faults
 from hpsearch.storage.faults import attempt, translated
+from hpsearch.storage.records import Place
 from hpsearch.storage.resting import at_rest, in_whole_seconds
 from hpsearch.storage.rows import (
     BATCH,
-    Place,
     StudyRows,
     TrialRows,
     finish_study,

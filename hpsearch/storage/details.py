@@ -11,7 +11,7 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, upsert_rows
 from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
-from hpsearch.storage.parameters import StoredParameter, parameter
+from hpsearch.storage.parameters import StoredParameter, as_value, parameter
 
 IDS_MAX: Final = 5000
 """Most ids in one statement; databases take 32766 variables and more."""
@@ -61,6 +61,12 @@ _PARAMS: Final = Reading(
 _VALUES: Final = Reading(
     select(_values.c.trial_id, _values.c.value, _values.c.value_type).where(_values.c.objective == 0), _values
 )
+_ALL_VALUES: Final = Reading(
+    select(_values.c.trial_id, _values.c.value, _values.c.value_type).order_by(
+        _values.c.trial_id, _values.c.objective
+    ),
+    _values,
+)
 _REPORTS: Final = Reading(
     select(
         _reports.c.trial_id,
@@ -81,7 +87,7 @@ def params_of(
     """Return trial_id -> parameters, in the order in which they were stored."""
     params: dict[int, dict[str, ParameterValue]] = {}
     for trial_id, name, value, distribution in _PARAMS.rows(connection, study_id, ids):
-        params.setdefault(trial_id, {})[name] = parameter(value, distribution)
+        params.setdefault(trial_id, {})[name] = as_value(parameter(value, distribution))
     return params
 
 
@@ -90,6 +96,14 @@ def values_of(connection: Connection, study_id: int, ids: Sequence[int] | None) 
     return {
         trial_id: number_of(value, kind) for trial_id, value, kind in _VALUES.rows(connection, study_id, ids)
     }
+
+
+def all_values_of(connection: Connection, study_id: int) -> dict[int, tuple[float, ...]]:
+    """Return trial_id -> the values of all objectives, in their order."""
+    found: dict[int, list[float]] = {}
+    for trial_id, value, kind in _ALL_VALUES.rows(connection, study_id, None):
+        found.setdefault(trial_id, []).append(number_of(value, kind))
+    return {trial_id: tuple(values) for trial_id, values in found.items()}
 
 
 def reports_of(
@@ -109,8 +123,16 @@ def system_attributes_of(
     attributes: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
         if key != schema.SEEN_ATTRIBUTE:
-            attributes.setdefault(trial_id, {})[key] = json.loads(value)
+            attributes.setdefault(trial_id, {})[key] = _loaded(value)
     return attributes
+
+
+def _loaded(value: str) -> Any:
+    """Return what a JSON text holds; what some client wrote that is none stays a text."""
+    try:
+        return json.loads(value)
+    except (RecursionError, TypeError, ValueError):
+        return value
 
 
 def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]) -> None:

@@ -3,18 +3,20 @@
 Each function works inside its caller's transaction.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
 from hpsearch.storage import schema
 from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.cells import moment, shown, whole
 from hpsearch.storage.clock import utc
-from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
-from hpsearch.storage.studies import LockedStudy, row_of
+from hpsearch.storage.records import Evaluation, Part, StoredStudy, Unsealing
+from hpsearch.storage.studies import LockedStudy, row_of, study_of, unsealing_of
 
 _table = schema.evaluations
 _studies = schema.studies
@@ -27,18 +29,31 @@ def evaluations(connection: Connection, study: StoredStudy) -> list[Evaluation]:
         .where(_table.c.study_key == study.key)
         .order_by(_table.c.number, _table.c.part, _table.c.seed)
     )
-    return [_evaluation(row) for row in rows]
+    found = []
+    for row in rows:
+        with contextlib.suppress(
+            ValueError
+        ):  # a damaged row, and a part that only a newer version knows, are none
+            found.append(_evaluation(row))
+    return found
 
 
 def _evaluation(row: Row[Any]) -> Evaluation:
+    """Return the evaluation of a row. Raises ValueError for one that this version does not write."""
+    if row.part not in get_args(Part):
+        raise ValueError(f"part: must be one of {', '.join(get_args(Part))} (got {shown(row.part)})")
     return Evaluation(
-        number=row.number,
+        number=whole(row.number, "number", low=0),
         part=row.part,
-        seed=row.seed,
-        loss=row.loss,
-        accuracy=row.accuracy,
-        made=utc(row.made),
+        seed=whole(row.seed, "seed"),
+        loss=_number(row.loss),
+        accuracy=_number(row.accuracy),
+        made=moment(row.made, "made"),
     )
+
+
+def _number(value: object) -> float | None:
+    return _finite(float(value)) if isinstance(value, int | float) else None
 
 
 def write(connection: Connection, locked: LockedStudy, made: Sequence[Evaluation]) -> None:
@@ -68,18 +83,14 @@ def _finite(value: float | None) -> float | None:
 def unsealing(connection: Connection, study: StoredStudy) -> Unsealing | None:
     """Return how the study's sealed test part was opened, None where it never was.
 
-    Raises StudyNotFoundError when the study was deleted.
+    Raises StudyNotFoundError when the study was deleted, StudyUnreadableError where nothing can be made of it.
     """
-    stored = row_of(connection, study).unsealing
-    if stored is None:
-        return None
-    found = json.loads(stored)
-    return Unsealing(
-        number=found["number"],
-        command=found["command"],
-        opened=utc(found["opened"]),
-        seeds=found.get("seeds"),
-    )
+    row = row_of(connection, study)
+    try:
+        return unsealing_of(row.unsealing)
+    except ValueError:
+        study_of(row)  # raises, with the reason and the remedy
+        raise
 
 
 def unseal(

@@ -16,7 +16,8 @@ from hpsearch.storage.engine import make_engine, reading
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.laws import facts, study_problems, sum_problems, trial_problems
 from hpsearch.storage.migration import check_revisions, revisions, revisions_of
-from hpsearch.storage.rows import Place, read_study, read_trials
+from hpsearch.storage.records import Place
+from hpsearch.storage.rows import read_study, read_trials
 from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine, unlinked_problems
 
 _PROBLEMS_MAX: Final = 20

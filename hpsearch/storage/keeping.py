@@ -1,9 +1,10 @@
 """What users do to stored studies beside running them: one function, one transaction, as the methods of Store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import enqueuing, foreign, renaming, studies
+from hpsearch.storage import enqueuing, foreign_trials, renaming, studies
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 
@@ -24,7 +25,21 @@ def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
     Raises StudyExistsError for a taken name, HpsearchError while trials run.
     """
     store.sweep(study)
-    return store.write(lambda connection: renaming.rename(connection, studies.lock(connection, study), name))
+    store.write(
+        lambda connection: renaming.rename(
+            connection, studies.place_of(connection, study), study.name, name, has_ours=store.has_ours
+        )
+    )
+    return replace(study, spec=replace(study.spec, name=name))
+
+
+def rename_named(store: Store, old: str, name: str) -> None:
+    """Give the study `old`, whoever made it, readable or not, another name, as `rename_study`."""
+    store.sweep_all()
+    store.write_to(
+        old,
+        lambda connection, place: renaming.rename(connection, place, old, name, has_ours=store.has_ours),
+    )
 
 
 def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
@@ -32,7 +47,19 @@ def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
     Trials that run wait in the copy. Raises StudyExistsError for a taken name.
     """
-    return store.write(lambda connection: renaming.copy(connection, studies.lock(connection, study), name))
+    store.write(
+        lambda connection: renaming.copy(
+            connection, studies.place_of(connection, study), name, has_ours=store.has_ours
+        )
+    )
+    return store.any_study(name)
+
+
+def copy_named(store: Store, old: str, name: str) -> int:
+    """Copy the study `old`, whoever made it, readable or not, as `copy_study`; return how many trials it has."""
+    return store.write_to(
+        old, lambda connection, place: renaming.copy(connection, place, name, has_ours=store.has_ours)
+    )
 
 
 def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
@@ -50,7 +77,9 @@ def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
     Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
     """
     store.sweep(study)
-    return store.write(lambda connection: foreign.fail(connection, studies.lock(connection, study), number))
+    return store.write(
+        lambda connection: foreign_trials.fail(connection, studies.lock(connection, study), number)
+    )
 
 
 def retry_trial(store: Store, study: StoredStudy, number: int) -> int:
@@ -60,4 +89,6 @@ def retry_trial(store: Store, study: StoredStudy, number: int) -> int:
     has finished, and TrialNotFoundError.
     """
     store.sweep(study)
-    return store.write(lambda connection: foreign.retry(connection, studies.lock(connection, study), number))
+    return store.write(
+        lambda connection: foreign_trials.retry(connection, studies.lock(connection, study), number)
+    )

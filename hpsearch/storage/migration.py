@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
 from sqlalchemy import Connection, Engine, Inspector, Table, insert, inspect, select, text
@@ -70,13 +70,16 @@ class Revisions:
 
     `optuna` is UNSTAMPED or UNFINISHED for tables of Optuna's without one. `lacks` names tables of Optuna's newest
     revision that are missing although it is stamped: Optuna's own upgrade leaves them to the next client. `strange`
-    names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known.
+    names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known. `only_adds`
+    is true where our tables are newer than this version's, and it can read and write them all the same: see
+    `migrations`.
     """
 
     optuna: str | None
     hpsearch: str | None
     lacks: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+    only_adds: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -85,13 +88,20 @@ class Revisions:
 
     @property
     def is_current(self) -> bool:
-        """True when the tables are there and those that this version of hpsearch reads and writes."""
-        return self == Revisions(optuna=optuna_schema.HEAD, hpsearch=schema.REVISION)
+        """True when the tables are there, and this version of hpsearch reads and writes them."""
+        is_ours = self.hpsearch == schema.REVISION or self.only_adds
+        return self.optuna == optuna_schema.HEAD and is_ours and not (self.lacks or self.strange)
 
 
 def revisions(connection: Connection) -> Revisions:
     """Return which revisions the tables are of. Nothing is written."""
     inspector = inspect(connection)
+    found = _stamps(connection, inspector)
+    is_newer = found.hpsearch is not None and _is_of_our_line(found.hpsearch)
+    return replace(found, only_adds=True) if is_newer and _has_all_of_ours(inspector) else found
+
+
+def _stamps(connection: Connection, inspector: Inspector) -> Revisions:
     names = set(inspector.get_table_names())
 
     def stamped(table: Table) -> str | None:
@@ -149,6 +159,26 @@ def _is_from_before_revisions(
     return version is not None and version < _SCHEMA_VERSION
 
 
+def _is_of_our_line(revision: str) -> bool:
+    """True for a newer revision whose first two digits, which count breaks, are this version's."""
+    is_revision = re.fullmatch(r"[0-9]{4}", revision) is not None
+    return is_revision and revision > schema.REVISION and revision[:2] == schema.REVISION[:2]
+
+
+def _has_all_of_ours(there: Inspector) -> bool:
+    """True where our tables have every column that this version knows, and no other that a new row must fill."""
+    for table in schema.metadata.sorted_tables:
+        if not there.has_table(table.name):
+            return False
+        columns = {column["name"]: column for column in there.get_columns(table.name)}
+        more = [column for name, column in columns.items() if name not in table.columns]
+        if not set(table.columns.keys()) <= set(columns):
+            return False
+        if not all(column["nullable"] or column["default"] is not None for column in more):
+            return False
+    return True
+
+
 def revisions_of(engine: Engine) -> Revisions:
     """Return what is stamped on the tables, in a transaction of its own."""
     with reading(engine) as connection:
@@ -184,11 +214,23 @@ def _has_all_of_theirs(found: Revisions) -> bool:
     return found.optuna not in (None, UNFINISHED) and not found.lacks
 
 
+def checked(engine: Engine, address: Address) -> Revisions:
+    """Return what is stamped on the tables that are there, and make none. Raises StorageError as `check_revisions`.
+
+    Tables of Optuna's that another process makes at this moment are none yet.
+    """
+    found = revisions_of(engine)
+    if found.optuna == UNFINISHED and found.hpsearch is None:
+        found = replace(found, optuna=None)
+    check_revisions(found, shown=address.shown)
+    return found
+
+
 def check_revisions(found: Revisions, *, shown: str) -> None:
     """Raise StorageError for a schema that this version of hpsearch cannot use. What is missing passes."""
     check_not_newer(found, shown=shown)
     upgrade = f"run `hpsearch storage upgrade --storage {shown}`"
-    if found.hpsearch is not None and found.hpsearch != schema.REVISION:
+    if found.hpsearch not in (None, schema.REVISION) and not found.only_adds:
         raise StorageError(
             f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
             f"(got {found.hpsearch}, older): {upgrade}"
@@ -213,10 +255,13 @@ def check_not_strange(found: Revisions, *, shown: str) -> None:
 
 
 def check_not_newer(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema of a newer hpsearch or Optuna, or of another application."""
+    """Raise StorageError for a schema of another application, or of a newer hpsearch or Optuna.
+
+    A newer one that only adds to our tables passes.
+    """
     check_not_strange(found, shown=shown)
     newer = f"use a newer hpsearch than {hpsearch.__version__}"
-    if found.hpsearch is not None and found.hpsearch > schema.REVISION:
+    if found.hpsearch is not None and found.hpsearch > schema.REVISION and not found.only_adds:
         raise StorageError(
             f"{shown}: its hpsearch tables must be of version {schema.REVISION} "
             f"(got {found.hpsearch}, newer): {newer}"

@@ -12,43 +12,61 @@ from sqlalchemy import Connection, Row, and_, func, select
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import failed_limit
 from hpsearch.storage.clock import EpochSeconds
-from hpsearch.storage.foreign import Place, look
+from hpsearch.storage.details import IDS_MAX
+from hpsearch.storage.foreign_trials import look as look_at_trials
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING
-from hpsearch.storage.records import ForeignTrial, Opening, StoredStudy
-from hpsearch.storage.studies import linked, row_of, study_of
+from hpsearch.storage.records import ForeignTrial, Opening, StoredStudy, UnreadableStudy
+from hpsearch.storage.studies import linked, read, row_of, study_of
 
 _ours = schema.studies
 _theirs = optuna_schema.trials
 
 
 def opening(connection: Connection, study: StoredStudy) -> Opening:
-    """Return what one study has left. Raises StudyNotFoundError when it was deleted."""
-    return _openings(connection, [row_of(connection, study)])[0]
+    """Return what one study has left. Raises StudyNotFoundError when it was deleted, and StudyUnreadableError."""
+    row = row_of(connection, study)
+    return _openings(connection, [(row, study_of(row))])[0]
 
 
 def openings(connection: Connection, *, above: StoredStudy | None) -> list[Opening]:
-    """Return all studies, or those whose priority is above that of a study now.
+    """Return all studies, or those whose priority is above that of a study now; without those that cannot be read.
 
     Those of higher priority are in front, and of equals the older ones. None is above a study that was deleted.
     """
-    rows = list(linked(connection))
+    return look(connection, above=above)[0]
+
+
+def look(
+    connection: Connection, *, above: StoredStudy | None = None
+) -> tuple[list[Opening], list[UnreadableStudy]]:
+    """Return what `openings` does, and beside it the studies that cannot be read."""
+    rows: list[tuple[Row[Any], StoredStudy]] = []
+    unreadable: list[UnreadableStudy] = []
+    for row in linked(connection):
+        if isinstance(study := read(row), UnreadableStudy):
+            unreadable.append(study)
+        else:
+            rows.append((row, study))
     if above is not None:
-        floor = next((row.priority for row in rows if row.study_key == above.key), math.inf)
-        rows = [row for row in rows if row.priority > floor]
-    return _openings(connection, sorted(rows, key=lambda row: (-row.priority, row.created)))
+        floor = next((study.priority for _, study in rows if study.key == above.key), math.inf)
+        rows = [(row, study) for row, study in rows if study.priority > floor]
+    rows.sort(key=lambda pair: (-pair[1].priority, pair[1].created))
+    return _openings(connection, rows), unreadable
 
 
-def _openings(connection: Connection, rows: list[Row[Any]]) -> list[Opening]:
+def _openings(connection: Connection, rows: list[tuple[Row[Any], StoredStudy]]) -> list[Opening]:
     counts = {
-        row.study_key: Counter(
+        study.key: Counter(
             {COMPLETE: row.settled_complete, PRUNED: row.settled_pruned, FAIL: row.settled_failed}
         )
-        for row in rows
+        for row, study in rows
     }
-    statement = _UNSETTLED.where(_ours.c.study_key.in_(list(counts)))
-    for key, state, trials in connection.execute(statement) if rows else ():
-        counts[key][state] += trials
-    return [_opening(connection, row, counts[row.study_key]) for row in rows]
+    keys = list(counts)
+    for start in range(0, len(keys), IDS_MAX):
+        statement = _UNSETTLED.where(_ours.c.study_key.in_(keys[start : start + IDS_MAX]))
+        for key, state, trials in connection.execute(statement):
+            counts[key][state] += trials
+    return [_opening(connection, row, study, counts[study.key]) for row, study in rows]
 
 
 _UNSETTLED: Final = (
@@ -60,16 +78,16 @@ _UNSETTLED: Final = (
 )
 
 
-def _opening(connection: Connection, row: Row[Any], counts: Counter[str]) -> Opening:
+def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: Counter[str]) -> Opening:
     left = row.budget - counts[COMPLETE] - counts[PRUNED]
     is_stopped = row.stopped is not None or counts[FAIL] >= failed_limit(row.budget)
     is_open = left > 0 and not is_stopped
     running = counts[RUNNING]
-    seen = _foreign(connection, row) if is_open and running >= left else ()
+    seen = _foreign(connection, study) if is_open and running >= left else ()
     counting = tuple(trial for trial in seen if trial.counts)
     room = max(0, left - running + len(seen) - len(counting)) if is_open else 0
     return Opening(
-        study=study_of(row),
+        study=study,
         room=room,
         is_open=is_open,
         is_stopped=left > 0 and is_stopped,
@@ -78,8 +96,7 @@ def _opening(connection: Connection, row: Row[Any], counts: Counter[str]) -> Ope
     )
 
 
-def _foreign(connection: Connection, row: Row[Any]) -> tuple[ForeignTrial, ...]:
+def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
     """Return the trials of other Optuna clients, which are looked at only where nothing else is left to claim."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    place = Place(study_id=row.study_id, key=row.study_key, settled=row.settled_trial_id, now_s=now_s)
-    return look(connection, place)
+    return look_at_trials(connection, study.key, now_s)

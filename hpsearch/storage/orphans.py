@@ -1,16 +1,14 @@
 """What other Optuna clients leave behind when they delete or rename a study."""
 
-import json
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Connection, Row, and_, case, delete, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
-from hpsearch.errors import StorageError
 from hpsearch.storage import leases, optuna_schema, schema, studies
 from hpsearch.storage.leases import SUPERSEDED, Ending
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import StoredStudy, UnreadableStudy
 
 RENAMED: Final = Ending(why="another Optuna client renamed the study", kind=SUPERSEDED, crashed=False)
 """Why the attempts ended that were under way, or ended, while another client copied their study."""
@@ -56,7 +54,7 @@ def _orphans(connection: Connection) -> set[str]:
             )
         )
     ).all()
-    return {row.study_key for row in rows if row.value_json is None or _key(row) != row.study_key}
+    return {row.study_key for row in rows if not studies.is_link(row.value_json, row.study_key)}
 
 
 def _copies(connection: Connection) -> dict[str, int]:
@@ -66,13 +64,8 @@ def _copies(connection: Connection) -> dict[str, int]:
         .where(_links.c.key == schema.LINK_ATTRIBUTE)
         .order_by(_links.c.study_id)
     )
-    return {key: row.study_id for row in rows if (key := _key(row)) is not None}
-
-
-def _key(row: Row[tuple[str, str]]) -> str | None:
-    """Return the study key in a link attribute; None for anything else that a client may have written there."""
-    found = json.loads(row.value_json)
-    return found if isinstance(found, str) else None
+    keys = ((studies.link_of(row.value_json), row.study_id) for row in rows)
+    return {key: study_id for key, study_id in keys if key is not None}
 
 
 def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy | None:
@@ -90,10 +83,8 @@ def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy 
     ).one_or_none()
     if name is None or row is None or row.study_id == study_id:
         return None
-    try:
-        return replace(studies.study_of(row), study_id=study_id)
-    except StorageError:
-        return None
+    study = studies.read(row)
+    return None if isinstance(study, UnreadableStudy) else replace(study, study_id=study_id)
 
 
 def _follow(connection: Connection, study: StoredStudy) -> None:

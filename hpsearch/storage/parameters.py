@@ -47,6 +47,11 @@ def parameter(stored: float, distribution: str) -> Any:
     return int(stored) if kind.startswith("Int") else float(stored)
 
 
+def as_value(choice: Any) -> ParameterValue:
+    """Return a choice of another client's as our records hold it: what is no number, flag or text as its JSON text."""
+    return choice if isinstance(choice, float | int | str) else json.dumps(choice)
+
+
 @lru_cache(maxsize=1024)
 def _meaning(distribution: str) -> tuple[str, tuple[Any, ...] | None]:
     """Return the class of Optuna's distribution and, where it has them, its choices."""

@@ -9,7 +9,7 @@ from sys import byteorder
 from typing import Any, Final
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cause, Finding, Series
+from hpsearch.records import Cause, Finding, Series, known_cause
 
 SERIES_FORMAT: Final = 1
 """zlib over a line of JSON (the names, in order) and, name by name, little-endian float32."""
@@ -63,6 +63,14 @@ def unpack_series(series_format: int, payload: bytes) -> Series:
         numbers.byteswap()
     values = numbers.tolist()
     return {name: values[i * length : (i + 1) * length] for i, name in enumerate(names)}
+
+
+def readable_series(series_format: int, payload: bytes) -> Series:
+    """Return the series of `unpack_series`; none where they are damaged, or of a newer hpsearch."""
+    try:
+        return unpack_series(series_format, payload)
+    except (StorageError, TypeError, ValueError):
+        return {}
 
 
 def _expanded(payload: bytes) -> bytes:
@@ -141,6 +149,40 @@ def unpack_finding(text: str) -> Finding:
 def _no_finding(text: str, why: str) -> StorageError:
     return StorageError(
         f"finding: must be a finding as JSON (got {text[:80]!r}; {why}): it is damaged, or of a newer hpsearch"
+    )
+
+
+def readable_finding(text: str) -> Finding:
+    """Return the finding of `unpack_finding`, as far as it can be read.
+
+    A cause that only a newer hpsearch knows, and a text that is no finding, are `inconclusive`, and the remedy says so.
+    """
+    try:
+        return _finding(json.loads(text))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        return Finding(
+            cause=Cause.INCONCLUSIVE,
+            confidence=0.0,
+            first_step=0,
+            evidence={},
+            remedy=f"The stored verdict cannot be read ({type(error).__name__}: {str(error)[:_SHOWN]}).",
+        )
+
+
+_SHOWN: Final = 60
+"""Characters of an error that a remedy shows."""
+
+
+def _finding(raw: Mapping[str, Any]) -> Finding:
+    cause, remedy = known_cause(raw["cause"]), str(raw["remedy"])
+    is_newer = cause.value != raw["cause"]
+    return Finding(
+        cause=cause,
+        confidence=float(raw["confidence"]),
+        first_step=max(0, int(raw["first_step"])),
+        evidence={name: float(number) for name, number in raw["evidence"].items()},
+        remedy=f"A newer hpsearch calls it {raw['cause']}: {remedy}" if is_newer else remedy,
+        suggested={k: v for k, v in raw["suggested"].items() if isinstance(v, float | int | str)},
     )
 
 

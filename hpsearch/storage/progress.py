@@ -1,20 +1,25 @@
-"""Where a study stands, from sums that the database makes."""
+"""Where studies stand, from sums that the database makes: of one, or of all at once."""
 
 import shlex
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, desc, func, select
+from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, fate_of
+from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
-from hpsearch.storage.foreign import Place, look
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.foreign_studies import every
+from hpsearch.storage.foreign_trials import every as every_foreign_trial
+from hpsearch.storage.foreign_trials import look
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
-from hpsearch.storage.reads import trials
-from hpsearch.storage.records import ForeignTrial, Progress, StoredStudy, Tally
-from hpsearch.storage.studies import row_of
+from hpsearch.storage.reads import by_id, trials
+from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy, Tally, UnreadableStudy
+from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
 
+_studies = schema.studies
 _ours = schema.trials
 _theirs = optuna_schema.trials
 _values = optuna_schema.trial_values
@@ -25,13 +30,128 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
 
     Raises StudyNotFoundError when the study was deleted.
     """
+    if study.foreign is not None:
+        check_there(connection, study)
+        groups = _groups(connection, has_ours=False, study_id=study.study_id)
+        best = _best_trials(connection, {study.study_id: study}, has_ours=False)
+        return _progress(study, groups, best=best.get(study.study_id))
     own = row_of(connection, study)
-    groups = _groups(connection, study)
-    count = {state: sum(row.trials for row in groups if STATES[row.state] is state) for state in TrialState}
-    ledger = _ledger(groups, _lost_epochs(connection, study))
+    groups = _groups(connection, has_ours=True, study_id=study.study_id)
+    mine = [row for row in groups if row.study_key == study.key]
+    best = _best_trials(connection, {study.study_id: study}, has_ours=True)
+    stands = _progress(
+        replace(study, spec=replace(study.spec, trials=own.budget)),
+        mine,
+        lost_epochs=_lost_epochs(connection, study.key).get(study.key, 0),
+        best=best.get(study.study_id),
+        paused=own.stopped,
+    )
+    return replace(stands, foreign=look(connection, study.key, own.now_s)) if stands.running else stands
+
+
+def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
+    """Return all studies of a database, whoever made them, oldest first, with a number of queries that is constant.
+
+    Without `has_ours` the database has no tables of hpsearch.
+    """
+    names: dict[int, str] = {
+        row.study_id: row.study_name for row in connection.execute(select(optuna_schema.studies))
+    }
+    rows = {row.study_id: row for row in linked(connection)} if has_ours else {}
+    ours = {study_id: read(row) for study_id, row in rows.items()}
+    foreign = every(connection, {i: name for i, name in names.items() if i not in ours})
+    groups: dict[int, list[Row[Any]]] = {}
+    for row in _groups(connection, has_ours=has_ours):
+        groups.setdefault(row.study_id, []).append(row)
+    found = {i: study for i, study in (ours | foreign).items() if isinstance(study, StoredStudy)}
+    best = _best_trials(connection, found, has_ours=has_ours)
+    lost = _lost_epochs(connection) if has_ours else {}
+    others = _others(connection) if any(map(_has_running, groups.values())) and has_ours else {}
+    whole = [
+        _listed(
+            (ours | foreign)[study_id],
+            groups.get(study_id, []),
+            lost_epochs=lost,
+            best=best.get(study_id),
+            paused=rows[study_id].stopped if study_id in rows else None,
+        )
+        for study_id in sorted(names)
+    ]
+    return [_with_others(one, others) for one in whole]
+
+
+def _others(connection: Connection) -> dict[str, tuple[ForeignTrial, ...]]:
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    return every_foreign_trial(connection, now_s)
+
+
+def _has_running(groups: Sequence[Row[Any]]) -> bool:
+    return _counts(groups)[TrialState.RUNNING] > 0
+
+
+def _with_others(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]]) -> Listed:
+    """Return the study with its running trials of other Optuna clients."""
+    if listed.study is None or listed.progress is None or listed.study.key not in others:
+        return listed
+    return replace(listed, progress=replace(listed.progress, foreign=others[listed.study.key]))
+
+
+def count_trials(connection: Connection, name: str) -> dict[TrialState, int]:
+    """Return how many trials of each state the study of that name has, whoever made it. Raises StudyNotFoundError."""
+    names = connection.execute(
+        select(optuna_schema.studies).where(optuna_schema.studies.c.study_name == name)
+    )
+    study_id = next((row.study_id for row in names if row.study_name == name), None)
+    if study_id is None:
+        raise not_found(connection, name)
+    return _counts(_groups(connection, has_ours=False, study_id=study_id))
+
+
+def _listed(
+    study: StoredStudy | UnreadableStudy,
+    groups: Sequence[Row[Any]],
+    *,
+    lost_epochs: Mapping[str, int],
+    best: Trial | None,
+    paused: object,
+) -> Listed:
+    # What is left of a study that was deleted may have the same id: each group counts once.
+    key = study.key or next((row.study_key for row in groups), None)
+    own = [row for row in groups if row.study_key == key]
+    counts = _counts(own)
+    if isinstance(study, UnreadableStudy):
+        return Listed(name=study.name, study_id=study.study_id, trials=counts, unreadable=study.reason)
+    try:
+        stands = _progress(study, own, lost_epochs=lost_epochs.get(study.key, 0), best=best, paused=paused)
+    except (OverflowError, TypeError, ValueError) as error:
+        reason = f"its rows in {_ours.name} cannot be read ({error}): restore them from a backup"
+        return Listed(name=study.name, study_id=study.study_id, trials=counts, unreadable=reason)
+    return Listed(name=study.name, study_id=study.study_id, trials=counts, study=study, progress=stands)
+
+
+def _counts(groups: Sequence[Row[Any]]) -> dict[TrialState, int]:
+    counts = dict.fromkeys(TrialState, 0)
+    for row in groups:
+        counts[STATES[row.state]] += row.trials
+    return counts
+
+
+def _progress(
+    study: StoredStudy,
+    groups: Sequence[Row[Any]],
+    *,
+    best: Trial | None,
+    lost_epochs: int = 0,
+    paused: object = None,
+) -> Progress:
+    """Return where a study stands, by rows of `_groups`."""
+    count = _counts(groups)
+    ledger = {} if study.foreign is not None else _ledger(groups, lost_epochs)
+    why = None if paused is None else str(paused)
+    stopped = None if study.foreign is not None else _too_many_failures(study, groups, study.spec.trials)
     return Progress(
         name=study.spec.name,
-        budget=own.budget,
+        budget=sum(count.values()) if study.foreign is not None else study.spec.trials,
         complete=count[TrialState.COMPLETE],
         pruned=count[TrialState.PRUNED],
         failed=count[TrialState.FAILED],
@@ -40,43 +160,59 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         fates=_fates(groups),
         ledger=ledger,
         epochs=sum(ledger.values()),
-        best=_best(connection, study),
-        stopped=_paused(study, own.stopped) or _too_many_failures(study, groups, own.budget),
-        is_paused=own.stopped is not None,
-        foreign=_foreign(connection, own) if count[TrialState.RUNNING] else (),
+        best=best,
+        stopped=_paused(study, why) or stopped,
+        is_paused=why is not None,
+        is_foreign=study.foreign is not None,
     )
 
 
-def _foreign(connection: Connection, own: Row[Any]) -> tuple[ForeignTrial, ...]:
-    place = Place(study_id=own.study_id, key=own.study_key, settled=own.settled_trial_id, now_s=own.now_s)
-    return look(connection, place)
+def _groups(connection: Connection, *, has_ours: bool, study_id: int | None = None) -> Sequence[Row[Any]]:
+    """Return one row per study, state and verdict: study_id, study_key, state, verdict, trials, epochs.
 
-
-def _groups(connection: Connection, study: StoredStudy) -> Sequence[Row[Any]]:
-    """Return one row per state and verdict: state, verdict, trials, epochs."""
-    return connection.execute(
+    Of one study where `study_id` is given.
+    """
+    # A sum of floats does not overflow, whatever stands in a file of SQLite's.
+    epochs = func.coalesce(func.sum(_ours.c.epochs * literal(1.0)), 0.0) if has_ours else literal(0.0)
+    key, verdict = (_studies.c.study_key, _ours.c.verdict) if has_ours else (null(), null())
+    source: Any = _theirs
+    if has_ours:
+        source = source.outerjoin(_studies, _studies.c.study_id == _theirs.c.study_id).outerjoin(
+            _ours, and_(_ours.c.study_key == _studies.c.study_key, _ours.c.number == _theirs.c.number)
+        )
+    grouped = [_theirs.c.study_id, _theirs.c.state, *((key, verdict) if has_ours else ())]
+    statement = (
         select(
+            _theirs.c.study_id,
+            key.label("study_key"),
             _theirs.c.state,
-            _ours.c.verdict,
+            verdict.label("verdict"),
             func.count().label("trials"),
-            func.coalesce(func.sum(_ours.c.epochs), 0).label("epochs"),
+            epochs.label("epochs"),
         )
-        .select_from(
-            _theirs.outerjoin(_ours, and_(_ours.c.study_key == study.key, _ours.c.number == _theirs.c.number))
-        )
-        .where(_theirs.c.study_id == study.study_id)
-        .group_by(_theirs.c.state, _ours.c.verdict)
-    ).all()
+        .select_from(source)
+        .group_by(*grouped)
+    )
+    if study_id is not None:
+        statement = statement.where(_theirs.c.study_id == study_id)
+    return connection.execute(statement).all()
 
 
-def _lost_epochs(connection: Connection, study: StoredStudy) -> int:
+def _lost_epochs(connection: Connection, key: str | None = None) -> dict[str, int]:
+    """Return study key -> the epochs of its attempts that came to nothing: of all studies, or of one."""
     attempts = schema.attempts
-    lost = select(func.coalesce(func.sum(attempts.c.epochs), 0)).where(attempts.c.study_key == study.key)
-    return int(connection.execute(lost).scalar_one())
+    lost = select(attempts.c.study_key, func.sum(attempts.c.epochs * literal(1.0)).label("epochs"))
+    lost = lost if key is None else lost.where(attempts.c.study_key == key)
+    rows = connection.execute(lost.group_by(attempts.c.study_key))
+    return {row.study_key: int(min(row.epochs or 0, _MOST_EPOCHS)) for row in rows}
+
+
+_MOST_EPOCHS: Final = 2**53
+"""What is more is damage."""
 
 
 def _cause(row: Row[Any]) -> Cause | None:
-    return None if row.verdict is None else Cause(row.verdict)
+    return None if row.verdict is None else known_cause(row.verdict)
 
 
 def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:
@@ -99,22 +235,67 @@ def _fates(groups: Sequence[Row[Any]]) -> dict[Fate, Tally]:
     return fates
 
 
-def _best(connection: Connection, study: StoredStudy) -> Trial | None:
-    """Return the best ranked trial, of equals the one with the lower number."""
-    order = desc(_values.c.value) if study.maximize else _values.c.value
-    trial_id = connection.execute(
-        select(_theirs.c.trial_id)
-        .join(_values, _values.c.trial_id == _theirs.c.trial_id)
-        .where(
-            _theirs.c.study_id == study.study_id,
-            _theirs.c.state == COMPLETE,
-            _values.c.objective == 0,
-            _values.c.value_type == "FINITE",
+def _best_trials(
+    connection: Connection, studies: Mapping[int, StoredStudy], *, has_ours: bool
+) -> dict[int, Trial | None]:
+    """Return study_id -> its best ranked trial, of equals the first; none for those of several objectives."""
+    single = {
+        i: study for i, study in studies.items() if study.foreign is None or len(study.foreign.metrics) == 1
+    }
+    if not single:
+        return {}
+    ranked = (
+        _theirs.c.state == COMPLETE,
+        _values.c.objective == 0,
+        _values.c.value_type == "FINITE",
+        *((_theirs.c.study_id == next(iter(single)),) if len(studies) == 1 else ()),
+    )
+    joined = _theirs.join(_values, _values.c.trial_id == _theirs.c.trial_id)
+    ends = (
+        select(
+            _theirs.c.study_id,
+            func.min(_values.c.value).label("least"),
+            func.max(_values.c.value).label("greatest"),
         )
-        .order_by(order, _theirs.c.number)
-        .limit(1)
-    ).scalar_one_or_none()
-    return None if trial_id is None else trials(connection, study, ids=[trial_id])[0]
+        .select_from(joined)
+        .where(*ranked)
+        .group_by(_theirs.c.study_id)
+        .subquery()
+    )
+    at_end = or_(_values.c.value == ends.c.least, _values.c.value == ends.c.greatest)
+    # Trials get their ids in the order of their numbers.
+    rows = connection.execute(
+        select(_theirs.c.study_id, _values.c.value, func.min(_theirs.c.trial_id).label("first"))
+        .select_from(joined.join(ends, ends.c.study_id == _theirs.c.study_id))
+        .where(*ranked, at_end)
+        .group_by(_theirs.c.study_id, _values.c.value)
+    )
+    chosen: dict[int, tuple[float, int]] = {}
+    for study_id, value, first in rows:
+        if (study := single.get(study_id)) is not None:
+            rank = (-value if study.maximize else value, first)
+            chosen[study_id] = min(rank, chosen.get(study_id, rank))
+    found = by_id(connection, [first for _, first in chosen.values()], has_ours=has_ours)
+    best = {study_id: found[first] for study_id, (_, first) in chosen.items() if first in found}
+    return best | {
+        study_id: next(iter(best_trials(trials(connection, study), maximize=study.maximize, count=1)), None)
+        for study_id, study in _constrained(connection, single).items()
+    }
+
+
+def _constrained(connection: Connection, studies: Mapping[int, StoredStudy]) -> dict[int, StoredStudy]:
+    """Return those studies of other Optuna clients whose trials have constraints, which no sum of values knows."""
+    if all(study.foreign is None for study in studies.values()):
+        return {}
+    attributes = optuna_schema.trial_system_attributes
+    ids = connection.execute(
+        select(_theirs.c.study_id)
+        .join(attributes, attributes.c.trial_id == _theirs.c.trial_id)
+        .where(attributes.c.key == "constraints")
+        .distinct()
+    ).scalars()
+    found = {i: studies[i] for i in ids if i in studies}
+    return {i: study for i, study in found.items() if study.foreign is not None}
 
 
 def _paused(study: StoredStudy, why: str | None) -> str | None:

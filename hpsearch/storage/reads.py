@@ -1,28 +1,31 @@
 """Trials as records: all of a study, or those that changed. Each function reads in its caller's transaction."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, null, or_, select
 
-from hpsearch.errors import StorageError, TrialNotFoundError
+from hpsearch.errors import TrialNotFoundError
 from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import leases, optuna_schema, schema
-from hpsearch.storage.clock import utc
+from hpsearch.storage.cells import counted, moment, whole
 from hpsearch.storage.details import (
     IDS_MAX,
     Reading,
+    all_values_of,
     params_of,
     reports_of,
     system_attributes_of,
     values_of,
 )
+from hpsearch.storage.direct import RawRow
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
-from hpsearch.storage.payloads import unpack_finding, unpack_series
+from hpsearch.storage.payloads import readable_finding, readable_series
 from hpsearch.storage.records import Attempt, AttemptKind, StoredStudy
-from hpsearch.storage.studies import row_of
+from hpsearch.storage.studies import check_there
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -88,18 +91,42 @@ _TRIALS: Final = Reading(
 )
 
 
+_THEIRS: Final = Reading(
+    select(
+        *(_theirs.c[name] for name in _TrialRow._fields[:5]),
+        *(null().label(name) for name in _TrialRow._fields[5:]),
+    ),
+    _theirs,
+)
+"""The same of a study that another Optuna client made: no table of ours is looked at, and there may be none."""
+
+_BY_ID: Final = Reading(
+    select(
+        *(_theirs.c[name] for name in _TrialRow._fields[:5]),
+        *(_ours.c[name] for name in _TrialRow._fields[5:]),
+    ).select_from(
+        _theirs.outerjoin(schema.studies, schema.studies.c.study_id == _theirs.c.study_id).outerjoin(
+            _ours,
+            and_(_ours.c.study_key == schema.studies.c.study_key, _ours.c.number == _theirs.c.number),
+        )
+    ),
+    _theirs,
+)
+"""The same of trials of any studies."""
+
+
 def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | None = None) -> list[Trial]:
     """Return the trials of a study by number: all, or those with these ids.
 
     Raises StudyNotFoundError when the study was deleted.
     """
-    row_of(connection, study)
+    check_there(connection, study)
     return list(_read(connection, study, ids).values())
 
 
 def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
     """Return one trial. Raises TrialNotFoundError, and StudyNotFoundError when the study was deleted."""
-    row_of(connection, study)
+    check_there(connection, study)
     numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
     trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
     if trial_id is None:
@@ -130,20 +157,22 @@ def every_attempt(
     )
     found: dict[int, list[Attempt]] = {}
     for row in rows:
-        found.setdefault(row.number, []).append(_attempt(row))
+        with contextlib.suppress(ValueError):  # a damaged row is no attempt
+            found.setdefault(row.number, []).append(_attempt(row))
     return found
 
 
 def _attempt(row: Row[Any]) -> Attempt:
+    """Return the attempt of a row. Raises ValueError for one that no hpsearch wrote."""
     return Attempt(
-        attempt=row.attempt,
-        worker=row.worker,
-        why=row.why,
+        attempt=whole(row.attempt, "attempt"),
+        worker=None if row.worker is None else str(row.worker),
+        why=str(row.why),
         crashed=bool(row.crashed),
-        epochs=row.epochs,
-        ended=utc(row.ended),
-        started=None if row.started is None else utc(row.started),
-        kind=row.kind or _old_kind(row),
+        epochs=counted(row.epochs),
+        ended=moment(row.ended, "ended"),
+        started=None if row.started is None else moment(row.started, "started"),
+        kind=row.kind if row.kind in get_args(AttemptKind) else _old_kind(row),
     )
 
 
@@ -159,7 +188,7 @@ def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[li
 
     Raises StudyNotFoundError when the study was deleted.
     """
-    row_of(connection, study)
+    check_there(connection, study)
     seen = _signatures(connection, study, since)
     moved = [
         trial_id
@@ -188,14 +217,15 @@ def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict
     params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
     first_trial_id = min([since.last_trial_id + 1, *since.unfinished])
     is_unfinished = _theirs.c.state.in_((WAITING, RUNNING))
+    is_ours = study.foreign is None
     rows = connection.execute(
         select(
             _theirs.c.trial_id,
             _theirs.c.state,
             case((is_unfinished, params.scalar_subquery())).label("params"),
-            _ours.c.version,
+            _ours.c.version if is_ours else null().label("version"),
         )
-        .select_from(_theirs.outerjoin(_ours, _same_trial(study)))
+        .select_from(_theirs.outerjoin(_ours, _same_trial(study)) if is_ours else _theirs)
         .where(
             _theirs.c.study_id == study.study_id,
             _theirs.c.trial_id >= first_trial_id,
@@ -213,7 +243,27 @@ def _same_trial(study: StoredStudy) -> Any:
 def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None) -> dict[int, Trial]:
     """Return trial_id -> trial, by number; all of the study where `ids` is None."""
     study_id = study.study_id
-    rows = map(_TrialRow._make, _TRIALS.rows(connection, study_id, ids, study_key=study.key))
+    if study.foreign is None:
+        rows = _TRIALS.rows(connection, study_id, ids, study_key=study.key)
+    else:
+        rows = _THEIRS.rows(connection, study_id, ids)
+    made = _made(connection, study_id, ids, rows)
+    if study.foreign is None or len(study.foreign.metrics) == 1:
+        return made
+    values = all_values_of(connection, study_id)
+    return {trial_id: replace(trial, values=values.get(trial_id, ())) for trial_id, trial in made.items()}
+
+
+def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict[int, Trial]:
+    """Return trial_id -> trial, of whatever studies. Without `has_ours` no table of ours is looked at."""
+    rows = (_BY_ID if has_ours else _THEIRS).rows(connection, -1, ids)
+    return _made(connection, -1, ids, rows) if ids else {}
+
+
+def _made(
+    connection: Connection, study_id: int, ids: Sequence[int] | None, rows: Iterable[RawRow]
+) -> dict[int, Trial]:
+    """Return trial_id -> trial, by number, of rows of trials."""
     params = params_of(connection, study_id, ids)
     values = values_of(connection, study_id, ids)
     reports = reports_of(connection, study_id, ids)
@@ -226,7 +276,7 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
             curve=reports.get(row.trial_id, {}),
             system_attributes=attributes.get(row.trial_id, {}),
         )
-        for row in sorted(rows, key=lambda row: row.number)
+        for row in sorted(map(_TrialRow._make, rows), key=lambda row: row.number)
     }
 
 
@@ -247,11 +297,11 @@ def _trial(
         params=params,
         value=value,
         curve=curve,
-        finding=None if row.finding is None else unpack_finding(row.finding),
-        epochs=row.epochs or 0,
-        steps=row.steps or 0,
-        worker=row.worker,
-        attempts=(row.attempt or 0) + is_foreign,
+        finding=None if row.finding is None else readable_finding(row.finding),
+        epochs=counted(row.epochs),
+        steps=counted(row.steps),
+        worker=None if row.worker is None else str(row.worker),
+        attempts=counted(row.attempt) + is_foreign,
         started=_aware(row.datetime_start),
         finished=_aware(row.datetime_complete),
         system_attributes=system_attributes,
@@ -271,12 +321,5 @@ def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: _series(study, row) for row in rows}
+        found |= {row.number: made for row in rows if (made := readable_series(row.format, row.payload))}
     return found
-
-
-def _series(study: StoredStudy, row: Row[Any]) -> Series:
-    try:
-        return unpack_series(row.format, row.payload)
-    except StorageError as error:
-        raise StorageError(f'study "{study.spec.name}": trial {row.number}: {error}') from None

@@ -11,6 +11,24 @@ from hpsearch.study.spec import StudySpec
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a study is in a database: Optuna's id of it and, where it is one of ours, our key."""
+
+    study_id: int
+    key: str | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foreign:
+    """What is known of a study that another Optuna client made: each objective's name, and whether more is better."""
+
+    metrics: tuple[str, ...]
+    maximize: tuple[bool, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredStudy:
     """A study as the database holds it.
 
@@ -18,6 +36,9 @@ class StoredStudy:
     the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is
     that of the hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the
     study that this one follows up, which may be gone.
+
+    With `foreign`, another Optuna client made it. Then `key` and `fingerprint` are empty, `spec.metric` is its first
+    objective, `spec.search` what its trials searched, `created` when the first began; the rest of `spec` says nothing.
     """
 
     key: str
@@ -28,11 +49,34 @@ class StoredStudy:
     version: str
     priority: int = 0
     parent: str | None = None
+    foreign: Foreign | None = None
+
+    @property
+    def name(self) -> str:
+        """The name by which Optuna and everybody else know the study."""
+        return self.spec.name
 
     @property
     def maximize(self) -> bool:
         """True when more of the metric is better."""
+        if self.foreign is not None:
+            return self.foreign.maximize[0]
         return self.spec.metric == "validation_accuracy"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadableStudy:
+    """A study of ours whose row this version cannot read.
+
+    `reason` says why, and what to do; `version` is that of the hpsearch that wrote it, as it stands there.
+    """
+
+    key: str
+    study_id: int
+    name: str
+    version: str
+    reason: str
 
 
 @final
@@ -42,7 +86,8 @@ class Claim:
 
     `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
     `attempt` counts from 1. `crashes` counts the workers that were lost with the trial and count against it. A
-    suspect, which has any or whose lease ran out before, is trained alone.
+    suspect, which has any or whose lease ran out before, is trained alone. `ignored` says what another Optuna client
+    asked for that no trial can have, and is then sampled.
     """
 
     number: int
@@ -53,6 +98,7 @@ class Claim:
     is_suspect: bool = False
     params: Mapping[str, ParameterValue] | None = None
     fixed: Mapping[str, ParameterValue] = field(default_factory=dict)
+    ignored: str | None = None
 
 
 @final
@@ -129,7 +175,8 @@ class Progress:
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
     `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
     before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`. `foreign` are those
-    of the running trials that other Optuna clients run.
+    of the running trials that other Optuna clients run. A study that another Optuna client made `is_foreign`: it has no
+    budget and no ledger, and `budget` counts its trials.
     """
 
     name: str
@@ -145,6 +192,7 @@ class Progress:
     best: Trial | None
     stopped: str | None = None
     is_paused: bool = False
+    is_foreign: bool = False
     foreign: tuple[ForeignTrial, ...] = ()
 
     @property
@@ -162,7 +210,24 @@ class Progress:
     @property
     def is_done(self) -> bool:
         """True when the budget is spent."""
-        return self.finished >= self.budget
+        return not self.is_foreign and self.finished >= self.budget
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """One study of a database, whoever made it, as listings show it.
+
+    `trials` counts its trials by state. For a study of ours that cannot be read `unreadable` says why, and there is
+    neither `study` nor `progress`; a foreign `study` is here without what it searched.
+    """
+
+    name: str
+    study_id: int
+    trials: Mapping[TrialState, int]
+    study: StoredStudy | None = None
+    progress: Progress | None = None
+    unreadable: str | None = None
 
 
 @final

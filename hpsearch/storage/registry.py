@@ -4,6 +4,7 @@ Each function works inside its caller's transaction. A worker writes its own row
 `should_stop` of it. A worker that vanished stays listed as lost for a day.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.cells import moment, text_cell, whole
+from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
 from hpsearch.study.nearest import did_you_mean
@@ -92,7 +94,11 @@ def every(connection: Connection) -> list[WorkerRecord]:
     for row in _holdings(connection):
         holds.setdefault(row.worker, []).append(row)
     rows = connection.execute(select(_workers).order_by(_workers.c.started, _workers.c.worker))
-    return [_record(row, now_s, holds.get(row.worker, ())) for row in rows]
+    found = []
+    for row in rows:
+        with contextlib.suppress(ValueError):  # a damaged row is no worker
+            found.append(_record(row, now_s, holds.get(row.worker, ())))
+    return found
 
 
 def alive(connection: Connection) -> list[str]:
@@ -130,16 +136,18 @@ def _holdings(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
+    """Return the worker of a row. Raises ValueError for one that no hpsearch wrote."""
+    seen = moment(row.seen, "seen")
     return WorkerRecord(
         identity=WorkerIdentity(
-            name=row.worker,
-            host=row.host,
-            process_id=row.process_id,
-            version=row.hpsearch_version,
+            name=text_cell(row.worker, "worker"),
+            host=str(row.host),
+            process_id=whole(row.process_id, "process_id"),
+            version=str(row.hpsearch_version),
             has_parent=bool(row.has_parent),
         ),
-        started=utc(row.started),
-        seen=utc(row.seen),
+        started=moment(row.started, "started"),
+        seen=seen,
         is_lost=now_s - row.seen > LOST_AFTER_S,
         should_stop=bool(row.should_stop),
         running={held.study_name: held.trials for held in holds},

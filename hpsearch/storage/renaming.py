@@ -12,13 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from hpsearch.errors import HpsearchError, StudyExistsError
-from hpsearch.storage import foreign, optuna_schema, schema, studies
+from hpsearch.storage import foreign_trials, optuna_schema, schema, studies
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Place, StoredStudy
 from hpsearch.storage.resting import at_rest
 from hpsearch.storage.rows import (
-    Place,
     Row,
     StudyRows,
     finish_study,
@@ -34,46 +33,52 @@ _theirs = optuna_schema.studies
 _trials = optuna_schema.trials
 
 
-def rename(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
-    """Give a study another name and return it; our key of it stays, and so does Optuna's id.
+def rename(connection: Connection, place: Place, old: str, name: str, *, has_ours: bool = True) -> None:
+    """Give a study, whoever made it, another name; our key of it stays, and so does Optuna's id.
 
-    Raises StudyExistsError for a taken name, and HpsearchError while trials run, whose workers know the old one.
+    Raises StudyExistsError for a taken name, and HpsearchError while our workers, who know the old one, train trials.
     """
-    study = locked.study
     holder = studies.holder(connection, name)
-    if holder is not None and holder != study.spec.name:
-        refuse_taken(connection, name, holder)
-    if running := _count(connection, study, RUNNING) - len(
-        foreign.look(connection, foreign.place_of(locked))
-    ):
+    if holder is not None and holder != old:
+        refuse_taken(connection, name, holder, has_ours=has_ours)
+    if running := _count_held(connection, place):
         raise HpsearchError(
-            f'study "{study.spec.name}": must have no trial in training to be renamed (got {running}): '
+            f'study "{old}": must have no trial in training to be renamed (got {running}): '
             "stop its workers first, or let them end"
         )
-    at = _theirs.c.study_id == study.study_id
+    at = _theirs.c.study_id == place.study_id
     connection.execute(update(_theirs).where(at).values(study_name=name))
-    connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(name=name))
-    return replace(study, spec=replace(study.spec, name=name))
+    if place.key is not None:
+        connection.execute(update(_ours).where(_ours.c.study_key == place.key).values(name=name))
 
 
-def refuse_taken(connection: Connection, name: str, holder: str) -> None:
+def _count_held(connection: Connection, place: Place) -> int:
+    """Return how many trials workers of ours train."""
+    if place.key is None:
+        return 0
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    others = foreign_trials.look(connection, place.key, now_s)
+    return _count(connection, place.study_id, RUNNING) - len(others)
+
+
+def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bool = True) -> None:
     """Raise StudyExistsError: `holder` has the name."""
-    if studies.named(connection, holder) is not None and holder == name:
+    is_ours = has_ours and studies.row_named(connection, holder) is not None
+    if is_ours and holder == name:
         raise StudyExistsError(f'study "{name}": the name must be free (a study has it): choose another name')
     studies.refuse_name(name, holder)
 
 
-def copy(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
-    """Copy a study, with all that it knows, to another name in the same database; return the copy.
+def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = True) -> int:
+    """Copy a study, whoever made it, with all that it knows, to another name in the same database.
 
-    The copy has a key of its own, and its trials have the numbers and the results of the original's; those that run
-    there wait here. A test part that was opened is opened here too. Raises StudyExistsError for a taken name.
+    Return the number of its trials. The copy has a key of its own where it is one of ours, and its trials have the
+    numbers and the results of the original's; those that run there wait here. A test part that was opened is opened
+    here too. Raises StudyExistsError for a taken name.
     """
-    study = locked.study
     holder = studies.holder(connection, name)
     if holder is not None:
-        refuse_taken(connection, name, holder)
-    origin = Place(study_id=study.study_id, key=study.key)
+        refuse_taken(connection, name, holder, has_ours=has_ours)
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
     rows = read_study(connection, origin)
     place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
@@ -84,16 +89,16 @@ def copy(connection: Connection, locked: LockedStudy, name: str) -> StoredStudy:
         resting = [at_rest(one, now_s=now_s) for one in trials.values()]
         ids += write_trials(connection, place, resting, after=max(ids, default=-1))
     finish_study(connection, place, rows, ids=ids)
-    made = studies.named(connection, name)
-    assert made is not None
-    return made
+    return len(ids)
 
 
 def _renamed(rows: StudyRows, name: str, *, key: str, now_s: float) -> StudyRows:
-    """Return a study's rows under another name and key, made now."""
+    """Return a study's rows under another name and, where it is one of ours, another key, made now."""
+    if rows.ours is None:
+        return replace(rows, name=name)
     links = optuna_schema.study_user_attributes.name
     details: Mapping[str, Any] = {**rows.details, links: [_linked(row, key) for row in rows.details[links]]}
-    ours = {**(rows.ours or {}), "study_key": key, "name": name, "created": now_s}
+    ours = {**rows.ours, "study_key": key, "name": name, "created": now_s}
     return replace(rows, name=name, details=details, ours=ours)
 
 
@@ -107,7 +112,8 @@ def stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
     A budget that is spent stays. Raises HpsearchError where nothing has finished or runs.
     """
     study = locked.study
-    made = _count(connection, study, COMPLETE, PRUNED, RUNNING) - foreign.silent(connection, locked)
+    made = _count(connection, study.study_id, COMPLETE, PRUNED, RUNNING)
+    made -= foreign_trials.silent(connection, locked)
     if not made:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '
@@ -116,6 +122,6 @@ def stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
     return studies.set_budget(connection, locked, min(made, locked.budget))
 
 
-def _count(connection: Connection, study: StoredStudy, *states: str) -> int:
-    counted = select(func.count()).where(_trials.c.study_id == study.study_id, _trials.c.state.in_(states))
+def _count(connection: Connection, study_id: int, *states: str) -> int:
+    counted = select(func.count()).where(_trials.c.study_id == study_id, _trials.c.state.in_(states))
     return int(connection.execute(counted).scalar_one())

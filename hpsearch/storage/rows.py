@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, sel
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.records import Place
 from hpsearch.storage.remarks import Remark, is_remark, read_remarks, write_remarks
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
 
@@ -28,15 +29,6 @@ _TRIAL_DETAILS: Final = tuple(
     table for table in optuna_schema.TRIAL_DETAILS if table is not optuna_schema.trial_heartbeats
 )
 _LINKS: Final = frozenset({"study_id", "study_key", "trial_id", "number"})
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a study is in a database: Optuna's id of it and, where it is one of ours, our key."""
-
-    study_id: int
-    key: str | None
 
 
 @final

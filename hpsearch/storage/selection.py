@@ -12,7 +12,7 @@ from hpsearch.storage import migration, optuna_schema, studies
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading
 from hpsearch.storage.optuna_schema import RUNNING
-from hpsearch.storage.rows import Place
+from hpsearch.storage.records import Place
 from hpsearch.study.nearest import did_you_mean
 
 _trials = optuna_schema.trials

@@ -8,12 +8,13 @@ from typing import Self, TypeVar, final
 from sqlalchemy import Connection, Engine
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
-from hpsearch.records import ParameterValue, Series, Trial
+from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import (
     claims,
     creation,
     evaluations,
-    foreign,
+    foreign_studies,
+    foreign_trials,
     leases,
     migration,
     openings,
@@ -36,9 +37,12 @@ from hpsearch.storage.records import (
     Claim,
     Evaluation,
     ForeignTrial,
+    Listed,
     Opening,
+    Place,
     Progress,
     StoredStudy,
+    UnreadableStudy,
     Unsealing,
     Update,
     WorkerIdentity,
@@ -49,18 +53,24 @@ from hpsearch.study.spec import StudySpec
 _T = TypeVar("_T")
 
 
-def open_store(url: str, *, create: bool = True) -> "Store":
+def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Store":
     """Return the database at `url`, checked: reachable, and with schemas of versions that fit.
 
-    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. Raises
-    StorageError, and StorageUnavailableError where a server does not answer.
+    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. With `foreign`
+    tables may be missing and stay so: whatever other Optuna clients made can be looked at. Raises StorageError, and
+    StorageUnavailableError where a server does not answer.
     """
     address = parse_address(url)
+    create = create and not foreign
     prepare_file(address, create=create)
     engine = make_engine(address)
     try:
-        is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
-        store = Store(engine, address, is_new=is_new)
+        if foreign:
+            found = attempt(lambda: migration.checked(engine, address), address)
+            store = Store(engine, address, found=found)
+        else:
+            is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
+            store = Store(engine, address, is_new=is_new)
         store.sweep_orphans()
     except BaseException:
         engine.dispose()
@@ -74,19 +84,34 @@ class Store:
 
     Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
     later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its
-    trials lost instead. One that `is_new` had no tables before it was opened.
+    trials lost instead. One that `is_new` had no tables before it was opened. Methods that read take studies that
+    another Optuna client made, too; those that write raise ForeignStudyError.
     """
 
-    def __init__(self, engine: Engine, address: Address, *, is_new: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        address: Address,
+        *,
+        is_new: bool = False,
+        found: migration.Revisions | None = None,
+    ) -> None:
         self._engine = engine
         self._address = address
         self._watch = Watch()
         self.is_new = is_new
+        self._has_theirs = found is None or found.optuna is not None
+        self.has_ours = self._has_theirs and (found is None or found.hpsearch is not None)
 
     @property
     def url_shown(self) -> str:
         """The URL as the user gave it, its password masked."""
         return self._address.shown
+
+    @property
+    def has_studies(self) -> bool:
+        """True where there are tables that may hold studies, whoever makes them."""
+        return self._has_theirs
 
     def __enter__(self) -> Self:
         return self
@@ -126,14 +151,11 @@ class Store:
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
 
-        Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
+        Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest
+        names, or saying that another Optuna client made the study.
         """
-        try:
-            return self._read(lambda connection: studies.find(connection, name))
-        except StudyNotFoundError:
-            if not self.sweep_orphans():
-                raise
-            return self._read(lambda connection: studies.find(connection, name))
+        self._check_tables(name)
+        return self._after_sweep(lambda connection: studies.find(connection, name))
 
     def followed(self, study: StoredStudy) -> StoredStudy:
         """Return the study as it is now, also under another name or, after another client's rename, another id.
@@ -143,14 +165,73 @@ class Store:
         self.sweep_orphans()
         return self._read(lambda connection: studies.current(connection, study))
 
+    def any_study(self, name: str) -> StoredStudy:
+        """Return the study of that name, whoever made it.
+
+        Raises StudyUnreadableError for one that this version cannot read, StudyNotFoundError with the nearest names.
+        """
+
+        def find(connection: Connection) -> StoredStudy:
+            found = studies.named(connection, name) if self.has_ours else None
+            if found is None and (found := foreign_studies.find(connection, name)) is None:
+                raise studies.not_found(connection, name)
+            return found
+
+        if not self._has_theirs:
+            self._check_tables(name)
+        study = self._after_sweep(find)
+        is_copy = study.foreign is not None and self.sweep_orphans()
+        return self._read(find) if is_copy else study
+
+    def _after_sweep(self, find: Callable[[Connection], StoredStudy]) -> StoredStudy:
+        """Return what `find` finds, if need be after studies that other Optuna clients renamed were followed."""
+        try:
+            return self._read(find)
+        except StudyNotFoundError:
+            if not self.sweep_orphans():
+                raise
+            return self._read(find)
+
+    def listing(self) -> list[Listed]:
+        """Return all studies, whoever made them, oldest first, with where they stand.
+
+        Leases that are over were swept, and studies that other Optuna clients renamed followed, as far as we may.
+        """
+        if not self._has_theirs:
+            return []
+        self.sweep_orphans()
+        self.sweep_all()
+        found = self._read(lambda connection: sums.listing(connection, has_ours=self.has_ours))
+        self._note([trial for one in found if one.progress is not None for trial in one.progress.foreign])
+        return found
+
+    def count_trials(self, name: str) -> dict[TrialState, int]:
+        """Return how many trials of each state the study of that name has, whoever made it, readable or not."""
+        if not self._has_theirs:
+            self._check_tables(name)
+        return self._read(lambda connection: sums.count_trials(connection, name))
+
+    def _check_tables(self, name: str) -> None:
+        """Raise StudyNotFoundError where there are no tables that could hold a study of ours of that name."""
+        if not self._has_theirs:
+            raise StudyNotFoundError(
+                f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
+            )
+        if not self.has_ours:
+            raise self._read(lambda connection: studies.not_found(connection, name))
+
     def studies(self) -> list[StoredStudy]:
-        """Return all studies that hpsearch made, oldest first."""
+        """Return all studies that hpsearch made and that can be read, oldest first."""
+        if not self.has_ours:
+            return []
         self.sweep_orphans()
         return self._read(studies.every)
 
     def foreign_studies(self) -> list[str]:
         """Return the names of the studies that other Optuna clients made."""
-        return self._read(studies.foreign)
+        if self.has_ours:
+            return self._read(studies.foreign)
+        return [listed.name for listed in self.listing()]
 
     def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
         """Set the budget and return the study with it. Workers obey it from their next claim on.
@@ -187,17 +268,41 @@ class Store:
 
         def delete(connection: Connection) -> None:
             studies.lock(connection, study)
-            studies.remove(connection, study)
+            studies.remove(connection, Place(study_id=study.study_id, key=study.key))
             orphans.sweep(connection)
 
         self._write(delete)
+
+    def delete_named(self, name: str) -> None:
+        """Delete everything of the study of that name, whoever made it, readable or not. Raises StudyNotFoundError."""
+
+        def delete(connection: Connection, place: Place) -> None:
+            studies.remove(connection, place)
+            if self.has_ours:
+                orphans.sweep(connection)
+
+        self.write_to(name, delete)
+
+    def write_to(self, name: str, work: Callable[[Connection, Place], _T]) -> _T:
+        """Return what `work` makes of the study of that name, whoever made it, in one durable transaction.
+
+        Raises StudyNotFoundError with the nearest names.
+        """
+        if not self._has_theirs:
+            self._check_tables(name)
+        self.sweep_orphans()
+
+        def change(connection: Connection) -> _T:
+            return work(connection, studies.place_named(connection, name, has_ours=self.has_ours))
+
+        return self._write(change)
 
     def sweep_orphans(self) -> bool:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write.
 
         Return whether there was something to sweep.
         """
-        found = self._read(orphans.has_orphans)
+        found = self.has_ours and self._read(orphans.has_orphans)
         if found:
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(orphans.sweep)
@@ -213,14 +318,20 @@ class Store:
 
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
         """Return the attempts at a trial that came to nothing, oldest first."""
+        if study.foreign is not None:
+            return []
         return self._read(lambda connection: reads.attempts(connection, study, number))
 
     def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
         """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
+        if study.foreign is not None:
+            return {}
         return self._read(lambda connection: reads.every_attempt(connection, study))
 
     def evaluations(self, study: StoredStudy) -> list[Evaluation]:
         """Return what became of trials' configurations with other seeds, by number, part and seed."""
+        if study.foreign is not None:
+            return []
         return self._read(lambda connection: evaluations.evaluations(connection, study))
 
     def write_evaluations(self, study: StoredStudy, made: Sequence[Evaluation]) -> None:
@@ -229,6 +340,8 @@ class Store:
 
     def unsealing(self, study: StoredStudy) -> Unsealing | None:
         """Return how the study's sealed test part was opened, None where it never was."""
+        if study.foreign is not None:
+            return None
         return self._read(lambda connection: evaluations.unsealing(connection, study))
 
     def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
@@ -248,6 +361,8 @@ class Store:
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
+        if study.foreign is not None:
+            return {}
         return self._read(lambda connection: reads.series(connection, study, numbers))
 
     def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
@@ -270,20 +385,24 @@ class Store:
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
         """Return what all studies, or those of higher priority than `above`, have left to do.
 
-        Those of higher priority are in front, and of equals the older ones. Leases that are over were swept, and
-        studies that other Optuna clients renamed followed, as far as we may.
+        Those of higher priority are in front, and of equals the older ones; those that cannot be read are left out.
+        Leases that are over were swept, and studies that other Optuna clients renamed followed, as far as we may.
         """
+        return self.look(above=above)[0]
+
+    def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
+        """Return what `openings` does, and beside it the studies that cannot be read."""
         self.sweep_orphans()
         self.sweep_all()
-        found = self._read(lambda connection: openings.openings(connection, above=above))
+        found, unreadable = self._read(lambda connection: openings.look(connection, above=above))
         self._note([trial for opening in found for trial in opening.foreign])
-        return found
+        return found, unreadable
 
     def _note(self, trials: Sequence[ForeignTrial]) -> None:
         """Write down signs of life of other clients' trials that nobody has noted yet, where we may write."""
         if any(trial.note is not None for trial in trials):
             with contextlib.suppress(StorageReadOnlyError):
-                self._write(lambda connection: foreign.note(connection, trials), durable=False)
+                self._write(lambda connection: foreign_trials.note(connection, trials), durable=False)
 
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
@@ -373,6 +492,8 @@ class Store:
 
         Leases that are over were swept, as far as we may.
         """
+        if not self.has_ours:
+            return []
         self.sweep_all()
         return self._read(registry.every)
 
@@ -392,11 +513,15 @@ class Store:
         A lease that has run out is over when this store has seen it stand still for a while, see `schema`; it takes
         several looks then. Those of workers in `living` never are. Whoever may only read leaves all that to others.
         """
+        if study.foreign is not None:
+            return []
         found = self._read(lambda connection: leases.over(connection, self._watch, study.key))
         return self._sweep(study, found[study.key], living) if found else []
 
     def sweep_all(self) -> None:
         """Let the trials of all studies wait again whose lease is over, where we may write."""
+        if not self.has_ours:
+            return
         found = self._read(lambda connection: leases.over(connection, self._watch))
         for study in self._read(studies.every) if found else ():
             if study.key in found:

@@ -1,6 +1,7 @@
 """Studies: made, found, compared, locked, deleted. Each function works inside its caller's transaction."""
 
 import json
+import shlex
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,18 +10,17 @@ from typing import Any, Final, NoReturn, final
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
 
 import hpsearch
-from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError
+from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.cells import moment, shown, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.drivers import working_long
-from hpsearch.storage.records import StoredStudy
-from hpsearch.study.json_form import spec_from_json, spec_to_json
+from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
+from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
+from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
 from hpsearch.study.nearest import did_you_mean
 from hpsearch.study.spec import StudySpec
-
-_METRIC_NAMES: Final = "study:metric_names"
-"""Where Optuna keeps what its plots and dashboards call a study's value."""
 
 _ours = schema.studies
 _theirs = optuna_schema.studies
@@ -90,7 +90,7 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
     )
     connection.execute(
         insert(optuna_schema.study_system_attributes).values(
-            study_id=study.study_id, key=_METRIC_NAMES, value_json=json.dumps([study.spec.metric])
+            study_id=study.study_id, key=METRIC_NAMES, value_json=json.dumps([study.spec.metric])
         )
     )
     attributes = {
@@ -110,24 +110,37 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
 def find(connection: Connection, name: str) -> StoredStudy:
     """Return the study of that name.
 
-    Raises StudyNotFoundError with the nearest names, or saying that another Optuna client made the study.
+    Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest names,
+    or saying that another Optuna client made the study.
     """
     if (study := named(connection, name)) is not None:
         return study
-    known, others = [study.spec.name for study in every(connection)], foreign(connection)
-    if name in others:
-        raise StudyNotFoundError(
+    raise not_found(connection, name)
+
+
+def not_found(connection: Connection, name: str) -> StudyNotFoundError:
+    """Return the error that says why hpsearch has no study of that name, with the nearest names."""
+    names = list(connection.execute(select(_theirs.c.study_name).order_by(_theirs.c.study_id)).scalars())
+    if name in names:
+        return StudyNotFoundError(
             f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
-            "choose another study"
+            f"{FOREIGN_REMEDY}"
         )
-    hint = did_you_mean(name, [*known, *others], otherwise="`hpsearch study list` shows what there is")
-    raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+    hint = did_you_mean(name, names, otherwise="`hpsearch study list` shows what there is")
+    return StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
 
 
 def named(connection: Connection, name: str) -> StoredStudy | None:
-    """Return our study of exactly that name, or None."""
-    rows = [row for row in linked(connection) if row.study_name == name]
-    return study_of(rows[0]) if rows else None
+    """Return our study of exactly that name, or None. Raises StudyUnreadableError."""
+    row = row_named(connection, name)
+    return None if row is None else study_of(row)
+
+
+def row_named(connection: Connection, name: str) -> Row[Any] | None:
+    """Return the row of our study of exactly that name, whether it can be read or not; None where there is none."""
+    # Some databases take other spellings for the name.
+    rows = linked(connection, _theirs.c.study_name == name)
+    return next((row for row in rows if row.study_name == name), None)
 
 
 def current(connection: Connection, study: StoredStudy) -> StoredStudy:
@@ -140,22 +153,49 @@ def current(connection: Connection, study: StoredStudy) -> StoredStudy:
 
 
 def every(connection: Connection) -> list[StoredStudy]:
+    """Return all studies of ours that can be read, in the order in which they were made."""
+    return [study for study in listed(connection) if isinstance(study, StoredStudy)]
+
+
+def listed(connection: Connection) -> list[StoredStudy | UnreadableStudy]:
     """Return all studies of ours, in the order in which they were made."""
-    return [study_of(row) for row in linked(connection)]
+    return [read(row) for row in linked(connection)]
 
 
 def foreign(connection: Connection) -> list[str]:
     """Return the names of the studies that other Optuna clients made, by id."""
-    ours = {row.study_id for row in linked(connection)}
+    ours = {study_id for study_id, _ in links(connection)}
     rows = connection.execute(select(_theirs).order_by(_theirs.c.study_id))
     return [row.study_name for row in rows if row.study_id not in ours]
 
 
-def linked(connection: Connection) -> Iterator[Row[Any]]:
+def linked(connection: Connection, *conditions: Any) -> Iterator[Row[Any]]:
     """Yield the rows of our studies that still are studies of Optuna's, under its `study_name`."""
-    for row in connection.execute(_linked().order_by(_ours.c.study_id)):
-        if row.value_json == json.dumps(str(row.study_key)):
+    for row in connection.execute(_linked().where(*conditions).order_by(_ours.c.study_id)):
+        if is_link(row.value_json, row.study_key):
             yield row
+
+
+def links(connection: Connection) -> list[tuple[int, str]]:
+    """Return (study_id, key) of our studies that still are studies of Optuna's."""
+    rows = connection.execute(
+        _linked().with_only_columns(_ours.c.study_id, _ours.c.study_key, _links.c.value_json)
+    )
+    return [(row.study_id, row.study_key) for row in rows if is_link(row.value_json, row.study_key)]
+
+
+def is_link(value_json: object, key: object) -> bool:
+    """True where the attribute of Optuna's study holds our key of it, and nothing else."""
+    return value_json == json.dumps(key) or link_of(value_json) == key
+
+
+def link_of(value_json: object) -> str | None:
+    """Return the key that an attribute holds; None for anything else that somebody wrote there."""
+    try:
+        key = json.loads(str(value_json))
+    except (ValueError, RecursionError):
+        return None
+    return key if isinstance(key, str) else None
 
 
 def _linked() -> Select[Any]:
@@ -167,24 +207,78 @@ def _linked() -> Select[Any]:
     )
 
 
-def study_of(row: Row[Any]) -> StoredStudy:
-    """Return the study of a row that `linked` or `row_of` gave. Raises StorageError for one that we cannot read."""
+def read(row: Row[Any]) -> StoredStudy | UnreadableStudy:
+    """Return the study of a row that `linked` or `row_of` gave, or why it cannot be read."""
     try:
-        spec = spec_from_json(row.spec)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(
-            f'study "{row.study_name}": was made by hpsearch {row.hpsearch_version}, '
-            f"which this one, {hpsearch.__version__}, cannot read ({error}): use that version or a newer one"
-        ) from error
+        return _stored(row)
+    except (ValueError, RecursionError) as error:
+        return UnreadableStudy(
+            key=row.study_key,
+            study_id=row.study_id,
+            name=row.study_name,
+            version=str(row.hpsearch_version),
+            reason=_why_unreadable(row, error),
+        )
+
+
+def study_of(row: Row[Any]) -> StoredStudy:
+    """Return the study of a row that `linked` or `row_of` gave. Raises StudyUnreadableError."""
+    study = read(row)
+    if isinstance(study, UnreadableStudy):
+        raise unreadable(study)
+    return study
+
+
+def unreadable(study: UnreadableStudy) -> StudyUnreadableError:
+    """Return the error that says why a study cannot be read, and what to do."""
+    return StudyUnreadableError(f'study "{study.name}": {study.reason}')
+
+
+def _stored(row: Row[Any]) -> StoredStudy:
+    """Return the study of a row. Raises ValueError for what this version cannot read."""
+    spec = checked_spec(text_cell(row.spec, "spec"))
+    unsealing_of(row.unsealing)
+    for name in ("settled_trial_id", "settled_complete", "settled_pruned", "settled_failed"):
+        whole(getattr(row, name), name, low=-1)
     return StoredStudy(
         key=row.study_key,
         study_id=row.study_id,
-        spec=replace(spec, name=row.study_name, trials=row.budget),
-        fingerprint=row.fingerprint,
-        created=utc(row.created),
-        version=row.hpsearch_version,
-        priority=row.priority,
-        parent=row.parent,
+        spec=replace(spec, name=row.study_name, trials=whole(row.budget, "budget", low=1)),
+        fingerprint=text_cell(row.fingerprint, "fingerprint"),
+        created=moment(row.created, "created"),
+        version=text_cell(row.hpsearch_version, "hpsearch_version"),
+        priority=whole(row.priority, "priority"),
+        parent=None if row.parent is None else text_cell(row.parent, "parent"),
+    )
+
+
+def unsealing_of(stored: object) -> Unsealing | None:
+    """Return how a sealed test part was opened, None where it never was. Raises ValueError for what is no opening."""
+    if stored is None:
+        return None
+    found = json.loads(text_cell(stored, "unsealing"))
+    if not isinstance(found, dict):
+        raise ValueError(f"unsealing: must be a JSON object (got {shown(stored)})")  # noqa: TRY004  # damage, no bug
+    seeds = found.get("seeds")
+    return Unsealing(
+        number=whole(found.get("number"), "unsealing.number", low=0),
+        command=text_cell(found.get("command"), "unsealing.command"),
+        opened=moment(found.get("opened"), "unsealing.opened"),
+        seeds=None if seeds is None else whole(seeds, "unsealing.seeds", low=1),
+    )
+
+
+def _why_unreadable(row: Row[Any], error: Exception) -> str:
+    """Say why a study cannot be read, and what to do."""
+    if minor_version(row.hpsearch_version) > minor_version(hpsearch.__version__):
+        return (
+            f"was made by hpsearch {row.hpsearch_version}, which this one, {hpsearch.__version__}, "
+            f"cannot read ({error}): use that version or a newer one"
+        )
+    name = shlex.quote(row.study_name)
+    return (
+        f"its row in {_ours.name} cannot be read ({error}): restore it from a backup, "
+        f"or remove it with `hpsearch study delete {name}`"
     )
 
 
@@ -215,6 +309,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
     Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
     """
+    refuse(study)
     _LOCK.rows(connection, {"at_study_id": study.study_id})
     row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
     return LockedStudy(
@@ -232,6 +327,16 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
     )
 
 
+def check_there(connection: Connection, study: StoredStudy) -> None:
+    """Raise StudyNotFoundError when the study, whoever made it, was deleted."""
+    if study.foreign is None:
+        row_of(connection, study)
+        return
+    same = select(_theirs.c.study_name).where(_theirs.c.study_id == study.study_id)
+    if connection.execute(same).scalar_one_or_none() != study.name:
+        raise StudyNotFoundError(f'study "{study.name}": it was deleted: make it again with Optuna')
+
+
 def row_of(connection: Connection, study: StoredStudy) -> Any:
     """Return our row of the study, with the database's time as `now_s`.
 
@@ -243,7 +348,7 @@ def row_of(connection: Connection, study: StoredStudy) -> Any:
 def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:
     """Return the row, if there is one and it is the study's. Raises StudyNotFoundError."""
     return _first(
-        [row for row in rows if json.loads(row.value_json) == study.key and row.study_id == study.study_id],
+        [row for row in rows if is_link(row.value_json, study.key) and row.study_id == study.study_id],
         study,
     )
 
@@ -281,10 +386,11 @@ def resume(connection: Connection, locked: LockedStudy) -> bool:
     return locked.stopped is not None
 
 
-def remove(connection: Connection, study: StoredStudy) -> None:
-    """Delete everything of a study, Optuna's rows and ours."""
-    remove_theirs(connection, study.study_id)
-    forget(connection, study.key)
+def remove(connection: Connection, place: Place) -> None:
+    """Delete everything of a study, Optuna's rows and, where it is one of ours, ours."""
+    remove_theirs(connection, place.study_id)
+    if place.key is not None:
+        forget(connection, place.key)
 
 
 def remove_theirs(connection: Connection, study_id: int) -> None:
@@ -326,6 +432,30 @@ def holder(connection: Connection, name: str) -> str | None:
     """Return the name of the study, anybody's, whose name the database takes for this one."""
     taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
     return connection.execute(taken).scalars().first()
+
+
+def place_of(connection: Connection, study: StoredStudy) -> Place:
+    """Return where a study is, and lock it against other writers. Raises StudyNotFoundError when it was deleted."""
+    if study.foreign is None:
+        lock(connection, study)
+        return Place(study_id=study.study_id, key=study.key)
+    _LOCK.rows(connection, {"at_study_id": study.study_id})
+    check_there(connection, study)
+    return Place(study_id=study.study_id, key=None)
+
+
+def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
+    """Return where the study of that name is, whoever made it, readable or not, and lock it against other writers.
+
+    Raises StudyNotFoundError with the nearest names. Without `has_ours` the database has no tables of hpsearch.
+    """
+    same = select(_theirs).where(_theirs.c.study_name == name)
+    found = next((row for row in connection.execute(same) if row.study_name == name), None)
+    if found is None:
+        raise not_found(connection, name)
+    _LOCK.rows(connection, {"at_study_id": found.study_id})
+    row = row_named(connection, name) if has_ours else None
+    return Place(study_id=found.study_id, key=None if row is None else row.study_key)
 
 
 def refuse_name(name: str, taken_by: str) -> NoReturn:

@@ -84,7 +84,7 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
     check_can_upgrade(engine, before, shown=address.shown)
     times = local_times(engine, before)
     is_theirs_old = before.optuna != optuna_schema.HEAD or bool(before.lacks)
-    is_ours_old = before.hpsearch not in (None, schema.REVISION)
+    is_ours_old = before.hpsearch is not None and before.hpsearch < schema.REVISION
     if is_theirs_old or is_ours_old:
         if before.hpsearch is not None and not beside_workers:
             _refuse_workers(engine, address)

@@ -5,6 +5,7 @@ equally often. What configurations share is the study's: the split, and the orde
 weights and dropout belong to the trial's number, as in every study, so each trial is a seed of its own.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,30 @@ def configuration_of(spec: StudySpec, params: Mapping[str, ParameterValue]) -> E
     It goes by the parameters: another client of the database may have asked for others than the number's.
     """
     return next((exact for exact in spec.configurations if exact_params(spec, exact) == dict(params)), None)
+
+
+def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
+    """Say why no trial of `spec` can be trained with exactly these parameters; None where one can.
+
+    Another Optuna client may tell any trial into a study.
+    """
+    problems = [f"{dimension.name} is missing" for dimension in spec.search if dimension.name not in params]
+    for name, value in params.items():
+        if (rule := SET_EXACTLY.get(SHORT_NAMES.get(name, name))) is None:
+            problems.append(f"{name} is no field of [model] or [training]")
+        else:
+            problems += [str(problem) for problem in rule.problems(name, _as_in_file(name, value))]
+    return "; ".join(problems) or None
+
+
+def _as_in_file(name: str, value: Any) -> Any:
+    """Return a trial's value as a study file writes it: what travels as JSON text is a list or a table there."""
+    if name not in ("model.hidden", "model.initializer") or not str(value).startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(str(value))
+    except (ValueError, RecursionError):
+        return value
 
 
 def fixed_at(spec: StudySpec, chosen: str | None, settings: Collection[str]) -> StudySpec:

@@ -1,15 +1,25 @@
-"""A specification as the JSON text that the database keeps."""
+"""A specification as the JSON text that the database keeps, and what other versions may do with it.
+
+A version that adds a key gives it a default that means what the versions before did. Where a study holds no other value
+of it, that version may write `oldest_reader`, the oldest version ("0.1") that trains the study to the same numbers. An
+older version then leaves aside the keys that it does not know; without `oldest_reader` it refuses them.
+"""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.records import Cause
 from hpsearch.study.reader import document_problems
-from hpsearch.study.rules import broken
+from hpsearch.study.rules import Text, broken, is_number
+from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
 from hpsearch.study.spec import (
+    SHORT_NAMES,
     Choices,
     DataSpec,
     Dimension,
@@ -30,20 +40,89 @@ def spec_to_json(spec: StudySpec) -> str:
     return json.dumps(asdict(spec), sort_keys=True)
 
 
-def spec_from_json(text: str) -> StudySpec:
-    """Read what `spec_to_json` wrote, in this version or an older one.
+def minor_version(text: object) -> tuple[int, int]:
+    """Return major and minor of a version such as `0.1.0`; (0, 0) for what is none."""
+    parts = str(text).split(".")[:2]
+    is_version = len(parts) == 2 and all(
+        part.isascii() and part.isdecimal() and len(part) < 6 for part in parts
+    )
+    return (int(parts[0]), int(parts[1])) if is_version else (0, 0)
 
-    Keys of a newer version raise ValueError: they may change results.
+
+@lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
+def checked_spec(text: str) -> StudySpec:
+    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError, which says what is wrong.
+
+    It is no stricter than every stage of a study needs: what is stored stays readable when the rules of study files
+    (`spec_problems`) become stricter.
     """
-    raw: dict[str, Any] = json.loads(text)
+    spec = _parsed(text)
+    if (problem := next(_damages(spec), None)) is not None:
+        raise ValueError(f"{problem}")
+    return spec
+
+
+def _parsed(text: str) -> StudySpec:
+    """Return `spec_from_json`. Raises ValueError for all that is no specification."""
+    try:
+        return spec_from_json(text)
+    except KeyError as error:
+        raise ValueError(f"the key {error} is missing") from error
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def spec_from_json(text: str) -> StudySpec:
+    """Read what `spec_to_json` wrote, in this version, an older one, or a newer one that allows it.
+
+    Keys of a newer version raise ValueError otherwise: they may change results. So does what is no specification, with
+    KeyError, TypeError and AttributeError.
+    """
+    try:
+        raw: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")  # noqa: TRY004  # as all damage
+    oldest = raw.pop(_OLDEST_READER, None)
+    if oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__):
+        raw = _without_unknown(raw)
+    return _spec(raw)
+
+
+_OLDEST_READER: Final = "oldest_reader"
+_SHOWN: Final = 40
+"""Characters of a text that a message shows."""
+
+
+def _without_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` without the keys, at any level, that this version does not know."""
+    kept = _known(StudySpec, raw)
+    for name, section in SECTIONS.items():
+        kept[name] = _known(section.kind, kept[name])
+    kept["search"] = [_known(_kind_of(one), one) for one in kept["search"]]
+    kept["configurations"] = [_known(ExactConfiguration, one) for one in kept.get("configurations", ())]
+    return kept
+
+
+def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {key: value for key, value in raw.items() if key in names}
+
+
+def _kind_of(dimension: Mapping[str, Any]) -> type[Dimension]:
+    return Choices if "choices" in dimension else Range
+
+
+def _spec(raw: Mapping[str, Any]) -> StudySpec:
     read = {
-        "data": _data(raw.pop("data")),
-        "model": _model(raw.pop("model")),
-        "training": _record(TrainingSpec, raw.pop("training")),
-        "search": tuple(_dimension(dimension) for dimension in raw.pop("search")),
-        "sampler": _record(SamplerSpec, raw.pop("sampler")),
-        "pruning": _pruning(raw.pop("pruning")),
-        "configurations": tuple(_exact(exact) for exact in raw.pop("configurations", ())),
+        "data": _data(raw["data"]),
+        "model": _model(raw["model"]),
+        "training": _record(TrainingSpec, raw["training"]),
+        "search": tuple(_dimension(dimension) for dimension in raw["search"]),
+        "sampler": _record(SamplerSpec, raw["sampler"]),
+        "pruning": _pruning(raw["pruning"]),
+        "configurations": tuple(_exact(exact) for exact in raw.get("configurations", ())),
     }
     study: StudySpec = _record(StudySpec, {**raw, **read})
     return study
@@ -52,14 +131,20 @@ def spec_from_json(text: str) -> StudySpec:
 def spec_problems(text: str) -> list[Problem]:
     """Return what is wrong with JSON text that should be a specification: the rules are those of a study file.
 
-    Names and budgets are not looked at: a stored study has them elsewhere.
+    They are for what comes from elsewhere. Names and budgets are not looked at: a stored study has them elsewhere.
     """
     try:
-        spec = spec_from_json(text)
+        return _rule_problems(_parsed(text))
+    except ValueError as error:
+        return broken("top", f"must be a specification as JSON; {error}", text[:80])
+
+
+def _rule_problems(spec: StudySpec) -> list[Problem]:
+    """Return what is wrong with a specification. Raises ValueError for one that no study file could hold."""
+    try:
         document = _document(spec)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return broken("top", f"must be a specification as JSON; {reason}", text[:80])
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     problems = document_problems(document)
     if not problems and spec.metric == "auto":
         problems = broken("metric", "must be resolved", spec.metric)
@@ -128,6 +213,8 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"{kind.__name__}: must be a JSON object (got {str(raw)[:_SHOWN]})")
     unknown = set(raw) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
@@ -166,3 +253,64 @@ def _dimension(raw: Mapping[str, Any]) -> Dimension:
         return choices
     dimension: Range = _record(Range, raw)
     return dimension
+
+
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
+"""Keys whose missing value the record holds as None."""
+
+
+def _damages(spec: StudySpec) -> Iterator[Problem]:
+    """Yield what no study file could have made: damage, or another program's writing."""
+    for key in ("seed", "metric", "trials"):
+        yield from STUDY[key].problems(key, getattr(spec, key))
+    for name, section in SECTIONS.items():
+        record = getattr(spec, name)
+        for key, rule in section.rules.items():
+            value = getattr(record, key)
+            if value is not None or f"{name}.{key}" not in _OPTIONAL:
+                yield from rule.problems(f"{name}.{key}", _raw(value))
+    for dimension in spec.search:
+        yield from _dimension_problems(dimension)
+    for exact in spec.configurations:
+        yield from _exact_problems(exact)
+
+
+def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
+    where = f"search.{dimension.name}"
+    if not _is_field(dimension.name):
+        yield Problem(where=where, message="must be a field of [model] or [training]")
+    elif isinstance(dimension, Choices):
+        if not dimension.choices or not all(isinstance(c, int | float | str) for c in dimension.choices):
+            yield Problem(where=where, message="must have choices, each a number, a text or a flag")
+    elif not _is_range(dimension):
+        shown = f"low {dimension.low!r:.40}, high {dimension.high!r:.40}, step {dimension.step!r:.40}"
+        yield Problem(where=where, message=f"must be a range of finite numbers (got {shown})")
+
+
+def _is_range(dimension: Range) -> bool:
+    numbers: tuple[Any, ...] = (
+        dimension.low,
+        dimension.high,
+        1 if dimension.step is None else dimension.step,
+    )
+    flags: tuple[Any, ...] = (dimension.log, dimension.integer)
+    if not all(is_number(n) and math.isfinite(n) and abs(n) < _LARGEST for n in numbers):
+        return False
+    if not all(isinstance(flag, bool) for flag in flags):
+        return False
+    low, high, step = numbers
+    return bool(low <= high and step > 0 and not (dimension.log and low <= 0))
+
+
+_LARGEST: Final = 1e300
+
+
+def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
+    yield from Text(longest=1000).problems("configurations.name", exact.name)
+    for name, value in exact.params:
+        if not _is_field(name) or not isinstance(value, int | float | str):
+            yield Problem(where=f"configurations.{exact.name}", message=f"must set fields (got {name!r:.40})")
+
+
+def _is_field(name: object) -> bool:
+    return isinstance(name, str) and SHORT_NAMES.get(name, name) in SET_EXACTLY

@@ -211,6 +211,8 @@ class Worker:
         """Return the parameters that the claim has, or else those that the searcher suggests."""
         if claim.params is not None:
             return Assignment(claim=claim, params=claim.params)
+        if claim.ignored is not None:
+            self._options.tell(f'study "{self._spec.name}": trial {claim.number}: {claim.ignored}')
         suggestion = self._searcher.suggest(claim.number, claim.fixed)
         return Assignment(
             claim=claim, params=suggestion.params, system_attributes=suggestion.system_attributes

@@ -18,7 +18,7 @@ from typing import IO, final
 
 import hpsearch
 from hpsearch.errors import HpsearchError, StudyNotFoundError
-from hpsearch.storage.foreign import waiting_sentence
+from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store

@@ -11,6 +11,7 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.records import TrialState, Verdict
+from hpsearch.study.exact import why_untrainable
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed
 from hpsearch.study.spec import Configuration, configure, resolve
@@ -90,13 +91,12 @@ def configuration_of(stored: Stored) -> Configuration:
             f"{_name(stored)}: must have a value of {', '.join(missing)} (got none: {what}): "
             "replay one that a worker has begun"
         )
-    try:
-        return configure(spec, trial.params)
-    except (ValueError, TypeError) as error:
+    if (why := why_untrainable(spec, trial.params)) is not None:
         raise HpsearchError(
-            f"{_name(stored)}: its parameters must be this study's ({error}): another program set them; "
+            f"{_name(stored)}: its parameters must be this study's ({why}): another program set them; "
             "replay another trial"
-        ) from error
+        )
+    return configure(spec, trial.params)
 
 
 def _name(stored: Stored) -> str:
@@ -147,7 +147,9 @@ def _end_of(stored: Stored, study: PreparedStudy) -> int | None:
     if trial.steps:
         return trial.steps
     # A trial of another program has no steps, but it may have reported epochs.
-    return (max(trial.curve) + 1) * _steps_per_epoch(study) if trial.curve else None
+    # It may have reported any step, too.
+    epochs = min(max(trial.curve) + 1, study.spec.training.epochs) if trial.curve else None
+    return None if epochs is None else epochs * _steps_per_epoch(study)
 
 
 def _run(study: PreparedStudy, stored: Stored, request: Request, *, until: int | None) -> Run:

@@ -12,10 +12,10 @@ from typing import final
 from threadpoolctl import threadpool_limits
 
 import hpsearch
-from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError
-from hpsearch.storage.foreign import waiting_sentence
+from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError, StudyUnreadableError
+from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
-from hpsearch.storage.records import Opening, StoredStudy, WorkerIdentity
+from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.training.cohort import never
 from hpsearch.worker.admission import check_version
@@ -96,9 +96,9 @@ class _Shift:
     """One worker's way from study to study.
 
     `refused` are those that cannot run here, for want of data perhaps; `told` those whose stop people have heard
-    of. `last` is the study that it works on, or worked on last, with all that it has in memory for it. `named` is the
-    one study that it is here for, which it follows under other names. `waits_for` are, by study, the trials of other
-    Optuna clients that people have heard of.
+    of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on
+    last, with all that it has in memory for it. `named` is the one study that it is here for, which it follows under
+    other names. `waits_for` are, by study, the trials of other Optuna clients that people have heard of.
     """
 
     store: Store
@@ -108,6 +108,7 @@ class _Shift:
     tell: Callable[[str], None]
     refused: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
+    unreadable: dict[str, str] = field(default_factory=dict)
     last: tuple[StoredStudy, Worker] | None = None
     named: StoredStudy | None = None
     waits_for: dict[str, frozenset[int]] = field(default_factory=dict)
@@ -145,7 +146,8 @@ class _Shift:
     def _look(self) -> list[Opening]:
         """Return what is left to do of the studies that can run here, the first to be served in front."""
         if self.options.study is None:
-            openings = self.store.openings()
+            openings, unreadable = self.store.look()
+            self._tell_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)
             openings = [self.store.opening(self.named)]
@@ -174,16 +176,26 @@ class _Shift:
         """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
         return opening.room > 0 or (opening.is_open and self.options.study is not None)
 
+    def _tell_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
+        """Say of studies that cannot be read that they are skipped and why, once for each reason."""
+        for study in found:
+            if self.unreadable.get(study.key) != study.reason:
+                self.tell(f'study "{study.name}": is skipped: {study.reason}')
+        self.unreadable = {study.key: study.reason for study in found}
+
     def _tell_why_stopped(self, openings: Sequence[Opening]) -> None:
         """Say why studies stopped before their budget was spent, once for each stop."""
         stopped = {opening.study.key: opening.study for opening in openings if opening.is_stopped}
         self.told &= stopped.keys()
         for key, study in stopped.items():
             if key not in self.told:
-                progress = self.store.progress(study)
-                word = "" if progress.is_paused else "stopped: "  # why it is paused says that it is
-                self.tell(f'study "{study.spec.name}": {word}{progress.stopped}')
+                self.tell(f'study "{study.spec.name}": {self._why_stopped(study)}')
                 self.told.add(key)
+
+    def _why_stopped(self, study: StoredStudy) -> str:
+        """Say why a study takes no more trials before its budget is spent."""
+        progress = self.store.progress(study)
+        return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
         """Train trials of `study` until it has none left for us. One that cannot run here is left to others."""
@@ -197,7 +209,13 @@ class _Shift:
             return
         self.looked_at_s, self.is_wanted = time.monotonic(), False
         before = worker.ended
-        worker.run()
+        try:
+            worker.run()
+        except StudyUnreadableError as error:
+            if self.options.study is not None:
+                raise
+            self.refused.add(study.key)
+            self.tell(f"leaves it to others: {error}")
         ended = worker.ended - before
         if ended:
             self.tell(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')

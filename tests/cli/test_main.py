@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 import hpsearch
+from hpsearch.cli import output
 from hpsearch.cli.main import app
 
 Command = Callable[..., CompletedProcess[str]]
@@ -315,3 +316,15 @@ def test_names_of_studies_complete(command: Command, finished: str, monkeypatch:
     assert command().stdout.split() == [finished]
     monkeypatch.setenv("HPSEARCH_STORAGE", "sqlite:///nowhere.db")
     assert command().stdout.split() == []
+
+
+def test_long_tables_look_like_short_ones(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many rows are written without Rich, to the same letter: wide letters and empty cells too."""
+    rows = [(f"näme {n}", "", str(n * 7), "漢字" * (n % 4)) for n in range(output._MANY_ROWS)]
+    output.write_table(("study", "note", "best", "wide"), rows, right=frozenset({"best"}))
+    plain = capsys.readouterr().out
+    monkeypatch.setattr(output, "_MANY_ROWS", len(rows) + 1)
+    output.write_table(("study", "note", "best", "wide"), rows, right=frozenset({"best"}))
+    assert plain == capsys.readouterr().out

@@ -267,13 +267,54 @@ def test_the_overview_sums_up(command: Command, finished: str) -> None:
 
 
 def test_other_clients_studies_are_left_alone(command: Command, finished: str) -> None:
-    """A study that another Optuna client made is named, never listed, and its name is taken."""
-    optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")
+    """A study that another Optuna client made is listed and shown, and what would train it says why it cannot."""
+    study = optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=2)
     ended = command("study", "list", "--format", "json")
-    assert [study["name"] for study in strict_json(ended)] == [finished]
-    assert ended.stderr == "Made by other Optuna clients, and not listed: theirs\n"
-    assert command("study", "delete", "theirs", "--yes").returncode == 1
-    assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished, "theirs"]
+    made_by = [(study["name"], study["made_by"]) for study in strict_json(ended)]
+    assert made_by == [(finished, "hpsearch"), ("theirs", "optuna")]
+    assert "made by Optuna" in command("study", "list").stdout
+    for looking in (("study", "show"), ("study", "best"), ("study", "trials"), ("report",)):
+        assert command(*looking, "theirs").returncode == 0
+    assert command("trial", "show", "theirs", "1").returncode == 0
+    for changing in ("pause", "resume", "stop", "confirm", "narrow", "test", "run"):
+        refused = command("study", changing, "theirs")
+        assert (refused.returncode, "made by another Optuna client" in refused.stderr) == (1, True)
+    assert command("study", "delete", "theirs", "--yes").returncode == 0
+    assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished]
+
+
+def test_trials_that_other_clients_told_are_shown_as_such(command: Command, finished: str) -> None:
+    """Unknown and missing parameters and impossible accuracies end no command; what cannot be trained is named."""
+    study = optuna.load_study(storage=f"sqlite:///{Path('default.db')}", study_name=finished)
+    rate, other = (
+        optuna.distributions.FloatDistribution(1e-7, 1e6, log=True),
+        optuna.distributions.IntDistribution(0, 9),
+    )
+    for params, value in (
+        ({"strange": 7}, 93.0),
+        ({"learning_rate": 0.1}, 0.9999),
+        ({}, -4.0),
+        ({}, math.inf),
+    ):
+        chosen = {"learning_rate": rate, "strange": other}
+        trial = optuna.trial.create_trial(
+            params=params, distributions={name: chosen[name] for name in params}, value=value
+        )
+        study.add_trial(trial)
+    for looking in (
+        ("study", "list"),
+        ("study", "show"),
+        ("study", "best"),
+        ("report",),
+        ("study", "narrow"),
+    ):
+        assert command(*looking, *([] if looking[-1] == "list" else [finished])).returncode == 0
+    assert "(another Optuna client's trial)" in command("study", "best", finished).stdout
+    confirmed = command("study", "confirm", finished, "--best", "1", "--seeds", "2")
+    assert (confirmed.returncode, "Left out: trial 12" in confirmed.stderr) == (0, True)
+    refused = command("trial", "replay", finished, "12")
+    assert (refused.returncode, "another program made it" in refused.stderr) == (1, True)
 
 
 def test_optuna_sees_the_same_trials(command: Command, finished: str) -> None:

@@ -221,14 +221,15 @@ def test_a_rename_is_no_crash_of_a_trial(new_lab: Labs) -> None:
 
 def test_workers_find_a_renamed_study_without_a_new_start(new_lab: Labs) -> None:
     """A store that is open for long follows a rename by itself: by name, by key, in lists and in openings."""
-    for find in (
+    finds: tuple[Callable[[Store, StoredStudy, str], str], ...] = (
         lambda store, _study, name: store.study(name).spec.name,
         lambda store, study, _name: store.followed(study).spec.name,
         lambda store, study, _name: {one.key: one.spec.name for one in store.studies()}[study.key],
         lambda store, study, _name: {one.study.key: one.study.spec.name for one in store.openings()}[
             study.key
         ],
-    ):
+    )
+    for find in finds:
         lab = new_lab()
         lab.claim(1)
         by_copying(lab, new := a_spec().name, lambda: None)

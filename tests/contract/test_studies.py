@@ -14,6 +14,7 @@ from hpsearch.errors import StudyExistsError, StudyNotFoundError
 from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import reading
+from hpsearch.storage.foreign_studies import FOREIGN_REMEDY
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
@@ -161,7 +162,7 @@ def test_a_study_of_another_client_is_not_ours(new_lab: Labs) -> None:
         lab.store.study(name)
     assert str(missing.value) == (
         f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
-        "choose another study"
+        f"{FOREIGN_REMEDY}"
     )
     with pytest.raises(StudyExistsError) as taken:
         lab.store.create_study(a_spec(name), fingerprint=FINGERPRINT)
@@ -222,7 +223,7 @@ def test_a_study_that_another_client_renamed_is_followed(new_lab: Labs) -> None:
             for worker in ("another", "third")
             for claim in store.claim(renamed, worker=worker, count=9, lease_s=600.0)
         ]
-        assert [(claim.number, claim.attempt) for claim in claims] == [(4, 1), (5, 1), (3, 2)]
+        assert [(claim.number, claim.attempt) for claim in claims] == [(3, 2), (4, 1), (5, 1)]
         assert store.progress(renamed).ledger == {"complete": 6}
 
 

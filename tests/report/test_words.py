@@ -14,6 +14,7 @@ BEST = Trial(
     state=TrialState.COMPLETE,
     params={"weight_decay": 9.5123e-6, "learning_rate": 0.7912},
     value=0.98888,
+    worker="node-1",
 )
 
 

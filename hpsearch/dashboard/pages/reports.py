@@ -5,39 +5,42 @@ from collections.abc import Sequence
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import Seen
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table
+from hpsearch.records import TrialState
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.formats import format_result, format_time
 from hpsearch.report.page import render
 from hpsearch.report.parts import empty, text, with_trial_links
-from hpsearch.report.words import state_of
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.report.words import MADE_BY_OPTUNA, state_of
+from hpsearch.storage.records import Listed
 
 _HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best in the search", "created", "")
 
 
-def reports_page(studies: Sequence[tuple[StoredStudy, Progress]], foreign: Sequence[str]) -> Page:
-    """Return the list of studies, the newest in front; `foreign` names those that hpsearch did not make."""
-    rows = [_row(study, progress) for study, progress in reversed(studies)]
+def reports_page(studies: Sequence[Listed]) -> Page:
+    """Return the list of studies, whoever made them, readable or not, the newest in front."""
+    rows = [_row(listed) for listed in reversed(studies)]
     body = head("hpsearch", "Reports")
     body += table(_HEADS, rows) if rows else empty("No study yet: `hpsearch study run FILE` makes one.")
-    if foreign:
-        listed = ", ".join(foreign)
-        body += f"<footer><p>Made by other Optuna clients, without a report: {text(listed)}.</p></footer>"
     return framed("hpsearch reports", body)
 
 
-def _row(study: StoredStudy, progress: Progress) -> list[str]:
-    name, best = study.spec.name, progress.best
+def _row(listed: Listed) -> list[str]:
+    name, count, study = listed.name, listed.trials, listed.study
+    finished = f"{count[TrialState.COMPLETE] + count[TrialState.PRUNED]:,}"
+    cells = [f"{count[state]:,}" for state in (TrialState.RUNNING, TrialState.WAITING, TrialState.FAILED)]
+    stock = link(stock_study_link(listed.study_id), "in Optuna's dashboard")
+    if study is None or listed.progress is None:
+        return [text(name), text(f"unreadable: {listed.unreadable}"), finished, *cells, "", "", stock]
+    is_ours, best = study.foreign is None, listed.progress.best
+    state = state_of(listed.progress)
     return [
         link(report_link(name), name),
-        text(state_of(progress)),
-        f"{progress.finished:,} of {progress.budget:,}",
-        f"{progress.running:,}",
-        f"{progress.waiting:,}",
-        f"{progress.failed:,}",
+        text(state if is_ours else f"{state}, {MADE_BY_OPTUNA}"),
+        f"{finished} of {listed.progress.budget:,}" if is_ours else finished,
+        *cells,
         "" if best is None else text(format_result(best.value, study.spec.metric)),
-        text(format_time(study.created)),
-        link(stock_study_link(study.study_id), "in Optuna's dashboard"),
+        text(format_time(study.created)) if is_ours or any(count.values()) else "",
+        stock,
     ]
 
 

@@ -14,12 +14,13 @@ from hpsearch.report.confirmation import (
     repeat,
     sentence,
 )
-from hpsearch.report.export import json_text
+from hpsearch.report.export import json_text, with_reasons
 from hpsearch.report.formats import format_count, format_result, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.report.unconfirmed import unconfirmed_words
 from hpsearch.report.words import rival_words
+from hpsearch.study.exact import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
 
@@ -43,6 +44,9 @@ class Command:
 class BestCard:
     """The best trial, by fresh seeds if any were trained with them. `study_file` is TOML, `json` one object.
 
+    `untrainable` says why it cannot be trained again, and is empty where it can; where it is not, `study_file` is empty
+    and there are no commands.
+
     `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what
     follows from them. `test` says how the sealed test part stands.
     """
@@ -56,6 +60,7 @@ class BestCard:
     repeated: tuple[Repeated, ...]
     sure: str
     test: str
+    untrainable: str = ""
 
 
 def best_card(snapshot: Snapshot) -> BestCard | None:
@@ -67,13 +72,17 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
     repeated = confirmation(
         snapshot.trials, snapshot.evaluations, metric=study.spec.metric, maximize=study.maximize
     )
+    why = why_untrainable(study.spec, best.params)
     return BestCard(
         number=best.number,
         value=format_result(best.value, study.spec.metric),
         seed=study.spec.seed,
-        study_file=specification_text(one_configuration(study.spec, best.params)),
-        json=_json(study.spec, best),
-        commands=_commands(study.spec, best),
+        study_file="" if why else specification_text(one_configuration(study.spec, best.params)),
+        json=_json(study.spec, best, is_trainable=why is None),
+        commands=() if why else _commands(study.spec, best),
+        untrainable=""
+        if why is None
+        else f"Another Optuna client told this trial, and hpsearch cannot train it: {why}.",
         repeated=tuple(repeated),
         sure=_sure(snapshot, repeated),
         test=_test_words(snapshot),
@@ -109,16 +118,16 @@ def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> 
     )
 
 
-def _json(spec: StudySpec, best: Trial) -> str:
-    configuration: Configuration = configure(spec, best.params)
+def _json(spec: StudySpec, best: Trial, *, is_trainable: bool) -> str:
+    configuration: Configuration | None = configure(spec, best.params) if is_trainable else None
     shown = {
         "study": spec.name,
         "trial": best.number,
         "seed": spec.seed,
         "metric": spec.metric,
         "value": best.value,
-        "params": dict(best.params),
-        **asdict(configuration),
+        "params": with_reasons(best.params),
+        **({} if configuration is None else asdict(configuration)),
     }
     return json_text(shown, indent=2)
 
@@ -150,7 +159,9 @@ def _test_words(snapshot: Snapshot) -> str:
     if unsealing is None:
         return _unopened_words(spec)
     opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
-    chosen = next(trial for trial in snapshot.trials if trial.number == unsealing.number)
+    chosen = next((trial for trial in snapshot.trials if trial.number == unsealing.number), None)
+    if chosen is None:
+        return f"The test part was {opened}, which is not there any more."
     found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
     return f"The test part was {opened}: {_test_result(found, spec.metric)}."
 

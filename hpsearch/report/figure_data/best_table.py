@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.records import Fate, Trial
-from hpsearch.report.confirmation import best_of, confirmation, mean_words
+from hpsearch.report.confirmation import confirmation, mean_words
 from hpsearch.report.formats import format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import setting_words, verdict_words
+from hpsearch.report.words import leading_trials, setting_words, verdict_words
 from hpsearch.study.spec import StudySpec
 
 ROWS = 10
@@ -49,8 +49,9 @@ def best_table(snapshot: Snapshot) -> BestTable:
     """Return at most `ROWS` ranked trials."""
     spec = snapshot.study.spec
     names = ("configuration",) if spec.configurations else tuple(dimension.name for dimension in spec.search)
-    best = best_of(snapshot, ROWS)
-    found = confirmation(best, snapshot.evaluations, metric=spec.metric, maximize=snapshot.study.maximize)
+    study = snapshot.study
+    best = leading_trials(snapshot.trials, study, snapshot.evaluations, count=ROWS)
+    found = confirmation(best, snapshot.evaluations, metric=spec.metric, maximize=study.maximize)
     seeds = {one.number: mean_words(one, spec.metric) for one in found}
     rows = [
         BestRow(

@@ -33,7 +33,7 @@ class NoiseFloor:
 
 def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
     """Return the band around the best value; None where there is no best, or nothing tells how wide it is."""
-    if best is None:
+    if best is None or snapshot.study.foreign is not None:
         return None
     return _measured(snapshot, best) or _estimated(snapshot, best)
 
@@ -76,7 +76,7 @@ def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
 
 def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     """Return the interval that the size of the validation part allows an accuracy; None for a loss."""
-    if not snapshot.study.maximize:
+    if not snapshot.study.maximize or not 0 <= best <= 1:  # another Optuna client may tell any number
         return None
     examples = _examples(snapshot.trials)
     if examples is None:

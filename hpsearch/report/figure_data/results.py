@@ -7,7 +7,7 @@ own logarithm: that is where good trials differ.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Final, Literal, Protocol, TypeAlias, final
 
 from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figure_data.axes import Tick, ticks_between
@@ -17,6 +17,7 @@ from hpsearch.report.snapshot import Snapshot
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"
 NO_EPOCH = "no epoch"
+NO_ACCURACY = "not in 0 to 1"
 
 _ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1.0)
 _CAP_OVER_SURVIVORS = 10.0
@@ -83,6 +84,9 @@ class Scale(Protocol):
         """Return the place of a value; None, NaN and infinities are on rails."""
 
 
+ScaleKind: TypeAlias = Literal["accuracy", "logarithm", "linear"]
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultScale:
@@ -90,6 +94,8 @@ class ResultScale:
 
     `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
     told apart. Losses above `cap`, and accuracies below `worst`, go to a rail: they would squeeze all others together.
+    Accuracies outside 0..1, which only another Optuna client tells, do so too. `kind` says what positions are: of the
+    error, or of the value.
     """
 
     metric: str
@@ -100,6 +106,7 @@ class ResultScale:
     floor: float
     cap: float
     worst: float = -math.inf
+    kind: ScaleKind = "logarithm"
 
     @property
     def title(self) -> str:
@@ -110,16 +117,24 @@ class ResultScale:
     def rails(self) -> tuple[str, ...]:
         """Every rail that the scale can have, the one nearest to the scale first."""
         below = (_below(self.worst),) if math.isfinite(self.worst) else ()
-        return (*below, *rails_beyond(self.cap))
+        strange = (NO_ACCURACY,) if self.kind == "accuracy" else ()
+        return (*below, *strange, *rails_beyond(self.cap))
 
     def place(self, value: float | None) -> Place:
         """Return the place of a value; None, NaN and infinities are on rails."""
-        if value is not None and -math.inf < value < self.worst:
-            return Place(position=None, rail=_below(self.worst))
+        if value is not None and math.isfinite(value):
+            if self.kind == "accuracy" and not 0 <= value <= 1:
+                return Place(position=None, rail=NO_ACCURACY)
+            if value < self.worst:
+                return Place(position=None, rail=_below(self.worst))
+            if self.kind == "linear" and value < -self.cap:
+                return Place(position=None, rail=INFINITE)
         return placed(value, cap=self.cap, position=self._position)
 
     def _position(self, value: float) -> float:
-        return _position(value, maximize=self.maximize, floor=self.floor)
+        if self.kind == "linear":
+            return value
+        return _position(value, maximize=self.kind == "accuracy", floor=self.floor)
 
 
 def rails_beyond(cap: float) -> tuple[str, ...]:
@@ -157,9 +172,10 @@ def scale_of(
     `survivors` are the losses of trials that no diagnosis stopped; what is far above them is off the
     scale. Where there are none, nothing is.
     """
-    maximize = metric.endswith("accuracy")
+    maximize = _is_accuracy(metric)
     cap = math.inf if maximize else cap_over(survivors)
     finite = [value for value in values if math.isfinite(value) and worst <= value <= cap]
+    finite = [value for value in finite if 0 <= value <= 1] if maximize else finite
     distances = [1 - value if maximize else value for value in finite]
     floor = min((distance for distance in distances if distance > 1e-12), default=1e-3) / 2
     positions = [_position(value, maximize=maximize, floor=floor) for value in finite] or [0.0, 1.0]
@@ -173,6 +189,38 @@ def scale_of(
         floor=floor,
         cap=cap,
         worst=worst,
+        kind="accuracy" if maximize else "logarithm",
+    )
+
+
+def _is_accuracy(metric: str) -> bool:
+    """True for a metric of ours that lies in 0..1."""
+    return metric in ("validation_accuracy", "training_accuracy")
+
+
+_DECADES: Final = 3
+"""A metric of another Optuna client's, always above 0, stands on a logarithm from so many decades on."""
+
+
+def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> ResultScale:
+    """Return the scale of what another Optuna client measures, which may be any number."""
+    finite = [value for value in values if math.isfinite(value) and abs(value) < _LARGEST]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    if low > 0 and high / low >= 10.0**_DECADES:
+        start, end, ticks = _frame(math.log10(low), math.log10(high), maximize=False, floor=low / 2)
+        return ResultScale(
+            metric=metric, maximize=maximize, low=start, high=end, ticks=ticks, floor=low / 2, cap=_LARGEST
+        )
+    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.04
+    return ResultScale(
+        metric=metric,
+        maximize=maximize,
+        low=low - margin,
+        high=high + margin,
+        ticks=ticks_between(low - margin, high + margin, log=False),
+        floor=0.0,
+        cap=_LARGEST,
+        kind="linear",
     )
 
 
@@ -182,7 +230,7 @@ def result_scale(snapshot: Snapshot) -> ResultScale:
     The better half of the complete trials takes at least half of it; what is far below is on a rail.
     """
     whole = study_scale(snapshot)
-    if not whole.maximize:
+    if whole.kind != "accuracy":
         return whole
     final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
     ranked = [trial.value for trial in snapshot.trials if trial.is_ranked and trial.value is not None]
@@ -192,6 +240,7 @@ def result_scale(snapshot: Snapshot) -> ResultScale:
 
 def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | None:
     """Return the accuracy from which on results are told apart; None if all results can be."""
+    ranked, final = ([value for value in values if 0 <= value <= 1] for values in (ranked, final))
     if len(ranked) < _FEWEST_RANKED:
         return None
     ordered = sorted(ranked)
@@ -202,7 +251,7 @@ def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | Non
         for value in (
             ordered[-1],
             ordered[len(ordered) // 2],
-            min(value for value in final if value > -math.inf),
+            min(final),
         )
     )
     low = median - max(best - median, _LEAST_SPAN)
@@ -212,10 +261,16 @@ def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | Non
     return worst
 
 
+_LARGEST: Final = 1e150
+"""Numbers beyond it, whose distance may be no number, are on a rail."""
+
+
 def study_scale(snapshot: Snapshot) -> ResultScale:
     """Return the one scale of the study's metric, over every value that any trial reported."""
     final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
     curves = [value for trial in snapshot.trials for value in trial.curve.values()]
+    if snapshot.study.foreign is not None:
+        return foreign_scale(snapshot.study.spec.metric, [*final, *curves], maximize=snapshot.study.maximize)
     survivors = [
         value
         for trial in snapshot.trials

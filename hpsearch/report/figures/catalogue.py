@@ -66,7 +66,17 @@ _NOTHING_ASKED: Final = Request()
 
 
 def exhibits(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
-    """Return the report's figures in their order, drawn in light colours."""
+    """Return the report's figures in their order, drawn in light colours.
+
+    Of a study that another Optuna client made these are the ones that its data suffices for.
+    """
+    if snapshot.study.foreign is not None:
+        return (
+            _map_exhibit(snapshot),
+            _curves_exhibit(snapshot),
+            _best_exhibit(snapshot),
+            _importance_exhibit(snapshot),
+        )
     return (
         _map_exhibit(snapshot),
         _rates_exhibit(snapshot),
@@ -125,7 +135,8 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
     name, title = "learning-curves", "Learning curves"
     data = learning_curves(snapshot)
     if data is None:
-        return Exhibit(name=name, title=title, caption="No trial has finished an epoch yet.")
+        what = "finished an epoch yet" if snapshot.study.foreign is None else "reported a value while it ran"
+        return Exhibit(name=name, title=title, caption=f"No trial has {what}.")
     panels = [
         _curve_panel(f"{name}-{part}", panel)
         for part, panel in (("training", data.training), ("metric", data.metric))
@@ -196,6 +207,8 @@ def _best_exhibit(snapshot: Snapshot) -> Exhibit:
     if data is None:
         return Exhibit(name=name, title=title, caption="No trial has ended yet.")
     ways: tuple[Against, ...] = ("trials", "epochs", "time")
+    if snapshot.study.foreign is not None:
+        ways = ("trials", "time")
     panels = tuple(
         Panel(
             name=f"{name}-{against}",

@@ -10,18 +10,29 @@ Each function works inside its caller's transaction.
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, final
+from typing import Any, Final
 
-from sqlalchemy import Connection, DateTime, Row, and_, column, delete, func, literal, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Row,
+    and_,
+    column,
+    delete,
+    func,
+    literal,
+    select,
+    table,
+    update,
+)
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import OTHERS
+from hpsearch.records import FIXED, OTHERS
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import naive_utc, utc
 from hpsearch.storage.details import system_attributes_of, write_attributes
-from hpsearch.storage.enqueuing import FIXED
 from hpsearch.storage.leases import epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.reads import no_such_trial
@@ -40,6 +51,7 @@ LISTED: Final = 3
 NOTE_EVERY_S: Final = 30.0
 """Signs of life are noted no more often than this, so that looking at a busy trial costs few writes."""
 
+_studies = schema.studies
 _theirs = optuna_schema.trials
 _ours = schema.trials
 _reports = optuna_schema.trial_intermediate_values
@@ -49,31 +61,25 @@ _system = optuna_schema.trial_system_attributes
 _beats = table("trial_heartbeats", column("trial_id"), column("heartbeat", DateTime))
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where to look: a study by its two identities, its trials above `settled`, and the database's time."""
+def look(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, ...]:
+    """Return the running trials of a study of ours that no worker of ours holds, by number.
 
-    study_id: int
-    key: str
-    settled: int
-    now_s: float
+    `now_s` is the database's time.
+    """
+    return every(connection, now_s, _studies.c.study_key == key).get(key, ())
 
 
-def place_of(locked: LockedStudy) -> Place:
-    """Return where the trials of a locked study are."""
-    study = locked.study
-    return Place(study_id=study.study_id, key=study.key, settled=locked.settled_trial_id, now_s=locked.now_s)
-
-
-def look(connection: Connection, place: Place) -> tuple[ForeignTrial, ...]:
-    """Return the running trials that no worker of ours holds, by number."""
+def every(
+    connection: Connection, now_s: float, *conditions: ColumnElement[bool]
+) -> dict[str, tuple[ForeignTrial, ...]]:
+    """Return study key -> what `look` returns, of all studies of ours that have such trials."""
 
     def count(of: Any, *conditions: Any) -> Any:
         return select(func.count()).where(of.c.trial_id == _theirs.c.trial_id, *conditions).scalar_subquery()
 
     rows = connection.execute(
         select(
+            _studies.c.study_key,
             _theirs.c.trial_id,
             _theirs.c.number,
             _theirs.c.datetime_start,
@@ -88,22 +94,28 @@ def look(connection: Connection, place: Place) -> tuple[ForeignTrial, ...]:
             .label("note"),
         )
         .select_from(
-            _theirs.outerjoin(
-                _ours, and_(_ours.c.study_key == place.key, _ours.c.number == _theirs.c.number)
-            ).outerjoin(_beats, _beats.c.trial_id == _theirs.c.trial_id)
+            _studies.join(
+                _theirs,
+                and_(
+                    _theirs.c.study_id == _studies.c.study_id,
+                    _theirs.c.trial_id > _studies.c.settled_trial_id,
+                ),
+            )
+            .outerjoin(
+                _ours, and_(_ours.c.study_key == _studies.c.study_key, _ours.c.number == _theirs.c.number)
+            )
+            .outerjoin(_beats, _beats.c.trial_id == _theirs.c.trial_id)
         )
-        .where(
-            _theirs.c.study_id == place.study_id,
-            _theirs.c.trial_id > place.settled,
-            _theirs.c.state == RUNNING,
-            _ours.c.lease_until.is_(None),
-        )
+        .where(_theirs.c.state == RUNNING, _ours.c.lease_until.is_(None), *conditions)
         .order_by(_theirs.c.number)
     )
-    return tuple(_trial(row, place.now_s) for row in rows)
+    found: dict[str, list[ForeignTrial]] = {}
+    for row in rows:
+        found.setdefault(row.study_key, []).append(_trial(row, now_s))
+    return {key: tuple(trials) for key, trials in found.items()}
 
 
-def _trial(row: Row[Any], now_s: float) -> ForeignTrial:
+def _trial(row: Any, now_s: float) -> ForeignTrial:
     traces = f"{row.reports} {row.others} {row.heartbeat or ''}"
     noted = _noted(row.note)
     started_s = epoch_s(row.datetime_start)
@@ -128,7 +140,10 @@ def _trial(row: Row[Any], now_s: float) -> ForeignTrial:
 
 def _noted(text: str | None) -> tuple[float, str] | None:
     """Return when what there was of a trial had last changed, and what that was; None if nobody has noted it."""
-    note = None if text is None else json.loads(text)
+    try:
+        note = None if text is None else json.loads(text)
+    except (RecursionError, ValueError):
+        return None
     if not isinstance(note, dict):
         return None
     at, was = note.get("at"), note.get("was")
@@ -149,7 +164,7 @@ def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
 
 def silent(connection: Connection, locked: LockedStudy) -> int:
     """Return how many running trials of other clients have shown no sign of life for so long that they do not count."""
-    trials = look(connection, place_of(locked))
+    trials = look(connection, locked.study.key, locked.now_s)
     note(connection, trials)
     return sum(not trial.counts for trial in trials)
 
@@ -228,7 +243,7 @@ def retry(connection: Connection, locked: LockedStudy, number: int) -> int:
     return number
 
 
-def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Row[Any]:
+def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Any:
     """Lock a trial and return its id, number and state. Raises HpsearchError for one that a worker of ours holds."""
     study = locked.study
     row = connection.execute(

@@ -1,0 +1,153 @@
+"""Studies that other Optuna clients made, as far as their data goes. No table of ours is read for them.
+
+Each function reads in its caller's transaction.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from sqlalchemy import Connection, func, select
+
+from hpsearch.errors import ForeignStudyError
+from hpsearch.storage import optuna_schema
+from hpsearch.storage.parameters import as_value
+from hpsearch.storage.records import Foreign, StoredStudy
+from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
+
+METRIC_NAMES: Final = "study:metric_names"
+"""The system attribute in which Optuna keeps what its plots and dashboards call a study's values."""
+
+_studies = optuna_schema.studies
+_directions = optuna_schema.study_directions
+_attributes = optuna_schema.study_system_attributes
+_trials = optuna_schema.trials
+_params = optuna_schema.trial_params
+
+
+def find(connection: Connection, name: str) -> StoredStudy | None:
+    """Return Optuna's study of exactly that name with what its trials searched; None where there is none."""
+    rows = connection.execute(select(_studies).where(_studies.c.study_name == name))
+    study_id = next((row.study_id for row in rows if row.study_name == name), None)
+    if study_id is None:
+        return None
+    made = every(connection, {study_id: name})[study_id]
+    return _with_search(made, searched(connection, study_id))
+
+
+def every(connection: Connection, names: Mapping[int, str]) -> dict[int, StoredStudy]:
+    """Return study_id -> study of those that `names` holds by id, without what they searched."""
+    directions: dict[int, list[bool]] = {}
+    for row in connection.execute(select(_directions).order_by(_directions.c.objective)):
+        directions.setdefault(row.study_id, []).append(row.direction == "MAXIMIZE")
+    named = connection.execute(
+        select(_attributes.c.study_id, _attributes.c.value_json).where(_attributes.c.key == METRIC_NAMES)
+    )
+    metrics = {row.study_id: row.value_json for row in named}
+    began = connection.execute(
+        select(_trials.c.study_id, func.min(_trials.c.datetime_start).label("began")).group_by(
+            _trials.c.study_id
+        )
+    )
+    starts = {row.study_id: row.began for row in began}
+    return {
+        study_id: _study(
+            study_id,
+            name,
+            maximize=tuple(directions.get(study_id, ())) or (False,),
+            names=metrics.get(study_id),
+            began=starts.get(study_id),
+        )
+        for study_id, name in names.items()
+    }
+
+
+def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
+    """Return what the trials of a study were sampled from, in the order in which the names first came.
+
+    A range holds the ranges of all trials, and choices those of all.
+    """
+    rows = connection.execute(
+        select(_params.c.param_name, _params.c.distribution_json, func.min(_params.c.param_id).label("first"))
+        .join(_trials, _trials.c.trial_id == _params.c.trial_id)
+        .where(_trials.c.study_id == study_id)
+        .group_by(_params.c.param_name, _params.c.distribution_json)
+        .order_by(func.min(_params.c.param_id))
+    )
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        texts.setdefault(row.param_name, []).append(row.distribution_json)
+    return tuple(_dimension(name, [json.loads(text) for text in found]) for name, found in texts.items())
+
+
+FOREIGN_REMEDY: Final = (
+    "its own program chooses and trains its trials, so hpsearch cannot run, pause, resume, stop, edit, confirm, "
+    "narrow, test, enqueue or replay them; study show, best, trials, report, rename, copy, export and delete work"
+)
+
+
+def refuse(study: StoredStudy) -> None:
+    """Raise ForeignStudyError where another Optuna client made the study, which hpsearch then does not change."""
+    if study.foreign is not None:
+        raise ForeignStudyError(
+            f'study "{study.name}": must have been made by hpsearch (it was made by another Optuna client): '
+            f"{FOREIGN_REMEDY}"
+        )
+
+
+def _study(
+    study_id: int, name: str, *, maximize: tuple[bool, ...], names: str | None, began: datetime | None
+) -> StoredStudy:
+    metrics = _metrics(names, len(maximize))
+    return StoredStudy(
+        key="",
+        study_id=study_id,
+        # Optuna has any name for what is measured, and no data, network or budget.
+        spec=StudySpec(
+            name=name,
+            data=DataSpec(source="unknown"),
+            metric=cast(Metric, metrics[0]),
+            search=(),
+            sampler=SamplerSpec(name="none"),
+        ),
+        fingerprint="",
+        created=_EPOCH if began is None else began.replace(tzinfo=UTC),
+        version="",
+        foreign=Foreign(metrics=metrics, maximize=maximize),
+    )
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _metrics(names: str | None, count: int) -> tuple[str, ...]:
+    """Return the names that the study gives its objectives, or names of ours."""
+    given: Any = None if names is None else json.loads(names)
+    if isinstance(given, list) and len(given) == count and all(given):
+        return tuple(map(str, given))
+    return ("value",) if count == 1 else tuple(f"value {number}" for number in range(count))
+
+
+def _with_search(study: StoredStudy, search: tuple[Dimension, ...]) -> StoredStudy:
+    return replace(study, spec=replace(study.spec, search=search))
+
+
+def _dimension(name: str, raw: Sequence[Mapping[str, Any]]) -> Dimension:
+    """Return the dimension that holds all distributions of a parameter."""
+    attributes = [one["attributes"] for one in raw]
+    if any("choices" in one for one in attributes):
+        listed = [as_value(choice) for one in attributes for choice in one.get("choices", ())]
+        return Choices(name=name, choices=tuple(dict.fromkeys(listed)))
+    low, high = min(one["low"] for one in attributes), max(one["high"] for one in attributes)
+    if low == high:
+        return Choices(name=name, choices=(low,))
+    return Range(
+        name=name,
+        low=float(low),
+        high=float(high),
+        log=all(one.get("log", "Log" in kind["name"]) for one, kind in zip(attributes, raw, strict=True)),
+        step=None,
+        integer=all(one["name"].startswith("Int") for one in raw),
+    )
