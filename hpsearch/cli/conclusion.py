@@ -14,7 +14,7 @@ from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StudyUnreadableError
 from hpsearch.records import Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
@@ -96,12 +96,17 @@ def renew_report(store: Store, name: str, *, url: str, before: str | None = None
     """Write the report of a study again if it has one at the default place, and its published notes if it has any.
 
     `before` is the name under which the report was written, if it is another one: that file goes away. Nothing is
-    renewed if the report in that place is not of this study. A report that cannot be written is a warning: the command
-    that changed the study has done its work.
+    renewed if the report in that place is not of this study, nor for a study that cannot be read or that another Optuna
+    client made. A report that cannot be written is a warning: the command that changed the study has done its work.
     """
     from hpsearch.report.origin import origin_of
 
-    study = store.study(name)
+    try:
+        study = store.any_study(name)
+    except StudyUnreadableError:
+        return
+    if study.foreign is not None:
+        return
     old, new = report_path(url, before or name), report_path(url, name)
     origin = origin_of(old)
     is_free = new == old or not new.exists() or _is_of(study, new)

@@ -280,7 +280,9 @@ def test_other_clients_studies_are_left_alone(command: Command, finished: str) -
     for changing in ("pause", "resume", "stop", "confirm", "narrow", "test", "run"):
         refused = command("study", changing, "theirs")
         assert (refused.returncode, "made by another Optuna client" in refused.stderr) == (1, True)
-    assert command("study", "delete", "theirs", "--yes").returncode == 0
+    renamed = command("study", "rename", "theirs", "others")
+    assert (renamed.returncode, renamed.stderr) == (0, "")
+    assert command("study", "delete", "others", "--yes").returncode == 0
     assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished]
 
 
