@@ -22,7 +22,6 @@ FIRST_LINE = (
     "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/hpsearch study run studies/digits.toml"
 )
 SECOND_LINE = "bash tests/run"
-LONGEST_MODULE = 400
 LARGEST_PICTURE_BYTES = 150_000
 TOOLS = ("hatchling", "hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
 
@@ -61,12 +60,6 @@ def test_nothing_that_was_made_is_kept(tracked: list[Path]) -> None:
     """No database, bytecode, environment or built package belongs to the project."""
     made = re.compile(r"(^|/)(__pycache__|\.venv[^/]*|dist|[^/]*\.egg-info)/|\.(db|db-wal|db-shm|pyc|whl)$")
     assert [path for path in tracked if made.search(path.as_posix())] == []
-
-
-def test_no_module_is_long(repository: Path) -> None:
-    """No module has more lines than somebody reads in one go."""
-    lengths = {path: len(path.read_text().splitlines()) for path in (repository / "hpsearch").rglob("*.py")}
-    assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
 def test_the_version_is_one(pyproject: dict[str, Any]) -> None:
