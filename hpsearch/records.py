@@ -72,7 +72,7 @@ class Cause(StrEnum):
 
 
 def known_cause(name: object) -> Cause:
-    """Return the cause of that name. One that only a newer version knows is inconclusive to this one."""
+    """Return the cause of that name. One that only a newer version has is inconclusive to this one."""
     return _CAUSES.get(name, Cause.INCONCLUSIVE)
 
 

@@ -44,7 +44,7 @@ def studies_listing(studies: Sequence[Listed]) -> Listing:
 
 
 def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
-    """Return the name of the study that one follows up, None where it follows up none."""
+    """Return the name of the study that one follows up, None if it follows up none."""
     if listed.study is None or listed.study.parent is None:
         return None
     return names.get(listed.study.parent, GONE)

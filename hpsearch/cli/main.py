@@ -122,7 +122,7 @@ def _failed(error: Exception) -> int:
 
 
 def _damage(error: Exception) -> HpsearchError | None:
-    """Return what is wrong with the databases that this command has used, where that may be why it failed."""
+    """Return what is wrong with the databases that this command has used, if that may be why it failed."""
     faults = sys.modules.get("hpsearch.storage.faults")
     if faults is None:
         return None
@@ -144,7 +144,7 @@ def _crashed(error: Exception) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Write out what is left of stdout, and be quiet where nobody reads it any more (`| head`)."""
+    """Write out what is left of stdout, and be quiet if it is no longer read (`| head`)."""
     try:
         sys.stdout.flush()
     except OSError as error:

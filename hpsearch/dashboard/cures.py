@@ -1,4 +1,4 @@
-"""What Optuna's dashboard says, put right. Each function but `add_links` changes the detail of a study in place.
+"""What Optuna's dashboard shows, put right. Each function but `add_links` changes the detail of a study in place.
 
 A detail is what `/api/studies/ID` answers, as JSON has it.
 """

@@ -34,7 +34,7 @@ def drawn_figures(seen: Seen) -> Figures:
 class Drawings:
     """The figures of studies, by id as JSON text. One thread draws them, so they take one core at most.
 
-    Figures are those of the look that is asked for, or none: older ones beside newer numbers would contradict them.
+    Figures are those of the look that is asked for, or none: older ones next to newer numbers would contradict them.
     """
 
     def __init__(self, draw: Callable[[Seen], Figures] = drawn_figures) -> None:
@@ -51,7 +51,7 @@ class Drawings:
             version, drawing = self._newest.get(key, (None, None))
             if drawing is None or version != seen.version:
                 if drawing is not None:
-                    drawing.cancel()  # it has not begun, or it runs on and nobody waits for it
+                    drawing.cancel()  # it has not begun, or it runs on and no request waits for it
                 drawing = self._pool.submit(self._drawn, seen)
                 self._newest[key] = (seen.version, drawing)
         is_patient = patience_s > PATIENCE_S and self._waiting.acquire(blocking=False)

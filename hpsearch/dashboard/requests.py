@@ -105,7 +105,7 @@ _IDS: Final = re.compile(
 _TRIAL: Final = re.compile(r"/api/trials/(?P<trial>-?\d+)(?:/.*)?")
 _PREFERENCE: Final = re.compile(r"/api/studies/(?P<study>\d+)/preference")
 _PREFERENTIAL: Final = "preference:is_preferential"
-"""The system attribute by which Optuna's dashboard knows a study of preferences."""
+"""The system attribute that marks a study of preferences for Optuna's dashboard."""
 _PLOT: Final = re.compile(r"/api/studies/\d+/plot/[^/]*/?")
 
 
@@ -127,7 +127,7 @@ class CheckedRequests:
         return self._stock(environ, start_response)
 
     def _missing(self, environ: WSGIEnvironment) -> Answer | None:
-        """Return what says that the study or trial of the path does not exist, if that is so.
+        """Return the refusal if the study or trial of the path does not exist.
 
         Optuna's dashboard finds out itself if it only reads, but for plots and for numbers that no column holds.
         """
@@ -144,7 +144,7 @@ class CheckedRequests:
         return None
 
     def _impossible(self, environ: WSGIEnvironment) -> Answer | None:
-        """Return what says that a trial has ended, or that a study has no preferences, if a request changes that."""
+        """Return the refusal of a change to a trial that has ended, or to preferences of a study that has none."""
         if is_reading(environ):
             return None
         path = path_of(environ)

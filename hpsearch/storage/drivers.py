@@ -79,7 +79,7 @@ _FILES: Final = frozenset(
         "ssl_key",
     }
 )
-"""Options of any driver that name a file. A device or a pipe would be read for ever."""
+"""Options of any driver that name a file. A device or a pipe would be read without end."""
 
 
 def check_options(driver: str, query: Mapping[str, Any], shown: str) -> None:
@@ -125,7 +125,7 @@ def connect(
 def plain(url: URL) -> tuple[URL, dict[str, Any]]:
     """Return the URL and the arguments of SQLAlchemy's `connect_args` for an engine that is not ours.
 
-    Its connections are made within the same time and notice a dead line, and work as long as they want.
+    Its connections are made within the same time and notice a dead line, and statements may take any time.
     """
     driver, numbers = url.get_driver_name(), _NUMBERS.get(url.get_driver_name(), {})
     given = {name: int(str(value)) for name, value in url.query.items() if name in numbers}
@@ -142,7 +142,7 @@ def plain(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def connect_within_s(options: Mapping[str, Any]) -> float:
-    """Return how long a connection may take to be made, as the URL or the environment says."""
+    """Return how long a connection may take to be made, as the URL or the environment sets it."""
     chosen = options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S))
     return float(chosen)
 

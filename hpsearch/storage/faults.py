@@ -123,7 +123,7 @@ used: Final[dict[str, Address]] = {}
 
 @final
 class CollisionError(SQLAlchemyError):
-    """Somebody changed a row between our look and our write: the transaction must run again."""
+    """Another process changed a row between our look and our write: the transaction must run again."""
 
 
 def attempt(work: Callable[[], _T], address: Address) -> _T:

@@ -28,7 +28,7 @@ _params = optuna_schema.trial_params
 
 
 def find(connection: Connection, name: str) -> StoredStudy | None:
-    """Return Optuna's study of exactly that name with what its trials searched; None where there is none."""
+    """Return Optuna's study of exactly that name with what its trials searched; None if there is none."""
     rows = connection.execute(select(_studies).where(_studies.c.study_name == name))
     study_id = next((row.study_id for row in rows if row.study_name == name), None)
     if study_id is None:
@@ -89,7 +89,7 @@ FOREIGN_REMEDY: Final = (
 
 
 def refuse(study: StoredStudy) -> None:
-    """Raise ForeignStudyError where another Optuna client made the study, which hpsearch then does not change."""
+    """Raise ForeignStudyError if another Optuna client made the study, which hpsearch then does not change."""
     if study.foreign is not None:
         raise ForeignStudyError(
             f'study "{study.name}": must have been made by hpsearch (it was made by another Optuna client): '

@@ -122,7 +122,7 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
     if noted is not None:
         seen_s = noted[0] if noted[1] == traces else now_s
     elif row.reports or row.heartbeat or started_s is None or started_s > now_s:
-        seen_s = now_s  # it has done something, who knows when
+        seen_s = now_s  # it has done something at an unknown time
     else:
         seen_s = started_s
     is_due = seen_s == now_s and (noted is None or now_s - noted[0] >= NOTE_EVERY_S)
@@ -139,7 +139,7 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
 
 
 def _noted(text: str | None) -> tuple[float, str] | None:
-    """Return when what there was of a trial had last changed, and what that was; None if nobody has noted it."""
+    """Return when what there was of a trial had last changed, and what that was; None if it is not noted."""
     try:
         note = None if text is None else json.loads(text)
     except (RecursionError, ValueError):

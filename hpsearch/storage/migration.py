@@ -166,7 +166,7 @@ def _is_of_our_line(revision: str) -> bool:
 
 
 def _has_all_of_ours(there: Inspector) -> bool:
-    """True where our tables have every column that this version knows, and no other that a new row must fill."""
+    """True if our tables have every column that this version uses, and no other that a new row must fill."""
     for table in schema.metadata.sorted_tables:
         if not there.has_table(table.name):
             return False

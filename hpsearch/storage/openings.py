@@ -39,7 +39,7 @@ def openings(connection: Connection, *, above: StoredStudy | None) -> list[Openi
 def look(
     connection: Connection, *, above: StoredStudy | None = None
 ) -> tuple[list[Opening], list[UnreadableStudy]]:
-    """Return what `openings` does, and beside it the studies that cannot be read."""
+    """Return what `openings` does, and the studies that cannot be read."""
     rows: list[tuple[Row[Any], StoredStudy]] = []
     unreadable: list[UnreadableStudy] = []
     for row in linked(connection):

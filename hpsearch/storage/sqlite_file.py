@@ -1,6 +1,6 @@
 """SQLite files: those of others, opened without a change to them, and whether a file is whole.
 
-A file that somebody sent may hold views in place of tables, values of any type in any column, and pages that lead
+A file from another source may hold views in place of tables, values of any type in any column, and pages that lead
 back to themselves. Nothing is read of it before `check_file` has been through it, within a deadline.
 """
 
@@ -36,7 +36,7 @@ DAMAGED: Final = "the database file is damaged"
 
 @contextmanager
 def source_engine(address: Address, path: Path) -> Iterator[Engine]:
-    """Give an engine that only reads the file at `path`, whoever else works on it, and leaves it as it is.
+    """Give an engine that only reads the file at `path`, which other processes may use, and leaves it as it is.
 
     A file that cannot be written, or whose folder cannot, is read as it is, with what stands in its log.
     """
@@ -57,7 +57,7 @@ def _uri(path: Path, folder: Path) -> str:
         return f"file:{quote(str(path.absolute()))}?mode=rw"
     log = path.with_name(f"{path.name}-wal")
     if not (log.exists() and log.stat().st_size):
-        # Nobody has it open, and SQLite could not make the files with which it shares one.
+        # No process has it open, and SQLite could not make the files with which it shares one.
         return f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     copied = folder / "copy.db"
     if not copied.exists():

@@ -67,7 +67,7 @@ class PoolOptions:
 class _Process:
     """One worker process, started for the study that was called `study` then.
 
-    Its error output goes to a file, since a pipe that nobody reads would stop it.
+    Its error output goes to a file, since a pipe that is not read would stop it.
     """
 
     name: str
@@ -93,7 +93,7 @@ class _Process:
 class Pool:
     """Keeps `options.workers` processes at work on one study, which is followed when it gets another name.
 
-    `notes` collects what people should hear of: crashes and what was done about them.
+    `notes` collects messages for people: crashes and what was done about them.
     """
 
     store: Store

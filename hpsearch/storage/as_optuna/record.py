@@ -99,7 +99,7 @@ class Details:
 
 @lru_cache(maxsize=4096)
 def distribution_of(text: str) -> BaseDistribution:
-    """Return the distribution that JSON text says. Trials share it: nobody changes distributions."""
+    """Return the distribution of JSON text. Trials share it: distributions are never changed."""
     return json_to_distribution(text)
 
 
