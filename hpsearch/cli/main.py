@@ -27,12 +27,11 @@ from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.output import answer, discard_stdout, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
-from hpsearch.worker.stopping import StopNowError, StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopNowError, StopRequest
 
 USER_ERROR = 1
 WRONG_USAGE = 2
 OUR_FAULT = 3
-INTERRUPTED = 130
 
 DIAGNOSE_WITHIN_S = 20.0
 """How long a command that failed for no known reason looks for it in its database."""

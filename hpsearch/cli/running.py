@@ -38,10 +38,9 @@ from hpsearch.worker.preparation import (
     rows_per_worker,
     workers_that_fit,
 )
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 DONE: Final = 0
-INTERRUPTED: Final = 130
 
 
 @final

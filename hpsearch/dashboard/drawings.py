@@ -1,4 +1,4 @@
-"""Figures for Optuna's dashboard, drawn behind the back of requests: a page does not wait long for a picture."""
+"""Figures for Optuna's dashboard, drawn in a thread of their own: a page does not wait long for a picture."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ LONG_PATIENCE_S: Final = 10.0
 """So long a page that is on a screen waits for newer figures: until they come it shows the state before."""
 
 WAITING_MOST: Final = 4
-"""So many requests wait that long at once: the server's other threads answer everybody else."""
+"""So many requests wait that long at once: the server's other threads answer all other requests."""
 
 _log: Final = logging.getLogger(__name__)
 _NAME: Final = "figures"

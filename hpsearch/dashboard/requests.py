@@ -12,6 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from optuna.storages import BaseStorage
 
 from hpsearch.dashboard.wsgi import JSON, Answer, is_reading, method_of, path_of, query_of, send
+from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.schema import STUDY
 
 _MOST_ID: Final = 2**31 - 1
@@ -21,7 +22,7 @@ Fits: TypeAlias = Callable[[Any], bool]
 
 def _is_text(value: Any) -> bool:
     """True for text that every database takes: no NUL, no half of a surrogate pair."""
-    return isinstance(value, str) and not re.search("[\0\ud800-\udfff]", value)
+    return isinstance(value, str) and UNSTORABLE.search(value) is None
 
 
 def _is_whole(value: Any) -> bool:

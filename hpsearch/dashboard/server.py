@@ -18,8 +18,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
+from hpsearch.worker.stopping import INTERRUPTED
 
-INTERRUPTED: Final = 130
 CONNECTIONS: Final = 500
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from hpsearch.errors import StorageError
 from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
+from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.nearest import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
@@ -128,8 +129,8 @@ def parse_address(text: str) -> Address:
 
 def _odd_character(text: str) -> str | None:
     """Return a character that no system call and no server takes, also where the URL spells it as %00."""
-    found = next((c for c in unquote(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-    return None if found is None else ascii(found)
+    found = UNSTORABLE.search(unquote(text))
+    return None if found is None else ascii(found[0])
 
 
 def _masked_url(text: str) -> str:

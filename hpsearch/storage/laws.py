@@ -28,6 +28,7 @@ from hpsearch.storage.stored_json import (
     plain_json,
     stored_distribution,
 )
+from hpsearch.storage.stored_values import shown_value
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.shown import shown
@@ -132,8 +133,8 @@ def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
 
 def _problem(table: str, column: str, rule: str, value: object, at: str = "") -> Problem:
     where = f"table {table}, {f'{at}, ' if at else ''}column {column}"
-    text = str(value) if isinstance(value, datetime) else repr(value)
-    return Problem(where=where, message=f"{rule} (got {text if len(text) <= 80 else text[:77] + '...'})")
+    text = str(value) if isinstance(value, datetime) else shown_value(value)
+    return Problem(where=where, message=f"{rule} (got {text})")
 
 
 def _direction_problems(rows: StudyRows) -> _Problems:

@@ -25,7 +25,7 @@ from hpsearch.storage.store import Store
 from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.patience import Patience
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -44,7 +44,6 @@ END_WITHIN_S = 8.8
 """How long all of it may take after a request to stop. A command that started the pool ends a little before."""
 
 USER_ERROR = 1
-INTERRUPTED = 130
 
 
 class WorkersFailedError(HpsearchError):
