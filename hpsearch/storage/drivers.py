@@ -5,6 +5,7 @@ is busy. So every wait for a server is bounded, by its silence: an answer may ta
 user's URL sets itself wins.
 """
 
+import math
 import os
 import socket
 import time
@@ -142,9 +143,9 @@ def plain(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def connect_within_s(options: Mapping[str, Any]) -> float:
-    """Return how long a connection may take to be made, as the URL or the environment sets it."""
-    chosen = options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S))
-    return float(chosen)
+    """Return how long a connection may take to be made, as the URL or the environment sets it; 0 sets no bound."""
+    chosen = float(options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S)))
+    return chosen if chosen > 0 else math.inf
 
 
 @contextmanager
