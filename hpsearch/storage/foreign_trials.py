@@ -7,7 +7,6 @@ A trial without a sign of life for long no longer counts against the budget. If 
 Each function works inside its caller's transaction.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -37,6 +36,7 @@ from hpsearch.storage.leases import epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
+from hpsearch.storage.stored_json import is_number, plain_json
 from hpsearch.storage.studies import LockedStudy
 
 SILENT_AFTER_S: Final = 3600.0
@@ -117,7 +117,7 @@ def every(
 
 def _trial(row: Any, now_s: float) -> ForeignTrial:
     traces = f"{row.reports} {row.others} {row.heartbeat or ''}"
-    noted = _noted(row.note)
+    noted = _noted(row.note, now_s)
     started_s = epoch_s(row.datetime_start)
     if noted is not None:
         seen_s = noted[0] if noted[1] == traces else now_s
@@ -138,16 +138,15 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
     )
 
 
-def _noted(text: str | None) -> tuple[float, str] | None:
-    """Return when what there was of a trial had last changed, and what that was; None if it is not noted."""
-    try:
-        note = None if text is None else json.loads(text)
-    except (RecursionError, ValueError):
-        return None
+def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
+    """Return when what there was of a trial had last changed, and what that was; None if no time until now is noted."""
+    note = plain_json(text) if isinstance(text, str) else None
     if not isinstance(note, dict):
         return None
     at, was = note.get("at"), note.get("was")
-    return (float(at), was) if isinstance(at, int | float) and isinstance(was, str) else None
+    if not is_number(at) or not isinstance(was, str) or not 0 <= at <= now_s + NOTE_EVERY_S:
+        return None
+    return float(at), was
 
 
 def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
