@@ -15,6 +15,7 @@ from hpsearch.errors import ForeignStudyError
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.parameters import as_value
 from hpsearch.storage.records import Foreign, StoredStudy
+from hpsearch.storage.stored_json import plain_json
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
 
 METRIC_NAMES: Final = "study:metric_names"
@@ -124,7 +125,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _metrics(names: str | None, count: int) -> tuple[str, ...]:
     """Return the names that the study gives its objectives, or names of ours."""
-    given: Any = None if names is None else json.loads(names)
+    given: Any = plain_json(names) if isinstance(names, str) else None  # damage is no name
     if isinstance(given, list) and len(given) == count and all(given):
         return tuple(map(str, given))
     return ("value",) if count == 1 else tuple(f"value {number}" for number in range(count))
