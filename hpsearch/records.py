@@ -351,7 +351,7 @@ class Trial:
     trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
     infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
     Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
-    JSON values that only they understand. `values` are those of all objectives, where a study of another Optuna
+    JSON values that only they understand. `values` are those of all objectives, if a study of another Optuna
     client has several; `value` is then the first.
     """
 

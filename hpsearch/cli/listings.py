@@ -21,7 +21,7 @@ _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"
 def studies_listing(studies: Sequence[Listed]) -> Listing:
     """Return studies, all of a database, with where they stand.
 
-    What they follow up has a column where any does, and so has what is to be said of studies that hpsearch did not
+    What they follow up has a column if any does, and so has what is to be said of studies that hpsearch did not
     make, or cannot read.
     """
     names = {one.study.key: one.name for one in studies if one.study is not None}

@@ -112,7 +112,7 @@ _PLOT: Final = re.compile(r"/api/studies/\d+/plot/[^/]*/?")
 
 @final
 class CheckedRequests:
-    """Optuna's dashboard behind a check of paths, queries and bodies; what it cannot use gets 400 or 404."""
+    """Optuna's dashboard after a check of paths, queries and bodies; what it cannot use gets 400 or 404."""
 
     def __init__(self, stock: WSGIApplication, storage: BaseStorage) -> None:
         self._stock = stock

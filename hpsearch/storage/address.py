@@ -128,7 +128,7 @@ def parse_address(text: str) -> Address:
 
 
 def _odd_character(text: str) -> str | None:
-    """Return a character that no system call and no server takes, also where the URL spells it as %00."""
+    """Return a character that no system call and no server takes, also if the URL spells it as %00."""
     found = UNSTORABLE.search(unquote(text))
     return None if found is None else ascii(found[0])
 
@@ -213,7 +213,7 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
 def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> None:
     """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
-    Network file systems are refused where they can be seen. With `create` False the file must be there; one that
+    Network file systems are refused if they can be recognized. With `create` False the file must be there; one that
     `is_source`, which others have filled, need not be writable. Raises StorageError.
     """
     path = address.path

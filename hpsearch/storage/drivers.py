@@ -1,6 +1,6 @@
 """What each driver is given: how long it may wait, and the options of a URL in the types that it takes.
 
-A line that swallows what is sent over it, as behind a firewall that forgot the connection, looks like a server that
+A line that drops what is sent over it, for example after a firewall forgot the connection, looks like a server that
 is busy. So every wait for a server is bounded, by its silence: an answer may take as long as it arrives. What the
 user's URL sets itself wins.
 """
@@ -186,7 +186,7 @@ def _connect_pymysql(make: Callable[..., Any], given: Mapping[str, Any], answer_
 @cache
 def _bounded_psycopg() -> Any:
     """Return psycopg's class of connections, made to wait for no silent server: libpq has no option for that."""
-    import psycopg  # noqa: PLC0415 # it is there only where its extra is
+    import psycopg  # noqa: PLC0415 # it is there only if its extra is installed
 
     class BoundedConnection(psycopg.Connection[Any]):
         """A connection that is lost after `answer_within_s` seconds of silence."""

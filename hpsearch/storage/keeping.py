@@ -72,7 +72,7 @@ def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
 
 
 def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
-    """Give up a trial that another Optuna client runs, or that waits; return False where it had failed before.
+    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
 
     Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
     """

@@ -170,7 +170,7 @@ def _spec_problems(text: str) -> _Problems:
 
 
 def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
-    """Yield where what other Optuna clients read of a study is not what is ours."""
+    """Yield differences between what other Optuna clients read of a study and what is ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
     is_maximized = spec_from_json(ours["spec"]).metric == "validation_accuracy"
@@ -307,7 +307,7 @@ def _is_result(rows: TrialRows) -> bool:
 
 
 def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
-    """Yield where a trial of ours is none of its study."""
+    """Yield why a trial of ours is none of its study."""
     (own,) = rows.ours[schema.trials.name]
     steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
     # Not a set of all epochs: there may be billions, and the first that is missing comes soon.

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause
+from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause, ledger_key
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
@@ -219,9 +219,7 @@ def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:
     """Return cause -> epochs, by the rules of `records.ledger_of`."""
     ledger = {Cause.WORKER_LOST.value: lost_epochs}
     for row in groups:
-        state = STATES[row.state]
-        ended_early = state in (TrialState.PRUNED, TrialState.FAILED)
-        key = (_cause(row) or Cause.OUTRANKED).value if ended_early else state.value
+        key = ledger_key(STATES[row.state], _cause(row))
         ledger[key] = ledger.get(key, 0) + int(row.epochs)
     return dict(sorted(((k, n) for k, n in ledger.items() if n), key=lambda item: (-item[1], item[0])))
 

@@ -53,7 +53,7 @@ class StoredStudy:
 
     @property
     def name(self) -> str:
-        """The name by which Optuna and everybody else know the study."""
+        """The name of the study, as Optuna and all other clients use it."""
         return self.spec.name
 
     @property
@@ -197,7 +197,7 @@ class Progress:
 
     @property
     def waits_for(self) -> tuple[ForeignTrial, ...]:
-        """The trials of other Optuna clients, where the study waits for nothing but them."""
+        """The trials of other Optuna clients, if the study waits for nothing but them."""
         counting = tuple(trial for trial in self.foreign if trial.counts)
         is_full = self.finished + len(counting) >= self.budget and self.running == len(self.foreign)
         return counting if is_full and self.stopped is None and not self.is_done else ()

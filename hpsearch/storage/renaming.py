@@ -72,7 +72,7 @@ def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bo
 def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = True) -> int:
     """Copy a study, made by any client, with all its data, to another name in the same database.
 
-    Return the number of its trials. The copy has a key of its own where it is one of ours, and its trials have the
+    Return the number of its trials. The copy has a key of its own if it is one of ours, and its trials have the
     numbers and the results of the original's; those that run there wait here. A test part that was opened is opened
     here too. Raises StudyExistsError for a taken name.
     """

@@ -24,7 +24,7 @@ The state is Optuna's `trials.state`:
 * How an attempt came to nothing is its `kind`:
   - `handed_back` by its worker, or by its parent or a copy for it: counts for nothing.
   - `crashed`: its worker was seen to die, or fail, by its parent or by itself. It counts.
-  - `lost`: the lease ran out and the worker is gone, while another one lived through it, or nobody else was
+  - `lost`: the lease ran out and the worker is gone, while another one lived through it, or no other was
     there. It counts if the trial was held alone; else it counts, once, when a later attempt does.
   - `expired`: the lease ran out for all that is known because of something that all workers stand on: a clock, a
     sleep, a failover; or the worker left, or had a parent that would have seen it die. It does not count.

@@ -82,7 +82,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _decoded(raw: bytes) -> str | bytes:
-    """Return text, or the bytes themselves where they are not UTF-8, for a check of the value to refuse."""
+    """Return text, or the bytes themselves if they are not UTF-8, for a check of the value to refuse."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _begin(connection: Connection) -> None:
 
 
 def check_stamps(engine: Engine, *, shown: str) -> None:
-    """Raise StorageError unless what names the revisions of a file, where it is there, can be read without harm."""
+    """Raise StorageError unless what names the revisions of a file, if it is there, can be read without harm."""
     stamps = (optuna_schema.studies, optuna_schema.alembic_version, schema.versions)
     with engine.connect() as connection, _deadline(connection, shown=shown):
         kinds = _kinds(connection)
@@ -170,7 +170,7 @@ def _kinds(connection: Connection) -> dict[str, str]:
 
 
 def _schema_problems(connection: Connection) -> Iterator[str]:
-    """Yield where a table that is to be read is none, or lacks a column."""
+    """Yield each table that is to be read and is none, or lacks a column."""
     kinds = _kinds(connection)
     ours = schema.metadata.sorted_tables if schema.versions.name in kinds else []
     stamps = [table for table in (schema.versions, optuna_schema.alembic_version) if table.name in kinds]

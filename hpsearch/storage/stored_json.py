@@ -27,7 +27,7 @@ def plain_json(text: str) -> Any:
 
 
 def depth_of(text: str) -> int:
-    """Return how deep lists and tables are nested in JSON text, or more where they are few."""
+    """Return how deep lists and tables are nested in JSON text; if there are few, how many there are."""
     if (most := text.count("[") + text.count("{")) <= DEEPEST:
         return most
     depth = deepest = 0

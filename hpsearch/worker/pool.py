@@ -153,7 +153,7 @@ class Pool:
         return [process.name for process in self._processes if process.popen.poll() is None]
 
     def _follow(self) -> None:
-        """Go on with the study where another Optuna client has put it. Raises StudyNotFoundError."""
+        """Go on with the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
         found = self.store.followed(self.study)
         if found.spec.name != self.study.spec.name:
             self.notes.append(renamed_sentence(self.study, found))
@@ -293,7 +293,7 @@ class Pool:
 
 
 def _errors_file() -> IO[bytes]:
-    """Return a file for what a worker writes to its error output; where the disk has no room for one, none is kept."""
+    """Return a file for what a worker writes to its error output; if the disk has no room for one, none is kept."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
