@@ -143,7 +143,8 @@ def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
     note = plain_json(text) if isinstance(text, str) else None
     if not isinstance(note, dict):
         return None
-    at, was = note.get("at"), note.get("was")
+    at: Any = note.get("at")
+    was: Any = note.get("was")
     if not is_number(at) or not isinstance(was, str) or not 0 <= at <= now_s + NOTE_EVERY_S:
         return None
     return float(at), was

@@ -207,4 +207,6 @@ def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
             damaged = {"study_id": study_id, "key": METRIC_NAMES, "value_json": "{"}
             connection.execute(insert(table).values(**damaged))
         assert facts(store) == [("one", 3.0), ("two", None)]
-        assert store.any_study("one").spec.metric == "value"
+        foreign = store.any_study("one").foreign
+        assert foreign is not None
+        assert foreign.metrics == ("value",)
