@@ -72,7 +72,7 @@ class Cause(StrEnum):
 
 
 def known_cause(name: object) -> Cause:
-    """Return the cause of that name. One that only a newer version knows is inconclusive to this one."""
+    """Return the cause of that name. One that only a newer version has is inconclusive to this one."""
     return _CAUSES.get(name, Cause.INCONCLUSIVE)
 
 
@@ -351,7 +351,7 @@ class Trial:
     trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
     infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
     Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
-    JSON values that only they understand. `values` are those of all objectives, where a study of another Optuna
+    JSON values that only they understand. `values` are those of all objectives, if a study of another Optuna
     client has several; `value` is then the first.
     """
 

@@ -32,10 +32,9 @@ from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 DONE: Final = 0
-INTERRUPTED: Final = 130
 
 
 def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Format) -> int:

@@ -46,7 +46,7 @@ def _takes_braille() -> bool:
 
 
 def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> list[str]:
-    """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks where needed, the epochs.
+    """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks if needed, the epochs.
 
     No line is longer than `width`, from 40 columns on.
     """

@@ -11,7 +11,7 @@ GONE: Final = "(deleted)"
 
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `GONE` where it is gone, None where there is none."""
+    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
     if study.parent is None:
         return None
     return next((other.spec.name for other in studies if other.key == study.parent), GONE)

@@ -1,5 +1,6 @@
 """`hpsearch init`: the example study files, copied to a folder to be read and changed."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def init(
         f"{folder}: {len(written)} study files written"
         + (f", {kept} existed and are unchanged" if kept else "")
     )
-    answer(f"Next: hpsearch study run {folder / 'digits.toml'}")
+    answer(f"Next: hpsearch study run {shlex.quote(str(folder / 'digits.toml'))}")
 
 
 def _copy(source: Path, target: Path) -> bool:

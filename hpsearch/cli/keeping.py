@@ -146,11 +146,11 @@ def _check_no_study_file(file: Path) -> None:
 def _new_file(output: Path) -> Iterator[Path]:
     """Give a path for what is to become the file `output`, whole or not at all.
 
-    Raises HpsearchError where that is no new file in a folder that can be written.
+    Raises HpsearchError if that is no new file in a folder that can be written.
     """
     from hpsearch.errors import HpsearchError
 
-    # Beside its place, since a rename is atomic within one file system only.
+    # In the same folder, since a rename is atomic within one file system only.
     unfinished = output.with_name(f".hpsearch-{secrets.token_hex(4)}.db")
     try:
         _check_new(output)
@@ -169,7 +169,7 @@ def _new_file(output: Path) -> Iterator[Path]:
 
 
 def _check_new(output: Path) -> None:
-    """Raise HpsearchError unless `output` is a new name in a folder; OSError where it cannot be looked at."""
+    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be looked at."""
     from hpsearch.errors import HpsearchError
 
     if not output.parent.is_dir():

@@ -21,7 +21,7 @@ _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"
 def studies_listing(studies: Sequence[Listed]) -> Listing:
     """Return studies, all of a database, with where they stand.
 
-    What they follow up has a column where any does, and so has what is to be said of studies that hpsearch did not
+    What they follow up has a column if any does, and so has what is to be said of studies that hpsearch did not
     make, or cannot read.
     """
     names = {one.study.key: one.name for one in studies if one.study is not None}
@@ -44,7 +44,7 @@ def studies_listing(studies: Sequence[Listed]) -> Listing:
 
 
 def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
-    """Return the name of the study that one follows up, None where it follows up none."""
+    """Return the name of the study that one follows up, None if it follows up none."""
     if listed.study is None or listed.study.parent is None:
         return None
     return names.get(listed.study.parent, GONE)

@@ -27,12 +27,11 @@ from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.output import answer, discard_stdout, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
-from hpsearch.worker.stopping import StopNowError, StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopNowError, StopRequest
 
 USER_ERROR = 1
 WRONG_USAGE = 2
 OUR_FAULT = 3
-INTERRUPTED = 130
 
 DIAGNOSE_WITHIN_S = 20.0
 """How long a command that failed for no known reason looks for it in its database."""
@@ -122,7 +121,7 @@ def _failed(error: Exception) -> int:
 
 
 def _damage(error: Exception) -> HpsearchError | None:
-    """Return what is wrong with the databases that this command has used, where that may be why it failed."""
+    """Return what is wrong with the databases that this command has used, if that may be why it failed."""
     faults = sys.modules.get("hpsearch.storage.faults")
     if faults is None:
         return None
@@ -144,7 +143,7 @@ def _crashed(error: Exception) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Write out what is left of stdout, and be quiet where nobody reads it any more (`| head`)."""
+    """Write out what is left of stdout, and be quiet if it is no longer read (`| head`)."""
     try:
         sys.stdout.flush()
     except OSError as error:

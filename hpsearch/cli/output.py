@@ -172,11 +172,11 @@ def cell_len(text: str) -> int:
 
 
 _MANY_ROWS = 200
-"""Rich takes milliseconds for each row, which nobody needs where nothing is folded or coloured."""
+"""Rich takes milliseconds for each row, in vain if nothing is folded or coloured."""
 
 
 def _is_plain(rows: Sequence[Sequence[str]]) -> bool:
-    """True where every character takes part in the width of its cell, and all fits."""
+    """True if every character takes part in the width of its cell, and all fits."""
     return all(cell.isprintable() for row in rows for cell in row) and all(
         sum(map(len, row)) < _WIDE // len(row) for row in rows if row
     )
@@ -232,9 +232,9 @@ def _lenient(stream: Any) -> Any:
 
 
 def answer(text: str = "", *, at_once: bool = False) -> None:
-    """Write a line of the result to stdout. Raises HpsearchError where that cannot take it.
+    """Write a line of the result to stdout. Raises HpsearchError if that cannot take it.
 
-    What nobody reads any more (`| head`) goes nowhere, and the command goes on to its end.
+    Output that is no longer read (`| head`) is dropped, and the command goes on to its end.
     """
     try:
         print(text, flush=at_once)  # noqa: T201 # this is what stdout is for

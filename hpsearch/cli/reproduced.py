@@ -98,7 +98,7 @@ def save(shown: Reproduction, output: Path) -> None:
 def listing(shown: Reproduction) -> Listing:
     """Return the claims with their judgements, for people and for programs.
 
-    In JSON `why` is why the ranges were chosen, null where a claim has none.
+    In JSON `why` is why the ranges were chosen, null if a claim has none.
     """
     return Listing(
         objects=[_object(one, shown.lab.source) for one in shown.judged],

@@ -38,10 +38,9 @@ from hpsearch.worker.preparation import (
     rows_per_worker,
     workers_that_fit,
 )
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 DONE: Final = 0
-INTERRUPTED: Final = 130
 
 
 @final
@@ -162,7 +161,7 @@ def _known(store: Store, target: str, options: RunOptions) -> Stored:
 def _work(
     store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest
 ) -> tuple[Progress, StoredStudy]:
-    """Let local workers run the study to its end, or until somebody asks to stop; return it as it is called then."""
+    """Let local workers run the study to its end, or until it is asked to stop; return it as it is called then."""
     pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
     with Display(study, stop, notes=pool.notes) as display:
         try:

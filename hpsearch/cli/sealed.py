@@ -21,10 +21,9 @@ from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
 from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 DONE: Final = 0
-INTERRUPTED: Final = 130
 
 
 def open_once(
@@ -122,7 +121,7 @@ def _open(store: Store, study: StoredStudy, *, trial: int | None, seeds: int, ye
         _ask(study, chosen)
     command = opened_command(study, chosen.number, seeds)
     opened = store.unseal(study, number=chosen.number, command=command, seeds=seeds)
-    _refuse_another(study, opened, chosen.number)  # somebody else may have opened it while we asked
+    _refuse_another(study, opened, chosen.number)  # another process may have opened it while we asked
     return opened
 
 

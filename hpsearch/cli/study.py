@@ -1,5 +1,6 @@
 """`hpsearch study`: make studies, run them, look at them, delete them."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -235,7 +236,7 @@ def configurations(
         store.sweep(study)
         rows = configuration_rows(study, store.trials(study))
     if not rows:
-        say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {name}')
+        say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {shlex.quote(name)}')
     write_listing(configurations_listing(rows, study), form)
 
 

@@ -128,7 +128,7 @@ class Annotations:
         return _sent(replace(heard, headers=kept), add_links(heard.body), start_response)
 
     def _at_one_moment(self, study_id: int, environ: WSGIEnvironment) -> tuple[Heard, Seen | None]:
-        """Return what Optuna's dashboard says of a study, and a look at it: of one state, unless it never stands still.
+        """Return what Optuna's dashboard shows of a study, and a look at it: of one state, unless it keeps changing.
 
         A study that was the same before and after Optuna's dashboard was asked was the same in between.
         """

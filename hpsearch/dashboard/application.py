@@ -31,7 +31,7 @@ def make_site(
 
 
 def protected(site: WSGIApplication, asked: Sequence[Guard]) -> WSGIApplication:
-    """Return the site behind the guards that are `asked`, as a proxy may have sent requests on."""
+    """Return the site, which answers after the guards that are `asked`, as a proxy may have sent requests on."""
     return with_headers(behind_proxy(guarded(site, asked)))
 
 

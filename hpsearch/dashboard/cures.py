@@ -1,4 +1,4 @@
-"""What Optuna's dashboard says, put right. Each function but `add_links` changes the detail of a study in place.
+"""What Optuna's dashboard shows, put right. Each function but `add_links` changes the detail of a study in place.
 
 A detail is what `/api/studies/ID` answers, as JSON has it.
 """
@@ -68,7 +68,7 @@ def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
 def add_notes(detail: Detail, study_note: str, trial_notes: Mapping[int, str]) -> None:
     """Put our notes, in place, where no user wrote one. `trial_notes` are by trial number.
 
-    Version 0 is of nobody: the first that a user writes is version 1, and stays, even an empty one. What was published
+    Version 0 has no author: the first that a user writes is version 1, and stays, even an empty one. What was published
     (`publishing`) is ours, and older.
     """
     if _is_free(detail["note"]):

@@ -1,4 +1,4 @@
-"""Figures for Optuna's dashboard, drawn behind the back of requests: a page does not wait long for a picture."""
+"""Figures for Optuna's dashboard, drawn in a thread of their own: a page does not wait long for a picture."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ LONG_PATIENCE_S: Final = 10.0
 """So long a page that is on a screen waits for newer figures: until they come it shows the state before."""
 
 WAITING_MOST: Final = 4
-"""So many requests wait that long at once: the server's other threads answer everybody else."""
+"""So many requests wait that long at once: the server's other threads answer all other requests."""
 
 _log: Final = logging.getLogger(__name__)
 _NAME: Final = "figures"
@@ -34,7 +34,7 @@ def drawn_figures(seen: Seen) -> Figures:
 class Drawings:
     """The figures of studies, by id as JSON text. One thread draws them, so they take one core at most.
 
-    Figures are those of the look that is asked for, or none: older ones beside newer numbers would contradict them.
+    Figures are those of the look that is asked for, or none: older ones next to newer numbers would contradict them.
     """
 
     def __init__(self, draw: Callable[[Seen], Figures] = drawn_figures) -> None:
@@ -51,7 +51,7 @@ class Drawings:
             version, drawing = self._newest.get(key, (None, None))
             if drawing is None or version != seen.version:
                 if drawing is not None:
-                    drawing.cancel()  # it has not begun, or it runs on and nobody waits for it
+                    drawing.cancel()  # it has not begun, or it runs on and no request waits for it
                 drawing = self._pool.submit(self._drawn, seen)
                 self._newest[key] = (seen.version, drawing)
         is_patient = patience_s > PATIENCE_S and self._waiting.acquire(blocking=False)

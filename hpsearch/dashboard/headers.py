@@ -34,10 +34,10 @@ def with_headers(application: WSGIApplication) -> WSGIApplication:
 
 
 def behind_proxy(application: WSGIApplication) -> WSGIApplication:
-    """Return the application with the scheme that a proxy says it was asked with, and without its other headers.
+    """Return the application with the scheme that a proxy reports, and without its other headers.
 
-    Any client may write these headers, so only what harms nobody else is believed: with `X-Forwarded-Proto: https` its
-    own cookie is marked `Secure`, and so stays off plain connections.
+    Any client may write these headers, so only what harms no other user is believed: with `X-Forwarded-Proto: https`
+    its own cookie is marked `Secure`, and so stays off plain connections.
     """
 
     def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

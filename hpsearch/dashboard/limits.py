@@ -24,7 +24,7 @@ class LimitGuard:
         return ARTIFACT_BYTES if self._has_artifacts else BODY_BYTES
 
     def __call__(self, environ: WSGIEnvironment) -> Answer | None:
-        """Refuse a request whose body is too long, or of which nobody knows how long it is."""
+        """Refuse a request whose body is too long, or whose length is not given."""
         length = str(environ.get("CONTENT_LENGTH") or "0")
         is_artifact = path_of(environ).startswith("/api/artifacts/")
         most = self.largest_bytes if is_artifact else BODY_BYTES

@@ -12,6 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from optuna.storages import BaseStorage
 
 from hpsearch.dashboard.wsgi import JSON, Answer, is_reading, method_of, path_of, query_of, send
+from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.schema import STUDY
 
 _MOST_ID: Final = 2**31 - 1
@@ -21,7 +22,7 @@ Fits: TypeAlias = Callable[[Any], bool]
 
 def _is_text(value: Any) -> bool:
     """True for text that every database takes: no NUL, no half of a surrogate pair."""
-    return isinstance(value, str) and not re.search("[\0\ud800-\udfff]", value)
+    return isinstance(value, str) and UNSTORABLE.search(value) is None
 
 
 def _is_whole(value: Any) -> bool:
@@ -105,13 +106,13 @@ _IDS: Final = re.compile(
 _TRIAL: Final = re.compile(r"/api/trials/(?P<trial>-?\d+)(?:/.*)?")
 _PREFERENCE: Final = re.compile(r"/api/studies/(?P<study>\d+)/preference")
 _PREFERENTIAL: Final = "preference:is_preferential"
-"""The system attribute by which Optuna's dashboard knows a study of preferences."""
+"""The system attribute that marks a study of preferences for Optuna's dashboard."""
 _PLOT: Final = re.compile(r"/api/studies/\d+/plot/[^/]*/?")
 
 
 @final
 class CheckedRequests:
-    """Optuna's dashboard behind a check of paths, queries and bodies; what it cannot use gets 400 or 404."""
+    """Optuna's dashboard after a check of paths, queries and bodies; what it cannot use gets 400 or 404."""
 
     def __init__(self, stock: WSGIApplication, storage: BaseStorage) -> None:
         self._stock = stock
@@ -127,7 +128,7 @@ class CheckedRequests:
         return self._stock(environ, start_response)
 
     def _missing(self, environ: WSGIEnvironment) -> Answer | None:
-        """Return what says that the study or trial of the path does not exist, if that is so.
+        """Return the refusal if the study or trial of the path does not exist.
 
         Optuna's dashboard finds out itself if it only reads, but for plots and for numbers that no column holds.
         """
@@ -144,7 +145,7 @@ class CheckedRequests:
         return None
 
     def _impossible(self, environ: WSGIEnvironment) -> Answer | None:
-        """Return what says that a trial has ended, or that a study has no preferences, if a request changes that."""
+        """Return the refusal of a change to a trial that has ended, or to preferences of a study that has none."""
         if is_reading(environ):
             return None
         path = path_of(environ)

@@ -18,8 +18,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
+from hpsearch.worker.stopping import INTERRUPTED
 
-INTERRUPTED: Final = 130
 CONNECTIONS: Final = 500
 
 
@@ -32,8 +32,8 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     stop = _Stop()
     with open_store(options.url, foreign=True) as found:
         if not found.has_studies:
-            open_store(options.url, create=False).close()  # says what is missing
-    storage = OptunaStorage(options.url)  # makes our tables beside Optuna's
+            open_store(options.url, create=False).close()  # raises if something is missing
+    storage = OptunaStorage(options.url)  # makes our tables as well as Optuna's
     with DrainWatch(stop, within_s=END_WITHIN_S), open_store(options.url, create=False) as store:
         try:
             site = make_site(store, storage, options.artifacts, read_only=options.read_only)

@@ -28,7 +28,7 @@ class TokenGuard:
     """Lets requests pass that bring the token: as a cookie, a bearer token, or a password with any name.
 
     `?token=` sets the cookie and sends the browser on, so that the token stays in no address. The cookie is not the
-    token: it is made of it, and its name too, since cookies do not know ports.
+    token: it is made of it, and its name too, since cookies are not separated by port.
 
     An address that has given `FREE_FAILURES` wrong tokens may try one more each second. In between its tokens are not
     compared, right or wrong, so guessing is no faster; cookies, which cannot be guessed, still count.

@@ -27,8 +27,8 @@ _UNFINISHED = ".part"
 def read_idx(path: Path) -> Array:
     """Return the array in `path`, plain or gzipped, in this machine's byte order. It may be read-only.
 
-    No more is unpacked than the file's head says. Raises DataError for a file of another format, of another length
-    than its head says, or larger than memory.
+    No more is unpacked than the file's head declares. Raises DataError for a file of another format, of another length
+    than its head declares, or larger than memory.
     """
     try:
         with _opened(path) as file:

@@ -15,7 +15,7 @@ LARGEST_RATIO = 1032
 def memory_bytes(root: Path = Path("/")) -> int:
     """Return how much memory all processes here may have: the machine's, or less if its control group has a limit.
 
-    `root` is where the system's own files are. A system that does not tell sets no bound.
+    `root` is where the system's own files are. A system that reports none sets no bound.
     """
     return min([_physical_bytes(), *_group_limits(root)])
 
@@ -38,7 +38,7 @@ def check_size(size_bytes: int, where: str) -> None:
 def _physical_bytes() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no POSIX, or none that knows
+    except (AttributeError, ValueError, OSError):  # no POSIX, or without this value
         return sys.maxsize
 
 

@@ -69,7 +69,7 @@ def _read_arrays(path: Path) -> tuple[Array, Array]:
 
 
 def _check_claims(path: Path) -> None:
-    """Raise DataError or ValueError for an array that says another size than it has, or that memory does not hold."""
+    """Raise DataError or ValueError for an array of another size than its head declares, or larger than memory."""
     with zipfile.ZipFile(path) as archive:
         for name in {"x.npy", "y.npy"} & set(archive.namelist()):
             info = archive.getinfo(name)

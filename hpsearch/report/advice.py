@@ -2,7 +2,7 @@
 
 What is wrong with the data comes first, since no search mends it. Then what the search space shows: a part of it in
 which every trial died, then the best trials at its edge. Where it shows nothing, the cause that cost most epochs says
-its remedy, unless it is a trifle; then a finished search is told what would help: to confirm its best, or to narrow it.
+its remedy, unless it is a trifle; then a finished search is advised to confirm its best, or to narrow its ranges.
 """
 
 import re
@@ -49,7 +49,7 @@ def advice(
     """Return what the ended ones of `trials` advise, as a clause without capital and full stop; None for nothing.
 
     A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it
-    ended among the best. A study of exact configurations has no ranges to change. `is_confirmed` says that its best
+    ended among the best. A study of exact configurations has no ranges to change. `is_confirmed` is true if its best
     were trained with fresh seeds.
     """
     every = trials

@@ -38,7 +38,7 @@ def best_lines(
 ) -> list[str]:
     """Return `Best-1 (val acc 0.989) | learning_rate 0.79, weight_decay 9.5e-06`, one line a trial.
 
-    At most `count` lines, best first; none where no trial is complete with a finite value. `evaluations` are those of
+    At most `count` lines, best first; none if no trial is complete with a finite value. `evaluations` are those of
     the study: a trial that was trained with fresh seeds has their mean, `val acc 0.925 over 5 fresh seeds, 0.905 in
     the search`, and these come first.
     """

@@ -14,7 +14,7 @@ from hpsearch.reproduction.words import missed_words
 def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
     """Return what became of `claim`, by the outcomes of the studies that were run, by name.
 
-    A claim whose details alone are unmet holds in part. A condition that no seed shows says neither yes nor no: the
+    A claim whose details alone are unmet holds in part. A condition that no seed shows is neither met nor unmet: the
     claim is not tested, unless another condition is unmet.
     """
     if not claim.conditions:

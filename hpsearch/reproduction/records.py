@@ -50,7 +50,7 @@ class Claim:
     """One claim of a document, in our words, with the configuration it is about and when it holds.
 
     `study` is the file below `studies/`, without its suffix, which asks the same. `document` is its name in
-    `DOCUMENTS`. `why` says why the ranges of the conditions were chosen. A claim without conditions is answered by the
+    `DOCUMENTS`. `why` is why the ranges of the conditions were chosen. A claim without conditions is answered by the
     product itself, in the words of `answer`. `needs` is "mnist" where the
     numbers are about these images, and "full" where a run is too long for the quick set, on MNIST as well.
     """

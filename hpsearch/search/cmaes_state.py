@@ -2,7 +2,7 @@
 
 Our own trials carry the state as JSON under `ATTRIBUTE`. Optuna's sampler gets it as a pickle that this process has
 just made. What other clients and older versions stored as `cma:optimizer:*` is read by `plain_state`, which builds
-nothing but numbers, texts and arrays of numbers: it knows the few functions that such a pickle calls, checks their
+nothing but numbers, texts and arrays of numbers: it allows the few functions that such a pickle calls, checks their
 arguments, and calls none of them.
 """
 
@@ -128,7 +128,7 @@ def from_json(raw: object) -> CmaesState | None:
 
 
 def from_pickle(attributes: Mapping[str, object]) -> CmaesState | None:
-    """Return the state that Optuna left in the `attributes` of a trial, or None where there is none to be had."""
+    """Return the state that Optuna left in the `attributes` of a trial, or None if there is none to be had."""
     state = plain_state(attributes, PICKLE)
     if state is None or state.get("_lr_adapt", False) is not False:
         return None
@@ -187,7 +187,7 @@ def with_plain_pickles(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def plain_state(attributes: Mapping[str, object], prefix: str) -> Mapping[str, Any] | None:
-    """Return the fields of the optimizer that is pickled under `prefix`, or None where it is more than numbers.
+    """Return the fields of the optimizer that is pickled under `prefix`, or None if it is more than numbers.
 
     Nothing that the pickle names is imported or called. Arrays and numbers of NumPy are `_Array`.
     """
@@ -206,7 +206,7 @@ def plain_state(attributes: Mapping[str, object], prefix: str) -> Mapping[str, A
 
 
 def _check_operations(content: bytes) -> None:
-    """Raise ValueError for a pickle that does what an optimizer's does not, or that wants more memory than it has."""
+    """Raise ValueError for a pickle that does what an optimizer's does not, or that needs too much memory."""
     for operation, argument, _ in pickletools.genops(content):
         if operation.name not in _OPERATIONS:
             raise ValueError(f"pickle: no optimizer needs this operation (got {operation.name})")
@@ -263,7 +263,7 @@ class _Array:
         self.fill(of_type, raw, shape)  # type: ignore[has-type]
 
     def fill(self, of_type: object, raw: object, shape: object) -> None:
-        """Take in the numbers, in place. Raises ValueError where they are not as many as `shape` says."""
+        """Take in the numbers, in place. Raises ValueError if they are not as many as `shape` has."""
         if not isinstance(of_type, _Type) or not isinstance(shape, tuple):
             raise TypeError("pickle: an array must have a type and a shape")
         self.numbers = of_type.numbers(raw)
@@ -336,7 +336,7 @@ def _unwrapped(value: object) -> object:
 
 
 def _checked(raw: Mapping[str, Any]) -> CmaesState | None:
-    """Return the state with these fields, or None where an optimizer could not go on with them."""
+    """Return the state with these fields, or None if an optimizer could not go on with them."""
     generation, step = raw["generation"], raw["step"]
     arrays = [raw[key] for key in ("mean", "path", "path_of_step", "covariance")]
     if type(generation) is not int or not 0 <= generation < 2**31 or not _are_numbers([step]):

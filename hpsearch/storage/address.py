@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from hpsearch.errors import StorageError
 from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
+from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.nearest import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
@@ -127,9 +128,9 @@ def parse_address(text: str) -> Address:
 
 
 def _odd_character(text: str) -> str | None:
-    """Return a character that no system call and no server takes, also where the URL spells it as %00."""
-    found = next((c for c in unquote(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-    return None if found is None else ascii(found)
+    """Return a character that no system call and no server takes, also if the URL spells it as %00."""
+    found = UNSTORABLE.search(unquote(text))
+    return None if found is None else ascii(found[0])
 
 
 def _masked_url(text: str) -> str:
@@ -212,7 +213,7 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
 def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> None:
     """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
 
-    Network file systems are refused where they can be seen. With `create` False the file must be there; one that
+    Network file systems are refused if they can be recognized. With `create` False the file must be there; one that
     `is_source`, which others have filled, need not be writable. Raises StorageError.
     """
     path = address.path

@@ -40,7 +40,7 @@ _LARGE: Final = 2**19
 """So many characters or bytes of a row may be too many for a server. The smallest limit in use is 1 MiB."""
 
 _MARGIN: Final = 2**12
-"""What a statement has beside the large values of a row, in bytes, with room to spare."""
+"""What a statement has in addition to the large values of a row, in bytes, with room to spare."""
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 """Rows by column name; all of one call have the same columns."""

@@ -38,8 +38,8 @@ class Health:
     Versions of schemas are None where their tables are missing; `optuna_head` and `hpsearch_head` are those
     that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
     database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
-    `no_write_rate` says why. `studies` counts ours, `unreadable_studies` those of them that this version cannot read,
-    and `foreign_studies` those of other Optuna clients; `trials` those of both. `outlook` is None where there are no
+    `no_write_rate` holds why. `studies` counts ours, `unreadable_studies` those of them that this version cannot read,
+    and `foreign_studies` those of other Optuna clients; `trials` those of both. `outlook` is None if there are no
     tables of ours, and `local_times` unless trials may have times of Optuna before 5.0. `faults` are what a full check
     found, None if there was none.
     """

@@ -90,7 +90,7 @@ def claim(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lease:
-    """What one claim writes beside each of its trials."""
+    """What one claim writes with each of its trials."""
 
     token: int
     worker: str

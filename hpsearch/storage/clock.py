@@ -37,7 +37,7 @@ def _mysql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> s
 
 
 def monotonic_s() -> float:
-    """Return seconds by a clock of this machine that nobody sets, and that stands still while the machine sleeps."""
+    """Return seconds by the monotonic clock of this machine, which stands still while the machine sleeps."""
     return time.monotonic()
 
 

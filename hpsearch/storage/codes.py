@@ -158,7 +158,7 @@ def code_of(cause: Any) -> str | int | None:
 
 
 def kind_of(cause: Any) -> Kind | None:
-    """Return what a driver's exception means, None if its code tells nothing of this sort."""
+    """Return what a driver's exception means, None if its code has no such meaning."""
     code = code_of(cause)
     if isinstance(code, str):
         return _SQLSTATES.get(code, _SQLSTATES.get(code[:2]))

@@ -1,10 +1,11 @@
 """What each driver is given: how long it may wait, and the options of a URL in the types that it takes.
 
-A line that swallows what is sent over it, as behind a firewall that forgot the connection, looks like a server that
+A line that drops what is sent over it, for example after a firewall forgot the connection, looks like a server that
 is busy. So every wait for a server is bounded, by its silence: an answer may take as long as it arrives. What the
 user's URL sets itself wins.
 """
 
+import math
 import os
 import socket
 import time
@@ -79,7 +80,7 @@ _FILES: Final = frozenset(
         "ssl_key",
     }
 )
-"""Options of any driver that name a file. A device or a pipe would be read for ever."""
+"""Options of any driver that name a file. A device or a pipe would be read without end."""
 
 
 def check_options(driver: str, query: Mapping[str, Any], shown: str) -> None:
@@ -125,7 +126,7 @@ def connect(
 def plain(url: URL) -> tuple[URL, dict[str, Any]]:
     """Return the URL and the arguments of SQLAlchemy's `connect_args` for an engine that is not ours.
 
-    Its connections are made within the same time and notice a dead line, and work as long as they want.
+    Its connections are made within the same time and notice a dead line, and statements may take any time.
     """
     driver, numbers = url.get_driver_name(), _NUMBERS.get(url.get_driver_name(), {})
     given = {name: int(str(value)) for name, value in url.query.items() if name in numbers}
@@ -142,9 +143,9 @@ def plain(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def connect_within_s(options: Mapping[str, Any]) -> float:
-    """Return how long a connection may take to be made, as the URL or the environment says."""
-    chosen = options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S))
-    return float(chosen)
+    """Return how long a connection may take to be made, as the URL or the environment sets it; 0 sets no bound."""
+    chosen = float(options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S)))
+    return chosen if chosen > 0 else math.inf
 
 
 @contextmanager
@@ -185,7 +186,7 @@ def _connect_pymysql(make: Callable[..., Any], given: Mapping[str, Any], answer_
 @cache
 def _bounded_psycopg() -> Any:
     """Return psycopg's class of connections, made to wait for no silent server: libpq has no option for that."""
-    import psycopg  # noqa: PLC0415 # it is there only where its extra is
+    import psycopg  # noqa: PLC0415 # it is there only if its extra is installed
 
     class BoundedConnection(psycopg.Connection[Any]):
         """A connection that is lost after `answer_within_s` seconds of silence."""

@@ -58,7 +58,7 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
             else _server_engine(address, drivers.WORK_WITHIN_S if works_long else drivers.ANSWER_WITHIN_S)
         )
     forks.follow(engine, address.path, shown=address.shown)
-    # What closing a lost connection raises tells nothing that the loss has not told.
+    # What closing a lost connection raises only repeats the loss.
     logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{_LOGGING_NAME}").setLevel(logging.CRITICAL)
     return engine
 
@@ -229,7 +229,7 @@ def absent(address: Address, why: str) -> StorageUnavailableError:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Transactions are ours to begin: the driver would begin them late and without their lock.
     connection.isolation_level = None
-    # A file that somebody sent may hold triggers and views; a damaged page is better found than read.
+    # A file from another source may hold triggers and views; a damaged page is better found than read.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
 

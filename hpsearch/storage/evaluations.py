@@ -33,7 +33,7 @@ def evaluations(connection: Connection, study: StoredStudy) -> list[Evaluation]:
     for row in rows:
         with contextlib.suppress(
             ValueError
-        ):  # a damaged row, and a part that only a newer version knows, are none
+        ):  # a damaged row, and a part that only a newer version has, are none
             found.append(_evaluation(row))
     return found
 
@@ -83,7 +83,7 @@ def _finite(value: float | None) -> float | None:
 def unsealing(connection: Connection, study: StoredStudy) -> Unsealing | None:
     """Return how the study's sealed test part was opened, None where it never was.
 
-    Raises StudyNotFoundError when the study was deleted, StudyUnreadableError where nothing can be made of it.
+    Raises StudyNotFoundError when the study was deleted, StudyUnreadableError if nothing can be made of it.
     """
     row = row_of(connection, study)
     try:

@@ -84,7 +84,7 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 
 
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
-    """Return what is wrong with a database where that may be why `error` was raised, or None."""
+    """Return what is wrong with a database if that may be why `error` was raised, or None."""
     for address in addresses:
         if address.path is not None and not address.path.exists():  # an export that was not finished
             continue

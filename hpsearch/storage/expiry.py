@@ -1,4 +1,4 @@
-"""When a lease that has run out is over, and what that tells of its worker.
+"""When a lease that has run out is over, and whether its worker is lost.
 
 Pure: rows and clocks come as arguments. No rule here trusts a difference between two clocks alone, because clocks are
 set, jump with a suspended machine, and differ between machines that share an SQLite file.
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 QUIET_SHARE: Final = 0.5
-"""Share of its length that a lease which has run out must stand still under the eyes of who sweeps it. A heart beats
-three times in a lease at least."""
+"""Share of its length for which a process must watch a lease that has run out stand still before it sweeps it. A heart
+beats three times in a lease at least."""
 
 QUIET_MOST_S: Final = 15.0
 
@@ -18,8 +18,8 @@ QUIET_UNDATED_S: Final = 30.0
 """How long a lease must stand still whose worker was seen in the future: the clock was set back since."""
 
 STEP_MOST_S: Final = 2.5
-"""How much of the time between two looks counts at most: somebody who could not look, for want of a database perhaps,
-knows nothing of the time between. Hearts beat every 2 s at least."""
+"""How much of the time between two looks counts at most: a process that could not look, perhaps because
+the database was away, has not seen the time between. Hearts beat every 2 s at least."""
 
 
 @final
@@ -27,7 +27,7 @@ knows nothing of the time between. Hearts beat every 2 s at least."""
 class Life:
     """What the registry holds of a worker, in seconds by the database's clock.
 
-    It has beaten without a gap since `steady_since`, None where an older hpsearch wrote the row. One that `has_parent`
+    It has beaten without a gap since `steady_since`, None if an older hpsearch wrote the row. One that `has_parent`
     was started by a process that sees it end.
     """
 
@@ -52,7 +52,7 @@ def quiet_s(*, until_s: float, seen_s: float | None, now_s: float, is_gone: bool
     """Return how long a lease must be seen to stand still before it is over.
 
     That is no time at all for one whose worker left the registry, is known to be gone, or has beaten since without
-    renewing it, and so does not want it.
+    renewing it, and so no longer needs it.
     """
     if seen_s is None or is_gone:
         return 0.0
@@ -63,9 +63,9 @@ def quiet_s(*, until_s: float, seen_s: float | None, now_s: float, is_gone: bool
 
 @final
 class Watch:
-    """Watches leases that may be over, by a clock that nobody sets (`time.monotonic`).
+    """Watches leases that may be over, by a monotonic clock (`time.monotonic`).
 
-    A lease whose end moves is renewed by somebody who lives, whatever the clocks say.
+    A lease whose end moves is renewed by a live worker, whatever the clocks show.
     """
 
     def __init__(self) -> None:
@@ -95,8 +95,8 @@ def lives_on(life: Life | None, *, until_s: float) -> bool:
 def is_lost(name: str, *, until_s: float, registry: Mapping[str, Life]) -> bool:
     """True when a worker whose lease ran out at `until_s` was lost, and not what all workers stand on.
 
-    It never left the registry, no process of ours saw it end, and others lived through its silence, or nobody else was
-    there. A machine that slept, a clock that was set, and a database that was away silence everybody.
+    It never left the registry, no process of ours saw it end, and others lived through its silence, or no other worker
+    was there. A machine that slept, a clock that was set, and a database that was away silence all workers.
     """
     life = registry.get(name)
     if life is None or life.has_parent or life.seen_s > until_s:

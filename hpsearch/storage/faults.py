@@ -95,7 +95,7 @@ _OF_KIND: Final[Mapping[Kind | None, str]] = {
     Kind.FULL: _FULL,
     Kind.READ_ONLY: _READ_ONLY,
 }
-"""What an error means by its code -> what to tell the user, where no part of its message says it better."""
+"""What an error means by its code -> what to tell the user, unless part of its message is more precise."""
 
 _ABSENT: Final[tuple[tuple[str, str], ...]] = (
     (r"connection refused|errno 111", "connection refused"),
@@ -123,7 +123,7 @@ used: Final[dict[str, Address]] = {}
 
 @final
 class CollisionError(SQLAlchemyError):
-    """Somebody changed a row between our look and our write: the transaction must run again."""
+    """Another process changed a row between our look and our write: the transaction must run again."""
 
 
 def attempt(work: Callable[[], _T], address: Address) -> _T:
@@ -169,7 +169,7 @@ def is_transient(error: SQLAlchemyError) -> bool:
 
 
 def _kind(error: SQLAlchemyError) -> Kind | None:
-    """Return what an error means, by the driver's code where it has one."""
+    """Return what an error means, by the driver's code if it has one."""
     if isinstance(error, CollisionError):
         return Kind.COLLISION
     cause = getattr(error, "orig", None)

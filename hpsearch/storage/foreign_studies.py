@@ -15,6 +15,7 @@ from hpsearch.errors import ForeignStudyError
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.parameters import as_value
 from hpsearch.storage.records import Foreign, StoredStudy
+from hpsearch.storage.stored_json import plain_json
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
 
 METRIC_NAMES: Final = "study:metric_names"
@@ -28,7 +29,7 @@ _params = optuna_schema.trial_params
 
 
 def find(connection: Connection, name: str) -> StoredStudy | None:
-    """Return Optuna's study of exactly that name with what its trials searched; None where there is none."""
+    """Return Optuna's study of exactly that name with what its trials searched; None if there is none."""
     rows = connection.execute(select(_studies).where(_studies.c.study_name == name))
     study_id = next((row.study_id for row in rows if row.study_name == name), None)
     if study_id is None:
@@ -89,7 +90,7 @@ FOREIGN_REMEDY: Final = (
 
 
 def refuse(study: StoredStudy) -> None:
-    """Raise ForeignStudyError where another Optuna client made the study, which hpsearch then does not change."""
+    """Raise ForeignStudyError if another Optuna client made the study, which hpsearch then does not change."""
     if study.foreign is not None:
         raise ForeignStudyError(
             f'study "{study.name}": must have been made by hpsearch (it was made by another Optuna client): '
@@ -124,7 +125,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _metrics(names: str | None, count: int) -> tuple[str, ...]:
     """Return the names that the study gives its objectives, or names of ours."""
-    given: Any = None if names is None else json.loads(names)
+    given: Any = plain_json(names) if isinstance(names, str) else None  # damage is no name
     if isinstance(given, list) and len(given) == count and all(given):
         return tuple(map(str, given))
     return ("value",) if count == 1 else tuple(f"value {number}" for number in range(count))

@@ -7,7 +7,6 @@ A trial without a sign of life for long no longer counts against the budget. If 
 Each function works inside its caller's transaction.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -37,6 +36,7 @@ from hpsearch.storage.leases import epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
+from hpsearch.storage.stored_json import is_number, plain_json
 from hpsearch.storage.studies import LockedStudy
 
 SILENT_AFTER_S: Final = 3600.0
@@ -117,12 +117,12 @@ def every(
 
 def _trial(row: Any, now_s: float) -> ForeignTrial:
     traces = f"{row.reports} {row.others} {row.heartbeat or ''}"
-    noted = _noted(row.note)
+    noted = _noted(row.note, now_s)
     started_s = epoch_s(row.datetime_start)
     if noted is not None:
         seen_s = noted[0] if noted[1] == traces else now_s
     elif row.reports or row.heartbeat or started_s is None or started_s > now_s:
-        seen_s = now_s  # it has done something, who knows when
+        seen_s = now_s  # it has done something at an unknown time
     else:
         seen_s = started_s
     is_due = seen_s == now_s and (noted is None or now_s - noted[0] >= NOTE_EVERY_S)
@@ -138,16 +138,16 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
     )
 
 
-def _noted(text: str | None) -> tuple[float, str] | None:
-    """Return when what there was of a trial had last changed, and what that was; None if nobody has noted it."""
-    try:
-        note = None if text is None else json.loads(text)
-    except (RecursionError, ValueError):
-        return None
+def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
+    """Return when what there was of a trial had last changed, and what that was; None if no time until now is noted."""
+    note = plain_json(text) if isinstance(text, str) else None
     if not isinstance(note, dict):
         return None
-    at, was = note.get("at"), note.get("was")
-    return (float(at), was) if isinstance(at, int | float) and isinstance(was, str) else None
+    at: Any = note.get("at")
+    was: Any = note.get("was")
+    if not is_number(at) or not isinstance(was, str) or not 0 <= at <= now_s + NOTE_EVERY_S:
+        return None
+    return float(at), was
 
 
 def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:

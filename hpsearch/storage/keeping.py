@@ -1,4 +1,4 @@
-"""What users do to stored studies beside running them: one function, one transaction, as the methods of Store."""
+"""What users do to stored studies other than running them: one function, one transaction, as the methods of Store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, Param
 
 
 def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
-    """Give the study another name, and return it. Its key stays, and so does everything that hangs on it.
+    """Give the study another name, and return it. Its key stays, and so does everything that depends on it.
 
     Raises StudyExistsError for a taken name, HpsearchError while trials run.
     """
@@ -34,7 +34,7 @@ def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
 
 def rename_named(store: Store, old: str, name: str) -> None:
-    """Give the study `old`, whoever made it, readable or not, another name, as `rename_study`."""
+    """Give the study `old`, made by any client, readable or not, another name, as `rename_study`."""
     store.sweep_all()
     store.write_to(
         old,
@@ -56,7 +56,7 @@ def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
 
 def copy_named(store: Store, old: str, name: str) -> int:
-    """Copy the study `old`, whoever made it, readable or not, as `copy_study`; return how many trials it has."""
+    """Copy the study `old`, made by any client, readable or not, as `copy_study`; return how many trials it has."""
     return store.write_to(
         old, lambda connection, place: renaming.copy(connection, place, name, has_ours=store.has_ours)
     )
@@ -72,7 +72,7 @@ def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
 
 
 def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
-    """Give up a trial that another Optuna client runs, or that waits; return False where it had failed before.
+    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
 
     Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
     """

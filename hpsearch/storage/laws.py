@@ -28,6 +28,7 @@ from hpsearch.storage.stored_json import (
     plain_json,
     stored_distribution,
 )
+from hpsearch.storage.stored_values import shown_value
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.shown import shown
@@ -132,8 +133,8 @@ def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
 
 def _problem(table: str, column: str, rule: str, value: object, at: str = "") -> Problem:
     where = f"table {table}, {f'{at}, ' if at else ''}column {column}"
-    text = str(value) if isinstance(value, datetime) else repr(value)
-    return Problem(where=where, message=f"{rule} (got {text if len(text) <= 80 else text[:77] + '...'})")
+    text = str(value) if isinstance(value, datetime) else shown_value(value)
+    return Problem(where=where, message=f"{rule} (got {text})")
 
 
 def _direction_problems(rows: StudyRows) -> _Problems:
@@ -169,7 +170,7 @@ def _spec_problems(text: str) -> _Problems:
 
 
 def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
-    """Yield where what other Optuna clients read of a study is not what is ours."""
+    """Yield differences between what other Optuna clients read of a study and what is ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
     is_maximized = spec_from_json(ours["spec"]).metric == "validation_accuracy"
@@ -306,7 +307,7 @@ def _is_result(rows: TrialRows) -> bool:
 
 
 def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
-    """Yield where a trial of ours is none of its study."""
+    """Yield why a trial of ours is none of its study."""
     (own,) = rows.ours[schema.trials.name]
     steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
     # Not a set of all epochs: there may be billions, and the first that is missing comes soon.

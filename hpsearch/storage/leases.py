@@ -54,7 +54,7 @@ _workers = schema.workers
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """Why and how an attempt came to nothing. `crashed` tells whether that counts against the trial.
+    """Why and how an attempt came to nothing. `crashed` is true if that counts against the trial.
 
     With `fails`, it was once too often.
     """
@@ -102,9 +102,9 @@ def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
 
 
 def over(connection: Connection, watch: Watch, study_key: str | None = None) -> dict[str, dict[int, float]]:
-    """Return study key -> token -> end of the leases, of one study or all, that are over as far as `watch` has seen.
+    """Return study key -> token -> end of the leases, of one study or all, that are over according to `watch`.
 
-    Studies that have none are not there.
+    Studies that have none are left out.
     """
     doubts: dict[str, list[Doubt]] = {} if study_key is None else {study_key: []}
     for row in _in_doubt(connection, study_key):
@@ -146,7 +146,7 @@ def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
 
 
 def _doubt(row: Any, dialect: str) -> Doubt:
-    # An SQLite file serves one machine. On others the same name and number may be somebody else's.
+    # An SQLite file serves one machine. On others the same name and number may be another process's.
     is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
     quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
     return Doubt(token=row.token, until_s=row.until_s, quiet_s=quiet)
@@ -197,7 +197,7 @@ def release(
 def release_all(
     connection: Connection, locked: LockedStudy, *, numbers: Collection[int] | None, ending: Ending
 ) -> list[int]:
-    """Take back what is leased, all or those in `numbers`, whoever holds it; return the numbers."""
+    """Take back what is leased, all or those in `numbers`, whichever worker holds it; return the numbers."""
     leased = _ours.c.lease_until.is_not(None)
     chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
     rows = _leased(connection, locked, chosen)
@@ -319,12 +319,12 @@ def _take_back(
 def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Any]) -> dict[int, int]:
     """Return number -> how many workers were lost with trials whose present one is lost too and counts.
 
-    Those that held others beside it count from now on.
+    Workers that held other trials too count from now on.
     """
     lost = {row.number: row.crashes + 1 for row in rows}
     if not lost:
         return {}
-    beside = connection.execute(
+    with_others = connection.execute(
         select(_attempts.c.number, func.count().label("workers"))
         .where(
             _attempts.c.study_key == locked.study.key,
@@ -334,7 +334,7 @@ def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Any])
         )
         .group_by(_attempts.c.number)
     )
-    return lost | {row.number: lost[row.number] + row.workers for row in beside}
+    return lost | {row.number: lost[row.number] + row.workers for row in with_others}
 
 
 def _at(locked: LockedStudy, rows: Sequence[Any]) -> Any:

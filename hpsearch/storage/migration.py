@@ -71,7 +71,7 @@ class Revisions:
     `optuna` is UNSTAMPED or UNFINISHED for tables of Optuna's without one. `lacks` names tables of Optuna's newest
     revision that are missing although it is stamped: Optuna's own upgrade leaves them to the next client. `strange`
     names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known. `only_adds`
-    is true where our tables are newer than this version's, and it can read and write them all the same: see
+    is true if our tables are newer than this version's, and it can read and write them all the same: see
     `migrations`.
     """
 
@@ -166,7 +166,7 @@ def _is_of_our_line(revision: str) -> bool:
 
 
 def _has_all_of_ours(there: Inspector) -> bool:
-    """True where our tables have every column that this version knows, and no other that a new row must fill."""
+    """True if our tables have every column that this version uses, and no other that a new row must fill."""
     for table in schema.metadata.sorted_tables:
         if not there.has_table(table.name):
             return False

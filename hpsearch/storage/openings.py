@@ -39,7 +39,7 @@ def openings(connection: Connection, *, above: StoredStudy | None) -> list[Openi
 def look(
     connection: Connection, *, above: StoredStudy | None = None
 ) -> tuple[list[Opening], list[UnreadableStudy]]:
-    """Return what `openings` does, and beside it the studies that cannot be read."""
+    """Return what `openings` does, and the studies that cannot be read."""
     rows: list[tuple[Row[Any], StoredStudy]] = []
     unreadable: list[UnreadableStudy] = []
     for row in linked(connection):
@@ -97,6 +97,6 @@ def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: 
 
 
 def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
-    """Return the trials of other Optuna clients, which are looked at only where nothing else is left to claim."""
+    """Return the trials of other Optuna clients, which are looked at only if nothing else is left to claim."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
     return look_at_trials(connection, study.key, now_s)

@@ -66,7 +66,7 @@ def unpack_series(series_format: int, payload: bytes) -> Series:
 
 
 def readable_series(series_format: int, payload: bytes) -> Series:
-    """Return the series of `unpack_series`; none where they are damaged, or of a newer hpsearch."""
+    """Return the series of `unpack_series`; none if they are damaged, or of a newer hpsearch."""
     try:
         return unpack_series(series_format, payload)
     except (StorageError, TypeError, ValueError):
@@ -155,7 +155,7 @@ def _no_finding(text: str, why: str) -> StorageError:
 def readable_finding(text: str) -> Finding:
     """Return the finding of `unpack_finding`, as far as it can be read.
 
-    A cause that only a newer hpsearch knows, and a text that is no finding, are `inconclusive`, and the remedy says so.
+    A cause that only a newer hpsearch has, and a text that is no finding, are `inconclusive`, as the remedy explains.
     """
     try:
         return _finding(json.loads(text))

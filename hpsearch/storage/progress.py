@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause
+from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause, ledger_key
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
@@ -50,7 +50,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
 
 
 def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
-    """Return all studies of a database, whoever made them, oldest first, with a number of queries that is constant.
+    """Return all studies of a database, made by any client, oldest first, with a number of queries that is constant.
 
     Without `has_ours` the database has no tables of hpsearch.
     """
@@ -97,7 +97,7 @@ def _with_others(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]])
 
 
 def count_trials(connection: Connection, name: str) -> dict[TrialState, int]:
-    """Return how many trials of each state the study of that name has, whoever made it. Raises StudyNotFoundError."""
+    """Return how many trials of each state the study of that name, of any client, has. Raises StudyNotFoundError."""
     names = connection.execute(
         select(optuna_schema.studies).where(optuna_schema.studies.c.study_name == name)
     )
@@ -170,7 +170,7 @@ def _progress(
 def _groups(connection: Connection, *, has_ours: bool, study_id: int | None = None) -> Sequence[Row[Any]]:
     """Return one row per study, state and verdict: study_id, study_key, state, verdict, trials, epochs.
 
-    Of one study where `study_id` is given.
+    Of one study if `study_id` is given.
     """
     # A sum of floats does not overflow, whatever stands in a file of SQLite's.
     epochs = func.coalesce(func.sum(_ours.c.epochs * literal(1.0)), 0.0) if has_ours else literal(0.0)
@@ -219,9 +219,7 @@ def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:
     """Return cause -> epochs, by the rules of `records.ledger_of`."""
     ledger = {Cause.WORKER_LOST.value: lost_epochs}
     for row in groups:
-        state = STATES[row.state]
-        ended_early = state in (TrialState.PRUNED, TrialState.FAILED)
-        key = (_cause(row) or Cause.OUTRANKED).value if ended_early else state.value
+        key = ledger_key(STATES[row.state], _cause(row))
         ledger[key] = ledger.get(key, 0) + int(row.epochs)
     return dict(sorted(((k, n) for k, n in ledger.items() if n), key=lambda item: (-item[1], item[0])))
 
@@ -284,7 +282,7 @@ def _best_trials(
 
 
 def _constrained(connection: Connection, studies: Mapping[int, StoredStudy]) -> dict[int, StoredStudy]:
-    """Return those studies of other Optuna clients whose trials have constraints, which no sum of values knows."""
+    """Return those studies of other Optuna clients whose trials have constraints, which no sum of values includes."""
     if all(study.foreign is None for study in studies.values()):
         return {}
     attributes = optuna_schema.trial_system_attributes

@@ -12,7 +12,7 @@ from hpsearch.study.spec import StudySpec
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a study is in a database: Optuna's id of it and, where it is one of ours, our key."""
+    """Where a study is in a database: Optuna's id of it and, if it is one of ours, our key."""
 
     study_id: int
     key: str | None
@@ -53,7 +53,7 @@ class StoredStudy:
 
     @property
     def name(self) -> str:
-        """The name by which Optuna and everybody else know the study."""
+        """The name of the study, as Optuna and all other clients use it."""
         return self.spec.name
 
     @property
@@ -69,7 +69,7 @@ class StoredStudy:
 class UnreadableStudy:
     """A study of ours whose row this version cannot read.
 
-    `reason` says why, and what to do; `version` is that of the hpsearch that wrote it, as it stands there.
+    `reason` holds why, and what to do; `version` is that of the hpsearch that wrote it, as it stands there.
     """
 
     key: str
@@ -154,7 +154,7 @@ class Tally:
 class ForeignTrial:
     """A running trial that no worker of ours holds: another Optuna client runs it, or did before it was killed.
 
-    `seen` is its last sign of life as far as anybody looked. It `counts` against the budget until `counts_until`.
+    `seen` is its last sign of life as far as it was observed. It `counts` against the budget until `counts_until`.
     `note` is what has to be written down for the next who looks. Times are in UTC.
     """
 
@@ -174,7 +174,7 @@ class Progress:
 
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
     `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
-    before its budget is spent, and is None while it does; where somebody paused it, it `is_paused`. `foreign` are those
+    before its budget is spent, and is None while it does; if it was paused, it `is_paused`. `foreign` are those
     of the running trials that other Optuna clients run. A study that another Optuna client made `is_foreign`: it has no
     budget and no ledger, and `budget` counts its trials.
     """
@@ -197,7 +197,7 @@ class Progress:
 
     @property
     def waits_for(self) -> tuple[ForeignTrial, ...]:
-        """The trials of other Optuna clients, where the study waits for nothing but them."""
+        """The trials of other Optuna clients, if the study waits for nothing but them."""
         counting = tuple(trial for trial in self.foreign if trial.counts)
         is_full = self.finished + len(counting) >= self.budget and self.running == len(self.foreign)
         return counting if is_full and self.stopped is None and not self.is_done else ()
@@ -216,9 +216,9 @@ class Progress:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """One study of a database, whoever made it, as listings show it.
+    """One study of a database, made by any client, as listings show it.
 
-    `trials` counts its trials by state. For a study of ours that cannot be read `unreadable` says why, and there is
+    `trials` counts its trials by state. For a study of ours that cannot be read `unreadable` holds why, and there is
     neither `study` nor `progress`; a foreign `study` is here without what it searched.
     """
 
@@ -237,7 +237,7 @@ class Opening:
 
     `room` is how many trials a claim could take now. A study `is_open` until its budget is spent, or it
     `is_stopped` before; an open one without room may get some when trials that others hold come back. `waits_for` are
-    the trials of other Optuna clients, where it waits for nothing but them; `foreign` all that were looked at.
+    the trials of other Optuna clients, if it waits for nothing but them; `foreign` all that were looked at.
     """
 
     study: StoredStudy
@@ -257,8 +257,8 @@ AttemptKind: TypeAlias = Literal["handed_back", "crashed", "lost", "expired", "s
 class Attempt:
     """One attempt at a trial that came to nothing: by whom, why it ended, and the epochs that it began.
 
-    `attempt` counts from 1. `kind` says how it came to nothing, and `crashed` that it counts against the trial. Times
-    are in UTC; `started` is None where an older hpsearch wrote the attempt.
+    `attempt` counts from 1. `kind` is how it came to nothing, and `crashed` that it counts against the trial. Times
+    are in UTC; `started` is None if an older hpsearch wrote the attempt.
     """
 
     attempt: int

@@ -1,4 +1,4 @@
-"""Studies under other names: renamed, copied beside themselves, and ended before their budget is spent.
+"""Studies under other names: renamed, copied within their database, and ended before their budget is spent.
 
 Each function works inside its caller's transaction.
 """
@@ -34,9 +34,9 @@ _trials = optuna_schema.trials
 
 
 def rename(connection: Connection, place: Place, old: str, name: str, *, has_ours: bool = True) -> None:
-    """Give a study, whoever made it, another name; our key of it stays, and so does Optuna's id.
+    """Give a study, made by any client, another name; our key of it stays, and so does Optuna's id.
 
-    Raises StudyExistsError for a taken name, and HpsearchError while our workers, who know the old one, train trials.
+    Raises StudyExistsError for a taken name, and HpsearchError while our workers, which use the old one, train trials.
     """
     holder = studies.holder(connection, name)
     if holder is not None and holder != old:
@@ -70,9 +70,9 @@ def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bo
 
 
 def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = True) -> int:
-    """Copy a study, whoever made it, with all that it knows, to another name in the same database.
+    """Copy a study, made by any client, with all its data, to another name in the same database.
 
-    Return the number of its trials. The copy has a key of its own where it is one of ours, and its trials have the
+    Return the number of its trials. The copy has a key of its own if it is one of ours, and its trials have the
     numbers and the results of the original's; those that run there wait here. A test part that was opened is opened
     here too. Raises StudyExistsError for a taken name.
     """
@@ -93,7 +93,7 @@ def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = T
 
 
 def _renamed(rows: StudyRows, name: str, *, key: str, now_s: float) -> StudyRows:
-    """Return a study's rows under another name and, where it is one of ours, another key, made now."""
+    """Return a study's rows under another name and, if it is one of ours, another key, made now."""
     if rows.ours is None:
         return replace(rows, name=name)
     links = optuna_schema.study_user_attributes.name

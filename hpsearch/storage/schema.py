@@ -18,24 +18,24 @@ The state is Optuna's `trials.state`:
 * `lease_until` is not null exactly while a worker of ours runs the trial. A lease that has run out is lost
   when somebody sweeps it, not before. All times are the database's, in seconds since 1970-01-01 UTC.
 * Clocks jump, and machines sleep. So who sweeps a lease that has run out first watches it stand still, by a
-  clock that nobody sets, for half its length and at most 15 s: a heart that beats moves it (`expiry`). At once
+  monotonic clock, for half its length and at most 15 s: a heart that beats moves it (`expiry`). At once
   go leases whose worker has left the registry, has beaten without renewing them, or, on SQLite, is no
   process of this machine any more. A parent sweeps no child that runs.
 * How an attempt came to nothing is its `kind`:
   - `handed_back` by its worker, or by its parent or a copy for it: counts for nothing.
   - `crashed`: its worker was seen to die, or fail, by its parent or by itself. It counts.
-  - `lost`: the lease ran out and the worker is gone, while another one lived through it, or nobody else was
+  - `lost`: the lease ran out and the worker is gone, while another one lived through it, or no other was
     there. It counts if the trial was held alone; else it counts, once, when a later attempt does.
   - `expired`: the lease ran out for all that is known because of something that all workers stand on: a clock, a
     sleep, a failover; or the worker left, or had a parent that would have seen it die. It does not count.
   - `superseded`: the lease ran out, but its worker lives: it was seen since, or showed the attempt's token. An
     attempt that was lost or expired becomes this when its worker comes back, and counts no more.
-  It is null where hpsearch before 0003 wrote the attempt; `crashed` says whether it counts.
+  It is null if hpsearch before 0003 wrote the attempt; `crashed` says whether it counts.
 * A trial for which three workers count has failed. One that was held alone and `expired` ends so at the tenth
-  time, so that nothing goes round for ever.
+  time, so that no trial is retried without end.
 * A worker that is lost leaves such an attempt with each trial that it held, most of them innocent. So a trial
   with an attempt that crashed, was lost or expired is a suspect: claimed last, and alone, by a worker that holds
-  nothing and takes nothing beside it: the third worker is its own doing.
+  nothing and takes no other with it: the third worker is its own doing.
 * A trial that another Optuna client made has no row here until a worker of ours claims it.
 * `studies.study_key` is the identity of a study. Optuna's `study_id` may be used again after a deletion, so
   the study's user attribute `hpsearch:study` holds the key, and both must agree. No foreign key leads from
@@ -47,7 +47,7 @@ The state is Optuna's `trials.state`:
   test part was opened, and is then never changed.
 * `parent` is the key of the study that this one follows up; that study may be gone.
 * A worker has beaten without a gap of half a lease since `steady_since`; with `has_parent` a process of ours started
-  it and watches it. Both are null where hpsearch before 0003 wrote the row.
+  it and watches it. Both are null if hpsearch before 0003 wrote the row.
 * `version` of a trial grows with everything that is written about it, its parameters aside.
 """
 

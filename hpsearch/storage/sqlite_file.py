@@ -1,6 +1,6 @@
 """SQLite files: those of others, opened without a change to them, and whether a file is whole.
 
-A file that somebody sent may hold views in place of tables, values of any type in any column, and pages that lead
+A file from another source may hold views in place of tables, values of any type in any column, and pages that lead
 back to themselves. Nothing is read of it before `check_file` has been through it, within a deadline.
 """
 
@@ -36,7 +36,7 @@ DAMAGED: Final = "the database file is damaged"
 
 @contextmanager
 def source_engine(address: Address, path: Path) -> Iterator[Engine]:
-    """Give an engine that only reads the file at `path`, whoever else works on it, and leaves it as it is.
+    """Give an engine that only reads the file at `path`, which other processes may use, and leaves it as it is.
 
     A file that cannot be written, or whose folder cannot, is read as it is, with what stands in its log.
     """
@@ -57,7 +57,7 @@ def _uri(path: Path, folder: Path) -> str:
         return f"file:{quote(str(path.absolute()))}?mode=rw"
     log = path.with_name(f"{path.name}-wal")
     if not (log.exists() and log.stat().st_size):
-        # Nobody has it open, and SQLite could not make the files with which it shares one.
+        # No process has it open, and SQLite could not make the files with which it shares one.
         return f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     copied = folder / "copy.db"
     if not copied.exists():
@@ -82,7 +82,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _decoded(raw: bytes) -> str | bytes:
-    """Return text, or the bytes themselves where they are not UTF-8, for a check of the value to refuse."""
+    """Return text, or the bytes themselves if they are not UTF-8, for a check of the value to refuse."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _begin(connection: Connection) -> None:
 
 
 def check_stamps(engine: Engine, *, shown: str) -> None:
-    """Raise StorageError unless what names the revisions of a file, where it is there, can be read without harm."""
+    """Raise StorageError unless what names the revisions of a file, if it is there, can be read without harm."""
     stamps = (optuna_schema.studies, optuna_schema.alembic_version, schema.versions)
     with engine.connect() as connection, _deadline(connection, shown=shown):
         kinds = _kinds(connection)
@@ -170,7 +170,7 @@ def _kinds(connection: Connection) -> dict[str, str]:
 
 
 def _schema_problems(connection: Connection) -> Iterator[str]:
-    """Yield where a table that is to be read is none, or lacks a column."""
+    """Yield each table that is to be read and is none, or lacks a column."""
     kinds = _kinds(connection)
     ours = schema.metadata.sorted_tables if schema.versions.name in kinds else []
     stamps = [table for table in (schema.versions, optuna_schema.alembic_version) if table.name in kinds]

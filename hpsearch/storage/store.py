@@ -58,7 +58,7 @@ def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Stor
 
     With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. With `foreign`
     tables may be missing and stay so: whatever other Optuna clients made can be looked at. Raises StorageError, and
-    StorageUnavailableError where a server does not answer.
+    StorageUnavailableError if a server does not answer.
     """
     address = parse_address(url)
     create = create and not foreign
@@ -110,7 +110,7 @@ class Store:
 
     @property
     def has_studies(self) -> bool:
-        """True where there are tables that may hold studies, whoever makes them."""
+        """True if there are tables that may hold studies, made by any client."""
         return self._has_theirs
 
     def __enter__(self) -> Self:
@@ -166,7 +166,7 @@ class Store:
         return self._read(lambda connection: studies.current(connection, study))
 
     def any_study(self, name: str) -> StoredStudy:
-        """Return the study of that name, whoever made it.
+        """Return the study of that name, made by any client.
 
         Raises StudyUnreadableError for one that this version cannot read, StudyNotFoundError with the nearest names.
         """
@@ -193,7 +193,7 @@ class Store:
             return self._read(find)
 
     def listing(self) -> list[Listed]:
-        """Return all studies, whoever made them, oldest first, with where they stand.
+        """Return all studies, made by any client, oldest first, with where they stand.
 
         Leases that are over were swept, and studies that other Optuna clients renamed followed, as far as we may.
         """
@@ -206,13 +206,13 @@ class Store:
         return found
 
     def count_trials(self, name: str) -> dict[TrialState, int]:
-        """Return how many trials of each state the study of that name has, whoever made it, readable or not."""
+        """Return how many trials of each state the study of that name has, made by any client, readable or not."""
         if not self._has_theirs:
             self._check_tables(name)
         return self._read(lambda connection: sums.count_trials(connection, name))
 
     def _check_tables(self, name: str) -> None:
-        """Raise StudyNotFoundError where there are no tables that could hold a study of ours of that name."""
+        """Raise StudyNotFoundError if there are no tables that could hold a study of ours of that name."""
         if not self._has_theirs:
             raise StudyNotFoundError(
                 f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
@@ -274,7 +274,7 @@ class Store:
         self._write(delete)
 
     def delete_named(self, name: str) -> None:
-        """Delete everything of the study of that name, whoever made it, readable or not. Raises StudyNotFoundError."""
+        """Delete the study of that name, made by any client, readable or not. Raises StudyNotFoundError."""
 
         def delete(connection: Connection, place: Place) -> None:
             studies.remove(connection, place)
@@ -284,7 +284,7 @@ class Store:
         self.write_to(name, delete)
 
     def write_to(self, name: str, work: Callable[[Connection, Place], _T]) -> _T:
-        """Return what `work` makes of the study of that name, whoever made it, in one durable transaction.
+        """Return what `work` makes of the study of that name, made by any client, in one durable transaction.
 
         Raises StudyNotFoundError with the nearest names.
         """
@@ -298,7 +298,7 @@ class Store:
         return self._write(change)
 
     def sweep_orphans(self) -> bool:
-        """Follow studies that other Optuna clients renamed, and forget what they deleted, where we may write.
+        """Follow studies that other Optuna clients renamed, and forget what they deleted, if we may write.
 
         Return whether there was something to sweep.
         """
@@ -345,7 +345,7 @@ class Store:
         return self._read(lambda connection: evaluations.unsealing(connection, study))
 
     def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
-        """Note that the sealed test part is opened for trial `number`, for ever; return what the first call noted."""
+        """Note permanently that the sealed test part is opened for trial `number`; return what the first call noted."""
         return self._write(
             lambda connection: evaluations.unseal(
                 connection, studies.lock(connection, study), number=number, command=command, seeds=seeds
@@ -391,7 +391,7 @@ class Store:
         return self.look(above=above)[0]
 
     def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
-        """Return what `openings` does, and beside it the studies that cannot be read."""
+        """Return what `openings` does, and the studies that cannot be read."""
         self.sweep_orphans()
         self.sweep_all()
         found, unreadable = self._read(lambda connection: openings.look(connection, above=above))
@@ -399,7 +399,7 @@ class Store:
         return found, unreadable
 
     def _note(self, trials: Sequence[ForeignTrial]) -> None:
-        """Write down signs of life of other clients' trials that nobody has noted yet, where we may write."""
+        """Write down signs of life of other clients' trials that are not noted yet, if we may write."""
         if any(trial.note is not None for trial in trials):
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(lambda connection: foreign_trials.note(connection, trials), durable=False)
@@ -511,7 +511,7 @@ class Store:
         """Let the trials wait again whose lease is over; return their numbers.
 
         A lease that has run out is over when this store has seen it stand still for a while, see `schema`; it takes
-        several looks then. Those of workers in `living` never are. Whoever may only read leaves all that to others.
+        several looks then. Those of workers in `living` never are. A store that may only read leaves that to others.
         """
         if study.foreign is not None:
             return []
@@ -519,7 +519,7 @@ class Store:
         return self._sweep(study, found[study.key], living) if found else []
 
     def sweep_all(self) -> None:
-        """Let the trials of all studies wait again whose lease is over, where we may write."""
+        """Let the trials of all studies wait again whose lease is over, if we may write."""
         if not self.has_ours:
             return
         found = self._read(lambda connection: leases.over(connection, self._watch))

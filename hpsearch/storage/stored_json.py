@@ -17,7 +17,7 @@ NOT_JSON: Final = object()
 
 
 def plain_json(text: str) -> Any:
-    """Return what JSON text says, or `NOT_JSON`. NaN and infinity pass: Python's JSON, and so Optuna's, has them."""
+    """Return the value of JSON text, or `NOT_JSON`. NaN and infinity pass: Python's JSON, and so Optuna's, has them."""
     if depth_of(text) > DEEPEST:
         return NOT_JSON
     try:
@@ -27,7 +27,7 @@ def plain_json(text: str) -> Any:
 
 
 def depth_of(text: str) -> int:
-    """Return how deep lists and tables are nested in JSON text, or more where they are few."""
+    """Return how deep lists and tables are nested in JSON text; if there are few, how many there are."""
     if (most := text.count("[") + text.count("{")) <= DEEPEST:
         return most
     depth = deepest = 0
@@ -57,7 +57,7 @@ def is_choice(value: Any) -> bool:
 
 @lru_cache(maxsize=1024)
 def stored_distribution(text: str) -> Any:
-    """Return the distribution that JSON text says, or None."""
+    """Return the distribution of JSON text, or None."""
     from optuna.distributions import CategoricalDistribution, json_to_distribution  # noqa: PLC0415  # slow to import
 
     if depth_of(text) > DEEPEST:

@@ -35,7 +35,7 @@ TEXT_MAX: Final = 16 * 2**20
 BLOB_MAX: Final = 64 * 2**20
 """Most bytes of one value in a row: more than a compressed series ever has (`payloads.SERIES_MAX_BYTES`)."""
 
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 """What no other database takes in text: NUL, and halves of a surrogate pair."""
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?")
@@ -171,6 +171,6 @@ def _bytes(value: Any) -> bytes:
 
 
 def _text(value: Any, longest: int) -> str:
-    if isinstance(value, str) and len(value) <= longest and _UNSTORABLE.search(value) is None:
+    if isinstance(value, str) and len(value) <= longest and UNSTORABLE.search(value) is None:
         return value
     raise ValueError(f"must be text of at most {longest} characters in UTF-8, without NUL")

@@ -119,7 +119,7 @@ def find(connection: Connection, name: str) -> StoredStudy:
 
 
 def not_found(connection: Connection, name: str) -> StudyNotFoundError:
-    """Return the error that says why hpsearch has no study of that name, with the nearest names."""
+    """Return the error for a name of which hpsearch has no study, with the nearest names."""
     names = list(connection.execute(select(_theirs.c.study_name).order_by(_theirs.c.study_id)).scalars())
     if name in names:
         return StudyNotFoundError(
@@ -137,7 +137,7 @@ def named(connection: Connection, name: str) -> StoredStudy | None:
 
 
 def row_named(connection: Connection, name: str) -> Row[Any] | None:
-    """Return the row of our study of exactly that name, whether it can be read or not; None where there is none."""
+    """Return the row of our study of exactly that name, whether it can be read or not; None if there is none."""
     # Some databases take other spellings for the name.
     rows = linked(connection, _theirs.c.study_name == name)
     return next((row for row in rows if row.study_name == name), None)
@@ -185,12 +185,12 @@ def links(connection: Connection) -> list[tuple[int, str]]:
 
 
 def is_link(value_json: object, key: object) -> bool:
-    """True where the attribute of Optuna's study holds our key of it, and nothing else."""
+    """True if the attribute of Optuna's study holds our key of it, and nothing else."""
     return value_json == json.dumps(key) or link_of(value_json) == key
 
 
 def link_of(value_json: object) -> str | None:
-    """Return the key that an attribute holds; None for anything else that somebody wrote there."""
+    """Return the key that an attribute holds; None for anything else that was written there."""
     try:
         key = json.loads(str(value_json))
     except (ValueError, RecursionError):
@@ -230,7 +230,7 @@ def study_of(row: Row[Any]) -> StoredStudy:
 
 
 def unreadable(study: UnreadableStudy) -> StudyUnreadableError:
-    """Return the error that says why a study cannot be read, and what to do."""
+    """Return the error with the reason why a study cannot be read, and what to do."""
     return StudyUnreadableError(f'study "{study.name}": {study.reason}')
 
 
@@ -253,7 +253,7 @@ def _stored(row: Row[Any]) -> StoredStudy:
 
 
 def unsealing_of(stored: object) -> Unsealing | None:
-    """Return how a sealed test part was opened, None where it never was. Raises ValueError for what is no opening."""
+    """Return how a sealed test part was opened, None if it never was. Raises ValueError for what is no opening."""
     if stored is None:
         return None
     found = json.loads(text_cell(stored, "unsealing"))
@@ -328,7 +328,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
 
 def check_there(connection: Connection, study: StoredStudy) -> None:
-    """Raise StudyNotFoundError when the study, whoever made it, was deleted."""
+    """Raise StudyNotFoundError when the study, made by any client, was deleted."""
     if study.foreign is None:
         row_of(connection, study)
         return
@@ -387,7 +387,7 @@ def resume(connection: Connection, locked: LockedStudy) -> bool:
 
 
 def remove(connection: Connection, place: Place) -> None:
-    """Delete everything of a study, Optuna's rows and, where it is one of ours, ours."""
+    """Delete everything of a study, Optuna's rows and, if it is one of ours, ours."""
     remove_theirs(connection, place.study_id)
     if place.key is not None:
         forget(connection, place.key)
@@ -445,7 +445,7 @@ def place_of(connection: Connection, study: StoredStudy) -> Place:
 
 
 def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
-    """Return where the study of that name is, whoever made it, readable or not, and lock it against other writers.
+    """Return where the study of that name is, made by any client, readable or not, and lock it against other writers.
 
     Raises StudyNotFoundError with the nearest names. Without `has_ours` the database has no tables of hpsearch.
     """

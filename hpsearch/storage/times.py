@@ -1,7 +1,7 @@
 """Trials whose times Optuna before 5.0 may have written, in the local time of the machine that ran them.
 
 Since 5.0 Optuna writes them in UTC and takes all for UTC (optuna 5.0, _rdb/models.py), so old ones are shown off by
-the time zone. Nothing in a trial tells which Optuna wrote it. The database names the Optuna that made or upgraded its
+the time zone. Nothing in a trial shows which Optuna wrote it. The database names the Optuna that made or upgraded its
 tables, and an upgrade from before 3.2 leaves an index of another name than new tables have.
 """
 
@@ -42,7 +42,7 @@ def local_times(engine: Engine, found: Revisions) -> LocalTimes | None:
 
 
 def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | None:
-    """Return which trials may have times of Optuna before 5.0, None where none can. Tables of any revision will do."""
+    """Return which trials may have times of Optuna before 5.0, None if none can. Tables of any revision will do."""
     version = None if found.optuna is None else _maker(connection)
     if version is None:
         return None

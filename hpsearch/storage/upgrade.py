@@ -184,7 +184,7 @@ def _copy(source: Any, target: Any) -> None:
 
 @contextmanager
 def _explained(address: Address) -> Iterator[None]:
-    """Turn what a failed upgrade raises into a StorageError that says how the database is left, and what to do.
+    """Turn what a failed upgrade raises into a StorageError with the state of the database, and what to do.
 
     Optuna's revisions read what is stored, and raise whatever it makes them raise. What may go away by itself passes.
     """

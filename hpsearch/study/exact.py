@@ -48,7 +48,7 @@ def configuration_of(spec: StudySpec, params: Mapping[str, ParameterValue]) -> E
 
 
 def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
-    """Say why no trial of `spec` can be trained with exactly these parameters; None where one can.
+    """Return why no trial of `spec` can be trained with exactly these parameters; None if one can.
 
     Another Optuna client may tell any trial into a study.
     """

@@ -51,7 +51,7 @@ def minor_version(text: object) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
 def checked_spec(text: str) -> StudySpec:
-    """Return `spec_from_json` of a text that anybody may have written. Raises ValueError, which says what is wrong.
+    """Return `spec_from_json` of a text from any source. Raises ValueError with what is wrong.
 
     It is no stricter than every stage of a study needs: what is stored stays readable when the rules of study files
     (`spec_problems`) become stricter.

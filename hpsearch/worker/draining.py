@@ -126,7 +126,7 @@ class DrainWatch:
 def stoppable(stop: StopRequest, *, last: Callable[[], None] = do_nothing) -> Iterator[None]:
     """Take signals as requests to stop, until the context is left; the process ends within 10 s of one.
 
-    `last` is called before it is ended from outside, for something to say.
+    `last` is called before it is ended from outside, to print a message.
     """
     before = {number: signal.getsignal(number) for number in _REQUESTS}
     stop.listen()

@@ -38,7 +38,7 @@ REMEMBERED_COHORTS = 4
 
 
 def print_nothing(_: object) -> None:
-    """Tell nobody."""
+    """Print nothing."""
 
 
 @final
@@ -46,10 +46,9 @@ def print_nothing(_: object) -> None:
 class WorkerOptions:
     """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
 
-    `tell` hears of what people may want to know, such as a database that is gone; `tell_opening` of what the study has
-    left, while the worker waits for it. One that `stays` waits while
-    others hold what is left of the budget. While it `is_wanted_elsewhere` it takes no more trials, and ends with
-    the last that it has.
+    `tell` receives lines for people, such as that the database is gone; `tell_opening` what the study has left, while
+    the worker waits for it. One that `stays` waits while others hold what is left of the budget. While it
+    `is_wanted_elsewhere` it takes no more trials, and ends with the last that it has.
     """
 
     name: str

@@ -25,7 +25,7 @@ from hpsearch.storage.store import Store
 from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.patience import Patience
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.stopping import INTERRUPTED, StopRequest
 
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -44,7 +44,6 @@ END_WITHIN_S = 8.8
 """How long all of it may take after a request to stop. A command that started the pool ends a little before."""
 
 USER_ERROR = 1
-INTERRUPTED = 130
 
 
 class WorkersFailedError(HpsearchError):
@@ -67,7 +66,7 @@ class PoolOptions:
 class _Process:
     """One worker process, started for the study that was called `study` then.
 
-    Its error output goes to a file, since a pipe that nobody reads would stop it.
+    Its error output goes to a file, since a pipe that is not read would stop it.
     """
 
     name: str
@@ -93,7 +92,7 @@ class _Process:
 class Pool:
     """Keeps `options.workers` processes at work on one study, which is followed when it gets another name.
 
-    `notes` collects what people should hear of: crashes and what was done about them.
+    `notes` collects messages for people: crashes and what was done about them.
     """
 
     store: Store
@@ -154,7 +153,7 @@ class Pool:
         return [process.name for process in self._processes if process.popen.poll() is None]
 
     def _follow(self) -> None:
-        """Go on with the study where another Optuna client has put it. Raises StudyNotFoundError."""
+        """Go on with the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
         found = self.store.followed(self.study)
         if found.spec.name != self.study.spec.name:
             self.notes.append(renamed_sentence(self.study, found))
@@ -294,7 +293,7 @@ class Pool:
 
 
 def _errors_file() -> IO[bytes]:
-    """Return a file for what a worker writes to its error output; where the disk has no room for one, none is kept."""
+    """Return a file for what a worker writes to its error output; if the disk has no room for one, none is kept."""
     try:
         return tempfile.TemporaryFile()
     except OSError:

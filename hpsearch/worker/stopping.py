@@ -11,6 +11,7 @@ from typing import Final, final
 from hpsearch.errors import HpsearchError
 
 INTERRUPTED: Final = 130
+"""The exit code after a signal that asked to stop: 128 and the number of SIGINT."""
 
 
 @final

@@ -147,6 +147,20 @@ def test_a_note_that_another_client_made_up_is_written_again(new_lab: Labs, note
     assert set(stock_of(lab).trials[0].system_attrs[schema.SEEN_ATTRIBUTE]) == {"at", "was"}
 
 
+@pytest.mark.parametrize("at", [1e300, float("nan"), float("inf"), 10**400, -1.0, True])
+def test_a_note_of_an_impossible_time_is_written_again(new_lab: Labs, at: Any) -> None:
+    """A time that no clock of the database has shown neither fails nor lets a trial count for good."""
+    lab, asked = full_but_for_one(new_lab)
+    asked.report(0.5, 1)
+    assert foreign_of(lab)[0].counts
+    noted = stock_of(lab).trials[0].system_attrs[schema.SEEN_ATTRIBUTE]
+    note = {**noted, "at": at}
+    stock_of(lab)._storage.set_trial_system_attr(asked._trial_id, schema.SEEN_ATTRIBUTE, note)
+    assert foreign_of(lab)[0].counts
+    again = stock_of(lab).trials[0].system_attrs[schema.SEEN_ATTRIBUTE]
+    assert again["at"] == pytest.approx(noted["at"], abs=600.0)
+
+
 def test_a_trial_from_the_future_is_young_once(new_lab: Labs) -> None:
     """A client whose clock is ahead does not make its trial count for ever."""
     lab, _ = full_but_for_one(new_lab)

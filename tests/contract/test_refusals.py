@@ -86,6 +86,14 @@ def test_a_database_that_is_not_there_is_named(url: str, opens: Callable[[str], 
     )
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_connection_without_a_time_limit_fails_for_its_own_reason(url: str) -> None:
+    """`connect_timeout=0`, libpq's word for no limit, does not make every refusal a server that is too slow."""
+    missing = make_url(url).set(database="hpsearch_test_missing")
+    with pytest.raises(StorageError, match='has no database "hpsearch_test_missing"'):
+        opened_and_closed(as_text(missing.update_query_dict({"connect_timeout": "0"})))
+
+
 def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
     """Whoever may only read sees studies and trials, and is told what to ask for when writing."""
     with open_store(as_text(reader), create=False) as store:

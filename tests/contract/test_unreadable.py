@@ -6,12 +6,13 @@ from typing import Any
 
 import optuna
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.records import Cause
-from hpsearch.storage import schema
+from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import writing
+from hpsearch.storage.foreign_studies import METRIC_NAMES
 from hpsearch.storage.keeping import copy_named, rename_named
 from hpsearch.storage.migration import revisions_of
 from hpsearch.storage.store import Store, open_store
@@ -195,3 +196,17 @@ def test_a_listing_says_what_progress_says(new_lab: Labs) -> None:
     lab.claim(1)
     (listed,) = (one for one in lab.store.listing() if one.name == lab.study.name)
     assert (listed.study, listed.progress) == (lab.study, lab.store.progress(lab.study))
+
+
+def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
+    """A study of Optuna's whose names of objectives are no JSON is listed under a name of ours for its value."""
+    with open_store(theirs, foreign=True) as store:
+        study_id = store.any_study("one").study_id
+        table = optuna_schema.study_system_attributes
+        with writing(store._engine, durable=True) as connection:
+            damaged = {"study_id": study_id, "key": METRIC_NAMES, "value_json": "{"}
+            connection.execute(insert(table).values(**damaged))
+        assert facts(store) == [("one", 3.0), ("two", None)]
+        foreign = store.any_study("one").foreign
+        assert foreign is not None
+        assert foreign.metrics == ("value",)

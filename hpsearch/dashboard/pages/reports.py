@@ -17,7 +17,7 @@ _HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best in
 
 
 def reports_page(studies: Sequence[Listed]) -> Page:
-    """Return the list of studies, whoever made them, readable or not, the newest in front."""
+    """Return the list of studies, made by any client, readable or not, the newest in front."""
     rows = [_row(listed) for listed in reversed(studies)]
     body = head("hpsearch", "Reports")
     body += table(_HEADS, rows) if rows else empty("No study yet: `hpsearch study run FILE` makes one.")

@@ -44,7 +44,7 @@ class Command:
 class BestCard:
     """The best trial, by fresh seeds if any were trained with them. `study_file` is TOML, `json` one object.
 
-    `untrainable` says why it cannot be trained again, and is empty where it can; where it is not, `study_file` is empty
+    `untrainable` holds why it cannot be trained again, and is empty if it can; if it is not, `study_file` is empty
     and there are no commands.
 
     `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what

@@ -17,7 +17,7 @@ ROWS = 10
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestRow:
-    """One of the best trials; `params` follows the table's `names`, empty where the trial has no such value.
+    """One of the best trials; `params` follows the table's `names`, empty if the trial has no such value.
 
     `seeds` is the mean over fresh seeds, empty if the trial was not trained with any.
     """

@@ -94,7 +94,7 @@ class ResultScale:
 
     `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
     told apart. Losses above `cap`, and accuracies below `worst`, go to a rail: they would squeeze all others together.
-    Accuracies outside 0..1, which only another Optuna client tells, do so too. `kind` says what positions are: of the
+    Accuracies outside 0..1, which only another Optuna client reports, do so too. `kind` is what positions are: of the
     error, or of the value.
     """
 

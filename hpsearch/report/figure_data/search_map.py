@@ -18,7 +18,7 @@ from hpsearch.report.snapshot import Snapshot
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapMark:
-    """One trial in the map. `result` is its position on the scale, None where it has no finite result.
+    """One trial in the map. `result` is its position on the scale, None if it has no finite result.
 
     A result below the scale has the position, and so the colour, of the scale's low end.
     """

@@ -138,7 +138,7 @@ def _attempt_words(attempt: Attempt) -> tuple[str, str]:
 
 
 def _is_lost(attempt: Attempt) -> bool:
-    """True for an attempt that nobody handed back, whether or not that counts against the trial."""
+    """True for an attempt that was not handed back, whether or not that counts against the trial."""
     return attempt.crashed or attempt.kind != "handed_back"
 
 

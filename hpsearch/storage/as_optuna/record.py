@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hpsearch.search.cmaes_state import with_plain_pickles
 from hpsearch.storage.as_optuna.internals import frozen_trial, trial_id_of
 from hpsearch.storage.optuna_schema import ATTRIBUTE_LENGTH
+from hpsearch.storage.stored_values import UNSTORABLE
 
 _INTEGER_MAX: Final = 2**31 - 1
 """The greatest number of a column INTEGER in every database."""
-
-_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
-"""What databases refuse in text: NUL, and halves of a surrogate pair."""
 
 TEXT_SURE_BYTES: Final = 2**16 - 1
 """Every database takes a text of this length: the limit of MariaDB's and MySQL's TEXT, the smallest of all."""
@@ -99,7 +96,7 @@ class Details:
 
 @lru_cache(maxsize=4096)
 def distribution_of(text: str) -> BaseDistribution:
-    """Return the distribution that JSON text says. Trials share it: nobody changes distributions."""
+    """Return the distribution of JSON text. Trials share it: distributions are never changed."""
     return json_to_distribution(text)
 
 
@@ -182,7 +179,7 @@ def name_of(what: str, name: object) -> str:
             f"{what}: must be at most {ATTRIBUTE_LENGTH} characters "
             f"(got {name[:80]!r}..., {len(name)} characters): shorten it"
         )
-    if (found := _NO_TEXT.search(name)) is not None:
+    if (found := UNSTORABLE.search(name)) is not None:
         raise ValueError(
             f"{what}: must have no {_character(found[0])} (got {name[:80]!r}): leave that character out"
         )

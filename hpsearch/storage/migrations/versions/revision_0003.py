@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 def _add(table: str, *columns: sa.Column[Any]) -> None:
     there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
-    # SQLite would write a new column behind the keys, where no new database has it.
+    # SQLite would write a new column after the keys, which is not its place in a new database.
     recreate: Literal["always", "never"] = "always" if op.get_bind().dialect.name == "sqlite" else "never"
     with op.batch_alter_table(table, recreate=recreate) as altered:
         for column in columns:
