@@ -70,7 +70,7 @@ def write_json(value: Any) -> None:
     """Write strict JSON to stdout: a number that is not finite is a ValueError."""
     from hpsearch.report.export import json_text
 
-    answer(json_text(value, indent=2))
+    _write(json_text(value, indent=2))
 
 
 def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = ()) -> None:
@@ -88,7 +88,7 @@ def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = (
     )
     writer.writeheader()
     writer.writerows(flat)
-    answer(text.getvalue().removesuffix("\n"))
+    _write(text.getvalue().removesuffix("\n"))
 
 
 def write_table(
@@ -99,15 +99,36 @@ def write_table(
     In a terminal that is too narrow its cells are wrapped between words. If not even that fits, each row becomes a
     block of lines, a head and its cell in each.
     """
+    right = frozenset(map(printable_cell, right))
+    heads, rows = _printable_row(heads), [_printable_row(row) for row in rows]
     if len(rows) >= _MANY_ROWS and not sys.stdout.isatty() and _is_plain((heads, *rows)):
         for line in _plain_table(heads, rows, right):
-            answer(line)
+            _write(line)
         return
     columns = terminal_width()
     widths = _widths(heads, rows, columns)
     lines = _blocks(heads, rows, columns) if widths is None else _table(heads, rows, widths, right=right)
     for line in lines:
-        answer(line.rstrip())
+        _write(line.rstrip())
+
+
+def printable(text: str) -> str:
+    """Return text that commands a terminal nothing: an escape character, say, shows as its code.
+
+    Names and values come from databases and files of others.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def printable_cell(text: str) -> str:
+    """Return the same of a cell, which has no line ends: they would end its row."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _printable_row(row: Sequence[str]) -> list[str]:
+    return [printable_cell(cell) for cell in row]
 
 
 def terminal_width() -> int:
@@ -236,6 +257,10 @@ def answer(text: str = "", *, at_once: bool = False) -> None:
 
     Output that is no longer read (`| head`) is dropped, and the command goes on to its end.
     """
+    _write(printable(text), at_once=at_once)
+
+
+def _write(text: str, *, at_once: bool = False) -> None:
     try:
         print(text, flush=at_once)  # noqa: T201 # this is what stdout is for
     except BrokenPipeError:
@@ -258,7 +283,7 @@ def output_error(error: OSError) -> HpsearchError:
 
 def say(text: str) -> None:
     """Write a line for people to stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
 
 
 def _flat(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

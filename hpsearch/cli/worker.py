@@ -87,7 +87,7 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(workers_listing([]), form)
         return
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         write_listing(workers_listing(store.workers()), form)
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hpsearch.cli.output import write_table
+from hpsearch.cli.output import answer, say, write_table
 from tests.cli.terminal import Terminal
 
 HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "state", "verdict", "epochs")
@@ -63,3 +63,19 @@ def test_an_empty_table_has_its_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table without rows shows what it would have, at any width."""
     assert written(monkeypatch, 120, HEADS, [])[0].split()[0] == "trial"
     assert written(monkeypatch, 40, HEADS, []) != []
+
+
+HOSTILE = "a\x1b[31mRED\x1b]0;own\x07\u202e\x9b2J"
+
+
+def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters of names and values are shown in tables, answers and messages, and end no row."""
+    write_table(("name", HOSTILE), [(f"{HOSTILE}\nforged", "1")])
+    answer(f"{HOSTILE}\nnext")
+    say(HOSTILE)
+    written = capsys.readouterr()
+    lines = (written.out + written.err).splitlines()
+    assert len(lines) == 5
+    assert [line for line in lines if not line.isprintable()] == []
+    assert lines[2].startswith("a\\x1b[31mRED\\x1b]0;own\\x07\\u202e\\x9b2J")
+    assert "\\nforged" in lines[1]
