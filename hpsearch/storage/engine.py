@@ -57,7 +57,6 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
             if address.path is not None
             else _server_engine(address, drivers.WORK_WITHIN_S if works_long else drivers.ANSWER_WITHIN_S)
         )
-    forks.follow(engine, address.path, shown=address.shown)
     # What closing a lost connection raises only repeats the loss.
     logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{_LOGGING_NAME}").setLevel(logging.CRITICAL)
     return engine
@@ -70,6 +69,7 @@ def _sqlite_engine(address: Address, path: Path) -> Engine:
 
     engine = create_engine(address.url, hide_parameters=True, pool_size=4, pool_logging_name=_LOGGING_NAME)
     follow_file(engine, path, shown=address.shown)
+    forks.follow(engine, path, shown=address.shown)  # before the listener that connects
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -94,6 +94,7 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
         # Transactions end before their connections go back. PyMySQL would send a rollback after each query, too.
         pool_reset_on_return="rollback" if address.family == "postgresql" else None,
     )
+    forks.follow(engine, None, shown=address.shown)
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)

@@ -104,7 +104,7 @@ def follow(engine: Engine, path: Path | None, *, shown: str) -> None:
                 "of its parent: start it with the method spawn"
             )
 
-    event.listen(engine, "do_connect", look, insert=True)  # before the listener that connects
+    event.listen(engine, "do_connect", look)
     _engines[engine] = None if path is None else path.resolve()
 
 
