@@ -11,13 +11,13 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.records import ParameterValue
-from hpsearch.storage import foreign_trials, optuna_schema, schema
+from hpsearch.storage import foreign_trials, optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.cells import shown
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.direct import Direct
-from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all
+from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all, renew
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
@@ -75,6 +75,10 @@ def claim(
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     if stops or min(left, count) <= 0:
         return []
+    # A lease is measured from when its worker was last seen, and the worker asks for one now.
+    if registry.appear(connection, worker, lease_s=lease_s):
+        # Its older leases would run for as long as the clock was set back.
+        renew(connection, worker=worker, lease_s=lease_s)
     lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
     waits = standing.of(WAITING) > 0
     suspects = _suspects(connection, locked) if waits else []

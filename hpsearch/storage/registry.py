@@ -52,25 +52,38 @@ def enter(connection: Connection, identity: WorkerIdentity) -> None:
 
 
 def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
-    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again.
+    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again."""
+    if not _see(connection, identity.name, lease_s=lease_s):
+        enter(connection, identity)
+        return False
+    asked = select(_workers.c.should_stop).where(_workers.c.worker == identity.name)
+    return bool(connection.execute(asked).scalar_one())
 
-    A gap of half a lease since its last beat ends the time in which it was steady.
+
+def appear(connection: Connection, name: str, *, lease_s: float) -> bool:
+    """Note that the worker lives; return True if it was last seen in the future, because a clock was set back."""
+    seen = select(_workers.c.seen > EpochSeconds()).where(_workers.c.worker == name)
+    was_in_future = bool(connection.execute(seen).scalar())
+    _see(connection, name, lease_s=lease_s)
+    return was_in_future
+
+
+def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
+    """Note that the worker is seen now; return False if it has no row.
+
+    A gap of half a lease since it was last seen ends the time in which it was steady.
     """
     gap_s = EpochSeconds() - _workers.c.seen
     steady = and_(gap_s >= -lease_s / 2, gap_s <= lease_s / 2)
     seen = connection.execute(
         update(_workers)
-        .where(_workers.c.worker == identity.name)
+        .where(_workers.c.worker == name)
         .ordered_values(  # MySQL sets them one after the other
             (_workers.c.steady_since, case((steady, _workers.c.steady_since), else_=EpochSeconds())),
             (_workers.c.seen, EpochSeconds()),
         )
     )
-    if seen.rowcount == 0:
-        enter(connection, identity)
-        return False
-    asked = select(_workers.c.should_stop).where(_workers.c.worker == identity.name)
-    return bool(connection.execute(asked).scalar_one())
+    return seen.rowcount > 0
 
 
 def leave(connection: Connection, name: str) -> None:

@@ -141,6 +141,23 @@ def test_a_clock_ahead_takes_no_lease(new_crew: Callable[..., Crew]) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("back_s", [60.0, HOUR_S])
+def test_a_claim_shows_that_its_worker_lives(new_crew: Callable[..., Crew], back_s: float) -> None:
+    """A clock set back before a claim and forward after it takes no lease, and a dead worker's come back in time."""
+    crew = new_crew()
+    ann = crew.hire("ann")
+    crew.claim(ann, 1)
+    crew.wait(10)
+    crew.clocks.jump(-back_s)
+    crew.claim(ann, 2)
+    crew.clocks.jump(HOUR_S)
+    assert crew.lab.store.sweep(crew.lab.study) == []
+    crew.clocks.jump(-HOUR_S)
+    ann.silent = True
+    assert crew.wait(60) == [0, 1, 2]
+
+
+@everywhere
 @pytest.mark.parametrize("jump_s", [0.0, HOUR_S, -HOUR_S])
 def test_what_a_dead_worker_held_comes_back(new_crew: Callable[..., Crew], jump_s: float) -> None:
     """Also if the clock was set after its last beat, forwards or backwards: within about a minute of those who look."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, final
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, Row, event, text
@@ -477,6 +477,7 @@ def test_the_laws_hold_in_every_history(
                     max_examples=histories,
                     stateful_step_count=steps,
                     suppress_health_check=list(HealthCheck),
+                    phases=[Phase.generate],  # to shrink a failing history takes longer than a test may
                 ),
             )
         finally:
