@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Folder
 
-TRIALS = 40
+TRIALS = 24
 
 LONG = f"""
 name = "long"
