@@ -13,7 +13,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.export import finite, reason_of
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.report.formats import format_duration
-from hpsearch.reproduction.catalogue import CLAIMS, EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, every_claim
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab, Size, Source
 from hpsearch.reproduction.page import SOURCES, Reproduction, render
@@ -67,7 +67,7 @@ def run(
         outcomes = reproduce(keys, lab, folder=folder, workers=workers or core_count(), show=_show)
     judged = [
         judge(claim, outcomes, is_mnist=source == "mnist", is_full=size == "full")
-        for claim in CLAIMS
+        for claim in every_claim()
         if claim.study in studies
     ]
     return Reproduction(lab=lab, judged=judged, outcomes=outcomes, taken=datetime.now(UTC))

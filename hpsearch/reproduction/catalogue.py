@@ -1,33 +1,19 @@
-"""All experiments by the name of their study, and all claims by document."""
+"""All experiments by the name of their study, and what the documents claim, which is in `studies/claims/`."""
 
+import tomllib
 from collections.abc import Callable, Mapping
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
-from hpsearch.reproduction.claims import articles as article_claims
-from hpsearch.reproduction.claims import book as book_claims
-from hpsearch.reproduction.claims import depth as depth_claims
-from hpsearch.reproduction.claims import troubles as trouble_claims
+from hpsearch.errors import HpsearchError
 from hpsearch.reproduction.experiments import articles, book, depth, random_search, troubles
 from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Claim, Outcome
+from hpsearch.reproduction.records import Claim, Condition, Document, Outcome
+from hpsearch.study.examples import example_files
 
-CLAIMS: Final[tuple[Claim, ...]] = (
-    *article_claims.CLAIMS,
-    *book_claims.CLAIMS,
-    *depth_claims.CLAIMS,
-    *trouble_claims.CLAIMS,
-)
-
-DOCUMENTS: Final[Mapping[str, str]] = {
-    "ReLU article": "An article on a hand-written network with one hidden layer on MNIST: how learning fails with ReLU"
-    " and LeakyReLU, and what batch normalization does",
-    "ELU article": "A second article by the author of the ReLU article: ELU and SELU, and 300 epochs",
-    "book notes": 'A reader\'s notes on chapter 6 of the book "Deep Learning from Scratch", on how to train: initial'
-    " weights, batch normalization, weight decay, dropout, random search",
-    "normalization slides": "A slide deck on Bjorck et al. (2018), Understanding Batch Normalization",
-    "list of troubles": "A list of training troubles and their causes",
-}
-"""The documents by the names that listings have for them. Authors, titles and years are those that are known here."""
+_FILES: Final = ("relu-article", "elu-article", "book-notes", "normalization-slides", "list-of-troubles")
+"""The documents' files in the order in which the documents are shown."""
 
 EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
     # The longest first, so that two processes end together.
@@ -59,3 +45,35 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
 
 ONLY_FULL: Final = frozenset({"activations-300-epochs"})
 """Studies that the quick set leaves out."""
+
+
+@cache
+def documents() -> tuple[Document, ...]:
+    """Return the documents with their claims, in the order in which they are shown.
+
+    Raises HpsearchError if a file of the installation is missing.
+    """
+    folders = {path.parent / "claims" for path in example_files().values()}
+    return tuple(_document(folder / f"{name}.toml") for folder in folders for name in _FILES)
+
+
+def every_claim() -> tuple[Claim, ...]:
+    """Return the claims of all documents. Raises HpsearchError as `documents` does."""
+    return tuple(claim for document in documents() for claim in document.claims)
+
+
+def _document(path: Path) -> Document:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HpsearchError(
+            f"{path}: must be among the files of hpsearch (got none): install it again"
+        ) from None
+    claims = tuple(_claim(entry, table["name"], table.get("setups", {})) for entry in table["claims"])
+    return Document(name=table["name"], about=table["about"], claims=claims)
+
+
+def _claim(entry: Mapping[str, Any], document: str, setups: Mapping[str, str]) -> Claim:
+    conditions = tuple(Condition(**condition) for condition in entry.get("conditions", ()))
+    stated = entry["stated"].format_map(setups)
+    return Claim(**{**entry, "document": document, "stated": stated, "conditions": conditions})

@@ -14,9 +14,9 @@ from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.formats import format_duration, format_time
 from hpsearch.report.page import document
 from hpsearch.report.parts import facts, section, text
-from hpsearch.reproduction.catalogue import DOCUMENTS, EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents
 from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Judged, Judgement, Outcome, Picture
+from hpsearch.reproduction.records import Document, Judged, Judgement, Outcome, Picture
 from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
 
 _FATES: Final[Mapping[Judgement, Fate]] = {
@@ -51,16 +51,16 @@ def render(shown: Reproduction) -> str:
         _header(shown),
         section("claims", "Claims and measurements", _table(shown.judged)),
         "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
-        *(_document(number, shown, by_study) for number in _numbers(shown.judged)),
+        *(_document(one, shown, by_study) for one in _shown_documents(shown.judged)),
         _footer(shown),
     ]
     exhibits = [exhibit for some in by_study.values() for exhibit in some]
     return document("hpsearch: reproduction", "\n".join(body), exhibits)
 
 
-def _numbers(judged: Sequence[Judged]) -> list[str]:
-    found = {one.claim.document for one in judged}
-    return [number for number in DOCUMENTS if number in found]
+def _shown_documents(judged: Sequence[Judged]) -> list[Document]:
+    names = {one.claim.document for one in judged}
+    return [one for one in documents() if one.name in names]
 
 
 def _header(shown: Reproduction) -> str:
@@ -129,18 +129,19 @@ def _measured(judged: Judged) -> Iterator[str]:
         yield text(judged.claim.note)
 
 
-def _document(number: str, shown: Reproduction, by_study: Mapping[str, Sequence[Exhibit]]) -> str:
+def _document(of: Document, shown: Reproduction, by_study: Mapping[str, Sequence[Exhibit]]) -> str:
     """Return the figures and lines of a document's studies; nothing is shown twice."""
-    studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == number)
+    name = of.name
+    studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == name)
     listed = ", ".join(f"<code>{text(study)}.toml</code>" for study in studies)
     parts = [
         section(
-            f"document-{number.replace(' ', '-')}",
-            text(number[:1].upper() + number[1:]),
-            f'<p class="lead">{text(DOCUMENTS[number])}.</p><p>{listed}</p>',
+            f"document-{name.replace(' ', '-')}",
+            text(name[:1].upper() + name[1:]),
+            f'<p class="lead">{text(of.about)}.</p><p>{listed}</p>',
         )
     ]
-    for study in _own(number, shown.judged):
+    for study in _own(name, shown.judged):
         parts += [sections.exhibit(exhibit) for exhibit in by_study.get(study, ())]
         parts += _lines(shown.outcomes.get(study))
     return "\n".join(parts)

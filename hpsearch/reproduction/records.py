@@ -49,8 +49,8 @@ class Condition:
 class Claim:
     """One claim of a document, in our words, with the configuration it is about and when it holds.
 
-    `study` is the file below `studies/`, without its suffix, which asks the same. `document` is its name in
-    `DOCUMENTS`. `why` is why the ranges of the conditions were chosen. A claim without conditions is answered by the
+    `study` is the file in `studies/`, without its suffix, which asks the same. `document` is the name of its document.
+    `why` is why the ranges of the conditions were chosen. A claim without conditions is answered by the
     product itself, in the words of `answer`. `needs` is "mnist" where the
     numbers are about these images, and "full" where a run is too long for the quick set, on MNIST as well.
     """
@@ -65,6 +65,16 @@ class Claim:
     needs: Needs = "nothing"
     answer: str = ""
     note: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A document by the name that listings have for it; `about` has its author, title and year as far as known."""
+
+    name: str
+    about: str
+    claims: tuple[Claim, ...]
 
 
 @final

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from hpsearch.reproduction.catalogue import CLAIMS
+from hpsearch.reproduction.catalogue import every_claim
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
@@ -23,7 +23,7 @@ PAST_THE_EDGE = """() => [...document.querySelectorAll("#claims td > div")]
 def page() -> str:
     """Return the page of one small study, with every claim in its table."""
     outcomes = {"losses": run_one("losses", LAB)}
-    judged = [judge(claim, outcomes, is_mnist=False, is_full=False) for claim in CLAIMS]
+    judged = [judge(claim, outcomes, is_mnist=False, is_full=False) for claim in every_claim()]
     return render(
         Reproduction(lab=LAB, judged=judged, outcomes=outcomes, taken=datetime(2026, 7, 26, tzinfo=UTC))
     )
@@ -36,7 +36,7 @@ def test_measurements_and_judgements_are_read_without_scrolling_sideways(
     """No cell of the claims ends beyond the window, on a telephone as on a desk; no button lies over a drawing."""
     with sight(browser, width=width) as seen:
         shown = seen.read(page, tmp_path)
-        assert shown.locator("#claims tbody tr").count() == len(CLAIMS)
+        assert shown.locator("#claims tbody tr").count() == len(every_claim())
         assert shown.evaluate(PAST_THE_EDGE) == 0
         assert overview(shown).covered == []
         assert seen.errors == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.reproduction.catalogue import CLAIMS, EXPERIMENTS
+from hpsearch.reproduction.catalogue import EXPERIMENTS, every_claim
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.records import Judgement
@@ -17,7 +17,7 @@ def test_an_experiment_measures_what_its_claims_need(study: str) -> None:
     outcome = run_one(study, SMALL)
     drawings = [drawing.name for picture in outcome.pictures for drawing in picture.drawings]
     assert len(set(drawings)) == len(drawings)
-    for claim in CLAIMS:
+    for claim in every_claim():
         if claim.study == study:
             judged = judge(claim, {study: outcome}, is_mnist=True, is_full=True)
             assert [one.condition for one in judged.measured] == list(claim.conditions)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hpsearch.reproduction.catalogue import CLAIMS, EXPERIMENTS
+from hpsearch.reproduction.catalogue import EXPERIMENTS, every_claim
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
@@ -23,7 +23,7 @@ STUDIES = ("relu-learning-rates", "training-troubles")
 def shown() -> Reproduction:
     """Return a small reproduction: two studies run, and every claim judged."""
     outcomes = {study: run_one(study, LAB) for study in STUDIES}
-    judged = [judge(claim, outcomes, is_mnist=False, is_full=False) for claim in CLAIMS]
+    judged = [judge(claim, outcomes, is_mnist=False, is_full=False) for claim in every_claim()]
     return Reproduction(lab=LAB, judged=judged, outcomes=outcomes, taken=datetime(2026, 7, 26, tzinfo=UTC))
 
 
@@ -78,7 +78,7 @@ def test_an_unmet_range_is_marked(
 ) -> None:
     """A number out of its range is marked in the claim's row; one in range, or none at all, is not."""
     condition = Condition(measure="accuracy", words="accuracy", low=0.9)
-    claim = replace(CLAIMS[0], conditions=(condition,), needs="nothing")
+    claim = replace(every_claim()[0], conditions=(condition,), needs="nothing")
     outcome = replace(shown.outcomes[STUDIES[0]], values={"accuracy": [number]})
     judged = judge(claim, {claim.study: outcome}, is_mnist=False, is_full=False)
     assert judged.judgement is judgement

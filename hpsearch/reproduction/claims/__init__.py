@@ -1,1 +1,0 @@
-"""What the documents claim, one module per document, and when each claim holds."""
