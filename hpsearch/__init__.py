@@ -1,3 +1,3 @@
 """hpsearch: a hyperparameter-search service that tells you why trials die."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -10,6 +10,7 @@ import optuna
 import pytest
 from sqlalchemy import func, select
 
+import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
 from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
@@ -260,8 +261,8 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
             )
         )
     message = (
-        f'study "{lab.study.spec.name}": was made by hpsearch 9.0.0, which this one, 0.1.0, cannot read '
-        "(TrainingSpec: unknown keys ['moons']): use that version or a newer one"
+        f'study "{lab.study.spec.name}": was made by hpsearch 9.0.0, which this one, {hpsearch.__version__}, '
+        "cannot read (TrainingSpec: unknown keys ['moons']): use that version or a newer one"
     )
     with pytest.raises(Exception, match=f"^{re.escape(message)}$"):
         lab.store.study(lab.study.spec.name)

@@ -60,12 +60,12 @@ def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None
     lab = new_lab()
     raw = json.loads(spec_to_json(lab.study.spec))
     raw["training"]["moons"] = 1
-    write(lab, spec=json.dumps(raw), hpsearch_version="0.2.0")
-    with pytest.raises(StudyUnreadableError, match=r"0\.2\.0.*unknown keys \['moons'\]"):
+    write(lab, spec=json.dumps(raw), hpsearch_version="0.3.0")
+    with pytest.raises(StudyUnreadableError, match=r"0\.3\.0.*unknown keys \['moons'\]"):
         lab.store.study(lab.study.name)
     write(lab, spec=json.dumps(raw | {"oldest_reader": "0.1", "stars": []}))
     assert lab.store.study(lab.study.name).spec == lab.study.spec
-    write(lab, spec=json.dumps(raw | {"oldest_reader": "0.2"}))
+    write(lab, spec=json.dumps(raw | {"oldest_reader": "0.3"}))
     with pytest.raises(StudyUnreadableError):
         lab.store.study(lab.study.name)
 
