@@ -126,6 +126,16 @@ def test_what_the_readme_links_to_is_there(repository: Path) -> None:
     assert [link for link in links if not (repository / link).exists()] == []
 
 
+def test_what_the_recipes_name_is_there(repository: Path) -> None:
+    """Every path and every name of a table or class in CONTRIBUTING.md exists where it says."""
+    text = (repository / ".github/CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([\w./-]+/[\w./-]*|\w+\.toml)`", text)
+    assert len(named) > 20
+    assert [path for path in named if not (repository / path).exists()] == []
+    for name, path in re.findall(r"`(\w+)`(?:,? or)? (?:in|to) `(hpsearch/[\w/]+\.py)`", text):
+        assert re.search(rf"\b{name}\b", (repository / path).read_text()), (name, path)
+
+
 def test_the_pictures_are_small_and_shown(repository: Path, tracked: list[Path]) -> None:
     """`.pictures` holds what the README shows, each with words for those who cannot see it, and nothing large."""
     shown = re.findall(r"!\[([^\]]+)\]\((\.pictures/[^)]+)\)", (repository / "README.md").read_text())
