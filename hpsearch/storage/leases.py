@@ -9,7 +9,7 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, final
+from typing import Any, Final, final, get_args
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
@@ -41,6 +41,8 @@ CRASHED: Final[AttemptKind] = "crashed"
 LOST: Final[AttemptKind] = "lost"
 EXPIRED: Final[AttemptKind] = "expired"
 SUPERSEDED: Final[AttemptKind] = "superseded"
+
+_KINDS: Final[Mapping[object, AttemptKind]] = {kind: kind for kind in get_args(AttemptKind)}
 
 LEASE_EXPIRED: Final = "lease expired"
 WORKER_LIVES: Final = "lease expired, but its worker lives"
@@ -77,6 +79,18 @@ IS_SUSPECT: Final = or_(
     ),
 )
 """Condition on a row of ours: the trial may be what its workers were lost to."""
+
+
+def kind_of(stored: object, *, crashed: bool, why: str) -> AttemptKind:
+    """Return how an attempt came to nothing, by its row.
+
+    hpsearch before 0003 stored no kind, and took every expiry for a loss.
+    """
+    if (kind := _KINDS.get(stored)) is not None:
+        return kind
+    if not crashed:
+        return HANDED_BACK
+    return LOST if why == LEASE_EXPIRED else CRASHED
 
 
 def renew(

@@ -187,7 +187,7 @@ def test_a_copied_study_goes_on_to_its_exact_budget(new_lab: Labs, target: str) 
 
 
 def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -> None:
-    """A study with running trials is copied only on request; they wait in the copy and their epochs count as lost."""
+    """A study with running trials is copied only on request; they wait in the copy, their epochs count as stopped."""
     lab = new_lab(trials=9)
     lab.finish(1)
     claims = lab.claim(2)
@@ -221,7 +221,7 @@ def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -
             False,
             2,
         )
-        assert store.progress(study).ledger == {"worker_lost": 4, "complete": 2}
+        assert store.progress(study).ledger == {"stopped": 4, "complete": 2}
         there = Lab(store=store, url=target, study=study)
         assert there.end(claims) == {1, 2}
         assert [claim.number for claim in there.claim(9)] == list(range(1, 9))
