@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
+from hpsearch.storage.cells import shown_value
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
-from hpsearch.storage.stored_values import BLOB_MAX, shown_value
+from hpsearch.storage.stored_values import BLOB_MAX
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, inser
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import moment, shown, text_cell, whole
+from hpsearch.storage.cells import moment, shown_value, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.drivers import working_long
@@ -258,7 +258,7 @@ def unsealing_of(stored: object) -> Unsealing | None:
         return None
     found = json.loads(text_cell(stored, "unsealing"))
     if not isinstance(found, dict):
-        raise ValueError(f"unsealing: must be a JSON object (got {shown(stored)})")  # noqa: TRY004  # damage, no bug
+        raise ValueError(f"unsealing: must be a JSON object (got {shown_value(stored)})")  # noqa: TRY004  # damage, no bug
     seeds = found.get("seeds")
     return Unsealing(
         number=whole(found.get("number"), "unsealing.number", low=0),
