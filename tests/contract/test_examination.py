@@ -19,6 +19,12 @@ from tests.contract.laboratory import Lab, evaluation
 Labs = Callable[..., Lab]
 
 
+@pytest.fixture
+def url(fresh_url: str) -> str:
+    """Give a database without the odd studies of other tests."""
+    return fresh_url
+
+
 def fill(lab: Lab) -> None:
     """Give a study trials of every kind and fate."""
     lab.finish(2, value=math.inf, reports={0: math.nan, 1: -math.inf})
