@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
@@ -23,6 +23,9 @@ from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine
 _PROBLEMS_MAX: Final = 20
 """Most problems of one study that are listed."""
 
+_FEW: Final = 3
+"""Most problems of a study that are listed if there are several such studies."""
+
 
 def study_faults(connection: Connection, place: Place) -> list[str]:
     """Return what is wrong with a study, its name in front; nothing for one that can be used."""
@@ -37,11 +40,21 @@ def study_faults(connection: Connection, place: Place) -> list[str]:
     return [f'study "{shown}": {fault}' for fault in found]
 
 
-def broken_study(address: Address, faults: list[str]) -> str:
-    """Return the message for a study that cannot be taken."""
-    count = f"{len(faults)} problem{'' if len(faults) == 1 else 's'}"
-    listed = "\n".join(f"  {fault}" for fault in faults)
-    return f"{address.shown}: must hold studies as hpsearch and Optuna store them ({count}):\n{listed}"
+def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, remedy: str) -> StorageError:
+    """Return the error for studies that cannot be taken, name -> faults, with what to do at its end."""
+    most = _PROBLEMS_MAX if len(broken) == 1 else _FEW
+    count = sum(map(len, broken.values()))
+    listed = "\n".join(f"  {line}" for faults in broken.values() for line in few(faults, most))
+    return StorageError(
+        f"{address.shown}: must hold studies as hpsearch and Optuna store them "
+        f"({count} problem{'' if count == 1 else 's'}):\n{listed}\n{remedy}"
+    )
+
+
+def few(lines: Sequence[str], most: int) -> list[str]:
+    """Return at most so many lines, and in one more how many are left out."""
+    left = len(lines) - most
+    return [*lines[:most], *([f"and {left} more: see `hpsearch storage check --full`"] if left > 0 else [])]
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _BYTES_PER_S: Final = 2e6
 
 _PROBLEMS_MAX: Final = 10
 
-_REMEDY: Final = "get it again, or restore a backup"
+REMEDY: Final = "get it again, or restore a backup"
 
 DAMAGED: Final = "the database file is damaged"
 
@@ -110,7 +110,7 @@ def check_file(engine: Engine, *, shown: str) -> None:
     with engine.connect() as connection, _deadline(connection, shown=shown):
         _refuse(shown, list(_schema_problems(connection)))
         if damages := _integrity_problems(connection):
-            raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {_REMEDY}")
+            raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {REMEDY}")
 
 
 def _integrity_problems(connection: Connection) -> list[str]:
@@ -159,7 +159,7 @@ def _deadline(connection: Connection, *, shown: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StorageError(f"{shown}: {DAMAGED} ({error}, after {limit_s:.0f} s): {_REMEDY}") from error
+        raise StorageError(f"{shown}: {DAMAGED} ({error}, after {limit_s:.0f} s): {REMEDY}") from error
     finally:
         driver.set_progress_handler(None, 0)
 
