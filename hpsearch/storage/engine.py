@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_eng
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError
+from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
 from hpsearch.storage import drivers, forks
-from hpsearch.storage.address import Address, mask
+from hpsearch.storage.address import Address
 from hpsearch.storage.codes import UNCERTAIN, Kind, kind_of
 from hpsearch.storage.direct import is_lost, run
 from hpsearch.storage.replacing import follow_file

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, select
 
-from hpsearch.errors import Problem, StorageError
+from hpsearch.errors import Problem, StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema, studies
 from hpsearch.storage.address import Address, prepare_file
 from hpsearch.storage.engine import make_engine, reading
@@ -97,7 +97,10 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 
 
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
-    """Return what is wrong with a database if that may be why `error` was raised, or None."""
+    """Return what is wrong with a database if that may be why `error` was raised, or None.
+
+    One that does not answer is no reason: what reads it reports that itself.
+    """
     for address in addresses:
         if address.path is not None and not address.path.exists():  # an export that was not finished
             continue
@@ -106,6 +109,8 @@ def explained(error: Exception, addresses: Iterable[Address], *, within_s: float
         with suppress(Exception):
             try:
                 faults = examine(address, within_s=within_s)
+            except StorageUnavailableError:
+                continue
             except StorageError as unreadable:
                 return unreadable
         if faults:

@@ -83,6 +83,18 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
+    """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
+    lab = new_lab()
+    away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
+    assert explained(ValueError("x"), [away, here], within_s=60.0) is None
+    with writing(lab.store._engine, durable=False) as connection:
+        connection.execute(update(schema.studies).values(settled_failed=9))
+    told = explained(ValueError("x"), [away, here], within_s=60.0)
+    assert str(told).startswith(f"{here.shown}: the database is damaged")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
 def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
     """A command that looks for the reason of its failure does not look for ever."""
     lab = new_lab()
