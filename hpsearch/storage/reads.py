@@ -305,14 +305,14 @@ def _aware(stored: datetime | None) -> datetime | None:
     return None if stored is None else stored.replace(tzinfo=UTC)
 
 
-def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
-    """Return number -> series of those trials among `numbers` that have ended with one."""
+def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
+    """Return number -> series of those trials among `numbers` that have ended with one; None for unreadable ones."""
     table = schema.series
-    found: dict[int, Series] = {}
+    found: dict[int, Series | None] = {}
     for start in range(0, len(numbers), IDS_MAX):
         chunk = list(numbers[start : start + IDS_MAX])
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: made for row in rows if (made := readable_series(row.format, row.payload))}
+        found |= {row.number: readable_series(row.format, row.payload) for row in rows}
     return found

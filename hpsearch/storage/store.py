@@ -359,8 +359,11 @@ class Store:
         """
         return self._read(lambda connection: reads.changes(connection, study, since or Mark()))
 
-    def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
-        """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
+    def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
+        """Return number -> series, float32, of those trials among `numbers` that have ended with one.
+
+        None stands for series that are damaged, or of a newer hpsearch.
+        """
         if study.foreign is not None:
             return {}
         return self._read(lambda connection: reads.series(connection, study, numbers))
