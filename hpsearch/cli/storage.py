@@ -40,6 +40,7 @@ def check(
     from dataclasses import asdict
 
     from hpsearch.errors import StorageError
+    from hpsearch.report.formats import format_count
     from hpsearch.storage.check import check as measured
 
     health = measured(storage, full=full)
@@ -53,8 +54,8 @@ def check(
     if health.faults:
         listed = "\n".join(f"  {fault}" for fault in health.faults)
         raise StorageError(
-            f"{health.url_shown}: must hold what hpsearch and Optuna store ({len(health.faults)} faults): restore a "
-            f"backup, or delete these studies:\n{listed}"
+            f"{health.url_shown}: must hold what hpsearch and Optuna store "
+            f"({format_count(len(health.faults), 'fault')}): restore a backup, or delete these studies:\n{listed}"
         )
 
 

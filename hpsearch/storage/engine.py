@@ -79,7 +79,10 @@ def _sqlite_engine(address: Address, path: Path) -> Engine:
 def _server_engine(address: Address, answer_within_s: int) -> Engine:
     def connect(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
         own = dialect.loaded_dbapi.Error
-        with _told_of_options(address, own), _no_longer_than(drivers.connect_within_s(options), own, address):
+        with (
+            _told_of_options(address, own),
+            _no_longer_than(drivers.connect_within_s(dialect.driver, options), own, address),
+        ):
             return drivers.connect(dialect.driver, dialect.connect, options, answer_within_s=answer_within_s)
 
     def prepare(connection: Any, _record: Any) -> None:

@@ -62,7 +62,8 @@ class Facts:
 
 def study_problems(rows: StudyRows) -> _Problems:
     """Yield what is wrong with a study, its trials aside."""
-    if not rows.name or not rows.name.isprintable():
+    # Optuna itself allows any name.
+    if rows.ours is not None and not (rows.name and rows.name.isprintable()):
         yield _problem("studies", "study_name", "must be printable text", rows.name)
     yield from _direction_problems(rows)
     for table in (_user, _system):

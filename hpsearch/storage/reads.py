@@ -314,5 +314,6 @@ def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: readable_series(row.format, row.payload) for row in rows}
+        read = ((row.number, readable_series(row.format, row.payload)) for row in rows)
+        found |= {number: made for number, made in read if made is None or made}
     return found

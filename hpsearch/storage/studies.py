@@ -434,16 +434,6 @@ def holder(connection: Connection, name: str) -> str | None:
     return connection.execute(taken).scalars().first()
 
 
-def place_of(connection: Connection, study: StoredStudy) -> Place:
-    """Return where a study is, and lock it against other writers. Raises StudyNotFoundError when it was deleted."""
-    if study.foreign is None:
-        lock(connection, study)
-        return Place(study_id=study.study_id, key=study.key)
-    _LOCK.rows(connection, {"at_study_id": study.study_id})
-    check_there(connection, study)
-    return Place(study_id=study.study_id, key=None)
-
-
 def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
     """Return where the study of that name is, made by any client, readable or not, and lock it against other writers.
 

@@ -193,6 +193,7 @@ def test_every_page_and_row_is_looked_at_on_request(command: Command, good: Path
         "must be the number of such trials, 0 (got 7)"
     )
     assert fault in ended.stderr
+    assert "must hold what hpsearch and Optuna store (1 fault): " in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_what_the_target_has_is_refused(new_lab: Labs, target: str) -> None:
     )
     with open_store(target) as store:
         assert [study.spec.name for study in store.studies()] == [names[1], "renamed"]
-        store.delete_study(store.study("renamed"))
+        store.delete_named("renamed")
     assert [study.name for study in copied(source, target, names[0], names[2])] == [names[0], names[2]]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 import pytest
@@ -11,10 +12,12 @@ from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.check import check
+from hpsearch.storage.copying import Copied, copy_studies
 from hpsearch.storage.engine import writing
 from hpsearch.storage.examination import explained
 from hpsearch.storage.leases import CRASHES_MAX
-from tests.contract.laboratory import Lab, evaluation
+from hpsearch.storage.selection import Selection
+from tests.contract.laboratory import Lab, evaluation, stock_storage
 
 Labs = Callable[..., Lab]
 
@@ -55,6 +58,19 @@ def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
     assert check(lab.url, full=True).faults == ()
     assert check(lab.url).faults is None
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is None
+
+
+def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) -> None:
+    """Optuna's studies may be called anything, are found healthy, and are copied; the rule on names is for ours."""
+    lab = new_lab()
+    name = "a\nb \x1b[31m"
+    lab.opened.append(stock_storage(lab.url))
+    study = optuna.create_study(study_name=name, storage=lab.opened[-1])
+    study.tell(study.ask(), 0.5)
+    assert check(lab.url, full=True).faults == ()
+    copies: list[Copied] = []
+    copy_studies(lab.url, f"sqlite:///{tmp_path / 'x.db'}", Selection(names=(name,)), tell=copies.append)
+    assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
 
 
 def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:

@@ -83,11 +83,11 @@ def test_heartbeats_keep_all_leases_of_a_worker(new_lab: Labs) -> None:
     lab.claim(2, lease_s=EXPIRED_S)
     other.store.claim(other.study, worker=lab.worker, count=1, lease_s=EXPIRED_S)
     lab.store.claim(lab.study, worker="another", count=0, lease_s=EXPIRED_S)
-    assert lab.store.renew("nobody", 600.0) == 0
+    assert lab.renew(600.0, worker="nobody") == 0
     # Claiming nothing swept the two of this study; the one of the other study still stands.
-    assert lab.store.renew(lab.worker, 600.0) == 1
+    assert lab.renew(600.0) == 1
     assert other.store.sweep(other.study) == []
-    assert other.store.renew(lab.worker, EXPIRED_S) == 1
+    assert other.renew(EXPIRED_S, worker=lab.worker) == 1
     assert other.store.sweep(other.study) == [0]
 
 
@@ -230,7 +230,7 @@ def test_a_trial_that_another_client_ended_stays_as_it_is(new_lab: Labs) -> None
     assert lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=True) == []
     values = [(trial.state, trial.value) for trial in lab.store.trials(lab.study)]
     assert values == [(TrialState.COMPLETE, 0.125), (TrialState.COMPLETE, 0.5)]
-    assert lab.store.renew(lab.worker, 600.0) == 0
+    assert lab.renew(600.0) == 0
 
 
 def test_a_trial_that_another_client_ends_at_the_last_moment_stays_as_it_is(
@@ -260,12 +260,12 @@ def test_a_study_that_was_deleted_loses_its_trials(new_lab: Labs) -> None:
     """A worker that writes to a deleted study is told that its trials are lost, even if its id is used again."""
     lab = new_lab()
     claims = lab.claim(2)
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     successor = new_lab()
     successor.claim(2)
     assert lab.assign(claims) == {0, 1}
     assert lab.end(claims) == {0, 1}
-    assert lab.store.renew(lab.worker, 600.0) == 0
+    assert lab.renew(600.0) == 0
     assert {trial.state for trial in lab.store.trials(successor.study)} == {TrialState.RUNNING}
 
 
