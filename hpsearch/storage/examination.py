@@ -44,14 +44,14 @@ def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, rem
     """Return the error for studies that cannot be taken, name -> faults, with what to do at its end."""
     most = _PROBLEMS_MAX if len(broken) == 1 else _FEW
     count = sum(map(len, broken.values()))
-    listed = "\n".join(f"  {line}" for faults in broken.values() for line in few(faults, most))
+    listed = "\n".join(f"  {line}" for faults in broken.values() for line in _first(faults, most))
     return StorageError(
         f"{address.shown}: must hold studies as hpsearch and Optuna store them "
         f"({count} problem{'' if count == 1 else 's'}):\n{listed}\n{remedy}"
     )
 
 
-def few(lines: Sequence[str], most: int) -> list[str]:
+def _first(lines: Sequence[str], most: int) -> list[str]:
     """Return at most so many lines, and in one more how many are left out."""
     left = len(lines) - most
     return [*lines[:most], *([f"and {left} more: see `hpsearch storage check --full`"] if left > 0 else [])]
