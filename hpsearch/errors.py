@@ -4,9 +4,25 @@ A message says where: rule (got value): remedy. `hpsearch.cli.main` is the one p
 classes into exit codes.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
+
+# A password may hold anything, quotes and blanks too: all of a line up to the last @ goes, rather than too little.
+_IN_URL: Final = re.compile(r"(//[^:/@\n]*):(?!//).*@")
+_IN_PART_OF_URL: Final = re.compile(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", re.MULTILINE)
+_IN_OPTION: Final = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)=|--token )('[^']*'|[^&\s]*)")
+
+
+def mask(text: str) -> str:
+    """Return `text`, in which URLs may be, with what may be a password or a token replaced by ***."""
+    return mask_options(_IN_PART_OF_URL.sub(r"\1:***@", _IN_URL.sub(r"\1:***@", text)))
+
+
+def mask_options(text: str) -> str:
+    """Return `text` with the values of options that may be passwords or tokens replaced by ***."""
+    return _IN_OPTION.sub(r"\1***", text)
 
 
 class HpsearchError(Exception):

@@ -1,7 +1,7 @@
 """Records that the stages hand to each other, and the words that all of them share."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -418,21 +418,18 @@ def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[
 
 
 def ledger_key(state: TrialState, cause: Cause | None) -> str:
-    """Say where in the ledger the epochs of a trial in `state` with the verdict `cause` stand."""
+    """Return the key under which the ledger has the epochs of a trial in `state` with the verdict `cause`."""
     if state in (TrialState.PRUNED, TrialState.FAILED):
         return (cause or Cause.OUTRANKED).value
     return state.value
 
 
-def ledger_of(trials: Sequence[Trial], *, lost_epochs: int = 0) -> dict[str, int]:
-    """Say where every epoch that was begun went: cause -> epochs, largest first, without empty entries.
+def ledger_of(entries: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return where every epoch that was begun went: key -> epochs, largest first, without empty entries.
 
-    Keys are `complete`, `running`, `waiting` (begun by an attempt that was handed back), the name of the
-    cause for trials that were stopped or failed, and `worker_lost` for `lost_epochs`, those that went
-    down with an attempt that will be run again.
+    Each entry is a key with epochs: of a trial by `ledger_key`, of an attempt that came to nothing its `cause`.
     """
-    epochs: dict[str, int] = {Cause.WORKER_LOST.value: lost_epochs}
-    for trial in trials:
-        key = ledger_key(trial.state, trial.verdict)
-        epochs[key] = epochs.get(key, 0) + trial.epochs
+    epochs: dict[str, int] = {}
+    for key, count in entries:
+        epochs[key] = epochs.get(key, 0) + count
     return dict(sorted(((k, n) for k, n in epochs.items() if n), key=lambda item: (-item[1], item[0])))

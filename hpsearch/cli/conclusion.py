@@ -14,18 +14,21 @@ from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
-from hpsearch.errors import HpsearchError, StudyUnreadableError
-from hpsearch.records import Trial
+from hpsearch.errors import HpsearchError, StudyUnreadableError, mask
+from hpsearch.records import Series, Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
 from hpsearch.report.request import Request, check_request
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import best_lines, rival_words, state_sentence
-from hpsearch.storage.address import mask, parse_address
+from hpsearch.storage.address import parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 
 _LONGEST_FILE_NAME: Final = 100
+
+_MOST_LISTED: Final = 5
+"""Trials that a warning lists."""
 
 
 def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None) -> None:
@@ -67,6 +70,21 @@ def write_best(
         answer(rival)
 
 
+def read_series(store: Store, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
+    """Return number -> series of those trials that have some, and warn of those that cannot be read."""
+    found = store.series(study, numbers)
+    unreadable = [number for number, series in found.items() if series is None]
+    if unreadable:
+        listed = ", ".join(map(str, unreadable[:_MOST_LISTED]))
+        more = f" and {len(unreadable) - _MOST_LISTED:,} more" if len(unreadable) > _MOST_LISTED else ""
+        trials = "trial" if len(unreadable) == 1 else "trials"
+        say(
+            f'Warning: study "{study.name}": the series of {trials} {listed}{more} cannot be read and are left out: '
+            "see `hpsearch storage check --full`"
+        )
+    return {number: series for number, series in found.items() if series}
+
+
 def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     """Read everything that a report is made from."""
     store.sweep(study)
@@ -75,7 +93,7 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
         study=study,
         progress=store.progress(study),
         trials=trials,
-        series=store.series(study, [trial.number for trial in trials]),
+        series=read_series(store, study, [trial.number for trial in trials]),
         taken=datetime.now(UTC),
         attempts=store.every_attempt(study),
         workers=store.workers(),

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 import shlex
 import sys
 import tempfile
@@ -10,13 +9,9 @@ import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import hpsearch
-
-# A password may hold anything, quotes and blanks too: all of a line up to the last @ goes, rather than too little.
-_IN_URL: Final = re.compile(r"(//[^:/@\n]*):.*@")
-_IN_QUERY: Final = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)=)[^&\s]*")
+from hpsearch.errors import mask
 
 
 def write_crash_file(error: BaseException, command: Sequence[str]) -> Path:
@@ -44,12 +39,7 @@ def crash_text(error: BaseException, command: Sequence[str], now: datetime) -> s
         "",
         *traceback.format_exception(error),
     ]
-    return masked("\n".join(line.rstrip("\n") for line in lines)) + "\n"
-
-
-def masked(text: str) -> str:
-    """Return `text` with the passwords of URLs replaced by ***."""
-    return _IN_QUERY.sub(r"\1***", _IN_URL.sub(r"\1:***@", text))
+    return mask("\n".join(line.rstrip("\n") for line in lines)) + "\n"
 
 
 def _folder() -> Path:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hpsearch
 from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName
-from hpsearch.cli.output import answer
+from hpsearch.cli.output import answer, say
 
 if TYPE_CHECKING:
     from hpsearch.storage.copying import Copied
@@ -91,6 +92,8 @@ def export(
 ) -> None:
     """Write a study into one SQLite file of its own, to be kept, sent, or imported elsewhere; it is read back.
 
+    A damaged study is written as it is, with a warning: `study import` will refuse the file.
+
     Example: hpsearch study export digits --output digits.db
     """
     from hpsearch.storage.copying import copy_studies
@@ -100,6 +103,11 @@ def export(
     with _new_file(output) as unfinished:
         (made,) = copy_studies(storage, _file_url(unfinished), selection, tell=lambda _: None, kind="export")
     answer(_copied(made, str(output)))
+    if made.faults:
+        say(
+            f"Warning: `study import` of hpsearch {hpsearch.__version__} will refuse {output} as it is:\n"
+            + "\n".join(f"  {fault}" for fault in made.faults)
+        )
 
 
 def import_studies(

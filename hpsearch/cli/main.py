@@ -4,6 +4,7 @@
 """
 
 import sys
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -95,6 +96,8 @@ def run() -> None:
 
 
 def _run() -> int:
+    if (faults := _loaded_faults()) is not None:
+        faults.used.clear()  # what an earlier command of this process worked with is none of this one's
     try:
         app(prog_name="hpsearch")
     except SystemExit as end:
@@ -122,22 +125,28 @@ def _failed(error: Exception) -> int:
 
 def _damage(error: Exception) -> HpsearchError | None:
     """Return what is wrong with the databases that this command has used, if that may be why it failed."""
-    faults = sys.modules.get("hpsearch.storage.faults")
+    faults = _loaded_faults()
     if faults is None:
         return None
     from hpsearch.storage.examination import explained
 
-    return explained(error, faults.used.values(), within_s=DIAGNOSE_WITHIN_S)
+    return explained(error, tuple(faults.used.values()), within_s=DIAGNOSE_WITHIN_S)
+
+
+def _loaded_faults() -> ModuleType | None:
+    """Return `hpsearch.storage.faults` if a command has loaded it: help does without."""
+    return sys.modules.get("hpsearch.storage.faults")
 
 
 def _crashed(error: Exception) -> int:
-    from hpsearch.cli.crash import masked, write_crash_file
+    from hpsearch.cli.crash import write_crash_file
+    from hpsearch.errors import mask
 
     try:
         where = f"see {write_crash_file(error, sys.argv)}"
     except OSError as unwritable:
         where = f"the crash file could not be written ({unwritable.strerror})"
-    what = masked(f"{type(error).__name__}: {error}".partition("\n")[0])
+    what = mask(f"{type(error).__name__}: {error}".partition("\n")[0])
     say(f"Error: this is a fault of hpsearch ({what}): {where}")
     return OUR_FAULT
 

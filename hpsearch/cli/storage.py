@@ -40,6 +40,7 @@ def check(
     from dataclasses import asdict
 
     from hpsearch.errors import StorageError
+    from hpsearch.report.formats import format_count
     from hpsearch.storage.check import check as measured
 
     health = measured(storage, full=full)
@@ -53,8 +54,8 @@ def check(
     if health.faults:
         listed = "\n".join(f"  {fault}" for fault in health.faults)
         raise StorageError(
-            f"{health.url_shown}: must hold what hpsearch and Optuna store ({len(health.faults)} faults): restore a "
-            f"backup, or delete these studies:\n{listed}"
+            f"{health.url_shown}: must hold what hpsearch and Optuna store "
+            f"({format_count(len(health.faults), 'fault')}): restore a backup, or delete these studies:\n{listed}"
         )
 
 
@@ -112,7 +113,8 @@ def copy(
 ) -> None:
     """Copy studies from one database into another, and read them back. Without --study: all that hpsearch made.
 
-    Each study is there whole or not at all, with its numbers, times and history. The source stays as it is.
+    Each study is there whole or not at all, with its numbers, times and history. The source stays as it is. A damaged
+    study is left out: the others are copied, and the exit code is 1.
 
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
     """
@@ -123,9 +125,17 @@ def copy(
     if study and everything:
         raise UsageError("storage copy: --study and --all exclude each other: leave one out")
     selection = Selection(names=tuple(study or ()), foreign=everything, running=include_running)
-    done = copy_studies(source, target, selection, tell=lambda copied: answer(_copied(copied)))
-    if any(copied.in_whole_seconds for copied in done):
-        say("MySQL and MariaDB keep when trials began and ended to the second.")
+    done: list[Copied] = []
+
+    def tell(copied: "Copied") -> None:
+        done.append(copied)
+        answer(_copied(copied))
+
+    try:
+        copy_studies(source, target, selection, tell=tell)
+    finally:
+        if any(copied.in_whole_seconds for copied in done):
+            say("MySQL and MariaDB keep when trials began and ended to the second.")
 
 
 def _copied(copied: "Copied") -> str:

@@ -47,6 +47,7 @@ def show(
 
     Example: hpsearch trial show digits 17
     """
+    from hpsearch.cli.conclusion import read_series
     from hpsearch.cli.curves import write_curves
     from hpsearch.cli.single_trial import attempt_object, write_trial
     from hpsearch.report.export import trial_object
@@ -56,10 +57,10 @@ def show(
         stored = store.any_study(study)
         store.sweep(stored)
         found, attempts = store.trial(stored, number), store.attempts(stored, number)
-        series = store.series(stored, [number]).get(number, {})
+        series = read_series(store, stored, [number]) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
-        write_curves(found, stored.spec.metric, series)
+        write_curves(found, stored.spec.metric, series.get(number, {}))
         return
     shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
     if form is Format.JSON:
@@ -114,6 +115,7 @@ def replay(
 
     Example: hpsearch trial replay digits 17 --set learning_rate=0.01
     """
+    from hpsearch.cli.conclusion import read_series
     from hpsearch.cli.progress import busy
     from hpsearch.cli.replayed import replay_object, save_replay, write_replay
     from hpsearch.report.file import check_report_path
@@ -131,7 +133,7 @@ def replay(
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
         found = store.study(study)
-        series = store.series(found, [number])
+        series = read_series(store, found, [number])
         stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
     with busy("Training it again"), settings_are_usage(request.settings):
         made = train_again(stored, request)

@@ -65,7 +65,8 @@ class LiveStudy:
             self._trials.update((trial.number, trial) for trial in changed)
             ended = [trial.number for trial in changed if trial.state.is_final]
             if ended:
-                self._series |= self._store.series(study, ended)
+                found = self._store.series(study, ended)
+                self._series |= {number: series for number, series in found.items() if series}
             before = self._seen
             snapshot = self._taken(study)
             if before is not None and not changed and _same(before.snapshot, snapshot):

@@ -76,4 +76,4 @@ def stored_trial(store: Store, name: str, number: int) -> Stored:
     """Return a trial as the database has it. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.study(name)
     trial = store.trial(study, number)
-    return Stored(study=study, trial=trial, series=store.series(study, [number]).get(number, {}))
+    return Stored(study=study, trial=trial, series=store.series(study, [number]).get(number) or {})

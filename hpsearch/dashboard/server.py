@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from types import FrameType
 from typing import Any, Final, final
 from wsgiref.types import WSGIApplication
@@ -33,19 +33,18 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
     with open_store(options.url, foreign=True) as found:
         if not found.has_studies:
             open_store(options.url, create=False).close()  # raises if something is missing
-    storage = OptunaStorage(options.url)  # makes our tables as well as Optuna's
-    with DrainWatch(stop, within_s=END_WITHIN_S), open_store(options.url, create=False) as store:
-        try:
-            site = make_site(store, storage, options.artifacts, read_only=options.read_only)
-            server = _listening(site, options)
-            with closing(server):
-                stop.listen()
-                tell(_address(options.host, server))
-                warm_in_background(site, store)
-                # It returns after one of the signals, when the requests that were under way have their answers.
-                server.run()
-        finally:
-            storage.remove_session()
+    with ExitStack() as opened:
+        opened.enter_context(DrainWatch(stop, within_s=END_WITHIN_S))
+        storage = OptunaStorage(options.url)  # makes our tables as well as Optuna's
+        opened.callback(storage.remove_session)
+        store = opened.enter_context(open_store(options.url, create=False))
+        site = make_site(store, storage, options.artifacts, read_only=options.read_only)
+        server = opened.enter_context(closing(_listening(site, options)))
+        stop.listen()
+        tell(_address(options.host, server))
+        warm_in_background(site, store)
+        # It returns after one of the signals, when the requests that were under way have their answers.
+        server.run()
     return stop.exit_code
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, mask_options
 from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
 from hpsearch.storage.stored_values import UNSTORABLE
@@ -109,7 +109,7 @@ def parse_address(text: str) -> Address:
         raise StorageError(
             f'storage: must be a database URL (got "{_masked_url(text)}"): {_EXAMPLES}'
         ) from None
-    shown = _masked_url(text) if url.password is not None else _mask_options(text)
+    shown = _masked_url(text) if url.password is not None else mask_options(text)
     if (odd := _odd_character(text)) is not None:
         raise StorageError(f"{shown}: no part may hold the character {odd}: leave it out")
     family = url.get_backend_name()
@@ -135,16 +135,7 @@ def _odd_character(text: str) -> str | None:
 
 def _masked_url(text: str) -> str:
     """Return `text`, which is a URL or meant as one, with its password replaced by ***: it may have blanks."""
-    return _mask_options(re.sub(r"((?:^|/)[^:/@]*):(?!//).*@", r"\1:***@", text, flags=re.DOTALL))
-
-
-def mask(text: str) -> str:
-    """Return `text`, in which a URL may be, with what may be a password replaced by ***."""
-    return _mask_options(re.sub(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", r"\1:***@", text))
-
-
-def _mask_options(text: str) -> str:
-    return re.sub(r"(?i)((?:password|passwd|pwd|secret)=)[^&\s]*", r"\1***", text)
+    return mask_options(re.sub(r"((?:^|/)[^:/@]*):(?!//).*@", r"\1:***@", text, flags=re.DOTALL))
 
 
 def _unknown_family(shown: str, family: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import foreign_trials, optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
-from hpsearch.storage.cells import shown
+from hpsearch.storage.cells import shown_value
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.direct import Direct
@@ -309,9 +309,9 @@ def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
     Any client may write anything there, and one trial's request must not end the claims of all.
     """
     if not isinstance(fixed, dict):
-        return {}, f"fixed_params: must be a JSON object (got {shown(fixed)}): all is sampled"
+        return {}, f"fixed_params: must be a JSON object (got {shown_value(fixed)}): all is sampled"
     asked = {name: value for name, value in fixed.items() if isinstance(value, float | int | str)}
-    others = [f"{name} = {shown(value)}" for name, value in fixed.items() if name not in asked]
+    others = [f"{name} = {shown_value(value)}" for name, value in fixed.items() if name not in asked]
     if not others:
         return asked, None
     return (

@@ -1,7 +1,8 @@
 """Studies copied from one database into another, whole or not at all, and read back."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ from hpsearch.storage import migration, optuna_schema, orphans
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import make_engine, reading, writing
-from hpsearch.storage.examination import broken_study, reader, study_faults
+from hpsearch.storage.examination import broken_studies, reader, study_faults
 from hpsearch.storage.faults import attempt, translated
 from hpsearch.storage.records import Place
 from hpsearch.storage.resting import at_rest, in_whole_seconds
@@ -34,7 +35,7 @@ from hpsearch.storage.rows import (
     write_trials,
 )
 from hpsearch.storage.selection import Selection, chosen, refuse_running, refuse_taken, running_trials
-from hpsearch.storage.sqlite_file import check_file, check_stamps, unlinked_problems
+from hpsearch.storage.sqlite_file import REMEDY, check_file, check_stamps, unlinked_problems
 
 
 @final
@@ -42,13 +43,15 @@ from hpsearch.storage.sqlite_file import check_file, check_stamps, unlinked_prob
 class Copied:
     """A study that is in the target now: its trials, and how many of them run in the source and wait there.
 
-    `in_whole_seconds` says that the target keeps no finer times of its trials.
+    `in_whole_seconds` is true if the target keeps no finer times of its trials. `faults` are why no import will take
+    an exported study.
     """
 
     name: str
     trials: int
     returned: int
     in_whole_seconds: bool
+    faults: tuple[str, ...] = ()
 
 
 Kind: TypeAlias = Literal["copy", "export", "import"]
@@ -68,30 +71,53 @@ def copy_studies(
     Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times stay,
     which is checked by reading both databases before the transaction ends. Tables that the target lacks are made.
     The source is read as of one moment per study, and stays as it is; workers there go on. Before the target is
-    opened, every row is held against `stored_values` and, but for an export, against `laws`.
+    opened, every row is held against `stored_values` and against `laws`. A study that breaks them is exported with its
+    `faults`, keeps an import from taking anything, and is left out of a copy, which takes the others.
 
     Raises UsageError for one database twice, StudyNotFoundError, StudyExistsError for what the target has already,
-    and StorageError for running trials, for databases that cannot be used, for rows that break a rule, and for a copy
-    that differs.
+    and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for studies
+    that break a rule: at the end, when the others are copied.
     """
     here, there = parse_address(source), parse_address(target)
     if _identity(here) == _identity(there):
         raise UsageError(f"storage copy: source and target must be two databases (got {here.shown} twice)")
     with _source(here, kind) as reads:
         places = attempt(lambda: chosen(reads, here, selection), here)
-        origins = [
-            _Origin(engine=reads, address=here, place=place, running=selection.running)
-            for place in places.values()
-        ]
-        if kind != "export":
-            attempt(lambda: _refuse_broken(origins), here)
+        broken = attempt(lambda: _broken(reads, places), here)
+        if kind == "import" and broken:
+            raise broken_studies(here, broken, remedy=f"nothing was imported: {REMEDY}")
+        refused = {} if kind == "export" else broken
+        good = {name: place for name, place in places.items() if name not in refused}
+        if not good:
+            raise _left_out(here, refused)
         with _target(there) as writes:
-            attempt(lambda: refuse_taken(writes, places, there), there)
+            attempt(lambda: refuse_taken(writes, good, there), there)
             done = []
-            for origin in origins:
-                done.append(attempt(partial(_copy, origin, writes, there), there))
+            for name, place in good.items():
+                origin = _Origin(engine=reads, address=here, place=place, running=selection.running)
+                copied = attempt(partial(_copy, origin, writes, there), there)
+                done.append(replace(copied, faults=tuple(broken.get(name, ()))))
                 tell(done[-1])
+            if refused:
+                raise _left_out(here, refused)
             return done
+
+
+def _broken(engine: Engine, places: Mapping[str, Place]) -> dict[str, list[str]]:
+    """Return name -> what is wrong, for studies that break a law."""
+    with reading(engine) as connection:
+        found = {name: study_faults(connection, place) for name, place in places.items()}
+    return {name: faults for name, faults in found.items() if faults}
+
+
+def _left_out(address: Address, broken: Mapping[str, Sequence[str]]) -> StorageError:
+    """Return the error for studies that a copy has left out."""
+    names = "".join(
+        f"\n  hpsearch study delete --storage {shlex.quote(address.shown)} -- {shlex.quote(n)}"
+        for n in broken
+    )
+    remedy = f"not copied: restore a backup, choose other studies with --study NAME, or delete these:{names}"
+    return broken_studies(address, broken, remedy=remedy)
 
 
 def _identity(address: Address) -> URL | Path:
@@ -226,15 +252,6 @@ def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
     texts = {key: text for key, text in stored.items() if key not in attributes or key in kept} | new
     listed = [{"key": key, "value_json": text} for key, text in texts.items()]
     return replace(rows, details={**rows.details, table: listed})
-
-
-def _refuse_broken(origins: Sequence[_Origin]) -> None:
-    """Raise StorageError, with what is wrong, for studies that break a law."""
-    for origin in origins:
-        with reading(origin.engine) as connection:
-            problems = study_faults(connection, origin.place)
-        if problems:
-            raise StorageError(broken_study(origin.address, problems))
 
 
 def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:

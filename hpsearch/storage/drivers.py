@@ -41,6 +41,9 @@ _LIBPQ: Final[Mapping[str, int]] = {
 }
 """Options of libpq, https://www.postgresql.org/docs/current/libpq-connect.html."""
 
+_OF_LIBPQ: Final = ("psycopg", "psycopg2")
+"""Drivers that connect through libpq, which reads PGCONNECT_TIMEOUT."""
+
 _TCP: Final[Mapping[int, int]] = {
     getattr(socket, name): value
     for name, value in {
@@ -90,6 +93,11 @@ def check_options(driver: str, query: Mapping[str, Any], shown: str) -> None:
         path = os.path.expanduser(str(value)) if name in _FILES else ""  # noqa: PTH111 # as drivers do it
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 # these raise nothing
             raise StorageError(f'{shown}: the option "{name}" must name a file (got {path}): check its path')
+        if (driver, name) == ("psycopg2", "read_timeout"):
+            raise StorageError(
+                f'{shown}: the driver psycopg2 has no option "{name}": leave it out, or take the driver psycopg, as in '
+                "postgresql+psycopg://..."
+            )
         if name in _PROGRAMS_ONLY.get(driver, ()):
             raise StorageError(f'{shown}: no URL can set the option "{name}" of {driver}: leave it out')
         if least is not None and not _is_number(value, least):
@@ -142,9 +150,10 @@ def plain(url: URL) -> tuple[URL, dict[str, Any]]:
     return url, {name: value for name, value in limits.items() if name not in url.query} | given
 
 
-def connect_within_s(options: Mapping[str, Any]) -> float:
-    """Return how long a connection may take to be made, as the URL or the environment sets it; 0 sets no bound."""
-    chosen = float(options.get("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S)))
+def connect_within_s(driver: str, options: Mapping[str, Any]) -> float:
+    """Return how long a connection may take to be made, as the URL or libpq's environment sets it; 0 sets no bound."""
+    usual = os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S) if driver in _OF_LIBPQ else CONNECT_WITHIN_S
+    chosen = float(options.get("connect_timeout", usual))
     return chosen if chosen > 0 else math.inf
 
 

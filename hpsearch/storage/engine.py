@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_eng
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError
+from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
 from hpsearch.storage import drivers, forks
-from hpsearch.storage.address import Address, mask
+from hpsearch.storage.address import Address
 from hpsearch.storage.codes import UNCERTAIN, Kind, kind_of
 from hpsearch.storage.direct import is_lost, run
 from hpsearch.storage.replacing import follow_file
@@ -79,7 +79,10 @@ def _sqlite_engine(address: Address, path: Path) -> Engine:
 def _server_engine(address: Address, answer_within_s: int) -> Engine:
     def connect(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
         own = dialect.loaded_dbapi.Error
-        with _told_of_options(address, own), _no_longer_than(drivers.connect_within_s(options), own, address):
+        with (
+            _told_of_options(address, own),
+            _no_longer_than(drivers.connect_within_s(dialect.driver, options), own, address),
+        ):
             return drivers.connect(dialect.driver, dialect.connect, options, answer_within_s=answer_within_s)
 
     def prepare(connection: Any, _record: Any) -> None:

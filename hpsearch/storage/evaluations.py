@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
 from hpsearch.storage import schema
 from hpsearch.storage.bulk import insert_rows
-from hpsearch.storage.cells import moment, shown, whole
+from hpsearch.storage.cells import moment, shown_value, whole
 from hpsearch.storage.clock import utc
 from hpsearch.storage.records import Evaluation, Part, StoredStudy, Unsealing
 from hpsearch.storage.studies import LockedStudy, row_of, study_of, unsealing_of
@@ -41,7 +41,7 @@ def evaluations(connection: Connection, study: StoredStudy) -> list[Evaluation]:
 def _evaluation(row: Row[Any]) -> Evaluation:
     """Return the evaluation of a row. Raises ValueError for one that this version does not write."""
     if row.part not in get_args(Part):
-        raise ValueError(f"part: must be one of {', '.join(get_args(Part))} (got {shown(row.part)})")
+        raise ValueError(f"part: must be one of {', '.join(get_args(Part))} (got {shown_value(row.part)})")
     return Evaluation(
         number=whole(row.number, "number", low=0),
         part=row.part,

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, select
 
-from hpsearch.errors import Problem, StorageError
+from hpsearch.errors import Problem, StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema, studies
 from hpsearch.storage.address import Address, prepare_file
 from hpsearch.storage.engine import make_engine, reading
@@ -22,6 +22,9 @@ from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine
 
 _PROBLEMS_MAX: Final = 20
 """Most problems of one study that are listed."""
+
+_FEW: Final = 3
+"""Most problems of a study that are listed if there are several such studies."""
 
 
 def study_faults(connection: Connection, place: Place) -> list[str]:
@@ -37,11 +40,21 @@ def study_faults(connection: Connection, place: Place) -> list[str]:
     return [f'study "{shown}": {fault}' for fault in found]
 
 
-def broken_study(address: Address, faults: list[str]) -> str:
-    """Return the message for a study that cannot be taken."""
-    count = f"{len(faults)} problem{'' if len(faults) == 1 else 's'}"
-    listed = "\n".join(f"  {fault}" for fault in faults)
-    return f"{address.shown}: must hold studies as hpsearch and Optuna store them ({count}):\n{listed}"
+def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, remedy: str) -> StorageError:
+    """Return the error for studies that cannot be taken, name -> faults, with what to do at its end."""
+    most = _PROBLEMS_MAX if len(broken) == 1 else _FEW
+    count = sum(map(len, broken.values()))
+    listed = "\n".join(f"  {line}" for faults in broken.values() for line in _first(faults, most))
+    return StorageError(
+        f"{address.shown}: must hold studies as hpsearch and Optuna store them "
+        f"({count} problem{'' if count == 1 else 's'}):\n{listed}\n{remedy}"
+    )
+
+
+def _first(lines: Sequence[str], most: int) -> list[str]:
+    """Return at most so many lines, and in one more how many are left out."""
+    left = len(lines) - most
+    return [*lines[:most], *([f"and {left} more: see `hpsearch storage check --full`"] if left > 0 else [])]
 
 
 @contextmanager
@@ -84,7 +97,10 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 
 
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
-    """Return what is wrong with a database if that may be why `error` was raised, or None."""
+    """Return what is wrong with a database if that may be why `error` was raised, or None.
+
+    One that does not answer is no reason: what reads it reports that itself.
+    """
     for address in addresses:
         if address.path is not None and not address.path.exists():  # an export that was not finished
             continue
@@ -93,6 +109,8 @@ def explained(error: Exception, addresses: Iterable[Address], *, within_s: float
         with suppress(Exception):
             try:
                 faults = examine(address, within_s=within_s)
+            except StorageUnavailableError:
+                continue
             except StorageError as unreadable:
                 return unreadable
         if faults:

@@ -14,8 +14,9 @@ from hpsearch.errors import (
     StorageReadOnlyError,
     StorageUnavailableError,
     ValueRefusedError,
+    mask,
 )
-from hpsearch.storage.address import Address, mask
+from hpsearch.storage.address import Address
 from hpsearch.storage.codes import AT_ONCE, PASSING, Kind, code_of, kind_of
 from hpsearch.storage.engine import TurnedReadOnlyError, UncertainCommitError, absent
 

@@ -3,7 +3,6 @@
 Each function reads in its caller's transaction.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from hpsearch.errors import ForeignStudyError
 from hpsearch.storage import optuna_schema
+from hpsearch.storage.cells import is_number
 from hpsearch.storage.parameters import as_value
 from hpsearch.storage.records import Foreign, StoredStudy
 from hpsearch.storage.stored_json import plain_json
@@ -68,7 +68,7 @@ def every(connection: Connection, names: Mapping[int, str]) -> dict[int, StoredS
 def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
     """Return what the trials of a study were sampled from, in the order in which the names first came.
 
-    A range holds the ranges of all trials, and choices those of all.
+    A range holds the ranges of all trials, and choices those of all. Damaged distributions are left out.
     """
     rows = connection.execute(
         select(_params.c.param_name, _params.c.distribution_json, func.min(_params.c.param_id).label("first"))
@@ -77,10 +77,25 @@ def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
         .group_by(_params.c.param_name, _params.c.distribution_json)
         .order_by(func.min(_params.c.param_id))
     )
-    texts: dict[str, list[str]] = {}
+    held: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        texts.setdefault(row.param_name, []).append(row.distribution_json)
-    return tuple(_dimension(name, [json.loads(text) for text in found]) for name, found in texts.items())
+        if (distribution := _distribution(row.distribution_json)) is not None:
+            held.setdefault(str(row.param_name), []).append(distribution)
+    return tuple(_dimension(name, found) for name, found in held.items())
+
+
+def _distribution(text: object) -> Mapping[str, Any] | None:
+    """Return what a distribution of Optuna's has in its JSON, its class as "name"; None for a damaged one."""
+    found: Any = plain_json(text) if isinstance(text, str) else None
+    held = found.get("attributes") if isinstance(found, dict) else None
+    if not isinstance(held, dict) or not isinstance(found.get("name"), str):
+        return None
+    is_right = (
+        isinstance(held["choices"], list)
+        if "choices" in held
+        else is_number(held.get("low")) and is_number(held.get("high"))
+    )
+    return {**held, "name": found["name"]} if is_right else None
 
 
 FOREIGN_REMEDY: Final = (
@@ -137,18 +152,17 @@ def _with_search(study: StoredStudy, search: tuple[Dimension, ...]) -> StoredStu
 
 def _dimension(name: str, raw: Sequence[Mapping[str, Any]]) -> Dimension:
     """Return the dimension that holds all distributions of a parameter."""
-    attributes = [one["attributes"] for one in raw]
-    if any("choices" in one for one in attributes):
-        listed = [as_value(choice) for one in attributes for choice in one.get("choices", ())]
+    if any("choices" in one for one in raw):
+        listed = [as_value(choice) for one in raw for choice in one.get("choices", ())]
         return Choices(name=name, choices=tuple(dict.fromkeys(listed)))
-    low, high = min(one["low"] for one in attributes), max(one["high"] for one in attributes)
+    low, high = min(one["low"] for one in raw), max(one["high"] for one in raw)
     if low == high:
         return Choices(name=name, choices=(low,))
     return Range(
         name=name,
         low=float(low),
         high=float(high),
-        log=all(one.get("log", "Log" in kind["name"]) for one, kind in zip(attributes, raw, strict=True)),
+        log=all(one.get("log", "Log" in one["name"]) for one in raw),
         step=None,
         integer=all(one["name"].startswith("Int") for one in raw),
     )

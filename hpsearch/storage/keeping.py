@@ -1,7 +1,6 @@
 """What users do to stored studies other than running them: one function, one transaction, as the methods of Store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from hpsearch.records import ParameterValue
 from hpsearch.storage import enqueuing, foreign_trials, renaming, studies
@@ -19,22 +18,11 @@ def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, Param
     )
 
 
-def rename_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
-    """Give the study another name, and return it. Its key stays, and so does everything that depends on it.
+def rename_named(store: Store, old: str, name: str) -> None:
+    """Give the study `old`, made by any client, readable or not, another name. Its key and all that depends on it stay.
 
     Raises StudyExistsError for a taken name, HpsearchError while trials run.
     """
-    store.sweep(study)
-    store.write(
-        lambda connection: renaming.rename(
-            connection, studies.place_of(connection, study), study.name, name, has_ours=store.has_ours
-        )
-    )
-    return replace(study, spec=replace(study.spec, name=name))
-
-
-def rename_named(store: Store, old: str, name: str) -> None:
-    """Give the study `old`, made by any client, readable or not, another name, as `rename_study`."""
     store.sweep_all()
     store.write_to(
         old,
@@ -42,21 +30,11 @@ def rename_named(store: Store, old: str, name: str) -> None:
     )
 
 
-def copy_study(store: Store, study: StoredStudy, name: str) -> StoredStudy:
-    """Copy the study with all its trials to another name in this database, and return the copy.
+def copy_named(store: Store, old: str, name: str) -> int:
+    """Copy the study `old`, made by any client, readable or not, to another name; return how many trials it has.
 
     Trials that run wait in the copy. Raises StudyExistsError for a taken name.
     """
-    store.write(
-        lambda connection: renaming.copy(
-            connection, studies.place_of(connection, study), name, has_ours=store.has_ours
-        )
-    )
-    return store.any_study(name)
-
-
-def copy_named(store: Store, old: str, name: str) -> int:
-    """Copy the study `old`, made by any client, readable or not, as `copy_study`; return how many trials it has."""
     return store.write_to(
         old, lambda connection, place: renaming.copy(connection, place, name, has_ours=store.has_ours)
     )

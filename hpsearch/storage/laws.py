@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, final
 from hpsearch.errors import Problem, StorageError
 from hpsearch.records import Cause
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.cells import is_number, is_whole, shown_value
 from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
@@ -23,12 +24,9 @@ from hpsearch.storage.stored_json import (
     depth_of,
     holds,
     is_choice,
-    is_number,
-    is_whole,
     plain_json,
     stored_distribution,
 )
-from hpsearch.storage.stored_values import shown_value
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.shown import shown
@@ -64,7 +62,8 @@ class Facts:
 
 def study_problems(rows: StudyRows) -> _Problems:
     """Yield what is wrong with a study, its trials aside."""
-    if not rows.name or not rows.name.isprintable():
+    # Optuna itself allows any name.
+    if rows.ours is not None and not (rows.name and rows.name.isprintable()):
         yield _problem("studies", "study_name", "must be printable text", rows.name)
     yield from _direction_problems(rows)
     for table in (_user, _system):

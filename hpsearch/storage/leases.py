@@ -9,16 +9,17 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, final
+from typing import Any, Final, final, get_args
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from hpsearch.records import Cause, Finding
 from hpsearch.storage import optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.cells import is_number, is_whole
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
-from hpsearch.storage.expiry import Doubt, Watch, is_lost, lives_on, quiet_s
+from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, Claim
@@ -41,6 +42,8 @@ CRASHED: Final[AttemptKind] = "crashed"
 LOST: Final[AttemptKind] = "lost"
 EXPIRED: Final[AttemptKind] = "expired"
 SUPERSEDED: Final[AttemptKind] = "superseded"
+
+_KINDS: Final[Mapping[object, AttemptKind]] = {kind: kind for kind in get_args(AttemptKind)}
 
 LEASE_EXPIRED: Final = "lease expired"
 WORKER_LIVES: Final = "lease expired, but its worker lives"
@@ -79,6 +82,18 @@ IS_SUSPECT: Final = or_(
 """Condition on a row of ours: the trial may be what its workers were lost to."""
 
 
+def kind_of(stored: object, *, crashed: bool, why: str) -> AttemptKind:
+    """Return how an attempt came to nothing, by its row.
+
+    hpsearch before 0003 stored no kind, and took every expiry for a loss.
+    """
+    if (kind := _KINDS.get(stored)) is not None:
+        return kind
+    if not crashed:
+        return HANDED_BACK
+    return LOST if why == LEASE_EXPIRED else CRASHED
+
+
 def renew(
     connection: Connection, *, worker: str, lease_s: float, tokens: Collection[int] | None = None
 ) -> int:
@@ -108,7 +123,8 @@ def over(connection: Connection, watch: Watch, study_key: str | None = None) -> 
     """
     doubts: dict[str, list[Doubt]] = {} if study_key is None else {study_key: []}
     for row in _in_doubt(connection, study_key):
-        doubts.setdefault(row.study_key, []).append(_doubt(row, connection.dialect.name))
+        if is_number(row.until_s):  # else the row is damaged
+            doubts.setdefault(row.study_key, []).append(_doubt(row, connection.dialect.name))
     now_s = monotonic_s()
     found = {key: watch.over(key, listed, now_s=now_s) for key, listed in doubts.items()}
     return {key: tokens for key, tokens in found.items() if tokens}
@@ -148,13 +164,20 @@ def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
 def _doubt(row: Any, dialect: str) -> Doubt:
     # An SQLite file serves one machine. On others the same name and number may be another process's.
     is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
-    quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
+    if row.seen is None or is_number(row.seen):
+        quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
+    else:  # a damaged row does not show whether the worker lives
+        quiet = QUIET_UNDATED_S
     return Doubt(token=row.token, until_s=row.until_s, quiet_s=quiet)
 
 
-def _runs(process_id: int) -> bool:
+def _runs(process_id: object) -> bool:
     """True unless this machine has no process of that number."""
-    if os.name != "posix":
+    if (
+        os.name != "posix"
+        or not isinstance(process_id, int)
+        or not is_whole(process_id, low=1, high=2**31 - 1)
+    ):
         return True
     try:
         os.kill(process_id, 0)

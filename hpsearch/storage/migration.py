@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
-from sqlalchemy import Connection, Engine, Inspector, Table, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Inspector, Table, insert, inspect, literal, select, text
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -72,7 +72,7 @@ class Revisions:
     revision that are missing although it is stamped: Optuna's own upgrade leaves them to the next client. `strange`
     names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known. `only_adds`
     is true if our tables are newer than this version's, and it can read and write them all the same: see
-    `migrations`.
+    `migrations`. `is_unstamped` is true if our tables hold studies, but no revision.
     """
 
     optuna: str | None
@@ -80,6 +80,7 @@ class Revisions:
     lacks: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
     only_adds: bool = False
+    is_unstamped: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -97,8 +98,18 @@ def revisions(connection: Connection) -> Revisions:
     """Return which revisions the tables are of. Nothing is written."""
     inspector = inspect(connection)
     found = _stamps(connection, inspector)
+    if found.hpsearch is None and _has_studies(connection, inspector):
+        # A process that makes tables stamps them before it writes a row: it may have done both since.
+        found = _stamps(connection, inspect(connection))
+        return replace(found, is_unstamped=found.hpsearch is None)
     is_newer = found.hpsearch is not None and _is_of_our_line(found.hpsearch)
     return replace(found, only_adds=True) if is_newer and _has_all_of_ours(inspector) else found
+
+
+def _has_studies(connection: Connection, inspector: Inspector) -> bool:
+    """True if there are rows of studies of ours, whatever their columns."""
+    rows = select(literal(1)).select_from(schema.studies).limit(1)
+    return inspector.has_table(schema.studies.name) and connection.execute(rows).first() is not None
 
 
 def _stamps(connection: Connection, inspector: Inspector) -> Revisions:
@@ -193,7 +204,7 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
     found = revisions_of(engine)
     if found.is_current:
         return False
-    check_not_strange(found, shown=address.shown)
+    check_not_newer(found, shown=address.shown)
     is_being_made = found.optuna == UNFINISHED and (create or found.hpsearch is None)
     if not is_being_made:
         check_revisions(found, shown=address.shown)
@@ -255,11 +266,13 @@ def check_not_strange(found: Revisions, *, shown: str) -> None:
 
 
 def check_not_newer(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema of another application, or of a newer hpsearch or Optuna.
+    """Raise StorageError for a schema of another application, of a newer hpsearch or Optuna, or of no version.
 
     A newer one that only adds to our tables passes.
     """
     check_not_strange(found, shown=shown)
+    if found.is_unstamped:
+        raise StorageError(f"{shown}: its hpsearch tables must have a version (got none): restore a backup")
     newer = f"use a newer hpsearch than {hpsearch.__version__}"
     if found.hpsearch is not None and found.hpsearch > schema.REVISION and not found.only_adds:
         raise StorageError(

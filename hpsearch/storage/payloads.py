@@ -65,12 +65,12 @@ def unpack_series(series_format: int, payload: bytes) -> Series:
     return {name: values[i * length : (i + 1) * length] for i, name in enumerate(names)}
 
 
-def readable_series(series_format: int, payload: bytes) -> Series:
-    """Return the series of `unpack_series`; none if they are damaged, or of a newer hpsearch."""
+def readable_series(series_format: int, payload: bytes) -> Series | None:
+    """Return the series of `unpack_series`; None if they are damaged, or of a newer hpsearch."""
     try:
         return unpack_series(series_format, payload)
     except (StorageError, TypeError, ValueError):
-        return {}
+        return None
 
 
 def _expanded(payload: bytes) -> bytes:

@@ -3,20 +3,39 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause, ledger_key
+from hpsearch.records import (
+    Cause,
+    Fate,
+    Trial,
+    TrialState,
+    best_trials,
+    fate_of,
+    known_cause,
+    ledger_key,
+    ledger_of,
+)
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.foreign_studies import every
 from hpsearch.storage.foreign_trials import every as every_foreign_trial
 from hpsearch.storage.foreign_trials import look
+from hpsearch.storage.leases import kind_of
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
 from hpsearch.storage.reads import by_id, trials
-from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy, Tally, UnreadableStudy
+from hpsearch.storage.records import (
+    ForeignTrial,
+    Listed,
+    Progress,
+    StoredStudy,
+    Tally,
+    UnreadableStudy,
+    attempt_cause,
+)
 from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
 
 _studies = schema.studies
@@ -24,9 +43,12 @@ _ours = schema.trials
 _theirs = optuna_schema.trials
 _values = optuna_schema.trial_values
 
+_Entry: TypeAlias = tuple[str, int]
+"""A key of the ledger, and epochs."""
+
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
-    """Return where the study stands. Its ledger is `records.ledger_of` of its trials and lost attempts.
+    """Return where the study stands. Its ledger is `records.ledger_of` of its trials and attempts.
 
     Raises StudyNotFoundError when the study was deleted.
     """
@@ -42,7 +64,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
     stands = _progress(
         replace(study, spec=replace(study.spec, trials=own.budget)),
         mine,
-        lost_epochs=_lost_epochs(connection, study.key).get(study.key, 0),
+        attempts=_attempt_epochs(connection, study.key).get(study.key, ()),
         best=best.get(study.study_id),
         paused=own.stopped,
     )
@@ -65,13 +87,13 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
         groups.setdefault(row.study_id, []).append(row)
     found = {i: study for i, study in (ours | foreign).items() if isinstance(study, StoredStudy)}
     best = _best_trials(connection, found, has_ours=has_ours)
-    lost = _lost_epochs(connection) if has_ours else {}
+    attempts = _attempt_epochs(connection) if has_ours else {}
     others = _others(connection) if any(map(_has_running, groups.values())) and has_ours else {}
     whole = [
         _listed(
             (ours | foreign)[study_id],
             groups.get(study_id, []),
-            lost_epochs=lost,
+            attempts=attempts,
             best=best.get(study_id),
             paused=rows[study_id].stopped if study_id in rows else None,
         )
@@ -111,7 +133,7 @@ def _listed(
     study: StoredStudy | UnreadableStudy,
     groups: Sequence[Row[Any]],
     *,
-    lost_epochs: Mapping[str, int],
+    attempts: Mapping[str, Sequence[_Entry]],
     best: Trial | None,
     paused: object,
 ) -> Listed:
@@ -122,7 +144,7 @@ def _listed(
     if isinstance(study, UnreadableStudy):
         return Listed(name=study.name, study_id=study.study_id, trials=counts, unreadable=study.reason)
     try:
-        stands = _progress(study, own, lost_epochs=lost_epochs.get(study.key, 0), best=best, paused=paused)
+        stands = _progress(study, own, attempts=attempts.get(study.key, ()), best=best, paused=paused)
     except (OverflowError, TypeError, ValueError) as error:
         reason = f"its rows in {_ours.name} cannot be read ({error}): restore them from a backup"
         return Listed(name=study.name, study_id=study.study_id, trials=counts, unreadable=reason)
@@ -141,12 +163,12 @@ def _progress(
     groups: Sequence[Row[Any]],
     *,
     best: Trial | None,
-    lost_epochs: int = 0,
+    attempts: Sequence[_Entry] = (),
     paused: object = None,
 ) -> Progress:
     """Return where a study stands, by rows of `_groups`."""
     count = _counts(groups)
-    ledger = {} if study.foreign is not None else _ledger(groups, lost_epochs)
+    ledger = {} if study.foreign is not None else ledger_of([*_trial_epochs(groups), *attempts])
     why = None if paused is None else str(paused)
     stopped = None if study.foreign is not None else _too_many_failures(study, groups, study.spec.trials)
     return Progress(
@@ -198,13 +220,16 @@ def _groups(connection: Connection, *, has_ours: bool, study_id: int | None = No
     return connection.execute(statement).all()
 
 
-def _lost_epochs(connection: Connection, key: str | None = None) -> dict[str, int]:
-    """Return study key -> the epochs of its attempts that came to nothing: of all studies, or of one."""
+def _attempt_epochs(connection: Connection, key: str | None = None) -> dict[str, list[_Entry]]:
+    """Return study key -> (cause, epochs) of the attempts that came to nothing: of all studies, or of one."""
     attempts = schema.attempts
-    lost = select(attempts.c.study_key, func.sum(attempts.c.epochs * literal(1.0)).label("epochs"))
-    lost = lost if key is None else lost.where(attempts.c.study_key == key)
-    rows = connection.execute(lost.group_by(attempts.c.study_key))
-    return {row.study_key: int(min(row.epochs or 0, _MOST_EPOCHS)) for row in rows}
+    how = (attempts.c.study_key, attempts.c.kind, attempts.c.crashed)
+    sums = select(*how, func.sum(attempts.c.epochs * literal(1.0)).label("epochs")).group_by(*how)
+    found: dict[str, list[_Entry]] = {}
+    for row in connection.execute(sums if key is None else sums.where(attempts.c.study_key == key)):
+        cause = attempt_cause(kind_of(row.kind, crashed=bool(row.crashed), why=""))
+        found.setdefault(row.study_key, []).append((cause, int(min(row.epochs or 0, _MOST_EPOCHS))))
+    return found
 
 
 _MOST_EPOCHS: Final = 2**53
@@ -215,13 +240,9 @@ def _cause(row: Row[Any]) -> Cause | None:
     return None if row.verdict is None else known_cause(row.verdict)
 
 
-def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:
-    """Return cause -> epochs, by the rules of `records.ledger_of`."""
-    ledger = {Cause.WORKER_LOST.value: lost_epochs}
-    for row in groups:
-        key = ledger_key(STATES[row.state], _cause(row))
-        ledger[key] = ledger.get(key, 0) + int(row.epochs)
-    return dict(sorted(((k, n) for k, n in ledger.items() if n), key=lambda item: (-item[1], item[0])))
+def _trial_epochs(groups: Sequence[Row[Any]]) -> list[_Entry]:
+    """Return (key in the ledger, epochs) of trials, by rows of `_groups`."""
+    return [(ledger_key(STATES[row.state], _cause(row)), int(row.epochs)) for row in groups]
 
 
 def _fates(groups: Sequence[Row[Any]]) -> dict[Fate, Tally]:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, final, get_args
+from typing import Any, Final, NamedTuple, final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, null, or_, select
 
@@ -24,7 +24,7 @@ from hpsearch.storage.details import (
 from hpsearch.storage.direct import RawRow
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import readable_finding, readable_series
-from hpsearch.storage.records import Attempt, AttemptKind, StoredStudy
+from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.storage.studies import check_there
 
 _ours = schema.trials
@@ -172,15 +172,8 @@ def _attempt(row: Row[Any]) -> Attempt:
         epochs=counted(row.epochs),
         ended=moment(row.ended, "ended"),
         started=None if row.started is None else moment(row.started, "started"),
-        kind=row.kind if row.kind in get_args(AttemptKind) else _old_kind(row),
+        kind=leases.kind_of(row.kind, crashed=bool(row.crashed), why=row.why),
     )
-
-
-def _old_kind(row: Row[Any]) -> AttemptKind:
-    """Return how an attempt came to nothing that hpsearch before 0003 wrote; it took every expiry for a loss."""
-    if not row.crashed:
-        return leases.HANDED_BACK
-    return leases.LOST if row.why == leases.LEASE_EXPIRED else leases.CRASHED
 
 
 def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:
@@ -312,14 +305,15 @@ def _aware(stored: datetime | None) -> datetime | None:
     return None if stored is None else stored.replace(tzinfo=UTC)
 
 
-def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
-    """Return number -> series of those trials among `numbers` that have ended with one."""
+def series(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
+    """Return number -> series of those trials among `numbers` that have ended with one; None for unreadable ones."""
     table = schema.series
-    found: dict[int, Series] = {}
+    found: dict[int, Series | None] = {}
     for start in range(0, len(numbers), IDS_MAX):
         chunk = list(numbers[start : start + IDS_MAX])
         rows = connection.execute(
             select(table).where(table.c.study_key == study.key, table.c.number.in_(chunk))
         )
-        found |= {row.number: made for row in rows if (made := readable_series(row.format, row.payload))}
+        read = ((row.number, readable_series(row.format, row.payload)) for row in rows)
+        found |= {number: made for number, made in read if made is None or made}
     return found

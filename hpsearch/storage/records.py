@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
-from hpsearch.records import Fate, Finding, ParameterValue, Series, Trial, TrialState
+from hpsearch.records import Cause, Fate, Finding, ParameterValue, Series, Trial, TrialState
 from hpsearch.study.spec import StudySpec
 
 
@@ -172,9 +172,9 @@ class ForeignTrial:
 class Progress:
     """Where a study stands.
 
-    `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as
-    `records.ledger_of`; its values add up to `epochs`. `stopped` says why the study takes no more trials
-    before its budget is spent, and is None while it does; if it was paused, it `is_paused`. `foreign` are those
+    `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as `records.ledger_of` of its
+    trials and attempts; its values add up to `epochs`. `stopped` says why the study takes no more trials before its
+    budget is spent, and is None while it does; if it was paused, it `is_paused`. `foreign` are those
     of the running trials that other Optuna clients run. A study that another Optuna client made `is_foreign`: it has no
     budget and no ledger, and `budget` counts its trials.
     """
@@ -252,6 +252,11 @@ AttemptKind: TypeAlias = Literal["handed_back", "crashed", "lost", "expired", "s
 """How an attempt came to nothing; see the state machine in `schema`."""
 
 
+def attempt_cause(kind: AttemptKind) -> Cause:
+    """Return the cause under which the ledger has the epochs of an attempt that came to nothing."""
+    return Cause.STOPPED if kind == "handed_back" else Cause.WORKER_LOST
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
@@ -269,6 +274,11 @@ class Attempt:
     ended: datetime
     started: datetime | None = None
     kind: AttemptKind = "handed_back"
+
+    @property
+    def cause(self) -> Cause:
+        """The cause under which the ledger has its epochs: `stopped` if it was handed back, else `worker_lost`."""
+        return attempt_cause(self.kind)
 
 
 Part: TypeAlias = Literal["validation", "test"]

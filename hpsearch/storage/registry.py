@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import moment, text_cell, whole
+from hpsearch.storage.cells import is_number, moment, seconds, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
@@ -93,7 +93,9 @@ def leave(connection: Connection, name: str) -> None:
 
 def ask_to_stop(connection: Connection, name: str) -> None:
     """Ask a worker to stop at its next beat. Raises WorkerNotFoundError with the nearest names."""
-    names = connection.execute(select(_workers.c.worker)).scalars().all()
+    names = [
+        found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
+    ]
     if name not in names:
         hint = did_you_mean(name, names, otherwise="`hpsearch worker list` shows who there is")
         raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
@@ -116,23 +118,25 @@ def every(connection: Connection) -> list[WorkerRecord]:
 
 def alive(connection: Connection) -> list[str]:
     """Return the names of the workers that were seen lately, in order. Tables of an older revision will do."""
-    seen = select(_workers.c.worker).where(_workers.c.seen >= EpochSeconds() - LOST_AFTER_S)
-    return list(connection.execute(seen.order_by(_workers.c.worker)).scalars())
+    seen = select(_workers.c.worker, _workers.c.seen).where(_workers.c.seen >= EpochSeconds() - LOST_AFTER_S)
+    return [row.worker for row in connection.execute(seen.order_by(_workers.c.worker)) if is_number(row.seen)]
 
 
 def lives(connection: Connection) -> dict[str, Life]:
     """Return what is known of the lives of all registered workers, by name."""
-    rows = connection.execute(select(_workers))
-    return {
-        row.worker: Life(
-            worker=row.worker,
-            started_s=row.started,
-            seen_s=row.seen,
-            steady_since_s=row.steady_since,
-            has_parent=bool(row.has_parent),
-        )
-        for row in rows
-    }
+    found = {}
+    for row in connection.execute(select(_workers)):
+        with contextlib.suppress(ValueError):  # of a damaged row nothing is known
+            found[row.worker] = Life(
+                worker=text_cell(row.worker, "worker"),
+                started_s=seconds(row.started, "started"),
+                seen_s=seconds(row.seen, "seen"),
+                steady_since_s=None
+                if row.steady_since is None
+                else seconds(row.steady_since, "steady_since"),
+                has_parent=bool(row.has_parent),
+            )
+    return found
 
 
 def _holdings(connection: Connection) -> Sequence[Row[Any]]:

@@ -30,7 +30,7 @@ def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
 
 
 def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dict[str, list[Row]]:
-    """Return our rows of a trial that ran: the attempt is in its history, and its epochs count as lost."""
+    """Return our rows of a trial that ran: the attempt is in its history, and its epochs count as stopped."""
     (row,) = rows.ours[_ours]
     ended: dict[str, Any] = {
         "attempt": row["attempt"],

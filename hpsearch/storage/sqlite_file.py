@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
 
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
+from hpsearch.storage.cells import shown_value
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
-from hpsearch.storage.stored_values import BLOB_MAX, shown_value
+from hpsearch.storage.stored_values import BLOB_MAX
+from hpsearch.storage.studies import is_link
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6
@@ -29,7 +31,7 @@ _BYTES_PER_S: Final = 2e6
 
 _PROBLEMS_MAX: Final = 10
 
-_REMEDY: Final = "get it again, or restore a backup"
+REMEDY: Final = "get it again, or restore a backup"
 
 DAMAGED: Final = "the database file is damaged"
 
@@ -98,10 +100,12 @@ def check_stamps(engine: Engine, *, shown: str) -> None:
     stamps = (optuna_schema.studies, optuna_schema.alembic_version, schema.versions)
     with engine.connect() as connection, _deadline(connection, shown=shown):
         kinds = _kinds(connection)
-        _refuse(
-            shown,
-            [fault for stamp in stamps if stamp.name in kinds for fault in _faults(connection, kinds, stamp)],
-        )
+        found = [
+            fault for stamp in stamps if stamp.name in kinds for fault in _faults(connection, kinds, stamp)
+        ]
+        if (studies := schema.studies.name) in kinds:  # read without a stamp, whatever its columns
+            found += _kind_faults(kinds, studies)
+        _refuse(shown, found)
 
 
 def check_file(engine: Engine, *, shown: str) -> None:
@@ -109,7 +113,7 @@ def check_file(engine: Engine, *, shown: str) -> None:
     with engine.connect() as connection, _deadline(connection, shown=shown):
         _refuse(shown, list(_schema_problems(connection)))
         if damages := _integrity_problems(connection):
-            raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {_REMEDY}")
+            raise StorageError(f"{shown}: {DAMAGED} ({damages[0]}): {REMEDY}")
 
 
 def _integrity_problems(connection: Connection) -> list[str]:
@@ -124,10 +128,32 @@ def unlinked_problems(connection: Connection) -> list[str]:
     studies, trials = optuna_schema.studies.name, optuna_schema.trials.name
     links = [(table, "study_id", studies) for table in (*optuna_schema.STUDY_DETAILS, optuna_schema.trials)]
     links += [(table, "trial_id", trials) for table in optuna_schema.TRIAL_DETAILS]
-    if _kinds(connection).get(schema.studies.name) == "table":
+    has_ours = _kinds(connection).get(schema.studies.name) == "table"
+    if has_ours:
         links.append((schema.studies, "study_id", studies))
         links += [(table, "study_key", schema.studies.name) for table in schema.STUDY_DETAILS]
-    return [problem for link in links if (problem := _unlinked_problem(connection, *link)) is not None]
+    found = [_unlinked_problem(connection, *link) for link in links]
+    if has_ours and not any(found):
+        found.append(_lost_link_problem(connection))
+    return [problem for problem in found if problem is not None]
+
+
+def _lost_link_problem(connection: Connection) -> str | None:
+    """Return what is wrong if a study of Optuna's does not hold the key of ours: it would be taken for a plain one."""
+    key, attributes = schema.studies.c.study_key, optuna_schema.study_user_attributes
+    rows = connection.execute(
+        select(key, attributes.c.value_json).outerjoin_from(
+            schema.studies,
+            attributes,
+            (attributes.c.study_id == schema.studies.c.study_id)
+            & (attributes.c.key == schema.LINK_ATTRIBUTE),
+        )
+    )
+    lost = next((row for row in rows if not is_link(row.value_json, row.study_key)), None)
+    if lost is None:
+        return None
+    rule = f'must hold the key of the study, "{lost.study_key}", under {schema.LINK_ATTRIBUTE}'
+    return f"table {attributes.name}, column value_json: {rule} (got {shown_value(lost.value_json)})"
 
 
 def _unlinked_problem(connection: Connection, table: Table, link: str, owners: str) -> str | None:
@@ -158,7 +184,7 @@ def _deadline(connection: Connection, *, shown: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StorageError(f"{shown}: {DAMAGED} ({error}, after {limit_s:.0f} s): {_REMEDY}") from error
+        raise StorageError(f"{shown}: {DAMAGED} ({error}, after {limit_s:.0f} s): {REMEDY}") from error
     finally:
         driver.set_progress_handler(None, 0)
 
@@ -182,12 +208,17 @@ def _schema_problems(connection: Connection) -> Iterator[str]:
 
 
 def _faults(connection: Connection, kinds: Mapping[str, str], table: Table) -> Iterator[str]:
-    kind = kinds.get(table.name)
-    if kind == "table":
+    if kinds.get(table.name) == "table":
         yield from _column_problems(connection, table)
     else:
+        yield from _kind_faults(kinds, table.name)
+
+
+def _kind_faults(kinds: Mapping[str, str], name: str) -> Iterator[str]:
+    kind = kinds.get(name)
+    if kind != "table":
         got = "nothing" if kind is None else "a view" if kind == "view" else f"a {kind} table"
-        yield f"{table.name}: must be a table (got {got})"
+        yield f"{name}: must be a table (got {got})"
 
 
 def _refuse(shown: str, problems: Sequence[str]) -> None:

@@ -263,18 +263,11 @@ class Store:
         """Let the study's claims give trials again; return whether it was paused."""
         return self._write(lambda connection: studies.resume(connection, studies.lock(connection, study)))
 
-    def delete_study(self, study: StoredStudy) -> None:
-        """Delete everything of the study. Workers that train it lose their leases."""
-
-        def delete(connection: Connection) -> None:
-            studies.lock(connection, study)
-            studies.remove(connection, Place(study_id=study.study_id, key=study.key))
-            orphans.sweep(connection)
-
-        self._write(delete)
-
     def delete_named(self, name: str) -> None:
-        """Delete the study of that name, made by any client, readable or not. Raises StudyNotFoundError."""
+        """Delete the study of that name, made by any client, readable or not. Workers that train it lose their leases.
+
+        Raises StudyNotFoundError.
+        """
 
         def delete(connection: Connection, place: Place) -> None:
             studies.remove(connection, place)
@@ -359,8 +352,11 @@ class Store:
         """
         return self._read(lambda connection: reads.changes(connection, study, since or Mark()))
 
-    def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
-        """Return number -> series, float32, of those trials among `numbers` that have ended with one."""
+    def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
+        """Return number -> series, float32, of those trials among `numbers` that have ended with one.
+
+        None stands for series that are damaged, or of a newer hpsearch.
+        """
         if study.foreign is not None:
             return {}
         return self._read(lambda connection: reads.series(connection, study, numbers))
@@ -500,12 +496,6 @@ class Store:
     def ask_to_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
         self._write(lambda connection: registry.ask_to_stop(connection, name), durable=False)
-
-    def renew(self, worker: str, lease_s: float) -> int:
-        """Let all leases of the worker, of all studies, run for `lease_s` seconds more; return their number."""
-        return self._write(
-            lambda connection: leases.renew(connection, worker=worker, lease_s=lease_s), durable=False
-        )
 
     def sweep(self, study: StoredStudy, *, living: Collection[str] = ()) -> list[int]:
         """Let the trials wait again whose lease is over; return their numbers.

@@ -1,11 +1,12 @@
 """Stored JSON that may come from anywhere: read within bounds, and never into anything but plain values."""
 
 import json
-import math
 import re
 import warnings
 from functools import lru_cache
 from typing import Any, Final
+
+from hpsearch.storage.cells import is_number
 
 DEEPEST: Final = 100
 """Most levels of lists and tables in stored JSON; Python's reader stops at about 1,000."""
@@ -38,16 +39,6 @@ def depth_of(text: str) -> int:
         if deepest > DEEPEST:
             break
     return deepest
-
-
-def is_whole(value: object) -> bool:
-    """True for a whole number from 0 that every database holds."""
-    return type(value) is int and 0 <= value < 2**63
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite number that a float holds."""
-    return type(value) in (int, float) and abs(value) <= 1e308 and math.isfinite(value)
 
 
 def is_choice(value: Any) -> bool:

@@ -4,7 +4,6 @@ A row that comes from elsewhere is read here before anything else looks at it. A
 raises StorageError with table, row, column, rule and value.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -28,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NULLTYPE
 
 from hpsearch.errors import StorageError
+from hpsearch.storage.cells import is_number, is_whole, shown_value
 
 TEXT_MAX: Final = 16 * 2**20
 """Most characters of one text, such as the value of an attribute: what a MEDIUMTEXT of MySQL holds."""
@@ -70,12 +70,6 @@ def checked_value(column: Column[Any], value: Any, *, where: str) -> Any:
 def broken_row(table: str, where: str, column: str, *, rule: str, value: object) -> StorageError:
     """Return the error for a value that breaks a rule."""
     return StorageError(f"table {table}, {where}, column {column}: {rule} (got {shown_value(value)})")
-
-
-def shown_value(value: object) -> str:
-    """Return a value for a message, shortened if it is long."""
-    text = f"{len(value)} bytes" if isinstance(value, bytes) and len(value) > 40 else repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 _checks: dict[tuple[str, str], _Check] = {}
@@ -131,19 +125,19 @@ def _of_type(column: Column[Any]) -> _Check:  # noqa: PLR0911  # one line for ea
 
 
 def _flag(value: Any) -> bool:
-    if type(value) is bool or (type(value) is int and value in (0, 1)):
+    if type(value) is bool or is_whole(value, high=1):
         return bool(value)
     raise ValueError("must be 0 or 1")
 
 
 def _whole(value: Any, largest: int) -> int:
-    if type(value) is int and -largest - 1 <= value <= largest:
-        return value
+    if is_whole(value, low=-largest - 1, high=largest):
+        return int(value)
     raise ValueError(f"must be a whole number from {-largest - 1} to {largest}")
 
 
 def _number(value: Any) -> float:
-    if type(value) in (int, float) and math.isfinite(value):
+    if is_number(value):
         return float(value)
     raise ValueError("must be a finite number")
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, inser
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import moment, shown, text_cell, whole
+from hpsearch.storage.cells import moment, shown_value, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.drivers import working_long
@@ -258,7 +258,7 @@ def unsealing_of(stored: object) -> Unsealing | None:
         return None
     found = json.loads(text_cell(stored, "unsealing"))
     if not isinstance(found, dict):
-        raise ValueError(f"unsealing: must be a JSON object (got {shown(stored)})")  # noqa: TRY004  # damage, no bug
+        raise ValueError(f"unsealing: must be a JSON object (got {shown_value(stored)})")  # noqa: TRY004  # damage, no bug
     seeds = found.get("seeds")
     return Unsealing(
         number=whole(found.get("number"), "unsealing.number", low=0),
@@ -432,16 +432,6 @@ def holder(connection: Connection, name: str) -> str | None:
     """Return the name of the study, anybody's, whose name the database takes for this one."""
     taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
     return connection.execute(taken).scalars().first()
-
-
-def place_of(connection: Connection, study: StoredStudy) -> Place:
-    """Return where a study is, and lock it against other writers. Raises StudyNotFoundError when it was deleted."""
-    if study.foreign is None:
-        lock(connection, study)
-        return Place(study_id=study.study_id, key=study.key)
-    _LOCK.rows(connection, {"at_study_id": study.study_id})
-    check_there(connection, study)
-    return Place(study_id=study.study_id, key=None)
 
 
 def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:

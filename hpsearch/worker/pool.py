@@ -223,7 +223,8 @@ class Pool:
         numbers = self._release(process.name, why, crashed=True)
         words = process.last_words().splitlines()
         reason = f": {words[-1]}" if words else ""
-        self.notes.append(f"{process.name}: {why}{reason}; {len(numbers)} trials went back, a new one starts")
+        trials = f"{len(numbers)} trial{'' if len(numbers) == 1 else 's'}"
+        self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")
         self._crashes_in_vain += 1
         if self._crashes_in_vain > MOST_CRASHES_IN_VAIN:
             raise WorkersFailedError(

@@ -159,7 +159,7 @@ class Ground:
         """Return what must not depend on what happened, of all trials."""
         trials = self.store.trials(self.study)
         series = self.store.series(self.study, [trial.number for trial in trials])
-        return [result_of(trial, series.get(trial.number, {})) for trial in trials]
+        return [result_of(trial, series.get(trial.number) or {}) for trial in trials]
 
     def _count(self, statement: str, **values: str) -> int:
         with self.connect() as connection:

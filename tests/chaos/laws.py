@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import text
 
-from hpsearch.records import ledger_of
+from hpsearch.records import ledger_key, ledger_of
 from tests.chaos import audit
 from tests.chaos.ground import Ground, Result
 
@@ -62,8 +62,15 @@ def ledger_adds_up(ground: Ground, _expected: Sequence[Result]) -> Iterator[str]
     lost = sum(epochs for rows in attempts.values() for _, _, epochs in rows)
     if progress.epochs != sum(trial.epochs for trial in trials) + lost:
         yield f"epochs must be those of the trials and {lost} lost ones (got {progress.epochs})"
-    if dict(progress.ledger) != ledger_of(trials, lost_epochs=lost):
-        yield f"the ledger must be {ledger_of(trials, lost_epochs=lost)} (got {progress.ledger})"
+    every = [attempt for rows in ground.store.every_attempt(ground.study).values() for attempt in rows]
+    due = ledger_of(
+        [
+            *((ledger_key(trial.state, trial.verdict), trial.epochs) for trial in trials),
+            *(("stopped" if a.kind == "handed_back" else "worker_lost", a.epochs) for a in every),
+        ]
+    )
+    if dict(progress.ledger) != due:
+        yield f"the ledger must be {due} (got {progress.ledger})"
     if sum(progress.ledger.values()) != progress.epochs:
         yield f"the ledger must add up to {progress.epochs} (got {progress.ledger})"
     for trial in trials:

@@ -307,7 +307,7 @@ def ours_are_undisturbed(
     for due in expected:
         if due.number not in trials:
             continue
-        got = result_of(trials[due.number], series.get(due.number, {}))
+        got = result_of(trials[due.number], series.get(due.number) or {})
         if got.params == due.params and replace(got, curve={}) != replace(due, curve={}):
             yield f"trial {due.number} must be {due} (got {got})"
 

@@ -193,6 +193,7 @@ def test_every_page_and_row_is_looked_at_on_request(command: Command, good: Path
         "must be the number of such trials, 0 (got 7)"
     )
     assert fault in ended.stderr
+    assert "must hold what hpsearch and Optuna store (1 fault): " in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -201,8 +202,6 @@ def test_every_page_and_row_is_looked_at_on_request(command: Command, good: Path
         ("UPDATE trials SET state = 'COMPLETED' WHERE number = 2", ("study", "trials", "flowers")),
         ("UPDATE trials SET datetime_start = 'noon' WHERE number = 2", ("study", "trials", "flowers")),
         ("UPDATE trial_params SET distribution_json = '{' WHERE param_id = 4", ("study", "best", "flowers")),
-        ("UPDATE hpsearch_series SET payload = x'00' WHERE number = 2", ("report", "flowers")),
-        ("UPDATE hpsearch_trials SET verdict = 'overfitted' WHERE number = 2", ("study", "show", "flowers")),
     ],
 )
 def test_a_command_that_meets_a_damaged_row_names_it(
@@ -217,6 +216,44 @@ def test_a_command_that_meets_a_damaged_row_names_it(
     assert "fault of hpsearch" not in ended.stderr
     assert re.search(r"trial [12]\b|row 3\b", ended.stderr), ended.stderr
     assert not list(Path().glob("**/hpsearch-crash-*"))
+
+
+@pytest.mark.parametrize("arguments", [("report", "flowers"), ("trial", "show", "flowers", "2")])
+def test_damaged_series_are_left_out_with_a_warning(
+    command: Command, good: Path, arguments: tuple[str, ...]
+) -> None:
+    """What does not need them is shown, and the full check that the warning names has the trial and the rule."""
+    assert command("study", "import", str(good)).returncode == 0
+    with closing(sqlite3.connect("default.db")) as connection, connection:
+        connection.execute("UPDATE hpsearch_series SET payload = x'00' WHERE number = 2")
+    ended = command(*arguments)
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        'Warning: study "flowers": the series of trial 2 cannot be read and are left out: '
+        "see `hpsearch storage check --full`\n"
+    )
+    if arguments[0] == "report":
+        assert "trial 2" in Path(ended.stdout.strip()).read_text()
+    assert "trial 2, column payload: series: must be" in command("storage", "check", "--full").stderr
+
+
+def test_a_verdict_of_a_newer_version_stops_no_command(command: Command, good: Path) -> None:
+    """A cause that this version does not know is inconclusive, in listings, sums and pages alike."""
+    assert command("study", "import", str(good)).returncode == 0
+    with closing(sqlite3.connect("default.db")) as connection, connection:
+        connection.execute(
+            "UPDATE hpsearch_trials SET finding = replace(finding, json_quote(verdict), '\"overfitted\"'), "
+            "verdict = 'overfitted' WHERE number = 2"
+        )
+    for arguments in (("study", "show"), ("study", "trials"), ("report",)):
+        ended = command(*arguments, "flowers")
+        assert (ended.returncode, ended.stderr) == (0, ""), arguments
+    shown = json.loads(command("trial", "show", "flowers", "2", "--format", "json").stdout)
+    assert shown["verdict"] == "inconclusive"
+    assert shown["remedy"].startswith("A newer hpsearch calls it overfitted: ")
+    ledger = json.loads(command("study", "show", "flowers", "--format", "json").stdout)["ledger"]
+    state = shown["state"]
+    assert ledger.get("inconclusive" if state in ("pruned", "failed") else state, 0) >= shown["epochs"]
 
 
 def test_no_command_fails_on_damaged_pages(command: Command, good: Path) -> None:

@@ -1,10 +1,13 @@
 """`hpsearch study rename`, `copy`, `stop`, `export`, `import`, and `trial enqueue`."""
 
 import json
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -101,6 +104,25 @@ def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, t
     assert trials_of(command, finished) == before
     assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").stderr == ""
     assert [file.name for file in out.iterdir()] == ["kept.db"]
+
+
+def test_an_export_of_a_damaged_study_is_no_backup(command: Command, finished: str) -> None:
+    """It is written as it is, and the warning has what the import will refuse it for."""
+    with closing(sqlite3.connect("default.db")) as connection, connection:
+        connection.execute("UPDATE hpsearch_studies SET spec = 'null'")
+    ended = command("study", "export", finished, "--output", "kept.db")
+    assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": 12 trials in kept.db, and read back\n')
+    fault = (
+        'study "flowers": table hpsearch_studies, column spec, top: must be a specification as JSON; '
+        'it must be a JSON object (got null) (got "null")'
+    )
+    warning, listed = ended.stderr.splitlines()
+    assert re.fullmatch(r"Warning: `study import` of hpsearch \S+ will refuse kept.db as it is:", warning)
+    assert listed == f"  {fault}"
+    back = command("study", "import", "kept.db", "--storage", "sqlite:///other.db")
+    assert back.returncode == 1
+    assert fault in back.stderr
+    assert not Path("other.db").exists()
 
 
 def test_an_export_makes_no_folder(command: Command, finished: str) -> None:

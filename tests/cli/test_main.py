@@ -208,6 +208,38 @@ def test_a_fault_of_ours_ends_with_3(tmp_path: Path) -> None:
     assert "s3cret" not in text + ended.stderr
 
 
+AFTER_ANOTHER = FAULTY.replace(
+    "main.run()",
+    """
+import contextlib, sqlite3
+
+def run(*arguments):
+    sys.argv[1:] = arguments
+    with contextlib.suppress(SystemExit):
+        main.run()
+
+run("init")
+run("study", "create", "studies/digits.toml", "--storage", "sqlite:///old.db")
+with contextlib.closing(sqlite3.connect("old.db")) as connection, connection:
+    connection.execute("UPDATE hpsearch_studies SET budget = -1")
+run("study", "list", "--storage", "mysql://ann@127.0.0.1:9/d")
+run("study", "list", "--storage", "sqlite:///old.db")
+sys.argv[1:] = ["fault"]
+main.run()
+""",
+)
+"""Commands in one process: one whose server is away, one on a damaged database, and one that fails."""
+
+
+def test_a_fault_is_not_explained_by_another_command() -> None:
+    """The databases of earlier commands of the process, away or damaged, are no reason for a later one's failure."""
+    ended = subprocess.run([sys.executable, "-c", AFTER_ANOTHER], capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    *_, before, last = ended.stderr.splitlines()
+    assert "the server does not answer" in before
+    assert last.startswith("Error: this is a fault of hpsearch (RuntimeError: boom at ")
+
+
 def test_a_crash_file_leaves_the_users_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no `storage/`, a crash file goes to the folder for temporary files."""
     elsewhere = tmp_path / "temporary"

@@ -159,6 +159,37 @@ def test_a_copy_is_reported_study_by_study(command: Command, finished: str, stud
     assert ended.stdout == 'Study "second": copied with 2 trials (2 that ran wait there), and read back\n'
 
 
+def test_a_copy_leaves_damaged_studies_out(command: Command, finished: str, study_file: Path) -> None:
+    """All of them are named with their problems and what to do; the others are copied, and the exit code is 1."""
+    source, target = "sqlite:///default.db", "sqlite:///other.db"
+    for name in ("second", "third"):
+        assert command("study", "create", str(study_file), "--name", name).returncode == 0
+    with closing(sqlite3.connect("default.db")) as connection, connection:
+        connection.execute("UPDATE hpsearch_studies SET spec = 'null' WHERE name = 'second'")
+        connection.execute("UPDATE hpsearch_studies SET budget = -1 WHERE name = 'third'")
+    problem = "table hpsearch_studies, column"
+    listed = (
+        f'  study "second": {problem} spec, top: must be a specification as JSON; '
+        'it must be a JSON object (got null) (got "null")\n'
+        f'  study "third": {problem} budget: must be from 0 to 1e+07 (got -1)\n'
+        "not copied: restore a backup, choose other studies with --study NAME, or delete these:\n"
+        f"  hpsearch study delete --storage {source} -- second\n"
+        f"  hpsearch study delete --storage {source} -- third"
+    )
+    message = f"{source}: must hold studies as hpsearch and Optuna store them (2 problems):\n{listed}"
+    assert (
+        refused(command("storage", "copy", source, target, "--study", "second", "--study", "third"))
+        == message
+    )
+    assert not Path("other.db").exists()
+    ended = command("storage", "copy", source, target)
+    assert (ended.returncode, ended.stderr) == (1, f"Error: {message}\n")
+    assert ended.stdout == f'Study "{finished}": copied with 12 trials, and read back\n'
+    for name in ("second", "third"):
+        assert command("study", "delete", "--yes", "--storage", source, "--", name).returncode == 0
+    assert command("storage", "copy", source, "sqlite:///third.db").returncode == 0
+
+
 def test_a_copy_that_cannot_be_is_refused(command: Command, finished: str) -> None:
     """Wrong usage is 2, what the user can put right is 1, and nothing is copied either way."""
     source, target = "sqlite:///default.db", "sqlite:///other.db"

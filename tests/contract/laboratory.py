@@ -19,6 +19,7 @@ from hpsearch.storage.records import (
     Part,
     StoredStudy,
     Update,
+    WorkerIdentity,
 )
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
@@ -50,6 +51,11 @@ class Lab:
     def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[Claim]:
         """Claim trials. A lease of less than 0 s has run out already."""
         return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
+
+    def renew(self, lease_s: float, *, worker: str | None = None) -> int:
+        """Let the worker's heart beat; return how many leases that renewed."""
+        identity = WorkerIdentity(name=worker or self.worker, host="node7", process_id=1, version="0")
+        return self.store.beat(identity, lease_s=lease_s).leases
 
     def params(self, number: int) -> dict[str, ParameterValue]:
         """Return parameters that differ from trial to trial."""

@@ -27,7 +27,7 @@ def test_changes_are_what_is_new_or_different(new_lab: Labs) -> None:
             lambda: lab.store.record(lab.study, [Update(claim=second, reports={0: 0.5}, epochs=1, steps=9)]),
             [1],
         ),
-        (lambda: lab.store.renew(lab.worker, 600.0), []),
+        (lambda: lab.renew(600.0), []),
         (lambda: lab.end([first]), [0]),
         (lambda: lab.end([first]), []),
         (

@@ -221,6 +221,6 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
 def test_a_deleted_study_gives_no_claims(new_lab: Labs) -> None:
     """A claim on a study that was deleted meanwhile says so."""
     lab = new_lab()
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
         lab.claim(1)

@@ -305,3 +305,41 @@ def test_a_worker_that_holds_leases_is_not_forgotten(new_crew: Callable[..., Cre
     bob = crew.hire("bob")
     assert bob.store.sweep(crew.lab.study) == []
     assert crew.wait(40) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["seen = 'noon'", "seen = x'00'", "started = 'noon'", "steady_since = 'noon'"]
+    + [f"process_id = {value}" for value in ("'init'", "0", "-1", "99999999999")],
+)
+@pytest.mark.parametrize("who", ["dead", "other"])
+def test_a_damaged_row_of_a_worker_stops_no_sweep(
+    new_crew: Callable[..., Crew], who: str, damage: str
+) -> None:
+    """Whatever the row of a dead or another worker holds, trials come back, and those of the living stay theirs."""
+    crew = new_crew()
+    ann, dead, other = crew.hire("ann"), crew.hire("dead"), crew.hire("other")
+    crew.claim(ann, 1)
+    crew.claim(dead, 1)
+    dead.silent = other.silent = True
+    name = (dead if who == "dead" else other).identity.name
+    with writing(ann.store._engine, durable=False) as connection:
+        damaged = f"UPDATE hpsearch_workers SET host = :host, {damage} WHERE worker = :name"
+        connection.execute(text(damaged), {"host": socket.gethostname(), "name": name})
+    assert crew.wait(LEASE_S + 40, watchers=1) == [1]
+    assert crew.lab.store.progress(crew.lab.study).running == 1
+
+
+def test_a_damaged_lease_stops_no_sweep(new_crew: Callable[..., Crew]) -> None:
+    """A lease whose end is no time is left alone, and the others come back."""
+    crew = new_crew()
+    ann = crew.hire("ann")
+    crew.claim(ann, 1)
+    crew.claim(ann, 1)
+    ann.silent = True
+    with writing(ann.store._engine, durable=False) as connection:
+        damaged = "UPDATE hpsearch_trials SET lease_until = 'noon' WHERE number = 0 AND study_key = :key"
+        connection.execute(text(damaged), {"key": crew.lab.study.key})
+        connection.execute(text("UPDATE hpsearch_workers SET seen = seen + 9999"))
+    assert crew.wait(LEASE_S + 40) == [1]
+    crew.lab.store.delete_named(crew.lab.study.name)  # other tests find this database whole

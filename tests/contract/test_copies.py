@@ -187,7 +187,7 @@ def test_a_copied_study_goes_on_to_its_exact_budget(new_lab: Labs, target: str) 
 
 
 def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -> None:
-    """A study with running trials is copied only on request; they wait in the copy and their epochs count as lost."""
+    """A study with running trials is copied only on request; they wait in the copy, their epochs count as stopped."""
     lab = new_lab(trials=9)
     lab.finish(1)
     claims = lab.claim(2)
@@ -221,7 +221,7 @@ def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -
             False,
             2,
         )
-        assert store.progress(study).ledger == {"worker_lost": 4, "complete": 2}
+        assert store.progress(study).ledger == {"stopped": 4, "complete": 2}
         there = Lab(store=store, url=target, study=study)
         assert there.end(claims) == {1, 2}
         assert [claim.number for claim in there.claim(9)] == list(range(1, 9))
@@ -249,7 +249,7 @@ def test_what_the_target_has_is_refused(new_lab: Labs, target: str) -> None:
     )
     with open_store(target) as store:
         assert [study.spec.name for study in store.studies()] == [names[1], "renamed"]
-        store.delete_study(store.study("renamed"))
+        store.delete_named("renamed")
     assert [study.name for study in copied(source, target, names[0], names[2])] == [names[0], names[2]]
 
 

@@ -60,12 +60,12 @@ def test_a_study_is_made_with_what_it_begins_with(new_lab: Labs) -> None:
         assert [dict(trial.system_attributes) for trial in lab.store.trials(child)] == [
             {"fixed_params": one} for one in asked
         ]
-    lab.store.delete_study(child)
+    lab.store.delete_named(child.name)
 
 
 def test_a_deleted_study_takes_none(new_lab: Labs) -> None:
     """Nothing is enqueued in a study that is gone."""
     lab = new_lab()
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     with pytest.raises(StudyNotFoundError):
         enqueue(lab.store, lab.study, [{}])

@@ -59,16 +59,16 @@ def test_a_study_knows_whom_it_follows_up(new_lab: Labs) -> None:
     lab = new_lab()
     child = lab.store.create_study(a_spec(), fingerprint=FINGERPRINT, parent=lab.study)
     assert (lab.study.parent, child.parent) == (None, lab.study.key)
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     assert lab.store.study(child.spec.name).parent == lab.study.key
-    lab.store.delete_study(child)
+    lab.store.delete_named(child.name)
 
 
 def test_a_deleted_study_has_none(new_lab: Labs) -> None:
     """Its evaluations go with it, and nobody writes new ones."""
     lab = new_lab()
     lab.store.write_evaluations(lab.study, [evaluation(0)])
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     assert lab.store.evaluations(lab.study) == []
     with pytest.raises(StudyNotFoundError):
         lab.store.write_evaluations(lab.study, [evaluation(0)])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 import pytest
@@ -11,10 +12,12 @@ from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.check import check
+from hpsearch.storage.copying import Copied, copy_studies
 from hpsearch.storage.engine import writing
 from hpsearch.storage.examination import explained
 from hpsearch.storage.leases import CRASHES_MAX
-from tests.contract.laboratory import Lab, evaluation
+from hpsearch.storage.selection import Selection
+from tests.contract.laboratory import Lab, evaluation, stock_storage
 
 Labs = Callable[..., Lab]
 
@@ -57,6 +60,19 @@ def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is None
 
 
+def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) -> None:
+    """Optuna's studies may be called anything, are found healthy, and are copied; the rule on names is for ours."""
+    lab = new_lab()
+    name = "a\nb \x1b[31m"
+    lab.opened.append(stock_storage(lab.url))
+    study = optuna.create_study(study_name=name, storage=lab.opened[-1])
+    study.tell(study.ask(), 0.5)
+    assert check(lab.url, full=True).faults == ()
+    copies: list[Copied] = []
+    copy_studies(lab.url, f"sqlite:///{tmp_path / 'x.db'}", Selection(names=(name,)), tell=copies.append)
+    assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
+
+
 def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     """Each fault has its study, table, trial and column, the rule and the value; all are listed at once."""
     lab = new_lab(trials=40)
@@ -80,6 +96,18 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     assert told is not None
     assert faults[0] in str(told)
     assert "(ValueError: x)" in str(told)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
+    """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
+    lab = new_lab()
+    away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
+    assert explained(ValueError("x"), [away, here], within_s=60.0) is None
+    with writing(lab.store._engine, durable=False) as connection:
+        connection.execute(update(schema.studies).values(settled_failed=9))
+    told = explained(ValueError("x"), [away, here], within_s=60.0)
+    assert str(told).startswith(f"{here.shown}: the database is damaged")
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import Trial, TrialState, ledger_of
+from hpsearch.records import Trial, TrialState, ledger_key, ledger_of
 from hpsearch.storage import schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.orphans import RENAMED
@@ -162,8 +162,9 @@ def ended(trials: list[Trial]) -> list[Trial]:
 def check_ledger(store: Store, study: StoredStudy) -> None:
     """Check that all epochs and attempts are accounted for."""
     trials, attempts = store.trials(study), store.every_attempt(study)
-    lost = sum(attempt.epochs for each in attempts.values() for attempt in each)
-    assert dict(store.progress(study).ledger) == ledger_of(trials, lost_epochs=lost)
+    entries = [(ledger_key(trial.state, trial.verdict), trial.epochs) for trial in trials]
+    entries += [(attempt.cause, attempt.epochs) for each in attempts.values() for attempt in each]
+    assert dict(store.progress(study).ledger) == ledger_of(entries)
     for trial in trials:
         known = [attempt.attempt for attempt in attempts.get(trial.number, ())]
         assert known == list(range(1, trial.attempts)), trial.number

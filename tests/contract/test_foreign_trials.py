@@ -12,7 +12,7 @@ from hpsearch.errors import HpsearchError, TrialNotFoundError
 from hpsearch.records import OTHERS, TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, waiting_sentence
-from hpsearch.storage.keeping import fail_trial, rename_study, retry_trial, stop_study
+from hpsearch.storage.keeping import fail_trial, rename_named, retry_trial, stop_study
 from hpsearch.storage.records import ForeignTrial, Update
 from tests.contract.laboratory import Lab, a_spec
 from tests.contract.stock import closed_stock, stock_of
@@ -262,7 +262,9 @@ def test_a_trial_that_another_client_took_after_us_is_its_own(new_lab: Labs) -> 
 def test_trials_of_others_neither_hinder_a_rename_nor_the_end_of_a_study(new_lab: Labs) -> None:
     """A rename leaves their ids; a study that is ended waits for those that live, and for no others."""
     lab, _ = full_but_for_one(new_lab)
-    lab.study = rename_study(lab.store, lab.study, a_spec().name)
+    name = a_spec().name
+    rename_named(lab.store, lab.study.name, name)
+    lab.study = lab.store.study(name)
     assert stop_study(lab.store, lab.study).spec.trials == 3
     age(lab, 0, SILENT_AFTER_S + 60)
     assert stop_study(lab.store, lab.study).spec.trials == 2

@@ -426,7 +426,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         @rule(slot=slots)
         def delete(self, slot: int) -> None:
             hand = self.alive(slot)
-            site.people.delete_study(self.study)
+            site.people.delete_named(self.study.name)
             claims = list(hand.claims.values())
             lost = site.stores[slot].record(self.study, [update(claim) for claim in claims])
             assert lost == set(hand.claims)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
-from hpsearch.records import Cause, Fate, TrialState, ledger_of
+from hpsearch.records import Cause, Fate, TrialState
+from hpsearch.storage import schema
 from hpsearch.storage.records import Assignment, Claim, Update
 from tests.contract.laboratory import Lab
 
@@ -82,11 +83,11 @@ def test_heartbeats_keep_all_leases_of_a_worker(new_lab: Labs) -> None:
     lab.claim(2, lease_s=EXPIRED_S)
     other.store.claim(other.study, worker=lab.worker, count=1, lease_s=EXPIRED_S)
     lab.store.claim(lab.study, worker="another", count=0, lease_s=EXPIRED_S)
-    assert lab.store.renew("nobody", 600.0) == 0
+    assert lab.renew(600.0, worker="nobody") == 0
     # Claiming nothing swept the two of this study; the one of the other study still stands.
-    assert lab.store.renew(lab.worker, 600.0) == 1
+    assert lab.renew(600.0) == 1
     assert other.store.sweep(other.study) == []
-    assert other.store.renew(lab.worker, EXPIRED_S) == 1
+    assert other.renew(EXPIRED_S, worker=lab.worker) == 1
     assert other.store.sweep(other.study) == [0]
 
 
@@ -188,7 +189,7 @@ def test_a_trial_that_loses_three_workers_fails(new_lab: Labs) -> None:
 
 
 def test_every_begun_epoch_is_in_the_ledger(new_lab: Labs) -> None:
-    """The ledger adds up: what crashed and what was handed back counts as lost, beside what trials show."""
+    """The ledger adds up: what crashed counts as lost, what was handed back as stopped, beside what trials show."""
     lab = new_lab()
     lab.finish(2)
     lab.finish(1, state=TrialState.PRUNED, reports={0: 0.1})
@@ -197,9 +198,26 @@ def test_every_begun_epoch_is_in_the_ledger(new_lab: Labs) -> None:
     lab.store.release(lab.study, worker=lab.worker, numbers=[crashed.number], why="gone", crashed=True)
     lab.store.release(lab.study, worker=lab.worker, numbers=[returned.number], why="bye", crashed=False)
     progress = lab.store.progress(lab.study)
-    assert progress.ledger == {"worker_lost": 6, "complete": 4, "running": 3, "healthy": 1}
-    assert progress.ledger == ledger_of(lab.store.trials(lab.study), lost_epochs=6)
+    assert progress.ledger == {"complete": 4, "worker_lost": 4, "running": 3, "stopped": 2, "healthy": 1}
     assert progress.epochs == 14
+    (listed,) = [one for one in lab.store.listing() if one.name == lab.study.spec.name]
+    assert listed.progress == progress
+
+
+def test_attempts_that_an_older_version_wrote_are_in_the_ledger(new_lab: Labs) -> None:
+    """Before tables 0003 an attempt had no kind: one that crashed counts as lost, another one as stopped."""
+    lab = new_lab()
+    crashed, returned, running = lab.claim(3)
+    lab.store.record(lab.study, [begun(crashed, 4), begun(returned, 2), begun(running, 3)])
+    lab.store.release(lab.study, worker=lab.worker, numbers=[crashed.number], why="gone", crashed=True)
+    lab.store.release(lab.study, worker=lab.worker, numbers=[returned.number], why="bye", crashed=False)
+    of_study = schema.attempts.c.study_key == lab.study.key
+    lab.store.write(
+        lambda connection: connection.execute(update(schema.attempts).where(of_study).values(kind=None))
+    )
+    progress = lab.store.progress(lab.study)
+    assert progress.ledger == {"worker_lost": 4, "running": 3, "stopped": 2}
+    assert progress.epochs == 9
 
 
 def test_a_trial_that_another_client_ended_stays_as_it_is(new_lab: Labs) -> None:
@@ -212,7 +230,7 @@ def test_a_trial_that_another_client_ended_stays_as_it_is(new_lab: Labs) -> None
     assert lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=True) == []
     values = [(trial.state, trial.value) for trial in lab.store.trials(lab.study)]
     assert values == [(TrialState.COMPLETE, 0.125), (TrialState.COMPLETE, 0.5)]
-    assert lab.store.renew(lab.worker, 600.0) == 0
+    assert lab.renew(600.0) == 0
 
 
 def test_a_trial_that_another_client_ends_at_the_last_moment_stays_as_it_is(
@@ -242,12 +260,12 @@ def test_a_study_that_was_deleted_loses_its_trials(new_lab: Labs) -> None:
     """A worker that writes to a deleted study is told that its trials are lost, even if its id is used again."""
     lab = new_lab()
     claims = lab.claim(2)
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     successor = new_lab()
     successor.claim(2)
     assert lab.assign(claims) == {0, 1}
     assert lab.end(claims) == {0, 1}
-    assert lab.store.renew(lab.worker, 600.0) == 0
+    assert lab.renew(600.0) == 0
     assert {trial.state for trial in lab.store.trials(successor.study)} == {TrialState.RUNNING}
 
 

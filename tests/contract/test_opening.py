@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, literal, make_url, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
 
 import hpsearch
 from hpsearch.errors import StorageError, StorageUnavailableError
@@ -20,6 +31,7 @@ from hpsearch.storage.check import check
 from hpsearch.storage.direct import Direct
 from hpsearch.storage.faults import attempt
 from hpsearch.storage.store import open_store
+from hpsearch.storage.upgrade import upgrade
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
 OPEN = "import sys; from hpsearch.storage.store import open_store; open_store(sys.argv[1]).close()"
@@ -154,6 +166,40 @@ def test_another_version_of_optunas_schema_is_refused(url: str, version: str, ag
         f"{shown}: its Optuna tables must be of version v3.2.0.a (got {version}, {age}): "
         + remedy.format(shown=shown)
     )
+
+
+@pytest.mark.parametrize(
+    "loss", ["DELETE FROM hpsearch_alembic_version", "DROP TABLE hpsearch_alembic_version"]
+)
+def test_studies_without_a_revision_are_refused(fresh_url: str, loss: str) -> None:
+    """Tables of ours that hold a study and no revision are damaged: no way to open them takes or stamps them."""
+    open_store(fresh_url).close()
+    with changing(fresh_url) as engine:
+        with engine.begin() as connection:
+            connection.execute(text(loss))
+        with open_store(fresh_url) as store:  # as while another process makes the tables
+            store.create_study(a_spec("kept"), fingerprint=FINGERPRINT)
+        with engine.begin() as connection:
+            connection.execute(text(loss))
+        shown = make_url(fresh_url).render_as_string()
+        for attempted in (
+            lambda: open_store(fresh_url),
+            lambda: open_store(fresh_url, create=False),
+            lambda: open_store(fresh_url, foreign=True),
+            lambda: check(fresh_url),
+            lambda: check(fresh_url, full=True),
+            lambda: upgrade(fresh_url),
+        ):
+            with pytest.raises(StorageError) as caught:
+                attempted()
+            assert str(caught.value) == (
+                f"{shown}: its hpsearch tables must have a version (got none): restore a backup"
+            )
+        with engine.begin() as connection:
+            schema.versions.create(connection, checkfirst=True)
+            connection.execute(insert(schema.versions).values(version_num=schema.REVISION))
+    with open_store(fresh_url, create=False) as store:
+        assert [study.name for study in store.studies()] == ["kept"]
 
 
 def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:

@@ -96,7 +96,7 @@ def test_studies_above_another_are_those_of_higher_priority_now(new_lab: Labs) -
     assert names(store, labs, above=present) == [labs[2].study.spec.name, labs[0].study.spec.name]
     store.set_priority(present, 1)
     assert names(store, labs, above=present) == [labs[2].study.spec.name]
-    store.delete_study(present)
+    store.delete_named(present.name)
     assert store.openings(above=present) == []
     with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
         store.opening(present)

@@ -9,7 +9,9 @@ import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.records import TrialState
-from hpsearch.storage.keeping import copy_study, rename_study, stop_study
+from hpsearch.storage.keeping import copy_named, rename_named, stop_study
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
 from tests.contract.laboratory import Lab, evaluation, note_of, stock_storage, write_notes
 
 Labs = Callable[..., Lab]
@@ -20,25 +22,37 @@ def a_name() -> str:
     return f"named-{uuid4().hex}"
 
 
+def renamed(store: Store, study: StoredStudy, name: str) -> StoredStudy:
+    """Rename a study and return it."""
+    rename_named(store, study.name, name)
+    return store.study(name)
+
+
+def copied(store: Store, study: StoredStudy, name: str) -> StoredStudy:
+    """Copy a study and return the copy."""
+    copy_named(store, study.name, name)
+    return store.study(name)
+
+
 def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
     """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers go on."""
     lab, name = new_lab(trials=6), a_name()
     lab.finish(2)
     lab.store.write_evaluations(lab.study, [evaluation(0)])
     trials, old = lab.store.trials(lab.study), lab.study.spec.name
-    renamed = rename_study(lab.store, lab.study, name)
-    assert renamed == lab.store.study(name)
-    assert (renamed.key, renamed.study_id, renamed.spec.name) == (lab.study.key, lab.study.study_id, name)
+    changed = renamed(lab.store, lab.study, name)
+    assert changed == lab.store.study(name)
+    assert (changed.key, changed.study_id, changed.spec.name) == (lab.study.key, lab.study.study_id, name)
     with pytest.raises(StudyNotFoundError):
         lab.store.study(old)
-    assert lab.store.trials(renamed) == trials
-    assert len(lab.store.evaluations(renamed)) == 1
-    lab.study = renamed
+    assert lab.store.trials(changed) == trials
+    assert len(lab.store.evaluations(changed)) == 1
+    lab.study = changed
     assert len(lab.stock().trials) == 2
     lab.finish(4)
-    assert lab.store.progress(renamed).is_done
-    assert rename_study(lab.store, renamed, name) == renamed
-    assert lab.store.create_study(renamed.spec, fingerprint=renamed.fingerprint).key == renamed.key
+    assert lab.store.progress(changed).is_done
+    assert renamed(lab.store, changed, name) == changed
+    assert lab.store.create_study(changed.spec, fingerprint=changed.fingerprint).key == changed.key
 
 
 def test_taken_names_are_refused(new_lab: Labs) -> None:
@@ -47,11 +61,11 @@ def test_taken_names_are_refused(new_lab: Labs) -> None:
     lab.opened.append(stock_storage(lab.url))
     optuna.create_study(study_name=theirs, storage=lab.opened[-1])
     for name in (other.study.spec.name, theirs):
-        for act in (rename_study, copy_study):
+        for act in (renamed, copied):
             with pytest.raises(StudyExistsError, match="the name must be free"):
                 act(lab.store, lab.study, name)
     with pytest.raises(StudyExistsError, match="the name must be free"):
-        copy_study(lab.store, lab.study, lab.study.spec.name)
+        copied(lab.store, lab.study, lab.study.spec.name)
     assert lab.store.study(lab.study.spec.name) == lab.study
 
 
@@ -60,7 +74,7 @@ def test_a_study_in_training_keeps_its_name(new_lab: Labs) -> None:
     lab = new_lab()
     lab.claim(2)
     with pytest.raises(HpsearchError, match=r"must have no trial in training to be renamed \(got 2\)"):
-        rename_study(lab.store, lab.study, a_name())
+        renamed(lab.store, lab.study, a_name())
 
 
 def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
@@ -72,7 +86,7 @@ def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
     opened = lab.store.unseal(lab.study, number=1, command="test")
     claims = lab.claim(2)
     lab.assign(claims)
-    copy = copy_study(lab.store, lab.study, a_name())
+    copy = copied(lab.store, lab.study, a_name())
     assert copy.key != lab.study.key
     assert copy.spec == replace(lab.study.spec, name=copy.spec.name)
     assert (copy.fingerprint, copy.parent) == (lab.study.fingerprint, lab.study.parent)
@@ -88,7 +102,7 @@ def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
     assert lab.store.progress(copy).is_done
     assert lab.store.progress(lab.study).running == 2
     lab.end(claims)
-    lab.store.delete_study(copy)
+    lab.store.delete_named(copy.name)
     assert lab.store.progress(lab.study).finished == 6
     assert lab.store.study(lab.study.spec.name).key == lab.study.key
 
@@ -99,7 +113,7 @@ def test_a_copy_has_the_notes_of_its_trials(new_lab: Labs) -> None:
     lab.finish(4)
     notes = {None: "all", 1: "second"}
     write_notes(lab.stock(), notes)
-    copy = copy_study(lab.store, lab.study, a_name())
+    copy = copied(lab.store, lab.study, a_name())
     twin = Lab(store=lab.store, url=lab.url, study=copy)
     theirs = twin.stock()
     found = {number: note_of(theirs, number) for number in (None, *range(4))}

@@ -47,7 +47,7 @@ def test_a_line_that_falls_silent_is_replaced(line: tuple[Proxy, str]) -> None:
         began = time.monotonic()
         assert len(store.claim(study, worker="ann", count=2, lease_s=600.0)) == 2
         assert READ_TIMEOUT_S <= time.monotonic() - began < 4 * READ_TIMEOUT_S
-        store.delete_study(study)
+        store.delete_named(study.name)
 
 
 def test_a_server_behind_a_silent_line_is_absent(line: tuple[Proxy, str]) -> None:
@@ -177,4 +177,4 @@ def test_who_may_not_write_at_the_start_is_refused_at_once(url: str, dialect: st
         ):
             other.claim(study, worker="ann", count=1, lease_s=600.0)
         turn(other, dialect, is_read_only=False)
-        other.delete_study(study)
+        other.delete_named(study.name)

@@ -181,10 +181,10 @@ def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:
     lab.assign(lab.claim(2))
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=True)
     lab.stock().ask().set_user_attr("key", 1)
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     assert rows(lab.store) == before
     with pytest.raises(StudyNotFoundError):
-        lab.store.delete_study(lab.study)
+        lab.store.delete_named(lab.study.name)
 
 
 def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
@@ -197,7 +197,7 @@ def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
     assert lab.study not in lab.store.studies()
     successor = lab.store.create_study(a_spec(lab.study.spec.name), fingerprint=FINGERPRINT)
     assert lab.store.trials(successor) == []
-    lab.store.delete_study(successor)
+    lab.store.delete_named(successor.name)
     with open_store(lab.url) as again:
         assert rows(again) == before
 
@@ -266,7 +266,7 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
     )
     with pytest.raises(Exception, match=f"^{re.escape(message)}$"):
         lab.store.study(lab.study.spec.name)
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
 
 
 def test_stock_tools_are_silent_about_us(fresh_url: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -249,10 +249,12 @@ def test_series_come_back_as_float32(new_lab: Labs) -> None:
     lab.claim(1)
     read = lab.store.series(lab.study, [1, 2, 99])
     assert list(read) == [1]
-    assert list(read[1]) == list(series)
+    stored = read[1]
+    assert stored is not None
+    assert list(stored) == list(series)
     single = [struct.unpack("<f", struct.pack("<f", number))[0] for number in series["dead_share"]]
-    assert read[1]["dead_share"] == single
-    assert repr(read[1]["training_loss"]) == "[2.5, inf, nan]"
+    assert stored["dead_share"] == single
+    assert repr(stored["training_loss"]) == "[2.5, inf, nan]"
 
 
 def test_an_end_that_optuna_has_no_place_for_is_a_bug(new_lab: Labs) -> None:
@@ -299,7 +301,7 @@ def test_some_trials_are_read_as_all_are(new_lab: Labs, count: int) -> None:
 def test_trials_of_a_deleted_study_are_an_error(new_lab: Labs) -> None:
     """No call mistakes the trials of a study that got the id for those of the one that was deleted."""
     lab = new_lab()
-    lab.store.delete_study(lab.study)
+    lab.store.delete_named(lab.study.name)
     new_lab().finish(1)
     for read in (lab.store.trials, lab.store.progress, lambda study: lab.store.changes(study, None)):
         with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.records import Cause
@@ -210,3 +210,28 @@ def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
         foreign = store.any_study("one").foreign
         assert foreign is not None
         assert foreign.metrics == ("value",)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{",
+        "[]",
+        '{"name": "FloatDistribution"}',
+        '{"name": "FloatDistribution", "attributes": {"low": "a", "high": 1}}',
+        '{"name": "FloatDistribution", "attributes": {"low": 0}}',
+        '{"name": 3, "attributes": {"low": 0, "high": 1}}',
+        '{"name": "CategoricalDistribution", "attributes": {"choices": null}}',
+    ],
+)
+def test_damaged_distributions_are_left_out_of_what_a_study_searched(theirs: str, damage: str) -> None:
+    """A study of Optuna's is found, with the ranges of its other trials."""
+    with open_store(theirs, foreign=True) as store:
+        whole = store.any_study("one").spec.search
+        table = optuna_schema.trial_params
+        with writing(store._engine, durable=True) as connection:
+            first = connection.execute(select(func.min(table.c.param_id))).scalar_one()
+            connection.execute(
+                update(table).where(table.c.param_id == first).values(distribution_json=damage)
+            )
+        assert store.any_study("one").spec.search == whole

@@ -51,7 +51,7 @@ def test_a_deleted_study_is_gone(site: Site) -> None:
     """A study that is deleted is not shown from memory."""
     live = LiveStudies(site.store)
     live.named("digits")
-    site.store.delete_study(site.digits)
+    site.store.delete_named(site.digits.name)
     with pytest.raises(StudyNotFoundError):
         live.named("digits")
     assert ask(site.site, "/reports/digits").status == 404
@@ -126,7 +126,7 @@ def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
     warm_in_background(listening, site.store).join(20)
     assert answers == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
     for study in site.store.studies():
-        site.store.delete_study(study)
+        site.store.delete_named(study.name)
     answers.clear()
     warm_in_background(listening, site.store).join(20)
     assert answers == {}

@@ -60,7 +60,7 @@ def store(folder: "Folder", monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(folder.path)
     with open_store("sqlite:///storage/hpsearch.db") as opened:
         for study in opened.studies():
-            opened.delete_study(study)
+            opened.delete_named(study.name)
         for file in ("large.toml", "long.toml"):
             prepared = prepare_file(Path(file))
             opened.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)

@@ -17,6 +17,7 @@ from hpsearch.records import (
     Trial,
     TrialState,
     best_trials,
+    ledger_key,
     ledger_of,
 )
 from hpsearch.report.snapshot import Snapshot
@@ -77,7 +78,7 @@ def progress_of(spec: StudySpec, trials: Sequence[Trial], *, stopped: str | None
         for fate in {trial.fate for trial in trials}
     }
     best = best_trials(trials, maximize=spec.metric == "validation_accuracy", count=1)
-    ledger = ledger_of(trials)
+    ledger = ledger_of((ledger_key(trial.state, trial.verdict), trial.epochs) for trial in trials)
     return Progress(
         name=spec.name,
         budget=spec.trials,

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from hpsearch.errors import StorageError
-from hpsearch.storage.address import mask, parse_address
+from hpsearch.errors import StorageError, mask
+from hpsearch.storage.address import parse_address
 
 EXAMPLES = (
     "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@host/database "
@@ -78,6 +78,10 @@ def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
         ("postgresql://u:s3@cret@h/d", "postgresql://u:***@h/d"),
         ("//u:s3:cret@h password=s3cret", "//u:***@h password=***"),
         ("plain", "plain"),
+        ("TypeError: odd operands for @: 3", "TypeError: odd operands for @: 3"),
+        ("RuntimeError: boom at mysql://u:s3 c'ret@h/d", "RuntimeError: boom at mysql://u:***@h/d"),
+        ("hpsearch dashboard --token 's3 cret' --port 1", "hpsearch dashboard --token *** --port 1"),
+        ("http://h/?token=s3cret&x=1", "http://h/?token=***&x=1"),
     ],
 )
 def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
+from hpsearch.errors import StorageError
 from hpsearch.storage.address import parse_address
+from hpsearch.storage.drivers import CONNECT_WITHIN_S, check_options, connect_within_s
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
 from hpsearch.worker.stopping import StopNowError
 
@@ -53,3 +55,25 @@ def test_a_commit_that_is_interrupted_holds_no_lock(tmp_path: Path) -> None:
         connection.execute(text("INSERT INTO t VALUES (2)"))
         assert connection.execute(text("SELECT n FROM t")).scalars().all() == [2]
     close_connections(engine)
+
+
+def test_an_option_of_libpq_is_of_its_drivers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGCONNECT_TIMEOUT bounds connections to PostgreSQL, and none to MySQL; the URL has the last word."""
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "60")
+    for driver in ("psycopg", "psycopg2"):
+        assert connect_within_s(driver, {}) == 60
+        assert connect_within_s(driver, {"connect_timeout": "3"}) == 3
+    for driver in ("pymysql", "mysqldb"):
+        assert connect_within_s(driver, {}) == CONNECT_WITHIN_S
+
+
+def test_an_option_that_a_driver_lacks_is_refused_with_one_that_has_it() -> None:
+    """`read_timeout` bounds a silence with psycopg, PyMySQL and mysqlclient; psycopg2 has nothing like it."""
+    for driver in ("psycopg", "pymysql", "mysqldb"):
+        check_options(driver, {"read_timeout": "300"}, "x")
+    with pytest.raises(StorageError) as caught:
+        check_options("psycopg2", {"read_timeout": "300"}, "postgresql+psycopg2://h/d?read_timeout=300")
+    assert str(caught.value) == (
+        'postgresql+psycopg2://h/d?read_timeout=300: the driver psycopg2 has no option "read_timeout": '
+        "leave it out, or take the driver psycopg, as in postgresql+psycopg://..."
+    )

@@ -149,7 +149,7 @@ def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
         worker = bench.worker("a", rows=2, tell=said.append)
         assert worker._turn()
         if delete:
-            bench.store.delete_study(bench.study)
+            bench.store.delete_named(bench.study.name)
             with pytest.raises(StudyNotFoundError, match="it was deleted"):
                 worker.run()
         else:

@@ -35,7 +35,7 @@ def stored(bench: Bench, number: int) -> Stored:
     """Return a trial as the database holds it."""
     series = bench.store.series(bench.study, [number])
     return Stored(
-        study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number, {})
+        study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number) or {}
     )
 
 

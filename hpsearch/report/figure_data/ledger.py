@@ -9,11 +9,14 @@ from hpsearch.records import Cause, Fate, Trial, TrialState, ledger_key
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.snapshot import Snapshot
 
-_FATE_OF_STATE = {
+_FATES = {
     TrialState.COMPLETE.value: Fate.COMPLETE,
     TrialState.RUNNING.value: Fate.RUNNING,
     TrialState.WAITING.value: Fate.WAITING,
+    Cause.WORKER_LOST.value: Fate.LOST,
+    Cause.STOPPED.value: Fate.WAITING,
 }
+"""The fates of entries that no trial stands for. A trial that was handed back waits."""
 
 
 @final
@@ -65,7 +68,7 @@ def ledger(snapshot: Snapshot) -> Ledger:
     bars = tuple(
         LedgerBar(
             cause=cause,
-            fate=fates.get(cause) or _fate_without_trials(cause),
+            fate=fates.get(cause) or _FATES.get(cause, Fate.OTHER),
             epochs=epochs,
             trials=trials[cause],
             share=format_share(epochs, total),
@@ -96,10 +99,6 @@ def _budget(snapshot: Snapshot) -> tuple[BudgetPart, ...]:
         for fate, count in [*counts, (None, left)]
         if count
     )
-
-
-def _fate_without_trials(cause: str) -> Fate:
-    return Fate.LOST if cause == Cause.WORKER_LOST else _FATE_OF_STATE.get(cause, Fate.OTHER)
 
 
 def _facts(snapshot: Snapshot, epochs: int, saved: int) -> tuple[tuple[str, str], ...]:

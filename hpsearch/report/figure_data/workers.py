@@ -6,7 +6,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final, final
 
-from hpsearch.records import Fate, Trial
+from hpsearch.records import Cause, Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.formats import format_count, format_duration, format_moment, format_share
 from hpsearch.report.snapshot import Snapshot
@@ -139,7 +139,7 @@ def _attempt_words(attempt: Attempt) -> tuple[str, str]:
 
 def _is_lost(attempt: Attempt) -> bool:
     """True for an attempt that was not handed back, whether or not that counts against the trial."""
-    return attempt.crashed or attempt.kind != "handed_back"
+    return attempt.cause is Cause.WORKER_LOST
 
 
 def _when(worker: str, start: datetime, end: datetime) -> str:

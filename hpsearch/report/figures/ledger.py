@@ -134,4 +134,5 @@ def _row_words(bar: LedgerBar) -> str:
 
 
 def _hover_lines(bar: LedgerBar) -> tuple[str, ...]:
-    return (bar.cause, f"{format_count(bar.epochs, 'epoch')}, {bar.share} of all", f"{bar.trials:,} trials")
+    epochs, trials = format_count(bar.epochs, "epoch"), format_count(bar.trials, "trial")
+    return (bar.cause, f"{epochs}, {bar.share} of all", trials)

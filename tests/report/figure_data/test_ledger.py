@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hpsearch.records import Cause, Fate, ledger_of
+from hpsearch.records import Cause, Fate
 from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import empty, snapshot_of
@@ -27,12 +27,13 @@ def test_every_bar_counts_its_trials(study: Snapshot) -> None:
 
 
 def test_lost_attempts_have_a_bar_without_trials(study: Snapshot) -> None:
-    """Epochs that went down with an attempt that was run again are in the ledger, with no trial."""
+    """Epochs of attempts that were run again are in the ledger with no trial: lost ones, and those handed back."""
     trials = [trial for trial in study.trials if trial.fate is Fate.COMPLETE]
     snapshot = snapshot_of(trials)
-    progress = replace(snapshot.progress, ledger=ledger_of(trials, lost_epochs=7))
-    lost = ledger(replace(snapshot, progress=progress)).bars[-1]
+    entries = {**snapshot.progress.ledger, "worker_lost": 7, "stopped": 3}
+    *_, lost, stopped = ledger(replace(snapshot, progress=replace(snapshot.progress, ledger=entries))).bars
     assert (lost.cause, lost.fate, lost.epochs, lost.trials) == ("worker_lost", Fate.LOST, 7, 0)
+    assert (stopped.cause, stopped.fate, stopped.epochs, stopped.trials) == ("stopped", Fate.WAITING, 3, 0)
 
 
 def test_the_facts_are_those_of_the_budget(study: Snapshot) -> None:

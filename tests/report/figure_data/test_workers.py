@@ -40,6 +40,7 @@ def _attempt(worker: str, start: float, end: float, *, crashed: bool = True) -> 
         worker=worker,
         why="lease ran out",
         crashed=crashed,
+        kind="crashed" if crashed else "handed_back",
         epochs=2,
         ended=CREATED + timedelta(seconds=end),
         started=CREATED + timedelta(seconds=start),
