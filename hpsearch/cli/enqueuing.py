@@ -37,8 +37,13 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
     answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
     if study.spec.sampler.name == "grid":
         _write_grid_hint(store, study)
-    progress = store.progress(study)
-    if progress.is_done:
+    write_budget_hint(store, study)
+
+
+def write_budget_hint(store: Store, study: StoredStudy) -> None:
+    """If trials wait and the budget is spent, write how to raise it."""
+    name, progress = study.spec.name, store.progress(study)
+    if progress.is_done and progress.waiting:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "

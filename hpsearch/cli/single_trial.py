@@ -19,7 +19,7 @@ from hpsearch.report.trial_facts import (
     parameter_facts,
     suggested_facts,
 )
-from hpsearch.report.words import verdict_words
+from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
 
@@ -73,10 +73,8 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
 
 
 def _write_finding(finding: Finding) -> None:
-    answer(
-        f"Verdict: {finding.cause.value}, confidence {format_share(finding.confidence, 1)}, "
-        f"from step {finding.first_step:,}"
-    )
+    sure = format_share(finding.confidence, 1)
+    answer(f"Verdict: {cause_words(finding)}, confidence {sure}")
     for name, value in evidence_facts(finding):
         answer(f"  {name} {value}")
     answer(f"Remedy: {finding.remedy}")

@@ -179,10 +179,10 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
     from hpsearch.storage.keeping import fail_trial
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         changed = fail_trial(store, store.study(study), number)
+        answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
         renew_report(store, study, url=storage)
-    answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
 
 
 @app.command()
@@ -194,13 +194,15 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
     Example: hpsearch trial retry digits 17
     """
     from hpsearch.cli.conclusion import renew_report
+    from hpsearch.cli.enqueuing import write_budget_hint
     from hpsearch.storage.keeping import retry_trial
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        waiting = retry_trial(store, store.study(study), number)
+    with open_store(storage, foreign=True) as store:
+        stored = store.study(study)
+        retried = retry_trial(store, stored, number)
+        waits = "already waits" if retried.waited else "waits"
+        place = "" if retried.number == number else f" in place of trial {number}"
+        answer(f'Study "{study}": trial {retried.number} {waits}{place}')
+        write_budget_hint(store, stored)
         renew_report(store, study, url=storage)
-    what = (
-        f"trial {number} waits" if waiting == number else f"trial {waiting} waits in place of trial {number}"
-    )
-    answer(f'Study "{study}": {what}')

@@ -85,7 +85,8 @@ def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
 
 FOREIGN_REMEDY: Final = (
     "its own program chooses and trains its trials, so hpsearch cannot run, pause, resume, stop, edit, confirm, "
-    "narrow, test, enqueue or replay them; study show, best, trials, report, rename, copy, export and delete work"
+    "narrow, test, enqueue, fail, retry or replay them; study show, best, trials, report, rename, copy, export and "
+    "delete work"
 )
 
 

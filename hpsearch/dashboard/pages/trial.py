@@ -18,7 +18,7 @@ from hpsearch.report.formats import (
 from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
-from hpsearch.report.words import verdict_words
+from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
 _CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
@@ -90,8 +90,8 @@ def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
 
 
 def _verdict(finding: Finding) -> str:
-    began = f"confidence {format_share(finding.confidence, 1)}, from step {finding.first_step:,}"
-    parts = [f"<p><code>{text(finding.cause.value)}</code>, {began}.</p>"]
+    sure = f"confidence {format_share(finding.confidence, 1)}"
+    parts = [f"<p><code>{text(cause_words(finding))}</code>, {sure}.</p>"]
     if finding.evidence:
         parts.append(table(("evidence", "value"), _escaped(evidence_facts(finding))))
     if finding.remedy:
