@@ -16,6 +16,7 @@ from hpsearch.report.formats import (
 from hpsearch.report.trial_facts import (
     course_facts,
     evidence_facts,
+    foreign_facts,
     parameter_facts,
     suggested_facts,
 )
@@ -63,13 +64,7 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
             yield "told by", "another Optuna client"
         yield from course_facts(trial)
         return
-    values = trial.values or (trial.value,)
-    for name, value in zip(study.foreign.metrics, values, strict=False):
-        yield name, format_result(value, name)
-    if trial.constraints:
-        mark = " (violated)" if trial.is_infeasible else ""
-        yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
-    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
+    yield from foreign_facts(trial, study.foreign)
 
 
 def _write_finding(finding: Finding) -> None:

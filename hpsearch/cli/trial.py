@@ -59,7 +59,7 @@ def show(
         series = store.series(stored, [number]).get(number, {})
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
-        write_curves(found, stored.spec.metric, series)
+        write_curves(found, stored, series)
         return
     shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
     if form is Format.JSON:

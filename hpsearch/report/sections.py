@@ -186,7 +186,7 @@ def _foreign_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Figures show", f"the first objective, {study.spec.metric}" if several else ""),
         ("Trials", f"{snapshot.progress.budget:,}"),
         ("Trials took", _training_time(snapshot)),
-        ("First trial", format_time(study.created) if snapshot.trials else ""),
+        ("First trial", format_time(study.created)),
         ("Read", format_time(snapshot.taken)),
     ]
     return [(name, fact) for name, fact in pairs if fact]

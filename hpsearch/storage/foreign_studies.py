@@ -115,13 +115,10 @@ def _study(
             sampler=SamplerSpec(name="none"),
         ),
         fingerprint="",
-        created=_EPOCH if began is None else began.replace(tzinfo=UTC),
+        created=None if began is None else began.replace(tzinfo=UTC),
         version="",
         foreign=Foreign(metrics=metrics, maximize=maximize),
     )
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _metrics(names: str | None, count: int) -> tuple[str, ...]:

@@ -286,6 +286,30 @@ def test_other_clients_studies_are_left_alone(command: Command, finished: str) -
     assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished]
 
 
+def test_steps_and_times_of_other_clients_studies_are_their_own(
+    command: Command,
+) -> None:
+    """Curves begin at the step that was reported, and a time that is not stored is an empty cell, not 1970."""
+    study = optuna.create_study(storage="sqlite:///default.db", study_name="theirs")
+    study.enqueue_trial({"x": 0.5})
+    for looking in (
+        ("study", "list"),
+        ("study", "show", "theirs"),
+        ("report", "theirs", "--output", "r.html"),
+    ):
+        ended = command(*looking)
+        assert (ended.returncode, "1970" in ended.stdout) == (0, False)
+    assert "1970-01-01" not in Path("r.html").read_text()
+    assert strict_json(command("study", "list", "--format", "json"))[0]["created"] is None
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    for step in range(3):
+        trial.report(step / 2, step)
+    study.tell(trial, 1.0)
+    shown = command("trial", "show", "theirs", "0").stdout.splitlines()
+    assert "value by step" in shown
+    assert shown[-1].split() == ["0", "2"]
+
+
 def test_trials_that_other_clients_told_are_shown_as_such(command: Command, finished: str) -> None:
     """Unknown and missing parameters and impossible accuracies end no command; what cannot be trained is named."""
     study = optuna.load_study(storage=f"sqlite:///{Path('default.db')}", study_name=finished)

@@ -17,7 +17,13 @@ from hpsearch.report.formats import (
 )
 from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
+from hpsearch.report.trial_facts import (
+    course_facts,
+    evidence_facts,
+    foreign_facts,
+    parameter_facts,
+    suggested_facts,
+)
 from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
@@ -73,6 +79,9 @@ def _lead(trial: Trial) -> str:
 
 
 def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
+    if study.foreign is not None:
+        yield from foreign_facts(trial, study.foreign)
+        return
     yield format_metric(study.spec.metric), format_result(trial.value, study.spec.metric)
     yield from course_facts(trial)
 
@@ -110,7 +119,11 @@ def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
     alone = replace(snapshot, trials=(trial,), series=series)
     drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
-    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not finished an epoch.")
+    return replace(drawn, caption=_CAPTION if drawn.panels else _without_curve(snapshot.study))
+
+
+def _without_curve(study: StoredStudy) -> str:
+    return "It has not finished an epoch." if study.foreign is None else "It reported no value while it ran."
 
 
 def _attempts(attempts: Sequence[Attempt]) -> str:

@@ -147,7 +147,7 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
 
 
 def _curve_panel(name: str, data: CurvePanel) -> Panel:
-    return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
+    return Panel(name=name, label=f"{data.scale.title} by {data.unit}.", figure=draw_learning_curves(data))
 
 
 def _best_curves_exhibit(snapshot: Snapshot) -> Exhibit:
