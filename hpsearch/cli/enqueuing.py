@@ -47,7 +47,7 @@ def write_budget_hint(store: Store, study: StoredStudy) -> None:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
-            f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"
+            f"`hpsearch study edit {shlex.quote(name)} --trials {more}` lets it run"
         )
 
 
@@ -62,7 +62,7 @@ def _write_grid_hint(store: Store, study: StoredStudy) -> None:
         answer(
             f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
             f"{'is' if given == 1 else 'are'} not of it: "
-            f"hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given} trains all"
+            f"`hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given}` trains all"
         )
 
 

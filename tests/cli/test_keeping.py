@@ -175,7 +175,7 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
     assert ended.stdout == (
         'Study "flowers": trial 12 waits with learning_rate 0.25, model.activation tanh; '
         "weight_decay will be sampled\n"
-        "The budget of 12 trials is spent: hpsearch study edit flowers --trials 13 lets it run\n"
+        "The budget of 12 trials is spent: `hpsearch study edit flowers --trials 13` lets it run\n"
     )
     assert command("study", "edit", finished, "--trials", "13").returncode == 0
     assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0

@@ -188,7 +188,7 @@ def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Com
     assert command("study", "create", "grid.toml").returncode == 0
     ended = command("trial", "enqueue", "grid", "--set", "learning_rate=0.05", "--set", "weight_decay=1e-6")
     assert ended.stdout.endswith(
-        "The grid has 4 points, and 1 of the 4 trials is not of it: hpsearch study edit grid --trials 5 trains all\n"
+        "The grid has 4 points, and 1 of the 4 trials is not of it: `hpsearch study edit grid --trials 5` trains all\n"
     )
     assert command("study", "run", "grid", "--trials", "5").returncode == 0
     trials = json.loads(command("study", "trials", "grid", "--format", "json").stdout)
@@ -248,7 +248,7 @@ def test_a_retry_on_a_spent_budget_names_the_budget_that_lets_it_run(
     said = [command("trial", verb, finished, "12").stdout.splitlines() for verb in ("fail", "retry", "retry")]
     written = said[0][-1]
     assert written.startswith("Report written again: ")
-    hint = "The budget of 12 trials is spent: hpsearch study edit flowers --trials 13 lets it run"
+    hint = "The budget of 12 trials is spent: `hpsearch study edit flowers --trials 13` lets it run"
     assert said == [
         ['Study "flowers": trial 12 has failed', written],
         ['Study "flowers": trial 13 waits in place of trial 12', hint, written],
