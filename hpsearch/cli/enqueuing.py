@@ -70,7 +70,7 @@ def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, Para
     """Return parameters by the names that the study searches. Raises UsageError with every problem."""
     if not settings:
         raise UsageError(
-            "trial enqueue: must be told a value (got nothing): add --set learning_rate=0.01, say"
+            "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
         )
     names = {full_key(dimension.name): dimension.name for dimension in study.spec.search}
     problems = [

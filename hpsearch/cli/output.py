@@ -315,7 +315,7 @@ def discard_stdout() -> None:
 def output_error(error: OSError) -> HpsearchError:
     """Return the error for a stdout that takes no more: a full disk, say."""
     return HpsearchError(
-        f"stdout: must take the results (got {error.strerror}): make room, or write them elsewhere"
+        f"stdout: must accept the results (got {error.strerror}): make room, or write them elsewhere"
     )
 
 

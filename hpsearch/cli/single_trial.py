@@ -61,7 +61,7 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     if study.foreign is None:
         yield format_short_metric(metric), format_result(trial.value, metric)
         if trial.is_foreign:
-            yield "told by", "another Optuna client"
+            yield "reported by", "another Optuna client"
         yield from course_facts(trial)
         return
     yield from foreign_facts(trial, study.foreign)

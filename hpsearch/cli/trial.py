@@ -20,7 +20,7 @@ from hpsearch.cli.output import answer, write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
 
 app = typer.Typer(
-    cls=CommandGroup, no_args_is_help=True, help="Look at one trial, and decide what becomes of it."
+    cls=CommandGroup, no_args_is_help=True, help="Inspect, replay, enqueue, retry or give up one trial."
 )
 
 StudyOfTrial: TypeAlias = Annotated[
@@ -33,7 +33,7 @@ TrialNumber: TypeAlias = Annotated[
 
 @app.callback()
 def trial() -> None:
-    """Look at one trial, and decide what becomes of it."""
+    """Inspect, replay, enqueue, retry or give up one trial."""
 
 
 @app.command()
@@ -78,12 +78,12 @@ def replay(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Train it once more with this in place of its own, beside it; may be given again.",
+            help="Also train it with this in place of its own value; may be given again.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: beside the reports]"),
+        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: next to the reports]"),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -106,7 +106,7 @@ def replay(
         ),
     ] = None,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write what came of it.")
+        TableFormat, typer.Option("--format", help="The format of the result.")
     ] = TableFormat.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -154,7 +154,7 @@ def enqueue(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Let a configuration of your own be trained next. What is not set is sampled; it counts against the budget.
+    """Have a configuration of your own trained next. What is not set is sampled; it counts against the budget.
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
@@ -171,7 +171,7 @@ def enqueue(
 def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
     """Give up a trial that another Optuna client runs, perhaps one that was killed, or that waits: it fails.
 
-    A trial that a worker of ours trains is refused, and what has finished is never changed.
+    Trials that a worker of hpsearch trains are refused, and finished trials are never changed.
 
     Example: hpsearch trial fail digits 17
     """
@@ -189,7 +189,7 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
 def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
     """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
 
-    A trial that a worker of ours trains is refused, and what has finished is never changed.
+    Trials that a worker of hpsearch trains are refused, and finished trials are never changed.
 
     Example: hpsearch trial retry digits 17
     """

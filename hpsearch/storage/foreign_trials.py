@@ -341,7 +341,7 @@ def _refuse_finished(locked: LockedStudy, row: Row[Any], purpose: str) -> None:
     if row.state in (COMPLETE, PRUNED):
         raise HpsearchError(
             f'study "{locked.study.spec.name}": trial {row.number} must not have finished {purpose} '
-            f"(got {row.state.lower()}): what has finished is never changed"
+            f"(got {row.state.lower()}): finished trials are never changed"
         )
 
 

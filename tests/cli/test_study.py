@@ -95,7 +95,7 @@ def test_creating_twice_keeps_the_study(command: Command, study_file: Path) -> N
         'Study "flowers": the budget is 20 trials now (it was 12)\n'
     )
     assert command("study", "create", str(study_file)).stdout == (
-        'Study "flowers": is stored already, with a budget of 20 trials (the file says 12: --trials 12 sets that)\n'
+        'Study "flowers": is stored already, with a budget of 20 trials (the file has 12: --trials 12 sets that)\n'
     )
     assert strict_json(command("study", "show", "flowers", "--format", "json"))["trials"] == 20
 
@@ -363,9 +363,7 @@ def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytes
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     ended = command("study", "delete", finished)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == (
-        'Error: study delete: must be told to delete "flowers" for good (got no terminal to ask): add --yes\n'
-    )
+    assert ended.stderr == ('Error: Not deleting "flowers": there is no terminal to confirm. Add --yes.\n')
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert command("study", "delete", finished).returncode == 0
     assert strict_json(command("study", "list", "--format", "json")) == []

@@ -229,7 +229,7 @@ def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
     assert command("trial", "retry", finished, "13").stdout == 'Study "flowers": trial 13 already waits\n'
     refused = command("trial", "fail", finished, "0")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "what has finished is never changed" in refused.stderr
+    assert "finished trials are never changed" in refused.stderr
     assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0
     study.tell(study.ask(), 0.5)
     storage.remove_session()

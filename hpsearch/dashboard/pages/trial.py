@@ -27,7 +27,7 @@ from hpsearch.report.trial_facts import (
 from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
-_CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
+_CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
 
 
 def trial_page(
@@ -57,7 +57,7 @@ def trial_page(
 def waiting_page(study: StoredStudy, number: int) -> Page:
     """Return what stands in for the replay of a trial until it is made."""
     name = study.spec.name
-    lead = "It is trained again. The page comes by itself."
+    lead = "It is being trained again. This page then shows the replay."
     body = (
         head(f"{name}: replay", f"Trial {number}", lead)
         + f"<p>{link(trial_link(name, number), 'Its page')}</p>"

@@ -20,7 +20,7 @@ def workers_page(workers: Sequence[WorkerRecord]) -> Page:
     body += (
         table(_HEADS, [_row(worker) for worker in workers])
         if workers
-        else empty("Nobody works: `hpsearch worker start` takes trials from this database.")
+        else empty("No workers: `hpsearch worker start` starts one on this database.")
     )
     return framed("hpsearch workers", body)
 

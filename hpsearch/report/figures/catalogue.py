@@ -142,7 +142,7 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
         for part, panel in (("training", data.training), ("metric", data.metric))
         if panel.curves
     ]
-    key = " A symbol marks where a run ended; hovering over it says why."
+    key = " A symbol marks where a run ended; hover over it to see why."
     return Exhibit(name=name, title=title, caption=data.caption + key, panels=tuple(panels))
 
 

@@ -143,7 +143,7 @@ CLAIMS: Final = (
         name="dropout-order",
         document="normalization slides",
         study="dropout-order",
-        text="Dropout belongs behind the last batch normalization.",
+        text="Dropout belongs after the last batch normalization.",
         stated="784-100x3-10, ReLU, batch normalization, dropout 0.5, learning rate 0.1",
         why="Better is above 0.",
         conditions=(
@@ -153,7 +153,7 @@ CLAIMS: Final = (
                 low=0.0,
             ),
             Condition(
-                measure="last over between", words="above that with dropout behind every activation", low=0.0
+                measure="last over between", words="above that with dropout after every activation", low=0.0
             ),
         ),
         needs="mnist",

@@ -166,7 +166,7 @@ CLAIMS: Final = (
         why="Targets that cannot be given double the loss at least.",
         conditions=(
             Condition(
-                measure="sigmoid over identity", words="loss behind sigmoid over that of identity", low=2
+                measure="sigmoid over identity", words="loss after sigmoid over that of identity", low=2
             ),
             Condition(measure="sigmoid: named", words="sigmoid is named output_range", low=1, is_share=True),
         ),

@@ -56,7 +56,7 @@ def test_no_value_is_dropped(study: Snapshot) -> None:
 
 
 def test_a_run_ends_where_its_last_value_is(study: Snapshot) -> None:
-    """The end marker stands on the last epoch; hovering over it says why and in which epoch it ended."""
+    """The end marker stands on the last epoch; hover over it to see why and in which epoch it ended."""
     data = learning_curves(study)
     assert data is not None
     trials = {trial.number: trial for trial in study.trials}
