@@ -36,7 +36,7 @@ class CurvePoint:
 class Curve:
     """One trial's line. `end` is where the end marker stands: the last point, or the rail at epoch 0.
 
-    `is_best` is true for the best 20 trials. `end` is None while the trial waits or runs.
+    `is_best` is true for the best 20 trials, and for one that is alone. `end` is None while the trial waits or runs.
     """
 
     number: int
@@ -143,7 +143,7 @@ def _panel(
     lines: Sequence[_Line], scale: ResultScale, study: StoredStudy, *, best: Sequence[int]
 ) -> CurvePanel:
     curves = tuple(
-        _curve(line, scale, study, is_best=line.trial.number in best)
+        _curve(line, scale, study, is_best=len(lines) == 1 or line.trial.number in best)
         for line in lines
         if line.values or (line.is_empty and line.trial.state.is_final)
     )

@@ -138,3 +138,11 @@ def test_without_a_finished_epoch_there_are_no_axes() -> None:
     both = learning_curves(snapshot_of([trial, other]))
     assert both is not None
     assert {curve.number for curve in both.metric.curves} == {0, 1}
+
+
+def test_a_trial_that_is_alone_has_a_strong_line(study: Snapshot) -> None:
+    """The page of one trial shows its curve as strongly as those of the best, however the trial ended."""
+    dying = next(trial for trial in study.trials if trial.fate is Fate.DYING and len(trial.curve) > 1)
+    data = learning_curves(snapshot_of([dying], series=study.series))
+    assert data is not None
+    assert [curve.is_best for curve in (*data.training.curves, *data.metric.curves)] == [True, True]
