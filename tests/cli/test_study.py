@@ -305,6 +305,9 @@ def test_steps_and_times_of_other_clients_studies_are_their_own(
     for step in range(3):
         trial.report(step / 2, step)
     study.tell(trial, 1.0)
+    assert command("report", "theirs", "--output", "r.html").returncode == 0
+    page = Path("r.html").read_text()
+    assert ("no verdict</td>" in page, ">verdict</th>" in page, '"steps"' in page) == (False, False, True)
     shown = command("trial", "show", "theirs", "0").stdout.splitlines()
     assert "value by step" in shown
     assert shown[-1].split() == ["0", "2"]
