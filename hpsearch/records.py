@@ -108,6 +108,7 @@ _FATE_OF_CAUSE = {
     Cause.LR_TOO_LOW: Fate.TOO_SLOW,
     Cause.WORKER_LOST: Fate.LOST,
 }
+_FAILED_FATES: Mapping[Cause | None, Fate] = {Cause.WORKER_LOST: Fate.LOST, Cause.STOPPED: Fate.OTHER}
 
 
 def fate_of(state: TrialState, cause: Cause | None) -> Fate:
@@ -120,7 +121,7 @@ def fate_of(state: TrialState, cause: Cause | None) -> Fate:
         case TrialState.COMPLETE:
             return Fate.COMPLETE
         case TrialState.FAILED:
-            return Fate.LOST if cause is Cause.WORKER_LOST else Fate.CRASHED
+            return _FAILED_FATES.get(cause, Fate.CRASHED)
         case TrialState.PRUNED:
             # A trial that some other Optuna client pruned carries no verdict of ours.
             return Fate.OUTRANKED if cause is None else _FATE_OF_CAUSE.get(cause, Fate.OTHER)
@@ -372,10 +373,11 @@ class Trial:
 
     @property
     def owner(self) -> str | None:
-        """Who trains the trial, or did: a worker's name, or `OTHERS`; None while it waits."""
-        if self.worker is None and self.state is not TrialState.WAITING:
-            return OTHERS
-        return self.worker
+        """Who trains the trial, or did: a worker's name, or `OTHERS`; None if it has not begun."""
+        if self.worker is not None:
+            return self.worker
+        has_begun = self.started is not None or self.verdict is not Cause.STOPPED
+        return OTHERS if self.state is not TrialState.WAITING and has_begun else None
 
     @property
     def verdict(self) -> Cause | None:

@@ -34,10 +34,10 @@ def confirm(
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Train the best configurations again with fresh seeds, and say whether the best can be told from the others.
+    """Train the best configurations again with fresh seeds, and report whether the best differs by more than chance.
 
     A fresh seed changes weights, dropout and the order of the data, not the split. What is stored is not trained
-    again: Ctrl-C, and the same command, lose the cohort in training and no more.
+    again: after Ctrl-C the same command continues, and only the cohort in training is lost.
 
     Example: hpsearch study confirm digits --best 3 --seeds 10
     """
@@ -60,7 +60,7 @@ def open_test_part(
             "--trial",
             metavar="NUMBER",
             parser=trial_number,
-            help="The configuration.  [default: the best, by fresh seeds where there are any]",
+            help="The configuration.  [default: the best, by fresh seeds if there are any]",
         ),
     ] = None,
     seeds: Annotated[
@@ -72,10 +72,10 @@ def open_test_part(
     ] = AnswerFormat.TEXT,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Open the sealed test part, once, and say what one configuration reaches there over fresh seeds.
+    """Open the sealed test part, once, and print what one configuration reaches there over fresh seeds.
 
     It trains on the training part as the search did. That the part was opened, when and by which command, is recorded
-    first and kept for ever; a second call says the recorded result.
+    first and permanently; later calls print the stored result.
 
     Example: hpsearch study test flowers --trial 17 --yes
     """
@@ -98,7 +98,7 @@ def narrow(
         typer.Option(
             "--name",
             metavar="NEW",
-            help="Its name.  [default: NAME-round-2, or X-round-3 where NAME is X-round-2]",
+            help="Its name.  [default: NAME-round-2, or X-round-3 if NAME is X-round-2]",
         ),
     ] = None,
     trials: Trials = None,

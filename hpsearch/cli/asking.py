@@ -9,13 +9,13 @@ from hpsearch.cli.output import say
 from hpsearch.errors import UsageError
 
 
-def ask(question: str, *, rule: str, lines: Sequence[str] = ()) -> None:
+def ask(question: str, *, refusal: str, lines: Sequence[str] = ()) -> None:
     """Return after a yes, asked for on stderr below `lines`.
 
-    Raises UsageError, with what the command must be told, where nobody can be asked, and Abort after a no.
+    Raises UsageError, with `refusal`, if there is no terminal, and Abort after a no.
     """
     if not sys.stdin.isatty():
-        raise UsageError(f"{rule} (got no terminal to ask): add --yes")
+        raise UsageError(f"{refusal}: there is no terminal to confirm. Add --yes.")
     for line in lines:
         say(line)
     typer.confirm(question, abort=True, err=True)

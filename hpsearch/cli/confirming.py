@@ -52,7 +52,7 @@ def confirm_study(store: Store, name: str, *, best: int, seeds: int, form: Forma
         )
     stop = StopRequest()
     if not _train(store, study, chosen, seeds=seeds, stop=stop):
-        say("Stopped: the same command goes on from here")
+        say("Stopped: the same command continues from here")
         return INTERRUPTED
     write_confirmation(store, study, chosen, form)
     return DONE
@@ -71,7 +71,8 @@ def trainable(study: StoredStudy, trials: Sequence[Trial], *, count: int) -> lis
             chosen.append(trial)
         else:
             say(
-                f"Left out: trial {trial.number}, which another Optuna client told: it cannot be trained again ({why})"
+                f"Left out: trial {trial.number}, which another Optuna client reported: "
+                f"it cannot be trained again ({why})"
             )
     return chosen
 

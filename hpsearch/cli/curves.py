@@ -9,6 +9,7 @@ from typing import Final
 from hpsearch.cli.output import answer, terminal_width
 from hpsearch.records import Series, Trial
 from hpsearch.report.formats import format_metric
+from hpsearch.storage.records import StoredStudy
 from hpsearch.study.amounts import format_number
 
 _COLUMNS: Final = 56
@@ -25,13 +26,19 @@ _LOGARITHMIC_FROM: Final = 100.0
 """Values of one sign that span more than this are drawn by their logarithms."""
 
 
-def write_curves(trial: Trial, metric: str, series: Series) -> None:
-    """Write the trial's metric and training loss by epoch to stdout, where there are two epochs or more."""
-    curves = {metric: trial.curve, "training_loss": dict(enumerate(series.get("training_loss", ())))}
+def write_curves(trial: Trial, study: StoredStudy, series: Series) -> None:
+    """Write the trial's metric and training loss by epoch to stdout, if there are two epochs or more.
+
+    Epochs count from 1. Trials of other Optuna clients' studies have steps instead, written as they were reported.
+    """
+    curves = {
+        study.spec.metric: study.numbered(trial.curve),
+        "training_loss": dict(enumerate(series.get("training_loss", ()), start=1)),
+    }
     for name, curve in curves.items():
         if len(curve) > 1:
             answer()
-            answer(f"{format_metric(name)} by epoch")
+            answer(f"{format_metric(name)} by {study.unit}")
             for line in plot(curve, is_braille=_takes_braille(), width=terminal_width()):
                 answer(line)
 
@@ -46,7 +53,7 @@ def _takes_braille() -> bool:
 
 
 def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> list[str]:
-    """Return the lines of a plot of epoch (from 0) -> value: the values, a row of marks if needed, the epochs.
+    """Return the lines of a plot of epoch -> value: the values, a row of marks if needed, the epochs.
 
     No line is longer than `width`, from 40 columns on.
     """
@@ -65,8 +72,8 @@ def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> l
         marked = f"{_NOT_FINITE:>{room}}{_AXIS}{row}"
         is_room = len(marked) + len(_KEY) <= width
         lines += [marked + _KEY] if is_room else [marked, f"{'':{room}}{_KEY}"]
-    begin = f"{first + 1:,}"
-    return [*lines, f"{'':>{room}}  {begin}{f'{last + 1:,}':>{columns - len(begin)}}"]
+    begin = f"{first:,}"
+    return [*lines, f"{'':>{room}}  {begin}{f'{last:,}':>{columns - len(begin)}}"]
 
 
 def _drawn(

@@ -16,7 +16,7 @@ EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
 def dashboard(
     *,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.")
+        str, typer.Option("--host", metavar="ADDRESS", help="The address to bind; 0.0.0.0 is all.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any that is free.")
@@ -27,7 +27,7 @@ def dashboard(
             "--token",
             metavar="T",
             envvar="HPSEARCH_TOKEN",
-            help="What visitors have to know. Better from the environment: others see command lines.",
+            help="The token that visitors need. Prefer the variable: other users can see command lines.",
         ),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
@@ -36,17 +36,19 @@ def dashboard(
     ] = 8,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="Another name of this server, as behind a proxy."),
+        typer.Option(
+            "--allow-host", metavar="NAME", help="Another host name of this server, such as a proxy's."
+        ),
     ] = None,
     artifacts: Annotated[
-        Path | None, typer.Option("--artifacts", metavar="FOLDER", help="Where Optuna's artifacts are kept.")
+        Path | None, typer.Option("--artifacts", metavar="FOLDER", help="The folder of Optuna's artifacts.")
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Serve Optuna's dashboard with live reports, a page for each trial, the workers, and metrics.
 
-    It listens on this machine alone unless --host says otherwise, and then a token is needed: open its address once
-    with ?token=TOKEN behind it. Ctrl-C ends it.
+    It listens on localhost only. To bind another address with --host, set a token, and open the address once with
+    ?token=TOKEN after it. Ctrl-C ends it.
 
     Example: hpsearch dashboard --port 8080
     """

@@ -9,9 +9,7 @@ from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import Format, OutputFormat
 from hpsearch.cli.output import Listing, answer, write_listing, write_properties
 
-app = typer.Typer(
-    cls=CommandGroup, no_args_is_help=True, help="What there is to learn from, and what it holds."
-)
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, inspect and download data.")
 
 
 @app.command("list")

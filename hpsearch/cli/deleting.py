@@ -18,8 +18,7 @@ def delete_study(store: Store, name: str, *, yes: bool) -> None:
     what = f'study "{name}" with {format_count(sum(trials.values()), "trial")} in {store.url_shown}'
     if not yes:
         in_training = f", {running} of them in training," if running else ""
-        rule = f'study delete: must be told to delete "{name}" for good'
-        ask(f"Delete the {what}{in_training} for good?", rule=rule)
+        ask(f"Delete the {what}{in_training} permanently?", refusal=f'Not deleting "{name}"')
     lost = _in_training(store, name, store.count_trials(name)[TrialState.RUNNING])
     store.delete_named(name)
     answer(f"Deleted the {what}.")

@@ -32,7 +32,7 @@ def diagnose(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="PATH_OR_NAME", help="What to learn from, in place of the file's."),
+        typer.Option("--data", metavar="PATH_OR_NAME", help="The data to train on, in place of the file's."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -42,7 +42,7 @@ def diagnose(
         AnswerFormat, typer.Option("--format", help="How to write the answer.")
     ] = AnswerFormat.TEXT,
 ) -> None:
-    """Train one configuration of a study file, [search] left aside, and say what is wrong with it.
+    """Train one configuration of a study file, ignoring [search], and report what is wrong with it.
 
     It trains until that is clear, at most the file's epochs, and needs no database. The exit code is 0 whatever
     the verdict.

@@ -15,7 +15,7 @@ from hpsearch.storage.store import Store
 def edit_study(store: Store, name: str, *, trials: int | None, priority: int | None) -> None:
     """Set what is given, and say so. Raises UsageError where nothing is."""
     if trials is None and priority is None:
-        raise UsageError("study edit: must be told what to set (got nothing): add --trials N or --priority N")
+        raise UsageError("study edit: needs a value to set (got none): add --trials N or --priority N")
     study = store.study(name)
     if trials is not None:
         answer(with_budget(store, study, trials).sentence)

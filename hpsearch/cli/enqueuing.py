@@ -37,12 +37,17 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
     answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
     if study.spec.sampler.name == "grid":
         _write_grid_hint(store, study)
-    progress = store.progress(study)
-    if progress.is_done:
+    write_budget_hint(store, study)
+
+
+def write_budget_hint(store: Store, study: StoredStudy) -> None:
+    """If trials wait and the budget is spent, write how to raise it."""
+    name, progress = study.spec.name, store.progress(study)
+    if progress.is_done and progress.waiting:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         answer(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
-            f"hpsearch study edit {shlex.quote(name)} --trials {more} lets it run"
+            f"`hpsearch study edit {shlex.quote(name)} --trials {more}` lets it run"
         )
 
 
@@ -57,7 +62,7 @@ def _write_grid_hint(store: Store, study: StoredStudy) -> None:
         answer(
             f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
             f"{'is' if given == 1 else 'are'} not of it: "
-            f"hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given} trains all"
+            f"`hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given}` trains all"
         )
 
 
@@ -65,7 +70,7 @@ def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, Para
     """Return parameters by the names that the study searches. Raises UsageError with every problem."""
     if not settings:
         raise UsageError(
-            "trial enqueue: must be told a value (got nothing): add --set learning_rate=0.01, say"
+            "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
         )
     names = {full_key(dimension.name): dimension.name for dimension in study.spec.search}
     problems = [

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, final
 
 from hpsearch.cli.output import answer
-from hpsearch.records import Cause, Epoch, Finding, ParameterValue
+from hpsearch.records import Epoch, Finding, ParameterValue
 from hpsearch.report.export import finding_object, with_reasons
 from hpsearch.report.formats import format_count, format_result, format_share
 from hpsearch.report.trial_facts import evidence_facts
-from hpsearch.report.words import OUTSIDE
+from hpsearch.report.words import cause_words
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.shown import written
@@ -122,8 +122,7 @@ def write_examination(examination: Examination, spec: StudySpec, question: Quest
 
 
 def _finding_words(finding: Finding) -> str:
-    begin = "" if finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE) else f" from step {finding.first_step:,}"
-    return f"{finding.cause}{begin}, confidence {format_share(finding.confidence, 1)}"
+    return f"{cause_words(finding)}, confidence {format_share(finding.confidence, 1)}"
 
 
 def _training_lines(examination: Examination) -> Iterator[str]:

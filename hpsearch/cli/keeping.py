@@ -31,7 +31,7 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
         rename_named(store, name, new)
-        answer(f'Study "{name}": is called "{new}" now')
+        answer(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
 
@@ -52,7 +52,7 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """End a study before its budget: that becomes what has finished. Trials in training go on to their end and count.
+    """End a study early: its budget becomes the number of finished trials. Trials in training end and count.
 
     `study edit --trials N` opens it again; `study pause` stops it for a while.
 
@@ -90,7 +90,7 @@ def export(
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Write a study into one SQLite file of its own, to be kept, sent, or imported elsewhere; it is read back.
+    """Write a study into a new SQLite file, to keep, send or import elsewhere; the file is read back as a check.
 
     A damaged study is written as it is, with a warning: `study import` will refuse the file.
 
@@ -111,7 +111,7 @@ def export(
 
 
 def import_studies(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `study export` wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `study export` wrote.")],
     *,
     study: Annotated[
         list[str] | None,
@@ -121,7 +121,7 @@ def import_studies(
 ) -> None:
     """Take the studies of an exported file into the database, with their numbers, times and history.
 
-    The file is only read, and taken whole or not at all: nothing in it is run, and one that breaks a rule is refused.
+    The file is only read: nothing in it is run. It is imported whole or, if it breaks a rule, not at all.
 
     Example: hpsearch study import digits.db
     """
@@ -145,7 +145,7 @@ def _check_no_study_file(file: Path) -> None:
 
     if file.suffix == ".toml" and file.is_file():
         raise HpsearchError(
-            f"FILE: must be what `study export` wrote (got the study file {file}): "
+            f"FILE: must be a file that `study export` wrote (got the study file {file}): "
             f"hpsearch study create {shlex.quote(str(file))}"
         )
 

@@ -71,7 +71,7 @@ def _study_cells(listed: Listed) -> tuple[str, ...]:
         "" if best is None else format_result(best.value, study.spec.metric),
         study.spec.metric if study.foreign is None else ", ".join(study.foreign.metrics),
         str(study.priority) if is_ours else "",
-        format_time(study.created) if is_ours or any(count.values()) else "",
+        format_time(study.created),
     )
 
 

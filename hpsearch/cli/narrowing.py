@@ -46,8 +46,8 @@ def narrow_study(
         return
     if not proposal.changes:
         raise HpsearchError(
-            f'study "{study.spec.name}": must have trials that speak for other ranges (got no change): '
-            f"search on with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
+            f'study "{study.spec.name}": must have trials that suggest other ranges (got no change): '
+            f"continue the search with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
         )
     known = {other.key for other in store.studies()}
     made, warm = follow_up(store, study, proposal, found, name=name, trials_wanted=trials)
@@ -164,7 +164,7 @@ def _write_remedy(study: StoredStudy, proposal: Proposal, name: str) -> None:
         own = "" if name == round_name(study.spec.name) else f" --name {shlex.quote(name)}"
         answer(f"Create it with: hpsearch study narrow {shlex.quote(study.spec.name)}{own} --yes")
     else:
-        answer("Nothing to narrow: the trials speak for the ranges as they are.")
+        answer("Nothing to narrow: the trials suggest no other ranges.")
 
 
 def _write_for_programs(proposal: Proposal, form: Format) -> None:

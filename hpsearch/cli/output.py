@@ -6,13 +6,14 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, TextIO, final
 
 from hpsearch.cli.options import Format
 from hpsearch.errors import HpsearchError
@@ -131,9 +132,45 @@ def _printable_row(row: Sequence[str]) -> list[str]:
     return [printable_cell(cell) for cell in row]
 
 
-def terminal_width() -> int:
-    """Return the columns of the terminal, and of any other output so many that nothing has to be cut or folded."""
-    return max(shutil.get_terminal_size().columns, _NARROWEST) if sys.stdout.isatty() else _WIDE
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Return the columns of the terminal that `stream`, or else stdout, writes to.
+
+    Any other output has so many that nothing is cut or folded.
+    """
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        return _WIDE
+    columns = shutil.get_terminal_size().columns
+    if "COLUMNS" not in os.environ:
+        with contextlib.suppress(OSError, ValueError):  # stdout may be a pipe while stderr is a terminal
+            columns = os.get_terminal_size(stream.fileno()).columns
+    return max(columns, _NARROWEST)
+
+
+_WORDS: Final = re.compile(r"(\s*)((?:`[^`]*`|(?<=: )hpsearch .+|\S)+)")
+"""Blanks and the word after them. A command in backquotes, or at the end of a line, is one word: it is to be copied."""
+
+
+def folded(text: str, columns: int) -> str:
+    """Return `text` with line ends in place of blanks, so that lines fit into `columns` if their words do."""
+    return "\n".join(row for line in text.split("\n") for row in _rows(line, columns))
+
+
+def _rows(line: str, columns: int) -> list[str]:
+    if _columns_of(line) <= columns:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    rows = [""]
+    for blanks, word in _WORDS.findall(line):
+        if rows[-1].strip() and _columns_of(f"{rows[-1]}{blanks}{word}") > columns:
+            rows.append(f"{indent}{word}")
+        else:
+            rows[-1] += f"{blanks}{word}"
+    return rows
+
+
+def _columns_of(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int] | None:
@@ -253,11 +290,12 @@ def _lenient(stream: Any) -> Any:
 
 
 def answer(text: str = "", *, at_once: bool = False) -> None:
-    """Write a line of the result to stdout. Raises HpsearchError if that cannot take it.
+    """Write a line of the result to stdout, folded between words in a terminal.
 
-    Output that is no longer read (`| head`) is dropped, and the command goes on to its end.
+    Raises HpsearchError if stdout cannot take it. Output that is no longer read (`| head`) is dropped, and the command
+    goes on to its end.
     """
-    _write(printable(text), at_once=at_once)
+    _write(_fitted(text, sys.stdout), at_once=at_once)
 
 
 def _write(text: str, *, at_once: bool = False) -> None:
@@ -277,13 +315,18 @@ def discard_stdout() -> None:
 def output_error(error: OSError) -> HpsearchError:
     """Return the error for a stdout that takes no more: a full disk, say."""
     return HpsearchError(
-        f"stdout: must take the results (got {error.strerror}): make room, or write them elsewhere"
+        f"stdout: must accept the results (got {error.strerror}): make room, or write them elsewhere"
     )
 
 
 def say(text: str) -> None:
-    """Write a line for people to stderr."""
-    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
+    """Write a line for people to stderr, folded between words in a terminal."""
+    print(_fitted(text, sys.stderr), file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    shown = printable(text)
+    return folded(shown, terminal_width(stream)) if stream.isatty() else shown
 
 
 def _flat(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

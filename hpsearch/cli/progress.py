@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.output import say
+from hpsearch.cli.output import folded, printable, printable_cell, say
 from hpsearch.records import Fate
 from hpsearch.report.formats import format_count, format_duration, format_result, format_short_metric
 from hpsearch.report.words import fate_rows
@@ -155,7 +155,7 @@ class Display:
 
     def _say(self, line: str) -> None:
         if self._live is not None:
-            self._console.print(line, soft_wrap=True)
+            self._console.print(Text(folded(printable(line), self._console.width)), soft_wrap=True)
         else:
             say(line)
 
@@ -178,7 +178,7 @@ class Display:
         width = max(_NARROWEST_BAR, min(_WIDEST_BAR, free - len(numbers) - 1))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            Text(self.study.spec.name, style="bold", overflow="ellipsis", no_wrap=True),
+            Text(printable_cell(self.study.spec.name), style="bold", overflow="ellipsis", no_wrap=True),
             ProgressBar(
                 total=progress.budget, completed=min(progress.finished, progress.budget), width=width
             ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @final
 class FigureForm(StrEnum):
-    """What a single figure is written as."""
+    """The file format of a single figure."""
 
     HTML = "html"
     JSON = "json"
@@ -29,7 +29,7 @@ def report(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: beside the database]"),
+        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: next to the database]"),
     ] = None,
     trials: Annotated[
         str | None,
@@ -50,7 +50,7 @@ def report(
         str | None, typer.Option("--figure", metavar="FIGURE", help="Write this figure alone.")
     ] = None,
     form: Annotated[
-        FigureForm, typer.Option("--format", help="What a single figure is written as.")
+        FigureForm, typer.Option("--format", help="The file format of a single figure.")
     ] = FigureForm.HTML,
     publish: Annotated[
         bool,
@@ -64,7 +64,7 @@ def report(
 
     With --figure it is one figure: a page, Plotly's JSON, or a picture (which needs the extra `images`).
     With --publish a server of Optuna's own dashboard shows our search map, failures and curves, and notes with verdicts
-    and remedies; a note that you wrote stays (this needs the extra `dashboard`).
+    and remedies; a note that you wrote is kept (this needs the extra `dashboard`).
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
@@ -117,7 +117,7 @@ def _publish(url: str, snapshot: "Snapshot") -> None:
 
     with busy("Publishing figures and notes"):
         done = publish(url, snapshot)
-    others = f"{done.unchanged:,} were there already, {done.users:,} of users stay"
+    others = f"{done.unchanged:,} were there already, {done.users:,} of users are kept"
     answer(
         f"Published: {format_count(done.figures, 'figure')}, {format_count(done.notes, 'note')} ({others})."
     )

@@ -48,7 +48,7 @@ def reproduce(
     ] = SEED,
     images: Annotated[
         Images | None,
-        typer.Option("--data", help="What to train on.  [default: mnist where it is here, else digits]"),
+        typer.Option("--data", help="The data.  [default: mnist if it is on this machine, else digits]"),
     ] = None,
     workers: Annotated[
         int | None,
@@ -62,10 +62,10 @@ def reproduce(
     ] = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run the source documents' experiments, and set what is claimed beside what is measured.
+    """Run the source documents' experiments, and compare each claim with what is measured.
 
-    What is finished is kept in storage/reproduction, so that a second call does not train it again. MNIST is taken
-    where it is on this machine (hpsearch data fetch mnist), digits where it is not.
+    What is finished is kept in storage/reproduction, so that a second call does not train it again. MNIST is used
+    if it is on this machine (hpsearch data fetch mnist), else digits.
 
     Example: hpsearch reproduce relu-learning-rates
     """

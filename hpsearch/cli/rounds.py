@@ -71,7 +71,7 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> StoredS
     write_proposal(study, proposal)
     answer()
     if not proposal.changes:
-        answer("No further round: the trials speak for the ranges as they are.")
+        answer("No further round: the trials suggest no other ranges.")
         return None
     made, warm = follow_up(store, study, proposal, trials, name=name, trials_wanted=options.trials)
     write_created(store, made, warm)
@@ -115,7 +115,7 @@ def _write_best(store: Store, names: Sequence[str]) -> None:
         params = format_parameters(trial.params, study.spec.search)
         answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
     answer()
-    answer(f"What of that is luck: hpsearch study confirm {shlex.quote(found[0][0].spec.name)}")
+    answer(f"How much of that is luck: hpsearch study confirm {shlex.quote(found[0][0].spec.name)}")
 
 
 def _best_configurations(

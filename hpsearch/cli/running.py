@@ -94,7 +94,7 @@ def run_study(target: str, options: RunOptions) -> int:
         study = found.study
         progress = store.progress(study)
         if progress.is_done:
-            say("It is finished: --trials N goes on to N trials")
+            say("It is finished: add --trials N to continue to N trials")
         elif progress.stopped is None:
             stack.enter_context(stoppable(stop, last=_say_stopped))
             job = job or _read_data(study, options)
@@ -185,9 +185,9 @@ def _exit_code(progress: Progress, stop: StopRequest) -> int:
     if stop.is_asked:
         _say_stopped()
         return INTERRUPTED
-    remedy = "" if progress.stopped else " Its workers were stopped: the same command goes on from here"
+    remedy = "" if progress.stopped else " Its workers were stopped: the same command continues from here"
     raise HpsearchError(f'study "{progress.name}": {state_sentence(progress)}{remedy}')
 
 
 def _say_stopped() -> None:
-    say("Stopped: the same command goes on from here")
+    say("Stopped: the same command continues from here")

@@ -137,7 +137,7 @@ def _chosen(store: Store, study: StoredStudy, number: int | None) -> Trial:
         if (why := why_untrainable(study.spec, trial.params)) is not None:
             raise HpsearchError(
                 f'--trial: must be a trial that "{study.spec.name}" can train (got {number}, which another Optuna '
-                f"client told: {why}): choose another one"
+                f"client reported: {why}): choose another one"
             )
         return trial
     trials = store.trials(study)
@@ -173,7 +173,7 @@ def _ask(study: StoredStudy, chosen: Trial) -> None:
     name, params = study.spec.name, format_parameters(chosen.params, study.spec.search)
     ask(
         f'Open the sealed test part of "{name}" for trial {chosen.number}? It opens once',
-        rule=f'study test: must be told to open the sealed test part of "{name}", which opens once',
+        refusal=f'Not opening the sealed test part of "{name}", which opens once',
         lines=[f"Trial {chosen.number} | {params}"],
     )
 

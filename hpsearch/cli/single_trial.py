@@ -16,10 +16,11 @@ from hpsearch.report.formats import (
 from hpsearch.report.trial_facts import (
     course_facts,
     evidence_facts,
+    foreign_facts,
     parameter_facts,
     suggested_facts,
 )
-from hpsearch.report.words import verdict_words
+from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
 
@@ -60,23 +61,15 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     if study.foreign is None:
         yield format_short_metric(metric), format_result(trial.value, metric)
         if trial.is_foreign:
-            yield "told by", "another Optuna client"
+            yield "reported by", "another Optuna client"
         yield from course_facts(trial)
         return
-    values = trial.values or (trial.value,)
-    for name, value in zip(study.foreign.metrics, values, strict=False):
-        yield name, format_result(value, name)
-    if trial.constraints:
-        mark = " (violated)" if trial.is_infeasible else ""
-        yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
-    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
+    yield from foreign_facts(trial, study.foreign)
 
 
 def _write_finding(finding: Finding) -> None:
-    answer(
-        f"Verdict: {finding.cause.value}, confidence {format_share(finding.confidence, 1)}, "
-        f"from step {finding.first_step:,}"
-    )
+    sure = format_share(finding.confidence, 1)
+    answer(f"Verdict: {cause_words(finding)}, confidence {sure}")
     for name, value in evidence_facts(finding):
         answer(f"  {name} {value}")
     answer(f"Remedy: {finding.remedy}")

@@ -25,12 +25,12 @@ def storage_command() -> None:
 def check(
     *,
     full: Annotated[
-        bool, typer.Option("--full", help="Look at every page and every row, and list what is wrong.")
+        bool, typer.Option("--full", help="Check every page and every row, and list what is wrong.")
     ] = False,
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Say whether the database answers and can be used, how fast it is, and what the open studies will cost it.
+    """Check that the database answers and can be used, how fast it is, and how much the open studies will load it.
 
     A few small rows are written to measure that, and removed again. With --full the exit code is 1 if anything in the
     database is damaged, or not as hpsearch and Optuna store it.
@@ -98,7 +98,7 @@ def copy(
     *,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The database to copy from.")],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The database to copy into; made where it is missing.")
+        str, typer.Argument(metavar="TARGET", help="The database to copy into; created if it is missing.")
     ],
     study: Annotated[
         list[str] | None,
@@ -113,7 +113,7 @@ def copy(
 ) -> None:
     """Copy studies from one database into another, and read them back. Without --study: all that hpsearch made.
 
-    Each study is there whole or not at all, with its numbers, times and history. The source stays as it is. A damaged
+    Each study is copied whole or not at all, with its numbers, times and history. The source is not changed. A damaged
     study is left out: the others are copied, and the exit code is 1.
 
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials

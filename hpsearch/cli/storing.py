@@ -46,7 +46,7 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
         return with_budget(store, found, trials)
     hint = ""
     if job.spec.trials != found.spec.trials:
-        hint = f" (the file says {job.spec.trials:,}: --trials {job.spec.trials} sets that)"
+        hint = f" (the file has {job.spec.trials:,}: --trials {job.spec.trials} sets that)"
     return Stored(study=found, sentence=f'Study "{name}": is stored already, with a budget of {budget}{hint}')
 
 

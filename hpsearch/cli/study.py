@@ -25,9 +25,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
 from hpsearch.records import TrialState
 
-app = typer.Typer(
-    cls=CommandGroup, no_args_is_help=True, help="Make studies, run them, look at them, delete them."
-)
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
 
 
 @app.command()
@@ -39,7 +37,7 @@ def create(
     name: NewName = None,
     trials: Trials = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run, and store nothing.")
+        bool, typer.Option("--dry-run", help="Print what would run, and store nothing.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -106,14 +104,14 @@ def run(
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="PATH", help="Where to write the report.  [default: beside the database]"
+            "--report", metavar="PATH", help="Where to write the report.  [default: next to the database]"
         ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Run a study on this machine: create it where needed, show progress, print the best, write the report.
+    """Run a study on this machine: create it if needed, show progress, print the best, write the report.
 
-    Ctrl-C once writes what is finished and hands the rest back; the same command goes on from there. Twice
+    Ctrl-C once writes what is finished and hands the rest back; the same command continues from there. Twice
     stops at once. With --rounds 3 it narrows the search by its results, runs that as NAME-round-2, and so on.
 
     Example: hpsearch study run digits --workers 2
@@ -274,9 +272,9 @@ def trials(
 def edit(
     name: StudyName, *, trials: Trials = None, priority: Priority = None, storage: Storage = DEFAULT_STORAGE
 ) -> None:
-    """Raise or lower a study's budget or its priority; workers obey from their next claim on.
+    """Raise or lower a study's budget or its priority; workers apply it from their next claim on.
 
-    What has finished or is in training stays, also where it is more than the new budget.
+    Trials that have finished or are in training stay, even if they are more than the new budget.
 
     Example: hpsearch study edit digits --trials 400 --priority 5
     """
@@ -291,7 +289,7 @@ def edit(
 
 @app.command()
 def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Let workers take no more trials of a study. Those in training go on to their end.
+    """Stop workers from taking more trials of a study. Trials in training run to their end.
 
     Example: hpsearch study pause digits
     """
@@ -306,7 +304,7 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
 @app.command()
 def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Let a paused study go on.
+    """Resume a paused study.
 
     Example: hpsearch study resume digits
     """
@@ -326,7 +324,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Delete a study and all its trials, for good. Its report stays.
+    """Delete a study and all its trials, permanently. Its report stays.
 
     Example: hpsearch study delete digits --yes
     """

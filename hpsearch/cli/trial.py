@@ -20,7 +20,7 @@ from hpsearch.cli.output import answer, write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
 
 app = typer.Typer(
-    cls=CommandGroup, no_args_is_help=True, help="Look at one trial, and decide what becomes of it."
+    cls=CommandGroup, no_args_is_help=True, help="Inspect, replay, enqueue, retry or give up one trial."
 )
 
 StudyOfTrial: TypeAlias = Annotated[
@@ -33,7 +33,7 @@ TrialNumber: TypeAlias = Annotated[
 
 @app.callback()
 def trial() -> None:
-    """Look at one trial, and decide what becomes of it."""
+    """Inspect, replay, enqueue, retry or give up one trial."""
 
 
 @app.command()
@@ -60,7 +60,7 @@ def show(
         series = read_series(store, stored, [number]) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
-        write_curves(found, stored.spec.metric, series.get(number, {}))
+        write_curves(found, stored, series.get(number, {}))
         return
     shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
     if form is Format.JSON:
@@ -79,12 +79,12 @@ def replay(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Train it once more with this in place of its own, beside it; may be given again.",
+            help="Also train it with this in place of its own value; may be given again.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: beside the reports]"),
+        typer.Option("--output", metavar="PATH", help="Where to write it.  [default: next to the reports]"),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -107,7 +107,7 @@ def replay(
         ),
     ] = None,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write what came of it.")
+        TableFormat, typer.Option("--format", help="The format of the result.")
     ] = TableFormat.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -156,7 +156,7 @@ def enqueue(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Let a configuration of your own be trained next. What is not set is sampled; it counts against the budget.
+    """Have a configuration of your own trained next. What is not set is sampled; it counts against the budget.
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
@@ -173,7 +173,7 @@ def enqueue(
 def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
     """Give up a trial that another Optuna client runs, perhaps one that was killed, or that waits: it fails.
 
-    A trial that a worker of ours trains is refused, and what has finished is never changed.
+    Trials that a worker of hpsearch trains are refused, and finished trials are never changed.
 
     Example: hpsearch trial fail digits 17
     """
@@ -181,28 +181,30 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
     from hpsearch.storage.keeping import fail_trial
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         changed = fail_trial(store, store.study(study), number)
+        answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
         renew_report(store, study, url=storage)
-    answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
 
 
 @app.command()
 def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_STORAGE) -> None:
     """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
 
-    A trial that a worker of ours trains is refused, and what has finished is never changed.
+    Trials that a worker of hpsearch trains are refused, and finished trials are never changed.
 
     Example: hpsearch trial retry digits 17
     """
     from hpsearch.cli.conclusion import renew_report
+    from hpsearch.cli.enqueuing import write_budget_hint
     from hpsearch.storage.keeping import retry_trial
     from hpsearch.storage.store import open_store
 
-    with open_store(storage, create=False) as store:
-        waiting = retry_trial(store, store.study(study), number)
+    with open_store(storage, foreign=True) as store:
+        stored = store.study(study)
+        retried = retry_trial(store, stored, number)
+        waits = "already waits" if retried.waited else "waits"
+        place = "" if retried.number == number else f" in place of trial {number}"
+        answer(f'Study "{study}": trial {retried.number} {waits}{place}')
+        write_budget_hint(store, stored)
         renew_report(store, study, url=storage)
-    what = (
-        f"trial {number} waits" if waiting == number else f"trial {waiting} waits in place of trial {number}"
-    )
-    answer(f'Study "{study}": {what}')

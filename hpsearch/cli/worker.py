@@ -51,7 +51,7 @@ def start(
     """Take trials from the open studies of the database and train them, with one core.
 
     Start one for each core, on as many machines as can reach the database. When a study of higher priority
-    appears, a worker ends the trials that it has, takes no more of them, and changes over. Ctrl-C once writes
+    appears, a worker finishes the trials that it has and switches to that study. Ctrl-C once writes
     what is finished and hands the rest back; twice stops at once.
 
     Example: hpsearch worker start --study digits --exit-when-idle
@@ -103,7 +103,7 @@ def stop(
     wait: Annotated[bool, typer.Option("--wait", help="Return when the worker has ended.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Ask a worker, wherever it runs, to write what is finished, hand the rest back, and end.
+    """Ask a worker on any machine to store what is finished, hand the rest back, and end.
 
     Example: hpsearch worker stop node7-4711-9f3c --wait
     """

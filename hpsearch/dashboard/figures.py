@@ -11,6 +11,9 @@ from hpsearch.report.figures.catalogue import Exhibit, Panel
 SHOWN: Final = ("search-map", "learning-rates", "learning-curves")
 PREFIX: Final = "hpsearch-"
 
+_LEGEND: Final = -0.24
+"""The top of the legend in heights of the plot: in Optuna's dashboard it is low, and the axis has a title."""
+
 
 def study_figures(drawn: Sequence[Exhibit]) -> dict[str, go.Figure]:
     """Return id -> figure, with a title, and as large as their place in Optuna's dashboard."""
@@ -37,8 +40,9 @@ def plain(value: Any) -> Any:
 
 
 def _title(exhibit: Exhibit, panel: Panel) -> str:
-    """Return a title that fits: with what the panel shows only where there are others beside it."""
-    return exhibit.title if len(exhibit.panels) == 1 else f"{exhibit.title}: {panel.label.removesuffix('.')}"
+    """Return a title that fits half of a phone: the exhibit's, or what the panel shows if there are several."""
+    label = panel.label.removesuffix(".")
+    return exhibit.title if len(exhibit.panels) == 1 else f"{label[:1].upper()}{label[1:]}"
 
 
 def _placed(figure: go.Figure, title: str) -> go.Figure:
@@ -47,7 +51,11 @@ def _placed(figure: go.Figure, title: str) -> go.Figure:
     placed.update_traces({"showlegend": False}, selector=_is_coloured_by_result)
     margin = placed.layout.margin.t or 0
     return placed.update_layout(
-        title={"text": title, "font": {"size": 14}}, height=None, width=None, margin={"t": max(margin, 60)}
+        title={"text": title, "font": {"size": 14}},
+        height=None,
+        width=None,
+        margin={"t": max(margin, 60)},
+        legend={"y": _LEGEND},
     )
 
 

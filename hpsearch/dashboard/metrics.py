@@ -32,9 +32,9 @@ class DatabaseCollector(Collector):
             listed = self._store.listing()
             workers = self._store.workers()
         except StorageError:
-            yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 0})
+            yield _gauge("hpsearch_database_up", "1 if the database answers.", {(): 0})
             return
-        yield _gauge("hpsearch_database_up", "1 where the database answers.", {(): 1})
+        yield _gauge("hpsearch_database_up", "1 if the database answers.", {(): 1})
         yield _gauge(
             "hpsearch_study_unreadable",
             "1 for a study that this version of hpsearch cannot read.",
@@ -63,7 +63,7 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
     )
     yield _gauge(
         "hpsearch_study_open",
-        "1 where the study still takes trials.",
+        "1 if the study still takes trials.",
         {(p.name,): state_of(p) in ("open", "running") for p in progresses},
         ("study",),
     )
@@ -81,7 +81,7 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
     )
     yield _gauge(
         "hpsearch_study_epochs",
-        "Epochs that were begun, by what became of them.",
+        "Epochs that were begun, by outcome.",
         {(p.name, cause): epochs for p in progresses for cause, epochs in p.ledger.items()},
         ("study", "cause"),
     )
@@ -98,7 +98,7 @@ def worker_metrics(workers: list[WorkerRecord]) -> Metric:
     counts = Counter(worker.state for worker in workers)
     return _gauge(
         "hpsearch_workers",
-        "Registered workers by how they stand; lost ones stay for a day.",
+        "Registered workers by state; lost ones are listed for a day.",
         {(state,): counts[state] for state in _WORKER_STATES},
         ("state",),
     )

@@ -29,7 +29,7 @@ class Options:
         if self.token is None and not is_loopback(self.host):
             raise UsageError(
                 f"--host: an address that other machines reach needs a token (got {self.host}): set HPSEARCH_TOKEN, "
-                "say to the output of `openssl rand -hex 24`, or listen on 127.0.0.1"
+                "for example to the output of `openssl rand -hex 24`, or listen on 127.0.0.1"
             )
         if self.token is None and self.allowed_hosts:
             raise UsageError(

@@ -125,6 +125,7 @@ class CheckedRequests:
         )
         if refused is not None:
             return send(refused, environ, start_response)
+        _set_encoding(environ)
         return self._stock(environ, start_response)
 
     def _missing(self, environ: WSGIEnvironment) -> Answer | None:
@@ -168,6 +169,21 @@ class CheckedRequests:
         except KeyError:
             return False
         return True
+
+
+_NO_GZIP: Final = re.compile(r"gzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)")
+
+
+def _set_encoding(environ: WSGIEnvironment) -> None:
+    """Set `Accept-Encoding`, in place, to what Optuna's dashboard understands.
+
+    It fails without that header, as curl and health checks send none, and takes `gzip;q=0` for a wish.
+    """
+    accepted = environ.get(_ENCODING, "")
+    environ[_ENCODING] = "" if _NO_GZIP.search(accepted) else accepted
+
+
+_ENCODING: Final = "HTTP_ACCEPT_ENCODING"
 
 
 def _bad_query(environ: WSGIEnvironment) -> Answer | None:

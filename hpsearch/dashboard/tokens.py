@@ -72,7 +72,7 @@ class TokenGuard:
     def _refusal() -> Answer:
         return refusal(
             HTTPStatus.UNAUTHORIZED,
-            "A token is needed: open this address with ?token=TOKEN behind it, or give the token as the password. "
+            "A token is needed: open this address with ?token=TOKEN after it, or give the token as the password. "
             "Programs send `Authorization: Bearer TOKEN`.",
             ("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"'),
             _NO_STORE,

@@ -148,7 +148,7 @@ def _check_width(cells: Sequence[str], layout: _Layout, where: str) -> None:
     if len(cells) != len(layout.names):
         raise DataError(
             f"{where}: every row must have {len(layout.names)} cells, as the first has"
-            f" (got {len(cells)}): mend the row"
+            f" (got {len(cells)}): correct the row"
         )
 
 

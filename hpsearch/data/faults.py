@@ -96,5 +96,5 @@ def _check_whole(inputs: Array, fault: Fault, where: str, *, most: float) -> Non
         kind = "whole numbers" if most == np.inf else f"whole numbers from 0 to {most:.0f}"
         raise DataError(
             f"data.fault: {fault.name} needs inputs that are {kind} (got {inputs.flat[bad.argmax()]} in {where}):"
-            " take a source that has such, as digits and mnist do"
+            " choose a source that has them, such as digits or mnist"
         )

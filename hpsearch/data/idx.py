@@ -75,7 +75,7 @@ def _check_claim(size_bytes: int, path: Path) -> None:
 
 def _wrong_length(path: Path, size_bytes: int, got: str, *, exactly: bool) -> DataError:
     return DataError(
-        f"{path}: must be {size_bytes:,} bytes long{'' if exactly else ' at least'}, as its head says"
+        f"{path}: must be {size_bytes:,} bytes long{'' if exactly else ' at least'}, as its header requires"
         f" (got {got}): copy or download it again"
     )
 

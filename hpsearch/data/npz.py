@@ -77,7 +77,7 @@ def _check_claims(path: Path) -> None:
                 head = _head_of(file)
                 claimed = file.tell() + math.prod(head[0]) * head[2].itemsize
             if claimed != info.file_size and not head[2].hasobject:
-                raise ValueError(f"{name} says that it is {claimed:,} bytes long, and is {info.file_size:,}")
+                raise ValueError(f"{name} declares {claimed:,} bytes, and has {info.file_size:,}")
             check_size(info.file_size, f"{path}: {name}")
 
 

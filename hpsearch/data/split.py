@@ -84,8 +84,8 @@ def _taken(dataset: Dataset, spec: DataSpec) -> int:
     there = len(dataset.targets)
     if spec.examples is not None and spec.examples > there:
         raise DataError(
-            f"data.examples: must be at most what the source has, {there} (got {spec.examples}): lower it, or leave"
-            " it out for all"
+            f"data.examples: must be at most {there}, as many as the source has (got {spec.examples}): "
+            "lower it, or leave it out for all"
         )
     return there if spec.examples is None else spec.examples
 

@@ -82,7 +82,7 @@ def _numbers(column: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
 def _classes(column: npt.NDArray[Any], *, believed: bool, where: str) -> Targets:
     if column.ndim == 2:
         raise DataError(
-            f"{where}: classes must stand in one column (got {column.shape[1]} columns):"
+            f"{where}: classes must be in one column (got {column.shape[1]} columns):"
             ' give one class per example, or set data.task = "regression"'
         )
     labels, indices = np.unique(column, return_inverse=True)

@@ -116,7 +116,7 @@ def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
         confidence=0.8,
         first_step=0,
         evidence=known(evaluation_over_training=median(last)),
-        remedy="Put dropout behind the last batch normalization or leave it out, and use larger minibatches.",
+        remedy="Put dropout after the last batch normalization or leave it out, and use larger minibatches.",
         suggested={"model.dropout": 0.0} if facts.configuration.model.dropout > 0 else {},
     )
 

@@ -162,7 +162,7 @@ def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
     if not is_from_birth:
         suggested = {"learning_rate": better_learning_rate(telemetry, facts)}
-        remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units to where they are flat."
+        remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units into their flat range."
     return Finding(
         cause=Cause.SATURATED,
         confidence=0.9,

@@ -141,7 +141,7 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
             gradient_cosine=cosine,
             gain=gain,
         ),
-        remedy="Inputs do not tell the labels: check that examples and labels belong together.",
+        remedy="The inputs do not predict the labels: check that examples and labels belong together.",
     )
 
 

@@ -168,5 +168,5 @@ def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:
         confidence=1.0 if learns else 0.0,
         first_step=0,
         evidence={k: v for k, v in (("first_loss", first), ("last_loss", last)) if math.isfinite(v)},
-        remedy="Nothing to mend." if learns else "Train for more steps to tell.",
+        remedy="Nothing to fix." if learns else "Train for more steps to decide.",
     )

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from hpsearch.report.confirmation import Repeated, interval_words, mean_words
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
 from hpsearch.report.formats import format_count, format_metric, format_result
-from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
+from hpsearch.report.parts import (
+    empty,
+    facts,
+    rows_of,
+    section,
+    table_of,
+    text,
+    text_with_code,
+    trial_number,
+    whole_options,
+)
 from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
@@ -69,5 +79,5 @@ def _code(code: str) -> str:
     """Return text to copy; its button appears where the page's script runs."""
     return (
         '<div class="code"><button type="button" class="copy" hidden>Copy</button>'
-        f"<pre><code>{text(code)}</code></pre></div>"
+        f"<pre><code>{whole_options(text(code))}</code></pre></div>"
     )

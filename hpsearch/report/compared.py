@@ -60,7 +60,7 @@ def _compared(table: ComparedTable) -> str:
     )
     rows = "".join(_compared_row(row, columns) for row in table.rows)
     return (
-        '<div class="scroll" tabindex="0"><table><caption>What differs is marked ≠</caption>'
+        '<div class="scroll" tabindex="0"><table><caption>Differences are marked ≠</caption>'
         f'<thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 

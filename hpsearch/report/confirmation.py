@@ -113,16 +113,16 @@ def sentence(found: Sequence[Repeated]) -> str:
     behind = [one.number for one in others if one.is_behind]
     level = [one.number for one in others if one.is_behind is False]
     if not others:
-        return f"Trial {best.number} is the only one: there is nothing to tell it from."
+        return f"Trial {best.number} is the only one: there is nothing to compare it with."
     if not behind and not level:
-        return f"Trial {best.number} shares too few seeds with the others to be told from them."
+        return f"Trial {best.number} shares too few seeds with the others to be distinguished from them."
     if not behind:
-        return f"Trial {best.number} cannot be told from any of the others: seeds explain the differences."
+        return f"Trial {best.number} cannot be distinguished from any of the others: seeds explain the differences."
     if not level:
         return f"Trial {best.number} is better than all others, beyond what seeds explain."
     return (
         f"Trial {best.number} is better than {_listed(behind)}, beyond what seeds explain, "
-        f"and cannot be told from {_listed(level)}."
+        f"and cannot be distinguished from {_listed(level)}."
     )
 
 

@@ -95,7 +95,7 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "ledger": dict(progress.ledger),
         "best": None if progress.best is None else trial_object(progress.best),
         "priority": study.priority,
-        "created": moment_text(study.created) if study.foreign is None or progress.budget else None,
+        "created": moment_text(study.created),
     }
 
 

@@ -66,9 +66,9 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s"
 
 
-def format_time(moment: datetime) -> str:
-    """Return an aware time in UTC to the minute, with the zone: `2026-07-26 14:02 UTC`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def format_time(moment: datetime | None) -> str:
+    """Return an aware time in UTC to the minute, with the zone: `2026-07-26 14:02 UTC`; empty if it is unknown."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def format_moment(moment: datetime) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
+_OPTION: Final = re.compile(r"(?<!\S)--[\w-]+")
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
 
 
@@ -17,7 +18,14 @@ def text(raw: object) -> str:
 def text_with_code(raw: str) -> str:
     """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
     parts = (text(part) for part in raw.split("`"))
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    return "".join(
+        f"<code>{whole_options(part)}</code>" if index % 2 else part for index, part in enumerate(parts)
+    )
+
+
+def whole_options(code: str) -> str:
+    """Return a command, HTML, whose options are not broken at their hyphens: `--trials`."""
+    return _OPTION.sub(r'<span class="option">\g<0></span>', code)
 
 
 def trial_number(number: int) -> str:
@@ -66,5 +74,5 @@ def rows_of(rows: Iterable[Iterable[str]]) -> str:
 
 
 def empty(words: str) -> str:
-    """Return what stands where there is nothing to show; `words` are text."""
-    return f'<p class="empty">{text(words)}</p>'
+    """Return what stands where there is nothing to show; `words` are text, with commands between backquotes."""
+    return f'<p class="empty">{text_with_code(words)}</p>'

@@ -13,14 +13,13 @@ from hpsearch.report.formats import format_metric, format_parameters, format_res
 from hpsearch.report.page import document
 from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text
 from hpsearch.report.replay_words import (
-    cause_words,
     check_sentence,
     finding_words,
     length_words,
     nonfinite_sentence,
     settings_words,
 )
-from hpsearch.report.words import verdict_words
+from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.worker.replaying import Replay, Run
 
 _PAIRS = (

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.records import Cause, Finding
+from hpsearch.records import Finding
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.trial_facts import evidence_facts
-from hpsearch.report.words import OUTSIDE
+from hpsearch.report.words import cause_words
 from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import written
 from hpsearch.training.recording import Recording
@@ -51,12 +51,6 @@ def finding_words(finding: Finding) -> str:
     evidence = ", ".join(f"{name} {value}" for name, value in evidence_facts(finding))
     sure = f"confidence {format_share(finding.confidence, 1)}"
     return f"{cause_words(finding)} ({sure}{'; ' if evidence else ''}{evidence})"
-
-
-def cause_words(finding: Finding) -> str:
-    """Return `diverged_lr from step 132`, or the cause alone where it began nowhere."""
-    is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
-    return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"
 
 
 def nonfinite_sentence(recording: Recording) -> str:

@@ -186,7 +186,7 @@ def _foreign_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Figures show", f"the first objective, {study.spec.metric}" if several else ""),
         ("Trials", f"{snapshot.progress.budget:,}"),
         ("Trials took", _training_time(snapshot)),
-        ("First trial", format_time(study.created) if snapshot.trials else ""),
+        ("First trial", format_time(study.created)),
         ("Read", format_time(snapshot.taken)),
     ]
     return [(name, fact) for name, fact in pairs if fact]
@@ -205,7 +205,8 @@ def _best_table(snapshot: Snapshot) -> str:
     table = best_table(snapshot)
     metric = format_metric(table.metric)
     seeds = ["fresh seeds"] if any(row.seeds for row in table.rows) else []
-    heads = ["rank", "trial", *seeds, metric, *table.names, "epochs", "verdict"]
+    ours = ["epochs", "verdict"] if snapshot.study.foreign is None else []
+    heads = ["rank", "trial", *seeds, metric, *table.names, *ours]
     rows = [
         (
             row.fate,
@@ -213,7 +214,7 @@ def _best_table(snapshot: Snapshot) -> str:
                 text(row.rank),
                 trial_number(row.number),
                 *(text(row.seeds) for _ in seeds),
-                *map(text, (row.value, *row.params, row.epochs, row.verdict)),
+                *map(text, (row.value, *row.params, *((row.epochs, row.verdict) if ours else ()))),
             ],
         )
         for row in table.rows

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from hpsearch.records import FIXED, Finding, ParameterValue, Trial
-from hpsearch.report.formats import format_parameter, format_time
+from hpsearch.report.formats import format_parameter, format_result, format_time
+from hpsearch.storage.records import Foreign
 from hpsearch.study.amounts import format_number
 
 
@@ -46,3 +47,14 @@ def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
         yield "started", format_time(trial.started)
     if trial.finished is not None:
         yield "finished", format_time(trial.finished)
+
+
+def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
+    """Yield what a trial of another Optuna client's study reached, and its course: it has no epochs and attempts."""
+    values = trial.values or (trial.value,)
+    for name, value in zip(foreign.metrics, values, strict=False):
+        yield name, format_result(value, name)
+    if trial.constraints:
+        mark = " (violated)" if trial.is_infeasible else ""
+        yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
+    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))

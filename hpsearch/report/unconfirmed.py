@@ -86,7 +86,7 @@ def _told_apart(first: ConfigurationRow, second: ConfigurationRow, metric: str, 
     next_one = f"the next, {_named(second)}, {_mean_words(second, metric)}"
     span = difference_interval(first.values, second.values, confidence=1 - (1 - CONFIDENCE) / comparisons)
     if span is None:
-        return f"Too few seeds tell it from {next_one}."
+        return f"Too few seeds to distinguish it from {next_one}."
     if span[0] <= 0 <= span[1]:
-        return f"It cannot be told from {next_one}: seeds explain the difference."
+        return f"It cannot be distinguished from {next_one}: seeds explain the difference."
     return f"It is better than {next_one}, beyond what seeds explain."

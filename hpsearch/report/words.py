@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.records import OTHERS, Cause, Fate, Trial, TrialState
+from hpsearch.records import OTHERS, Cause, Fate, Finding, Trial, TrialState
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.confirmation import Repeated, confirmation, ranked_trials, rival_of, seeds_words
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
@@ -192,6 +192,10 @@ def verdict_words(trial: Trial) -> str:
         if trial.state is TrialState.RUNNING and trial.worker is None:
             return f"run by {OTHERS}"
         return "no verdict" if trial.state.is_final else trial.state.value
-    cause, first_step = trial.finding.cause, trial.finding.first_step
-    is_timeless = cause in (*OUTSIDE, Cause.INCONCLUSIVE)
-    return cause.value if is_timeless else f"{cause} from step {first_step:,}"
+    return cause_words(trial.finding)
+
+
+def cause_words(finding: Finding) -> str:
+    """Return `diverged_lr from step 132`, or the cause alone if it began at no step."""
+    is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
+    return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

@@ -98,7 +98,7 @@ def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outc
                 yield future.result()
             except BrokenProcessPool as error:
                 raise HpsearchError(
-                    f"{running[future]}: a process of it died, perhaps for want of memory: "
+                    f"{running[future]}: a process of it died, perhaps for lack of memory: "
                     "run it again with --workers 1; what was finished is kept"
                 ) from error
 

@@ -112,14 +112,14 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
     if spec.configurations:
         raise CannotNarrowError(
             f'study "{spec.name}": must search ranges or choices to be narrowed (got a list of '
-            f"{len(spec.configurations)} exact configurations): hpsearch study confirm says which of them is the best"
+            f"{len(spec.configurations)} exact configurations): hpsearch study confirm finds the best of them"
         )
     best = best_part(trials, maximize=maximize)
     if not best:
         ranked = sum(trial.is_ranked for trial in trials)
         raise CannotNarrowError(
             f'study "{spec.name}": must have at least {2 * LEAST_BEST} complete trials with a finite result to be '
-            f"narrowed by (got {ranked}): raise its budget, or give up less by pruning"
+            f"narrowed by (got {ranked}): raise its budget, or prune less"
         )
     revisions = tuple(_revision(dimension, trials, best) for dimension in spec.search)
     search = tuple(revision.after for revision in revisions)
@@ -279,7 +279,7 @@ def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequenc
     reasons = {choice: _why_drop(dimension, choice, counted, best) for choice in dimension.choices}
     kept = tuple(choice for choice in dimension.choices if reasons[choice] is None) or dimension.choices
     if kept == dimension.choices:
-        return Revision(before=dimension, after=dimension, reasons=("kept: nothing speaks against any",))
+        return Revision(before=dimension, after=dimension, reasons=("kept: no evidence against any",))
     dropped = tuple(f"without {choice}: {why}" for choice, why in reasons.items() if why is not None)
     return Revision(before=dimension, after=replace(dimension, choices=kept), reasons=dropped)
 

@@ -196,7 +196,7 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
             near = nearest(key, known)
             remedy = f'did you mean "{near}"?' if near else "leave it out"
         raise StorageError(
-            f'{shown}: what stands behind the ? must be {", ".join(known[:-1])} or {known[-1]} (got "{key}"): '
+            f'{shown}: options after the ? must be {", ".join(known[:-1])} or {known[-1]} (got "{key}"): '
             f"{remedy}"
         )
 

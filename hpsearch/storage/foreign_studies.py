@@ -100,7 +100,8 @@ def _distribution(text: object) -> Mapping[str, Any] | None:
 
 FOREIGN_REMEDY: Final = (
     "its own program chooses and trains its trials, so hpsearch cannot run, pause, resume, stop, edit, confirm, "
-    "narrow, test, enqueue or replay them; study show, best, trials, report, rename, copy, export and delete work"
+    "narrow, test, enqueue, fail, retry or replay them; study show, best, trials, report, rename, copy, export and "
+    "delete work"
 )
 
 
@@ -129,13 +130,10 @@ def _study(
             sampler=SamplerSpec(name="none"),
         ),
         fingerprint="",
-        created=_EPOCH if began is None else began.replace(tzinfo=UTC),
+        created=None if began is None else began.replace(tzinfo=UTC),
         version="",
         foreign=Foreign(metrics=metrics, maximize=maximize),
     )
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _metrics(names: str | None, count: int) -> tuple[str, ...]:

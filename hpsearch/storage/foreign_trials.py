@@ -9,8 +9,9 @@ Each function works inside its caller's transaction.
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, final
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,13 +29,14 @@ from sqlalchemy import (
 )
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import FIXED, OTHERS
+from hpsearch.records import FIXED, OTHERS, Cause, Finding
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.cells import is_number
 from hpsearch.storage.clock import naive_utc, utc
 from hpsearch.storage.details import system_attributes_of, write_attributes
-from hpsearch.storage.leases import epoch_s
+from hpsearch.storage.leases import NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
+from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
 from hpsearch.storage.stored_json import plain_json
@@ -51,6 +53,9 @@ LISTED: Final = 3
 
 NOTE_EVERY_S: Final = 30.0
 """Signs of life are noted no more often than this, so that looking at a busy trial costs few writes."""
+
+_HISTORY: Final = "retry_history"
+"""The system attribute in which Optuna keeps the numbers of the failed trials that a trial retries, oldest first."""
 
 _studies = schema.studies
 _theirs = optuna_schema.trials
@@ -215,20 +220,70 @@ def fail(connection: Connection, locked: LockedStudy, number: int) -> bool:
         .where(_theirs.c.trial_id == row.trial_id)
         .values(state=FAIL, datetime_complete=naive_utc(locked.now_s))
     )
-    _grow(connection, locked, number)
+    _write_verdict(connection, locked, row)
     return True
 
 
-def retry(connection: Connection, locked: LockedStudy, number: int) -> int:
+_GIVEN_UP: Final = Finding(
+    cause=Cause.STOPPED,
+    confidence=1.0,
+    first_step=0,
+    evidence={},
+    remedy="Given up by `hpsearch trial fail`; `hpsearch trial retry` trains its parameters as a new trial.",
+)
+
+
+def _write_verdict(connection: Connection, locked: LockedStudy, row: Row[Any]) -> None:
+    """Write that a trial was given up into our row of it, which another client's trial does not have yet."""
+    key, verdict = locked.study.key, _GIVEN_UP.cause.value
+    values = {"verdict": verdict, "finding": pack_finding(_GIVEN_UP)}
+    changed = connection.execute(
+        update(_ours)
+        .where(_ours.c.study_key == key, _ours.c.number == row.number)
+        .values(version=_ours.c.version + 1, **values)
+    ).rowcount
+    if not changed:
+        connection.execute(
+            _ours.insert().values(
+                study_key=key,
+                number=row.number,
+                trial_id=row.trial_id,
+                attempt=0,
+                crashes=0,
+                token=NO_TOKEN,
+                epochs=0,
+                steps=0,
+                reported=-1,
+                version=1,
+                **values,
+            )
+        )
+    write_attributes(connection, _user, {row.trial_id: {"verdict": verdict}})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retried:
+    """The number of a trial that waits to be tried again, and whether it waited before."""
+
+    number: int
+    waited: bool = False
+
+
+def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
     """Let a trial that another client runs wait for our workers; of a failed one, a new trial with its parameters.
 
-    Return the number of the trial that waits. What has ended stays as it is: Optuna's own retries make new trials too.
-    Raises HpsearchError for a trial that a worker of ours trains, or that has finished, and TrialNotFoundError.
+    Return the trial that waits. What has ended stays as it is: Optuna's own retries make new trials too. A trial that
+    waits, also in place of a failed one, is not retried twice. Raises HpsearchError for a trial that a worker of ours
+    trains, or that has finished, and TrialNotFoundError.
     """
     row = _ownerless(connection, locked, number)
     _refuse_finished(locked, row, "to be tried again")
     if row.state == FAIL:
-        return _again(connection, locked, row)
+        waiting = _waiting_retry(connection, locked, number)
+        if waiting is not None:
+            return Retried(number=waiting, waited=True)
+        return Retried(number=_again(connection, locked, row))
     if row.state == RUNNING:
         for details in (_reports, optuna_schema.trial_values):
             connection.execute(delete(details).where(details.c.trial_id == row.trial_id))
@@ -241,7 +296,23 @@ def retry(connection: Connection, locked: LockedStudy, number: int) -> int:
             .values(state=WAITING, datetime_start=None)
         )
         _grow(connection, locked, number)
-    return number
+    return Retried(number=number, waited=row.state == WAITING)
+
+
+def _waiting_retry(connection: Connection, locked: LockedStudy, number: int) -> int | None:
+    """Return the number of the trial that waits in place of a failed one; None if there is none."""
+    rows = connection.execute(
+        select(_theirs.c.number, _system.c.value_json)
+        .join(_system, _system.c.trial_id == _theirs.c.trial_id)
+        .where(
+            _theirs.c.study_id == locked.study.study_id,
+            _theirs.c.state == WAITING,
+            _system.c.key == _HISTORY,
+        )
+        .order_by(_theirs.c.number)
+    )
+    histories = {row.number: plain_json(row.value_json) for row in rows}
+    return next((n for n, h in histories.items() if isinstance(h, list) and h[-1:] == [number]), None)
 
 
 def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Any:
@@ -271,7 +342,7 @@ def _refuse_finished(locked: LockedStudy, row: Row[Any], purpose: str) -> None:
     if row.state in (COMPLETE, PRUNED):
         raise HpsearchError(
             f'study "{locked.study.spec.name}": trial {row.number} must not have finished {purpose} '
-            f"(got {row.state.lower()}): what has finished is never changed"
+            f"(got {row.state.lower()}): finished trials are never changed"
         )
 
 
@@ -303,9 +374,9 @@ def _again(connection: Connection, locked: LockedStudy, row: Row[Any]) -> int:
         )
     )
     kept = system_attributes_of(connection, study_id, [row.trial_id]).get(row.trial_id, {})
-    history = kept.get("retry_history")
+    history = kept.get(_HISTORY)
     known = history if isinstance(history, list) else []
     fixed = {key: kept[key] for key in ("failed_trial", FIXED) if key in kept}
-    attributes = {"failed_trial": row.number, **fixed, "retry_history": [*known, row.number]}
+    attributes = {"failed_trial": row.number, **fixed, _HISTORY: [*known, row.number]}
     write_attributes(connection, _system, {made: attributes})
     return last + 1

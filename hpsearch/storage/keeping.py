@@ -60,11 +60,11 @@ def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
     )
 
 
-def retry_trial(store: Store, study: StoredStudy, number: int) -> int:
+def retry_trial(store: Store, study: StoredStudy, number: int) -> foreign_trials.Retried:
     """Let our workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
 
-    Return the number of the trial that waits now. Raises HpsearchError for a trial that a worker of ours trains or that
-    has finished, and TrialNotFoundError.
+    Return the trial that waits now. Raises HpsearchError for a trial that a worker of ours trains or that has finished,
+    and TrialNotFoundError.
     """
     store.sweep(study)
     return store.write(

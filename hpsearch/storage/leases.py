@@ -465,5 +465,5 @@ def _worker_lost(workers: int, why: str) -> Finding:
         first_step=0,
         evidence={"workers_lost": float(workers)},
         remedy=f"each of its workers was lost, the last one because: {why}; "
-        "look for what ends them, such as memory, or leave this configuration out",
+        "find what ends them, such as a lack of memory, or leave this configuration out",
     )

@@ -259,7 +259,7 @@ def check_not_strange(found: Revisions, *, shown: str) -> None:
     if found.strange:
         tables = "table" if len(found.strange) == 1 else "tables"
         raise StorageError(
-            f"{shown}: tables with the names of Optuna's must be of an Optuna that can be told "
+            f"{shown}: tables with the names of Optuna's must be those of a known Optuna version "
             f"(got other columns, or another application's revision, in {tables} {', '.join(found.strange)}): "
             "give hpsearch a database of its own, or restore a backup; nothing was changed"
         )

@@ -22,7 +22,7 @@ _their_studies = optuna_schema.studies
 
 def renamed_sentence(before: StoredStudy, now: StoredStudy) -> str:
     """Say what a study is called now."""
-    return f'study "{before.spec.name}": is called "{now.spec.name}" now'
+    return f'study "{before.spec.name}": was renamed to "{now.spec.name}"'
 
 
 def has_orphans(connection: Connection) -> bool:

@@ -319,7 +319,7 @@ def _constrained(connection: Connection, studies: Mapping[int, StoredStudy]) -> 
 
 def _paused(study: StoredStudy, why: str | None) -> str | None:
     """Return why the study stopped, with the remedy, when somebody paused it."""
-    return why and f"{why}: `hpsearch study resume {shlex.quote(study.spec.name)}` goes on"
+    return why and f"{why}: `hpsearch study resume {shlex.quote(study.spec.name)}` continues it"
 
 
 def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: int) -> str | None:
@@ -334,5 +334,5 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
     name = shlex.quote(study.spec.name)
     return (
         f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
-        f"`hpsearch study edit {name} --trials {enough_for(failed)}` goes on"
+        f"`hpsearch study edit {name} --trials {enough_for(failed)}` continues it"
     )

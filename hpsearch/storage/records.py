@@ -38,14 +38,15 @@ class StoredStudy:
     study that this one follows up, which may be gone.
 
     With `foreign`, another Optuna client made it. Then `key` and `fingerprint` are empty, `spec.metric` is its first
-    objective, `spec.search` what its trials searched, `created` when the first began; the rest of `spec` says nothing.
+    objective, `spec.search` what its trials searched, `created` when the first began, which may be unknown; the rest
+    of `spec` says nothing.
     """
 
     key: str
     study_id: int
     spec: StudySpec
     fingerprint: str
-    created: datetime
+    created: datetime | None
     version: str
     priority: int = 0
     parent: str | None = None
@@ -55,6 +56,16 @@ class StoredStudy:
     def name(self) -> str:
         """The name of the study, as Optuna and all other clients use it."""
         return self.spec.name
+
+    @property
+    def unit(self) -> Literal["epoch", "step"]:
+        """What a trial's reports are numbered by: epochs, or the steps that another Optuna client chose."""
+        return "epoch" if self.foreign is None else "step"
+
+    def numbered(self, curve: Mapping[int, float]) -> dict[int, float]:
+        """Return a trial's curve in order, by epochs from 1; by another client's steps as they were reported."""
+        first = int(self.foreign is None)
+        return {number + first: value for number, value in sorted(curve.items())}
 
     @property
     def maximize(self) -> bool:

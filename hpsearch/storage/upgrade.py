@@ -40,7 +40,7 @@ _AFTERWARDS_MYSQL: Final = (
     "backup, and repeat the command"
 )
 
-_REMEDY: Final = "put right what it names"
+_REMEDY: Final = "fix what it names"
 
 
 @final
@@ -101,8 +101,8 @@ def _refuse_workers(engine: Engine, address: Address) -> None:
         alive = registry.alive(connection)
     if alive:
         raise StorageError(
-            f"{address.shown}: no worker may be at work while its tables change "
-            f"(got {len(alive)}: {', '.join(alive)}): stop them with `hpsearch worker stop`, or say --yes"
+            f"{address.shown}: no worker may run while its tables change "
+            f"(got {len(alive)}: {', '.join(alive)}): stop them with `hpsearch worker stop`, or add --yes"
         )
 
 

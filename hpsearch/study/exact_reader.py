@@ -73,7 +73,7 @@ def repeated_problems(spec: StudySpec) -> list[Problem]:
         if held in seen:
             rule = f"must differ from {shown(seen[held])}, which trains the same"
             problems += broken(
-                f"configurations[{i}]", rule, exact.name, "take one of them out; seeds says how often"
+                f"configurations[{i}]", rule, exact.name, "remove one of them; seeds sets the repetitions"
             )
         seen.setdefault(held, exact.name)
     return problems
@@ -102,7 +102,7 @@ def _lonely_problems(document: _Document) -> list[Problem]:
     """Return what is wrong with keys that only go with configurations, in a document without."""
     problems: list[Problem] = []
     if "seeds" in document:
-        remedy = "leave it out, and say with trials how many there are"
+        remedy = "leave it out, and set trials to their number"
         problems += broken("seeds", "goes with [[configurations]] only", document["seeds"], remedy)
     if _sampler(document) == "none":
         remedy = "choose another, or write [[configurations]]"
@@ -114,9 +114,11 @@ def _beside_problems(document: _Document) -> Iterator[Problem]:
     """Yield what cannot stand beside configurations."""
     if "search" in document:
         remedy = "keep one of them"
-        yield from broken("search", "must not stand beside [[configurations]]", document["search"], remedy)
+        yield from broken(
+            "search", "must not be set together with [[configurations]]", document["search"], remedy
+        )
     if (sampler := _sampler(document)) not in (None, "none"):
-        rule = "must be none beside [[configurations]], which are not sampled"
+        rule = "must be none with [[configurations]], which are not sampled"
         yield from broken("sampler.name", rule, sampler, "leave it out")
 
 
@@ -177,13 +179,13 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
         if (loss or fixed) == "auto"
         for problem in broken(
             f"configurations[{i}].model.loss",
-            "must be said where another configuration says its own",
+            "must be set if another configuration sets it",
             "auto",
             "name the loss",
         )
     ]
     if document.get("metric") == "validation_loss" and len({loss or fixed for loss in losses}) > 1:
-        rule = "must be validation_accuracy where losses differ, whose values cannot be compared"
+        rule = "must be validation_accuracy if losses differ, whose values cannot be compared"
         problems += broken("metric", rule, "validation_loss")
     return problems
 

@@ -46,7 +46,7 @@ def _dropout_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Prob
     positions, norms = _values(model, space, "dropout_position"), _values(model, space, "batch_norm")
     if "before_normalization" not in positions or False not in norms:
         return []
-    rule = "must be after_activation where model.batch_norm is false"
+    rule = "must be after_activation if model.batch_norm is false"
     remedy = "set model.batch_norm = true for every trial"
     return broken(_where(space, "dropout_position"), rule, "before_normalization", remedy)
 

@@ -242,7 +242,7 @@ def _cross_problems(document: _Document) -> list[Problem]:
     test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
     is_sealed = _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
     if validation + test >= 1 and not is_sealed:
-        rule = f"must leave examples to train on beside the validation fraction {validation}"
+        rule = f"must leave examples to train on after the validation fraction {validation}"
         problems += broken("data.test_fraction", rule, test, "lower one of them")
     if "configurations" in document:  # whose networks are looked at when all else is right
         return problems
@@ -267,7 +267,7 @@ def _sealed_problems(document: _Document) -> list[Problem]:
     data = document.get("data", {})
     if not isinstance(data, dict) or data.get("sealed") != "validation" or "validation_fraction" not in data:
         return []
-    rule = 'must not be given beside sealed = "validation", which is the whole validation part'
+    rule = 'must not be set together with sealed = "validation", which is the whole validation part'
     return broken("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
 
 

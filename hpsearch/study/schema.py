@@ -159,7 +159,7 @@ TOP_LEVEL: Final = (
 
 UNSEARCHED: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",
-    "training.precision": "it says how exactly to compute, not what to train: make one study for each",
+    "training.precision": "it sets how exactly to compute, not what to train: make one study for each",
 }
 """Fields of [model] and [training] that cannot be searched, and why."""
 

@@ -316,7 +316,7 @@ class Worker:
         self.tokens = frozenset(holding.claim.token for holding in self._holdings.values())
         if lost:
             listed = ", ".join(map(str, sorted(lost)))
-            self._options.tell(f"{self._why_lost()}: what it trained of {listed} is void")
+            self._options.tell(f"{self._why_lost()}: its work on {listed} is discarded")
 
     def _why_lost(self) -> str:
         """Say why the database takes no more of trials that were in training."""

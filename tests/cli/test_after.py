@@ -117,7 +117,7 @@ def test_opening_wants_a_yes(command: Command, sealed: str) -> None:
     """Where nobody can be asked, nothing is opened without --yes."""
     ended = command("study", "test", sealed)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "which opens once (got no terminal to ask): add --yes" in ended.stderr
+    assert "which opens once: there is no terminal to confirm. Add --yes." in ended.stderr
     assert shown(command("study", "show", sealed, "--format", "json"))["test"] is None
 
 

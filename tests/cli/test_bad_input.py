@@ -137,7 +137,7 @@ def test_a_target_too_long_for_a_file_is_told(
         ("", "{here}/data.csv: a data file must hold something (got 0 bytes): give it data"),
         (
             "a,b\n1,0\n1,2,1\n",
-            "{here}/data.csv: line 3: every row must have 2 cells, as the first has (got 3): mend the row",
+            "{here}/data.csv: line 3: every row must have 2 cells, as the first has (got 3): correct the row",
         ),
         (
             "a,b\n1,0\nnan,1\n2,0\n3,1\n4,1\n",
@@ -192,7 +192,7 @@ def test_a_fraction_must_leave_examples(command: Command) -> None:
         'name = "x"\n[data]\nsource = "iris"\nvalidation_fraction = 0.6\ntest_fraction = 0.4\n'
     )
     assert refused(command("study", "create", "x.toml")) == (
-        "x.toml: 1 problem\n  data.test_fraction: must leave examples to train on beside the validation fraction 0.6 "
+        "x.toml: 1 problem\n  data.test_fraction: must leave examples to train on after the validation fraction 0.6 "
         "(got 0.4): lower one of them"
     )
 

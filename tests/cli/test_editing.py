@@ -62,7 +62,7 @@ def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, fi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "study edit: must be told what to set (got nothing): add --trials N or --priority N"),
+        ((), "study edit: needs a value to set (got none): add --trials N or --priority N"),
         (("--trials", "0"), "Input should be greater than or equal to 1"),
         (("--priority", "high"), "Input should be a valid integer"),
     ],
@@ -85,7 +85,7 @@ def test_a_paused_study_waits_for_its_resumption(command: Command, created: str)
         paused.stdout,
     )
     assert said is not None
-    why = f"{said[1]}: `hpsearch study resume flowers` goes on"
+    why = f"{said[1]}: `hpsearch study resume flowers` continues it"
     assert command("study", "pause", created).stdout == paused.stdout
     study = shown(command, created)
     assert (study["state"], study["stopped"]) == ("paused", why)

@@ -12,7 +12,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 WHY = (
     "3 of 12 trials failed: no verdict 3: see `hpsearch study trials flowers --state failed`; "
-    "`hpsearch study edit flowers --trials 40` goes on"
+    "`hpsearch study edit flowers --trials 40` continues it"
 )
 
 

@@ -34,7 +34,7 @@ def test_a_name_is_changed(command: Command, finished: str) -> None:
     """The study has its new name, and all that it had under the old one."""
     before = trials_of(command, finished)
     ended = command("study", "rename", finished, "roses and lilies")
-    assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": is called "roses and lilies" now\n')
+    assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": renamed to "roses and lilies"\n')
     assert trials_of(command, "roses and lilies") == before
     assert command("study", "show", finished).returncode == 1
     assert command("study", "rename", "roses and lilies", "").returncode == 2
@@ -173,7 +173,7 @@ def test_what_is_no_export_is_not_imported(command: Command, study_file: Path) -
     for file, message in {
         "missing.db": "sqlite:///missing.db: there is no such file (got missing.db): check the path",
         str(study_file): (
-            "FILE: must be what `study export` wrote (got the study file flowers.toml): "
+            "FILE: must be a file that `study export` wrote (got the study file flowers.toml): "
             "hpsearch study create flowers.toml"
         ),
         "notes.txt": (
@@ -197,7 +197,7 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
     assert ended.stdout == (
         'Study "flowers": trial 12 waits with learning_rate 0.25, model.activation tanh; '
         "weight_decay will be sampled\n"
-        "The budget of 12 trials is spent: hpsearch study edit flowers --trials 13 lets it run\n"
+        "The budget of 12 trials is spent: `hpsearch study edit flowers --trials 13` lets it run\n"
     )
     assert command("study", "edit", finished, "--trials", "13").returncode == 0
     assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0
@@ -211,7 +211,7 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((), "trial enqueue: must be told a value (got nothing)"),
+        ((), "trial enqueue: needs a value (got none)"),
         (("learning_rate=1e9",), "must lie in the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
         (("learning_rate=fast",), "--set training.learning_rate: must be a number"),
         (("model.activation=elu",), "must lie in the search, model.activation: one of relu, tanh (got 'elu')"),

@@ -1,11 +1,12 @@
 """Tables in a terminal: nothing is wider than it, and no word is split."""
 
+import io
 import re
 import sys
 
 import pytest
 
-from hpsearch.cli.output import answer, say, write_table
+from hpsearch.cli.output import answer, cell_len, say, write_table
 from tests.cli.terminal import Terminal
 
 HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "state", "verdict", "epochs")
@@ -79,3 +80,36 @@ def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixtu
     assert [line for line in lines if not line.isprintable()] == []
     assert lines[2].startswith("a\\x1b[31mRED\\x1b]0;own\\x07\\u202e\\x9b2J")
     assert "\\nforged" in lines[1]
+
+
+SENTENCE = (
+    'Study "flowers": its row cannot be read (漢字): restore it from a backup, or remove it with '
+    "`hpsearch study delete flowers --yes`."
+)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_sentences_are_folded_between_words_in_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No word is split, a command that is to be copied stays whole, and a pipe gets every line as it is."""
+    write = {"stdout": answer, "stderr": say}[name]
+    texts = []
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setenv("COLUMNS", "40")
+        write(SENTENCE)
+        write("  indented " * 9)
+        write("Go on with: hpsearch study resume a-very-long-name-of-a-study")
+        monkeypatch.undo()
+        texts.append(stream.getvalue())
+    narrow, piped = texts
+    assert piped.splitlines()[0] == SENTENCE
+    assert len(piped.splitlines()) == 3
+    lines = narrow.splitlines()
+    assert " ".join(narrow.split()) == " ".join(piped.split())
+    assert max(map(cell_len, lines[:-1])) <= 40
+    assert "`hpsearch study delete flowers --yes`." in lines
+    indented = [line for line in lines if "indented" in line]
+    assert [line[:10] for line in indented] == ["  indented"] * 3
+    assert lines[-2:] == ["Go on with:", "hpsearch study resume a-very-long-name-of-a-study"]

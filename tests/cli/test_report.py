@@ -94,7 +94,7 @@ def test_a_report_is_published_for_optunas_dashboard(command: Command, finished:
         assert ended.returncode == 0, ended.stderr
         path, published = ended.stdout.splitlines()
         assert path == "r.html"
-        assert re.match(f"Published: 4 figures, {written}, 0 of users stay", published)
+        assert re.match(f"Published: 4 figures, {written}, 0 of users are kept", published)
 
 
 def test_studies_of_another_metric_are_refused(command: Command, finished: str, study_file: Path) -> None:

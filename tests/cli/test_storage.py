@@ -124,8 +124,8 @@ def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tm
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
     assert refused(command("storage", "upgrade")) == (
-        f"sqlite:///{tmp_path / 'default.db'}: no worker may be at work while its tables change (got 1: ann): "
-        "stop them with `hpsearch worker stop`, or say --yes"
+        f"sqlite:///{tmp_path / 'default.db'}: no worker may run while its tables change (got 1: ann): "
+        "stop them with `hpsearch worker stop`, or add --yes"
     )
     ended = command("storage", "upgrade", "--yes")
     assert (ended.returncode, ended.stdout.splitlines()[0]) == (

@@ -95,7 +95,7 @@ def test_creating_twice_keeps_the_study(command: Command, study_file: Path) -> N
         'Study "flowers": the budget is 20 trials now (it was 12)\n'
     )
     assert command("study", "create", str(study_file)).stdout == (
-        'Study "flowers": is stored already, with a budget of 20 trials (the file says 12: --trials 12 sets that)\n'
+        'Study "flowers": is stored already, with a budget of 20 trials (the file has 12: --trials 12 sets that)\n'
     )
     assert strict_json(command("study", "show", "flowers", "--format", "json"))["trials"] == 20
 
@@ -286,6 +286,33 @@ def test_other_clients_studies_are_left_alone(command: Command, finished: str) -
     assert optuna.get_all_study_names(f"sqlite:///{Path('default.db')}") == [finished]
 
 
+def test_steps_and_times_of_other_clients_studies_are_their_own(
+    command: Command,
+) -> None:
+    """Curves begin at the step that was reported, and a time that is not stored is an empty cell, not 1970."""
+    study = optuna.create_study(storage="sqlite:///default.db", study_name="theirs")
+    study.enqueue_trial({"x": 0.5})
+    for looking in (
+        ("study", "list"),
+        ("study", "show", "theirs"),
+        ("report", "theirs", "--output", "r.html"),
+    ):
+        ended = command(*looking)
+        assert (ended.returncode, "1970" in ended.stdout) == (0, False)
+    assert "1970-01-01" not in Path("r.html").read_text()
+    assert strict_json(command("study", "list", "--format", "json"))[0]["created"] is None
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    for step in range(3):
+        trial.report(step / 2, step)
+    study.tell(trial, 1.0)
+    assert command("report", "theirs", "--output", "r.html").returncode == 0
+    page = Path("r.html").read_text()
+    assert ("no verdict</td>" in page, ">verdict</th>" in page, '"steps"' in page) == (False, False, True)
+    shown = command("trial", "show", "theirs", "0").stdout.splitlines()
+    assert "value by step" in shown
+    assert shown[-1].split() == ["0", "2"]
+
+
 def test_trials_that_other_clients_told_are_shown_as_such(command: Command, finished: str) -> None:
     """Unknown and missing parameters and impossible accuracies end no command; what cannot be trained is named."""
     study = optuna.load_study(storage=f"sqlite:///{Path('default.db')}", study_name=finished)
@@ -339,9 +366,7 @@ def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytes
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     ended = command("study", "delete", finished)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == (
-        'Error: study delete: must be told to delete "flowers" for good (got no terminal to ask): add --yes\n'
-    )
+    assert ended.stderr == ('Error: Not deleting "flowers": there is no terminal to confirm. Add --yes.\n')
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert command("study", "delete", finished).returncode == 0
     assert strict_json(command("study", "list", "--format", "json")) == []

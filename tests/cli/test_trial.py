@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -76,7 +77,7 @@ def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> No
         f"started           {moment}",
         f"finished          {moment}",
         "",
-        "Verdict: diverged_lr, confidence 88 %, from step 5",
+        "Verdict: diverged_lr from step 5, confidence 88 %",
         "  last_loss 41250",
         "  limit 1022",
         "Remedy: Lower the learning rate.",
@@ -187,7 +188,7 @@ def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Com
     assert command("study", "create", "grid.toml").returncode == 0
     ended = command("trial", "enqueue", "grid", "--set", "learning_rate=0.05", "--set", "weight_decay=1e-6")
     assert ended.stdout.endswith(
-        "The grid has 4 points, and 1 of the 4 trials is not of it: hpsearch study edit grid --trials 5 trains all\n"
+        "The grid has 4 points, and 1 of the 4 trials is not of it: `hpsearch study edit grid --trials 5` trains all\n"
     )
     assert command("study", "run", "grid", "--trials", "5").returncode == 0
     trials = json.loads(command("study", "trials", "grid", "--format", "json").stdout)
@@ -211,22 +212,59 @@ def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
     assert "`hpsearch trial retry flowers 12` trains it here" in shown
     foreign = json.loads(command("study", "show", finished, "--format", "json").stdout)["foreign"]
     assert [(trial["number"], trial["counts"]) for trial in foreign] == [(12, True), (13, True)]
-    said = [
-        command("trial", *words).stdout
-        for words in (("fail", finished, "12"), ("fail", finished, "12"), ("retry", finished, "12"))
-    ]
-    assert said == [
+    asked = ("fail", "fail", "retry", "retry")
+    assert [command("trial", verb, finished, "12").stdout for verb in asked] == [
         'Study "flowers": trial 12 has failed\n',
         'Study "flowers": trial 12 had failed before\n',
         'Study "flowers": trial 14 waits in place of trial 12\n',
+        'Study "flowers": trial 14 already waits in place of trial 12\n',
     ]
+    shown = command("trial", "show", finished, "12").stdout
+    assert shown.startswith("flowers: trial 12: other verdict, stopped\n")
+    assert "Verdict: stopped, confidence 100 %\nRemedy: Given up by `hpsearch trial fail`" in shown
+    assert "told by" not in shown
+    assert command("report", finished, "--output", "flowers.html").returncode == 0
+    assert "Given up by `hpsearch trial fail`" in Path("flowers.html").read_text()
     assert command("trial", "retry", finished, "13").stdout == 'Study "flowers": trial 13 waits\n'
+    assert command("trial", "retry", finished, "13").stdout == 'Study "flowers": trial 13 already waits\n'
     refused = command("trial", "fail", finished, "0")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "what has finished is never changed" in refused.stderr
+    assert "finished trials are never changed" in refused.stderr
     assert command("worker", "start", "--study", finished, "--exit-when-idle").returncode == 0
     study.tell(study.ask(), 0.5)
     storage.remove_session()
     storage.engine.dispose()
     sentence = command("study", "show", finished).stdout.splitlines()[0]
     assert sentence == "flowers: Finished: 15 of 14 trials, 1 more than the budget."
+
+
+def test_a_retry_on_a_spent_budget_names_the_budget_that_lets_it_run(
+    command: Command, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer comes first, then the hint of `trial enqueue`, then the report that was written again."""
+    optuna.load_study(study_name=finished, storage="sqlite:///default.db").ask()
+    assert command("report", finished).returncode == 0
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+    said = [command("trial", verb, finished, "12").stdout.splitlines() for verb in ("fail", "retry", "retry")]
+    written = said[0][-1]
+    assert written.startswith("Report written again: ")
+    hint = "The budget of 12 trials is spent: `hpsearch study edit flowers --trials 13` lets it run"
+    assert said == [
+        ['Study "flowers": trial 12 has failed', written],
+        ['Study "flowers": trial 13 waits in place of trial 12', hint, written],
+        ['Study "flowers": trial 13 already waits in place of trial 12', hint, written],
+    ]
+
+
+@pytest.mark.parametrize("verb", ["fail", "retry"])
+def test_trials_of_a_study_that_another_client_made_are_left_to_it(command: Command, verb: str) -> None:
+    """The message says who made the study and what works, also if the database holds only Optuna's tables."""
+    theirs = optuna.create_study(storage="sqlite:///default.db", study_name="theirs")
+    theirs.ask()
+    refused = command("trial", verb, "theirs", "0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(
+        'Error: study "theirs": must have been made by hpsearch (it was made by another Optuna client): '
+    )
+    assert verb in refused.stderr
+    assert "there is no such study" in command("trial", verb, "others", "0").stderr

@@ -181,7 +181,7 @@ def test_failures_stop_a_study_that_has_too_many(new_lab: Labs) -> None:
     name = lab.study.spec.name
     assert lab.store.progress(lab.study).stopped == (
         f"3 of 20 trials failed: code_error 2, healthy 1: see `hpsearch study trials {name} --state failed`; "
-        f"`hpsearch study edit {name} --trials 40` goes on"
+        f"`hpsearch study edit {name} --trials 40` continues it"
     )
     lab.store.set_budget(lab.study, 39)
     assert lab.claim(1) == []

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from hpsearch.errors import HpsearchError, TrialNotFoundError
-from hpsearch.records import OTHERS, TrialState
+from hpsearch.records import OTHERS, Cause, Fate, TrialState
 from hpsearch.storage import schema
-from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, waiting_sentence
+from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, Retried, waiting_sentence
 from hpsearch.storage.keeping import fail_trial, rename_named, retry_trial, stop_study
 from hpsearch.storage.records import ForeignTrial, Update
 from tests.contract.laboratory import Lab, a_spec
@@ -177,6 +177,11 @@ def test_a_trial_that_is_given_up_fails(new_lab: Labs) -> None:
     assert fail_trial(lab.store, lab.study, 0) is False
     trial = lab.store.trial(lab.study, 0)
     assert (trial.state, trial.finished is not None) == (TrialState.FAILED, True)
+    assert (trial.verdict, trial.fate, trial.owner) == (Cause.STOPPED, Fate.OTHER, OTHERS)
+    assert trial.finding is not None
+    assert "`hpsearch trial fail`" in trial.finding.remedy
+    assert lab.store.progress(lab.study).fates[Fate.OTHER].trials == 1
+    assert stock_of(lab).trials[0].user_attrs["verdict"] == "stopped"
     with pytest.raises(Exception, match=r"finish|FAIL"):
         stock_of(lab).tell(asked, 0.5)
     lab.finish(1)
@@ -189,8 +194,8 @@ def test_a_trial_that_is_taken_over_is_trained_here(new_lab: Labs) -> None:
     rate = asked.suggest_float("learning_rate", 1e-6, 1.0, log=True)
     asked.report(0.9, 7)
     assert foreign_of(lab)[0].counts
-    assert retry_trial(lab.store, lab.study, 0) == 0
-    assert retry_trial(lab.store, lab.study, 0) == 0
+    assert retry_trial(lab.store, lab.study, 0) == Retried(number=0)
+    assert retry_trial(lab.store, lab.study, 0) == Retried(number=0, waited=True)
     assert lab.store.trial(lab.study, 0).state is TrialState.WAITING
     (claim,) = lab.claim(2)
     assert (claim.number, claim.fixed) == (0, {"learning_rate": rate})
@@ -205,7 +210,8 @@ def test_a_failed_trial_is_tried_again_as_a_new_one(new_lab: Labs) -> None:
     lab = new_lab(trials=40)
     lab.finish(1, state=TrialState.FAILED, value=None)
     before = lab.store.trial(lab.study, 0)
-    assert retry_trial(lab.store, lab.study, 0) == 1
+    assert retry_trial(lab.store, lab.study, 0) == Retried(number=1)
+    assert retry_trial(lab.store, lab.study, 0) == Retried(number=1, waited=True)
     assert lab.store.trial(lab.study, 0) == before
     again = stock_of(lab).trials[1]
     assert again.params == stock_of(lab).trials[0].params
@@ -213,7 +219,7 @@ def test_a_failed_trial_is_tried_again_as_a_new_one(new_lab: Labs) -> None:
     (claim,) = lab.claim(1)
     assert (claim.number, claim.params) == (1, lab.params(0))
     lab.end([claim], state=TrialState.FAILED, value=None)
-    assert retry_trial(lab.store, lab.study, 1) == 2
+    assert retry_trial(lab.store, lab.study, 1) == Retried(number=2)
     again = stock_of(lab).trials[2]
     assert (again.system_attrs["failed_trial"], again.system_attrs["retry_history"]) == (0, [0, 1])
 
@@ -243,6 +249,9 @@ def test_a_waiting_trial_can_be_given_up(new_lab: Labs) -> None:
     (claim,) = lab.claim(1, lease_s=-1.0)
     assert fail_trial(lab.store, lab.study, claim.number) is True
     assert [claim.number for claim in lab.claim(1)] == [2]
+    given_up = lab.store.trials(lab.study)[:2]
+    assert [(trial.verdict, trial.owner) for trial in given_up] == [(Cause.STOPPED, None)] * 2
+    assert [len(lab.store.attempts(lab.study, trial.number)) for trial in given_up] == [0, 1]
 
 
 def test_a_trial_that_another_client_took_after_us_is_its_own(new_lab: Labs) -> None:

@@ -134,7 +134,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Callable[..., Path], damage:
         connection.executescript(damage)
     before = path.read_bytes()
     message = refusal(upgrade, f"sqlite:///{path}")
-    assert message.endswith("the file is as it was: put right what it names")
+    assert message.endswith("the file is as it was: fix what it names")
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["old.db"]
 

@@ -113,7 +113,7 @@ def test_a_paused_study_gives_nothing(new_lab: Labs) -> None:
     assert lab.claim(1, worker="another") == []
     assert facts(lab.store.opening(lab.study)) == (0, False, True)
     assert lab.store.progress(lab.study).stopped == (
-        f"{why}: `hpsearch study resume {lab.study.spec.name}` goes on"
+        f"{why}: `hpsearch study resume {lab.study.spec.name}` continues it"
     )
     assert lab.end(claims) == frozenset()
     assert [lab.store.resume(lab.study) for _ in range(2)] == [True, False]

@@ -275,8 +275,8 @@ def test_both_schemas_are_upgraded_once_nobody_works(engine: Engine) -> None:
     with pytest.raises(StorageError) as caught:
         upgrade(url)
     assert str(caught.value) == (
-        f"{shown}: no worker may be at work while its tables change (got 2: ann, bob): "
-        "stop them with `hpsearch worker stop`, or say --yes"
+        f"{shown}: no worker may run while its tables change (got 2: ann, bob): "
+        "stop them with `hpsearch worker stop`, or add --yes"
     )
     old = Revisions(optuna="v3.0.0.d", hpsearch=schema.REVISION)
     assert upgrade(url, beside_workers=True) == Upgrade(url_shown=shown, before=old, after=CURRENT)

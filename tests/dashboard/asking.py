@@ -61,7 +61,6 @@ def environ(
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
         "HTTP_HOST": "127.0.0.1:8080",
-        "HTTP_ACCEPT_ENCODING": "identity",
         **named,
     }
 

@@ -1,5 +1,6 @@
 """Malformed requests to Optuna's dashboard: each gets a 4xx with its reason, and none a 500."""
 
+import gzip
 import json
 import logging
 from typing import Any
@@ -103,3 +104,17 @@ def test_good_requests_pass(asked: Any, site: Site) -> None:
         site.hostile.spec.name,
         "diabetes",
     ]
+
+
+@pytest.mark.parametrize("path", ["/static/bundle.js", "/static/bundle.js.LICENSE.txt", "/favicon.ico"])
+def test_files_need_no_header(asked: Any, path: str) -> None:
+    """A client that accepts no compression, or does not say, gets the file as it is, also its head and a range."""
+    plain, head = asked(path), asked(path, method="HEAD")
+    assert (plain.status, "content-encoding" in plain.headers) == (200, False)
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(plain.body)))
+    refused = asked(path, headers={"Accept-Encoding": "br, gzip;q=0"})
+    assert (refused.status, refused.body) == (200, plain.body)
+    part = asked(path, headers={"Range": "bytes=0-9"})
+    assert (part.status, part.body) == (206, plain.body[:10])
+    packed = asked(path, headers={"Accept-Encoding": "gzip, deflate"})
+    assert gzip.decompress(packed.body) == plain.body

@@ -120,7 +120,7 @@ def test_a_trial_is_replayed_on_its_page(site: Site) -> None:
     assert ask(site.site, link).headers["location"] == trial_link("digits", 0)
     assert ask(site.site, link, method="POST").headers["location"] == link
     answers = iter(lambda: ask(site.site, link), None)
-    ended = next(answer for answer in answers if "The page comes by itself" not in answer.text)
+    ended = next(answer for answer in answers if "It is being trained again" not in answer.text)
     # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
     assert (ended.status, "fingerprint" in ended.text) == (500, True)
     assert ask(site.site, replay_link("digits", 99), method="POST").status == 404

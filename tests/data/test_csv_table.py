@@ -119,7 +119,7 @@ def test_a_ragged_row_is_refused(write_csv: WriteText, refused: Refused) -> None
     """A row with another number of cells is named by its line."""
     path = write_csv("a,b,c\n1,2,3\n\n1,2\n")
     assert refused(lambda: read_csv(path, target=None)) == (
-        f"{path}: line 4: every row must have 3 cells, as the first has (got 2): mend the row"
+        f"{path}: line 4: every row must have 3 cells, as the first has (got 2): correct the row"
     )
 
 

@@ -116,5 +116,5 @@ def test_inputs_that_it_cannot_be_made_in_are_refused(
     np.savez("d.npz", x=np.arange(249.0, 258.0), y=np.arange(9) % 2)
     assert refused(lambda: prepared(source, name, 2)) == (
         f"data.fault: {name} needs inputs that are {kind} (got {got}):"
-        " take a source that has such, as digits and mnist do"
+        " choose a source that has them, such as digits or mnist"
     )

@@ -78,7 +78,7 @@ def test_another_length_is_refused(
     path = tmp_path / "labels"
     path.write_bytes(bytes.fromhex("00000801" + body))
     assert refused(lambda: read_idx(path)) == (
-        f"{path}: must be {expected}, as its head says (got {got}): copy or download it again"
+        f"{path}: must be {expected}, as its header requires (got {got}): copy or download it again"
     )
 
 

@@ -89,7 +89,7 @@ def test_a_head_that_lies_about_its_array_is_refused(
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", _array_file(shape, bytes(16)))
         archive.writestr("y.npy", _array_file((2,), bytes(16)))
-    assert 'x and y must be whole arrays of numbers or text (got "x.npy says that it is ' in refused(
+    assert 'x and y must be whole arrays of numbers or text (got "x.npy declares ' in refused(
         lambda: read_npz(path)
     )
 

@@ -204,7 +204,7 @@ def test_examples_can_be_stratified() -> None:
 def test_more_examples_than_there_are_cannot_be_taken(refused: Refused) -> None:
     """The error says how many there are."""
     text = refused(lambda: split(_dataset([5, 5]), replace(_spec(0.2), examples=11), seed=0))
-    assert text.startswith("data.examples: must be at most what the source has, 10 (got 11): ")
+    assert text.startswith("data.examples: must be at most 10, as many as the source has (got 11): ")
 
 
 def test_a_sealed_part_to_validate_on_must_be_there(refused: Refused) -> None:

@@ -121,7 +121,7 @@ def test_text_is_no_regression(refused: Refused) -> None:
 def test_classes_have_one_column(refused: Refused) -> None:
     """Several columns cannot be classes."""
     assert refused(lambda: resolve_targets(np.eye(3), task="classification", where="x.npz")) == (
-        "x.npz: classes must stand in one column (got 3 columns):"
+        "x.npz: classes must be in one column (got 3 columns):"
         ' give one class per example, or set data.task = "regression"'
     )
 

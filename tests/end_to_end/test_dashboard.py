@@ -64,7 +64,7 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
         seen.open(f"{server.address}/dashboard/studies/1")
         shows(seen, "Best Trial (number=", "validation_accuracy")
         page.locator('[id="user-defined-plot:hpsearch-search-map"] .scatterlayer .point').first.wait_for()
-        shows(seen, "Which learning rates die", "Learning curves: validation accuracy")
+        shows(seen, "Which learning rates die", "Validation accuracy by epoch")
         seen.open(f"{server.address}/dashboard/studies/1/note")
         shows(seen, "Running: 111 of 121 trials finished, 3 in training.", "pruned by rank")
         seen.open(f"{server.address}/dashboard/studies/1/smartSelection")

@@ -154,5 +154,5 @@ def test_a_run_whose_workers_are_stopped_says_so(folder: "Folder", store: Store)
     assert (progress.running, progress.is_done) == (0, False)
     assert error == (
         f'Error: study "long": Open: {progress.finished} of 400 trials finished, none in training. '
-        "Its workers were stopped: the same command goes on from here"
+        "Its workers were stopped: the same command continues from here"
     )

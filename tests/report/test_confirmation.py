@@ -91,7 +91,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     )
     assert {one.number: one.is_behind for one in found} == {0: None, 1: True, 2: False}
     assert sentence(found) == (
-        "Trial 0 is better than 1, beyond what seeds explain, and cannot be told from 2."
+        "Trial 0 is better than 1, beyond what seeds explain, and cannot be distinguished from 2."
     )
 
 
@@ -124,7 +124,9 @@ def test_a_mean_is_a_number_or_says_why_not() -> None:
 def test_the_sentence_says_where_nothing_is_told() -> None:
     """Alone, level, or without common seeds: each has its words."""
     assert sentence(confirmed(t4=[0.5, 0.6])).startswith("Trial 4 is the only one")
-    assert sentence(confirmed(t0=[0.5, 0.7], t1=[0.6, 0.5])).startswith("Trial 0 cannot be told from any")
+    assert sentence(confirmed(t0=[0.5, 0.7], t1=[0.6, 0.5])).startswith(
+        "Trial 0 cannot be distinguished from any"
+    )
     assert sentence(confirmed(t0=[0.5], t1=[0.4])).startswith("Trial 0 shares too few seeds")
 
 

@@ -193,3 +193,10 @@ def test_causes_say_what_they_count(study: Snapshot) -> None:
         "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
         in render(study)
     )
+
+
+def test_options_of_commands_are_not_broken_at_their_hyphens() -> None:
+    """An option is one word to the browser, and nothing is added that would be copied with it."""
+    assert text_with_code("a--b `x --trials 3,17 a--b`") == (
+        'a--b <code>x <span class="option">--trials</span> 3,17 a--b</code>'
+    )

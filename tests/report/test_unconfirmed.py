@@ -70,7 +70,7 @@ def test_what_seeds_explain_is_no_difference() -> None:
     study = exact_study(3)
     wide = (0.90, 0.99, 0.95)
     said = unconfirmed_words(study, ended(study, [TEN, wide, [0.2, None, 0.3]]))
-    assert 'It cannot be told from the next, "c1", 0.947 over 3 seeds' in said
+    assert 'It cannot be distinguished from the next, "c1", 0.947 over 3 seeds' in said
     assert "seeds explain the difference" in said
     assert 'Trial 4, with 0.990, is the luckiest seed of "c1": expect the mean, 0.947.' in said
     assert "trains all three again" in said
@@ -82,7 +82,7 @@ def test_seeds_without_a_result_are_counted() -> None:
     study = exact_study(2)
     said = unconfirmed_words(study, ended(study, [[0.9, 0.92, None], [0.8]]))
     assert "0.910 over 2 of 3 seeds (95 % interval 0.783 to 1.000)" in said
-    assert 'Too few seeds tell it from the next, "c1", 0.800 over 1 seed.' in said
+    assert 'Too few seeds to distinguish it from the next, "c1", 0.800 over 1 seed.' in said
 
 
 @pytest.mark.parametrize(("count", "which"), [(1, "it"), (2, "both"), (5, "all five"), (6, "the best five")])

@@ -141,21 +141,21 @@ def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:
         (
             "sqlite:///x.db?foo=bar",
             (
-                "sqlite:///x.db?foo=bar: what stands behind the ? must be timeout, uri, cached_statements, "
+                "sqlite:///x.db?foo=bar: options after the ? must be timeout, uri, cached_statements, "
                 'check_same_thread, detect_types or isolation_level (got "foo"): leave it out'
             ),
         ),
         (
             "sqlite:///x.db?timeuot=5",
             (
-                "sqlite:///x.db?timeuot=5: what stands behind the ? must be timeout, uri, cached_statements, "
+                "sqlite:///x.db?timeuot=5: options after the ? must be timeout, uri, cached_statements, "
                 'check_same_thread, detect_types or isolation_level (got "timeuot"): did you mean "timeout"?'
             ),
         ),
         (
             "sqlite:///x.db?mode=ro",
             (
-                "sqlite:///x.db?mode=ro: what stands behind the ? must be timeout, uri, cached_statements, "
+                "sqlite:///x.db?mode=ro: options after the ? must be timeout, uri, cached_statements, "
                 'check_same_thread, detect_types or isolation_level (got "mode"): '
                 "write sqlite:///file:x.db?mode=ro&uri=true"
             ),

@@ -69,13 +69,13 @@ def test_every_problem_is_said_at_once_with_its_key() -> None:
         "learning_rate, weight_decay, momentum, model.loss"
     )
     line = "must be 1 to 200 characters of text, no control characters, no spaces around it"
-    why = "it says how exactly to compute, not what to train: make one study for each"
+    why = "it sets how exactly to compute, not what to train: make one study for each"
     search = "{ learning_rate = { low = 0.1, high = 1.0 } }"
     never = "cannot differ within a study"
     assert problems(text) == [
         "  seeds: must be a whole number from 1 to 10000000 (got 0)",
-        '  sampler.name: must be none beside [[configurations]], which are not sampled (got "tpe"): leave it out',
-        f"  search: must not stand beside [[configurations]] (got {search}): keep one of them",
+        '  sampler.name: must be none with [[configurations]], which are not sampled (got "tpe"): leave it out',
+        f"  search: must not be set together with [[configurations]] (got {search}): keep one of them",
         "  configurations[0].learning_rate: must be a number above 0 and at most 1e+12 (got -1)",
         '  configurations[0].model.activaton: unknown key; did you mean "model.activation"?',
         f'  configurations[1].name: {line} (got "")',
@@ -110,17 +110,17 @@ def test_every_problem_is_said_at_once_with_its_key() -> None:
         ),
         (
             HEAD + '[[configurations]]\nname = "a"\n[[configurations]]\nname = "b"\nlearning_rate = 0.1\n',
-            'configurations[1]: must differ from "a", which trains the same (got "b"): take one of them out',
+            'configurations[1]: must differ from "a", which trains the same (got "b"): remove one of them',
         ),
         (
             HEAD + '[[configurations]]\nmodel.loss = "mse"\n[[configurations]]\n',
-            "configurations[1].model.loss: must be said where another configuration says its own",
+            "configurations[1].model.loss: must be set if another configuration sets it",
         ),
         (
             'metric = "validation_loss"\n'
             + HEAD
             + 'model.loss = "cross_entropy"\n[[configurations]]\nmodel.loss = "mse"\n[[configurations]]\n',
-            "metric: must be validation_accuracy where losses differ",
+            "metric: must be validation_accuracy if losses differ",
         ),
     ],
 )

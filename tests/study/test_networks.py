@@ -7,7 +7,7 @@ from hpsearch.study.reader import parse_study
 
 HEAD = 'name = "first"\n[data]\nsource = "digits"\n'
 SKIP_RULE = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
-NORM_RULE = 'must be after_activation where model.batch_norm is false (got "before_normalization")'
+NORM_RULE = 'must be after_activation if model.batch_norm is false (got "before_normalization")'
 NORM_REMEDY = "set model.batch_norm = true for every trial"
 
 

@@ -232,7 +232,7 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file() -> None:
         (
             "validation_fraction = 0.6\ntest_fraction = 0.4",
             (
-                "data.test_fraction: must leave examples to train on beside the validation fraction 0.6 (got 0.4):"
+                "data.test_fraction: must leave examples to train on after the validation fraction 0.6 (got 0.4):"
                 " lower one of them"
             ),
         ),

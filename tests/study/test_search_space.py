@@ -138,7 +138,7 @@ WRONG = [
         "training.precision = { choices = ['float64'] }",
         (
             'training.precision: cannot be searched (got { choices = ["float64"] }): '
-            "it says how exactly to compute, not what to train: make one study for each"
+            "it sets how exactly to compute, not what to train: make one study for each"
         ),
     ),
     (

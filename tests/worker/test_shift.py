@@ -152,10 +152,10 @@ def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
     for _ in range(3):
         stock.tell(stock.ask(), state=optuna.trial.TrialState.FAIL)
     assert bench.work() == [
-        f'study "paused": {why}: `hpsearch study resume paused` goes on',
+        f'study "paused": {why}: `hpsearch study resume paused` continues it',
         (
             'study "failed": stopped: 3 of 6 trials failed: no verdict 3: '
-            "see `hpsearch study trials failed --state failed`; `hpsearch study edit failed --trials 40` goes on"
+            "see `hpsearch study trials failed --state failed`; `hpsearch study edit failed --trials 40` continues it"
         ),
         'study "open": trains up to 2 trials at once',
         'study "open": 6 trials ended here',
@@ -228,7 +228,7 @@ def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> N
 
         lines = bench.work(None if study is None else name.spec.name, tell=rename)
         if study is not None:
-            assert f'study "{name.spec.name}": is called "{name.spec.name}-new" now' in lines
+            assert f'study "{name.spec.name}": was renamed to "{name.spec.name}-new"' in lines
         renamed = bench.store.study(f"{name.spec.name}-new")
         assert (renamed.key, bench.finished(renamed)) == (name.key, 8)
 

@@ -39,7 +39,7 @@ def _row(listed: Listed) -> list[str]:
         f"{finished} of {listed.progress.budget:,}" if is_ours else finished,
         *cells,
         "" if best is None else text(format_result(best.value, study.spec.metric)),
-        text(format_time(study.created)) if is_ours or any(count.values()) else "",
+        text(format_time(study.created)),
         stock,
     ]
 

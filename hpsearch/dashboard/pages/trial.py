@@ -17,11 +17,17 @@ from hpsearch.report.formats import (
 )
 from hpsearch.report.parts import facts, section, text
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
-from hpsearch.report.words import verdict_words
+from hpsearch.report.trial_facts import (
+    course_facts,
+    evidence_facts,
+    foreign_facts,
+    parameter_facts,
+    suggested_facts,
+)
+from hpsearch.report.words import cause_words, verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
-_CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
+_CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
 
 
 def trial_page(
@@ -51,7 +57,7 @@ def trial_page(
 def waiting_page(study: StoredStudy, number: int) -> Page:
     """Return what stands in for the replay of a trial until it is made."""
     name = study.spec.name
-    lead = "It is trained again. The page comes by itself."
+    lead = "It is being trained again. This page then shows the replay."
     body = (
         head(f"{name}: replay", f"Trial {number}", lead)
         + f"<p>{link(trial_link(name, number), 'Its page')}</p>"
@@ -73,6 +79,9 @@ def _lead(trial: Trial) -> str:
 
 
 def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
+    if study.foreign is not None:
+        yield from foreign_facts(trial, study.foreign)
+        return
     yield format_metric(study.spec.metric), format_result(trial.value, study.spec.metric)
     yield from course_facts(trial)
 
@@ -90,8 +99,8 @@ def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
 
 
 def _verdict(finding: Finding) -> str:
-    began = f"confidence {format_share(finding.confidence, 1)}, from step {finding.first_step:,}"
-    parts = [f"<p><code>{text(finding.cause.value)}</code>, {began}.</p>"]
+    sure = f"confidence {format_share(finding.confidence, 1)}"
+    parts = [f"<p><code>{text(cause_words(finding))}</code>, {sure}.</p>"]
     if finding.evidence:
         parts.append(table(("evidence", "value"), _escaped(evidence_facts(finding))))
     if finding.remedy:
@@ -110,7 +119,11 @@ def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
     alone = replace(snapshot, trials=(trial,), series=series)
     drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
-    return replace(drawn, caption=_CAPTION if drawn.panels else "It has not finished an epoch.")
+    return replace(drawn, caption=_CAPTION if drawn.panels else _without_curve(snapshot.study))
+
+
+def _without_curve(study: StoredStudy) -> str:
+    return "It has not finished an epoch." if study.foreign is None else "It reported no value while it ran."
 
 
 def _attempts(attempts: Sequence[Attempt]) -> str:

@@ -15,12 +15,12 @@ def workers_page(workers: Sequence[WorkerRecord]) -> Page:
     """Return the list of workers, those that started first in front."""
     alive = sum(not worker.is_lost for worker in workers)
     lost = len(workers) - alive
-    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost."
+    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize()
     body = head("hpsearch", "Workers", lead)
     body += (
         table(_HEADS, [_row(worker) for worker in workers])
         if workers
-        else empty("Nobody works: `hpsearch worker start` takes trials from this database.")
+        else empty("No workers: `hpsearch worker start` starts one on this database.")
     )
     return framed("hpsearch workers", body)
 

@@ -82,7 +82,7 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         commands=() if why else _commands(study.spec, best),
         untrainable=""
         if why is None
-        else f"Another Optuna client told this trial, and hpsearch cannot train it: {why}.",
+        else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
         repeated=tuple(repeated),
         sure=_sure(snapshot, repeated),
         test=_test_words(snapshot),

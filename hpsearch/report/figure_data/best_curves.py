@@ -67,7 +67,7 @@ def best_curves(snapshot: Snapshot) -> BestCurves | None:
         trials=trials,
         caption=(
             f"The best {format_count(len(trials), 'trial')}, one by one, on the same axes: the loss in training"
-            " (dotted) and in validation (solid). Where they part, the network learns by heart."
+            " (dotted) and in validation (solid). Where they part, the network overfits."
         ),
     )
 

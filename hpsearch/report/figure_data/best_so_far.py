@@ -1,16 +1,18 @@
 """The best result so far, against finished trials, the epochs that they took, and time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import final
 
-from hpsearch.records import Fate, Trial
+from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.noise_floor import NoiseFloor, noise_floor
 from hpsearch.report.figure_data.results import Place, ResultScale, measured, rails_of, study_scale
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.records import StoredStudy
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -61,7 +63,7 @@ def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
     if not ended:
         return None
     ended.sort(key=lambda trial: (trial.finished or _EARLIEST, trial.number))
-    scale = study_scale(snapshot)
+    scale, study = study_scale(snapshot), snapshot.study
     steps = _steps(ended, snapshot, scale)
     noise = noise_floor(snapshot, steps[-1].best)
     return BestSoFar(
@@ -73,7 +75,9 @@ def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
         start=_start(snapshot),
         noise=noise,
         band=None if noise is None else _band(noise, scale),
-        caption=f"{_caption(steps)} {_noise_words(steps, noise)}".rstrip(),
+        caption=" ".join(
+            filter(None, (_caption(steps, study), _infinite_words(ended), _noise_words(steps, noise, study)))
+        ),
     )
 
 
@@ -90,7 +94,7 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
             fate=trial.fate,
             trials=count,
             epochs=epochs,
-            ended=trial.finished or snapshot.study.created,
+            ended=trial.finished or snapshot.study.created or snapshot.taken,
             place=scale.place(measured(trial)),
             best=best,
             is_record=is_record,
@@ -101,8 +105,10 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
 
 
 def _start(snapshot: Snapshot) -> datetime:
-    """Return when the first trial began; when the study was made where no trial says."""
-    return min((t.started for t in snapshot.trials if t.started is not None), default=snapshot.study.created)
+    """Return when the first trial began or, if no trial has a start, ended; else when the study was made."""
+    started = [trial.started for trial in snapshot.trials if trial.started is not None]
+    ended = [trial.finished for trial in snapshot.trials if trial.finished is not None]
+    return min(started or ended, default=snapshot.study.created or snapshot.taken)
 
 
 def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
@@ -112,9 +118,22 @@ def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
     return low, high
 
 
-def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None) -> str:
-    """Say what the band is, or that nothing tells how much chance changes."""
-    if steps[-1].best is None:
+def _infinite_words(ended: Sequence[Trial]) -> str:
+    """Return how many complete trials have an infinite value, which cannot be the best; empty if none has."""
+    count = sum(
+        trial.state is TrialState.COMPLETE and trial.value is not None and math.isinf(trial.value)
+        for trial in ended
+    )
+    return (
+        f"Infinite values are on the rail and are never the best: {format_count(count, 'trial')}."
+        if count
+        else ""
+    )
+
+
+def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None, study: StoredStudy) -> str:
+    """Return what the band is, or that it is unknown how much chance changes; nothing for other clients' studies."""
+    if steps[-1].best is None or study.foreign is not None:
         return ""
     if noise is None:
         return (
@@ -129,20 +148,21 @@ def _is_better(trial: Trial, best: float | None, *, maximize: bool) -> bool:
     return best is None or (trial.value > best if maximize else trial.value < best)
 
 
-def _caption(steps: Sequence[BestStep]) -> str:
+def _caption(steps: Sequence[BestStep], study: StoredStudy) -> str:
     records = [step for step in steps if step.is_record]
     if not records:
         return "No trial is complete with a finite result yet, so there is no best."
     last = records[-1]
+    begun = f", when {format_count(last.epochs, 'epoch')} had been begun" if study.foreign is None else ""
     return (
-        f"The best was found by trial {last.number}, the {_ordinal(last.trials)} of {len(steps):,} to end,"
-        f" when {format_count(last.epochs, 'epoch')} had been begun; it improved {_times(len(records) - 1)}"
-        " after the first result."
+        f"The best was found by trial {last.number}, the {_ordinal(last.trials)} of {len(steps):,} to end{begun};"
+        f" it {_improved(len(records) - 1)} after the first result."
     )
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
+def _improved(count: int) -> str:
+    ways = {0: "never improved", 1: "improved once", 2: "improved twice"}
+    return ways.get(count, f"improved {count:,} times")
 
 
 def _ordinal(count: int) -> str:

@@ -121,7 +121,7 @@ def _line(trial: Trial, name: str, scale: ResultScale, snapshot: Snapshot, *, or
 def _series(trial: Trial, snapshot: Snapshot, name: str) -> dict[int, float]:
     """Return finished epochs (from 1) -> value; of the metric, what was reported while the trial ran."""
     if name == snapshot.study.spec.metric and trial.curve:
-        return {epoch + 1: value for epoch, value in sorted(trial.curve.items())}
+        return snapshot.study.numbered(trial.curve)
     return dict(enumerate(snapshot.series.get(trial.number, {}).get(name, ()), start=1))
 
 

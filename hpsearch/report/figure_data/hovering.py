@@ -4,7 +4,7 @@ import textwrap
 from functools import lru_cache
 from typing import Final
 
-from hpsearch.records import Trial, TrialState
+from hpsearch.records import OTHERS, Trial, TrialState
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
@@ -37,13 +37,18 @@ def _wrapped(text: str) -> tuple[str, ...]:
 
 
 def _result_words(trial: Trial, spec: StudySpec) -> str:
-    """Say what the trial reached in how many epochs: `val acc 0.971, 12 epochs begun`."""
+    """Return what the trial reached in how many epochs: `val acc 0.971, 12 epochs begun`; other clients have none."""
     value = measured(trial)
-    epochs = format_count(trial.epochs, "epoch")
-    if value is None:
-        return f"no result, {epochs} begun"
-    so_far = " so far" if trial.state is TrialState.RUNNING else ""
-    return f"{format_short_metric(spec.metric)} {format_result(value, spec.metric)}, {epochs} begun{so_far}"
+    reached = (
+        "no result"
+        if value is None
+        else f"{format_short_metric(spec.metric)} {format_result(value, spec.metric)}"
+    )
+    begun = (
+        "" if trial.owner == OTHERS and not trial.epochs else f", {format_count(trial.epochs, 'epoch')} begun"
+    )
+    so_far = " so far" if trial.state is TrialState.RUNNING and value is not None else ""
+    return f"{reached}{begun}{so_far}"
 
 
 def _remedy_words(trial: Trial) -> str:

@@ -42,7 +42,7 @@ _METHOD: Final = (
     "How much of the variance of the trials' ranks each parameter explains alone (correlation ratio, corrected for"
     f" chance), with {100 * CONFIDENCE:.0f} % intervals of {RESAMPLES} bootstrap resamples. Among all trials deaths"
     " rank below every survivor, so the two need not agree; trials pruned by rank count with their last result."
-    " What is missing to 1 is interplay and noise. The filter of fates changes nothing here."
+    " The rest, up to 1, is interaction and noise. The filter of fates changes nothing here."
 )
 
 IMPORTANCE_STREAM: Final = int.from_bytes(b"impt")
@@ -150,7 +150,7 @@ def _group(title: str, trials: Sequence[Trial], snapshot: Snapshot) -> _Group:
     ranks = _ranks(trials, maximize=snapshot.study.maximize)
     why_not = ""
     if len(trials) < FEWEST:
-        why_not = f"{title}: too few to tell, {len(trials)} of at least {FEWEST}"
+        why_not = f"{title}: too few, {len(trials)} of at least {FEWEST}"
     elif np.ptp(ranks) == 0:
         why_not = f"{title}: all {len(trials):,} have the same result"
     return _Group(title=title, trials=trials, ranks=ranks, why_not=why_not)
@@ -226,13 +226,13 @@ def _alone_words(search: Sequence[Dimension]) -> str:
 
 
 def _caption(groups: Sequence[_Group], snapshot: Snapshot, *, looked_at: int) -> str:
-    sentences = [f"Not told for {group.why_not}." for group in groups if group.why_not]
+    sentences = [f"Not estimated for {group.why_not}." for group in groups if group.why_not]
     if len(sentences) == len(groups):
         return " ".join(sentences)
     sentences.insert(0, _METHOD)
     ended = sum(_is_known(trial, snapshot.study.spec.search) for trial in snapshot.trials)
     if looked_at < ended:
         sentences.append(
-            f"{looked_at:,} of {format_count(ended, 'trial')} were looked at, spread evenly over their numbers."
+            f"{looked_at:,} of {format_count(ended, 'trial')} were used, spread evenly over their numbers."
         )
     return " ".join(sentences)

@@ -12,7 +12,7 @@ from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, sc
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import setting_words
-from hpsearch.study.spec import StudySpec
+from hpsearch.storage.records import StoredStudy
 
 BEST = 20
 OTHERS_PER_FATE = 12
@@ -21,7 +21,10 @@ OTHERS_PER_FATE = 12
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """A value after `epoch` finished epochs (from 1), and its place on the panel's scale or rails."""
+    """A value after `epoch` finished epochs (from 1), and its place on the panel's scale or rails.
+
+    In the study of another Optuna client `epoch` is the step (from 0) that was reported.
+    """
 
     epoch: int
     value: float | None
@@ -33,7 +36,7 @@ class CurvePoint:
 class Curve:
     """One trial's line. `end` is where the end marker stands: the last point, or the rail at epoch 0.
 
-    `is_best` is true for the best 20 trials. `end` is None while the trial waits or runs.
+    `is_best` is true for the best 20 trials, and for one that is alone. `end` is None while the trial waits or runs.
     """
 
     number: int
@@ -48,12 +51,13 @@ class Curve:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePanel:
-    """All drawn curves of one series on its scale. `epochs` ends the epoch axis; `best` numbers the best trial."""
+    """All drawn curves of one series on its scale. `epochs` ends the axis of `unit`; `best` numbers the best trial."""
 
     scale: ResultScale
     rails: tuple[str, ...]
     curves: tuple[Curve, ...]
     epochs: int
+    unit: str
     ticks: tuple[Tick, ...]
     best: int | None
 
@@ -92,11 +96,11 @@ def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
     if not any(line.values for line in (*training, *metric)):
         return None
     return LearningCurves(
-        training=_panel(training, _training_scale(training), snapshot.study.spec, best=best),
-        metric=_panel(metric, study_scale(snapshot), snapshot.study.spec, best=best),
+        training=_panel(training, _training_scale(training), snapshot.study, best=best),
+        metric=_panel(metric, study_scale(snapshot), snapshot.study, best=best),
         shown=len(drawn),
         total=len(begun),
-        caption=_caption(len(drawn), len(begun)),
+        caption=_caption(len(drawn), len(begun), snapshot.study),
     )
 
 
@@ -121,7 +125,7 @@ def _line(trial: Trial, snapshot: Snapshot, series: str) -> _Line:
     recorded = snapshot.series.get(trial.number, {})
     values = dict(enumerate(recorded.get(series, ()), start=1))
     if series == snapshot.study.spec.metric and trial.curve:
-        values = {epoch + 1: value for epoch, value in sorted(trial.curve.items())}
+        values = snapshot.study.numbered(trial.curve)
     is_empty = not trial.curve and not any(len(numbers) for numbers in recorded.values())
     return _Line(trial=trial, values=values, is_empty=is_empty)
 
@@ -135,30 +139,34 @@ def _training_scale(lines: Sequence[_Line]) -> ResultScale:
     )
 
 
-def _panel(lines: Sequence[_Line], scale: ResultScale, spec: StudySpec, *, best: Sequence[int]) -> CurvePanel:
+def _panel(
+    lines: Sequence[_Line], scale: ResultScale, study: StoredStudy, *, best: Sequence[int]
+) -> CurvePanel:
     curves = tuple(
-        _curve(line, scale, spec, is_best=line.trial.number in best)
+        _curve(line, scale, study, is_best=len(lines) == 1 or line.trial.number in best)
         for line in lines
         if line.values or (line.is_empty and line.trial.state.is_final)
     )
     points = [point for curve in curves for point in (*curve.points, curve.end) if point is not None]
-    epochs = max([spec.training.epochs, *(point.epoch for point in points)])
+    planned = study.spec.training.epochs if study.foreign is None else 1
+    epochs = max([planned, *(point.epoch for point in points)])
     return CurvePanel(
         scale=scale,
         rails=rails_of(scale, (point.place for point in points)),
         curves=curves,
         epochs=epochs,
+        unit=study.unit,
         ticks=count_ticks(epochs),
         best=best[0] if best else None,
     )
 
 
-def _curve(line: _Line, scale: ResultScale, spec: StudySpec, *, is_best: bool) -> Curve:
+def _curve(line: _Line, scale: ResultScale, study: StoredStudy, *, is_best: bool) -> Curve:
     points = tuple(
         CurvePoint(epoch=epoch, value=value, place=scale.place(value)) for epoch, value in line.values.items()
     )
     nowhere = CurvePoint(epoch=0, value=None, place=scale.place(None))
-    trial = line.trial
+    trial, spec = line.trial, study.spec
     return Curve(
         number=trial.number,
         fate=trial.fate,
@@ -166,19 +174,22 @@ def _curve(line: _Line, scale: ResultScale, spec: StudySpec, *, is_best: bool) -
         points=points,
         end=(points[-1] if points else nowhere) if trial.state.is_final else None,
         label=f"trial {trial.number}: {setting_words(trial, spec)}",
-        hover=(*hover_lines(trial, spec), f"ended {_epoch_words(trial, len(points))}"),
+        hover=(*hover_lines(trial, spec), f"ended {_end_words(trial, points, study)}"),
     )
 
 
-def _epoch_words(trial: Trial, finished: int) -> str:
-    """Say in which epoch the trial ended; `finished` is how many of its epochs have a value."""
-    return f"in epoch {trial.epochs}" if trial.epochs > finished else f"after epoch {finished}"
+def _end_words(trial: Trial, points: Sequence[CurvePoint], study: StoredStudy) -> str:
+    """Return `in epoch 3` or `after epoch 3`, the epoch in which or after which the trial ended."""
+    if study.foreign is not None and points:
+        return f"after step {points[-1].epoch}"
+    return f"in epoch {trial.epochs}" if trial.epochs > len(points) else f"after epoch {len(points)}"
 
 
-def _caption(shown: int, total: int) -> str:
+def _caption(shown: int, total: int, study: StoredStudy) -> str:
+    begun = "began an epoch" if study.foreign is None else "reported values"
     if shown == total:
-        return f"All {format_count(total, 'trial')} that began an epoch; strong lines are the best {BEST}."
+        return f"All {format_count(total, 'trial')} that {begun}; strong lines are the best {BEST}."
     return (
-        f"{shown:,} of {format_count(total, 'trial')} that began an epoch: the best {BEST} as strong lines, and of"
+        f"{shown:,} of {format_count(total, 'trial')} that {begun}: the best {BEST} as strong lines, and of"
         f" every fate up to {OTHERS_PER_FATE} others, spread evenly over the trial numbers."
     )

@@ -17,6 +17,7 @@ from hpsearch.report.snapshot import Snapshot
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"
 NO_EPOCH = "no epoch"
+NO_VALUE = "no value"
 NO_ACCURACY = "not in 0 to 1"
 
 _ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1.0)
@@ -95,7 +96,7 @@ class ResultScale:
     `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
     told apart. Losses above `cap`, and accuracies below `worst`, go to a rail: they would squeeze all others together.
     Accuracies outside 0..1, which only another Optuna client reports, do so too. `kind` is what positions are: of the
-    error, or of the value.
+    error, or of the value. `nothing` is the rail of trials without any value.
     """
 
     metric: str
@@ -107,6 +108,7 @@ class ResultScale:
     cap: float
     worst: float = -math.inf
     kind: ScaleKind = "logarithm"
+    nothing: str = NO_EPOCH
 
     @property
     def title(self) -> str:
@@ -118,11 +120,13 @@ class ResultScale:
         """Every rail that the scale can have, the one nearest to the scale first."""
         below = (_below(self.worst),) if math.isfinite(self.worst) else ()
         strange = (NO_ACCURACY,) if self.kind == "accuracy" else ()
-        return (*below, *strange, *rails_beyond(self.cap))
+        return (*below, *strange, *rails_beyond(self.cap, nothing=self.nothing))
 
     def place(self, value: float | None) -> Place:
         """Return the place of a value; None, NaN and infinities are on rails."""
-        if value is not None and math.isfinite(value):
+        if value is None:
+            return Place(position=None, rail=self.nothing)
+        if math.isfinite(value):
             if self.kind == "accuracy" and not 0 <= value <= 1:
                 return Place(position=None, rail=NO_ACCURACY)
             if value < self.worst:
@@ -137,10 +141,10 @@ class ResultScale:
         return _position(value, maximize=self.kind == "accuracy", floor=self.floor)
 
 
-def rails_beyond(cap: float) -> tuple[str, ...]:
+def rails_beyond(cap: float, *, nothing: str = NO_EPOCH) -> tuple[str, ...]:
     """Return the rails of a scale that ends at `cap`, the one nearest to it first."""
     above = (_above(cap),) if math.isfinite(cap) else ()
-    return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
+    return (*above, INFINITE, NOT_A_NUMBER, nothing)
 
 
 def placed(value: float | None, *, cap: float, position: Callable[[float], float]) -> Place:
@@ -209,7 +213,14 @@ def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> Re
     if low > 0 and high / low >= 10.0**_DECADES:
         start, end, ticks = _frame(math.log10(low), math.log10(high), maximize=False, floor=low / 2)
         return ResultScale(
-            metric=metric, maximize=maximize, low=start, high=end, ticks=ticks, floor=low / 2, cap=_LARGEST
+            metric=metric,
+            maximize=maximize,
+            low=start,
+            high=end,
+            ticks=ticks,
+            floor=low / 2,
+            cap=_LARGEST,
+            nothing=NO_VALUE,
         )
     margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.04
     return ResultScale(
@@ -221,6 +232,7 @@ def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> Re
         floor=0.0,
         cap=_LARGEST,
         kind="linear",
+        nothing=NO_VALUE,
     )
 
 

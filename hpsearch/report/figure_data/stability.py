@@ -166,7 +166,7 @@ def _boundary(fit: _Fit, x: Axis, y: Axis, *, deaths: int, survivors: int) -> Bo
     if not inside:
         return NoBoundary(why="it lies outside the search space")
     if 2 * min(spread for _, spread in inside) > _WIDEST:
-        return NoBoundary(why="the trials leave open where it is")
+        return NoBoundary(why="the trials do not determine where it is")
     points = tuple(
         BoundaryPoint(
             y=_value(y, share), x=_value(x, at), low=_value(x, at - spread), high=_value(x, at + spread)

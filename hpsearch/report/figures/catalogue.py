@@ -142,12 +142,12 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
         for part, panel in (("training", data.training), ("metric", data.metric))
         if panel.curves
     ]
-    key = " A symbol marks where a run ended; hovering over it says why."
+    key = " A symbol marks where a run ended; hover over it to see why."
     return Exhibit(name=name, title=title, caption=data.caption + key, panels=tuple(panels))
 
 
 def _curve_panel(name: str, data: CurvePanel) -> Panel:
-    return Panel(name=name, label=f"{data.scale.title} by epoch.", figure=draw_learning_curves(data))
+    return Panel(name=name, label=f"{data.scale.title} by {data.unit}.", figure=draw_learning_curves(data))
 
 
 def _best_curves_exhibit(snapshot: Snapshot) -> Exhibit:

@@ -22,6 +22,10 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.formats import format_result
 from hpsearch.report.palette import LOOKS, SOFT_INK
 
+_NUMBER_WIDTH: Final = 0.08
+_NUMBER_HEIGHT: Final = 0.06
+"""A number's share of the width and of the height of a plot, 13 of 230 px."""
+
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -52,6 +56,27 @@ def _traces(line: ComparedLine, data: ComparedPanel) -> Iterator[go.Scatter]:
     yield _end(line, data)
 
 
+def _number_place(line: ComparedLine, data: ComparedPanel) -> str:
+    """Return where the number of a trial stands at the end of its line: apart from those of lines that end close by."""
+    own = _height_at_end(line, data)
+    near = sorted(
+        (_height_at_end(other, data), other.order)
+        for other in data.lines
+        if other.points[-1].place.rail == line.points[-1].place.rail
+        and abs(other.points[-1].epoch - line.points[-1].epoch) < _NUMBER_WIDTH * data.epochs
+        and abs(_height_at_end(other, data) - own) < _NUMBER_HEIGHT * (data.scale.high - data.scale.low)
+    )
+    rank = near.index((own, line.order))
+    if len(near) == 1 or 0 < rank < len(near) - 1:
+        return "middle right"
+    return "bottom right" if rank == 0 else "top right"
+
+
+def _height_at_end(line: ComparedLine, data: ComparedPanel) -> float:
+    position = line.points[-1].place.position
+    return data.scale.low if position is None else position
+
+
 def _on_rail(line: ComparedLine, points: list[ComparedPoint], data: ComparedPanel) -> go.Scatter:
     rows = rail_rows(data.rails, data.scale)
     dots = {"color": LOOKS[line.fate].colour, "size": 4}
@@ -71,7 +96,7 @@ def _end(line: ComparedLine, data: ComparedPanel) -> go.Scatter:
         data,
         mode="markers+text",
         text=[str(line.number)],
-        textposition="middle right",
+        textposition=_number_place(line, data),
         textfont={"color": SOFT_INK, "size": 11},
         marker=marker(line.fate, size=9, hollow=last.place.rail is not None),
         cliponaxis=False,

@@ -32,7 +32,7 @@ def draw_learning_curves(data: CurvePanel) -> go.Figure:
     span = [-0.02 * data.epochs, 1.03 * data.epochs]
     anchor = lowest_axis(data.scale, data.rails)
     layout: dict[str, Any] = {
-        "xaxis": plain_axis("epochs", anchor=anchor, range=span, **ticked(data.ticks)),
+        "xaxis": plain_axis(f"{data.unit}s", anchor=anchor, range=span, **ticked(data.ticks)),
         **result_axes(data.scale, data.rails, places),
     }
     return figure(_traces(data), layout, plot_px=height)
@@ -140,4 +140,4 @@ def _height(point: CurvePoint) -> float | None:
 
 def _point_words(curve: Curve, point: CurvePoint, data: CurvePanel) -> str:
     value = escaped(format_result(point.value, data.scale.metric))
-    return f"epoch {point.epoch}: {value}<br>{escaped(curve.label)}"
+    return f"{data.unit} {point.epoch}: {value}<br>{escaped(curve.label)}"

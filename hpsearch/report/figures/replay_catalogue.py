@@ -49,7 +49,7 @@ _STEP_EXHIBITS: Final = {
     ),
     "bias-gradients": (
         "Gradients of the biases",
-        "The same of the biases. Behind batch normalization nothing is left of them but rounding.",
+        "The same of the biases. After batch normalization only rounding is left of them.",
     ),
 }
 

@@ -100,8 +100,8 @@ def dropout_order(lab: Lab) -> Outcome:
     study = "dropout-order"
     trained = lab.run(study, Extent(seeds=3, steps=1200, is_curve=True))
     values = values_of(trained)
-    last = values["behind the last normalization alone: held-back accuracy"]
-    for name, word in (("before every normalization", "before"), ("behind every activation", "between")):
+    last = values["after the last normalization alone: held-back accuracy"]
+    for name, word in (("before every normalization", "before"), ("after every activation", "between")):
         others = values[f"{name}: held-back accuracy"]
         values[f"last over {word}"] = [one - other for one, other in zip(last, others, strict=True)]
     series = [
@@ -188,7 +188,7 @@ def _rates(study: str, trained: Trained, kinds: Sequence[str]) -> Picture:
 
     caption = "Of the last 50 minibatches, the median and the range of the seeds. Runs that end in NaN have no loss."
     drawings = {"Loss": shown("last_loss"), "Accuracy": shown("last_accuracy")}
-    return charts(f"{study}-rates", "Which learning rates 20 layers bear", caption, drawings)
+    return charts(f"{study}-rates", "Which learning rates 20 layers tolerate", caption, drawings)
 
 
 def _conditions(lab: Lab) -> dict[int, list[float]]:

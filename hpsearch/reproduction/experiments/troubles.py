@@ -96,7 +96,7 @@ def training_troubles(lab: Lab) -> Outcome:
         study=study,
         values=values,
         pictures=(_broken_losses(),),
-        lines={"What diagnosis says": lines, "What is refused before training": refusals},
+        lines={"What diagnosis finds": lines, "What is refused before training": refusals},
     )
 
 
@@ -237,7 +237,7 @@ def _faulty(lab: Lab, study: str) -> Outcome:
     values["training accuracy"] = [run.last_accuracy for run in runs]
     values["training loss"] = [run.last_loss for run in runs]
     values["held-back accuracy"] = [accuracy_on(run, trained.data.validation) for run in runs]
-    return Outcome(study=study, values=values, lines={"What diagnosis says": lines})
+    return Outcome(study=study, values=values, lines={"What diagnosis finds": lines})
 
 
 def overfitting_unnoticed(lab: Lab) -> Outcome:
@@ -254,7 +254,7 @@ def overfitting_unnoticed(lab: Lab) -> Outcome:
     ]
     data = chart(("epoch", "loss"), shown, ("linear", "log"))
     picture = charts(study, "Loss by epoch", "Of the first seed.", {"": data})
-    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis says": lines})
+    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis finds": lines})
 
 
 def _rise(run: Run) -> float:
@@ -274,7 +274,7 @@ def wrong_output_in_regression(lab: Lab) -> Outcome:
         one / other for one, other in zip(values["sigmoid: loss"], values["identity: loss"], strict=True)
     ]
     picture = _losses(study, "Training loss by output activation", trained)
-    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis says": lines})
+    return Outcome(study=study, values=values, pictures=(picture,), lines={"What diagnosis finds": lines})
 
 
 def _losses(study: str, title: str, trained: Trained) -> Picture:

@@ -86,7 +86,7 @@ class Database:
             except UncertainCommitError:
                 raise StorageError(
                     f"{self.address.shown}: the connection was lost in the middle of a commit: "
-                    "look whether the study or trial is there, and if not, try again"
+                    "check whether the study or trial exists, and if not, try again"
                 ) from None
 
         return self._patiently(transaction)

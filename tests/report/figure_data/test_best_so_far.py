@@ -1,5 +1,6 @@
 """The best so far."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -7,6 +8,7 @@ from itertools import pairwise
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.records import Foreign
 from tests.report.synthetic import CREATED, empty, only_deaths, snapshot_of
 
 
@@ -44,6 +46,20 @@ def test_only_complete_trials_set_records(study: Snapshot) -> None:
     assert data is not None
     assert [step.is_record for step in data.steps] == [False, True, False]
     assert data.steps[0].best is None
+
+
+def test_an_infinite_value_is_counted_in_the_caption() -> None:
+    """It is on the rail and never the best, also if more is better; another client's study has no epochs."""
+    drawn = snapshot_of([_ended(0, math.inf, 1), _ended(1, 0.5, 2), _ended(2, -math.inf, 3)])
+    foreign = Foreign(metrics=("score",), maximize=(True,))
+    data = best_so_far(replace(drawn, study=replace(drawn.study, foreign=foreign, created=None)))
+    assert data is not None
+    assert [step.place.rail for step in data.steps] == ["infinite", None, "infinite"]
+    assert data.caption == (
+        "The best was found by trial 1, the 2nd of 3 to end; it never improved after the first result. "
+        "Infinite values are on the rail and are never the best: 2 trials."
+    )
+    assert data.start == CREATED + timedelta(seconds=1)
 
 
 def test_the_axis_of_trials_is_the_budget(study: Snapshot) -> None:

@@ -126,10 +126,10 @@ def test_too_few_trials_say_so() -> None:
     """Below twenty trials there is no panel, and the sentence says how many there are."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, count=FEWEST - 1))
     assert data.panels == ()
-    assert "too few to tell, 19 of at least 20" in data.caption
+    assert "too few, 19 of at least 20" in data.caption
     mixed = studied(lambda rate, _dropout, _activation: rate, count=60, dies=lambda rate: rate > 1e-5)
     assert [panel.title for panel in importance(mixed).panels] == ["all trials"]
-    assert "Not told for survivors" in importance(mixed).caption
+    assert "Not estimated for survivors" in importance(mixed).caption
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ def test_equal_results_tell_nothing() -> None:
 
 
 def test_many_trials_are_thinned_and_take_little_time() -> None:
-    """Of more than 5,000 trials so many are looked at, which is said; it takes less than two seconds."""
+    """Of more than 5,000 trials so many are used, as the caption states; it takes less than two seconds."""
     snapshot = synthetic(MOST + 1000)
     begin = time.process_time()
     data = importance(snapshot)
     assert time.process_time() - begin < 2
     assert data.panels[-1].trials == MOST
-    assert f"{MOST:,} of 5,991 trials were looked at" in data.caption
+    assert f"{MOST:,} of 5,991 trials were used" in data.caption

@@ -7,8 +7,10 @@ from dataclasses import replace
 from hpsearch.records import Fate, Trial, TrialState, best_trials
 from hpsearch.report.figure_data.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
 from hpsearch.report.figure_data.results import NO_EPOCH
+from hpsearch.report.figures.learning_curves import draw_learning_curves
 from hpsearch.report.snapshot import Snapshot
-from tests.report.synthetic import empty, snapshot_of, synthetic
+from hpsearch.storage.records import Foreign
+from tests.report.synthetic import CREATED, empty, snapshot_of, synthetic
 
 
 def test_the_best_twenty_and_some_of_every_fate_are_drawn(study: Snapshot) -> None:
@@ -54,7 +56,7 @@ def test_no_value_is_dropped(study: Snapshot) -> None:
 
 
 def test_a_run_ends_where_its_last_value_is(study: Snapshot) -> None:
-    """The end marker stands on the last epoch; hovering over it says why and in which epoch it ended."""
+    """The end marker stands on the last epoch; hover over it to see why and in which epoch it ended."""
     data = learning_curves(study)
     assert data is not None
     trials = {trial.number: trial for trial in study.trials}
@@ -92,6 +94,29 @@ def test_a_trial_of_another_client_is_only_in_the_metric(study: Snapshot) -> Non
     assert [point.epoch for point in data.metric.curves[0].points] == [1, 2]
 
 
+def test_steps_of_another_clients_study_are_as_it_reported_them() -> None:
+    """They are not counted from 1, end the axis, and are called steps everywhere; so is what has no value."""
+    trials = [
+        Trial(
+            number=0, state=TrialState.COMPLETE, params={}, value=0.6, curve={0: 0.3, 4: 0.6}, started=CREATED
+        ),
+        Trial(number=1, state=TrialState.FAILED, params={}, curve={0: math.nan}, started=CREATED),
+    ]
+    foreign = Foreign(metrics=("score",), maximize=(True,))
+    drawn = snapshot_of(trials)
+    snapshot = replace(drawn, study=replace(drawn.study, foreign=foreign))
+    data = learning_curves(snapshot)
+    assert data is not None
+    panel = data.metric
+    assert ([point.epoch for point in panel.curves[0].points], panel.epochs) == ([0, 4], 4)
+    assert panel.curves[0].hover[-1] == "ended after step 4"
+    figure = draw_learning_curves(panel)
+    assert figure.layout.xaxis.title.text == "steps"
+    said = "\n".join(str(text) for trace in figure.data for text in trace.hovertext)
+    assert "step 0: 0.3" in said
+    assert "epoch" not in f"{said} {data.caption} {' '.join(panel.scale.rails)}"
+
+
 def test_the_axis_is_as_long_as_a_trial_may_be(study: Snapshot) -> None:
     """The axis of epochs is the study's number of epochs, however early all trials died."""
     short = next(trial for trial in study.trials if trial.epochs == 3)
@@ -113,3 +138,11 @@ def test_without_a_finished_epoch_there_are_no_axes() -> None:
     both = learning_curves(snapshot_of([trial, other]))
     assert both is not None
     assert {curve.number for curve in both.metric.curves} == {0, 1}
+
+
+def test_a_trial_that_is_alone_has_a_strong_line(study: Snapshot) -> None:
+    """The page of one trial shows its curve as strongly as those of the best, however the trial ended."""
+    dying = next(trial for trial in study.trials if trial.fate is Fate.DYING and len(trial.curve) > 1)
+    data = learning_curves(snapshot_of([dying], series=study.series))
+    assert data is not None
+    assert [curve.is_best for curve in (*data.training.curves, *data.metric.curves)] == [True, True]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.records import Fate
+from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
@@ -403,6 +403,19 @@ def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
             assert len(heights) >= len(line.points)
             assert {trace["meta"]["fate"] for trace in own} == {line.fate.value}
         assert any("verdict: " in text for trace in traces for text in trace["hovertext"])
+
+
+def test_numbers_of_lines_that_end_together_stand_apart(study: Snapshot) -> None:
+    """Two numbers at one place are above and below it; one that is alone is beside its line's end."""
+    trials = [
+        Trial(number=n, state=TrialState.COMPLETE, params={}, value=v, curve={0: 0.2, 1: v}, epochs=2)
+        for n, v in enumerate((0.9, 0.9, 0.5))
+    ]
+    data = comparison(snapshot_of(trials), Request(trials=(0, 1, 2)))
+    assert data is not None
+    traces = _traces(draw_comparison(data.panels[0]))
+    places = [trace["textposition"] for trace in traces if trace["mode"] == "markers+text"]
+    assert places == ["bottom right", "top right", "middle right"]
 
 
 def test_compared_studies_run_to_their_last_epoch(study: Snapshot) -> None:
