@@ -17,7 +17,7 @@ from tests.chaos.waiting import GIVE_UP_S, wait_until
 
 REPOSITORY: Final = Path(__file__).parents[2]
 
-VOID: Final = "is void"
+VOID: Final = "is discarded"
 """What a worker says of trials that it trained and that were taken from it meanwhile."""
 
 _HIDDEN: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE", "HPSEARCH_MNIST")

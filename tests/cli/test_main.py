@@ -277,7 +277,7 @@ def test_a_full_disk_ends_with_1(
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (
         1,
-        "Error: stdout: must take the results (got No space left on device): make room, or write them elsewhere\n",
+        "Error: stdout: must accept the results (got No space left on device): make room, or write them elsewhere\n",
     )
 
 

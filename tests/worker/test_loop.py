@@ -155,7 +155,7 @@ def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
         else:
             bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
             worker.run()
-        assert said == [f"{why}: what it trained of 0, 1 is void"]
+        assert said == [f"{why}: its work on 0, 1 is discarded"]
         bench.close()
 
 
