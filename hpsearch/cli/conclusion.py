@@ -10,6 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.words import best_lines, rival_words, state_sentence
 from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
@@ -17,10 +20,7 @@ from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError, StudyUnreadableError
 from hpsearch.records import Trial
 from hpsearch.report.file import write_page
-from hpsearch.report.formats import format_count
 from hpsearch.report.request import Request, check_request
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import best_lines, rival_words, state_sentence
 from hpsearch.storage.address import mask, parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store

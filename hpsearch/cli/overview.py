@@ -2,22 +2,14 @@
 
 from collections.abc import Sequence
 
-from hpsearch.cli.listings import configurations_listing
-from hpsearch.cli.options import Format
-from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
-from hpsearch.records import Fate, Trial
-from hpsearch.report.advice import advice
-from hpsearch.report.audit import Audit, audit_of
-from hpsearch.report.configurations import configuration_rows
-from hpsearch.report.confirmation import confirmation, ranked_trials
-from hpsearch.report.export import study_object
-from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
-from hpsearch.report.formats import (
-    format_count,
-    format_share,
-    format_tick,
-)
-from hpsearch.report.words import (
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.audit import Audit, audit_of
+from hpsearch.analysis.configurations import configuration_rows
+from hpsearch.analysis.confirmation import confirmation, ranked_trials
+from hpsearch.analysis.fates_by_decade import Decade, fates_by_decade
+from hpsearch.analysis.formats import format_count, format_share, format_tick
+from hpsearch.analysis.json_objects import study_object
+from hpsearch.analysis.words import (
     fate_rows,
     has_several_objectives,
     leading_trials,
@@ -28,6 +20,10 @@ from hpsearch.report.words import (
     state_sentence,
     value_words,
 )
+from hpsearch.cli.listings import configurations_listing
+from hpsearch.cli.options import Format
+from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
+from hpsearch.records import Fate, Trial
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words

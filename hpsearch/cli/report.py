@@ -11,7 +11,7 @@ from hpsearch.cli.output import answer
 from hpsearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.analysis.snapshot import Snapshot
 
 
 @final
@@ -111,9 +111,9 @@ def _check_publish(figure: str | None) -> None:
 
 
 def _publish(url: str, snapshot: "Snapshot") -> None:
+    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.progress import busy
     from hpsearch.dashboard.publishing import publish
-    from hpsearch.report.formats import format_count
 
     with busy("Publishing figures and notes"):
         done = publish(url, snapshot)

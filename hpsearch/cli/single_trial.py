@@ -3,23 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hpsearch.analysis.configurations import configuration_name
+from hpsearch.analysis.formats import format_result, format_share, format_short_metric, format_time
+from hpsearch.analysis.json_objects import moment_text
+from hpsearch.analysis.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
+from hpsearch.analysis.words import verdict_words
 from hpsearch.cli.output import answer, write_table
 from hpsearch.records import Finding, Trial
-from hpsearch.report.configurations import configuration_name
-from hpsearch.report.export import moment_text
-from hpsearch.report.formats import (
-    format_result,
-    format_share,
-    format_short_metric,
-    format_time,
-)
-from hpsearch.report.trial_facts import (
-    course_facts,
-    evidence_facts,
-    parameter_facts,
-    suggested_facts,
-)
-from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from hpsearch.report.confirmation import Repeated, interval_words, mean_words
+from hpsearch.analysis.confirmation import Repeated, interval_words, mean_words
+from hpsearch.analysis.formats import format_count, format_metric, format_result
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
-from hpsearch.report.formats import format_count, format_metric, format_result
 from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
-from hpsearch.report.snapshot import Snapshot
 
 _TITLE = "The best configuration, to take along"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.compared_trials import (
     ComparedHead,
     ComparedRow,
@@ -14,7 +15,6 @@ from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.parts import section, table_of, text, trial_number
 from hpsearch.report.request import Request
 from hpsearch.report.sections import exhibit, html_figure, symbol
-from hpsearch.report.snapshot import Snapshot
 
 
 def comparison(snapshot: Snapshot, request: Request, shown: Exhibit) -> str:

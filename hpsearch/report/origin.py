@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from hpsearch.report.export import json_text
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
 
 _HEAD_BYTES: Final = 4096
 """The mark stands within so many bytes of the file's beginning."""

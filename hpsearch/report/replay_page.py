@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from hpsearch import __version__
-from hpsearch.records import Finding
-from hpsearch.report import sections
-from hpsearch.report.figure_data.replay_units import LayerUnits, layer_units
-from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
-from hpsearch.report.formats import format_metric, format_parameters, format_result, format_share, format_time
-from hpsearch.report.page import document
-from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text
-from hpsearch.report.replay_words import (
+from hpsearch.analysis.formats import (
+    format_metric,
+    format_parameters,
+    format_result,
+    format_share,
+    format_time,
+)
+from hpsearch.analysis.replay_units import LayerUnits, layer_units
+from hpsearch.analysis.replay_words import (
     cause_words,
     check_sentence,
     finding_words,
@@ -20,7 +20,13 @@ from hpsearch.report.replay_words import (
     nonfinite_sentence,
     settings_words,
 )
-from hpsearch.report.words import verdict_words
+from hpsearch.analysis.words import verdict_words
+from hpsearch.records import Finding
+from hpsearch.report import sections
+from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
+from hpsearch.report.page import document
+from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text
 from hpsearch.worker.replaying import Replay, Run
 
 _PAIRS = (

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from hpsearch.analysis.formats import format_metric
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
-from hpsearch.report.formats import format_metric
-from hpsearch.report.snapshot import Snapshot
 
 FEWEST_COMPARED: Final = 2
 MOST_COMPARED: Final = 6

@@ -3,15 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
-from hpsearch.records import Fate
-from hpsearch.report.advice import advice
-from hpsearch.report.configurations import configuration_rows, row_cells, row_heads
-from hpsearch.report.confirmation import best_of, repeat, seeds_words
-from hpsearch.report.figure_data.best_table import best_table
-from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.formats import (
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.causes import CauseRow, CauseTable, cause_table
+from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
+from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
+from hpsearch.analysis.formats import (
     format_count,
     format_duration,
     format_metric,
@@ -19,11 +15,8 @@ from hpsearch.report.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.report.palette import LOOKS
-from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.specification import specification_text
-from hpsearch.report.words import (
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.words import (
     best_lines,
     fate_rows,
     has_several_objectives,
@@ -31,6 +24,13 @@ from hpsearch.report.words import (
     state_of,
     state_sentence,
 )
+from hpsearch.records import Fate
+from hpsearch.report.figure_data.best_table import best_table
+from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.palette import LOOKS
+from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
+from hpsearch.report.specification import specification_text
 from hpsearch.study.faults import fault_in_words
 
 

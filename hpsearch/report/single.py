@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, Panel, exhibits
 from hpsearch.report.images import image_of
 from hpsearch.report.page import render_exhibit
 from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.nearest import nearest
 
 FigureFormat: TypeAlias = Literal["html", "json", "png", "svg"]

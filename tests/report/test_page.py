@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.report.advice import advice
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.page import render
 from hpsearch.report.parts import text_with_code
 from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
 from tests.report import synthetic
 from tests.report.synthetic import SPECIAL
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
 from hpsearch.report.request import Request, check_request, parse_trials
-from hpsearch.report.snapshot import Snapshot
 
 
 def test_trials_are_read_in_their_order() -> None:

@@ -6,10 +6,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.single import FigureFormat, figure_file, find_exhibit
-from hpsearch.report.snapshot import Snapshot
 from tests.end_to_end.browser import find_chromium
 from tests.report.synthetic import empty
 

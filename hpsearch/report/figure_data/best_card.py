@@ -5,21 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
+from hpsearch.analysis.confirmation import Repeated, best_of, confirmation, mean_words, repeat, sentence
+from hpsearch.analysis.formats import format_count, format_result, format_time
+from hpsearch.analysis.json_objects import json_text, with_reasons
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.unconfirmed import unconfirmed_words
+from hpsearch.analysis.words import rival_words
 from hpsearch.records import ParameterValue, Trial
-from hpsearch.report.confirmation import (
-    Repeated,
-    best_of,
-    confirmation,
-    mean_words,
-    repeat,
-    sentence,
-)
-from hpsearch.report.export import json_text, with_reasons
-from hpsearch.report.formats import format_count, format_result, format_time
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
-from hpsearch.report.unconfirmed import unconfirmed_words
-from hpsearch.report.words import rival_words
 from hpsearch.study.exact import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure

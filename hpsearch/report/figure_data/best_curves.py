@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
+from hpsearch.analysis.axes import Tick, count_ticks
+from hpsearch.analysis.confirmation import best_of
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Series, Trial
-from hpsearch.report.confirmation import best_of
-from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.learning_curves import BEST, CurvePoint
 from hpsearch.report.figure_data.results import ResultScale, rails_of, scale_of
-from hpsearch.report.formats import format_count
-from hpsearch.report.snapshot import Snapshot
 
 Part: TypeAlias = Literal["training", "validation"]
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.report.intervals import wilson_interval
+from hpsearch.analysis.intervals import wilson_interval
 
 AxisKind: TypeAlias = Literal["linear", "log"]
 Style: TypeAlias = Literal["line", "dots", "steps"]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from hpsearch.analysis.confirmation import best_of
+from hpsearch.analysis.formats import format_metric, format_parameter, format_result
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.words import verdict_words
 from hpsearch.records import Fate, Trial, best_trials
-from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.results import measured
-from hpsearch.report.formats import format_metric, format_parameter, format_result
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import verdict_words
 from hpsearch.search.standing import is_dead
 
 TYPICAL: Final = 4

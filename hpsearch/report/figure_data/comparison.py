@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
+from hpsearch.analysis.axes import Tick, count_ticks, ticks_between
+from hpsearch.analysis.formats import format_parameters
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial
-from hpsearch.report.figure_data.axes import Tick, count_ticks, ticks_between
 from hpsearch.report.figure_data.compared_trials import Chosen, chosen_trials
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
-from hpsearch.report.formats import format_parameters
 from hpsearch.report.request import FEWEST_COMPARED, Request
-from hpsearch.report.snapshot import Snapshot
 
 HEALTH: Final[Mapping[str, str]] = {
     "dead_share": "largest share of dead units",

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+from hpsearch.analysis.axes import Tick, count_ticks
+from hpsearch.analysis.confirmation import best_of
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.words import setting_words
 from hpsearch.records import Fate, Trial
-from hpsearch.report.confirmation import best_of
-from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale
-from hpsearch.report.formats import format_count
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import setting_words
 from hpsearch.study.spec import StudySpec
 
 BEST = 20

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from hpsearch.analysis.axes import Axis, Tick, axis_of, coordinate, learning_rate_of, ticks_between
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Series, Trial
-from hpsearch.report.figure_data.axes import Axis, Tick, axis_of, coordinate, learning_rate_of, ticks_between
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import (
     Place,
@@ -17,8 +19,6 @@ from hpsearch.report.figure_data.results import (
     rails_beyond,
     rails_of,
 )
-from hpsearch.report.formats import format_count
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.amounts import format_number
 
 ROWS: Final = 150

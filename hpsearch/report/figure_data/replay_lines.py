@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.report.figure_data.axes import Tick, ticks_between
-from hpsearch.report.formats import format_tick
+from hpsearch.analysis.axes import Tick, ticks_between
+from hpsearch.analysis.formats import format_tick
 from hpsearch.training.tracks import Track
 
 ScaleKind: TypeAlias = Literal["linear", "log", "symlog"]

@@ -6,8 +6,8 @@ from typing import Final, TypeAlias, final
 
 import numpy as np
 
+from hpsearch.analysis.formats import format_tick
 from hpsearch.report.figure_data.replay_lines import Line, LinePanel, Point, ScaleKind, Span, panel
-from hpsearch.report.formats import format_tick
 from hpsearch.training.distributions import BIN_EDGES, BINS, ZERO_BIN, Distribution
 from hpsearch.training.recorder import LayerMoment
 from hpsearch.training.recording import Recording, evenly

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from hpsearch.analysis.replay_units import deaths
+from hpsearch.analysis.words import OUTSIDE
 from hpsearch.records import Cause, Finding
 from hpsearch.report.figure_data.replay_lines import (
     Event,
@@ -15,8 +17,6 @@ from hpsearch.report.figure_data.replay_lines import (
     panel,
     track_points,
 )
-from hpsearch.report.figure_data.replay_units import deaths
-from hpsearch.report.words import OUTSIDE
 from hpsearch.training.recorder import UnitTracks
 from hpsearch.training.recording import Recording
 from hpsearch.training.tracks import Track

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, final
 
+from hpsearch.analysis.axes import Tick, ticks_between
+from hpsearch.analysis.formats import format_metric, format_tick
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial, TrialState
-from hpsearch.report.figure_data.axes import Tick, ticks_between
-from hpsearch.report.formats import format_metric, format_tick
-from hpsearch.report.snapshot import Snapshot
 
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"

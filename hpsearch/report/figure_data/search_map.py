@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from hpsearch.analysis.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
+from hpsearch.analysis.confirmation import best_of
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.records import Fate, Trial
-from hpsearch.report.confirmation import best_of
-from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, place_of, result_scale
-from hpsearch.report.figure_data.stability import Boundary, NoBoundary, stability_boundary
-from hpsearch.report.formats import format_count
-from hpsearch.report.snapshot import Snapshot
 
 
 @final

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.report.figure_data.axes import Tick, count_ticks
+from hpsearch.analysis.axes import Tick, count_ticks
+from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.best_so_far import BestStep, best_so_far
 from hpsearch.report.figure_data.results import ResultScale, scale_of
-from hpsearch.report.formats import format_count, format_result
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.study.shown import written
 

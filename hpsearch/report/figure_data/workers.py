@@ -6,10 +6,10 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final, final
 
+from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
-from hpsearch.report.formats import format_count, format_duration, format_moment, format_share
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Attempt, WorkerRecord
 
 NO_WORKER: Final = "another program"

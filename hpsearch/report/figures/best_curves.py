@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Tick
+from hpsearch.analysis.formats import format_result
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick
 from hpsearch.report.figure_data.best_curves import BestCurve, BestCurves, PartCurve
 from hpsearch.report.figures.drawing import (
     domains,
@@ -22,7 +23,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.formats import format_result
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
 
 _PLOT_PX: Final = 92

@@ -5,8 +5,8 @@ from typing import Any, Literal, TypeAlias
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import count_ticks
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import count_ticks
 from hpsearch.report.figure_data.best_so_far import BestSoFar, BestStep
 from hpsearch.report.figures.drawing import (
     domains,

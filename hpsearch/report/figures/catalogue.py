@@ -5,10 +5,11 @@ from typing import Final, final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.importance import importance
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.best_curves import best_curves
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
 from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.figure_data.network_health import network_health
@@ -28,7 +29,6 @@ from hpsearch.report.figures.search_map import draw_search_map
 from hpsearch.report.figures.studies import draw_studies
 from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
 
 
 @final

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.formats import format_result
 from hpsearch.report.figure_data.comparison import ComparedLine, ComparedPanel, ComparedPoint
 from hpsearch.report.figures.drawing import (
     domains,
@@ -19,7 +20,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.formats import format_result
 from hpsearch.report.palette import LOOKS, SOFT_INK
 
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Axis, Tick
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Axis, Tick
 from hpsearch.report.figure_data.results import Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
 

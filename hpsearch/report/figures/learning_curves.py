@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.formats import format_result
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.learning_curves import Curve, CurvePanel, CurvePoint
 from hpsearch.report.figures.drawing import (
@@ -22,7 +23,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.formats import format_result
 from hpsearch.report.palette import INK, LOOKS, STAR
 
 

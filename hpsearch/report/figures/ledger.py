@@ -5,11 +5,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Tick, count_ticks
+from hpsearch.analysis.formats import format_count
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.ledger import Ledger, LedgerBar
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, ticked
-from hpsearch.report.formats import format_count
 from hpsearch.report.palette import LOOKS, PAPER, SOFT_INK
 
 _BAR_PX = 42

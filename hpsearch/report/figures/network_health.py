@@ -6,8 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.network_health import HealthPanel, HeatMap, HeatRow
 from hpsearch.report.figure_data.results import INFINITE, NOT_A_NUMBER, Place
 from hpsearch.report.figures.drawing import (

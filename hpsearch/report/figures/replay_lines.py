@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Tick
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick
 from hpsearch.report.figure_data.replay_lines import Line, LinePanel, Point, rail_of
 from hpsearch.report.figures.drawing import (
     RAIL_PX,

@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.formats import format_count
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.result_strip import ResultStrip
 from hpsearch.report.figures.drawing import (
@@ -19,7 +20,6 @@ from hpsearch.report.figures.drawing import (
     search_axis,
 )
 from hpsearch.report.figures.marks import placed_marks
-from hpsearch.report.formats import format_count
 from hpsearch.report.palette import LOOKS, PAPER
 
 

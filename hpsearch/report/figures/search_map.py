@@ -6,10 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.stability import Boundary
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.results import ResultScale
 from hpsearch.report.figure_data.search_map import MapMark, SearchMap
-from hpsearch.report.figure_data.stability import Boundary
 from hpsearch.report.figures.drawing import (
     colour_bar,
     fate_trace,

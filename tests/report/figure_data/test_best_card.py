@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.analysis.confirmation import sentence
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import ParameterValue, Trial, TrialState
-from hpsearch.report.confirmation import sentence
 from hpsearch.report.figure_data.best_card import best_card, one_configuration
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
 from hpsearch.study.reader import parse_study, read_study

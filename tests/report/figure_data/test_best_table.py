@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.best_table import best_table
-from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import only_deaths, snapshot_of
 
 

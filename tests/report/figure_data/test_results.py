@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.results import (
     INFINITE,
@@ -20,7 +21,6 @@ from hpsearch.report.figure_data.results import (
     scale_of,
     study_scale,
 )
-from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import snapshot_of
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=20)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figure_data.studies import differences, studies_compared
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Range
 from tests.report.synthetic import SPEC, empty, synthetic
 

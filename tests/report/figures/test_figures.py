@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from hpsearch.analysis.importance import importance
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate
-from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.importance import importance
 from hpsearch.report.figure_data.learning_curves import learning_curves
 from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.figure_data.network_health import network_health
@@ -37,7 +38,6 @@ from hpsearch.report.figures.studies import draw_studies
 from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
 
 OF_NO_FATE = {
