@@ -11,7 +11,7 @@ from hpsearch.analysis.audit import is_audited
 from hpsearch.analysis.axes import learning_rate_of
 from hpsearch.analysis.formats import format_parameter
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import OUTSIDE
+from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.records import Cause, Fate, Finding, Trial, TrialState
 from hpsearch.study.amounts import format_number
 from hpsearch.study.spec import Dimension, Range

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from hpsearch.analysis.study_state import state_of
 from hpsearch.analysis.trial_facts import given_in_advance
-from hpsearch.analysis.words import state_of
 from hpsearch.records import Finding, ParameterValue, Trial, TrialState
 from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words

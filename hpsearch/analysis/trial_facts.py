@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 from hpsearch.analysis.formats import format_parameter, format_time
-from hpsearch.records import FIXED, Finding, ParameterValue, Trial
+from hpsearch.records import FIXED, OTHERS, Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.study.amounts import format_number
+
+OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
+"""Causes that no step of the optimizer brought about."""
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
@@ -46,3 +49,18 @@ def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
         yield "started", format_time(trial.started)
     if trial.finished is not None:
         yield "finished", format_time(trial.finished)
+
+
+def verdict_words(trial: Trial) -> str:
+    """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
+    if trial.finding is None:
+        if trial.state is TrialState.RUNNING and trial.worker is None:
+            return f"run by {OTHERS}"
+        return "no verdict" if trial.state.is_final else trial.state.value
+    return cause_words(trial.finding)
+
+
+def cause_words(finding: Finding) -> str:
+    """Return `diverged_lr from step 132`, or the cause alone where it began nowhere."""
+    is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
+    return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from hpsearch.analysis.best_trials import best_lines, rival_words
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import best_lines, rival_words, state_sentence
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates

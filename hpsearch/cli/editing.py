@@ -4,7 +4,7 @@ import getpass
 import shlex
 import socket
 
-from hpsearch.analysis.words import state_sentence
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.output import answer
 from hpsearch.cli.storing import with_budget
 from hpsearch.errors import UsageError

@@ -9,8 +9,7 @@ from typing import Any, final
 
 from hpsearch.analysis.formats import format_count, format_result, format_share
 from hpsearch.analysis.json_objects import finding_object, with_reasons
-from hpsearch.analysis.trial_facts import evidence_facts
-from hpsearch.analysis.words import OUTSIDE
+from hpsearch.analysis.trial_facts import OUTSIDE, evidence_facts
 from hpsearch.cli.output import answer
 from hpsearch.records import Cause, Epoch, Finding, ParameterValue
 from hpsearch.study.schema import BUILTIN_SOURCES

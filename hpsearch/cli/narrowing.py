@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hpsearch.analysis.audit import is_audited, wrong_stops
 from hpsearch.analysis.formats import format_count, format_parameter
-from hpsearch.analysis.words import state_sentence
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
 from hpsearch.errors import HpsearchError

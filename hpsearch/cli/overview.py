@@ -4,22 +4,21 @@ from collections.abc import Sequence
 
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.audit import Audit, audit_of
-from hpsearch.analysis.configurations import configuration_rows
-from hpsearch.analysis.confirmation import confirmation, ranked_trials
-from hpsearch.analysis.fates_by_decade import Decade, fates_by_decade
-from hpsearch.analysis.formats import format_count, format_share, format_tick
-from hpsearch.analysis.json_objects import study_object
-from hpsearch.analysis.words import (
-    fate_rows,
+from hpsearch.analysis.best_trials import (
     has_several_objectives,
     leading_trials,
     objectives_words,
     result_words,
     rival_words,
     setting_words,
-    state_sentence,
     value_words,
 )
+from hpsearch.analysis.configurations import configuration_rows
+from hpsearch.analysis.confirmation import confirmation, ranked_trials
+from hpsearch.analysis.formats import format_count, format_share, format_tick
+from hpsearch.analysis.json_objects import study_object
+from hpsearch.analysis.study_state import fate_rows, state_sentence
+from hpsearch.analysis.summary import Decade, fates_by_decade
 from hpsearch.cli.listings import configurations_listing
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
-from hpsearch.analysis.words import fate_rows
+from hpsearch.analysis.study_state import fate_rows
 from hpsearch.cli.output import say
 from hpsearch.records import Fate
 from hpsearch.storage.records import Progress, StoredStudy

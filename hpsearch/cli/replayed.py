@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
-from hpsearch.analysis.replay_units import deaths
-from hpsearch.analysis.replay_words import (
+from hpsearch.analysis.replay import (
     check_sentence,
+    deaths,
     finding_words,
     length_words,
     nonfinite_sentence,

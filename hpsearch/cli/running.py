@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, final
 
 from hpsearch.analysis.formats import format_count
-from hpsearch.analysis.words import state_sentence
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.beforehand import warnings_before
 from hpsearch.cli.conclusion import conclude
 from hpsearch.cli.options import is_unmade

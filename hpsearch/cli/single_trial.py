@@ -6,8 +6,13 @@ from typing import Any
 from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.formats import format_result, format_share, format_short_metric, format_time
 from hpsearch.analysis.json_objects import moment_text
-from hpsearch.analysis.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
-from hpsearch.analysis.words import verdict_words
+from hpsearch.analysis.trial_facts import (
+    course_facts,
+    evidence_facts,
+    parameter_facts,
+    suggested_facts,
+    verdict_words,
+)
 from hpsearch.cli.output import answer, write_table
 from hpsearch.records import Finding, Trial
 from hpsearch.storage.records import Attempt, StoredStudy

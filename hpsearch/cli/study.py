@@ -197,7 +197,7 @@ def best(
 
     Example: hpsearch study best digits --count 10 --format csv
     """
-    from hpsearch.analysis.words import leading_trials
+    from hpsearch.analysis.best_trials import leading_trials
     from hpsearch.cli.conclusion import write_best
     from hpsearch.cli.listings import best_listing
     from hpsearch.cli.sealed import tell_if_opened

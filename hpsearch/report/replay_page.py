@@ -11,16 +11,16 @@ from hpsearch.analysis.formats import (
     format_share,
     format_time,
 )
-from hpsearch.analysis.replay_units import LayerUnits, layer_units
-from hpsearch.analysis.replay_words import (
-    cause_words,
+from hpsearch.analysis.replay import (
+    LayerUnits,
     check_sentence,
     finding_words,
+    layer_units,
     length_words,
     nonfinite_sentence,
     settings_words,
 )
-from hpsearch.analysis.words import verdict_words
+from hpsearch.analysis.trial_facts import cause_words, verdict_words
 from hpsearch.records import Finding
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit

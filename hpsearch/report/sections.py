@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
 from hpsearch.analysis.advice import advice
+from hpsearch.analysis.best_trials import best_lines, has_several_objectives, objectives_words
 from hpsearch.analysis.causes import CauseRow, CauseTable, cause_table
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
@@ -16,14 +17,7 @@ from hpsearch.analysis.formats import (
     format_time,
 )
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import (
-    best_lines,
-    fate_rows,
-    has_several_objectives,
-    objectives_words,
-    state_of,
-    state_sentence,
-)
+from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
 from hpsearch.records import Fate
 from hpsearch.report.figure_data.best_table import best_table
 from hpsearch.report.figure_data.ledger import ledger

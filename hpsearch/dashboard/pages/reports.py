@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hpsearch.analysis.formats import format_result, format_time
-from hpsearch.analysis.words import MADE_BY_OPTUNA, state_of
+from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import Seen
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table

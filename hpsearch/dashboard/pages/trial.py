@@ -6,8 +6,13 @@ from typing import Final
 
 from hpsearch.analysis.formats import format_metric, format_result, format_share, format_time
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
-from hpsearch.analysis.words import verdict_words
+from hpsearch.analysis.trial_facts import (
+    course_facts,
+    evidence_facts,
+    parameter_facts,
+    suggested_facts,
+    verdict_words,
+)
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
 from hpsearch.records import Finding, Trial

@@ -5,12 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
-from hpsearch.analysis.confirmation import Repeated, best_of, confirmation, mean_words, repeat, sentence
+from hpsearch.analysis.best_trials import rival_words
+from hpsearch.analysis.confirmation import (
+    Repeated,
+    best_of,
+    confirmation,
+    mean_words,
+    repeat,
+    sentence,
+    unconfirmed_words,
+)
 from hpsearch.analysis.formats import format_count, format_result, format_time
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.unconfirmed import unconfirmed_words
-from hpsearch.analysis.words import rival_words
 from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.study.exact import why_untrainable

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from hpsearch.analysis.best_trials import leading_trials, setting_words
 from hpsearch.analysis.confirmation import confirmation, mean_words
 from hpsearch.analysis.formats import format_parameter, format_result
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import leading_trials, setting_words, verdict_words
+from hpsearch.analysis.trial_facts import verdict_words
 from hpsearch.records import Fate, Trial
 from hpsearch.study.spec import StudySpec
 

@@ -8,7 +8,7 @@ from typing import Final, final
 from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_metric, format_parameter, format_result
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import verdict_words
+from hpsearch.analysis.trial_facts import verdict_words
 from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.figure_data.results import measured
 from hpsearch.search.standing import is_dead

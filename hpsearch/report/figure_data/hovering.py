@@ -6,7 +6,7 @@ from typing import Final
 
 from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
-from hpsearch.analysis.words import verdict_words
+from hpsearch.analysis.trial_facts import verdict_words
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.results import measured
 from hpsearch.study.spec import StudySpec

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from hpsearch.analysis.axes import Tick, count_ticks
+from hpsearch.analysis.best_trials import setting_words
 from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.words import setting_words
 from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, scale_of, study_scale

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from hpsearch.analysis.replay_units import deaths
-from hpsearch.analysis.words import OUTSIDE
+from hpsearch.analysis.replay import deaths
+from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.records import Cause, Finding
 from hpsearch.report.figure_data.replay_lines import (
     Event,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpsearch.analysis.replay_units import deaths, layer_units
+from hpsearch.analysis.replay import deaths, layer_units
 from hpsearch.records import Cause
 from hpsearch.report.figure_data.replay_lines import LinePanel
 from hpsearch.report.figure_data.replay_tracks import STEP_PANELS, events, step_panel

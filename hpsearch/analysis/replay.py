@@ -1,15 +1,17 @@
-"""What a replay showed, in sentences, for the page and the command line alike."""
+"""What a replay showed: in sentences, and which hidden units fired for the last time, and when."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 from hpsearch.analysis.formats import format_count, format_share
-from hpsearch.analysis.trial_facts import evidence_facts
-from hpsearch.analysis.words import OUTSIDE
-from hpsearch.records import Cause, Finding
+from hpsearch.analysis.trial_facts import cause_words, evidence_facts
+from hpsearch.records import Finding
 from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import written
+from hpsearch.training.held_back import evaluate
 from hpsearch.training.recording import Recording
+from hpsearch.training.telemetry import SILENT_EXAMPLES
 from hpsearch.worker.checking import Check, Difference
 
 
@@ -53,12 +55,6 @@ def finding_words(finding: Finding) -> str:
     return f"{cause_words(finding)} ({sure}{'; ' if evidence else ''}{evidence})"
 
 
-def cause_words(finding: Finding) -> str:
-    """Return `diverged_lr from step 132`, or the cause alone where it began nowhere."""
-    is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
-    return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"
-
-
 def nonfinite_sentence(recording: Recording) -> str:
     """Say where the first number that is not finite was; empty where there is none."""
     found = recording.nonfinite
@@ -66,3 +62,46 @@ def nonfinite_sentence(recording: Recording) -> str:
         return ""
     where = "" if found.layer is None else f" of layer {found.layer + 1}"
     return f"The first number that is not finite is in the {found.array}{where}, at step {found.step:,}."
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerUnits:
+    """The units of one hidden layer (counted from 1), `deaths` by unit: the step of the last firing, -1 for never.
+
+    `never_positive` is the share of units that are positive for none of the `held_back` validation examples at the end.
+    """
+
+    layer: int
+    units: int
+    deaths: dict[int, int]
+    never_positive: float
+    held_back: int
+
+
+def layer_units(recording: Recording) -> tuple[LayerUnits, ...]:
+    """Return what became of the units of each hidden layer."""
+    fold = recording.subject.data.validation
+    shares = evaluate(recording.network, recording.final, fold).never_positive
+    return tuple(
+        LayerUnits(
+            layer=layer + 1,
+            units=len(last),
+            deaths=deaths(recording, layer),
+            never_positive=share,
+            held_back=len(fold.inputs),
+        )
+        for layer, (last, share) in enumerate(zip(recording.last_fired, shares, strict=True))
+    )
+
+
+def deaths(recording: Recording, layer: int) -> dict[int, int]:
+    """Return the step of the last firing of each unit that was silent to the end, or until numbers were not finite.
+
+    Silent is a unit that did not fire in the last 1,000 examples or more, or in the second half of a run of fewer
+    than 2,000, which dying trials often are. NaN does not fire and is no death.
+    """
+    end = recording.steps if recording.nonfinite is None else recording.nonfinite.step
+    patience = min(-(-SILENT_EXAMPLES // recording.subject.configuration.training.batch_size), end // 2)
+    found = enumerate(recording.last_fired[layer].tolist())
+    return {unit: step for unit, step in found if step + patience < end}

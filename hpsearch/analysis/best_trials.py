@@ -1,36 +1,17 @@
-"""Sentences and rows about a study, for the report and the command line alike."""
+"""The best trials of a study, and the lines that name them, for the report and the command line alike."""
 
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, final
 
 import numpy as np
 
 from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.confirmation import Repeated, confirmation, ranked_trials, rival_of, seeds_words
-from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
-from hpsearch.records import OTHERS, Cause, Fate, Trial, TrialState
-from hpsearch.storage.records import Evaluation, Progress, StoredStudy
+from hpsearch.analysis.formats import format_parameters, format_result, format_short_metric
+from hpsearch.records import Trial
+from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.study.spec import StudySpec
-
-StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
-
-MADE_BY_OPTUNA = "made by Optuna"
-
-OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
-"""Causes that no step of the optimizer brought about."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FateRow:
-    """How many trials met one fate, and the epochs that they began."""
-
-    fate: Fate
-    trials: int
-    epochs: int
 
 
 def best_lines(
@@ -130,68 +111,8 @@ def setting_words(trial: Trial, spec: StudySpec) -> str:
     return format_parameters(trial.params, spec.search) if name is None else name
 
 
-def fate_rows(progress: Progress) -> list[FateRow]:
-    """Return the fates that at least one trial met, in the order of `Fate`."""
-    tallies = [(fate, progress.fates.get(fate)) for fate in Fate]
-    return [
-        FateRow(fate=fate, trials=tally.trials, epochs=tally.epochs)
-        for fate, tally in tallies
-        if tally is not None and tally.trials
-    ]
-
-
-def state_of(progress: Progress) -> StudyState:
-    """Say in one word how the study stands; `open` is waiting for a worker, `idle` is another client's at rest."""
-    if progress.is_foreign:
-        return "running" if progress.running else "idle"
-    if progress.is_done:
-        return "finished"
-    if progress.stopped is not None:
-        return "paused" if progress.is_paused else "stopped"
-    return "running" if progress.running else "open"
-
-
-def state_sentence(progress: Progress) -> str:
-    """Say in one sentence how the study stands."""
-    if progress.is_foreign:
-        return f"{MADE_BY_OPTUNA}: {_state_counts(progress)}.".capitalize().replace("optuna", "Optuna")
-    done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
-    match state_of(progress):
-        case "finished":
-            beyond = progress.finished - progress.budget
-            return f"Finished: {done}{f', {beyond:,} more than the budget' if beyond else ''}."
-        case "paused" | "stopped" as word:
-            return f"{_sentence(word)}: {done} finished. {_sentence(progress.stopped or '')}"
-        case "running":
-            return f"Running: {done} finished, {progress.running:,} in training."
-        case _:
-            return f"Open: {done} finished, none in training."
-
-
-def _state_counts(progress: Progress) -> str:
-    """Return `12 trials, 10 complete, 2 failed`."""
-    states = ("complete", "pruned", "failed", "running", "waiting")
-    counts = [f"{getattr(progress, state):,} {state}" for state in states if getattr(progress, state)]
-    return ", ".join([format_count(progress.budget, "trial"), *counts])
-
-
 def objectives_words(study: StoredStudy) -> str:
     """Return `loss (minimize), accuracy (maximize)` for a study that another Optuna client made."""
     assert study.foreign is not None
     pairs = zip(study.foreign.metrics, study.foreign.maximize, strict=True)
     return ", ".join(f"{name} ({'maximize' if more else 'minimize'})" for name, more in pairs)
-
-
-def _sentence(clause: str) -> str:
-    return clause[:1].upper() + clause[1:]
-
-
-def verdict_words(trial: Trial) -> str:
-    """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
-    if trial.finding is None:
-        if trial.state is TrialState.RUNNING and trial.worker is None:
-            return f"run by {OTHERS}"
-        return "no verdict" if trial.state.is_final else trial.state.value
-    cause, first_step = trial.finding.cause, trial.finding.first_step
-    is_timeless = cause in (*OUTSIDE, Cause.INCONCLUSIVE)
-    return cause.value if is_timeless else f"{cause} from step {first_step:,}"
