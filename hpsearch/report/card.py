@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpsearch.analysis.confirmation import Repeated, interval_words, mean_words
 from hpsearch.analysis.formats import format_count, format_metric, format_result
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figure_data.best_card import FILE, BestCard, best_card
+from hpsearch.report.best_card import FILE, BestCard, best_card
 from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
 
 _TITLE = "The best configuration, to take along"

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figure_data.compared_trials import (
+from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.comparison import (
     ComparedHead,
     ComparedRow,
     ComparedTable,
     chosen_trials,
     compared_table,
 )
-from hpsearch.report.figure_data.studies import differences
-from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import section, table_of, text, trial_number
 from hpsearch.report.request import Request
 from hpsearch.report.sections import exhibit, html_figure, symbol

@@ -19,9 +19,9 @@ from hpsearch.analysis.formats import (
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.best_table import best_table
-from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.best_table import best_table
 from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.palette import LOOKS
 from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
 from hpsearch.report.specification import specification_text

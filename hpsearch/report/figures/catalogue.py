@@ -7,27 +7,22 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.importance import importance
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figure_data.best_curves import best_curves
-from hpsearch.report.figure_data.best_so_far import best_so_far
-from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figure_data.network_health import network_health
-from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
-from hpsearch.report.figure_data.search_map import search_map
-from hpsearch.report.figure_data.studies import studies_compared
-from hpsearch.report.figure_data.workers import workers
-from hpsearch.report.figures.best_curves import draw_best_curve
-from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
-from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.best_curves import best_curves, draw_best_curve
+from hpsearch.report.figures.best_so_far import Against, best_so_far, draw_best_so_far
+from hpsearch.report.figures.comparison import comparison, draw_comparison
 from hpsearch.report.figures.importance import draw_importance
-from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import draw_budget, draw_ledger
-from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
-from hpsearch.report.figures.result_strip import draw_result_strip
-from hpsearch.report.figures.search_map import draw_search_map
-from hpsearch.report.figures.studies import draw_studies
-from hpsearch.report.figures.workers import draw_workers
+from hpsearch.report.figures.learning_curves import CurvePanel, draw_learning_curves, learning_curves
+from hpsearch.report.figures.ledger import draw_budget, draw_ledger, ledger
+from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map, network_health
+from hpsearch.report.figures.result_strip import (
+    ResultStrip,
+    draw_result_strip,
+    learning_rate_strip,
+    result_strip,
+)
+from hpsearch.report.figures.search_map import draw_search_map, search_map
+from hpsearch.report.figures.studies import draw_studies, studies_compared
+from hpsearch.report.figures.workers import draw_workers, workers
 from hpsearch.report.request import Request
 
 

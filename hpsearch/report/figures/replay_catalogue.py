@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.records import Finding
-from hpsearch.report.figure_data.replay_moments import (
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.replay_moments import (
     DEPTH_PANELS,
     HEAT_MAPS,
     depth_panel,
+    draw_heat_map,
     heat_map,
     shown_layers,
 )
-from hpsearch.report.figure_data.replay_tracks import layer_name, step_panel
-from hpsearch.report.figures.catalogue import Exhibit, Panel
-from hpsearch.report.figures.replay_heat import draw_heat_map
-from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.replay_tracks import layer_name, step_panel
 from hpsearch.training.recording import Recording
 
 

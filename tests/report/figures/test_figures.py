@@ -15,27 +15,18 @@ from hpsearch.analysis.importance import importance
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.best_so_far import best_so_far
-from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.learning_curves import learning_curves
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figure_data.network_health import network_health
-from hpsearch.report.figure_data.result_strip import learning_rate_strip
-from hpsearch.report.figure_data.search_map import search_map
-from hpsearch.report.figure_data.studies import studies_compared
-from hpsearch.report.figure_data.workers import workers
-from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
+from hpsearch.report.figures.best_so_far import Against, best_so_far, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.comparison import comparison, draw_comparison
 from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.importance import draw_importance
-from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger
-from hpsearch.report.figures.network_health import draw_heat_map
-from hpsearch.report.figures.result_strip import draw_result_strip
-from hpsearch.report.figures.search_map import draw_search_map
-from hpsearch.report.figures.studies import draw_studies
-from hpsearch.report.figures.workers import draw_workers
+from hpsearch.report.figures.learning_curves import draw_learning_curves, learning_curves
+from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger, ledger
+from hpsearch.report.figures.network_health import draw_heat_map, network_health
+from hpsearch.report.figures.result_strip import draw_result_strip, learning_rate_strip
+from hpsearch.report.figures.search_map import draw_search_map, search_map
+from hpsearch.report.figures.studies import draw_studies, studies_compared
+from hpsearch.report.figures.workers import draw_workers, workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.request import Request
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figure_data.best_table import best_table
+from hpsearch.report.best_table import best_table
 from tests.report.synthetic import only_deaths, snapshot_of
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.figure_data.results import (
+from hpsearch.report.figures.scales import (
     INFINITE,
     NO_EPOCH,
     NOT_A_NUMBER,

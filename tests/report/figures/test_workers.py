@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial, TrialState
-from hpsearch.report.figure_data.workers import NO_WORKER, workers
+from hpsearch.report.figures.workers import NO_WORKER, workers
 from hpsearch.storage.records import Attempt, WorkerIdentity, WorkerRecord
 from tests.report.synthetic import CREATED, TAKEN, empty, snapshot_of
 

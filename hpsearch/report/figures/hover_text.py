@@ -8,7 +8,7 @@ from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.analysis.trial_facts import verdict_words
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.figure_data.results import measured
+from hpsearch.report.figures.scales import measured
 from hpsearch.study.spec import StudySpec
 
 _WIDTH: Final = 60

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial, TrialState, best_trials
-from hpsearch.report.figure_data.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
-from hpsearch.report.figure_data.results import NO_EPOCH
+from hpsearch.report.figures.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
+from hpsearch.report.figures.scales import NO_EPOCH
 from tests.report.synthetic import empty, snapshot_of, synthetic
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.analysis.replay import deaths, layer_units
 from hpsearch.records import Cause
-from hpsearch.report.figure_data.replay_lines import LinePanel
-from hpsearch.report.figure_data.replay_tracks import STEP_PANELS, events, step_panel
+from hpsearch.report.figures.replay_lines import LinePanel
+from hpsearch.report.figures.replay_tracks import STEP_PANELS, events, step_panel
 from tests.report.replays import CASES, recording, run_of
 
 

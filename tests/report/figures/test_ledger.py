@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Cause, Fate, ledger_of
-from hpsearch.report.figure_data.ledger import ledger
+from hpsearch.report.figures.ledger import ledger
 from tests.report.synthetic import empty, snapshot_of
 
 

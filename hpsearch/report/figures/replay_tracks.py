@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from hpsearch.analysis.replay import deaths
 from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.records import Cause, Finding
-from hpsearch.report.figure_data.replay_lines import (
+from hpsearch.report.figures.replay_lines import (
     Event,
     Line,
     LinePanel,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, TrialState
-from hpsearch.report.figure_data.search_map import search_map
+from hpsearch.report.figures.search_map import search_map
 from hpsearch.study.spec import Choices
 from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import best_trials
-from hpsearch.report.figure_data.best_curves import best_curves
+from hpsearch.report.figures.best_curves import best_curves
 from tests.report.synthetic import empty, only_deaths, snapshot_of
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figure_data.studies import differences, studies_compared
+from hpsearch.report.figures.studies import differences, studies_compared
 from hpsearch.study.spec import Range
 from tests.report.synthetic import SPEC, empty, synthetic
 

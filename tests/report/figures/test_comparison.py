@@ -8,8 +8,7 @@ import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Cause, Fate, TrialState, best_trials
-from hpsearch.report.figure_data.compared_trials import chosen_trials, compared_table
-from hpsearch.report.figure_data.comparison import HEALTH, comparison
+from hpsearch.report.figures.comparison import HEALTH, chosen_trials, compared_table, comparison
 from hpsearch.report.request import Request
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 

@@ -6,8 +6,8 @@ import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.result_strip import learning_rate_strip, result_strip
-from hpsearch.report.figure_data.results import NOT_A_NUMBER
+from hpsearch.report.figures.result_strip import learning_rate_strip, result_strip
+from hpsearch.report.figures.scales import NOT_A_NUMBER
 from hpsearch.study.spec import Choices, Dimension, Range
 from tests.report.synthetic import SPEC, searching, snapshot_of
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.figure_data.best_so_far import best_so_far
+from hpsearch.report.figures.best_so_far import best_so_far
 from tests.report.synthetic import CREATED, empty, only_deaths, snapshot_of
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hpsearch.report.figure_data.replay_tracks import STEP_PANELS, step_panel
-from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
+from hpsearch.report.figures.drawing import KeyEntry, key_height_px, key_words
 from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.replay_tracks import STEP_PANELS, step_panel
 from tests.report.replays import recording
 
 _PHONE_PX = 280

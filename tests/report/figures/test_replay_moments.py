@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.report.figure_data.replay_moments import (
+from hpsearch.report.figures.replay_moments import (
     DEPTH_PANELS,
     HEAT_MAPS,
     bin_name,

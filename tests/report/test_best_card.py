@@ -11,7 +11,7 @@ import pytest
 from hpsearch.analysis.confirmation import sentence
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import ParameterValue, Trial, TrialState
-from hpsearch.report.figure_data.best_card import best_card, one_configuration
+from hpsearch.report.best_card import best_card, one_configuration
 from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
 from hpsearch.study.reader import parse_study, read_study
