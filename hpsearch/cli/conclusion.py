@@ -100,7 +100,7 @@ def renew_report(store: Store, name: str, *, url: str, before: str | None = None
     renewed if the report in that place is not of this study, nor for a study that cannot be read or that another Optuna
     client made. A report that cannot be written is a warning: the command that changed the study has done its work.
     """
-    from hpsearch.report.origin import origin_of
+    from hpsearch.report.request import origin_of
 
     try:
         study = store.any_study(name)
@@ -122,7 +122,7 @@ def renew_report(store: Store, name: str, *, url: str, before: str | None = None
 
 
 def _is_of(study: StoredStudy, path: Path) -> bool:
-    from hpsearch.report.origin import origin_of
+    from hpsearch.report.request import origin_of
 
     origin = origin_of(path)
     return origin is not None and origin.study == study.key

@@ -69,9 +69,9 @@ def report(
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
     from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
+    from hpsearch.report.figure_file import figure_file
     from hpsearch.report.file import check_report_path, write_page
     from hpsearch.report.request import Request, check_request, parse_trials
-    from hpsearch.report.single import figure_file
     from hpsearch.storage.store import open_store
 
     if figure is None and form is not FigureForm.HTML:

@@ -12,11 +12,11 @@ from plotly.offline import get_plotlyjs
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate
-from hpsearch.report import card, compared, palette, sections
+from hpsearch.report import palette, sections
+from hpsearch.report.best_card import best_card_section
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
-from hpsearch.report.origin import origin_mark
 from hpsearch.report.parts import contents, text
-from hpsearch.report.request import Request
+from hpsearch.report.request import Request, origin_mark
 
 _NOTHING_ASKED: Final = Request()
 _CHARSET: Final = '<meta charset="utf-8">'
@@ -117,7 +117,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
     content = "\n".join(
         [
             sections.best(snapshot),
-            card.best_card_section(snapshot),
+            best_card_section(snapshot),
             "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
             sections.fate_filter(snapshot),
             f'<div class="{"single" if is_map_alone else "pair"}">',
@@ -132,8 +132,8 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str
             f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
             sections.causes(snapshot),
             exhibit["importance"],
-            compared.comparison(snapshot, request, named["comparison"]),
-            compared.studies(snapshot, request, named["studies"]),
+            sections.comparison(snapshot, request, named["comparison"]),
+            sections.studies(snapshot, request, named["studies"]),
             sections.specification(snapshot),
         ]
     )

@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.report.figure_file import FigureFormat, figure_file, find_exhibit
 from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.report.single import FigureFormat, figure_file, find_exhibit
 from tests.end_to_end.browser import find_chromium
 from tests.report.synthetic import empty
 
