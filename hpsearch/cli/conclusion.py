@@ -21,7 +21,7 @@ from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError, StudyUnreadableError
 from hpsearch.records import Trial
 from hpsearch.report.file import write_page
-from hpsearch.report.request import Request, check_request
+from hpsearch.report.request import ReportRequest, check_request
 from hpsearch.storage.address import mask, parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
@@ -85,11 +85,11 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     )
 
 
-def save_report(snapshot: Snapshot, path: Path, request: Request | None = None) -> Path:
+def save_report(snapshot: Snapshot, path: Path, request: ReportRequest | None = None) -> Path:
     """Write the report and return its path. Raises HpsearchError where that cannot be."""
     from hpsearch.report.page import render
 
-    write_page(render(snapshot, request or Request()), path)
+    write_page(render(snapshot, request or ReportRequest()), path)
     return path
 
 
@@ -134,7 +134,9 @@ def _renew(
     """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
     with busy("Writing the report again"):
         compared = [other for other in store.studies() if other.key in others]
-        request = Request(trials=trials, others=tuple(take_snapshot(store, other) for other in compared))
+        request = ReportRequest(
+            trials=trials, others=tuple(take_snapshot(store, other) for other in compared)
+        )
         snapshot = take_snapshot(store, study)
         check_request(snapshot, request)
         save_report(snapshot, path, request)

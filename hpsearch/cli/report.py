@@ -71,7 +71,7 @@ def report(
     from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
     from hpsearch.report.figure_file import figure_file
     from hpsearch.report.file import check_report_path, write_page
-    from hpsearch.report.request import Request, check_request, parse_trials
+    from hpsearch.report.request import ReportRequest, check_request, parse_trials
     from hpsearch.storage.store import open_store
 
     if figure is None and form is not FigureForm.HTML:
@@ -88,7 +88,7 @@ def report(
         study = store.study(name) if compare or publish else store.any_study(name)
         snapshot = take_snapshot(store, study)
         others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
-    request = Request(trials=numbers, others=others)
+    request = ReportRequest(trials=numbers, others=others)
     check_request(snapshot, request)
     path = output or default_report_path(storage, name)
     if figure is None:

@@ -14,16 +14,16 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.figures.catalogue import Exhibit, Panel, exhibits
 from hpsearch.report.page import render_exhibit
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 from hpsearch.study.nearest import nearest
 
 FigureFormat: TypeAlias = Literal["html", "json", "png", "svg"]
 
-_NOTHING_ASKED: Final = Request()
+_NOTHING_ASKED: Final = ReportRequest()
 
 
 def figure_file(
-    snapshot: Snapshot, name: str, form: FigureFormat, request: Request = _NOTHING_ASKED
+    snapshot: Snapshot, name: str, form: FigureFormat, request: ReportRequest = _NOTHING_ASKED
 ) -> bytes:
     """Return the content of a file that holds the figure `name` alone: a page, Plotly's JSON, or a picture.
 

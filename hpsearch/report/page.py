@@ -16,9 +16,9 @@ from hpsearch.report import palette, sections
 from hpsearch.report.best_card import best_card_section
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import contents, text
-from hpsearch.report.request import Request, origin_mark
+from hpsearch.report.request import ReportRequest, origin_mark
 
-_NOTHING_ASKED: Final = Request()
+_NOTHING_ASKED: Final = ReportRequest()
 _CHARSET: Final = '<meta charset="utf-8">'
 
 
@@ -37,7 +37,7 @@ class Serving:
 
 def render(
     snapshot: Snapshot,
-    request: Request = _NOTHING_ASKED,
+    request: ReportRequest = _NOTHING_ASKED,
     *,
     serving: Serving | None = None,
     drawn: Sequence[Exhibit] | None = None,
@@ -108,7 +108,7 @@ def _foreign_body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
     return "\n".join([sections.header(snapshot), contents(content), content, sections.footer(snapshot)])
 
 
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) -> str:
     if snapshot.study.foreign is not None:
         return _foreign_body(snapshot, shown)
     named = {one.name: one for one in shown}

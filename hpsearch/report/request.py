@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ReportRequest:
     """The numbers of trials to compare, none for a choice of ours, and the studies to compare with, in their order."""
 
     trials: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ def parse_trials(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def check_request(snapshot: Snapshot, request: Request) -> None:
+def check_request(snapshot: Snapshot, request: ReportRequest) -> None:
     """Raise HpsearchError where the request does not fit the study: unknown trials, or another metric."""
     known = {trial.number for trial in snapshot.trials}
     missing = [number for number in request.trials if number not in known]
@@ -86,7 +86,7 @@ class Origin:
     others: tuple[str, ...]
 
 
-def origin_mark(snapshot: Snapshot, request: Request) -> str:
+def origin_mark(snapshot: Snapshot, request: ReportRequest) -> str:
     """Return the HTML that `origin_of` finds."""
     kept = {
         "study": snapshot.study.key,

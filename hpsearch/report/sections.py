@@ -31,7 +31,7 @@ from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.figures.studies import differences
 from hpsearch.report.palette import LOOKS
 from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 from hpsearch.report.specification import specification_text
 from hpsearch.study.faults import fault_in_words
 
@@ -278,7 +278,7 @@ def _cells(heads: Sequence[str], cells: Iterable[str]) -> str:
     return "".join(f'<td data-head="{text(head)}">{cell}</td>' for head, cell in pairs)
 
 
-def comparison(snapshot: Snapshot, request: Request, shown: Exhibit) -> str:
+def comparison(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> str:
     """Return a few trials side by side: which of them are shown, their table, and their drawings."""
     chosen = chosen_trials(snapshot, request.trials) if shown.panels else ()
     if not chosen:
@@ -289,7 +289,7 @@ def comparison(snapshot: Snapshot, request: Request, shown: Exhibit) -> str:
     return section(shown.name, shown.title, chooser + _compared(table) + html_figure(shown))
 
 
-def studies(snapshot: Snapshot, request: Request, shown: Exhibit) -> str:
+def studies(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> str:
     """Return the comparison with other studies and what they do otherwise; nothing where none was asked for."""
     if not request.others:
         return ""

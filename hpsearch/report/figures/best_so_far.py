@@ -29,7 +29,7 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.figures.hover_text import hover_lines
-from hpsearch.report.figures.scales import Place, ResultScale, measured, rails_of, study_scale
+from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -49,7 +49,7 @@ class BestStep:
     trials: int
     epochs: int
     ended: datetime
-    place: Place
+    place: ScalePlace
     best: float | None
     is_record: bool
     hover: tuple[str, ...]

@@ -23,7 +23,7 @@ from hpsearch.report.figures.result_strip import (
 from hpsearch.report.figures.search_map import draw_search_map, search_map
 from hpsearch.report.figures.studies import draw_studies, studies_compared
 from hpsearch.report.figures.workers import draw_workers, workers
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 
 
 @final
@@ -57,10 +57,10 @@ class Exhibit:
         return "small" if self.is_small else "plots-1" if self.is_stacked else f"plots-{len(self.panels)}"
 
 
-_NOTHING_ASKED: Final = Request()
+_NOTHING_ASKED: Final = ReportRequest()
 
 
-def exhibits(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
+def exhibits(snapshot: Snapshot, request: ReportRequest = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
     """Return the report's figures in their order, drawn in light colours.
 
     Of a study that another Optuna client made these are the ones that its data suffices for.
@@ -245,7 +245,7 @@ def _importance_exhibit(snapshot: Snapshot) -> Exhibit:
     return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
 
 
-def _comparison_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+def _comparison_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
     name, title = "comparison", "Trials compared"
     data = comparison(snapshot, request)
     if data is None:
@@ -261,7 +261,7 @@ def _comparison_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
     return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
 
 
-def _studies_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+def _studies_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
     name, title = "studies", "Studies compared"
     if not request.others:
         caption = "No other study was named: `hpsearch report NAME --compare OTHER` does."

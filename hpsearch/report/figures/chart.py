@@ -22,7 +22,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.palette import LOOKS
 
-AxisKind: TypeAlias = Literal["linear", "log"]
+ChartAxisKind: TypeAlias = Literal["linear", "log"]
 Style: TypeAlias = Literal["line", "dots", "steps"]
 
 
@@ -55,15 +55,15 @@ class Chart:
     x_title: str
     y_title: str
     series: tuple[ChartSeries, ...]
-    x_kind: AxisKind = "linear"
-    y_kind: AxisKind = "linear"
+    x_kind: ChartAxisKind = "linear"
+    y_kind: ChartAxisKind = "linear"
     left_out: int = 0
 
 
 def chart(
     titles: tuple[str, str],
     series: Iterable[ChartSeries],
-    kinds: tuple[AxisKind, AxisKind] = ("linear", "linear"),
+    kinds: tuple[ChartAxisKind, ChartAxisKind] = ("linear", "linear"),
 ) -> Chart:
     """Return the chart of `series` with the titles and kinds of its x and its y axis.
 
@@ -98,7 +98,7 @@ def share_over_seeds(x: float, values: Sequence[float]) -> ChartPoint:
     return ChartPoint(x=x, y=share, low=min(low, share), high=max(high, share))
 
 
-def _has_place(point: ChartPoint, kinds: tuple[AxisKind, AxisKind]) -> bool:
+def _has_place(point: ChartPoint, kinds: tuple[ChartAxisKind, ChartAxisKind]) -> bool:
     return all(
         math.isfinite(value) and (kind == "linear" or value > 0)
         for value, kind in ((point.x, kinds[0]), (point.y, kinds[1]))

@@ -29,9 +29,9 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.figures.hover_text import hover_lines
-from hpsearch.report.figures.scales import Place, ResultScale, measured, rails_of, scale_of, study_scale
+from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, scale_of, study_scale
 from hpsearch.report.palette import LOOKS, SOFT_INK
-from hpsearch.report.request import FEWEST_COMPARED, Request
+from hpsearch.report.request import FEWEST_COMPARED, ReportRequest
 from hpsearch.search.standing import is_dead
 
 TYPICAL: Final = 4
@@ -151,7 +151,7 @@ class ComparedPoint:
 
     epoch: int
     value: float | None
-    place: Place
+    place: ScalePlace
 
 
 @final
@@ -193,7 +193,7 @@ class Comparison:
     caption: str
 
 
-def comparison(snapshot: Snapshot, request: Request) -> Comparison | None:
+def comparison(snapshot: Snapshot, request: ReportRequest) -> Comparison | None:
     """Return the trials that were asked for, or typical ones; None where there are not two."""
     chosen = chosen_trials(snapshot, request.trials)
     if len(chosen) < FEWEST_COMPARED:
@@ -271,9 +271,9 @@ def _health_scale(name: str, values: Sequence[float]) -> ResultScale:
     return replace(scale, low=zero - margin / 2, floor=10.0**zero, ticks=ticks)
 
 
-def _place(scale: ResultScale, value: float) -> Place:
+def _place(scale: ResultScale, value: float) -> ScalePlace:
     is_share = scale.metric == HEALTH["dead_share"] and math.isfinite(value)
-    return Place(position=value, rail=None) if is_share else scale.place(value)
+    return ScalePlace(position=value, rail=None) if is_share else scale.place(value)
 
 
 def _caption(chosen: Sequence[Chosen], study: str) -> str:

@@ -28,7 +28,7 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.figures.hover_text import hover_lines
-from hpsearch.report.figures.scales import Place, ResultScale, rails_of, scale_of, study_scale
+from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, scale_of, study_scale
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.study.spec import StudySpec
 
@@ -43,7 +43,7 @@ class CurvePoint:
 
     epoch: int
     value: float | None
-    place: Place
+    place: ScalePlace
 
 
 @final

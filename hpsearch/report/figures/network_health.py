@@ -39,8 +39,8 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import (
     INFINITE,
     NOT_A_NUMBER,
-    Place,
     PlacedMark,
+    ScalePlace,
     cap_over,
     placed,
     rails_beyond,
@@ -95,7 +95,7 @@ class HealthScale:
         """Every rail that the scale can have, the one nearest to the scale first."""
         return rails_beyond(self.cap)
 
-    def place(self, value: float | None) -> Place:
+    def place(self, value: float | None) -> ScalePlace:
         """Return the place of a value; None, NaN and infinities are on rails."""
         return placed(value, cap=self.cap, position=self._position)
 
@@ -122,7 +122,7 @@ class HeatRow:
 
     number: int
     fate: Fate
-    places: tuple[Place, ...]
+    places: tuple[ScalePlace, ...]
     texts: tuple[str, ...]
     hover: tuple[str, ...]
 
@@ -357,7 +357,7 @@ def _cell_words(row: HeatRow | None) -> list[str]:
     return [] if row is None else [hover(row.hover)] * len(row.places)
 
 
-def _colour(place: Place, data: HeatMap) -> float:
+def _colour(place: ScalePlace, data: HeatMap) -> float:
     """Return the place's position on the colours: rails are beyond the upper end."""
     if place.position is not None:
         return rounded(place.position)

@@ -30,7 +30,7 @@ from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
 from hpsearch.study.amounts import format_number
 from hpsearch.training.tracks import Track
 
-ScaleKind: TypeAlias = Literal["linear", "log", "symlog"]
+LineScaleKind: TypeAlias = Literal["linear", "log", "symlog"]
 
 POINTS = 200
 """Most stretches of steps that a line is drawn from; each shows its lowest and its highest number."""
@@ -48,7 +48,7 @@ _MOST_TICKS = 7
 class LineScale:
     """Where numbers stand: as they are, by log10, or, on both sides of 0, by sign(v) log10(1 + |v| / `unit`)."""
 
-    kind: ScaleKind
+    kind: LineScaleKind
     unit: float
     low: float
     high: float
@@ -61,7 +61,7 @@ class LineScale:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class LinePoint:
     """A number at `x`, or at a stretch that begins there."""
 
     x: int
@@ -74,14 +74,14 @@ class Line:
     """One line; `marked` is where something ended, in the words of `mark`."""
 
     name: str
-    points: tuple[Point, ...]
-    marked: Point | None = None
+    points: tuple[LinePoint, ...]
+    marked: LinePoint | None = None
     mark: str = ""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class LineEvent:
     """What happened at `x`, in a word or two."""
 
     x: int
@@ -90,7 +90,7 @@ class Event:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class LineAxis:
     """What lines are drawn over: whole numbers from `low` to `high`, above it."""
 
     title: str
@@ -104,14 +104,14 @@ class LinePanel:
     """Lines with one scale over one span. `rails` are those that any of their numbers needs."""
 
     title: str
-    span: Span
+    span: LineAxis
     scale: LineScale
     rails: tuple[str, ...]
     lines: tuple[Line, ...]
-    events: tuple[Event, ...] = ()
+    events: tuple[LineEvent, ...] = ()
 
 
-def rail_of(value: float, kind: ScaleKind = "linear") -> str | None:
+def rail_of(value: float, kind: LineScaleKind = "linear") -> str | None:
     """Return the rail of a number that no scale of that kind has; None where it has it."""
     if math.isnan(value):
         return "NaN"
@@ -124,10 +124,10 @@ RAILS = ("exactly 0", "-infinite", "infinite", "NaN")
 """All rails in the order in which they stand below a scale."""
 
 
-def track_points(track: Track, column: int) -> tuple[Point, ...]:
+def track_points(track: Track, column: int) -> tuple[LinePoint, ...]:
     """Return a line through at most `POINTS` stretches: the low and the high of each, and NaN where there was one."""
     group = -(-len(track.steps) // POINTS) or 1
-    points: list[Point] = []
+    points: list[LinePoint] = []
     for start in range(0, len(track.steps), group):
         part = slice(start, start + group)
         x = int(track.steps[start])
@@ -135,14 +135,16 @@ def track_points(track: Track, column: int) -> tuple[Point, ...]:
         if not np.isnan(lows).all():
             low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
             points += (
-                [Point(x=x, value=low)] if low == high else [Point(x=x, value=low), Point(x=x, value=high)]
+                [LinePoint(x=x, value=low)]
+                if low == high
+                else [LinePoint(x=x, value=low), LinePoint(x=x, value=high)]
             )
         if track.has_nan[part, column].any():
-            points.append(Point(x=x, value=math.nan))
+            points.append(LinePoint(x=x, value=math.nan))
     return tuple(points)
 
 
-def scale_over(lines: Sequence[Line], kind: ScaleKind | None = None) -> LineScale:
+def scale_over(lines: Sequence[Line], kind: LineScaleKind | None = None) -> LineScale:
     """Return the scale of the lines' finite numbers: `kind`, or linear where they do not outgrow their beginning."""
     values = [point.value for line in lines for point in line.points]
     if kind is None:
@@ -159,7 +161,7 @@ def scale_over(lines: Sequence[Line], kind: ScaleKind | None = None) -> LineScal
     )
 
 
-def rails_over(lines: Iterable[Line], kind: ScaleKind) -> tuple[str, ...]:
+def rails_over(lines: Iterable[Line], kind: LineScaleKind) -> tuple[str, ...]:
     """Return the rails that the lines need, in the order of `RAILS`."""
     needed = {rail_of(point.value, kind) for line in lines for point in line.points}
     return tuple(rail for rail in RAILS if rail in needed)
@@ -170,7 +172,7 @@ def _beginning(line: Line) -> float:
     return abs(first)
 
 
-def _position(value: float, kind: ScaleKind, unit: float) -> float:
+def _position(value: float, kind: LineScaleKind, unit: float) -> float:
     match kind:
         case "linear":
             return value
@@ -180,7 +182,7 @@ def _position(value: float, kind: ScaleKind, unit: float) -> float:
             return math.copysign(math.log10(1 + abs(value) / unit), value)
 
 
-def _ticks(low: float, high: float, kind: ScaleKind, unit: float) -> tuple[Tick, ...]:
+def _ticks(low: float, high: float, kind: LineScaleKind, unit: float) -> tuple[Tick, ...]:
     """Return ticks at round numbers; none on a linear scale, whose ticks the drawing finds."""
     if kind == "linear":
         return ()
@@ -205,7 +207,7 @@ def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
     return tuple(Tick(at=at, text=format_tick(value)) for at, value in placed if low <= at <= high)
 
 
-def panel(title: str, lines: Sequence[Line], span: Span, kind: ScaleKind | None = None) -> LinePanel:
+def panel(title: str, lines: Sequence[Line], span: LineAxis, kind: LineScaleKind | None = None) -> LinePanel:
     """Return the panel of `lines`, with the scale and the rails that they need."""
     scale = scale_over(lines, kind)
     return LinePanel(
@@ -305,7 +307,7 @@ def _railed(line: Line, data: LinePanel, colour: str) -> Iterator[go.Scatter]:
         )
 
 
-def _mark(line: Line, at: Point, data: LinePanel, colour: str) -> go.Scatter:
+def _mark(line: Line, at: LinePoint, data: LinePanel, colour: str) -> go.Scatter:
     return go.Scatter(
         name=f"{line.name} {line.mark}",
         mode="markers",

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.formats import format_tick
 from hpsearch.report.figures.drawing import figure, heading_words, plain_axis
-from hpsearch.report.figures.replay_lines import Line, LinePanel, Point, ScaleKind, Span, panel
+from hpsearch.report.figures.replay_lines import Line, LineAxis, LinePanel, LinePoint, LineScaleKind, panel
 from hpsearch.report.palette import PAPER, RESULT_COLOURS
 from hpsearch.training.distributions import BIN_EDGES, BINS, ZERO_BIN, Distribution
 from hpsearch.training.recorder import LayerMoment
@@ -21,7 +21,7 @@ _MOST_LAYERS = 6
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HeatMap:
+class DistributionMap:
     """How the numbers of one array were distributed at each kept step.
 
     `shares` has a row for each of the `bins`, which are named from the lowest up, and a column for each of the
@@ -34,7 +34,7 @@ class HeatMap:
     shares: tuple[tuple[float, ...], ...]
 
 
-def heat_map(recording: Recording, layer: int, name: str) -> HeatMap | None:
+def distribution_map(recording: Recording, layer: int, name: str) -> DistributionMap | None:
     """Return the map of a dense layer (from 0): `before` or `after` its activation, or its `gradient`.
 
     None where no moment was kept.
@@ -48,7 +48,7 @@ def heat_map(recording: Recording, layer: int, name: str) -> HeatMap | None:
     used = np.flatnonzero(counts[:-1].any(axis=1))
     rows = list(range(used[0], used[-1] + 1)) if len(used) else []
     rows += [BINS] if counts[-1].any() else []
-    return HeatMap(
+    return DistributionMap(
         title=title,
         steps=tuple(moment.step for moment in recording.moments),
         bins=tuple(bin_name(row) for row in rows),
@@ -86,7 +86,7 @@ HEAT_MAPS: Final[Mapping[str, tuple[str, Pick]]] = {
 
 _Measure: TypeAlias = Callable[[LayerMoment], float]
 
-DEPTH_PANELS: Final[Mapping[str, tuple[str, ScaleKind | None, _Measure]]] = {
+DEPTH_PANELS: Final[Mapping[str, tuple[str, LineScaleKind | None, _Measure]]] = {
     "depth-mean": ("mean of activations", None, lambda layer: layer.after.mean),
     "depth-variance": ("variance of activations", "log", lambda layer: layer.after.variance),
     "depth-gradient-mean": ("mean of gradients", None, lambda layer: layer.gradient.mean),
@@ -105,12 +105,12 @@ def depth_panel(name: str, recording: Recording) -> LinePanel | None:
         Line(
             name=f"step {moment.step:,}",
             points=tuple(
-                Point(x=depth, value=measure(layer)) for depth, layer in enumerate(moment.layers, start=1)
+                LinePoint(x=depth, value=measure(layer)) for depth, layer in enumerate(moment.layers, start=1)
             ),
         )
         for moment in (recording.moments[place] for place in evenly(len(recording.moments), _DEPTH_LINES))
     ]
-    span = Span(title="layer", low=1, high=max(len(recording.network.blocks), 2))
+    span = LineAxis(title="layer", low=1, high=max(len(recording.network.blocks), 2))
     return panel(title, lines, span, kind)
 
 
@@ -124,7 +124,7 @@ _LEAST_PX: Final = 110
 _MOST_LABELS: Final = 9
 
 
-def draw_heat_map(data: HeatMap, *, heading: str = "") -> go.Figure:
+def draw_distributions(data: DistributionMap, *, heading: str = "") -> go.Figure:
     """Return the map, with `heading` above it."""
     labels = [*range(0, len(data.bins), -(-len(data.bins) // _MOST_LABELS))]
     layout: dict[str, Any] = {
@@ -143,7 +143,7 @@ def draw_heat_map(data: HeatMap, *, heading: str = "") -> go.Figure:
     return figure([_trace(data)], layout, plot_px=height, top_px=22 if heading else 0)
 
 
-def _trace(data: HeatMap) -> go.Heatmap:
+def _trace(data: DistributionMap) -> go.Heatmap:
     last = len(RESULT_COLOURS)
     # Squared places show shares as their roots do: a hundredth of the numbers can still be seen.
     stops = [(place / last) ** 2 for place in range(last + 1)]

@@ -8,12 +8,12 @@ from hpsearch.analysis.replay import deaths
 from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.records import Cause, Finding
 from hpsearch.report.figures.replay_lines import (
-    Event,
     Line,
+    LineAxis,
+    LineEvent,
     LinePanel,
-    Point,
-    ScaleKind,
-    Span,
+    LinePoint,
+    LineScaleKind,
     panel,
     track_points,
 )
@@ -30,13 +30,13 @@ def step_panel(name: str, recording: Recording, finding: Finding | None) -> Line
     return None if made is None else replace(made, events=events(recording, finding))
 
 
-def events(recording: Recording, finding: Finding | None) -> tuple[Event, ...]:
+def events(recording: Recording, finding: Finding | None) -> tuple[LineEvent, ...]:
     """Return the step at which the verdict began, and the first with a number that was not finite."""
     found = []
     if finding is not None and finding.cause not in (*OUTSIDE, Cause.INCONCLUSIVE):
-        found.append(Event(x=finding.first_step, text=finding.cause.value))
+        found.append(LineEvent(x=finding.first_step, text=finding.cause.value))
     if recording.nonfinite is not None:
-        found.append(Event(x=recording.nonfinite.step, text="not finite"))
+        found.append(LineEvent(x=recording.nonfinite.step, text="not finite"))
     return tuple(found)
 
 
@@ -45,8 +45,10 @@ def layer_name(recording: Recording, layer: int) -> str:
     return "output layer" if layer == len(recording.network.blocks) - 1 else f"hidden layer {layer + 1}"
 
 
-def _panel(title: str, lines: list[Line], recording: Recording, kind: ScaleKind | None = None) -> LinePanel:
-    return panel(title, lines, Span(title="step", low=0, high=max(recording.steps - 1, 1)), kind)
+def _panel(
+    title: str, lines: list[Line], recording: Recording, kind: LineScaleKind | None = None
+) -> LinePanel:
+    return panel(title, lines, LineAxis(title="step", low=0, high=max(recording.steps - 1, 1)), kind)
 
 
 def _accuracy(recording: Recording) -> LinePanel | None:
@@ -59,7 +61,7 @@ def _accuracy(recording: Recording) -> LinePanel | None:
 def _loss(recording: Recording) -> LinePanel:
     line = Line(name="loss", points=track_points(recording.loss, 0))
     values = [point.value for point in line.points]
-    kind: ScaleKind | None = "log" if all(not value <= 0 for value in values) else None
+    kind: LineScaleKind | None = "log" if all(not value <= 0 for value in values) else None
     return _panel("training loss", [line], recording, kind)
 
 
@@ -77,7 +79,7 @@ def _unit_lines(tracks: UnitTracks, track: Track, noun: str, ends: Mapping[int, 
     return lines
 
 
-def _at(points: tuple[Point, ...], step: int) -> Point | None:
+def _at(points: tuple[LinePoint, ...], step: int) -> LinePoint | None:
     """Return the point that shows that step, moved to it."""
     before = [point for point in points if point.x <= max(step, 0)]
     return replace(before[-1], x=max(step, 0)) if before else None

@@ -31,7 +31,7 @@ _SQUEEZED = 0.2
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class ScalePlace:
     """Where a result is drawn: at a position of its scale, or on the rail of that label."""
 
     position: float | None
@@ -46,7 +46,7 @@ class PlacedMark:
     number: int
     fate: Fate
     x: float
-    place: Place
+    place: ScalePlace
     hover: tuple[str, ...]
 
 
@@ -80,7 +80,7 @@ class Scale(Protocol):
     def rails(self) -> tuple[str, ...]:
         """Every rail that the scale can have, the one nearest to the scale first."""
 
-    def place(self, value: float | None) -> Place:
+    def place(self, value: float | None) -> ScalePlace:
         """Return the place of a value; None, NaN and infinities are on rails."""
 
 
@@ -120,15 +120,15 @@ class ResultScale:
         strange = (NO_ACCURACY,) if self.kind == "accuracy" else ()
         return (*below, *strange, *rails_beyond(self.cap))
 
-    def place(self, value: float | None) -> Place:
+    def place(self, value: float | None) -> ScalePlace:
         """Return the place of a value; None, NaN and infinities are on rails."""
         if value is not None and math.isfinite(value):
             if self.kind == "accuracy" and not 0 <= value <= 1:
-                return Place(position=None, rail=NO_ACCURACY)
+                return ScalePlace(position=None, rail=NO_ACCURACY)
             if value < self.worst:
-                return Place(position=None, rail=_below(self.worst))
+                return ScalePlace(position=None, rail=_below(self.worst))
             if self.kind == "linear" and value < -self.cap:
-                return Place(position=None, rail=INFINITE)
+                return ScalePlace(position=None, rail=INFINITE)
         return placed(value, cap=self.cap, position=self._position)
 
     def _position(self, value: float) -> float:
@@ -143,17 +143,17 @@ def rails_beyond(cap: float) -> tuple[str, ...]:
     return (*above, INFINITE, NOT_A_NUMBER, NO_EPOCH)
 
 
-def placed(value: float | None, *, cap: float, position: Callable[[float], float]) -> Place:
+def placed(value: float | None, *, cap: float, position: Callable[[float], float]) -> ScalePlace:
     """Return the place of a value: at its `position`, or on a rail where it is none, not finite or above `cap`."""
     if value is None:
-        return Place(position=None, rail=NO_EPOCH)
+        return ScalePlace(position=None, rail=NO_EPOCH)
     if math.isnan(value):
-        return Place(position=None, rail=NOT_A_NUMBER)
+        return ScalePlace(position=None, rail=NOT_A_NUMBER)
     if math.isinf(value):
-        return Place(position=None, rail=INFINITE)
+        return ScalePlace(position=None, rail=INFINITE)
     if value > cap:
-        return Place(position=None, rail=_above(cap))
-    return Place(position=position(value), rail=None)
+        return ScalePlace(position=None, rail=_above(cap))
+    return ScalePlace(position=position(value), rail=None)
 
 
 def _above(cap: float) -> str:
@@ -288,7 +288,7 @@ def measured(trial: Trial) -> float | None:
     return trial.curve[max(trial.curve)] if trial.curve else None
 
 
-def place_of(trial: Trial, scale: ResultScale) -> Place | None:
+def place_of(trial: Trial, scale: ResultScale) -> ScalePlace | None:
     """Return where the trial's result is drawn; None while it waits, or runs without a result."""
     value = measured(trial)
     if value is None and trial.state in (TrialState.WAITING, TrialState.RUNNING):
@@ -296,7 +296,7 @@ def place_of(trial: Trial, scale: ResultScale) -> Place | None:
     return scale.place(value)
 
 
-def rails_of(scale: Scale, places: Iterable[Place | None]) -> tuple[str, ...]:
+def rails_of(scale: Scale, places: Iterable[ScalePlace | None]) -> tuple[str, ...]:
     """Return the rails that at least one of the places is on, in the scale's order."""
     used = {place.rail for place in places if place is not None}
     return tuple(rail for rail in scale.rails if rail in used)

@@ -24,7 +24,7 @@ from hpsearch.report.figures.drawing import (
     search_axis,
 )
 from hpsearch.report.figures.hover_text import hover_lines
-from hpsearch.report.figures.scales import Place, ResultScale, place_of, result_scale
+from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 
 
@@ -105,7 +105,7 @@ def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: Resu
     )
 
 
-def _colour_of(place: Place, scale: ResultScale) -> float | None:
+def _colour_of(place: ScalePlace, scale: ResultScale) -> float | None:
     is_below = place.rail is not None and math.isfinite(scale.worst) and place.rail == scale.rails[0]
     return scale.low if is_below else place.position
 

@@ -45,7 +45,7 @@ class StudyLine:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class KeyDifference:
     """One key of the study files that is not the same in all of them; a cell for each study, empty where it is not."""
 
     key: str
@@ -80,11 +80,11 @@ def studies_compared(snapshot: Snapshot, others: Sequence[Snapshot]) -> StudiesC
     )
 
 
-def differences(snapshots: Sequence[Snapshot]) -> tuple[Difference, ...]:
+def differences(snapshots: Sequence[Snapshot]) -> tuple[KeyDifference, ...]:
     """Return every key of the study files, and the data's fingerprint, in which the studies differ."""
     files = [_keys(one) for one in snapshots]
     keys = dict.fromkeys(key for file in files for key in file)
-    rows = [Difference(key=key, cells=tuple(file.get(key, "") for file in files)) for key in keys]
+    rows = [KeyDifference(key=key, cells=tuple(file.get(key, "") for file in files)) for key in keys]
     return tuple(row for row in rows if len(set(row.cells)) > 1)
 
 

@@ -36,7 +36,7 @@ class Bar:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class WorkerEvent:
     """Something at one moment in a lane: a heartbeat, or a lease that was lost."""
 
     at: datetime
@@ -45,7 +45,7 @@ class Event:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class WorkerLane:
     """One worker. `rows` bars at most are beside each other; `busy` is the share of its time that it trained, in words.
 
     `beat` is its last heartbeat, None where it is not registered any more.
@@ -55,8 +55,8 @@ class Lane:
     rows: int
     bars: tuple[Bar, ...]
     busy: str
-    beat: Event | None
-    lost: tuple[Event, ...]
+    beat: WorkerEvent | None
+    lost: tuple[WorkerEvent, ...]
 
 
 @final
@@ -64,7 +64,7 @@ class Lane:
 class Workers:
     """The lanes, whoever began first at the top, between `start` and `end`."""
 
-    lanes: tuple[Lane, ...]
+    lanes: tuple[WorkerLane, ...]
     start: datetime
     end: datetime
     caption: str
@@ -151,9 +151,9 @@ def _when(worker: str, start: datetime, end: datetime) -> str:
     return f"{worker}: {format_moment(start)}, {format_duration((end - start).total_seconds())}"
 
 
-def _lost(snapshot: Snapshot) -> dict[str, list[Event]]:
+def _lost(snapshot: Snapshot) -> dict[str, list[WorkerEvent]]:
     """Return by worker the moments at which a lease was found to be lost."""
-    found: dict[str, list[Event]] = {}
+    found: dict[str, list[WorkerEvent]] = {}
     for number, attempts in snapshot.attempts.items():
         for attempt in attempts:
             if _is_lost(attempt):
@@ -162,15 +162,20 @@ def _lost(snapshot: Snapshot) -> dict[str, list[Event]]:
                     *_attempt_words(attempt),
                     format_moment(attempt.ended),
                 )
-                found.setdefault(_name(attempt.worker), []).append(Event(at=attempt.ended, hover=lines))
+                found.setdefault(_name(attempt.worker), []).append(WorkerEvent(at=attempt.ended, hover=lines))
     return found
 
 
 def _lane(
-    name: str, spans: Sequence[_Span], lost: Sequence[Event], record: WorkerRecord | None, *, end: datetime
-) -> Lane:
+    name: str,
+    spans: Sequence[_Span],
+    lost: Sequence[WorkerEvent],
+    record: WorkerRecord | None,
+    *,
+    end: datetime,
+) -> WorkerLane:
     bars = _packed(spans)
-    return Lane(
+    return WorkerLane(
         worker=name,
         rows=1 + max((bar.row for bar in bars), default=0),
         bars=bars,
@@ -212,7 +217,7 @@ def _busy(spans: Sequence[_Span]) -> str:
     return f"busy {format_share(busy, whole)}" if whole else ""
 
 
-def _beat(record: WorkerRecord, end: datetime) -> Event:
+def _beat(record: WorkerRecord, end: datetime) -> WorkerEvent:
     """Return the last heartbeat; one after the last training stands at the end of the axis."""
     identity = record.identity
     state = "lost" if record.is_lost else "asked to stop" if record.should_stop else "alive"
@@ -221,10 +226,12 @@ def _beat(record: WorkerRecord, end: datetime) -> Event:
         f"last heartbeat {format_moment(record.seen)}",
         f"process {identity.process_id} on {identity.host}, hpsearch {identity.version}",
     )
-    return Event(at=min(record.seen, end), hover=lines)
+    return WorkerEvent(at=min(record.seen, end), hover=lines)
 
 
-def _caption(lanes: Sequence[Lane], registered: Mapping[str, WorkerRecord], names: Sequence[str]) -> str:
+def _caption(
+    lanes: Sequence[WorkerLane], registered: Mapping[str, WorkerRecord], names: Sequence[str]
+) -> str:
     lost = sum(len(lane.lost) for lane in lanes)
     others = len(registered.keys() - set(names))
     count = format_count(len(lanes), "worker")
@@ -274,11 +281,11 @@ def draw_workers(data: Workers) -> go.Figure:
     )
 
 
-def _row_px(lanes: Sequence[Lane]) -> float:
+def _row_px(lanes: Sequence[WorkerLane]) -> float:
     return min(max(_USUAL_PX / sum(lane.rows + 1 for lane in lanes), _LEAST_PX), _MOST_PX)
 
 
-def _lane_axis(lanes: Sequence[Lane], tops: Sequence[float], row_px: float) -> dict[str, Any]:
+def _lane_axis(lanes: Sequence[WorkerLane], tops: Sequence[float], row_px: float) -> dict[str, Any]:
     heights = [(bottom - top) * row_px for top, bottom in pairwise(tops)]
     return plain_axis(
         "",
@@ -291,7 +298,7 @@ def _lane_axis(lanes: Sequence[Lane], tops: Sequence[float], row_px: float) -> d
     )
 
 
-def _lane_words(lane: Lane, height_px: float) -> str:
+def _lane_words(lane: WorkerLane, height_px: float) -> str:
     name = escaped(_short(lane.worker))
     return f"{name}<br>{lane.busy}" if lane.busy and height_px > _TWO_LINES_PX else name
 
@@ -356,7 +363,7 @@ def _marks(data: Workers, tops: Sequence[float], heights: Sequence[float]) -> It
         yield fate_trace(Fate.LOST, showlegend=False, **_places(lost), marker=marker(Fate.LOST, size=11))
 
 
-def _places(events: Sequence[tuple[float, Event]]) -> dict[str, Any]:
+def _places(events: Sequence[tuple[float, WorkerEvent]]) -> dict[str, Any]:
     return {
         "mode": "markers",
         "x": [instant(event.at) for _, event in events],

@@ -9,7 +9,7 @@ import pytest
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Cause, Fate, TrialState, best_trials
 from hpsearch.report.figures.comparison import HEALTH, chosen_trials, compared_table, comparison
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 
@@ -34,7 +34,7 @@ def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Sna
 
 def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
     """Who names trials gets those, in that order, whatever became of them."""
-    data = comparison(study, Request(trials=(116, 3, 42)))
+    data = comparison(study, ReportRequest(trials=(116, 3, 42)))
     assert data is not None
     assert [one.trial.number for one in data.chosen] == [116, 3, 42]
     assert data.caption.startswith("Trial 116, trial 3, trial 42, epoch by epoch")
@@ -44,7 +44,7 @@ def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
 
 def test_every_series_that_is_stored_has_a_panel(study: Snapshot) -> None:
     """Metric, training loss and the series of health are there, and each holds every value of every trial."""
-    data = comparison(study, Request())
+    data = comparison(study, ReportRequest())
     assert data is not None
     stored = [name for name in HEALTH if name in study.series[0]]
     assert {"dead_share", "gradient_norm", "weight_norm"} <= set(stored)
@@ -62,7 +62,7 @@ def test_what_has_no_place_on_the_scale_is_on_a_rail(study: Snapshot) -> None:
     none = replace(dead, number=2, state=TrialState.FAILED, curve={}, value=None, epochs=0)
     lengths = {"training_loss": [2.0, math.nan], "dead_share": [0.5, 1.0], "weight_norm": [1.0, math.inf]}
     series = {0: {**lengths, "gradient_norm": [0.5, 0.25]}, 1: {**lengths, "gradient_norm": [1e-3, 0.0]}}
-    data = comparison(snapshot_of([alive, dead, none], series=series), Request(trials=(0, 1, 2)))
+    data = comparison(snapshot_of([alive, dead, none], series=series), ReportRequest(trials=(0, 1, 2)))
     assert data is not None
     panels = {panel.name: panel for panel in data.panels}
     assert panels["training-loss"].rails == ("NaN", "no epoch")
@@ -95,15 +95,15 @@ def test_what_differs_is_marked(study: Snapshot) -> None:
 def test_the_caption_says_how_to_compare_others() -> None:
     """Where nobody chose, the command that chooses stands below the figure, for this study and ready to be pasted."""
     named = replace(SPEC, name="my study")
-    data = comparison(snapshot_of(only_deaths().trials, spec=named), Request())
+    data = comparison(snapshot_of(only_deaths().trials, spec=named), ReportRequest())
     assert data is not None
     assert "`hpsearch report 'my study' --trials 3,17` compares others." in data.caption
 
 
 def test_two_trials_are_needed() -> None:
     """A study without trials has nothing to compare; one in which all died compares deaths."""
-    assert comparison(empty(), Request()) is None
-    data = comparison(only_deaths(), Request())
+    assert comparison(empty(), ReportRequest()) is None
+    data = comparison(only_deaths(), ReportRequest())
     assert data is not None
     assert len({one.why for one in data.chosen}) == len(data.chosen) >= 2
     assert all(one.trial.verdict is not Cause.HEALTHY for one in data.chosen)

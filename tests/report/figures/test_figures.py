@@ -28,7 +28,7 @@ from hpsearch.report.figures.search_map import draw_search_map, search_map
 from hpsearch.report.figures.studies import draw_studies, studies_compared
 from hpsearch.report.figures.workers import draw_workers, workers
 from hpsearch.report.palette import DARK, LOOKS
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
 
 OF_NO_FATE = {
@@ -380,7 +380,7 @@ def test_importance_is_drawn_with_its_intervals(study: Snapshot) -> None:
 
 def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
     """Each trial has its number, its fate's symbol and a dash of its own, and every value is on a line or a rail."""
-    data = comparison(study, Request(trials=(0, 1, 2, 3, 4, 111)))
+    data = comparison(study, ReportRequest(trials=(0, 1, 2, 3, 4, 111)))
     assert data is not None
     for panel in data.panels:
         traces = _traces(draw_comparison(panel))

@@ -8,10 +8,10 @@ import pytest
 
 from hpsearch.report.figures.replay_lines import (
     POINTS,
-    Event,
     Line,
-    Point,
-    Span,
+    LineAxis,
+    LineEvent,
+    LinePoint,
     draw_lines,
     panel,
     rail_of,
@@ -23,7 +23,7 @@ from hpsearch.training.tracks import Tape
 
 def line(*values: float) -> Line:
     """Return a line through the values, one a step."""
-    return Line(name="a", points=tuple(Point(x=x, value=value) for x, value in enumerate(values)))
+    return Line(name="a", points=tuple(LinePoint(x=x, value=value) for x, value in enumerate(values)))
 
 
 def test_a_short_track_is_drawn_as_it_is() -> None:
@@ -78,16 +78,16 @@ def test_numbers_that_begin_huge_have_a_place(largest: float) -> None:
 def test_nothing_is_dropped() -> None:
     """Each number has a place or a rail, and the panel has exactly the rails that its numbers need."""
     values = (1.0, 0.0, math.nan, math.inf, -math.inf, 1e-30)
-    made = panel("gradient", [line(*values)], Span(title="step", low=0, high=5), "log")
+    made = panel("gradient", [line(*values)], LineAxis(title="step", low=0, high=5), "log")
     assert made.rails == ("exactly 0", "-infinite", "infinite", "NaN")
     for value in values:
         assert (made.scale.place(value) is None) == (rail_of(value, "log") is not None)
-    assert panel("accuracy", [line(0.0, 1.0)], Span(title="step", low=0, high=5)).rails == ()
+    assert panel("accuracy", [line(0.0, 1.0)], LineAxis(title="step", low=0, high=5)).rails == ()
 
 
 def test_a_panel_without_a_finite_number_has_a_scale() -> None:
     """NaN alone is on its rail, and the scale is there."""
-    made = panel("loss", [line(math.nan)], Span(title="step", low=0, high=1))
+    made = panel("loss", [line(math.nan)], LineAxis(title="step", low=0, high=1))
     assert made.rails == ("NaN",)
     assert made.scale.low < made.scale.high
 
@@ -95,14 +95,14 @@ def test_a_panel_without_a_finite_number_has_a_scale() -> None:
 def lines(count: int) -> list[Line]:
     """Return so many lines of three points."""
     return [
-        Line(name=f"unit {unit}", points=tuple(Point(x=x, value=float(unit + x)) for x in range(3)))
+        Line(name=f"unit {unit}", points=tuple(LinePoint(x=x, value=float(unit + x)) for x in range(3)))
         for unit in range(count)
     ]
 
 
 def test_ten_units_have_ten_colours() -> None:
     """No two of ten lines share a colour, and the key has each in its own."""
-    figure = draw_lines(panel("weights", lines(10), Span(title="step", low=0, high=2), None))
+    figure = draw_lines(panel("weights", lines(10), LineAxis(title="step", low=0, high=2), None))
     assert len({trace.line.color for trace in figure.data}) == 10
     key = [note.font.color for note in figure.layout.annotations if "unit" in note.text]
     assert len(set(key)) == 10
@@ -110,8 +110,8 @@ def test_ten_units_have_ten_colours() -> None:
 
 def test_events_side_by_side_do_not_overprint() -> None:
     """The words of two events have rows of their own, and the key and the heading stand above both."""
-    data = panel("loss", lines(2), Span(title="step", low=0, high=100), None)
-    events = (Event(x=50, text="diverged_lr"), Event(x=52, text="not finite"))
+    data = panel("loss", lines(2), LineAxis(title="step", low=0, high=100), None)
+    events = (LineEvent(x=50, text="diverged_lr"), LineEvent(x=52, text="not finite"))
     one, two = (draw_lines(replace(data, events=some), heading="trial 3") for some in (events[:1], events))
     words = {note.text: note.yshift or 0 for note in two.layout.annotations}
     assert words["diverged_lr"] - words["not finite"] >= 14

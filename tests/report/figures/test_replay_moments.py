@@ -7,7 +7,7 @@ from hpsearch.report.figures.replay_moments import (
     HEAT_MAPS,
     bin_name,
     depth_panel,
-    heat_map,
+    distribution_map,
     shown_layers,
 )
 from hpsearch.training.distributions import BINS, ZERO_BIN
@@ -20,7 +20,7 @@ def test_every_number_is_in_the_map(name: str, case: str) -> None:
     """The shares of each moment add up to 1, NaN and infinity among them, in every layer of every network."""
     made = recording(case)
     for layer in shown_layers(made):
-        data = heat_map(made, layer, name)
+        data = distribution_map(made, layer, name)
         assert data is not None
         assert data.steps == tuple(moment.step for moment in made.moments)
         assert len(set(data.bins)) == len(data.bins) == len(data.shares)
@@ -30,14 +30,14 @@ def test_every_number_is_in_the_map(name: str, case: str) -> None:
 
 def test_a_dead_gradient_is_exactly_0() -> None:
     """At the end all numbers of a dead layer's gradient are in the bin of zeros."""
-    data = heat_map(recording("dying"), 0, "gradient")
+    data = distribution_map(recording("dying"), 0, "gradient")
     assert data is not None
     assert data.shares[data.bins.index("exactly 0")][-1] == 1
 
 
 def test_nan_has_a_row() -> None:
     """Where numbers are NaN they are in a row of their own, the last."""
-    data = heat_map(recording("diverging"), 0, "before")
+    data = distribution_map(recording("diverging"), 0, "before")
     assert data is not None
     assert data.bins[-1] == "NaN"
     assert data.shares[-1][-1] == 1

@@ -13,7 +13,7 @@ from hpsearch.report.figures.scales import (
     INFINITE,
     NO_EPOCH,
     NOT_A_NUMBER,
-    Place,
+    ScalePlace,
     measured,
     place_of,
     rails_of,
@@ -71,7 +71,7 @@ def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
     """NaN, infinities and missing results have a labelled rail on every scale."""
     for metric in ("validation_accuracy", "validation_loss"):
         scale = scale_of(metric, [0.5])
-        assert scale.place(value) == Place(position=None, rail=rail)
+        assert scale.place(value) == ScalePlace(position=None, rail=rail)
         assert rail in scale.rails
 
 
@@ -105,7 +105,7 @@ def test_a_trial_that_has_not_ended_is_on_no_rail() -> None:
     assert place_of(RUNNING, scale) is None
     assert place_of(replace(RUNNING, state=TrialState.WAITING), scale) is None
     failed = place_of(replace(RUNNING, state=TrialState.FAILED), scale)
-    assert failed == Place(position=None, rail=NO_EPOCH)
+    assert failed == ScalePlace(position=None, rail=NO_EPOCH)
 
 
 def test_rails_are_those_in_use(study: Snapshot) -> None:
