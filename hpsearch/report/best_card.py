@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
+from markupsafe import Markup
+
 from hpsearch.analysis.best_trials import rival_words
 from hpsearch.analysis.confirmation import (
     Repeated,
@@ -20,7 +22,7 @@ from hpsearch.analysis.formats import format_count, format_metric, format_result
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import ParameterValue, Trial
-from hpsearch.report.parts import empty, facts, rows_of, section, table_of, text, text_with_code, trial_number
+from hpsearch.report.parts import piece
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.study.exact import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
@@ -190,63 +192,43 @@ def _test_result(found: Repeated, metric: str) -> str:
 _TITLE = "The best configuration, to take along"
 
 
-def best_card_section(snapshot: Snapshot) -> str:
+def best_card_section(snapshot: Snapshot) -> Markup:
     """Return the card; a sentence where no trial is the best."""
-    card = best_card(snapshot)
-    if card is None:
-        none = empty("No trial is complete with a finite result, so there is nothing to take along.")
-        return section("best-card", _TITLE, none)
-    metric = snapshot.study.spec.metric
-    pairs = [
-        ("Trial", str(card.number)),
-        (format_metric(metric).capitalize(), card.value),
-        *_confirmed(card, metric),
-        ("Seed of the study", str(card.seed)),
-    ]
-    sure = f"<h3>How sure is it?</h3><p>{text_with_code(card.sure)}</p>{_repeated(card.repeated, metric)}"
-    test = f"<h3>On data that the search never saw</h3><p>{text_with_code(card.test)}</p>"
-    return section("best-card", _TITLE, facts(pairs) + sure + test + _to_copy(card))
-
-
-def _confirmed(card: BestCard, metric: str) -> list[tuple[str, str]]:
-    """Return the fact that fresh seeds add, if the trial was trained with any."""
-    mine = [one for one in card.repeated if one.number == card.number]
-    return [(f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine]
-
-
-def _to_copy(card: BestCard) -> str:
-    if card.untrainable:
-        why = f"<h3>To reproduce it</h3><p>{text(card.untrainable)}</p>"
-        return f"{why}<details><summary>JSON</summary>{_code(card.json)}</details>"
-    commands = "".join(f"<p>{text(one.purpose)}</p>{_code(one.line)}" for one in card.commands)
-    return (
-        f"<h3>To reproduce it</h3>{commands}"
-        f"<details><summary>Study file, {FILE}</summary>{_code(card.study_file)}</details>"
-        f"<details><summary>JSON</summary>{_code(card.json)}</details>"
+    card, metric = best_card(snapshot), snapshot.study.spec.metric
+    return piece(
+        "best_card.html",
+        "card",
+        title=_TITLE,
+        shown=card,
+        pairs=[] if card is None else _pairs(card, metric),
+        heads=[
+            "trial",
+            f"{format_metric(metric)} in the search",
+            "fresh seeds",
+            "their mean",
+            "95 % interval",
+        ],
+        repeated=[] if card is None else [_repeated_cells(one, metric) for one in card.repeated],
+        file=FILE,
     )
 
 
-def _repeated(found: Sequence[Repeated], metric: str) -> str:
-    if not found:
-        return ""
-    heads = ["trial", f"{format_metric(metric)} in the search", "fresh seeds", "their mean", "95 % interval"]
-    rows = [
-        (
-            trial_number(one.number),
-            text(format_result(one.in_search, metric)),
-            text(format_count(len(one.values))),
-            text(mean_words(one, metric)),
-            text(interval_words(one, metric)),
-        )
-        for one in found
+def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
+    """Return the facts of the card; what fresh seeds add, if the trial was trained with any."""
+    mine = [one for one in card.repeated if one.number == card.number]
+    return [
+        ("Trial", str(card.number)),
+        (format_metric(metric).capitalize(), card.value),
+        *((f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine),
+        ("Seed of the study", str(card.seed)),
     ]
-    body = rows_of(rows)
-    return table_of("The best configurations, trained again with fresh seeds", heads, body)
 
 
-def _code(code: str) -> str:
-    """Return text to copy; its button appears where the page's script runs."""
+def _repeated_cells(one: Repeated, metric: str) -> tuple[str, ...]:
     return (
-        '<div class="code"><button type="button" class="copy" hidden>Copy</button>'
-        f"<pre><code>{text(code)}</code></pre></div>"
+        piece("parts.html", "trial", one.number),
+        format_result(one.in_search, metric),
+        format_count(len(one.values)),
+        mean_words(one, metric),
+        interval_words(one, metric),
     )

@@ -124,3 +124,8 @@ DARK: Mapping[str, str] = {
     ),
 }
 """Each colour of a figure on dark paper. Colours that are not here are the same on both."""
+
+
+def variable(fate: Fate) -> str:
+    """Return the name of the CSS variable that holds the colour of a fate."""
+    return f"--fate-{fate.value.replace(' ', '-')}"

@@ -1,12 +1,39 @@
-"""The pieces that all pages are made of. Every text that came from outside goes through `text`."""
+"""The pieces that all pages are made of, from the templates.
+
+`render` and `piece` fill a template, which escapes every text that is not Markup. The other functions are for pages
+that are put together from strings: they return strings, since adding a string to Markup would escape it.
+"""
 
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from importlib import resources
+from typing import Any, Final
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from hpsearch.analysis.formats import format_count
+from hpsearch.report.palette import LOOKS, variable
 
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
+
+
+def asset(name: str) -> str:
+    """Return a file of the report's own: a template, the style sheet or the script."""
+    return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> Markup:
+    """Return a template as HTML; texts among the values are escaped."""
+    return _trusted(_TEMPLATES.get_template(template).render(values))
+
+
+def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
+    """Return a macro of a template as HTML; texts among the values are escaped."""
+    made: Markup = getattr(_TEMPLATES.get_template(template).module, macro)(*args, **values)
+    return made
 
 
 def text(raw: object) -> str:
@@ -14,15 +41,12 @@ def text(raw: object) -> str:
     return html.escape(str(raw), quote=True)
 
 
-def text_with_code(raw: str) -> str:
+def text_with_code(raw: str) -> Markup:
     """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
     parts = (text(part) for part in raw.split("`"))
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
-
-
-def trial_number(number: int) -> str:
-    """Return a trial's number as HTML that `with_trial_links` can make a link."""
-    return f'<span class="trial-number">{number}</span>'
+    return _trusted(
+        "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    )
 
 
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
@@ -30,21 +54,20 @@ def with_trial_links(page: str, link: Callable[[int], str]) -> str:
     return _TRIAL_NUMBER.sub(lambda found: f'<a href="{text(link(int(found[1])))}">{found[1]}</a>', page)
 
 
-def contents(sections: str) -> str:
+def contents(sections: str) -> Markup:
     """Return links to the sections, HTML that `section` made, in their order."""
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(sections))
-    return f'<nav class="contents" aria-label="Contents">{links}</nav>'
+    return _trusted(f'<nav class="contents" aria-label="Contents">{links}</nav>')
 
 
 def section(name: str, title: str, content: str) -> str:
     """Return a section of a page; `title` and `content` are HTML."""
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
+    return str(piece("parts.html", "section", name, _trusted(title), caller=lambda: _trusted(content)))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names with their values, both texts."""
-    listed = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in pairs)
-    return f'<dl class="facts">{listed}</dl>'
+    return str(piece("parts.html", "facts", pairs))
 
 
 def table_of(caption: str, heads: Sequence[str], body: str) -> str:
@@ -52,19 +75,41 @@ def table_of(caption: str, heads: Sequence[str], body: str) -> str:
 
     Without a caption it has none.
     """
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    above = f"<caption>{text(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll" tabindex="0"><table>{above}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return str(piece("parts.html", "table", caption, heads, caller=lambda: _trusted(body)))
 
 
 def rows_of(rows: Iterable[Iterable[str]]) -> str:
     """Return the HTML of a table's rows, whose cells are HTML."""
-    return "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return str(piece("parts.html", "rows", [[_trusted(cell) for cell in row] for row in rows]))
 
 
 def empty(words: str) -> str:
     """Return what stands where there is nothing to show; `words` are text."""
-    return f'<p class="empty">{text(words)}</p>'
+    return str(piece("parts.html", "empty", words))
+
+
+def _escaped(value: object) -> Markup:
+    """Return a value as HTML, in the spelling of `text`: a page made again has the same bytes."""
+    return value if isinstance(value, Markup) else _trusted(text(value))
+
+
+def _trusted(made: str) -> Markup:
+    """Return HTML that was made here, or by a caller who escaped what is text in it, as such."""
+    return Markup(made)  # noqa: S704
+
+
+_TEMPLATES: Final = Environment(
+    loader=FunctionLoader(lambda name: asset(f"templates/{name}")),
+    autoescape=True,
+    finalize=_escaped,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {
+    "code": text_with_code,
+    "contents": contents,
+    "thousands": format_count,
+    "variable": variable,
+}
+_TEMPLATES.globals["looks"] = LOOKS
