@@ -1,7 +1,7 @@
 """The pieces that all pages are made of, from the templates.
 
-`render` and `piece` fill a template, which escapes every text that is not Markup. The other functions are for pages
-that are put together from strings: they return strings, since adding a string to Markup would escape it.
+`render` and `piece` fill a template, which escapes every text that is not Markup. The other functions serve pages built
+from strings, such as those of the dashboard. They return `str`, because adding a string to Markup would escape it.
 """
 
 import html
@@ -89,12 +89,12 @@ def empty(words: str) -> str:
 
 
 def _escaped(value: object) -> Markup:
-    """Return a value as HTML, in the spelling of `text`: a page made again has the same bytes."""
+    """Escape a value as `text` does, so that quotes have one spelling in templates and in strings."""
     return value if isinstance(value, Markup) else _trusted(text(value))
 
 
 def _trusted(made: str) -> Markup:
-    """Return HTML that was made here, or by a caller who escaped what is text in it, as such."""
+    """Mark HTML as such: the texts in it are escaped already."""
     return Markup(made)  # noqa: S704
 
 

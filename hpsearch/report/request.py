@@ -1,4 +1,4 @@
-"""What a reader asks a report for beyond the study itself, and where its file keeps that to be written again."""
+"""What a report compares beyond the study itself, and the mark in its file from which it can be written again."""
 
 import html
 import json
