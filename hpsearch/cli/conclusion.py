@@ -10,6 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from hpsearch.analysis.best_trials import best_lines, rival_words
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
@@ -17,10 +21,7 @@ from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError, StudyUnreadableError, mask
 from hpsearch.records import Series, Trial
 from hpsearch.report.file import write_page
-from hpsearch.report.formats import format_count
-from hpsearch.report.request import Request, check_request
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.words import best_lines, rival_words, state_sentence
+from hpsearch.report.request import ReportRequest, check_request
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
@@ -102,11 +103,11 @@ def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
     )
 
 
-def save_report(snapshot: Snapshot, path: Path, request: Request | None = None) -> Path:
+def save_report(snapshot: Snapshot, path: Path, request: ReportRequest | None = None) -> Path:
     """Write the report and return its path. Raises HpsearchError where that cannot be."""
     from hpsearch.report.page import render
 
-    write_page(render(snapshot, request or Request()), path)
+    write_page(render(snapshot, request or ReportRequest()), path)
     return path
 
 
@@ -117,7 +118,7 @@ def renew_report(store: Store, name: str, *, url: str, before: str | None = None
     renewed if the report in that place is not of this study, nor for a study that cannot be read or that another Optuna
     client made. A report that cannot be written is a warning: the command that changed the study has done its work.
     """
-    from hpsearch.report.origin import origin_of
+    from hpsearch.report.request import origin_of
 
     try:
         study = store.any_study(name)
@@ -139,7 +140,7 @@ def renew_report(store: Store, name: str, *, url: str, before: str | None = None
 
 
 def _is_of(study: StoredStudy, path: Path) -> bool:
-    from hpsearch.report.origin import origin_of
+    from hpsearch.report.request import origin_of
 
     origin = origin_of(path)
     return origin is not None and origin.study == study.key
@@ -151,7 +152,9 @@ def _renew(
     """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
     with busy("Writing the report again"):
         compared = [other for other in store.studies() if other.key in others]
-        request = Request(trials=trials, others=tuple(take_snapshot(store, other) for other in compared))
+        request = ReportRequest(
+            trials=trials, others=tuple(take_snapshot(store, other) for other in compared)
+        )
         snapshot = take_snapshot(store, study)
         check_request(snapshot, request)
         save_report(snapshot, path, request)

@@ -4,12 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hpsearch.cli.options import Format
-from hpsearch.cli.output import Listing, answer, say, write_listing
-from hpsearch.cli.stored_data import read_stored
-from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial
-from hpsearch.report.confirmation import (
+from hpsearch.analysis.confirmation import (
     Repeated,
     best_configurations,
     confirmation,
@@ -18,13 +13,13 @@ from hpsearch.report.confirmation import (
     ranked_trials,
     sentence,
 )
-from hpsearch.report.export import trial_object
-from hpsearch.report.formats import (
-    format_count,
-    format_parameter,
-    format_result,
-    format_short_metric,
-)
+from hpsearch.analysis.formats import format_count, format_parameter, format_result, format_short_metric
+from hpsearch.analysis.json_objects import trial_object
+from hpsearch.cli.options import Format
+from hpsearch.cli.output import Listing, answer, say, write_listing
+from hpsearch.cli.stored_data import read_stored
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Trial
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.exact import why_untrainable

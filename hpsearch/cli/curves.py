@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from hpsearch.analysis.formats import format_metric
 from hpsearch.cli.output import answer, terminal_width
 from hpsearch.records import Series, Trial
-from hpsearch.report.formats import format_metric
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.amounts import format_number
 

@@ -1,9 +1,9 @@
 """Deleting a study, with a word on the workers that train it."""
 
+from hpsearch.analysis.formats import format_count
 from hpsearch.cli.asking import ask
 from hpsearch.cli.output import answer, say
 from hpsearch.records import TrialState
-from hpsearch.report.formats import format_count
 from hpsearch.storage.store import Store
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from hpsearch.analysis.formats import format_count
 from hpsearch.cli.output import answer
-from hpsearch.report.formats import format_count
 from hpsearch.study.amounts import format_size
 from hpsearch.study.faults import fault_in_words
 from hpsearch.study.plan import Plan, plan

@@ -4,10 +4,10 @@ import getpass
 import shlex
 import socket
 
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.output import answer
 from hpsearch.cli.storing import with_budget
 from hpsearch.errors import UsageError
-from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 

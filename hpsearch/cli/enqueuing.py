@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpsearch.analysis.formats import format_count, format_parameters
 from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.records import ParameterValue
-from hpsearch.report.formats import format_count, format_parameters
 from hpsearch.storage.keeping import enqueue
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from hpsearch.analysis.formats import format_count, format_result, format_share
+from hpsearch.analysis.json_objects import finding_object, with_reasons
+from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.output import answer
 from hpsearch.records import Epoch, Finding, ParameterValue
-from hpsearch.report.export import finding_object, with_reasons
-from hpsearch.report.formats import format_count, format_result, format_share
-from hpsearch.report.trial_facts import evidence_facts
-from hpsearch.report.words import cause_words
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.shown import written

@@ -40,8 +40,8 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 
     Example: hpsearch study copy digits digits-before
     """
+    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.names import check_name
-    from hpsearch.report.formats import format_count
     from hpsearch.storage.keeping import copy_named
     from hpsearch.storage.store import open_store
 
@@ -58,8 +58,8 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study stop digits
     """
+    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.report.formats import format_count
     from hpsearch.storage.keeping import stop_study
     from hpsearch.storage.store import open_store
 
@@ -193,7 +193,7 @@ def _file_url(path: Path) -> str:
 
 
 def _copied(made: "Copied", where: str) -> str:
-    from hpsearch.report.formats import format_count
+    from hpsearch.analysis.formats import format_count
 
     returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""
     return f'Study "{made.name}": {format_count(made.trials, "trial")}{returned} in {where}, and read back'

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hpsearch.analysis.best_trials import setting_words
+from hpsearch.analysis.configurations import ConfigurationRow, row_cells, row_heads, row_object
+from hpsearch.analysis.confirmation import Repeated, mean_words, repeat
+from hpsearch.analysis.formats import format_parameter, format_result, format_short_metric, format_time
+from hpsearch.analysis.json_objects import study_object, trial_object, unreadable_object
+from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
+from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
 from hpsearch.cli.family import GONE, existing
 from hpsearch.cli.output import Listing
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
-from hpsearch.report.confirmation import Repeated, mean_words, repeat
-from hpsearch.report.export import study_object, trial_object, unreadable_object
-from hpsearch.report.formats import format_parameter, format_result, format_short_metric, format_time
-from hpsearch.report.trial_facts import given_in_advance
-from hpsearch.report.words import MADE_BY_OPTUNA, setting_words, state_of, verdict_words
 from hpsearch.storage.records import Evaluation, Listed, StoredStudy
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
+from hpsearch.analysis.audit import is_audited, wrong_stops
+from hpsearch.analysis.formats import format_count, format_parameter
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
 from hpsearch.errors import HpsearchError
 from hpsearch.records import ParameterValue, Trial
-from hpsearch.report.audit import is_audited, wrong_stops
-from hpsearch.report.formats import format_count, format_parameter
-from hpsearch.report.words import state_sentence
 from hpsearch.search.narrowing import Proposal, Revision, propose, warm_start
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store

@@ -69,7 +69,7 @@ def write_properties(rows: Sequence[tuple[str, str]], item: Mapping[str, Any], f
 
 def write_json(value: Any) -> None:
     """Write strict JSON to stdout: a number that is not finite is a ValueError."""
-    from hpsearch.report.export import json_text
+    from hpsearch.analysis.json_objects import json_text
 
     _write(json_text(value, indent=2))
 

@@ -2,32 +2,27 @@
 
 from collections.abc import Sequence
 
-from hpsearch.cli.listings import configurations_listing
-from hpsearch.cli.options import Format
-from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
-from hpsearch.records import Fate, Trial
-from hpsearch.report.advice import advice
-from hpsearch.report.audit import Audit, audit_of
-from hpsearch.report.configurations import configuration_rows
-from hpsearch.report.confirmation import confirmation, ranked_trials
-from hpsearch.report.export import study_object
-from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
-from hpsearch.report.formats import (
-    format_count,
-    format_share,
-    format_tick,
-)
-from hpsearch.report.words import (
-    fate_rows,
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.audit import Audit, audit_of
+from hpsearch.analysis.best_trials import (
     has_several_objectives,
     leading_trials,
     objectives_words,
     result_words,
     rival_words,
     setting_words,
-    state_sentence,
     value_words,
 )
+from hpsearch.analysis.configurations import configuration_rows
+from hpsearch.analysis.confirmation import confirmation, ranked_trials
+from hpsearch.analysis.formats import format_count, format_share, format_tick
+from hpsearch.analysis.json_objects import study_object
+from hpsearch.analysis.study_state import fate_rows, state_sentence
+from hpsearch.analysis.summary import Decade, fates_by_decade
+from hpsearch.cli.listings import configurations_listing
+from hpsearch.cli.options import Format
+from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
+from hpsearch.records import Fate, Trial
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.faults import fault_in_words

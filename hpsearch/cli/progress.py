@@ -15,10 +15,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
+from hpsearch.analysis.study_state import fate_rows
 from hpsearch.cli.output import folded, printable, printable_cell, say
 from hpsearch.records import Fate
-from hpsearch.report.formats import format_count, format_duration, format_result, format_short_metric
-from hpsearch.report.words import fate_rows
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.worker.stopping import StopRequest
 

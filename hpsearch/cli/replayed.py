@@ -5,20 +5,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from hpsearch.cli.conclusion import default_report_path, file_name_part
-from hpsearch.cli.output import answer, write_table
-from hpsearch.cli.progress import busy
-from hpsearch.report.export import finding_object, finite, with_reasons
-from hpsearch.report.figure_data.replay_units import deaths
-from hpsearch.report.file import write_page
-from hpsearch.report.formats import format_result
-from hpsearch.report.replay_words import (
+from hpsearch.analysis.formats import format_result
+from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
+from hpsearch.analysis.replay import (
     check_sentence,
+    deaths,
     finding_words,
     length_words,
     nonfinite_sentence,
     settings_words,
 )
+from hpsearch.cli.conclusion import default_report_path, file_name_part
+from hpsearch.cli.output import answer, write_table
+from hpsearch.cli.progress import busy
+from hpsearch.report.file import write_page
 from hpsearch.training.recording import Recording
 from hpsearch.worker.checking import Check
 from hpsearch.worker.replaying import Replay, Run

@@ -11,7 +11,7 @@ from hpsearch.cli.output import answer
 from hpsearch.errors import UsageError
 
 if TYPE_CHECKING:
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.analysis.snapshot import Snapshot
 
 
 @final
@@ -69,9 +69,9 @@ def report(
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
     from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
+    from hpsearch.report.figure_file import figure_file
     from hpsearch.report.file import check_report_path, write_page
-    from hpsearch.report.request import Request, check_request, parse_trials
-    from hpsearch.report.single import figure_file
+    from hpsearch.report.request import ReportRequest, check_request, parse_trials
     from hpsearch.storage.store import open_store
 
     if figure is None and form is not FigureForm.HTML:
@@ -88,7 +88,7 @@ def report(
         study = store.study(name) if compare or publish else store.any_study(name)
         snapshot = take_snapshot(store, study)
         others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
-    request = Request(trials=numbers, others=others)
+    request = ReportRequest(trials=numbers, others=others)
     check_request(snapshot, request)
     path = output or default_report_path(storage, name)
     if figure is None:
@@ -111,9 +111,9 @@ def _check_publish(figure: str | None) -> None:
 
 
 def _publish(url: str, snapshot: "Snapshot") -> None:
+    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.progress import busy
     from hpsearch.dashboard.publishing import publish
-    from hpsearch.report.formats import format_count
 
     with busy("Publishing figures and notes"):
         done = publish(url, snapshot)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from hpsearch.analysis.formats import format_duration
+from hpsearch.analysis.json_objects import finite, reason_of
 from hpsearch.cli.output import Listing, say
 from hpsearch.cli.progress import busy
 from hpsearch.data.mnist import is_at_hand
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.report.export import finite, reason_of
 from hpsearch.report.file import check_report_path, write_page
-from hpsearch.report.formats import format_duration
 from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, every_claim
 from hpsearch.reproduction.judging import judge
 from hpsearch.reproduction.laboratory import Lab, Size, Source

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.cli.narrowing import (
     follow_up,
     proposal_for,
@@ -18,7 +19,6 @@ from hpsearch.cli.output import answer, say
 from hpsearch.cli.running import DONE, RunOptions, run_study
 from hpsearch.errors import StudyExistsError, UsageError
 from hpsearch.records import ParameterValue, Trial, best_trials
-from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.beforehand import warnings_before
 from hpsearch.cli.conclusion import conclude
 from hpsearch.cli.options import is_unmade
@@ -21,8 +23,6 @@ from hpsearch.errors import (
     UsageError,
 )
 from hpsearch.report.file import check_report_path
-from hpsearch.report.formats import format_count
-from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.examples import example_files

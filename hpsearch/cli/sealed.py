@@ -4,6 +4,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from hpsearch.analysis.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
+from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_time
+from hpsearch.analysis.json_objects import moment_text
 from hpsearch.cli.asking import ask
 from hpsearch.cli.confirming import repeated_object, trainable
 from hpsearch.cli.options import AnswerFormat
@@ -11,9 +14,6 @@ from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
-from hpsearch.report.export import moment_text
-from hpsearch.report.formats import format_count, format_parameters, format_result, format_time
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.study.exact import why_untrainable

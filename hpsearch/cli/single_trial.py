@@ -3,24 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hpsearch.cli.output import answer, write_table
-from hpsearch.records import Finding, Trial
-from hpsearch.report.configurations import configuration_name
-from hpsearch.report.export import moment_text
-from hpsearch.report.formats import (
-    format_result,
-    format_share,
-    format_short_metric,
-    format_time,
-)
-from hpsearch.report.trial_facts import (
+from hpsearch.analysis.configurations import configuration_name
+from hpsearch.analysis.formats import format_result, format_share, format_short_metric, format_time
+from hpsearch.analysis.json_objects import moment_text
+from hpsearch.analysis.trial_facts import (
+    cause_words,
     course_facts,
     evidence_facts,
     foreign_facts,
     parameter_facts,
     suggested_facts,
+    verdict_words,
 )
-from hpsearch.report.words import cause_words, verdict_words
+from hpsearch.cli.output import answer, write_table
+from hpsearch.records import Finding, Trial
 from hpsearch.storage.records import Attempt, StoredStudy
 
 

@@ -39,8 +39,8 @@ def check(
     """
     from dataclasses import asdict
 
+    from hpsearch.analysis.formats import format_count
     from hpsearch.errors import StorageError
-    from hpsearch.report.formats import format_count
     from hpsearch.storage.check import check as measured
 
     health = measured(storage, full=full)
@@ -139,7 +139,7 @@ def copy(
 
 
 def _copied(copied: "Copied") -> str:
-    from hpsearch.report.formats import format_count
+    from hpsearch.analysis.formats import format_count
 
     returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""
     trials = format_count(copied.trials, "trial")
@@ -170,7 +170,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
 
 def _local_times(times: "LocalTimes") -> str:
     """Return what is to be said of trials from before Optuna wrote times in UTC."""
-    from hpsearch.report.formats import format_count
+    from hpsearch.analysis.formats import format_count
 
     trials = format_count(times.trials, "trial")
     return (
@@ -186,7 +186,7 @@ def _whole_ms(seconds: float) -> int:
 
 def _outlook_rows(health: "Health") -> list[tuple[str, str]]:
     """Return what the budgets that are left will cost."""
-    from hpsearch.report.formats import format_count, format_duration
+    from hpsearch.analysis.formats import format_count, format_duration
 
     left = health.outlook
     if left is None:

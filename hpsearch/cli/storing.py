@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
+from hpsearch.analysis.formats import format_count
 from hpsearch.errors import StudyExistsError
-from hpsearch.report.formats import format_count
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import StudySpec

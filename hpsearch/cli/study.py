@@ -150,12 +150,12 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
+    from hpsearch.analysis.json_objects import study_object
+    from hpsearch.analysis.summary import summary_object
     from hpsearch.cli.confirming import confirmed_objects
     from hpsearch.cli.family import parent_object, write_parent
     from hpsearch.cli.overview import write_foreign_overview, write_overview
     from hpsearch.cli.sealed import opened_object, tell_if_opened
-    from hpsearch.report.export import study_object
-    from hpsearch.report.summary import summary_object
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -195,10 +195,10 @@ def best(
 
     Example: hpsearch study best digits --count 10 --format csv
     """
+    from hpsearch.analysis.best_trials import leading_trials
     from hpsearch.cli.conclusion import write_best
     from hpsearch.cli.listings import best_listing
     from hpsearch.cli.sealed import tell_if_opened
-    from hpsearch.report.words import leading_trials
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -225,8 +225,8 @@ def configurations(
 
     Example: hpsearch study configurations relu-learning-rates
     """
+    from hpsearch.analysis.configurations import configuration_rows
     from hpsearch.cli.listings import configurations_listing
-    from hpsearch.report.configurations import configuration_rows
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:

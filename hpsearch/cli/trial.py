@@ -47,10 +47,10 @@ def show(
 
     Example: hpsearch trial show digits 17
     """
+    from hpsearch.analysis.json_objects import trial_object
     from hpsearch.cli.conclusion import read_series
     from hpsearch.cli.curves import write_curves
     from hpsearch.cli.single_trial import attempt_object, write_trial
-    from hpsearch.report.export import trial_object
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:

@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from hpsearch.analysis.formats import format_time
+from hpsearch.analysis.json_objects import moment_text
 from hpsearch.cli.output import Listing, answer
 from hpsearch.errors import HpsearchError
-from hpsearch.report.export import moment_text
-from hpsearch.report.formats import format_time
 from hpsearch.storage.records import WorkerRecord
 from hpsearch.storage.store import Store
 

@@ -11,6 +11,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import BaseStorage
 
+from hpsearch.analysis.confirmation import best_of
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.answers import Answers
 from hpsearch.dashboard.cures import (
     Detail,
@@ -26,8 +28,6 @@ from hpsearch.dashboard.links import HOME
 from hpsearch.dashboard.live import LiveStudies, Seen
 from hpsearch.dashboard.notes import study_note, trial_note
 from hpsearch.dashboard.wsgi import Header, method_of, number_of, path_of
-from hpsearch.report.confirmation import best_of
-from hpsearch.report.snapshot import Snapshot
 
 _STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
 _CONDITIONS: Final = frozenset({"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"})

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, final
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Series, Trial
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store

@@ -9,8 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hpsearch.analysis.study_state import fate_rows, state_of
 from hpsearch.errors import StorageError
-from hpsearch.report.words import fate_rows, state_of
 from hpsearch.storage.records import Progress, WorkerRecord
 from hpsearch.storage.store import Store
 

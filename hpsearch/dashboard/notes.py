@@ -5,13 +5,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.best_trials import best_lines, rival_words
+from hpsearch.analysis.formats import format_share, format_time
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.study_state import fate_rows, state_sentence
+from hpsearch.analysis.trial_facts import evidence_facts, suggested_facts, verdict_words
 from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
 from hpsearch.records import Finding, Trial
-from hpsearch.report.advice import advice
-from hpsearch.report.formats import format_share, format_time
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.trial_facts import evidence_facts, suggested_facts
-from hpsearch.report.words import best_lines, fate_rows, rival_words, state_sentence, verdict_words
 from hpsearch.storage.records import StoredStudy
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")

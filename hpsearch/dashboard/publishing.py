@@ -7,6 +7,7 @@ from typing import Any, Final, final
 from optuna import Study
 from optuna_dashboard import save_plotly_graph_object
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.figures import study_figures
 from hpsearch.dashboard.notes import published_study_note, published_trial_note
 from hpsearch.dashboard.stored_notes import (
@@ -17,7 +18,6 @@ from hpsearch.dashboard.stored_notes import (
     version_key,
 )
 from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 
 AT_ONCE: Final = 200

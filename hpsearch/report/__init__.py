@@ -1,1 +1,1 @@
-"""What people see: figure data, figures, tables and the page."""
+"""What people see: figures, tables and pages."""

@@ -4,21 +4,21 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final, final
 
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate
-from hpsearch.report import card, compared, palette, sections
-from hpsearch.report.export import json_text
+from hpsearch.report import palette, parts, sections
+from hpsearch.report.best_card import best_card_section
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
-from hpsearch.report.origin import origin_mark
-from hpsearch.report.parts import contents, text
-from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.parts import asset
+from hpsearch.report.request import ReportRequest, origin_mark
 
-_NOTHING_ASKED: Final = Request()
+_NOTHING_ASKED: Final = ReportRequest()
 _CHARSET: Final = '<meta charset="utf-8">'
 
 
@@ -37,7 +37,7 @@ class Serving:
 
 def render(
     snapshot: Snapshot,
-    request: Request = _NOTHING_ASKED,
+    request: ReportRequest = _NOTHING_ASKED,
     *,
     serving: Serving | None = None,
     drawn: Sequence[Exhibit] | None = None,
@@ -71,73 +71,49 @@ def document(
     Without `serving` the page needs no network.
     """
     drawing = [get_plotlyjs()] if shown and serving is None else []
-    inline = [*drawing, *([_asset("page.js")] if shown else []), *([serving.script] if serving else [])]
-    loaded = f'<script src="{serving.plotly}"></script>' if serving and shown else ""
-    return "\n".join(
-        [
-            '<!doctype html><html lang="en"><head>' + _CHARSET,
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(inline, is_served=bool(serving))}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
-            f"<title>{text(title)}</title>",
-            f"<style>{_variables()}\n{_asset('page.css')}</style></head><body>",
-            serving.navigation if serving else navigation,
-            f"<main>{body}</main>",
-            f'<script type="application/json" id="report-data">{_data(shown)}</script>',
-            loaded,
-            *(f"<script>{script}</script>" for script in inline),
-            "</body></html>\n",
-        ]
+    inline = [*drawing, *([asset("page.js")] if shown else []), *([serving.script] if serving else [])]
+    page = parts.render(
+        "page.html",
+        policy=_policy(inline, is_served=bool(serving)),
+        title=title,
+        style=f"{_variables()}\n{asset('page.css')}",
+        navigation=serving.navigation if serving else navigation,
+        body=body,
+        data=_data(shown),
+        plotly=serving.plotly if serving and shown else "",
+        scripts=inline,
     )
+    return str(page)
 
 
 def _title(snapshot: Snapshot) -> str:
     return f"{snapshot.study.spec.name}: hpsearch report"
 
 
-def _foreign_body(snapshot: Snapshot, shown: Sequence[Exhibit]) -> str:
-    """Return what can be said of a study that another Optuna client made."""
-    content = "\n".join(
-        [
-            sections.best(snapshot),
-            "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
-            sections.fate_filter(snapshot),
-            *(sections.exhibit(one) for one in shown),
-        ]
-    )
-    return "\n".join([sections.header(snapshot), contents(content), content, sections.footer(snapshot)])
-
-
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: Request) -> str:
-    if snapshot.study.foreign is not None:
-        return _foreign_body(snapshot, shown)
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) -> Markup:
+    """Return the report; of a study that another Optuna client made, what can be said of it."""
     named = {one.name: one for one in shown}
-    exhibit = {one.name: sections.exhibit(one) for one in shown}
-    is_map_alone = not all(one.panels for one in shown if one.name in ("search-map", "learning-rates"))
-    content = "\n".join(
-        [
-            sections.best(snapshot),
-            card.best_card_section(snapshot),
-            "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
-            sections.fate_filter(snapshot),
-            f'<div class="{"single" if is_map_alone else "pair"}">',
-            exhibit["search-map"],
-            exhibit["learning-rates"],
-            "</div>",
-            exhibit["learning-curves"],
-            exhibit["best-curves"],
-            exhibit["network-health"],
-            exhibit["best-so-far"],
-            exhibit["workers"],
-            f'<div class="pair">{exhibit["ledger"]}{sections.budget(snapshot)}</div>',
-            sections.causes(snapshot),
-            exhibit["importance"],
-            compared.comparison(snapshot, request, named["comparison"]),
-            compared.studies(snapshot, request, named["studies"]),
-            sections.specification(snapshot),
-        ]
+    values: dict[str, Any] = {}
+    if snapshot.study.foreign is None:
+        values = {
+            "best_card": best_card_section(snapshot),
+            "is_map_alone": not all(named[name].panels for name in ("search-map", "learning-rates")),
+            "budget": sections.budget(snapshot),
+            "causes": sections.causes(snapshot),
+            "comparison": sections.comparison(snapshot, request, named["comparison"]),
+            "studies": sections.studies(snapshot, request, named["studies"]),
+            "specification": sections.specification(snapshot),
+        }
+    return parts.render(
+        "report.html",
+        is_foreign=snapshot.study.foreign is not None,
+        header=sections.header(snapshot),
+        best=sections.best(snapshot),
+        fate_filter=sections.fate_filter(snapshot),
+        shown=named,
+        footer=sections.footer(snapshot),
+        **values,
     )
-    return "\n".join([sections.header(snapshot), contents(content), content, sections.footer(snapshot)])
 
 
 def _data(shown: Sequence[Exhibit]) -> str:
@@ -182,12 +158,8 @@ def _variables() -> str:
         "--grid": palette.GRID,
         "--rail": palette.RAIL,
         "--paper": palette.PAPER,
-        **{sections.variable(fate): palette.LOOKS[fate].colour for fate in Fate},
+        **{palette.variable(fate): palette.LOOKS[fate].colour for fate in Fate},
     }
     light = ";".join(f"{name}:{colour}" for name, colour in named.items())
     dark = ";".join(f"{name}:{palette.DARK[colour]}" for name, colour in named.items())
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-
-
-def _asset(name: str) -> str:
-    return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")

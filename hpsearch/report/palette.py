@@ -27,7 +27,7 @@ RAIL_COLOURS = ("#b2b2b2", "#c24a00", "#1a1a1a")
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class FateLook:
     """How one fate is drawn: Plotly's symbol filled and hollow, the colour, and the symbol as an SVG path.
 
     The path lies in a square from -8 to 8. `is_line` is true for symbols that have no area to fill.
@@ -40,43 +40,45 @@ class Look:
     is_line: bool = False
 
 
-LOOKS: Mapping[Fate, Look] = {
-    Fate.COMPLETE: Look(
+LOOKS: Mapping[Fate, FateLook] = {
+    Fate.COMPLETE: FateLook(
         symbol="circle", hollow="circle-open", colour="#0072b2", path="M6,0A6,6 0 1,1 -6,0A6,6 0 1,1 6,0Z"
     ),
-    Fate.OUTRANKED: Look(
+    Fate.OUTRANKED: FateLook(
         symbol="square", hollow="square-open", colour="#56b4e9", path="M-5.5,-5.5H5.5V5.5H-5.5Z"
     ),
-    Fate.DIVERGED: Look(
+    Fate.DIVERGED: FateLook(
         symbol="x",
         hollow="x-open",
         colour="#c24a00",
         path="M0,-2.6L3.4,-6L6,-3.4L2.6,0L6,3.4L3.4,6L0,2.6L-3.4,6L-6,3.4L-2.6,0L-6,-3.4L-3.4,-6Z",
     ),
-    Fate.DYING: Look(
+    Fate.DYING: FateLook(
         symbol="triangle-down", hollow="triangle-down-open", colour="#b5659a", path="M-6.5,-4.5H6.5L0,6.5Z"
     ),
-    Fate.TOO_SLOW: Look(
+    Fate.TOO_SLOW: FateLook(
         symbol="triangle-left", hollow="triangle-left-open", colour="#e69f00", path="M4.5,-6.5V6.5L-6.5,0Z"
     ),
-    Fate.OTHER: Look(symbol="diamond", hollow="diamond-open", colour="#009e60", path="M0,-7L7,0L0,7L-7,0Z"),
-    Fate.CRASHED: Look(
+    Fate.OTHER: FateLook(
+        symbol="diamond", hollow="diamond-open", colour="#009e60", path="M0,-7L7,0L0,7L-7,0Z"
+    ),
+    Fate.CRASHED: FateLook(
         symbol="cross",
         hollow="cross-open",
         colour="#1a1a1a",
         path="M-2,-6.5H2V-2H6.5V2H2V6.5H-2V2H-6.5V-2H-2Z",
     ),
-    Fate.LOST: Look(
+    Fate.LOST: FateLook(
         symbol="asterisk-open",
         hollow="asterisk-open",
         colour="#585858",
         path="M0,-7V7M-7,0H7M-5,-5L5,5M-5,5L5,-5",
         is_line=True,
     ),
-    Fate.RUNNING: Look(
+    Fate.RUNNING: FateLook(
         symbol="triangle-right", hollow="triangle-right-open", colour="#4a3b00", path="M-4.5,-6.5V6.5L6.5,0Z"
     ),
-    Fate.WAITING: Look(
+    Fate.WAITING: FateLook(
         symbol="hexagon",
         hollow="hexagon-open",
         colour="#b2b2b2",
@@ -122,3 +124,8 @@ DARK: Mapping[str, str] = {
     ),
 }
 """Each colour of a figure on dark paper. Colours that are not here are the same on both."""
+
+
+def variable(fate: Fate) -> str:
+    """Return the name of the CSS variable that holds the colour of a fate."""
+    return f"--fate-{fate.value.replace(' ', '-')}"

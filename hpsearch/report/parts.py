@@ -1,13 +1,40 @@
-"""The pieces that all pages are made of. Every text that came from outside goes through `text`."""
+"""The pieces that all pages are made of, from the templates.
+
+`render` and `piece` fill a template, which escapes every text that is not Markup. The other functions serve pages built
+from strings, such as those of the dashboard. They return `str`, because adding a string to Markup would escape it.
+"""
 
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from importlib import resources
+from typing import Any, Final
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from hpsearch.analysis.formats import format_count
+from hpsearch.report.palette import LOOKS, variable
 
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
 _OPTION: Final = re.compile(r"(?<!\S)--[\w-]+")
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
+
+
+def asset(name: str) -> str:
+    """Return a file of the report's own: a template, the style sheet or the script."""
+    return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> Markup:
+    """Return a template as HTML; texts among the values are escaped."""
+    return _trusted(_TEMPLATES.get_template(template).render(values))
+
+
+def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
+    """Return a macro of a template as HTML; texts among the values are escaped."""
+    made: Markup = getattr(_TEMPLATES.get_template(template).module, macro)(*args, **values)
+    return made
 
 
 def text(raw: object) -> str:
@@ -15,11 +42,13 @@ def text(raw: object) -> str:
     return html.escape(str(raw), quote=True)
 
 
-def text_with_code(raw: str) -> str:
+def text_with_code(raw: str) -> Markup:
     """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
     parts = (text(part) for part in raw.split("`"))
-    return "".join(
-        f"<code>{whole_options(part)}</code>" if index % 2 else part for index, part in enumerate(parts)
+    return _trusted(
+        "".join(
+            f"<code>{whole_options(part)}</code>" if index % 2 else part for index, part in enumerate(parts)
+        )
     )
 
 
@@ -28,31 +57,25 @@ def whole_options(code: str) -> str:
     return _OPTION.sub(r'<span class="option">\g<0></span>', code)
 
 
-def trial_number(number: int) -> str:
-    """Return a trial's number as HTML that `with_trial_links` can make a link."""
-    return f'<span class="trial-number">{number}</span>'
-
-
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
     """Return a page whose numbers of trials are links to `link(number)`; nothing else on it can look like one."""
     return _TRIAL_NUMBER.sub(lambda found: f'<a href="{text(link(int(found[1])))}">{found[1]}</a>', page)
 
 
-def contents(sections: str) -> str:
+def contents(sections: str) -> Markup:
     """Return links to the sections, HTML that `section` made, in their order."""
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(sections))
-    return f'<nav class="contents" aria-label="Contents">{links}</nav>'
+    return _trusted(f'<nav class="contents" aria-label="Contents">{links}</nav>')
 
 
 def section(name: str, title: str, content: str) -> str:
     """Return a section of a page; `title` and `content` are HTML."""
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
+    return str(piece("parts.html", "section", name, _trusted(title), caller=lambda: _trusted(content)))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names with their values, both texts."""
-    listed = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in pairs)
-    return f'<dl class="facts">{listed}</dl>'
+    return str(piece("parts.html", "facts", pairs))
 
 
 def table_of(caption: str, heads: Sequence[str], body: str) -> str:
@@ -60,19 +83,42 @@ def table_of(caption: str, heads: Sequence[str], body: str) -> str:
 
     Without a caption it has none.
     """
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    above = f"<caption>{text(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll" tabindex="0"><table>{above}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return str(piece("parts.html", "table", caption, heads, caller=lambda: _trusted(body)))
 
 
 def rows_of(rows: Iterable[Iterable[str]]) -> str:
     """Return the HTML of a table's rows, whose cells are HTML."""
-    return "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return str(piece("parts.html", "rows", [[_trusted(cell) for cell in row] for row in rows]))
 
 
 def empty(words: str) -> str:
     """Return what stands where there is nothing to show; `words` are text, with commands between backquotes."""
-    return f'<p class="empty">{text_with_code(words)}</p>'
+    return str(piece("parts.html", "empty", words))
+
+
+def _escaped(value: object) -> Markup:
+    """Escape a value as `text` does, so that quotes have one spelling in templates and in strings."""
+    return value if isinstance(value, Markup) else _trusted(text(value))
+
+
+def _trusted(made: str) -> Markup:
+    """Mark HTML as such: the texts in it are escaped already."""
+    return Markup(made)  # noqa: S704
+
+
+_TEMPLATES: Final = Environment(
+    loader=FunctionLoader(lambda name: asset(f"templates/{name}")),
+    autoescape=True,
+    finalize=_escaped,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {
+    "code": text_with_code,
+    "contents": contents,
+    "options": lambda raw: _trusted(whole_options(text(raw))),
+    "thousands": format_count,
+    "variable": variable,
+}
+_TEMPLATES.globals["looks"] = LOOKS

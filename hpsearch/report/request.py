@@ -1,13 +1,17 @@
-"""What a reader asks a report for beyond the study itself."""
+"""What a report compares beyond the study itself, and the mark in its file from which it can be written again."""
 
+import html
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from pathlib import Path
+from typing import Any, Final, final
 
+from hpsearch.analysis.formats import format_metric
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
-from hpsearch.report.formats import format_metric
-from hpsearch.report.snapshot import Snapshot
 
 FEWEST_COMPARED: Final = 2
 MOST_COMPARED: Final = 6
@@ -17,7 +21,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ReportRequest:
     """The numbers of trials to compare, none for a choice of ours, and the studies to compare with, in their order."""
 
     trials: tuple[int, ...] = ()
@@ -38,7 +42,7 @@ def parse_trials(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def check_request(snapshot: Snapshot, request: Request) -> None:
+def check_request(snapshot: Snapshot, request: ReportRequest) -> None:
     """Raise HpsearchError where the request does not fit the study: unknown trials, or another metric."""
     known = {trial.number for trial in snapshot.trials}
     missing = [number for number in request.trials if number not in known]
@@ -64,3 +68,44 @@ def _check_other(snapshot: Snapshot, other: Snapshot) -> None:
 
 def _numbers(numbers: Sequence[int]) -> str:
     return ",".join(str(number) for number in numbers)
+
+
+_HEAD_BYTES: Final = 4096
+"""The mark stands within so many bytes of the file's beginning."""
+
+_MARK: Final = re.compile(r'<meta name="hpsearch-report" content="([^"]*)">')
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The key of a report's study, the trials that stand side by side in it, and the keys of the studies compared."""
+
+    study: str
+    trials: tuple[int, ...]
+    others: tuple[str, ...]
+
+
+def origin_mark(snapshot: Snapshot, request: ReportRequest) -> str:
+    """Return the HTML that `origin_of` finds."""
+    kept = {
+        "study": snapshot.study.key,
+        "trials": request.trials,
+        "others": [other.study.key for other in request.others],
+    }
+    return f'<meta name="hpsearch-report" content="{html.escape(json_text(kept), quote=True)}">'
+
+
+def origin_of(path: Path) -> Origin | None:
+    """Return what the report at `path` is of; None if there is no file, or one that is not a report with a mark."""
+    try:
+        with path.open("rb") as file:
+            found = _MARK.search(file.read(_HEAD_BYTES).decode("utf-8", errors="replace"))
+        kept: dict[str, Any] = {} if found is None else json.loads(html.unescape(found[1]))
+        return Origin(
+            study=str(kept["study"]),
+            trials=tuple(int(number) for number in kept["trials"]),
+            others=tuple(map(str, kept["others"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,17 +1,14 @@
-"""The parts of the page as HTML. Every text that came from outside goes through `text`."""
+"""The sections of the report: what each of them shows, for its template."""
 
-from collections.abc import Iterable, Sequence
+from markupsafe import Markup
 
 from hpsearch import __version__
-from hpsearch.records import Fate
-from hpsearch.report.advice import advice
-from hpsearch.report.configurations import configuration_rows, row_cells, row_heads
-from hpsearch.report.confirmation import best_of, repeat, seeds_words
-from hpsearch.report.figure_data.best_table import best_table
-from hpsearch.report.figure_data.causes import CauseRow, CauseTable, cause_table
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.formats import (
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
+from hpsearch.analysis.causes import cause_table
+from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
+from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
+from hpsearch.analysis.formats import (
     format_count,
     format_duration,
     format_metric,
@@ -19,134 +16,88 @@ from hpsearch.report.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.report.palette import LOOKS
-from hpsearch.report.parts import facts, section, table_of, text, text_with_code, trial_number
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
+from hpsearch.records import Fate
+from hpsearch.report.figures.catalogue import Exhibit
+from hpsearch.report.figures.comparison import chosen_trials, compared_table
+from hpsearch.report.figures.ledger import ledger
+from hpsearch.report.figures.studies import differences
+from hpsearch.report.parts import piece
+from hpsearch.report.request import ReportRequest
 from hpsearch.report.specification import specification_text
-from hpsearch.report.words import (
-    best_lines,
-    fate_rows,
-    has_several_objectives,
-    objectives_words,
-    state_of,
-    state_sentence,
-)
 from hpsearch.study.faults import fault_in_words
 
 
-def header(snapshot: Snapshot) -> str:
+def header(snapshot: Snapshot) -> Markup:
     """Return the heading: name, how the study stands, and the facts about it."""
-    return (
-        f'<header><p class="kicker">hpsearch study, <span class="state">{state_of(snapshot.progress)}</span></p>'
-        f"<h1>{text(snapshot.study.spec.name)}</h1>"
-        f'<p class="lead">{text(state_sentence(snapshot.progress))}</p>'
-        f"{facts(_study_facts(snapshot))}</header>"
+    return piece(
+        "sections.html",
+        "header",
+        state=state_of(snapshot.progress),
+        name=snapshot.study.spec.name,
+        lead=state_sentence(snapshot.progress),
+        pairs=_study_facts(snapshot),
     )
 
 
-def figure_header(snapshot: Snapshot, shown: Exhibit) -> str:
+def figure_header(snapshot: Snapshot, shown: Exhibit) -> Markup:
     """Return the heading of a page of one figure: of which study, which figure, and as of when."""
-    return (
-        f'<header><p class="kicker">hpsearch report, figure <code>{text(shown.name)}</code></p>'
-        f"<h1>{text(snapshot.study.spec.name)}</h1>"
-        f'<p class="lead">{text(shown.title)}, as of {format_time(snapshot.taken)}</p></header>'
-    )
+    taken = format_time(snapshot.taken)
+    return piece("sections.html", "figure_header", shown, snapshot.study.spec.name, taken)
 
 
-def fate_filter(snapshot: Snapshot) -> str:
+def fate_filter(snapshot: Snapshot) -> Markup:
     """Return the legend of all figures, which is also their filter."""
     rows = fate_rows(snapshot.progress)
-    if not rows:
-        return ""
-    chips = "".join(
-        f'<label class="chip"><input type="checkbox" checked value="{text(row.fate)}">'
-        f"{symbol(row.fate)}<span>{text(row.fate)}</span> <b>{row.trials:,}</b></label>"
-        for row in rows
-    )
-    return f'<fieldset class="filter"><legend>Fates: show or hide in every figure</legend>{chips}</fieldset>'
+    return piece("sections.html", "fate_filter", rows) if rows else Markup()
 
 
-def best(snapshot: Snapshot) -> str:
+def best(snapshot: Snapshot) -> Markup:
     """Return the best lines and the table of the best configurations."""
     lines = best_lines(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
-    exact = _configurations(snapshot)
-    if not lines:
-        why = "No trial is complete with a finite result" + (" yet." if snapshot.progress.running else ".")
-        return section("best", "Best configurations", f'<p class="empty">{why}</p>{exact}')
-    listed = "".join(f"<li>{text(line)}</li>" for line in lines)
-    content = f'<ol class="lines">{listed}</ol>{exact}{_best_table(snapshot)}'
-    return section("best", "Best configurations", content)
+    return piece(
+        "sections.html",
+        "best",
+        lines=lines,
+        why="No trial is complete with a finite result" + (" yet." if snapshot.progress.running else "."),
+        exact=_configurations(snapshot),
+        table_of_best=_best_table(snapshot) if lines else "",
+    )
 
 
-def exhibit(shown: Exhibit) -> str:
+def exhibit(shown: Exhibit) -> Markup:
     """Return a figure: places for its drawings, and its caption."""
-    return section(shown.name, shown.title, html_figure(shown))
+    return piece("parts.html", "exhibit", shown)
 
 
-def html_figure(shown: Exhibit) -> str:
-    """Return places for the drawings of an exhibit, and its caption; the caption alone where nothing is drawn."""
-    places = "".join(
-        f'<div class="plot" data-figure="{panel.name}" role="img" aria-label="{text(panel.label)}"'
-        f' style="min-height:{panel.figure.layout.height}px"></div>'
-        for panel in shown.panels
-    )
-    if not places:
-        return f'<p class="empty">{text_with_code(shown.caption)}</p>'
-    return (
-        f"<figure><figcaption>{text_with_code(shown.caption)}</figcaption>"
-        f'<div class="plots {shown.arrangement}">{places}</div></figure>'
-    )
-
-
-def budget(snapshot: Snapshot) -> str:
+def budget(snapshot: Snapshot) -> Markup:
     """Return what is done and left of the budget."""
-    return section("budget", "Budget", facts(ledger(snapshot).facts))
+    return piece("sections.html", "budget", ledger(snapshot).facts)
 
 
-def causes(snapshot: Snapshot) -> str:
+def causes(snapshot: Snapshot) -> Markup:
     """Return what the trials advise, and the table of causes."""
-    table = cause_table(snapshot)
-    none = '<p class="empty">No trial carries a verdict that explains its end.</p>'
-    return section("causes", "Causes", _advice(snapshot) + (_cause_table(table) if table.rows else none))
+    study = snapshot.study
+    confirmed = bool(snapshot.evaluations)
+    advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
+    return piece("sections.html", "causes", advised, cause_table(snapshot))
 
 
-def specification(snapshot: Snapshot) -> str:
+def specification(snapshot: Snapshot) -> Markup:
     """Return the study file, folded away."""
-    file = text(specification_text(snapshot.study.spec))
-    return section(
-        "specification",
-        "Specification",
-        f"<details><summary>The study file that makes this search</summary><pre><code>{file}</code></pre></details>",
-    )
+    return piece("sections.html", "specification", specification_text(snapshot.study.spec))
 
 
-def footer(snapshot: Snapshot) -> str:
+def footer(snapshot: Snapshot) -> Markup:
     """Return who made the page and when."""
-    return (
-        f"<footer><p>hpsearch {text(__version__)}, read from the database on {format_time(snapshot.taken)}."
-        f"{_fingerprint(snapshot)}</p></footer>"
-    )
+    fingerprint = "" if snapshot.study.foreign is not None else snapshot.study.fingerprint
+    return piece("sections.html", "footer", __version__, format_time(snapshot.taken), fingerprint)
 
 
-def _fingerprint(snapshot: Snapshot) -> str:
-    if snapshot.study.foreign is not None:
-        return ""
-    return f" Fingerprint of the data: <code>{text(snapshot.study.fingerprint)}</code>."
-
-
-def symbol(fate: Fate) -> str:
+def symbol(fate: Fate) -> Markup:
     """Return the symbol of a fate as a small drawing in its colour."""
-    look = LOOKS[fate]
-    paint = "stroke" if look.is_line else "fill"
-    return (
-        f'<svg class="symbol {paint}" viewBox="-8 -8 16 16" aria-hidden="true">'
-        f'<path d="{look.path}" style="--paint:var({variable(fate)})"/></svg>'
-    )
-
-
-def variable(fate: Fate) -> str:
-    """Return the name of the CSS variable that holds the colour of a fate."""
-    return f"--fate-{fate.value.replace(' ', '-')}"
+    return piece("parts.html", "symbol", fate)
 
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
@@ -201,77 +152,42 @@ def _training_time(snapshot: Snapshot) -> str:
     return format_duration(max((max(finished) - min(started)).total_seconds(), 0.0))
 
 
-def _best_table(snapshot: Snapshot) -> str:
+def _best_table(snapshot: Snapshot) -> Markup:
     table = best_table(snapshot)
     metric = format_metric(table.metric)
-    seeds = ["fresh seeds"] if any(row.seeds for row in table.rows) else []
-    ours = ["epochs", "verdict"] if snapshot.study.foreign is None else []
+    has_seeds = any(row.seeds for row in table.rows)
+    seeds = ["fresh seeds"] if has_seeds else []
+    is_ours = snapshot.study.foreign is None
+    ours = ["epochs", "verdict"] if is_ours else []
     heads = ["rank", "trial", *seeds, metric, *table.names, *ours]
-    rows = [
-        (
-            row.fate,
-            [
-                text(row.rank),
-                trial_number(row.number),
-                *(text(row.seeds) for _ in seeds),
-                *map(text, (row.value, *row.params, *((row.epochs, row.verdict) if ours else ()))),
-            ],
-        )
-        for row in table.rows
-    ]
-    body = "".join(_row(fate, heads, cells) for fate, cells in rows)
     order = f"{metric} over fresh seeds, then in the search" if seeds else metric
-    return table_of(f"The best {len(rows)}, by {order}", heads, body)
+    caption = f"The best {len(table.rows)}, by {order}"
+    return piece("sections.html", "best_table", caption, heads, table.rows, has_seeds, is_ours)
 
 
-def _configurations(snapshot: Snapshot) -> str:
+def _configurations(snapshot: Snapshot) -> Markup:
     """Return the table of the exact configurations; nothing where the study searches."""
     study = snapshot.study
     rows = configuration_rows(study, snapshot.trials)
     if not rows:
-        return ""
+        return Markup()
     heads = row_heads(format_short_metric(study.spec.metric))
     metric = study.spec.metric
-    body = "".join(f"<tr>{_cells(heads, map(text, row_cells(row, metric)))}</tr>" for row in rows)
-    return table_of("Each configuration over its trials; the interval is of the mean", heads, body)
+    return piece("sections.html", "configurations", heads, [row_cells(row, metric) for row in rows])
 
 
-def _advice(snapshot: Snapshot) -> str:
-    study = snapshot.study
-    confirmed = bool(snapshot.evaluations)
-    advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
-    return "" if advised is None else f'<p class="lead">Advice: {text_with_code(advised)}.</p>'
+def comparison(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> Markup:
+    """Return a few trials side by side: which of them are shown, their table, and their drawings."""
+    chosen = chosen_trials(snapshot, request.trials) if shown.panels else ()
+    if not chosen:
+        return exhibit(shown)
+    return piece("sections.html", "comparison", shown, compared_table(snapshot, chosen))
 
 
-def _cause_table(table: CauseTable) -> str:
-    span = [] if table.dimension is None else [table.dimension]
-    heads = ["cause", "trials", *span, "epochs", "typical evidence", "remedy"]
-    body = "".join(_row(row.fate, heads, _cause_cells(row, has_span=bool(span))) for row in table.rows)
-    return table_of(
-        "Trials, epochs and evidence (the median) are of all trials with the verdict; complete and audited ones were"
-        " not stopped, and the ledger counts them as complete",
-        heads,
-        body,
-    )
-
-
-def _cause_cells(row: CauseRow, *, has_span: bool) -> list[str]:
-    return [
-        f'<span class="cause">{symbol(row.fate)}<code>{text(row.cause)}</code></span>',
-        f"{row.trials:,}{f' <small>({text(row.ended)})</small>' if row.ended else ''}",
-        *([f'<span class="span">{text(row.span)}</span>'] if has_span else []),
-        f"{row.epochs:,}",
-        text(row.evidence),
-        text(row.remedy),
-    ]
-
-
-def _row(fate: Fate, heads: Sequence[str], cells: Sequence[str]) -> str:
-    """Return a row of a trial's fate, which the filter of fates shows or hides."""
-    return f'<tr data-fate="{text(fate)}">{_cells(heads, cells)}</tr>'
-
-
-def _cells(heads: Sequence[str], cells: Iterable[str]) -> str:
-    """Return the cells of a row; a narrow screen shows the heads beside them."""
-    pairs = zip(heads, cells, strict=True)
-    return "".join(f'<td data-head="{text(head)}">{cell}</td>' for head, cell in pairs)
+def studies(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> Markup:
+    """Return the comparison with other studies and what they do otherwise; nothing where none was asked for."""
+    if not request.others:
+        return Markup()
+    snapshots = (snapshot, *request.others)
+    names = [one.study.spec.name for one in snapshots]
+    return piece("sections.html", "studies", shown, names, differences(snapshots))

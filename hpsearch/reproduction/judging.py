@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hpsearch.analysis.intervals import wilson_interval
 from hpsearch.nn.arrays import Array
-from hpsearch.report.intervals import wilson_interval
 from hpsearch.reproduction.records import Claim, Condition, Judged, Judgement, Measured, Outcome
 from hpsearch.reproduction.words import missed_words
 

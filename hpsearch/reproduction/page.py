@@ -8,10 +8,10 @@ from typing import Final, final
 import plotly.graph_objects as go
 
 from hpsearch import __version__
+from hpsearch.analysis.formats import format_duration, format_time
 from hpsearch.records import Fate
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, Panel
-from hpsearch.report.formats import format_duration, format_time
 from hpsearch.report.page import document
 from hpsearch.report.parts import facts, section, text
 from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents

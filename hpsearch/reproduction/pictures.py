@@ -8,11 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries
-from hpsearch.report.figure_data.replay_lines import LinePanel
-from hpsearch.report.figure_data.replay_tracks import step_panel
-from hpsearch.report.figures.chart import draw_chart
-from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.chart import Chart, ChartPoint, ChartSeries, draw_chart
+from hpsearch.report.figures.replay_lines import LinePanel, draw_lines
+from hpsearch.report.figures.replay_tracks import step_panel
 from hpsearch.reproduction.records import Drawing, Picture
 from hpsearch.training.recording import Recording
 

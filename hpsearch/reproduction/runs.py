@@ -13,7 +13,7 @@ from hpsearch.nn.network import Network
 from hpsearch.records import Epoch
 from hpsearch.study.spec import Configuration
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.recorder import Snapshot
+from hpsearch.training.recorder import NetworkSnapshot
 from hpsearch.training.row import Shape, shape_of
 from hpsearch.training.workspace import Lane
 
@@ -40,7 +40,7 @@ class Run:
     silent: Array
     first_logits: Array
     epochs: tuple[Epoch, ...]
-    final: Snapshot
+    final: NetworkSnapshot
 
     @property
     def nan_step(self) -> int | None:
@@ -126,7 +126,9 @@ def _train(
             silent=np.stack([layer[:, row] for layer in watcher.silent], axis=1),
             first_logits=watcher.first_logits[row],
             epochs=tuple(cohort.telemetry(number).epochs),
-            final=Snapshot(steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)),
+            final=NetworkSnapshot(
+                steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)
+            ),
         )
         for row, (number, configuration) in enumerate(chosen.items())
     }

@@ -2,7 +2,7 @@
 
 import math
 
-from hpsearch.report.formats import format_count
+from hpsearch.analysis.formats import format_count
 from hpsearch.reproduction.records import Condition, Judged, Measured
 from hpsearch.study.amounts import format_number
 

@@ -10,7 +10,7 @@ from hpsearch.data.prepare import Fold
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
-from hpsearch.training.recorder import Snapshot
+from hpsearch.training.recorder import NetworkSnapshot
 from hpsearch.training.validation import EVALUATION_EXAMPLES, Validation
 from hpsearch.training.workspace import State, Workspace
 
@@ -33,7 +33,7 @@ class Evaluation:
         return tuple(float(1 - fires.mean()) for fires in self.fires)
 
 
-def evaluate(network: Network, snapshot: Snapshot, fold: Fold) -> Evaluation:
+def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> Evaluation:
     """Return how the network did on the examples of `fold`, at least one, with the parameters of `snapshot`."""
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)

@@ -55,7 +55,7 @@ class Moment:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Snapshot:
+class NetworkSnapshot:
     """A trial's parameters (P,) and running statistics (S,) after `steps` steps, as copies."""
 
     steps: int
@@ -102,7 +102,7 @@ class Recorder:
         self._row = np.empty(self._stops[-1])
         self._passed: list[tuple[Distribution, Distribution]] = []
         self.moments: list[Moment] = []
-        self.snapshots: list[Snapshot] = []
+        self.snapshots: list[NetworkSnapshot] = []
         self.nonfinite: FirstNonFinite | None = None
 
     @property
@@ -201,9 +201,9 @@ class Recorder:
             x = buffers.output
 
 
-def snapshot_of(lane: Lane, *, steps: int) -> Snapshot:
+def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
     """Return a copy of what the lane's first row carries from step to step, but for the optimizer's states."""
-    return Snapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
+    return NetworkSnapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
 
 
 def _activated(view: BlockParameters, buffers: BlockBuffers, x: Array) -> Array:

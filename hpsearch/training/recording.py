@@ -13,7 +13,7 @@ from hpsearch.records import Telemetry
 from hpsearch.study.spec import Configuration
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.examples import output_count
-from hpsearch.training.recorder import FirstNonFinite, Moment, Recorder, Snapshot, UnitTracks
+from hpsearch.training.recorder import FirstNonFinite, Moment, NetworkSnapshot, Recorder, UnitTracks
 from hpsearch.training.row import shape_of
 from hpsearch.training.tracks import Track
 
@@ -84,8 +84,8 @@ class Recording:
     last_fired: tuple[NDArray[np.int64], ...]
     nonfinite: FirstNonFinite | None
     moments: tuple[Moment, ...]
-    snapshots: tuple[Snapshot, ...]
-    final: Snapshot
+    snapshots: tuple[NetworkSnapshot, ...]
+    final: NetworkSnapshot
 
 
 def record(
@@ -175,7 +175,7 @@ def _recording(cohort: Cohort, recorder: Recorder, subject: Subject) -> Recordin
         nonfinite=recorder.nonfinite,
         moments=tuple(recorder.moments),
         snapshots=tuple(recorder.snapshots),
-        final=Snapshot(
+        final=NetworkSnapshot(
             steps=recorder.steps,
             parameters=cohort.parameters(subject.number),
             running=cohort.running(subject.number),

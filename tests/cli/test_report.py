@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpsearch.cli.conclusion import take_snapshot
-from hpsearch.report.figure_data.best_card import best_card
+from hpsearch.report.best_card import best_card
 from hpsearch.storage.store import open_store
 
 Command = Callable[..., CompletedProcess[str]]

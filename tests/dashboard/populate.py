@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Final
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Trial, TrialState
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import Store
 

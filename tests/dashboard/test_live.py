@@ -10,6 +10,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.drawings import WAITING_MOST, Drawings, Figures
 from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, Seen
@@ -17,7 +18,6 @@ from hpsearch.dashboard.options import Options
 from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.dashboard.wsgi import Header, path_of
 from hpsearch.errors import StorageError, StudyNotFoundError, UsageError
-from hpsearch.report.snapshot import Snapshot
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic

@@ -10,10 +10,10 @@ import optuna_dashboard
 import pytest
 from optuna.storages import RDBStorage
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.dashboard.notes import escaped
 from hpsearch.dashboard.publishing import Published, publish
-from hpsearch.report.snapshot import Snapshot
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from hpsearch.analysis.configurations import configuration_rows
 from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.data.idx import write_idx
-from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.page import render
 from hpsearch.storage.store import open_store
 from hpsearch.study.exact import params_of_trial, spanned

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from hpsearch.records import Fate
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render, render_exhibit
-from hpsearch.report.request import Request
+from hpsearch.report.request import ReportRequest
 from tests.end_to_end.browser import Paper, Sight, comes_to, press, sight
 from tests.end_to_end.drawings import assert_fits, hover, overview
 from tests.report import synthetic
@@ -54,7 +54,7 @@ def report() -> str:
     snapshot = synthetic.synthetic()
     fates = (Fate.COMPLETE, Fate.OUTRANKED, Fate.DIVERGED, Fate.DYING)
     named = [next(trial.number for trial in snapshot.trials if trial.fate is fate) for fate in fates]
-    return render(snapshot, Request(trials=tuple(named)))
+    return render(snapshot, ReportRequest(trials=tuple(named)))
 
 
 def is_silent(seen: Sight) -> bool:
@@ -187,7 +187,7 @@ def test_compared_studies_and_single_figures_are_drawn(browser: Browser, tmp_pat
     snapshot, other = synthetic.synthetic(), synthetic.synthetic(60, seed=9)
     (shown,) = [exhibit for exhibit in exhibits(snapshot) if exhibit.name == "best-so-far"]
     with sight(browser, width=400) as seen:
-        found = overview(seen.read(render(snapshot, Request(others=(other,))), tmp_path))
+        found = overview(seen.read(render(snapshot, ReportRequest(others=(other,))), tmp_path))
         assert found.figures == FIGURES + 1
         assert_fits(found)
         assert is_silent(seen)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.analysis.snapshot import Snapshot
 from tests.report import synthetic
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import (
     Cause,
     Fate,
@@ -20,7 +21,6 @@ from hpsearch.records import (
     ledger_key,
     ledger_of,
 )
-from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
 

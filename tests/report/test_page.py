@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.report.advice import advice
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.page import render
 from hpsearch.report.parts import text_with_code
-from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.request import ReportRequest
 from tests.report import synthetic
 from tests.report.synthetic import SPECIAL
 
@@ -161,7 +161,7 @@ def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> No
 def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
     """Named trials stand side by side, and another study has a section with what it does otherwise."""
     other = synthetic.synthetic(60, spec=replace(synthetic.SPEC, name=synthetic.MARKUP, seed=3))
-    outline = _outline(render(study, Request(trials=(3, 42), others=(other,))))
+    outline = _outline(render(study, ReportRequest(trials=(3, 42), others=(other,))))
     text = " ".join(outline.text)
     for words in ("Trial 3, trial 42, epoch by epoch", "Studies compared", "20170523", "≠"):
         assert words in text
@@ -172,8 +172,8 @@ def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
 
 def test_a_report_does_not_grow_by_every_series() -> None:
     """The trials compared are a few: their figures take little of the page."""
-    size = len(render(synthetic.synthetic(1000), Request(trials=(0, 1, 2, 3, 4, 5))))
-    assert size - len(render(synthetic.synthetic(1000), Request(trials=(0, 1)))) < 60_000
+    size = len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1, 2, 3, 4, 5))))
+    assert size - len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1)))) < 60_000
 
 
 def test_the_card_can_be_copied(page: str) -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
-from hpsearch.report.request import Request, check_request, parse_trials
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.request import ReportRequest, check_request, parse_trials
 
 
 def test_trials_are_read_in_their_order() -> None:
@@ -36,14 +36,14 @@ def test_trials_that_cannot_be_compared_are_refused(text: str, message: str) -> 
 def test_a_request_must_fit_the_study(study: Snapshot, regression: Snapshot) -> None:
     """Unknown trials, the study itself and a study of another metric are refused."""
     with pytest.raises(TrialNotFoundError, match=r'study "digits": has no trial 999 \(got 3,999\)'):
-        check_request(study, Request(trials=(3, 999)))
+        check_request(study, ReportRequest(trials=(3, 999)))
     with pytest.raises(UsageError, match=r'--compare: must be another study \(got "digits" itself\)'):
-        check_request(study, Request(others=(study,)))
+        check_request(study, ReportRequest(others=(study,)))
     other = replace(regression, study=replace(regression.study, key="k2"))
     with pytest.raises(
         HpsearchError, match=r"--compare diabetes: must have the metric .*\(got validation loss\)"
     ):
-        check_request(study, Request(others=(other,)))
+        check_request(study, ReportRequest(others=(other,)))
     check_request(
-        study, Request(trials=(3, 17), others=(replace(study, study=replace(study.study, key="k2")),))
+        study, ReportRequest(trials=(3, 17), others=(replace(study, study=replace(study.study, key="k2")),))
     )

@@ -4,27 +4,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
-from hpsearch.records import Finding, Trial
-from hpsearch.report import sections
-from hpsearch.report.figures.catalogue import Exhibit, exhibits
-from hpsearch.report.formats import (
-    format_metric,
-    format_result,
-    format_share,
-    format_time,
-)
-from hpsearch.report.parts import facts, section, text
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.trial_facts import (
+from hpsearch.analysis.formats import format_metric, format_result, format_share, format_time
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.trial_facts import (
+    cause_words,
     course_facts,
     evidence_facts,
     foreign_facts,
     parameter_facts,
     suggested_facts,
+    verdict_words,
 )
-from hpsearch.report.words import cause_words, verdict_words
+from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
+from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
+from hpsearch.records import Finding, Trial
+from hpsearch.report import sections
+from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.parts import facts, section, text
 from hpsearch.storage.records import Attempt, StoredStudy
 
 _CAPTION: Final = "The symbol marks where it ended; hover over it to see why."

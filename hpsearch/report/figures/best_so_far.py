@@ -1,13 +1,18 @@
-"""The best result so far as a figure."""
+"""The best result so far, against finished trials, the epochs that they took, and time."""
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias, final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import count_ticks
-from hpsearch.report.figure_data.best_so_far import BestSoFar, BestStep
+from hpsearch.analysis.axes import count_ticks
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.noise_floor import NoiseFloor, noise_floor
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figures.drawing import (
     domains,
     fate_trace,
@@ -24,7 +29,166 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
+from hpsearch.report.figures.hover_text import hover_lines
+from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
+from hpsearch.storage.records import StoredStudy
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestStep:
+    """One ended trial: it was the `trials`-th to end, at `ended`, and `epochs` epochs had been begun by then.
+
+    `best` is the best ranked value of all trials up to it, None while there is none; `is_record` is true
+    where this trial made it better.
+    """
+
+    number: int
+    fate: Fate
+    trials: int
+    epochs: int
+    ended: datetime
+    place: ScalePlace
+    best: float | None
+    is_record: bool
+    hover: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestSoFar:
+    """Every ended trial in the order of their ends. `trials` and `epochs` are the lengths of two of the axes.
+
+    The axis of time goes from `start` to the last end. `noise` is the band that chance alone can reach, None where
+    nothing tells; `band` is where it lies on the scale.
+    """
+
+    scale: ResultScale
+    rails: tuple[str, ...]
+    steps: tuple[BestStep, ...]
+    trials: int
+    epochs: int
+    start: datetime
+    noise: NoiseFloor | None
+    band: tuple[float, float] | None
+    caption: str
+
+
+def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
+    """Return the trials in the order in which they ended (then by number); None where none has ended."""
+    ended = [trial for trial in snapshot.trials if trial.state.is_final]
+    if not ended:
+        return None
+    ended.sort(key=lambda trial: (trial.finished or _EARLIEST, trial.number))
+    scale, study = study_scale(snapshot), snapshot.study
+    steps = _steps(ended, snapshot, scale)
+    noise = noise_floor(snapshot, steps[-1].best)
+    return BestSoFar(
+        scale=scale,
+        rails=rails_of(scale, (step.place for step in steps)),
+        steps=steps,
+        trials=max(len(ended), snapshot.progress.budget),
+        epochs=max(steps[-1].epochs, 1),
+        start=_start(snapshot),
+        noise=noise,
+        band=None if noise is None else _band(noise, scale),
+        caption=" ".join(
+            filter(None, (_caption(steps, study), _infinite_words(ended), _noise_words(steps, noise, study)))
+        ),
+    )
+
+
+def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tuple[BestStep, ...]:
+    steps: list[BestStep] = []
+    best: float | None = None
+    epochs = 0
+    for count, trial in enumerate(ended, start=1):
+        epochs += trial.epochs
+        is_record = _is_better(trial, best, maximize=snapshot.study.maximize)
+        best = trial.value if is_record else best
+        step = BestStep(
+            number=trial.number,
+            fate=trial.fate,
+            trials=count,
+            epochs=epochs,
+            ended=trial.finished or snapshot.study.created or snapshot.taken,
+            place=scale.place(measured(trial)),
+            best=best,
+            is_record=is_record,
+            hover=hover_lines(trial, snapshot.study.spec),
+        )
+        steps.append(step)
+    return tuple(steps)
+
+
+def _start(snapshot: Snapshot) -> datetime:
+    """Return when the first trial began or, if no trial has a start, ended; else when the study was made."""
+    started = [trial.started for trial in snapshot.trials if trial.started is not None]
+    ended = [trial.finished for trial in snapshot.trials if trial.finished is not None]
+    return min(started or ended, default=snapshot.study.created or snapshot.taken)
+
+
+def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
+    """Return the band in positions of the scale, cut off at its ends."""
+    ends = [scale.place(value).position for value in (noise.low, noise.high)]
+    low, high = (scale.high if end is None else min(max(end, scale.low), scale.high) for end in ends)
+    return low, high
+
+
+def _infinite_words(ended: Sequence[Trial]) -> str:
+    """Return how many complete trials have an infinite value, which cannot be the best; empty if none has."""
+    count = sum(
+        trial.state is TrialState.COMPLETE and trial.value is not None and math.isinf(trial.value)
+        for trial in ended
+    )
+    return (
+        f"Infinite values are on the rail and are never the best: {format_count(count, 'trial')}."
+        if count
+        else ""
+    )
+
+
+def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None, study: StoredStudy) -> str:
+    """Return what the band is, or that it is unknown how much chance changes; nothing for other clients' studies."""
+    if steps[-1].best is None or study.foreign is not None:
+        return ""
+    if noise is None:
+        return (
+            "How much seeds alone change is not known: no configuration was trained again with fresh seeds."
+        )
+    return noise.words
+
+
+def _is_better(trial: Trial, best: float | None, *, maximize: bool) -> bool:
+    if not trial.is_ranked or trial.value is None:
+        return False
+    return best is None or (trial.value > best if maximize else trial.value < best)
+
+
+def _caption(steps: Sequence[BestStep], study: StoredStudy) -> str:
+    records = [step for step in steps if step.is_record]
+    if not records:
+        return "No trial is complete with a finite result yet, so there is no best."
+    last = records[-1]
+    begun = f", when {format_count(last.epochs, 'epoch')} had been begun" if study.foreign is None else ""
+    return (
+        f"The best was found by trial {last.number}, the {_ordinal(last.trials)} of {len(steps):,} to end{begun};"
+        f" it {_improved(len(records) - 1)} after the first result."
+    )
+
+
+def _improved(count: int) -> str:
+    ways = {0: "never improved", 1: "improved once", 2: "improved twice"}
+    return ways.get(count, f"improved {count:,} times")
+
+
+def _ordinal(count: int) -> str:
+    teens = 11 <= count % 100 <= 13
+    return f"{count:,}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
 
 Against: TypeAlias = Literal["trials", "epochs", "time"]
 

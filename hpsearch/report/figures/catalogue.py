@@ -5,30 +5,25 @@ from typing import Final, final
 
 import plotly.graph_objects as go
 
-from hpsearch.report.figure_data.best_curves import best_curves
-from hpsearch.report.figure_data.best_so_far import best_so_far
-from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.importance import importance
-from hpsearch.report.figure_data.learning_curves import CurvePanel, learning_curves
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figure_data.network_health import network_health
-from hpsearch.report.figure_data.result_strip import ResultStrip, learning_rate_strip, result_strip
-from hpsearch.report.figure_data.search_map import search_map
-from hpsearch.report.figure_data.studies import studies_compared
-from hpsearch.report.figure_data.workers import workers
-from hpsearch.report.figures.best_curves import draw_best_curve
-from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
-from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.analysis.importance import importance
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.report.figures.best_curves import best_curves, draw_best_curve
+from hpsearch.report.figures.best_so_far import Against, best_so_far, draw_best_so_far
+from hpsearch.report.figures.comparison import comparison, draw_comparison
 from hpsearch.report.figures.importance import draw_importance
-from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import draw_budget, draw_ledger
-from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map
-from hpsearch.report.figures.result_strip import draw_result_strip
-from hpsearch.report.figures.search_map import draw_search_map
-from hpsearch.report.figures.studies import draw_studies
-from hpsearch.report.figures.workers import draw_workers
-from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.figures.learning_curves import CurvePanel, draw_learning_curves, learning_curves
+from hpsearch.report.figures.ledger import draw_budget, draw_ledger, ledger
+from hpsearch.report.figures.network_health import draw_health_panel, draw_heat_map, network_health
+from hpsearch.report.figures.result_strip import (
+    ResultStrip,
+    draw_result_strip,
+    learning_rate_strip,
+    result_strip,
+)
+from hpsearch.report.figures.search_map import draw_search_map, search_map
+from hpsearch.report.figures.studies import draw_studies, studies_compared
+from hpsearch.report.figures.workers import draw_workers, workers
+from hpsearch.report.request import ReportRequest
 
 
 @final
@@ -62,10 +57,10 @@ class Exhibit:
         return "small" if self.is_small else "plots-1" if self.is_stacked else f"plots-{len(self.panels)}"
 
 
-_NOTHING_ASKED: Final = Request()
+_NOTHING_ASKED: Final = ReportRequest()
 
 
-def exhibits(snapshot: Snapshot, request: Request = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
+def exhibits(snapshot: Snapshot, request: ReportRequest = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
     """Return the report's figures in their order, drawn in light colours.
 
     Of a study that another Optuna client made these are the ones that its data suffices for.
@@ -250,7 +245,7 @@ def _importance_exhibit(snapshot: Snapshot) -> Exhibit:
     return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
 
 
-def _comparison_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+def _comparison_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
     name, title = "comparison", "Trials compared"
     data = comparison(snapshot, request)
     if data is None:
@@ -266,7 +261,7 @@ def _comparison_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
     return Exhibit(name=name, title=title, caption=data.caption, panels=tuple(panels))
 
 
-def _studies_exhibit(snapshot: Snapshot, request: Request) -> Exhibit:
+def _studies_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
     name, title = "studies", "Studies compared"
     if not request.others:
         caption = "No other study was named: `hpsearch report NAME --compare OTHER` does."

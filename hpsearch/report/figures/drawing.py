@@ -1,17 +1,17 @@
-"""What all figures have in common: paper, axes, rails, markers and the text of hovering."""
+"""What all figures have in common: paper, axes, rails, marks, the key and the text of hovering."""
 
 import html
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, final
+from typing import Any, Final, final
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Axis, Tick
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Axis, Tick
-from hpsearch.report.figure_data.results import Scale
+from hpsearch.report.figures.scales import PlacedMark, Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -238,3 +238,86 @@ def rounded(value: float) -> float:
 def instant(moment: datetime) -> float:
     """Return a time as Plotly has it on axes of dates: milliseconds since 1970 in UTC."""
     return float(round(moment.timestamp() * 1000))
+
+
+def placed_marks(
+    marks: Sequence[PlacedMark], rails: Sequence[str], scale: Scale, *, in_legend: bool, **settings: Any
+) -> Iterator[go.Scatter]:
+    """Yield the marks of each fate: filled on the scale, hollow on a rail. With `in_legend` each fate is named once.
+
+    `settings` are of Plotly's traces.
+    """
+    size = marker_size(len(marks)) - 2
+    rows = rail_rows(rails, scale)
+    for fate in reversed(Fate):
+        own = [mark for mark in marks if mark.fate is fate]
+        scaled = [mark for mark in own if mark.place.position is not None]
+        railed = [mark for mark in own if mark.place.rail is not None]
+        if scaled:
+            heights = [rounded(mark.place.position or 0.0) for mark in scaled]
+            look = marker(fate, size=size)
+            yield _points(fate, scaled, y=heights, marker=look, showlegend=in_legend, **settings)
+        if railed:
+            heights = [rows[mark.place.rail or ""] for mark in railed]
+            look = marker(fate, size=size, hollow=True)
+            named = in_legend and not scaled
+            yield _points(fate, railed, y=heights, yaxis="y2", marker=look, showlegend=named, **settings)
+
+
+def _points(fate: Fate, marks: Sequence[PlacedMark], **settings: Any) -> go.Scatter:
+    return fate_trace(
+        fate,
+        mode="markers",
+        x=[rounded(mark.x) for mark in marks],
+        hovertext=[hover(mark.hover) for mark in marks],
+        **settings,
+    )
+
+
+_WIDTH_PX: Final = 280
+"""Room of the names in a row, which a phone has too."""
+_ROW_PX: Final = 17
+_LETTER_PX: Final = 6.2
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyEntry:
+    """One line of a figure: its name, its colour, and the sign that stands for it (as HTML)."""
+
+    name: str
+    colour: str
+    sign: str = "&#9632;"
+
+
+def key_height_px(entries: Sequence[KeyEntry]) -> int:
+    """Return how much room above the plot the key takes."""
+    return _ROW_PX * len(_rows(entries))
+
+
+def key_words(entries: Sequence[KeyEntry], *, shift_px: int = 0) -> list[dict[str, Any]]:
+    """Return the key as annotations, `shift_px` above the plot, the first entries in the highest row."""
+    return [
+        words_above(
+            f"{entry.sign} {escaped(entry.name)}",
+            xshift=at,
+            yshift=shift_px + 2 + _ROW_PX * row,
+            font={"size": 11, "color": entry.colour},
+        )
+        for row, placed in enumerate(reversed(_rows(entries)))
+        for at, entry in placed
+    ]
+
+
+def _rows(entries: Sequence[KeyEntry]) -> list[list[tuple[float, KeyEntry]]]:
+    """Return the entries in rows from above, each with its place in pixels from the left."""
+    rows: list[list[tuple[float, KeyEntry]]] = []
+    at = 0.0
+    for entry in entries:
+        width = _LETTER_PX * (len(entry.name) + 4)
+        if not rows or at + width > _WIDTH_PX:
+            rows.append([])
+            at = 0.0
+        rows[-1].append((at, entry))
+        at += width
+    return rows

@@ -4,8 +4,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.report.figure_data.axes import ticks_between
-from hpsearch.report.figure_data.importance import Importance, ImportancePanel
+from hpsearch.analysis.axes import ticks_between
+from hpsearch.analysis.importance import Importance, ImportancePanel
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, rounded, ticked
 from hpsearch.report.palette import INK
 

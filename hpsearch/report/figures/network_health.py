@@ -1,21 +1,33 @@
-"""What the networks looked like inside, as figures."""
+"""What the networks looked like inside: against the learning rate, and trial by epoch."""
 
-from collections.abc import Iterator
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final, final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick, count_ticks
-from hpsearch.report.figure_data.network_health import HealthPanel, HeatMap, HeatRow
-from hpsearch.report.figure_data.results import INFINITE, NOT_A_NUMBER, Place
+from hpsearch.analysis.axes import (
+    Axis,
+    Tick,
+    axis_of,
+    coordinate,
+    count_ticks,
+    learning_rate_of,
+    ticks_between,
+)
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import Fate, Series, Trial
 from hpsearch.report.figures.drawing import (
     colour_bar,
     domains,
     figure,
     hover,
     lowest_axis,
+    placed_marks,
     plain_axis,
     result_axes,
     result_bands,
@@ -23,8 +35,270 @@ from hpsearch.report.figures.drawing import (
     search_axis,
     ticked,
 )
-from hpsearch.report.figures.marks import placed_marks
+from hpsearch.report.figures.hover_text import hover_lines
+from hpsearch.report.figures.scales import (
+    INFINITE,
+    NOT_A_NUMBER,
+    PlacedMark,
+    ScalePlace,
+    cap_over,
+    placed,
+    rails_beyond,
+    rails_of,
+)
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
+from hpsearch.study.amounts import format_number
+
+ROWS: Final = 150
+"""So many trials are told apart in a heat map; of more, as many are spread evenly over the learning rates."""
+
+SHARE: Final = "dead_share"
+TITLES: Final[Mapping[str, str]] = {
+    SHARE: "dead units",
+    "gradient_norm": "gradient norm",
+    "weight_norm": "weight norm",
+    "output_range": "spread of the outputs",
+}
+"""The statistics against the learning rate: series -> title."""
+
+HEAT: Final = (SHARE, "gradient_norm")
+"""The statistics trial by epoch."""
+
+_CAP_OVER_SURVIVORS: Final = 1e3
+_SHARE_TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_LABELS: Final = 8
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthScale:
+    """A scale of one statistic: linear over 0..1 for shares (`floor` is None), else logarithmic.
+
+    On a logarithmic scale 0 stands at `floor`, below everything else, with a label of its own.
+    What is above `cap` goes to a rail.
+    """
+
+    title: str
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    floor: float | None
+    cap: float
+
+    @property
+    def maximize(self) -> bool:
+        """False: rails are above the scale, where what overflows belongs."""
+        return False
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """Every rail that the scale can have, the one nearest to the scale first."""
+        return rails_beyond(self.cap)
+
+    def place(self, value: float | None) -> ScalePlace:
+        """Return the place of a value; None, NaN and infinities are on rails."""
+        return placed(value, cap=self.cap, position=self._position)
+
+    def _position(self, value: float) -> float:
+        return value if self.floor is None else math.log10(max(value, self.floor))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthPanel:
+    """One statistic of every ended trial against one searched dimension."""
+
+    name: str
+    x: Axis
+    scale: HealthScale
+    rails: tuple[str, ...]
+    marks: tuple[PlacedMark, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeatRow:
+    """One trial: a place and a text for each epoch that it finished."""
+
+    number: int
+    fate: Fate
+    places: tuple[ScalePlace, ...]
+    texts: tuple[str, ...]
+    hover: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeatMap:
+    """One statistic trial by epoch, the row of the lowest learning rate first; `ticks` label rows."""
+
+    name: str
+    title: str
+    scale: HealthScale
+    rows: tuple[HeatRow, ...]
+    ticks: tuple[Tick, ...]
+    rows_title: str
+    epochs: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkHealth:
+    """Panels against the learning rate, none where nothing is searched, and heat maps trial by epoch."""
+
+    panels: tuple[HealthPanel, ...]
+    maps: tuple[HeatMap, ...]
+    caption: str
+
+
+def network_health(snapshot: Snapshot) -> NetworkHealth | None:
+    """Return the health of all trials that have ended with series; None where there are none.
+
+    Where no learning rate is searched, the first searched dimension stands in for it.
+    """
+    looked = [trial for trial in snapshot.trials if snapshot.series.get(trial.number, {}).get(SHARE)]
+    if not looked:
+        return None
+    search = snapshot.study.spec.search
+    dimension = learning_rate_of(search) or next(iter(search), None)
+    axis = None if dimension is None else axis_of(dimension)
+    names = [name for name in TITLES if any(name in snapshot.series[trial.number] for trial in looked)]
+    return NetworkHealth(
+        panels=() if axis is None else tuple(_panel(snapshot, axis, name) for name in names),
+        maps=tuple(_map(snapshot, looked, axis, name) for name in HEAT if name in names),
+        caption=_caption(looked, names, axis),
+    )
+
+
+def _panel(snapshot: Snapshot, axis: Axis, name: str) -> HealthPanel:
+    last = {trial.number: _last(snapshot.series.get(trial.number), name) for trial in snapshot.trials}
+    usual = [last[trial.number] for trial in snapshot.trials if _has_survived(trial)]
+    scale = _scale(name, last.values(), survivors=usual)
+    marks = []
+    for trial in snapshot.trials:
+        x = coordinate(trial, axis)
+        if x is not None and _belongs(trial, snapshot, name):
+            place, hover = scale.place(last[trial.number]), hover_lines(trial, snapshot.study.spec)
+            marks.append(PlacedMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover))
+    rails = rails_of(scale, (mark.place for mark in marks))
+    return HealthPanel(name=name, x=axis, scale=scale, rails=rails, marks=tuple(marks))
+
+
+def _belongs(trial: Trial, snapshot: Snapshot, name: str) -> bool:
+    """True for an ended trial whose statistic is known, or that finished no epoch to look at."""
+    series = snapshot.series.get(trial.number, {})
+    return trial.state.is_final and (name in series or not (trial.curve or any(map(len, series.values()))))
+
+
+def _has_survived(trial: Trial) -> bool:
+    return trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)
+
+
+def _last(series: Series | None, name: str) -> float | None:
+    values = (series or {}).get(name, ())
+    return float(values[-1]) if len(values) else None
+
+
+def _scale(name: str, values: Iterable[float | None], *, survivors: Iterable[float | None]) -> HealthScale:
+    if name == SHARE:
+        ticks = tuple(Tick(at=share, text=f"{100 * share:.0f} %") for share in _SHARE_TICKS)
+        return HealthScale(
+            title=f"{TITLES[name]} (worst layer)", low=-0.03, high=1.03, ticks=ticks, floor=None, cap=math.inf
+        )
+    known = [value for value in survivors if value is not None]
+    cap = cap_over(known, times=_CAP_OVER_SURVIVORS)
+    seen = [value for value in values if value is not None and math.isfinite(value) and value <= cap]
+    return _log_scale(TITLES[name], seen, cap)
+
+
+def _log_scale(title: str, values: Sequence[float], cap: float) -> HealthScale:
+    """Return the scale over the positive ones of `values`, at least a decade; 0 has a label below them."""
+    positive = [value for value in values if value > 0] or [1.0]
+    first, last = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
+    last = max(last, first + 1)
+    marks = [
+        Tick(at=math.log10(tick.at), text=tick.text)
+        for tick in ticks_between(10.0**first, 10.0**last, log=True)
+    ]
+    low, has_zero = float(first), len(positive) < len(values)
+    if has_zero:
+        low -= max(0.08 * (last - first), 0.3)
+        marks.insert(0, Tick(at=low, text="0"))
+    margin = 0.03 * (last - low)
+    return HealthScale(
+        title=title, low=low - margin, high=last + margin, ticks=tuple(marks), floor=10.0**low, cap=cap
+    )
+
+
+def _map(snapshot: Snapshot, trials: Sequence[Trial], axis: Axis | None, name: str) -> HeatMap:
+    ordered = _spread(sorted(trials, key=lambda trial: _order(trial, axis)))
+    values = {trial.number: snapshot.series[trial.number].get(name, ()) for trial in ordered}
+    flat = [float(value) for numbers in values.values() for value in numbers]
+    usual = [float(v) for trial in ordered if _has_survived(trial) for v in values[trial.number]]
+    scale = _scale(name, flat, survivors=usual)
+    rows = tuple(_row(trial, values[trial.number], scale, snapshot) for trial in ordered)
+    return HeatMap(
+        name=name,
+        title=scale.title,
+        scale=scale,
+        rows=rows,
+        ticks=_row_ticks(ordered, axis),
+        rows_title="trials by number" if axis is None else f"trials by {axis.title}",
+        epochs=max(len(row.places) for row in rows),
+    )
+
+
+def _order(trial: Trial, axis: Axis | None) -> tuple[float, int]:
+    x = None if axis is None else coordinate(trial, axis)
+    return (-math.inf if x is None else x, trial.number)
+
+
+def _spread(trials: Sequence[Trial]) -> list[Trial]:
+    if len(trials) <= ROWS:
+        return list(trials)
+    return [trials[index * (len(trials) - 1) // (ROWS - 1)] for index in range(ROWS)]
+
+
+def _row(trial: Trial, values: Sequence[float], scale: HealthScale, snapshot: Snapshot) -> HeatRow:
+    return HeatRow(
+        number=trial.number,
+        fate=trial.fate,
+        places=tuple(scale.place(float(value)) for value in values),
+        texts=tuple(format_number(float(value)) for value in values),
+        hover=hover_lines(trial, snapshot.study.spec),
+    )
+
+
+def _row_ticks(trials: Sequence[Trial], axis: Axis | None) -> tuple[Tick, ...]:
+    """Return labels for rows: ticks of the axis at the first row that reaches them, or numbers of trials."""
+    if axis is None:
+        stride = max(1, len(trials) // _LABELS)
+        return tuple(Tick(at=row, text=str(trials[row].number)) for row in range(0, len(trials), stride))
+    places = [_order(trial, axis)[0] for trial in trials]
+    found: list[Tick] = []
+    for tick in axis.ticks:
+        row = bisect_left(places, tick.at - (0.5 if axis.kind == "category" else 0.0))
+        is_apart = not found or row - found[-1].at >= len(trials) / (2 * _LABELS)
+        if row < len(trials) and is_apart:
+            found.append(Tick(at=row - 0.5, text=tick.text))
+    return tuple(found)
+
+
+def _caption(trials: Sequence[Trial], names: Sequence[str], axis: Axis | None) -> str:
+    count = format_count(len(trials), "trial")
+    sentences = []
+    if axis is not None:
+        sentences.append(f"Above: the last epoch of {count} against {axis.title}.")
+    shown = "each of them" if len(trials) <= ROWS else f"{ROWS} of them, spread evenly over the order,"
+    order = "number" if axis is None else axis.title
+    sentences.append(
+        f"Below: {shown} as a row, epoch by epoch, ordered by {order}; empty where a trial had ended."
+    )
+    missing = [TITLES[name] for name in TITLES if name not in names]
+    if missing:
+        sentences.append(f"Not recorded by the version that trained these trials: {', '.join(missing)}.")
+    return " ".join(sentences)
+
 
 _ROW_PX = 4
 _STEP = 0.15
@@ -83,7 +357,7 @@ def _cell_words(row: HeatRow | None) -> list[str]:
     return [] if row is None else [hover(row.hover)] * len(row.places)
 
 
-def _colour(place: Place, data: HeatMap) -> float:
+def _colour(place: ScalePlace, data: HeatMap) -> float:
     """Return the place's position on the colours: rails are beyond the upper end."""
     if place.position is not None:
         return rounded(place.position)

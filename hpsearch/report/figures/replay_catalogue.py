@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.records import Finding
-from hpsearch.report.figure_data.replay_moments import (
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.replay_moments import (
     DEPTH_PANELS,
     HEAT_MAPS,
     depth_panel,
-    heat_map,
+    distribution_map,
+    draw_distributions,
     shown_layers,
 )
-from hpsearch.report.figure_data.replay_tracks import layer_name, step_panel
-from hpsearch.report.figures.catalogue import Exhibit, Panel
-from hpsearch.report.figures.replay_heat import draw_heat_map
-from hpsearch.report.figures.replay_lines import draw_lines
+from hpsearch.report.figures.replay_tracks import layer_name, step_panel
 from hpsearch.training.recording import Recording
 
 
@@ -118,11 +118,11 @@ def _heat_panel(place: int, name: str, actor: Actor, panel_name: str) -> Panel |
     if place >= len(layers):
         return None
     is_output = layers[place] == len(actor.recording.network.blocks) - 1
-    data = heat_map(actor.recording, layers[place], name)
+    data = distribution_map(actor.recording, layers[place], name)
     if data is None or (is_output and name == "after"):
         return None
     label = f"{layer_name(actor.recording, layers[place])}, {data.title}, by step. {actor.heading}".strip()
-    return Panel(name=panel_name, label=label, figure=draw_heat_map(data, heading=actor.heading))
+    return Panel(name=panel_name, label=label, figure=draw_distributions(data, heading=actor.heading))
 
 
 def _depth_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:

@@ -1,28 +1,219 @@
-"""Lines of a replay as a figure: each in its colour and dash, rails below for what has no place, events marked."""
+"""Lines over the steps of a training or over the layers of a network, on scales that hold whatever a replay shows."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, final
 
+import numpy as np
 import plotly.graph_objects as go
 
+from hpsearch.analysis.axes import Tick, ticks_between
+from hpsearch.analysis.formats import format_tick
 from hpsearch.records import Fate
-from hpsearch.report.figure_data.axes import Tick
-from hpsearch.report.figure_data.replay_lines import Line, LinePanel, Point, rail_of
 from hpsearch.report.figures.drawing import (
     RAIL_PX,
     Band,
+    KeyEntry,
     domains,
     escaped,
     figure,
     ground,
     heading_words,
+    key_height_px,
+    key_words,
     plain_axis,
     rounded,
     ticked,
 )
-from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
 from hpsearch.study.amounts import format_number
+from hpsearch.training.tracks import Track
+
+LineScaleKind: TypeAlias = Literal["linear", "log", "symlog"]
+
+POINTS = 200
+"""Most stretches of steps that a line is drawn from; each shows its lowest and its highest number."""
+
+GROWTH = 100.0
+"""Lines that grow beyond so many times their beginning are drawn on a logarithmic scale of either sign."""
+
+_SMALLEST_BEGINNING = 0.1
+_LARGEST_LINEAR = 1e12
+_MOST_TICKS = 7
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineScale:
+    """Where numbers stand: as they are, by log10, or, on both sides of 0, by sign(v) log10(1 + |v| / `unit`)."""
+
+    kind: LineScaleKind
+    unit: float
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+
+    def place(self, value: float) -> float | None:
+        """Return where `value` stands; None for what belongs on a rail."""
+        return None if rail_of(value, self.kind) else _position(value, self.kind, self.unit)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinePoint:
+    """A number at `x`, or at a stretch that begins there."""
+
+    x: int
+    value: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line; `marked` is where something ended, in the words of `mark`."""
+
+    name: str
+    points: tuple[LinePoint, ...]
+    marked: LinePoint | None = None
+    mark: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineEvent:
+    """What happened at `x`, in a word or two."""
+
+    x: int
+    text: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineAxis:
+    """What lines are drawn over: whole numbers from `low` to `high`, above it."""
+
+    title: str
+    low: int
+    high: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinePanel:
+    """Lines with one scale over one span. `rails` are those that any of their numbers needs."""
+
+    title: str
+    span: LineAxis
+    scale: LineScale
+    rails: tuple[str, ...]
+    lines: tuple[Line, ...]
+    events: tuple[LineEvent, ...] = ()
+
+
+def rail_of(value: float, kind: LineScaleKind = "linear") -> str | None:
+    """Return the rail of a number that no scale of that kind has; None where it has it."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
+    return "exactly 0" if kind == "log" and value <= 0 else None
+
+
+RAILS = ("exactly 0", "-infinite", "infinite", "NaN")
+"""All rails in the order in which they stand below a scale."""
+
+
+def track_points(track: Track, column: int) -> tuple[LinePoint, ...]:
+    """Return a line through at most `POINTS` stretches: the low and the high of each, and NaN where there was one."""
+    group = -(-len(track.steps) // POINTS) or 1
+    points: list[LinePoint] = []
+    for start in range(0, len(track.steps), group):
+        part = slice(start, start + group)
+        x = int(track.steps[start])
+        lows, highs = track.low[part, column], track.high[part, column]
+        if not np.isnan(lows).all():
+            low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
+            points += (
+                [LinePoint(x=x, value=low)]
+                if low == high
+                else [LinePoint(x=x, value=low), LinePoint(x=x, value=high)]
+            )
+        if track.has_nan[part, column].any():
+            points.append(LinePoint(x=x, value=math.nan))
+    return tuple(points)
+
+
+def scale_over(lines: Sequence[Line], kind: LineScaleKind | None = None) -> LineScale:
+    """Return the scale of the lines' finite numbers: `kind`, or linear where they do not outgrow their beginning."""
+    values = [point.value for line in lines for point in line.points]
+    if kind is None:
+        unit = max([_SMALLEST_BEGINNING, *(_beginning(line) for line in lines)])
+        largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+        kind = "symlog" if largest > min(GROWTH * unit, _LARGEST_LINEAR) else "linear"
+    else:
+        unit = 1.0
+    placed = [_position(value, kind, unit) for value in values if rail_of(value, kind) is None]
+    low, high = (min(placed), max(placed)) if placed else (0.0, 1.0)
+    margin = 0.05 * (high - low) or 0.05 * max(abs(high), 1e-3)
+    return LineScale(
+        kind=kind, unit=unit, low=low - margin, high=high + margin, ticks=_ticks(low, high, kind, unit)
+    )
+
+
+def rails_over(lines: Iterable[Line], kind: LineScaleKind) -> tuple[str, ...]:
+    """Return the rails that the lines need, in the order of `RAILS`."""
+    needed = {rail_of(point.value, kind) for line in lines for point in line.points}
+    return tuple(rail for rail in RAILS if rail in needed)
+
+
+def _beginning(line: Line) -> float:
+    first = next((point.value for point in line.points if math.isfinite(point.value)), 0.0)
+    return abs(first)
+
+
+def _position(value: float, kind: LineScaleKind, unit: float) -> float:
+    match kind:
+        case "linear":
+            return value
+        case "log":
+            return math.log10(value)
+        case "symlog":
+            return math.copysign(math.log10(1 + abs(value) / unit), value)
+
+
+def _ticks(low: float, high: float, kind: LineScaleKind, unit: float) -> tuple[Tick, ...]:
+    """Return ticks at round numbers; none on a linear scale, whose ticks the drawing finds."""
+    if kind == "linear":
+        return ()
+    if kind == "log":
+        ticks = ticks_between(10.0**low, 10.0**high, log=True)
+        return tuple(Tick(at=math.log10(tick.at), text=tick.text) for tick in ticks)
+    return _symlog_ticks(low, high, unit)
+
+
+def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
+    """Return 0 and, from the largest down, the powers of ten that keep their distance."""
+    gap = (high - low) / _MOST_TICKS
+    largest = max(abs(low), abs(high))
+    kept = [0.0]
+    at = math.inf
+    for power in range(math.floor(math.log10(unit) + largest), math.floor(math.log10(unit)) - 1, -1):
+        place = _position(10.0**power, "symlog", unit)
+        if gap <= place <= min(at - gap, largest):
+            kept += [10.0**power, -(10.0**power)]
+            at = place
+    placed = sorted((_position(value, "symlog", unit), value) for value in kept)
+    return tuple(Tick(at=at, text=format_tick(value)) for at, value in placed if low <= at <= high)
+
+
+def panel(title: str, lines: Sequence[Line], span: LineAxis, kind: LineScaleKind | None = None) -> LinePanel:
+    """Return the panel of `lines`, with the scale and the rails that they need."""
+    scale = scale_over(lines, kind)
+    return LinePanel(
+        title=title, span=span, scale=scale, rails=rails_over(lines, scale.kind), lines=tuple(lines)
+    )
+
 
 _HEIGHT_PX: Final = 230
 _DASHES: Final = ("solid", "dot")
@@ -116,7 +307,7 @@ def _railed(line: Line, data: LinePanel, colour: str) -> Iterator[go.Scatter]:
         )
 
 
-def _mark(line: Line, at: Point, data: LinePanel, colour: str) -> go.Scatter:
+def _mark(line: Line, at: LinePoint, data: LinePanel, colour: str) -> go.Scatter:
     return go.Scatter(
         name=f"{line.name} {line.mark}",
         mode="markers",

@@ -1,16 +1,251 @@
-"""Workers as lanes over time."""
+"""Who trained what and when: a lane for each worker, idle gaps, heartbeats and lost leases."""
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from itertools import accumulate, pairwise
-from typing import Any, Final
+from typing import Any, Final, final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
-from hpsearch.report.figure_data.workers import Bar, Event, Lane, Workers
+from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import Cause, Fate, Trial
 from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
+from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
+from hpsearch.storage.records import Attempt, WorkerRecord
+
+NO_WORKER: Final = "another program"
+"""The lane of trials that carry no worker of ours."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """A span of time in which one trial was trained. `row` counts from the top of its lane, from 0."""
+
+    number: int
+    fate: Fate
+    row: int
+    start: datetime
+    end: datetime
+    hover: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerEvent:
+    """Something at one moment in a lane: a heartbeat, or a lease that was lost."""
+
+    at: datetime
+    hover: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLane:
+    """One worker. `rows` bars at most are beside each other; `busy` is the share of its time that it trained, in words.
+
+    `beat` is its last heartbeat, None where it is not registered any more.
+    """
+
+    worker: str
+    rows: int
+    bars: tuple[Bar, ...]
+    busy: str
+    beat: WorkerEvent | None
+    lost: tuple[WorkerEvent, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workers:
+    """The lanes, whoever began first at the top, between `start` and `end`."""
+
+    lanes: tuple[WorkerLane, ...]
+    start: datetime
+    end: datetime
+    caption: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Span:
+    """A bar before it has a row."""
+
+    number: int
+    fate: Fate
+    start: datetime
+    end: datetime
+    hover: tuple[str, ...]
+
+
+def workers(snapshot: Snapshot) -> Workers | None:
+    """Return a lane for everyone who trained a trial of the study, or holds one; None where nobody did."""
+    spans = _spans(snapshot)
+    lost = _lost(snapshot)
+    registered = {record.identity.name: record for record in snapshot.workers}
+    holding = [name for name, record in registered.items() if snapshot.study.spec.name in record.running]
+    names = list(dict.fromkeys([*spans, *lost, *holding]))
+    if not names:
+        return None
+    times = [time for group in spans.values() for span in group for time in (span.start, span.end)]
+    times += [event.at for events in lost.values() for event in events]
+    times += [registered[name].started for name in holding]
+    start, end = min(times), max(times)
+    lanes = [
+        _lane(name, spans.get(name, ()), lost.get(name, ()), registered.get(name), end=end) for name in names
+    ]
+    lanes.sort(key=lambda lane: (min((bar.start for bar in lane.bars), default=end), lane.worker))
+    return Workers(lanes=tuple(lanes), start=start, end=end, caption=_caption(lanes, registered, names))
+
+
+def _spans(snapshot: Snapshot) -> dict[str, list[_Span]]:
+    """Return the spans of training by worker: of every trial its last attempt, and those that came to nothing."""
+    found: dict[str, list[_Span]] = {}
+    for trial in snapshot.trials:
+        for attempt in snapshot.attempts.get(trial.number, ()):
+            if attempt.started is not None:
+                found.setdefault(_name(attempt.worker), []).append(_attempt_span(trial, attempt, snapshot))
+        end = trial.finished if trial.state.is_final else snapshot.taken
+        if trial.started is not None and end is not None and end >= trial.started:
+            found.setdefault(_name(trial.worker), []).append(_trial_span(trial, end, snapshot))
+    return found
+
+
+def _name(worker: str | None) -> str:
+    return NO_WORKER if worker is None else worker
+
+
+def _trial_span(trial: Trial, end: datetime, snapshot: Snapshot) -> _Span:
+    start = trial.started or end
+    lines = (*hover_lines(trial, snapshot.study.spec), _when(_name(trial.worker), start, end))
+    return _Span(number=trial.number, fate=trial.fate, start=start, end=end, hover=lines)
+
+
+def _attempt_span(trial: Trial, attempt: Attempt, snapshot: Snapshot) -> _Span:
+    """Return an attempt that came to nothing: lost, or handed back to wait for another worker."""
+    start = attempt.started or attempt.ended
+    end = max(attempt.ended, start)
+    first, params, *_ = hover_lines(trial, snapshot.study.spec)
+    words = (first, params, *_attempt_words(attempt), _when(_name(attempt.worker), start, end))
+    fate = Fate.LOST if _is_lost(attempt) else Fate.WAITING
+    return _Span(number=trial.number, fate=fate, start=start, end=end, hover=words)
+
+
+def _attempt_words(attempt: Attempt) -> tuple[str, str]:
+    return (
+        f"attempt {attempt.attempt} came to nothing after {format_count(attempt.epochs, 'epoch')}",
+        f"why: {attempt.why}",
+    )
+
+
+def _is_lost(attempt: Attempt) -> bool:
+    """True for an attempt that was not handed back, whether or not that counts against the trial."""
+    return attempt.cause is Cause.WORKER_LOST
+
+
+def _when(worker: str, start: datetime, end: datetime) -> str:
+    return f"{worker}: {format_moment(start)}, {format_duration((end - start).total_seconds())}"
+
+
+def _lost(snapshot: Snapshot) -> dict[str, list[WorkerEvent]]:
+    """Return by worker the moments at which a lease was found to be lost."""
+    found: dict[str, list[WorkerEvent]] = {}
+    for number, attempts in snapshot.attempts.items():
+        for attempt in attempts:
+            if _is_lost(attempt):
+                lines = (
+                    f"trial {number}: lease lost",
+                    *_attempt_words(attempt),
+                    format_moment(attempt.ended),
+                )
+                found.setdefault(_name(attempt.worker), []).append(WorkerEvent(at=attempt.ended, hover=lines))
+    return found
+
+
+def _lane(
+    name: str,
+    spans: Sequence[_Span],
+    lost: Sequence[WorkerEvent],
+    record: WorkerRecord | None,
+    *,
+    end: datetime,
+) -> WorkerLane:
+    bars = _packed(spans)
+    return WorkerLane(
+        worker=name,
+        rows=1 + max((bar.row for bar in bars), default=0),
+        bars=bars,
+        busy=_busy(spans),
+        beat=None if record is None else _beat(record, end),
+        lost=tuple(lost),
+    )
+
+
+def _packed(spans: Iterable[_Span]) -> tuple[Bar, ...]:
+    """Return the spans in as few rows as hold them without overlaps: each in the lowest row that is free."""
+    ordered = sorted(spans, key=lambda span: (span.start, span.end, span.number))
+    free: list[int] = []
+    taken: list[tuple[datetime, int]] = []
+    rows = 0
+    bars = []
+    for span in ordered:
+        while taken and taken[0][0] <= span.start:
+            heappush(free, heappop(taken)[1])
+        if free:
+            row = heappop(free)
+        else:
+            row, rows = rows, rows + 1
+        heappush(taken, (span.end, row))
+        bars.append(
+            Bar(number=span.number, fate=span.fate, row=row, start=span.start, end=span.end, hover=span.hover)
+        )
+    return tuple(bars)
+
+
+def _busy(spans: Sequence[_Span]) -> str:
+    """Say for which share of the time from its first start to its last end the worker trained anything."""
+    busy, reached = 0.0, None
+    for start, end in sorted((span.start, span.end) for span in spans):
+        begin = start if reached is None else max(start, reached)
+        busy += max((end - begin).total_seconds(), 0.0)
+        reached = end if reached is None else max(end, reached)
+    whole = 0.0 if reached is None else (reached - min(span.start for span in spans)).total_seconds()
+    return f"busy {format_share(busy, whole)}" if whole else ""
+
+
+def _beat(record: WorkerRecord, end: datetime) -> WorkerEvent:
+    """Return the last heartbeat; one after the last training stands at the end of the axis."""
+    identity = record.identity
+    state = "lost" if record.is_lost else "asked to stop" if record.should_stop else "alive"
+    lines = (
+        f"{identity.name}: {state}",
+        f"last heartbeat {format_moment(record.seen)}",
+        f"process {identity.process_id} on {identity.host}, hpsearch {identity.version}",
+    )
+    return WorkerEvent(at=min(record.seen, end), hover=lines)
+
+
+def _caption(
+    lanes: Sequence[WorkerLane], registered: Mapping[str, WorkerRecord], names: Sequence[str]
+) -> str:
+    lost = sum(len(lane.lost) for lane in lanes)
+    others = len(registered.keys() - set(names))
+    count = format_count(len(lanes), "worker")
+    sentences = [
+        f"A lane for each of {count}, a bar for each trial in the colour of its fate; gaps are idle time."
+    ]
+    if any(lane.beat for lane in lanes):
+        sentences.append("An upright line is a worker's last heartbeat.")
+    if lost:
+        sentences.append(f"Asterisks are leases that were lost: {lost:,}.")
+    if others:
+        sentences.append(f"Not drawn, having trained nothing here: {format_count(others, 'other worker')}.")
+    return " ".join(sentences)
+
 
 _USUAL_PX: Final = 600
 _LEAST_PX: Final = 2.5
@@ -46,11 +281,11 @@ def draw_workers(data: Workers) -> go.Figure:
     )
 
 
-def _row_px(lanes: Sequence[Lane]) -> float:
+def _row_px(lanes: Sequence[WorkerLane]) -> float:
     return min(max(_USUAL_PX / sum(lane.rows + 1 for lane in lanes), _LEAST_PX), _MOST_PX)
 
 
-def _lane_axis(lanes: Sequence[Lane], tops: Sequence[float], row_px: float) -> dict[str, Any]:
+def _lane_axis(lanes: Sequence[WorkerLane], tops: Sequence[float], row_px: float) -> dict[str, Any]:
     heights = [(bottom - top) * row_px for top, bottom in pairwise(tops)]
     return plain_axis(
         "",
@@ -63,7 +298,7 @@ def _lane_axis(lanes: Sequence[Lane], tops: Sequence[float], row_px: float) -> d
     )
 
 
-def _lane_words(lane: Lane, height_px: float) -> str:
+def _lane_words(lane: WorkerLane, height_px: float) -> str:
     name = escaped(_short(lane.worker))
     return f"{name}<br>{lane.busy}" if lane.busy and height_px > _TWO_LINES_PX else name
 
@@ -128,7 +363,7 @@ def _marks(data: Workers, tops: Sequence[float], heights: Sequence[float]) -> It
         yield fate_trace(Fate.LOST, showlegend=False, **_places(lost), marker=marker(Fate.LOST, size=11))
 
 
-def _places(events: Sequence[tuple[float, Event]]) -> dict[str, Any]:
+def _places(events: Sequence[tuple[float, WorkerEvent]]) -> dict[str, Any]:
     return {
         "mode": "markers",
         "x": [instant(event.at) for _, event in events],

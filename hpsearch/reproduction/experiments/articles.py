@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.chart import ChartSeries, chart, over_seeds, share_over_seeds
+from hpsearch.report.figures.chart import ChartSeries, chart, over_seeds, share_over_seeds
 from hpsearch.reproduction.experiments.inside import (
     flip_share,
     largest,

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries, chart, over_seeds
+from hpsearch.report.figures.chart import Chart, ChartPoint, ChartSeries, chart, over_seeds
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on
 from hpsearch.reproduction.numerics import activations_by_layer

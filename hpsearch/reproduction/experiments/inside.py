@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.analysis.replay import deaths
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figure_data.replay_units import deaths
 from hpsearch.reproduction.laboratory import Trained, biases_of, held_back
 from hpsearch.reproduction.runs import Run
 from hpsearch.training.recording import Recording

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array
 from hpsearch.records import ParameterValue, Trial, TrialState
-from hpsearch.report.figure_data.chart import chart
+from hpsearch.report.figures.chart import chart
 from hpsearch.reproduction.laboratory import Extent, Lab, accuracy_on
 from hpsearch.reproduction.pictures import charts, curve, dots
 from hpsearch.reproduction.records import Outcome, Picture

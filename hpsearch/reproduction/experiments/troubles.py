@@ -10,7 +10,7 @@ import numpy as np
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.records import Cause
-from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart
+from hpsearch.report.figures.chart import ChartPoint, ChartSeries, chart
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
 from hpsearch.reproduction.numerics import (

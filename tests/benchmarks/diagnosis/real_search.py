@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
+from hpsearch.analysis.audit import is_audited
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.records import Cause, Trial, TrialState, best_trials
-from hpsearch.report.audit import is_audited
 from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import PruningSpec, SamplerName, SamplerSpec, StudySpec, resolve

@@ -11,33 +11,24 @@ from typing import Any
 
 import pytest
 
+from hpsearch.analysis.importance import importance
+from hpsearch.analysis.json_objects import json_text
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.records import Fate, Trial, TrialState
-from hpsearch.report.export import json_text
-from hpsearch.report.figure_data.best_so_far import best_so_far
-from hpsearch.report.figure_data.comparison import comparison
-from hpsearch.report.figure_data.importance import importance
-from hpsearch.report.figure_data.learning_curves import learning_curves
-from hpsearch.report.figure_data.ledger import ledger
-from hpsearch.report.figure_data.network_health import network_health
-from hpsearch.report.figure_data.result_strip import learning_rate_strip
-from hpsearch.report.figure_data.search_map import search_map
-from hpsearch.report.figure_data.studies import studies_compared
-from hpsearch.report.figure_data.workers import workers
-from hpsearch.report.figures.best_so_far import Against, draw_best_so_far
+from hpsearch.report.figures.best_so_far import Against, best_so_far, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.report.figures.comparison import draw_comparison
+from hpsearch.report.figures.comparison import comparison, draw_comparison
 from hpsearch.report.figures.drawing import instant
 from hpsearch.report.figures.importance import draw_importance
-from hpsearch.report.figures.learning_curves import draw_learning_curves
-from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger
-from hpsearch.report.figures.network_health import draw_heat_map
-from hpsearch.report.figures.result_strip import draw_result_strip
-from hpsearch.report.figures.search_map import draw_search_map
-from hpsearch.report.figures.studies import draw_studies
-from hpsearch.report.figures.workers import draw_workers
+from hpsearch.report.figures.learning_curves import draw_learning_curves, learning_curves
+from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger, ledger
+from hpsearch.report.figures.network_health import draw_heat_map, network_health
+from hpsearch.report.figures.result_strip import draw_result_strip, learning_rate_strip
+from hpsearch.report.figures.search_map import draw_search_map, search_map
+from hpsearch.report.figures.studies import draw_studies, studies_compared
+from hpsearch.report.figures.workers import draw_workers, workers
 from hpsearch.report.palette import DARK, LOOKS
-from hpsearch.report.request import Request
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.request import ReportRequest
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
 
 OF_NO_FATE = {
@@ -389,7 +380,7 @@ def test_importance_is_drawn_with_its_intervals(study: Snapshot) -> None:
 
 def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
     """Each trial has its number, its fate's symbol and a dash of its own, and every value is on a line or a rail."""
-    data = comparison(study, Request(trials=(0, 1, 2, 3, 4, 111)))
+    data = comparison(study, ReportRequest(trials=(0, 1, 2, 3, 4, 111)))
     assert data is not None
     for panel in data.panels:
         traces = _traces(draw_comparison(panel))
@@ -411,7 +402,7 @@ def test_numbers_of_lines_that_end_together_stand_apart(study: Snapshot) -> None
         Trial(number=n, state=TrialState.COMPLETE, params={}, value=v, curve={0: 0.2, 1: v}, epochs=2)
         for n, v in enumerate((0.9, 0.9, 0.5))
     ]
-    data = comparison(snapshot_of(trials), Request(trials=(0, 1, 2)))
+    data = comparison(snapshot_of(trials), ReportRequest(trials=(0, 1, 2)))
     assert data is not None
     traces = _traces(draw_comparison(data.panels[0]))
     places = [trace["textposition"] for trace in traces if trace["mode"] == "markers+text"]

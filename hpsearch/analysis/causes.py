@@ -1,0 +1,137 @@
+"""Why trials ended as they did: one row for each cause."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import final
+
+from hpsearch.analysis.audit import is_audited
+from hpsearch.analysis.axes import learning_rate_of
+from hpsearch.analysis.formats import format_parameter
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.trial_facts import OUTSIDE
+from hpsearch.records import Cause, Fate, Finding, Trial, TrialState
+from hpsearch.study.amounts import format_number
+from hpsearch.study.spec import Dimension, Range
+from hpsearch.worker.auditing import AUDITED_AT
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CauseRow:
+    """One cause: how many trials, where in the search space, at what price, by what evidence, and the remedy.
+
+    `ended` says how many of its trials were not stopped, where any were not: those of which the cause is told at their
+    end, and those that ran on to be audited. It is empty where all were stopped. `epochs` are those that they began.
+    """
+
+    cause: Cause
+    fate: Fate
+    trials: int
+    ended: str
+    span: str
+    epochs: int
+    evidence: str
+    remedy: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CauseTable:
+    """The causes, most frequent first. `dimension` names the parameter of `span`, None where there is no range."""
+
+    dimension: str | None
+    rows: tuple[CauseRow, ...]
+
+
+def cause_table(snapshot: Snapshot) -> CauseTable:
+    """Return a row for each cause that a trial carries, `healthy` left out: it explains no end."""
+    groups: dict[Cause, list[Trial]] = {}
+    for trial in snapshot.trials:
+        if trial.verdict is not None and trial.verdict is not Cause.HEALTHY:
+            groups.setdefault(trial.verdict, []).append(trial)
+    dimension = _spanned(snapshot.study.spec.search)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    rows = tuple(_row(cause, trials, dimension) for cause, trials in ordered)
+    return CauseTable(dimension=dimension, rows=rows)
+
+
+def common_remedy(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
+    """Return the remedy that all trials of one cause share, else that of the trial in the middle of their range."""
+    return _remedy(trials, _spanned(search))
+
+
+def _spanned(search: Sequence[Dimension]) -> str | None:
+    """Return the name of the learning rate, else of the first searched range."""
+    ranges = [learning_rate_of(search), *(dimension for dimension in search if isinstance(dimension, Range))]
+    return next((dimension.name for dimension in ranges if dimension is not None), None)
+
+
+def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseRow:
+    findings = [trial.finding for trial in trials if trial.finding is not None]
+    return CauseRow(
+        cause=cause,
+        fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
+        trials=len(trials),
+        ended=_ended(trials),
+        span=_span(trials, dimension),
+        epochs=sum(trial.epochs for trial in trials),
+        evidence=_evidence(findings),
+        remedy=_remedy(trials, dimension),
+    )
+
+
+def _ended(trials: Sequence[Trial]) -> str:
+    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the cause."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    audited = sum(is_audited(trial) for trial in complete)
+    counts = (("audited", audited), ("complete", len(complete) - audited))
+    return ", ".join(f"{count:,} {name}" for name, count in counts if count)
+
+
+def _span(trials: Sequence[Trial], dimension: str | None) -> str:
+    values = [value for trial in trials if (value := _coordinate(trial, dimension)) is not None]
+    if not values:
+        return ""
+    low, high = format_parameter(min(values)), format_parameter(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _coordinate(trial: Trial, dimension: str | None) -> float | None:
+    value = None if dimension is None else trial.params.get(dimension)
+    return value if isinstance(value, int | float) else None
+
+
+def _remedy(trials: Sequence[Trial], dimension: str | None) -> str:
+    """Return the remedy that all trials share, else that of the trial in the middle of their range."""
+    remedies = {trial.number: trial.finding.remedy for trial in trials if trial.finding is not None}
+    if len(set(remedies.values())) == 1:
+        return next(iter(remedies.values()))
+    ordered = sorted(trials, key=lambda trial: (_coordinate(trial, dimension) or 0.0, trial.number))
+    middle = ordered[len(ordered) // 2].number
+    return f"For trial {middle}: {remedies[middle]}"
+
+
+def _evidence(findings: Sequence[Finding]) -> str:
+    """Return the median of each statistic and of the first step: `dead_share 0.98, from step 132`."""
+    names = list(
+        dict.fromkeys(name for finding in findings for name in finding.evidence if name != AUDITED_AT)
+    )
+    columns: Mapping[str, list[float]] = {
+        name: [finding.evidence[name] for finding in findings if name in finding.evidence] for name in names
+    }
+    words = [f"{name} {format_number(_median(values))}" for name, values in columns.items()]
+    # A rank, a crash or a lost worker begins at no step of the optimizer.
+    diagnosed = [finding for finding in findings if finding.cause not in OUTSIDE]
+    steps = [float(finding.first_step) for finding in diagnosed if finding.first_step > 0]
+    return ", ".join([*words, f"from step {_median(steps):,.0f}"] if steps else words)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median; where values are not finite an element in the middle, NaN standing above all others."""
+    if all(math.isfinite(value) for value in values):
+        return median(values)
+    ordered = sorted(values, key=lambda value: (math.isnan(value), value))
+    return ordered[len(ordered) // 2]

@@ -1,0 +1,287 @@
+"""What fresh seeds say about the best configurations: means, intervals, and who can be told from the best."""
+
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from hpsearch.analysis.configurations import ConfigurationRow, configuration_name, configuration_rows
+from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.intervals import (
+    CONFIDENCE,
+    Interval,
+    difference_interval,
+    mean_interval,
+    metric_bounds,
+)
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import ParameterValue, Trial, best_trials
+from hpsearch.storage.records import Evaluation, Part, StoredStudy
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeated:
+    """One configuration over fresh seeds.
+
+    `values` maps seeds to the metric, None where it is no finite number; `mean` is None where any is. `interval` holds
+    the mean at 95 %, and is None for fewer than two seeds. `is_behind` says that it is worse than the best beyond what
+    seeds explain; None for the best itself, and where there is nothing to tell by.
+    """
+
+    rank: int
+    number: int
+    params: Mapping[str, ParameterValue]
+    in_search: float | None
+    values: Mapping[int, float | None]
+    mean: float | None
+    interval: Interval | None
+    is_behind: bool | None = None
+
+    @property
+    def broken(self) -> int:
+        """With how many seeds the metric was no finite number."""
+        return sum(value is None for value in self.values.values())
+
+
+def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
+    """Return the best trial of each of the `count` best configurations: some studies train one several times."""
+    chosen: list[Trial] = []
+    for trial in best_trials(trials, maximize=maximize, count=len(trials)):
+        if len(chosen) < count and not any(trial.params == other.params for other in chosen):
+            chosen.append(trial)
+    return chosen
+
+
+def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> Repeated:
+    """Return what the evaluations of `trial` on `part` say, ranked first for want of others."""
+    mine = (one for one in evaluations if (one.number, one.part) == (trial.number, part))
+    values = {one.seed: one.value(metric) for one in mine}
+    finite = [value for value in values.values() if value is not None]
+    is_whole = bool(finite) and len(finite) == len(values)
+    return Repeated(
+        rank=1,
+        number=trial.number,
+        params=trial.params,
+        in_search=trial.value,
+        values=values,
+        mean=statistics.fmean(finite) if is_whole else None,
+        interval=mean_interval(finite, bounds=metric_bounds(metric)) if is_whole else None,
+    )
+
+
+def confirmation(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
+) -> list[Repeated]:
+    """Return those of `trials` that were trained with fresh seeds, the best mean first, each held against the best.
+
+    One that ended without a number with any seed comes last. The differences to the best are taken seed by seed, and
+    their intervals hold together at 95 % (Bonferroni).
+    """
+    trained = {one.number for one in evaluations if one.part == "validation"}
+    found = [
+        repeat(trial, evaluations, part="validation", metric=metric)
+        for trial in trials
+        if trial.number in trained
+    ]
+    found.sort(key=lambda one: _order(one, maximize=maximize))
+    ranked = [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
+    others = len(ranked) - 1
+    return [
+        one if one.rank == 1 else replace(one, is_behind=_is_behind(ranked[0], one, comparisons=others))
+        for one in ranked
+    ]
+
+
+def _order(one: Repeated, *, maximize: bool) -> tuple[int, float, int]:
+    if one.mean is None:
+        return one.broken or 1, 0.0, one.number
+    return 0, -one.mean if maximize else one.mean, one.number
+
+
+def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | None:
+    """Say whether `other` differs from `best` beyond what seeds explain; None where they share fewer than two."""
+    if best.mean is None:
+        return None
+    if other.mean is None:
+        return True
+    shared = best.values.keys() & other.values.keys()
+    pairs = [(best.values[seed], other.values[seed]) for seed in shared]
+    differences = [one - two for one, two in pairs if one is not None and two is not None]
+    span = mean_interval(differences, confidence=1 - (1 - CONFIDENCE) / comparisons)
+    return None if span is None else not span[0] <= 0 <= span[1]
+
+
+def sentence(found: Sequence[Repeated]) -> str:
+    """Say plainly whether the best of `found`, the first, can be told from the others."""
+    best, others = found[0], found[1:]
+    if best.mean is None:
+        return "No configuration gave a finite number with every seed."
+    behind = [one.number for one in others if one.is_behind]
+    level = [one.number for one in others if one.is_behind is False]
+    if not others:
+        return f"Trial {best.number} is the only one: there is nothing to compare it with."
+    if not behind and not level:
+        return f"Trial {best.number} shares too few seeds with the others to be distinguished from them."
+    if not behind:
+        return f"Trial {best.number} cannot be distinguished from any of the others: seeds explain the differences."
+    if not level:
+        return f"Trial {best.number} is better than all others, beyond what seeds explain."
+    return (
+        f"Trial {best.number} is better than {_listed(behind)}, beyond what seeds explain, "
+        f"and cannot be distinguished from {_listed(level)}."
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
+
+
+def best_confirmed(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
+) -> Trial | None:
+    """Return the trial with the best mean over fresh seeds; None where none was trained with any."""
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    if not found or found[0].mean is None:
+        return None
+    return next(trial for trial in trials if trial.number == found[0].number)
+
+
+def ranked_trials(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool, count: int
+) -> list[Trial]:
+    """Return the `count` best trials, best first: fresh seeds win over the search.
+
+    Trials with a mean over fresh seeds come first, by that mean; then all others by the search, and last those that
+    gave no number with a fresh seed.
+    """
+    ranked = best_trials(trials, maximize=maximize, count=len(trials))
+    found = confirmation(ranked, evaluations, metric=metric, maximize=maximize)
+    rank = {one.number: -1 / one.rank if one.mean is not None else 1 for one in found}
+    return sorted(ranked, key=lambda trial: rank.get(trial.number, 0))[:count]
+
+
+def best_of(snapshot: Snapshot, count: int) -> list[Trial]:
+    """Return the `count` best trials of a study, as `ranked_trials` orders them."""
+    study = snapshot.study
+    return ranked_trials(
+        snapshot.trials,
+        snapshot.evaluations,
+        metric=study.spec.metric,
+        maximize=study.maximize,
+        count=count,
+    )
+
+
+def rival_of(
+    trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
+) -> Trial | None:
+    """Return the best trial of the search if it beats all that were trained with fresh seeds, and was not itself."""
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    best = next(iter(best_trials(trials, maximize=maximize, count=1)), None)
+    if best is None or not found or any(one.params == best.params for one in found):
+        return None
+    values = [one.in_search for one in found if one.in_search is not None]
+    return None if best.value in values else best
+
+
+def seeds_words(one: Repeated, metric: str) -> str:
+    """Return `0.925 over 5 fresh seeds, 0.905 in the search`."""
+    over = " fresh seeds" if one.mean is None else f" over {format_count(len(one.values), 'fresh seed')}"
+    return f"{mean_words(one, metric)}{over}, {format_result(one.in_search, metric)} in the search"
+
+
+def mean_words(one: Repeated, metric: str) -> str:
+    """Return the mean over fresh seeds, or how many of them gave no number."""
+    if one.mean is None:
+        return f"no number with {one.broken} of {len(one.values)}"
+    return format_result(one.mean, metric)
+
+
+def interval_words(one: Repeated, metric: str) -> str:
+    """Return `0.961 to 0.985`; empty where there is no interval."""
+    if one.interval is None:
+        return ""
+    return " to ".join(format_result(bound, metric) for bound in one.interval)
+
+
+CONFIRMED: Final = 5
+"""How many configurations `study confirm` trains again where it is not told."""
+
+_ALL: Final = ("", "it", "both", "all three", "all four", "all five")
+
+
+def unconfirmed_words(study: StoredStudy, trials: Sequence[Trial]) -> str:
+    """Say how sure the best of `trials` is, and which command tells more. At least one of them is ranked.
+
+    Where exact configurations have several seeds, these say whether the best mean can be told from the next one.
+    """
+    rows = [row for row in configuration_rows(study, trials) if row.values]
+    has_seeds = any(len(row.values) > 1 for row in rows)
+    known = " ".join(_seeds_say(study, trials, rows)) if has_seeds else _once_words(trials)
+    command = f"hpsearch study confirm {shlex.quote(study.spec.name)}"
+    return f"{known} `{command}` trains {_which(study, trials)} again with fresh seeds."
+
+
+def _once_words(trials: Sequence[Trial]) -> str:
+    ranked = [trial for trial in trials if trial.is_ranked]
+    count = len({tuple(sorted(trial.params.items())) for trial in ranked})
+    each = (
+        "each configuration was trained once"
+        if count == len(ranked)
+        else "nothing was trained with fresh seeds"
+    )
+    return f"Not sure yet: {each}, and part of the best result is luck."
+
+
+def _which(study: StoredStudy, trials: Sequence[Trial]) -> str:
+    """Return `the best five`, or that it is all of those that have a result where they are no more."""
+    found = best_configurations(trials, maximize=study.maximize, count=CONFIRMED + 1)
+    return _ALL[len(found)] if len(found) <= CONFIRMED else "the best five"
+
+
+def _seeds_say(study: StoredStudy, trials: Sequence[Trial], rows: Sequence[ConfigurationRow]) -> list[str]:
+    """Return sentences: the best mean, whether it can be told from the next, and how lucky the best trial was."""
+    first, metric = rows[0], study.spec.metric
+    said = [f"{_named(first)} has {_best_of(len(rows))} {_mean_words(first, metric)}."]
+    if len(rows) > 1:
+        said.append(_told_apart(first, rows[1], metric, comparisons=len(rows) - 1))
+    best = best_configurations(trials, maximize=study.maximize, count=1)[0]
+    name = configuration_name(study.spec, best.params)
+    row = next((row for row in rows if row.name == name), None)
+    if row is not None and len(row.values) > 1:
+        said.append(
+            f"Trial {best.number}, with {format_result(best.value, metric)}, is the luckiest seed of {_named(row)}:"
+            f" expect the mean, {format_result(row.mean, metric)}."
+        )
+    return said
+
+
+def _best_of(count: int) -> str:
+    return "the mean" if count == 1 else f"the best mean of {count:,} configurations,"
+
+
+def _named(row: ConfigurationRow) -> str:
+    return f'"{row.name}"'
+
+
+def _mean_words(row: ConfigurationRow, metric: str) -> str:
+    """Return `0.961 over 10 seeds (95 % interval 0.955 to 0.967)`; seeds that gave no result are counted too."""
+    some = "" if len(row.values) == row.ended else f"{len(row.values):,} of "
+    seeds = f"{format_result(row.mean, metric)} over {some}{format_count(row.ended, 'seed')}"
+    if row.interval is None:
+        return seeds
+    low, high = (format_result(bound, metric) for bound in row.interval)
+    return f"{seeds} (95 % interval {low} to {high})"
+
+
+def _told_apart(first: ConfigurationRow, second: ConfigurationRow, metric: str, *, comparisons: int) -> str:
+    """Say whether the best mean is better than the next one, at 95 % for all that it was picked from (Bonferroni)."""
+    next_one = f"the next, {_named(second)}, {_mean_words(second, metric)}"
+    span = difference_interval(first.values, second.values, confidence=1 - (1 - CONFIDENCE) / comparisons)
+    if span is None:
+        return f"Too few seeds to distinguish it from {next_one}."
+    if span[0] <= 0 <= span[1]:
+        return f"It cannot be distinguished from {next_one}: seeds explain the difference."
+    return f"It is better than {next_one}, beyond what seeds explain."

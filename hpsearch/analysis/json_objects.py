@@ -1,0 +1,173 @@
+"""Trials and studies as JSON objects for programs.
+
+JSON has no NaN and no infinity. Such a number is `null`, with the reason beside it under the same name and
+`_reason`: `nan`, `infinity` or `-infinity`; for a missing value `no_epoch` or the trial's state.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hpsearch.analysis.study_state import state_of
+from hpsearch.analysis.trial_facts import given_in_advance
+from hpsearch.records import Finding, ParameterValue, Trial, TrialState
+from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
+from hpsearch.study.faults import fault_in_words
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return strict JSON. A number that is not finite raises ValueError: `trial_object` leaves none."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def trial_object(trial: Trial) -> dict[str, Any]:
+    """Return a trial; times are ISO 8601 in UTC, `params` flat with dotted names.
+
+    `given` is what it was enqueued with, which `params` has too once the trial has begun.
+    """
+    finding = trial.finding
+    return {
+        "number": trial.number,
+        "value": finite(trial.value),
+        "value_reason": _value_reason(trial),
+        **({"values": [finite(value) for value in trial.values]} if trial.values else {}),
+        **({"constraints": [finite(c) for c in trial.constraints]} if trial.constraints else {}),
+        "state": trial.state.value,
+        "fate": trial.fate.value,
+        "params": dict(trial.params),
+        "given": with_reasons(given_in_advance(trial)),
+        "verdict": None if finding is None else finding.cause.value,
+        "epochs": trial.epochs,
+        "steps": trial.steps,
+        "attempts": trial.attempts,
+        "worker": trial.worker,
+        "owner": trial.owner,
+        "started": moment_text(trial.started),
+        "finished": moment_text(trial.finished),
+        "first_step": None if finding is None else finding.first_step,
+        "confidence": None if finding is None else finding.confidence,
+        "evidence": {} if finding is None else with_reasons(finding.evidence),
+        "remedy": None if finding is None else finding.remedy,
+        "suggested": {} if finding is None else with_reasons(finding.suggested),
+    }
+
+
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """Return one thing that diagnosis found; `suggested` maps flat, dotted names to values."""
+    return {
+        "cause": finding.cause.value,
+        "confidence": finding.confidence,
+        "first_step": finding.first_step,
+        "evidence": with_reasons(finding.evidence),
+        "remedy": finding.remedy,
+        "suggested": with_reasons(finding.suggested),
+    }
+
+
+def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
+    """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
+
+    `fault` says what is wrong with its data on purpose, and is null where nothing is.
+    """
+    fault = study.spec.data.fault
+    return {
+        "name": progress.name,
+        "made_by": "hpsearch" if study.foreign is None else "optuna",
+        "unreadable": None,
+        "state": state_of(progress),
+        "stopped": progress.stopped,
+        "metric": study.spec.metric,
+        "fault": None if fault is None else fault_in_words(fault),
+        "objectives": _objectives(study),
+        "trials": progress.budget,
+        "finished": progress.finished,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "running": progress.running,
+        "waiting": progress.waiting,
+        "foreign": [foreign_object(trial) for trial in progress.foreign],
+        "fates": {fate.value: tally.trials for fate, tally in progress.fates.items()},
+        "epochs": progress.epochs,
+        "ledger": dict(progress.ledger),
+        "best": None if progress.best is None else trial_object(progress.best),
+        "priority": study.priority,
+        "created": moment_text(study.created),
+    }
+
+
+def foreign_object(trial: ForeignTrial) -> dict[str, Any]:
+    """Return a running trial of another Optuna client: when it was last seen, and whether it counts."""
+    return {
+        "number": trial.number,
+        "started": moment_text(trial.started),
+        "seen": moment_text(trial.seen),
+        "counts": trial.counts,
+        "counts_until": moment_text(trial.counts_until),
+    }
+
+
+def unreadable_object(listed: Listed) -> dict[str, Any]:
+    """Return a study of ours that cannot be read: the fields of `study_object` that are known."""
+    count = listed.trials
+    return {
+        "name": listed.name,
+        "made_by": "hpsearch",
+        "unreadable": listed.unreadable,
+        "state": "unreadable",
+        "trials": None,
+        "finished": count[TrialState.COMPLETE] + count[TrialState.PRUNED],
+        **{state.value: count[state] for state in TrialState},
+    }
+
+
+def _objectives(study: StoredStudy) -> list[dict[str, str]]:
+    """Return what is measured, and in which direction it gets better."""
+    metrics = (study.spec.metric,) if study.foreign is None else study.foreign.metrics
+    maximize = (study.maximize,) if study.foreign is None else study.foreign.maximize
+    return [
+        {"name": name, "direction": "maximize" if more else "minimize"}
+        for name, more in zip(metrics, maximize, strict=True)
+    ]
+
+
+def _value_reason(trial: Trial) -> str | None:
+    if trial.value is not None:
+        return reason_of(trial.value)
+    last = trial.curve[max(trial.curve)] if trial.curve else None
+    if last is not None and not math.isfinite(last):
+        return reason_of(last)
+    return "no_epoch" if trial.state.is_final else trial.state.value
+
+
+def with_reasons(values: Mapping[str, ParameterValue]) -> dict[str, Any]:
+    """Return `values` with null for a number that is not finite, and its reason beside it."""
+    written: dict[str, Any] = {}
+    for name, value in values.items():
+        reason = reason_of(value) if isinstance(value, float) else None
+        written[name] = value if reason is None else None
+        if reason is not None:
+            written[f"{name}_reason"] = reason
+    return written
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number that JSON has, and None for any other."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def reason_of(number: float) -> str | None:
+    """Return why a number is written as null; None for one that is not."""
+    if math.isnan(number):
+        return "nan"
+    if math.isinf(number):
+        return "infinity" if number > 0 else "-infinity"
+    return None
+
+
+def moment_text(moment: datetime | None) -> str | None:
+    """Return an aware time as ISO 8601 in UTC; None stays None."""
+    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -1,0 +1,114 @@
+"""How much seeds alone change a result: differences below that are no differences."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Final, final
+
+from hpsearch.analysis.configurations import configuration_rows
+from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.intervals import metric_bounds, students_quantile, wilson_interval, within
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import Trial
+
+_LEAST_STEP: Final = 1e-6
+"""Accuracies that differ by less are the same, stored with fewer digits."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseFloor:
+    """From `low` to `high` the metric may come out for the best configuration by chance alone, at 95 %.
+
+    `is_estimate` is true where no configuration has several seeds; `words` says where the numbers come from.
+    """
+
+    low: float
+    high: float
+    is_estimate: bool
+    words: str
+
+
+def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
+    """Return the band around the best value; None where there is no best, or nothing tells how wide it is."""
+    if best is None or snapshot.study.foreign is not None:
+        return None
+    return _measured(snapshot, best) or _estimated(snapshot, best)
+
+
+def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
+    """Return the band of seeds: the pooled deviation within configurations, times Student's quantile."""
+    metric = snapshot.study.spec.metric
+    again = _again(snapshot)
+    listed = [row.values for row in configuration_rows(snapshot.study, snapshot.trials)]
+    repeated = [values for values in (*again, *listed) if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in repeated)
+    if not freedom:
+        return None
+    squares = sum((value - fmean(values)) ** 2 for values in repeated for value in values)
+    reach = students_quantile(freedom) * math.sqrt(squares / freedom)
+    low, high = within((best - reach, best + reach), metric_bounds(metric))
+    runs, count = sum(map(len, repeated)), format_count(len(repeated), "configuration")
+    how = "trained with several seeds each" if listed else "trained again with fresh seeds"
+    return NoiseFloor(
+        low=low,
+        high=high,
+        is_estimate=False,
+        words=(
+            f"The band is what seeds alone change ({_span(low, high, metric)} at 95 %):"
+            f" {count} {how}, {format_count(runs, 'run')}."
+        ),
+    )
+
+
+def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
+    """Return the results of configurations that were trained again, those of each together."""
+    metric = snapshot.study.spec.metric
+    groups: dict[int, list[float]] = {}
+    for evaluation in snapshot.evaluations:
+        value = evaluation.value(metric)
+        if evaluation.part == "validation" and value is not None and math.isfinite(value):
+            groups.setdefault(evaluation.number, []).append(value)
+    return list(groups.values())
+
+
+def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
+    """Return the interval that the size of the validation part allows an accuracy; None for a loss."""
+    if not snapshot.study.maximize or not 0 <= best <= 1:  # another Optuna client may tell any number
+        return None
+    examples = _examples(snapshot.trials)
+    if examples is None:
+        return None
+    low, high = wilson_interval(best, examples)
+    return NoiseFloor(
+        low=low,
+        high=high,
+        is_estimate=True,
+        words=(
+            f"The band is an estimate: {_span(low, high, snapshot.study.spec.metric)} is what about"
+            f" {format_count(examples, 'validation example')} leave open (Wilson, 95 %); no configuration was"
+            " trained again with fresh seeds."
+        ),
+    )
+
+
+def _examples(trials: Sequence[Trial]) -> int | None:
+    """Return how many validation examples there are by the smallest step between accuracies; None without one.
+
+    Accuracies are whole numbers of examples, so two different ones are at least one example apart. Where no two are
+    neighbours the number comes out too small, and the band too wide.
+    """
+    values = sorted(set(_accuracies(trials)))
+    steps = [high - low for low, high in pairwise(values) if high - low > _LEAST_STEP]
+    return round(1 / min(steps)) if steps else None
+
+
+def _accuracies(trials: Sequence[Trial]) -> Iterable[float]:
+    for trial in trials:
+        yield from (value for value in trial.curve.values() if math.isfinite(value) and 0 <= value <= 1)
+
+
+def _span(low: float, high: float, metric: str) -> str:
+    return f"{format_result(low, metric)} to {format_result(high, metric)}"

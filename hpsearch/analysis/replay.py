@@ -1,0 +1,107 @@
+"""What a replay showed: in sentences, and which hidden units fired for the last time, and when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from hpsearch.analysis.formats import format_count, format_share
+from hpsearch.analysis.trial_facts import cause_words, evidence_facts
+from hpsearch.records import Finding
+from hpsearch.study.amounts import format_number
+from hpsearch.study.shown import written
+from hpsearch.training.held_back import evaluate
+from hpsearch.training.recording import Recording
+from hpsearch.training.telemetry import SILENT_EXAMPLES
+from hpsearch.worker.checking import Check, Difference
+
+
+def check_sentence(check: Check) -> str:
+    """Say what came of the comparison with the stored curve."""
+    if check.difference is not None:
+        return difference_sentence(check.difference)
+    if not check.numbers:
+        return "nothing to compare: no finished epoch is stored"
+    return (
+        f"bit-identical to the stored curve: {format_count(check.epochs, 'epoch')}, {check.numbers:,} numbers"
+    )
+
+
+def difference_sentence(difference: Difference) -> str:
+    """Say where a replay parts from what is stored, and what may have done it."""
+    return (
+        f"differs from the stored curve in epoch {difference.epoch + 1:,} (steps {difference.first_step:,} to "
+        f"{difference.last_step:,}): {difference.series} is {format_number(difference.replayed, digits=9)} and was "
+        f"{format_number(difference.stored, digits=9)}; perhaps {', or '.join(difference.reasons)}"
+    )
+
+
+def length_words(recording: Recording) -> str:
+    """Say how long a run was: `132 steps, in 3 epochs`."""
+    epochs = -(-recording.steps // recording.subject.steps_per_epoch)
+    return f"{format_count(recording.steps, 'step')}, in {format_count(epochs, 'epoch')}"
+
+
+def settings_words(settings: Mapping[str, Any]) -> str:
+    """Return what was changed, as it would stand on the command line."""
+    return ", ".join(
+        f"{name}={value if isinstance(value, str) else written(value)}" for name, value in settings.items()
+    )
+
+
+def finding_words(finding: Finding) -> str:
+    """Say what a run's verdict is, how sure, and by what evidence."""
+    evidence = ", ".join(f"{name} {value}" for name, value in evidence_facts(finding))
+    sure = f"confidence {format_share(finding.confidence, 1)}"
+    return f"{cause_words(finding)} ({sure}{'; ' if evidence else ''}{evidence})"
+
+
+def nonfinite_sentence(recording: Recording) -> str:
+    """Say where the first number that is not finite was; empty where there is none."""
+    found = recording.nonfinite
+    if found is None:
+        return ""
+    where = "" if found.layer is None else f" of layer {found.layer + 1}"
+    return f"The first number that is not finite is in the {found.array}{where}, at step {found.step:,}."
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerUnits:
+    """The units of one hidden layer (counted from 1), `deaths` by unit: the step of the last firing, -1 for never.
+
+    `never_positive` is the share of units that are positive for none of the `held_back` validation examples at the end.
+    """
+
+    layer: int
+    units: int
+    deaths: dict[int, int]
+    never_positive: float
+    held_back: int
+
+
+def layer_units(recording: Recording) -> tuple[LayerUnits, ...]:
+    """Return what became of the units of each hidden layer."""
+    fold = recording.subject.data.validation
+    shares = evaluate(recording.network, recording.final, fold).never_positive
+    return tuple(
+        LayerUnits(
+            layer=layer + 1,
+            units=len(last),
+            deaths=deaths(recording, layer),
+            never_positive=share,
+            held_back=len(fold.inputs),
+        )
+        for layer, (last, share) in enumerate(zip(recording.last_fired, shares, strict=True))
+    )
+
+
+def deaths(recording: Recording, layer: int) -> dict[int, int]:
+    """Return the step of the last firing of each unit that was silent to the end, or until numbers were not finite.
+
+    Silent is a unit that did not fire in the last 1,000 examples or more, or in the second half of a run of fewer
+    than 2,000, which dying trials often are. NaN does not fire and is no death.
+    """
+    end = recording.steps if recording.nonfinite is None else recording.nonfinite.step
+    patience = min(-(-SILENT_EXAMPLES // recording.subject.configuration.training.batch_size), end // 2)
+    found = enumerate(recording.last_fired[layer].tolist())
+    return {unit: step for unit, step in found if step + patience < end}

@@ -1,0 +1,71 @@
+"""How a study stands, in a word, in a sentence, and by the fates of its trials."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, final
+
+from hpsearch.analysis.formats import format_count
+from hpsearch.records import Fate
+from hpsearch.storage.records import Progress
+
+StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
+
+MADE_BY_OPTUNA = "made by Optuna"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FateRow:
+    """How many trials met one fate, and the epochs that they began."""
+
+    fate: Fate
+    trials: int
+    epochs: int
+
+
+def fate_rows(progress: Progress) -> list[FateRow]:
+    """Return the fates that at least one trial met, in the order of `Fate`."""
+    tallies = [(fate, progress.fates.get(fate)) for fate in Fate]
+    return [
+        FateRow(fate=fate, trials=tally.trials, epochs=tally.epochs)
+        for fate, tally in tallies
+        if tally is not None and tally.trials
+    ]
+
+
+def state_of(progress: Progress) -> StudyState:
+    """Say in one word how the study stands; `open` is waiting for a worker, `idle` is another client's at rest."""
+    if progress.is_foreign:
+        return "running" if progress.running else "idle"
+    if progress.is_done:
+        return "finished"
+    if progress.stopped is not None:
+        return "paused" if progress.is_paused else "stopped"
+    return "running" if progress.running else "open"
+
+
+def state_sentence(progress: Progress) -> str:
+    """Say in one sentence how the study stands."""
+    if progress.is_foreign:
+        return f"{MADE_BY_OPTUNA}: {_state_counts(progress)}.".capitalize().replace("optuna", "Optuna")
+    done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
+    match state_of(progress):
+        case "finished":
+            beyond = progress.finished - progress.budget
+            return f"Finished: {done}{f', {beyond:,} more than the budget' if beyond else ''}."
+        case "paused" | "stopped" as word:
+            return f"{_sentence(word)}: {done} finished. {_sentence(progress.stopped or '')}"
+        case "running":
+            return f"Running: {done} finished, {progress.running:,} in training."
+        case _:
+            return f"Open: {done} finished, none in training."
+
+
+def _state_counts(progress: Progress) -> str:
+    """Return `12 trials, 10 complete, 2 failed`."""
+    states = ("complete", "pruned", "failed", "running", "waiting")
+    counts = [f"{getattr(progress, state):,} {state}" for state in states if getattr(progress, state)]
+    return ", ".join([format_count(progress.budget, "trial"), *counts])
+
+
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]

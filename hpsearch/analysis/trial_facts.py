@@ -1,0 +1,78 @@
+"""What is known of one trial, as names and texts, for the terminal and for pages alike."""
+
+from collections.abc import Iterator
+
+from hpsearch.analysis.formats import format_parameter, format_result, format_time
+from hpsearch.records import FIXED, OTHERS, Cause, Finding, ParameterValue, Trial, TrialState
+from hpsearch.storage.records import Foreign
+from hpsearch.study.amounts import format_number
+
+OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
+"""Causes that no step of the optimizer brought about."""
+
+
+def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
+    """Return what the trial was enqueued with, by whatever Optuna client; nothing for one that was not."""
+    given = trial.system_attributes.get(FIXED)
+    if not isinstance(given, dict):
+        return {}
+    return {name: value for name, value in given.items() if isinstance(value, float | int | str)}
+
+
+def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield the parameters, numbers with six digits; those that the trial was enqueued with before it begins, too."""
+    given = given_in_advance(trial)
+    for name, value in {**given, **trial.params}.items():
+        mark = " (given in advance)" if name in given and given[name] == value else ""
+        shown = format_number(value, digits=6) if isinstance(value, float) else format_parameter(value)
+        yield name, f"{shown}{mark}"
+
+
+def evidence_facts(finding: Finding) -> list[tuple[str, str]]:
+    """Return the evidence, numbers with four digits."""
+    return [(name, format_number(value, digits=4)) for name, value in finding.evidence.items()]
+
+
+def suggested_facts(finding: Finding) -> list[tuple[str, str]]:
+    """Return the values that should heal the trial."""
+    return [(name, format_parameter(value)) for name, value in finding.suggested.items()]
+
+
+def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield how the trial stands, what it trained, by whom and when; what is not known yet is left out."""
+    yield "state", trial.state.value
+    yield "epochs", f"{trial.epochs:,}"
+    yield "steps", f"{trial.steps:,}"
+    yield "attempts", f"{trial.attempts:,}"
+    if trial.owner is not None:
+        yield "worker", trial.owner
+    if trial.started is not None:
+        yield "started", format_time(trial.started)
+    if trial.finished is not None:
+        yield "finished", format_time(trial.finished)
+
+
+def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
+    """Yield what a trial of another Optuna client's study reached, and its course: it has no epochs and attempts."""
+    values = trial.values or (trial.value,)
+    for name, value in zip(foreign.metrics, values, strict=False):
+        yield name, format_result(value, name)
+    if trial.constraints:
+        mark = " (violated)" if trial.is_infeasible else ""
+        yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
+    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
+
+
+def verdict_words(trial: Trial) -> str:
+    """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
+    if trial.finding is None:
+        if trial.state is TrialState.RUNNING and trial.worker is None:
+            return f"run by {OTHERS}"
+        return "no verdict" if trial.state.is_final else trial.state.value
+    return cause_words(trial.finding)
+
+
+def cause_words(finding: Finding) -> str:
+    """Return `diverged_lr from step 132`, or the cause alone if it began at no step."""
+    is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
+    return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

@@ -1,0 +1,234 @@
+"""The best configuration as a card: what to copy, how to train it again, and how sure it is that it is best."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, final
+
+from markupsafe import Markup
+
+from hpsearch.analysis.best_trials import rival_words
+from hpsearch.analysis.confirmation import (
+    Repeated,
+    best_of,
+    confirmation,
+    interval_words,
+    mean_words,
+    repeat,
+    sentence,
+    unconfirmed_words,
+)
+from hpsearch.analysis.formats import format_count, format_metric, format_result, format_time
+from hpsearch.analysis.json_objects import json_text, with_reasons
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import ParameterValue, Trial
+from hpsearch.report.parts import piece
+from hpsearch.report.specification import specification_text, value_text
+from hpsearch.study.exact import why_untrainable
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
+from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+
+FILE: Final = "best.toml"
+"""What the card calls the study file that it shows."""
+
+_LONGEST_NAME: Final = 200
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """A line for a shell, and what it is for."""
+
+    purpose: str
+    line: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestCard:
+    """The best trial, by fresh seeds if any were trained with them. `study_file` is TOML, `json` one object.
+
+    `untrainable` holds why it cannot be trained again, and is empty if it can; if it is not, `study_file` is empty
+    and there are no commands.
+
+    `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what
+    follows from them. `test` says how the sealed test part stands.
+    """
+
+    number: int
+    value: str
+    seed: int
+    study_file: str
+    json: str
+    commands: tuple[Command, ...]
+    repeated: tuple[Repeated, ...]
+    sure: str
+    test: str
+    untrainable: str = ""
+
+
+def best_card(snapshot: Snapshot) -> BestCard | None:
+    """Return the card of the best trial; None where no trial is complete with a finite result."""
+    study = snapshot.study
+    best = next(iter(best_of(snapshot, 1)), None)
+    if best is None:
+        return None
+    repeated = confirmation(
+        snapshot.trials, snapshot.evaluations, metric=study.spec.metric, maximize=study.maximize
+    )
+    why = why_untrainable(study.spec, best.params)
+    return BestCard(
+        number=best.number,
+        value=format_result(best.value, study.spec.metric),
+        seed=study.spec.seed,
+        study_file="" if why else specification_text(one_configuration(study.spec, best.params)),
+        json=_json(study.spec, best, is_trainable=why is None),
+        commands=() if why else _commands(study.spec, best),
+        untrainable=""
+        if why is None
+        else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
+        repeated=tuple(repeated),
+        sure=_sure(snapshot, repeated),
+        test=_test_words(snapshot),
+    )
+
+
+def _sure(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
+    if not repeated:
+        return unconfirmed_words(snapshot.study, snapshot.trials)
+    rival = rival_words(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
+    return " ".join(filter(None, (sentence(repeated), rival)))
+
+
+def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> StudySpec:
+    """Return a study of one trial of exactly this configuration, trained to its end.
+
+    The values stand in `[model]` and `[training]`, where `diagnose` looks, and as the only choice of the search, since
+    a study file without a search would search the default ranges.
+    """
+    configuration = configure(spec, params)
+    fixed = {"learning_rate": configuration.training.learning_rate}
+    searched = {**({} if params else fixed), **params}
+    return replace(
+        spec,
+        name=f"{spec.name[:_LONGEST_NAME]}-best",
+        trials=1,
+        model=configuration.model,
+        training=configuration.training,
+        configurations=(),
+        search=tuple(Choices(name=name, choices=(value,)) for name, value in searched.items()),
+        sampler=SamplerSpec(name="random"),
+        pruning=replace(spec.pruning, diagnosis=False, audit=0.0, rank="none"),
+    )
+
+
+def _json(spec: StudySpec, best: Trial, *, is_trainable: bool) -> str:
+    configuration: Configuration | None = configure(spec, best.params) if is_trainable else None
+    shown = {
+        "study": spec.name,
+        "trial": best.number,
+        "seed": spec.seed,
+        "metric": spec.metric,
+        "value": best.value,
+        "params": with_reasons(best.params),
+        **({} if configuration is None else asdict(configuration)),
+    }
+    return json_text(shown, indent=2)
+
+
+def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
+    settings = [
+        shlex.quote(f"{SHORT_NAMES.get(name, name)}={value_text(name, value)}")
+        for name, value in best.params.items()
+    ]
+    given = "".join(f" --set {setting}" for setting in settings)
+    return (
+        Command(
+            purpose="The same training again, bit for bit, from the database",
+            line=f"hpsearch trial replay {shlex.quote(spec.name)} {best.number}",
+        ),
+        Command(
+            purpose=f"The same configuration with other initial weights, from the file below saved as {FILE}",
+            line=f"hpsearch study run {FILE}",
+        ),
+        Command(
+            purpose="What is wrong with it, if anything, from the study's own file",
+            line=f"hpsearch diagnose STUDY.toml --seed {spec.seed}{given}",
+        ),
+    )
+
+
+def _test_words(snapshot: Snapshot) -> str:
+    spec, unsealing = snapshot.study.spec, snapshot.unsealing
+    if unsealing is None:
+        return _unopened_words(spec)
+    opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
+    chosen = next((trial for trial in snapshot.trials if trial.number == unsealing.number), None)
+    if chosen is None:
+        return f"The test part was {opened}, which is not there any more."
+    found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
+    return f"The test part was {opened}: {_test_result(found, spec.metric)}."
+
+
+def _unopened_words(spec: StudySpec) -> str:
+    """Say whether there is a test part to open. Only MNIST and folders of IDX files have one of their own."""
+    data = spec.data
+    is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
+    has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)
+    if not data.test_fraction and not has_own:
+        return "The study keeps no test part back (data.test_fraction is 0)."
+    name = shlex.quote(spec.name)
+    return f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
+
+
+def _test_result(found: Repeated, metric: str) -> str:
+    if not found.values:
+        return "no result was stored"
+    noun = "accuracy" if metric == "validation_accuracy" else "loss"
+    seeds = format_count(len(found.values), "fresh seed")
+    return f"test {noun} {mean_words(found, metric)}, the mean over {seeds}"
+
+
+_TITLE = "The best configuration, to take along"
+
+
+def best_card_section(snapshot: Snapshot) -> Markup:
+    """Return the card; a sentence where no trial is the best."""
+    card, metric = best_card(snapshot), snapshot.study.spec.metric
+    return piece(
+        "best_card.html",
+        "card",
+        title=_TITLE,
+        shown=card,
+        pairs=[] if card is None else _pairs(card, metric),
+        heads=[
+            "trial",
+            f"{format_metric(metric)} in the search",
+            "fresh seeds",
+            "their mean",
+            "95 % interval",
+        ],
+        repeated=[] if card is None else [_repeated_cells(one, metric) for one in card.repeated],
+        file=FILE,
+    )
+
+
+def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
+    """Return the facts of the card; what fresh seeds add, if the trial was trained with any."""
+    mine = [one for one in card.repeated if one.number == card.number]
+    return [
+        ("Trial", str(card.number)),
+        (format_metric(metric).capitalize(), card.value),
+        *((f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine),
+        ("Seed of the study", str(card.seed)),
+    ]
+
+
+def _repeated_cells(one: Repeated, metric: str) -> tuple[str, ...]:
+    return (
+        piece("parts.html", "trial", one.number),
+        format_result(one.in_search, metric),
+        format_count(len(one.values)),
+        mean_words(one, metric),
+        interval_words(one, metric),
+    )

@@ -1,0 +1,87 @@
+"""The table of causes."""
+
+import math
+from dataclasses import replace
+
+from hpsearch.analysis.causes import cause_table
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.records import Cause, Fate, TrialState
+from hpsearch.study.spec import Choices
+from hpsearch.worker.auditing import reprieved
+from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
+
+
+def test_every_cause_has_a_row(study: Snapshot) -> None:
+    """Each cause that a trial carries has a row with its remedy, most trials first; healthy explains no end."""
+    table = cause_table(study)
+    carried = {trial.verdict for trial in study.trials} - {None, Cause.HEALTHY}
+    assert {row.cause for row in table.rows} == carried
+    assert [row.trials for row in table.rows] == sorted((row.trials for row in table.rows), reverse=True)
+    assert all(row.remedy == REMEDIES[row.cause] for row in table.rows)
+
+
+def test_a_row_has_range_epochs_and_evidence(study: Snapshot) -> None:
+    """A row has the range of its learning rates, the epochs it cost and the median of its evidence."""
+    rows = {row.cause: row for row in cause_table(study).rows}
+    dying = rows[Cause.DEAD_RELU_TOTAL]
+    trials = [trial for trial in study.trials if trial.verdict is Cause.DEAD_RELU_TOTAL]
+    rates = [float(trial.params["learning_rate"]) for trial in trials]
+    assert dying.span == f"{min(rates):.2g} to {max(rates):.2g}"
+    assert dying.epochs == sum(trial.epochs for trial in trials)
+    assert dying.evidence.startswith("dead_share 1, gradient_norm 0, from step ")
+    assert dying.fate is Fate.DYING
+    assert rows[Cause.OUTRANKED].evidence == ""
+
+
+def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
+    """A median of infinities or NaN is that word, never an error."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
+    losses = (math.nan, math.inf, math.inf, 3.0)
+    trials = [
+        replace(base, number=i, finding=finding(Cause.EXPLODING_GRAD, evidence={"loss": loss}))
+        for i, loss in enumerate(losses)
+    ]
+    (row,) = cause_table(snapshot_of(trials)).rows
+    assert row.evidence == "loss infinite"
+
+
+def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
+    """Where every trial has its own remedy, the row has that of the trial in the middle, and says whose it is."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
+    trials = [
+        replace(
+            base,
+            number=number,
+            params={"learning_rate": rate},
+            finding=replace(finding(Cause.DIVERGED_LR), remedy=f"Lower it from {rate}."),
+        )
+        for number, rate in enumerate((0.9, 0.5, 0.7))
+    ]
+    (row,) = cause_table(snapshot_of(trials)).rows
+    assert (row.span, row.remedy) == ("0.5 to 0.9", "For trial 2: Lower it from 0.7.")
+
+
+def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
+    """A cause's trials that were audited, or told of it at their end, are counted and named; so are their epochs."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.TOO_SLOW)
+    stopped = replace(base, number=0, epochs=3)
+    told = replace(base, number=1, state=TrialState.COMPLETE, value=0.3, epochs=20)
+    assert base.finding is not None
+    audited = [replace(told, number=n, finding=reprieved(base.finding, step=30)) for n in (2, 3)]
+    (row,) = cause_table(snapshot_of([stopped, told, *audited])).rows
+    assert (row.trials, row.ended, row.epochs) == (4, "2 audited, 1 complete", 63)
+    assert "audited_at" not in row.evidence
+    (row,) = cause_table(snapshot_of([stopped])).rows
+    assert (row.trials, row.ended) == (1, "")
+
+
+def test_without_a_range_there_is_no_span() -> None:
+    """A search of choices alone has no range of values to give."""
+    table = cause_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
+    assert table.dimension is None
+    assert {row.span for row in table.rows} == {""}
+
+
+def test_no_trials_have_no_causes() -> None:
+    """An empty study has an empty table."""
+    assert cause_table(empty()).rows == ()

@@ -1,0 +1,132 @@
+"""Formats for people."""
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from hpsearch.analysis.formats import (
+    format_count,
+    format_duration,
+    format_parameter,
+    format_parameters,
+    format_result,
+    format_share,
+    format_tick,
+    format_time,
+)
+from hpsearch.records import ParameterValue
+from hpsearch.study.spec import DEFAULT_SEARCH
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.7912, "0.79"),
+        (0.00923, "0.0092"),
+        (9.5123e-06, "9.5e-06"),
+        (1e-05, "1e-05"),
+        (1.0, "1"),
+        (64, "64"),
+        (1500.0, "1500"),
+        (3.21e6, "3.2e+06"),
+        (True, "true"),
+        ("relu", "relu"),
+        ("[64, 32]", "[64, 32]"),
+    ],
+)
+def test_a_parameter_is_short(value: ParameterValue, text: str) -> None:
+    """Floats have 2 significant digits; whole numbers, flags and text stand as they are."""
+    assert format_parameter(value) == text
+
+
+def test_parameters_follow_the_search() -> None:
+    """Parameters stand in the order of the study file, what is not searched behind them."""
+    params: dict[str, ParameterValue] = {"weight_decay": 9.5e-6, "momentum": 0.9, "learning_rate": 0.79}
+    shown = format_parameters(params, DEFAULT_SEARCH)
+    assert shown == "learning_rate 0.79, weight_decay 9.5e-06, momentum 0.9"
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (0.98888, "validation_accuracy", "0.989"),
+        (1.0, "validation_accuracy", "1.000"),
+        (0.0123456, "validation_loss", "0.01235"),
+        (2871.34, "validation_loss", "2871"),
+        (math.nan, "validation_loss", "NaN"),
+        (math.inf, "validation_loss", "infinite"),
+        (-math.inf, "validation_loss", "minus infinite"),
+        (None, "validation_accuracy", "none"),
+    ],
+)
+def test_a_result_has_the_digits_of_its_metric(value: float | None, metric: str, text: str) -> None:
+    """Accuracies have 3 decimals, losses 4 significant digits; what is not finite has a word."""
+    assert format_result(value, metric) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-6, "1e-6"),
+        (1e-5, "1e-5"),
+        (2e-4, "2e-4"),
+        (1e-3, "1e-3"),
+        (0.01, "0.01"),
+        (0.5, "0.5"),
+        (1.0, "1"),
+        (1000.0, "1000"),
+        (1e4, "1e4"),
+        (0.0, "0"),
+        (-0.25, "-0.25"),
+    ],
+)
+def test_ticks_read_as_people_write_them(value: float, text: str) -> None:
+    """A tick at 0.00001 reads 1e-5."""
+    assert format_tick(value) == text
+
+
+def test_counts_have_their_noun() -> None:
+    """One trial is singular, none is a word, thousands have a comma."""
+    assert [format_count(n, "trial") for n in (0, 1, 2, 5000)] == [
+        "no trials",
+        "1 trial",
+        "2 trials",
+        "5,000 trials",
+    ]
+    assert format_count(1234) == "1,234"
+
+
+def test_shares_never_round_to_nothing() -> None:
+    """A share above 0 is not shown as 0 %, and a share of nothing is 0 %."""
+    assert [format_share(*pair) for pair in ((0, 5), (1, 1000), (1, 3), (3, 3), (0, 0))] == [
+        "0 %",
+        "below 1 %",
+        "33 %",
+        "100 %",
+        "0 %",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.0 s"),
+        (12.34, "12.3 s"),
+        (59.97, "1 min 00 s"),
+        (245, "4 min 05 s"),
+        (3600, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+        (273600, "3 d 04 h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    """A time span reads in its two largest units."""
+    assert format_duration(seconds) == text
+
+
+def test_times_are_in_utc_and_say_so() -> None:
+    """A time of another zone is turned into UTC, and the zone is written."""
+    moment = datetime(2026, 7, 26, 16, 2, 31, tzinfo=timezone(timedelta(hours=2)))
+    assert format_time(moment) == "2026-07-26 14:02 UTC"
+    assert format_time(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01 00:00 UTC"

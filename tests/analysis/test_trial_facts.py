@@ -1,0 +1,25 @@
+"""What is known of one trial, in words."""
+
+from dataclasses import replace
+
+from hpsearch.analysis.trial_facts import verdict_words
+from hpsearch.records import Cause, Trial, TrialState
+from tests.report.synthetic import finding
+
+ENDED = Trial(number=3, state=TrialState.COMPLETE, params={}, value=0.98888, worker="node-1")
+
+
+def test_a_verdict_names_its_first_step() -> None:
+    """A diagnosis says at which step it began; a rank, a crash, a healthy or an unclear end began at none."""
+    diverged = replace(ENDED, state=TrialState.PRUNED, finding=finding(Cause.DIVERGED_LR, first_step=1320))
+    assert verdict_words(diverged) == "diverged_lr from step 1,320"
+    outranked = replace(diverged, finding=finding(Cause.OUTRANKED, first_step=1320))
+    assert verdict_words(outranked) == "outranked"
+    unclear = replace(diverged, finding=replace(finding(Cause.DIVERGED_LR), cause=Cause.INCONCLUSIVE))
+    assert verdict_words(unclear) == "inconclusive"
+
+
+def test_a_trial_without_a_verdict_says_so() -> None:
+    """A trial that another Optuna client ended has no verdict; one in training says that."""
+    assert verdict_words(ENDED) == "no verdict"
+    assert verdict_words(replace(ENDED, state=TrialState.RUNNING)) == "running"
