@@ -20,7 +20,7 @@ from hpsearch.records import Fate
 from hpsearch.report.formats import format_count, format_duration, format_result, format_short_metric
 from hpsearch.report.words import fate_rows
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1

@@ -38,7 +38,7 @@ from hpsearch.worker.preparation import (
     rows_per_worker,
     workers_that_fit,
 )
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
 
 DONE: Final = 0
 

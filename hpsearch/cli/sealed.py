@@ -16,12 +16,12 @@ from hpsearch.report.export import moment_text
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_time
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
-from hpsearch.study.exact import why_untrainable
+from hpsearch.study.configurations import why_untrainable
 from hpsearch.worker.admission import check_version
 from hpsearch.worker.draining import stoppable
-from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
 
 DONE: Final = 0
 

@@ -121,8 +121,8 @@ def replay(
     from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.training.recording import Watch
     from hpsearch.worker.checking import Stored
-    from hpsearch.worker.replaying import Request
-    from hpsearch.worker.replaying import replay as train_again
+    from hpsearch.worker.replay import Request
+    from hpsearch.worker.replay import replay as train_again
 
     request = Request(
         epochs=epochs, settings=parse_settings(settings or ()), watch=Watch(units=tuple(watch or ()))

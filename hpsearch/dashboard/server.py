@@ -18,7 +18,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
-from hpsearch.worker.stopping import INTERRUPTED
+from hpsearch.worker.shutdown import INTERRUPTED
 
 CONNECTIONS: Final = 500
 

@@ -9,9 +9,9 @@ from functools import partial
 from itertools import takewhile
 from typing import Final
 
-from hpsearch.diagnosis.before import has_own_output, own_output
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
+from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
 from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
 
 HUGE_LOGIT: Final = 1e5
@@ -31,7 +31,7 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
     nonfinite = telemetry.nonfinite
     if nonfinite is None or nonfinite.array != "loss" or not _takes_plain_logarithm(facts):
         return None
-    own = own_output(facts.configuration.model.loss)
+    own = paired_output(facts.configuration.model.loss)
     return Finding(
         cause=Cause.LOG_ZERO,
         confidence=1.0,
@@ -43,7 +43,7 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
 
 
 def _takes_plain_logarithm(facts: Facts) -> bool:
-    return facts.configuration.model.loss != "mse" and not has_own_output(facts)
+    return facts.configuration.model.loss != "mse" and not has_paired_output(facts)
 
 
 def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias, final
 
-from hpsearch.diagnosis.before import findings_before
 from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
-from hpsearch.diagnosis.death import (
+from hpsearch.diagnosis.dead_units import (
     born_dead,
     dead_nearly,
     dead_partial,
@@ -19,9 +18,10 @@ from hpsearch.diagnosis.death import (
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
-from hpsearch.diagnosis.pace import lr_too_high, lr_too_low, still_under_way
+from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
 from hpsearch.diagnosis.progress import has_learned
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
+from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.records import Cause, Finding, Telemetry, Verdict
 
 Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
@@ -60,7 +60,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(signal_lost, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
-    _entry(still_under_way, Cause.LR_TOO_LOW),
+    _entry(still_converging, Cause.LR_TOO_LOW),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
     _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
@@ -101,7 +101,7 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
-    before = findings_before(facts)
+    before = static_findings(facts)
     expected = [finding for finding in found if finding.cause in facts.expected]
     ails = [finding for finding in found if finding.cause not in facts.expected]
     is_ill = any(finding.cause not in _MILD for finding in ails)
@@ -133,7 +133,7 @@ def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: b
     return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 
 
-def condemning(telemetry: Telemetry, facts: Facts, fatal: frozenset[Cause]) -> Finding | None:
+def fatal_finding(telemetry: Telemetry, facts: Facts, fatal: frozenset[Cause]) -> Finding | None:
     """Return the first sure finding of a `fatal` cause, for which the trial should be stopped; None where it may go on.
 
     This is what is asked at every look, so rules that cannot find a fatal cause are not asked, and of a trial that has

@@ -28,7 +28,7 @@ from hpsearch.search.regions import (
 )
 from hpsearch.study.amounts import format_number
 from hpsearch.study.shown import key_path
-from hpsearch.study.spec import AILMENTS, SHORT_NAMES, Dimension, Range, StudySpec
+from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
 
 DATA_CAUSES: Final = frozenset(
     {Cause.NONFINITE_INPUT, Cause.INPUT_DEGENERATE, Cause.LABELS_UNRELATED, Cause.VAL_MISALIGNED}
@@ -132,7 +132,7 @@ def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> st
     """Return the remedy of the cause that cost most epochs; None if diagnosis stopped nothing, or nothing costly."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in trials:
-        if trial.state is TrialState.PRUNED and trial.verdict in AILMENTS:
+        if trial.state is TrialState.PRUNED and trial.verdict in DIAGNOSED_CAUSES:
             groups.setdefault(trial.verdict, []).append(trial)
     if not groups:
         return None

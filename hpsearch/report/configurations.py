@@ -10,7 +10,7 @@ from hpsearch.records import Trial
 from hpsearch.report.formats import format_result
 from hpsearch.report.intervals import Interval, mean_interval, metric_bounds
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.exact import configuration_of
+from hpsearch.study.configurations import configuration_of
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 
 

@@ -21,7 +21,7 @@ from hpsearch.report.replay_words import (
     settings_words,
 )
 from hpsearch.report.words import verdict_words
-from hpsearch.worker.replaying import Replay, Run
+from hpsearch.worker.replay import Replay, Run
 
 _PAIRS = (
     ("accuracy", "loss"),

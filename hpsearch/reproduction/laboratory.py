@@ -13,11 +13,11 @@ from hpsearch.data.prepare import Fold, PreparedData, prepare
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.runs import Run, train
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.examples import example_files
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
-from hpsearch.training.held_back import Evaluation, evaluate
+from hpsearch.training.evaluation import Evaluation, evaluate
 from hpsearch.training.recording import Recording, Subject, Watch, record
 from hpsearch.worker.preparation import PreparedStudy
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias, final
 from hpsearch.errors import HpsearchError
 from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.search.bounds import Values, inward, is_in, outward, share
+from hpsearch.search.ranking import is_dead
 from hpsearch.search.regions import (
     EDGE_SHARE,
     LARGEST_CHANCE,
@@ -29,7 +30,6 @@ from hpsearch.search.regions import (
     points,
     tail,
 )
-from hpsearch.search.standing import is_dead
 from hpsearch.study.amounts import format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 

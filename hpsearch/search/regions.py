@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.records import Cause, Trial, TrialState, best_trials
-from hpsearch.search.standing import is_dead
+from hpsearch.search.ranking import is_dead
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.spec import SHORT_NAMES, Range
 

@@ -12,10 +12,10 @@ from optuna.study import StudyDirection, load_study
 
 from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import without_pickles
-from hpsearch.search.pictures import PrunerPicture, SamplerPicture
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.space import distributions
+from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.spec import StudySpec
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
@@ -51,8 +51,8 @@ class Searcher:
         direction = _direction(spec)
         self._given: set[int] = set()
         self._space = distributions(spec)
-        self._for_sampler = SamplerPicture(spec, direction)
-        self._for_pruner = PrunerPicture(spec, direction)
+        self._for_sampler = SamplerView(spec, direction)
+        self._for_pruner = PrunerView(spec, direction)
         self._asked = load_study(
             study_name=spec.name,
             storage=self._for_sampler.mirror,

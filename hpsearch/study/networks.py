@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.errors import Problem
-from hpsearch.study.exact import exact_configurations
+from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.rules import broken
 from hpsearch.study.spec import Choices, Dimension, ModelSpec, StudySpec
 

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.records import ParameterValue
-from hpsearch.study.exact import exact_configurations
+from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.shown import shown
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
@@ -217,7 +217,7 @@ def _pruning_in_words(pruning: PruningSpec) -> str:
 
 
 def _diagnosis_in_words(pruning: PruningSpec) -> str:
-    fatal = [cause for cause in pruning.fatal if cause in pruning.deadly]
+    fatal = [cause for cause in pruning.fatal if cause in pruning.fatal_causes]
     if not pruning.diagnosis or not fatal:
         return ""
     audited = f", {100 * pruning.audit:g} percent of them audited" if pruning.audit else ""

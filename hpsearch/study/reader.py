@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
+from hpsearch.study.configurations_reader import exact_problems, repeated_problems, with_configurations
 from hpsearch.study.nearest import nearest
 from hpsearch.study.networks import exact_network_problems, network_problems
 from hpsearch.study.rules import broken, meant, unknown_key

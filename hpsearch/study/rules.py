@@ -13,7 +13,7 @@ from hpsearch.errors import Problem
 from hpsearch.records import Cause
 from hpsearch.study.nearest import nearest
 from hpsearch.study.shown import shown
-from hpsearch.study.spec import AILMENTS, Fault, Initializer
+from hpsearch.study.spec import DIAGNOSED_CAUSES, Fault, Initializer
 
 
 class Rule(Protocol):
@@ -160,7 +160,7 @@ class Widths:
 class Causes:
     """A list of causes that diagnosis can find in a network, none of them twice. Their order says nothing."""
 
-    known: Sequence[Cause] = AILMENTS
+    known: Sequence[Cause] = DIAGNOSED_CAUSES
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return what is wrong with `raw`, item by item where it is a list."""

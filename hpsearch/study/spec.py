@@ -33,7 +33,7 @@ SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", 
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
 
 
-AILMENTS: tuple[Cause, ...] = tuple(
+DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
     cause
     for cause in Cause
     if cause
@@ -223,8 +223,8 @@ class PruningSpec:
     `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
 
     `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which
-    ail no trial; both in the order of `AILMENTS`. `audit` is the share (0..1) of the trials that diagnosis would
-    stop which run on, to measure how often stopping was wrong.
+    ail no trial; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
+    would stop which run on, to measure how often stopping was wrong.
     """
 
     diagnosis: bool = True
@@ -238,7 +238,7 @@ class PruningSpec:
     reduction_factor: int = 4
 
     @property
-    def deadly(self) -> frozenset[Cause]:
+    def fatal_causes(self) -> frozenset[Cause]:
         """The causes that are fatal and not expected."""
         return frozenset(self.fatal) - frozenset(self.expected)
 
@@ -259,7 +259,7 @@ SHORT_NAMES: Mapping[str, str] = {
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
-ATTENTIVE_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
+HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
 """Samplers that must know of other trials: of their results, or, on a grid, of those that were given parameters."""
 
 

@@ -14,10 +14,10 @@ from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
 from hpsearch.records import Epoch, Telemetry
 from hpsearch.study.spec import Configuration
 from hpsearch.training.examples import EpochOrders, Examples, output_count
-from hpsearch.training.looking import Lookout
+from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.observer import Observer
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
-from hpsearch.training.telemetry import first_nonfinite, mean_losses
+from hpsearch.training.telemetry_sampler import TelemetrySampler
 from hpsearch.training.validation import Evaluation, Validation
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
@@ -58,7 +58,7 @@ class Cohort:
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
-        self._lookout = Lookout(
+        self._lookout = TelemetrySampler(
             self.network,
             self._workspace,
             activation=shape.model.activation,

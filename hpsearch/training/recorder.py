@@ -10,7 +10,7 @@ import numpy as np
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, BlockParameters, Network
 from hpsearch.training.distributions import Distribution, distribution_of
-from hpsearch.training.telemetry import SMALLEST_SCALE, layer_norms
+from hpsearch.training.measurements import SMALLEST_SCALE, layer_norms
 from hpsearch.training.tracks import Tape, Track
 from hpsearch.training.workspace import Lane
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
-from hpsearch.training.rhythm import alarm_streak, is_alarming, next_look
+from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 
 WEIGHTS_STREAM = 2
 DROPOUT_STREAM = 3
@@ -76,7 +76,7 @@ class Row:
             self.look_at = sample.step + 1
         else:
             self.alarms = 0
-            self.look_at = next_look(sample.step)
+            self.look_at = next_sample_step(sample.step)
 
     @property
     def telemetry(self) -> Telemetry:

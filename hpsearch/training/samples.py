@@ -7,7 +7,7 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array
 from hpsearch.records import LayerSample, Sample
-from hpsearch.training.telemetry import BackwardLook, ForwardLook, UpdateLook
+from hpsearch.training.measurements import BackwardStatistics, ForwardStatistics, UpdateStatistics
 
 _OF_A_LAYER: Final = (
     "dead_share",
@@ -32,7 +32,12 @@ _OF_A_TRIAL: Final = (
 
 
 def samples_of(
-    ahead: ForwardLook, behind: BackwardLook, update: UpdateLook, *, losses: Array, steps: Sequence[int]
+    ahead: ForwardStatistics,
+    behind: BackwardStatistics,
+    update: UpdateStatistics,
+    *,
+    losses: Array,
+    steps: Sequence[int],
 ) -> Iterator[Sample]:
     """Yield the samples of k trials out of three looks at the same rows.
 
@@ -48,7 +53,9 @@ def samples_of(
         )
 
 
-def _numbers_of_layers(ahead: ForwardLook, behind: BackwardLook, update: UpdateLook) -> Array:
+def _numbers_of_layers(
+    ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics
+) -> Array:
     """Return what is measured of each layer, (k, L, 6) as in `_OF_A_LAYER`; the output layer has no shares of units."""
     of_layers = np.zeros((*behind.weight_norms.shape, len(_OF_A_LAYER)))
     hidden = of_layers[:, :-1]
@@ -61,7 +68,9 @@ def _numbers_of_layers(ahead: ForwardLook, behind: BackwardLook, update: UpdateL
     return of_layers
 
 
-def _numbers_of_trials(ahead: ForwardLook, behind: BackwardLook, update: UpdateLook, losses: Array) -> Array:
+def _numbers_of_trials(
+    ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics, losses: Array
+) -> Array:
     """Return what is measured of each trial, (k, 10) as in `_OF_A_TRIAL`."""
     of_trials = np.empty((len(losses), len(_OF_A_TRIAL)))
     columns = (

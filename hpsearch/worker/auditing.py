@@ -29,6 +29,6 @@ def is_audited(*, seed: int, number: int, share: float) -> bool:
     return bool(draw < share)
 
 
-def reprieved(finding: Finding, *, step: int) -> Finding:
+def with_audit_step(finding: Finding, *, step: int) -> Finding:
     """Return the finding that would have stopped a trial after `step` steps, with that step among its evidence."""
     return replace(finding, evidence={**finding.evidence, AUDITED_AT: step})

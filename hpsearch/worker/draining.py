@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self, final
 
 from hpsearch.errors import HpsearchError
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
 
 DRAIN_WITHIN_S: Final = 3.6
 """How long a worker may take to end by itself."""

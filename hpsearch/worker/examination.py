@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.facts import facts_of
 from hpsearch.diagnosis.facts import Facts, facts_about
-from hpsearch.diagnosis.verdicts import condemning, judge
+from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.records import Cause, Epoch, Telemetry, Verdict
 from hpsearch.study.spec import configure
 from hpsearch.training.cohort import Cohort
@@ -45,7 +45,7 @@ def examine(study: PreparedStudy) -> Examination:
         cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
         cohort.join(_NUMBER, configuration)
         facts = facts_about(study.spec, facts_of(study.data), configuration)
-        return _examine(cohort, facts, study.spec.pruning.deadly)
+        return _examine(cohort, facts, study.spec.pruning.fatal_causes)
 
 
 def _examine(cohort: Cohort, facts: Facts, fatal: frozenset[Cause]) -> Examination:
@@ -58,7 +58,7 @@ def _examine(cohort: Cohort, facts: Facts, fatal: frozenset[Cause]) -> Examinati
 def _is_over(observation: Observation, facts: Facts, fatal: frozenset[Cause]) -> bool:
     telemetry = observation.telemetry
     has_ended = observation.is_finished or telemetry.nonfinite is not None
-    return has_ended or condemning(telemetry, facts, fatal) is not None
+    return has_ended or fatal_finding(telemetry, facts, fatal) is not None
 
 
 def _examination(verdict: Verdict, telemetry: Telemetry, facts: Facts) -> Examination:

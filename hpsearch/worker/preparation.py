@@ -12,7 +12,7 @@ from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.errors import HpsearchError, Problem, StudyFileError
 from hpsearch.nn.network import build_network
 from hpsearch.study.amounts import format_size
-from hpsearch.study.exact import exact_configurations, fixed_at
+from hpsearch.study.configurations import exact_configurations, fixed_at
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve

@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.rhythm import next_look
 from hpsearch.training.row import shape_of
+from hpsearch.training.sampling_schedule import next_sample_step
 
 BATCH, HIDDEN, CLASSES = 100, 64, 10
 EXAMPLES, VALIDATION = 48_000, 100
@@ -226,8 +226,8 @@ def look_shares() -> tuple[float, float]:
     """Return the shares of steps that are looked at in a trial's first epoch and in later ones."""
     looks, step = 0, 0
     while step < STEPS_PER_EPOCH:
-        looks, step = looks + 1, next_look(step)
-    return looks / STEPS_PER_EPOCH, 1 / (next_look(10**6) - 10**6)
+        looks, step = looks + 1, next_sample_step(step)
+    return looks / STEPS_PER_EPOCH, 1 / (next_sample_step(10**6) - 10**6)
 
 
 def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hpsearch.errors import StudyExistsError
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.exact import configuration_of, params_of_trial, spanned
+from hpsearch.study.configurations import configuration_of, params_of_trial, spanned
 from hpsearch.study.spec import ExactConfiguration, PruningSpec, SamplerSpec, StudySpec
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, update
 

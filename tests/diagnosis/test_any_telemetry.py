@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, condemning, judge
+from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, fatal_finding, judge
 from hpsearch.records import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
-from hpsearch.study.spec import AILMENTS, Initializer
+from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
 from tests.diagnosis.written import CLASSES, NUMBERS, asked, check_complete, facts
 
 SPECIAL = (0.0, math.nan, math.inf, 1e-45, 1.0, 2.3, 1e6)
@@ -17,7 +17,7 @@ sizes = st.sampled_from(SPECIAL) | st.floats(0.0, 1e308)
 """Norms and losses, which are never negative."""
 numbers = sizes | st.just(-math.inf) | st.floats(-1e308, 1e308)
 shares = st.sampled_from((0.0, 1.0, math.nan)) | st.floats(0.0, 1.0)
-causes = st.frozensets(st.sampled_from(AILMENTS))
+causes = st.frozensets(st.sampled_from(DIAGNOSED_CAUSES))
 
 layers = st.builds(
     LayerSample,
@@ -129,7 +129,9 @@ def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, Facts]) -> None:
 def test_what_stops_a_trial_is_sure_and_fatal(trial: tuple[Telemetry, Facts], fatal: frozenset[str]) -> None:
     """Whatever was measured, a trial is stopped for a sure and complete finding of a fatal cause alone."""
     telemetry, known = trial
-    finding = condemning(telemetry, known, frozenset(cause for cause in AILMENTS if cause in fatal))
+    finding = fatal_finding(
+        telemetry, known, frozenset(cause for cause in DIAGNOSED_CAUSES if cause in fatal)
+    )
     if finding is not None:
         check_complete(finding)
         assert finding.cause in fatal

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.before import STATIC
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.pace import lr_too_low
-from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, condemning, judge
+from hpsearch.diagnosis.learning_rate import lr_too_low
+from hpsearch.diagnosis.static_checks import STATIC_RULES
+from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, fatal_finding, judge
 from hpsearch.records import Cause, NonFinite, Telemetry
-from hpsearch.study.spec import AILMENTS, DEFAULT_FATAL
+from hpsearch.study.spec import DEFAULT_FATAL, DIAGNOSED_CAUSES
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,
@@ -27,7 +27,7 @@ from tests.diagnosis.written import (
 )
 
 FATAL = frozenset(DEFAULT_FATAL)
-EVERYTHING = frozenset(AILMENTS)
+EVERYTHING = frozenset(DIAGNOSED_CAUSES)
 UNSCALED = replace(CLASSES, input_mean_square=5000.0, input_largest=255.0)
 
 LEARNING = [sample(step, loss=2.3 * 0.9**i) for i, step in enumerate((0, 5, 10, 15, 20, 25, 50, 75))]
@@ -57,14 +57,14 @@ def causes(measured: Telemetry, known: Facts) -> list[Cause]:
 
 def stops(measured: Telemetry, known: Facts, fatal: frozenset[Cause]) -> Cause | None:
     """Return the cause for which a trial would be stopped."""
-    finding = condemning(measured, known, fatal)
+    finding = fatal_finding(measured, known, fatal)
     return None if finding is None else finding.cause
 
 
 def test_every_ailment_has_a_rule() -> None:
     """What a study file may call fatal or expected is what some rule declares, and nothing else."""
     declared = {cause for entry in CATALOGUE for cause in entry.causes}
-    declared |= {Cause(rule.__name__) for rule in STATIC}
+    declared |= {Cause(rule.__name__) for rule in STATIC_RULES}
     assert declared == EVERYTHING
 
 
@@ -211,7 +211,7 @@ def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: Facts, cause
 def test_what_stops_a_trial_is_sure() -> None:
     """The confidence of what stops is that of the bound at least."""
     for measured in (DIVERGED, HUGE, DEAD):
-        finding = condemning(measured, facts(), FATAL)
+        finding = fatal_finding(measured, facts(), FATAL)
         assert finding is not None
         assert finding.confidence >= SURE
         check_complete(finding)

@@ -13,12 +13,12 @@ from hpsearch.data.idx import write_idx
 from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.page import render
 from hpsearch.storage.store import open_store
-from hpsearch.study.exact import params_of_trial, spanned
+from hpsearch.study.configurations import params_of_trial, spanned
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.preparation import prepare_study
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))

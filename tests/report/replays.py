@@ -20,7 +20,7 @@ from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.training.series import series_of
 from hpsearch.worker.checking import Check, Difference, Stored, check
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.worker.replaying import Replay, Run
+from hpsearch.worker.replay import Replay, Run
 from tests.training.cases import SEED, classification, configuration, regression
 
 TAKEN = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)

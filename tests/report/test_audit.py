@@ -7,7 +7,7 @@ import pytest
 
 from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.audit import audit_of
-from hpsearch.worker.auditing import reprieved
+from hpsearch.worker.auditing import with_audit_step
 from tests.report.synthetic import finding
 
 
@@ -18,7 +18,7 @@ def trial(number: int, value: float, *, state: TrialState = TrialState.COMPLETE)
 
 def audited(number: int, value: float | None, *, state: TrialState = TrialState.COMPLETE) -> Trial:
     """Return a trial that diagnosis would have stopped at step 30."""
-    found = reprieved(finding(Cause.LR_TOO_LOW), step=30)
+    found = with_audit_step(finding(Cause.LR_TOO_LOW), step=30)
     return Trial(number=number, state=state, params={}, value=value, finding=found)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.configurations import configuration_rows, row_cells
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
 from tests.report.synthetic import finding, study_of
 

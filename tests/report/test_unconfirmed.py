@@ -9,7 +9,7 @@ from hpsearch.cli.after import confirm
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.unconfirmed import CONFIRMED, unconfirmed_words
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
 from tests.report.synthetic import SPEC, study_of
 

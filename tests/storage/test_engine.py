@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
-from hpsearch.worker.stopping import StopNowError
+from hpsearch.worker.shutdown import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hpsearch.errors import StudyFileError
 from hpsearch.records import Cause, ParameterValue
 from hpsearch.study.spec import (
-    AILMENTS,
     DEFAULT_FATAL,
+    DIAGNOSED_CAUSES,
     DataSpec,
     Initializer,
     KnownTask,
@@ -27,7 +27,7 @@ SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
 
 def test_ailments_are_what_diagnosis_finds_wrong() -> None:
     """Neither health nor what ends a trial from outside ails a network; the default fatal causes do, in order."""
-    assert set(Cause) - set(AILMENTS) == {
+    assert set(Cause) - set(DIAGNOSED_CAUSES) == {
         Cause.HEALTHY,
         Cause.INCONCLUSIVE,
         Cause.OUTRANKED,
@@ -35,13 +35,13 @@ def test_ailments_are_what_diagnosis_finds_wrong() -> None:
         Cause.CODE_ERROR,
         Cause.STOPPED,
     }
-    assert tuple(cause for cause in AILMENTS if cause in DEFAULT_FATAL) == DEFAULT_FATAL
+    assert tuple(cause for cause in DIAGNOSED_CAUSES if cause in DEFAULT_FATAL) == DEFAULT_FATAL
 
 
 def test_what_is_expected_is_never_deadly() -> None:
     """A cause that the study has on purpose stops nothing, also where it is listed as fatal."""
     pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
-    assert pruning.deadly == {Cause.DIVERGED_LR}
+    assert pruning.fatal_causes == {Cause.DIVERGED_LR}
 
 
 @pytest.mark.parametrize(

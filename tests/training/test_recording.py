@@ -8,7 +8,7 @@ import pytest
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.training.distributions import ZERO_BIN
-from hpsearch.training.held_back import evaluate
+from hpsearch.training.evaluation import evaluate
 from hpsearch.training.recording import Recording, Subject, Watch, record
 from hpsearch.training.tracks import POINTS, Track
 from tests.training.cases import SEED, classification, cohort_of, configuration, regression, trained

@@ -16,7 +16,7 @@ from hpsearch.study.spec import (
     resolve,
 )
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 RATES = (
     Range(name="learning_rate", low=1e-6, high=1e3, log=True),

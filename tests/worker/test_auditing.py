@@ -14,7 +14,7 @@ from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.study.spec import ModelSpec, PruningSpec
 from hpsearch.training.examples import ORDER_STREAM
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM
-from hpsearch.worker.auditing import AUDIT_STREAM, AUDITED_AT, is_audited, reprieved
+from hpsearch.worker.auditing import AUDIT_STREAM, AUDITED_AT, is_audited, with_audit_step
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 SHARE = 0.75
@@ -58,7 +58,7 @@ def test_a_reprieve_says_when() -> None:
     finding = Finding(
         cause=Cause.EXPLODING, confidence=0.9, first_step=7, evidence={"loss": 3.0}, remedy="Less."
     )
-    assert reprieved(finding, step=12) == replace(finding, evidence={"loss": 3.0, AUDITED_AT: 12})
+    assert with_audit_step(finding, step=12) == replace(finding, evidence={"loss": 3.0, AUDITED_AT: 12})
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_an_audited_trial_runs_on(both: tuple[list[Trial], list[Trial]]) -> None
     plain, audited = both
     fates = set()
     for before, after in zip(plain, audited, strict=True):
-        is_stopped = before.state is TrialState.PRUNED and before.verdict in SPEC.pruning.deadly
+        is_stopped = before.state is TrialState.PRUNED and before.verdict in SPEC.pruning.fatal_causes
         if is_stopped and is_audited(seed=AUDITING.seed, number=before.number, share=SHARE):
             check_that_it_ran_on(before, after)
             fates.add(after.state)
@@ -123,7 +123,7 @@ def test_an_audited_trial_is_not_outranked(tmp_path: Path) -> None:
     bench.worker("a", rows=3).run()
     reprieves = [trial for trial in bench.trials() if AUDITED_AT in evidence_of(trial)]
     assert reprieves
-    assert {trial.verdict for trial in reprieves} <= pruning.deadly
+    assert {trial.verdict for trial in reprieves} <= pruning.fatal_causes
     complete = [trial for trial in reprieves if trial.state is TrialState.COMPLETE]
     assert complete
     assert {trial.epochs for trial in complete} == {SPEC.training.epochs}

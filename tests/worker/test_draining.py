@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.worker.stopping import INTERRUPTED
+from hpsearch.worker.shutdown import INTERRUPTED
 
 STUCK = """
 import signal, sys, threading
 from hpsearch.errors import StorageUnavailableError
 from hpsearch.worker.draining import DrainWatch
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 def hand_back():
     print("handed back", flush=True)

@@ -33,7 +33,7 @@ def test_a_healthy_configuration_trains_all_its_epochs() -> None:
 def test_a_sure_verdict_ends_it(rate: float) -> None:
     """A fatal verdict that is sure is said without training on."""
     found = examined(learning_rate=rate, epochs=40)
-    assert found.verdict.cause in SPEC.pruning.deadly
+    assert found.verdict.cause in SPEC.pruning.fatal_causes
     assert found.verdict.findings[0].confidence >= SURE
     assert found.steps < found.steps_planned
 

@@ -11,7 +11,7 @@ from hpsearch.storage.engine import reading
 from hpsearch.storage.records import StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.heartbeat import Heartbeat
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.waiting import wait_until
 from tests.contract.laboratory import FINGERPRINT, a_spec
 

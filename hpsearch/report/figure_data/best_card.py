@@ -20,7 +20,7 @@ from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.report.unconfirmed import unconfirmed_words
 from hpsearch.report.words import rival_words
-from hpsearch.study.exact import why_untrainable
+from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
 

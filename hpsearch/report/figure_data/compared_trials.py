@@ -11,7 +11,7 @@ from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_metric, format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import verdict_words
-from hpsearch.search.standing import is_dead
+from hpsearch.search.ranking import is_dead
 
 TYPICAL: Final = 4
 """Trials that are compared unless somebody names others."""

@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 from hpsearch.records import Trial, TrialState
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.search.standing import is_dead, last_value
+from hpsearch.search.ranking import is_dead, last_value
 from hpsearch.study.spec import Choices, Dimension
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.training.held_back import evaluate
+from hpsearch.training.evaluation import evaluate
+from hpsearch.training.measurements import SILENT_EXAMPLES
 from hpsearch.training.recording import Recording
-from hpsearch.training.telemetry import SILENT_EXAMPLES
 
 
 @final

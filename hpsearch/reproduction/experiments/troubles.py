@@ -24,7 +24,7 @@ from hpsearch.reproduction.numerics import (
 from hpsearch.reproduction.pictures import charts, curve, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
-from hpsearch.study.exact import fixed_at
+from hpsearch.study.configurations import fixed_at
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
 from hpsearch.worker.examination import examine

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.facts import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import condemning
+from hpsearch.diagnosis.verdicts import fatal_finding
 from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
@@ -99,7 +99,7 @@ def run_round(loops: Sequence[Loop]) -> None:
 def _observer(facts: Facts, *, judges: bool) -> Callable[[Observation], None]:
     def look(observation: Observation) -> None:
         if judges:
-            condemning(observation.telemetry, facts, FATAL)
+            fatal_finding(observation.telemetry, facts, FATAL)
 
     return look
 

@@ -18,7 +18,7 @@ from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import PruningSpec, SamplerName, SamplerSpec, StudySpec, resolve
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.benchmarks.diagnosis.report import share
 from tests.benchmarks.diagnosis.scoring import Share
 

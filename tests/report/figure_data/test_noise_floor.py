@@ -12,7 +12,7 @@ from hpsearch.report.figure_data.noise_floor import noise_floor
 from hpsearch.report.intervals import wilson_interval
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
 from tests.report.synthetic import CREATED, only_deaths, snapshot_of
 

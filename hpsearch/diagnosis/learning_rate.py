@@ -88,7 +88,7 @@ def _raising_factor(first: float, promised: float, gain: float) -> float:
     return min(HIGHEST_FACTOR, factor, longest)
 
 
-def still_under_way(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def still_converging(telemetry: Telemetry, facts: Facts) -> Finding | None:
     """The trial is nearly over and its loss still falls in a straight line: the learning rate is too low for it.
 
     Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and

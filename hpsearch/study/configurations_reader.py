@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
 from hpsearch.records import ParameterValue
+from hpsearch.study.configurations import exact_params, spanned
 from hpsearch.study.dimensions import parameter_of
-from hpsearch.study.exact import exact_params, spanned
 from hpsearch.study.nearest import nearest
 from hpsearch.study.rules import Text, broken, unknown_key
 from hpsearch.study.schema import MOST_CONFIGURATIONS, MOST_TRIALS, SEEDS, SET_EXACTLY, STUDY, UNSEARCHED

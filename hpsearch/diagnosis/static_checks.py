@@ -34,12 +34,12 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 StaticRule: TypeAlias = Callable[[Facts], Finding | None]
 
 
-def own_output(loss: str) -> str:
+def paired_output(loss: str) -> str:
     """Return the output activation that belongs to `loss`, with which it is computed in its stable form."""
     return _OWN_OUTPUT[loss]
 
 
-def has_own_output(facts: Facts) -> bool:
+def has_paired_output(facts: Facts) -> bool:
     """True where the trial's loss stands behind its own output activation."""
     model = facts.configuration.model
     return model.output in ("auto", _OWN_OUTPUT.get(model.loss))
@@ -92,14 +92,14 @@ def wrong_loss_pair(facts: Facts) -> Finding | None:
     """
     model = facts.configuration.model
     is_squared = facts.is_classification and model.loss == "mse"
-    if not (is_squared or (model.loss != "mse" and not has_own_output(facts))):
+    if not (is_squared or (model.loss != "mse" and not has_paired_output(facts))):
         return None
     remedy = 'Learn classes with model.loss = "cross_entropy" and model.output = "auto".'
     suggested: dict[str, ParameterValue] = {"model.output": "auto"}
     if is_squared:
         suggested["model.loss"] = "cross_entropy"
     else:
-        own = own_output(model.loss)
+        own = paired_output(model.loss)
         remedy = f'The output of {model.loss} is {own} (got "{model.output}"): set model.output = "auto".'
     return _certain(Cause.WRONG_LOSS_PAIR, remedy, {}, suggested)
 
@@ -140,7 +140,7 @@ def grad_reduction_sum(facts: Facts) -> Finding | None:
     return _certain(Cause.GRAD_REDUCTION_SUM, remedy, {"batch_size": training.batch_size}, suggested)
 
 
-STATIC: Final[Sequence[StaticRule]] = (
+STATIC_RULES: Final[Sequence[StaticRule]] = (
     nonfinite_input,
     input_degenerate,
     input_unscaled,
@@ -152,9 +152,9 @@ STATIC: Final[Sequence[StaticRule]] = (
 """The causes that need no training, the surest first."""
 
 
-def findings_before(facts: Facts) -> list[Finding]:
+def static_findings(facts: Facts) -> list[Finding]:
     """Return what is wrong before the first step, without what the study expects."""
-    found = (rule(facts) for rule in STATIC)
+    found = (rule(facts) for rule in STATIC_RULES)
     return [finding for finding in found if finding is not None and finding.cause not in facts.expected]
 
 

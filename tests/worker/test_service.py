@@ -1,4 +1,4 @@
-"""Shifts: which study a worker goes to, when it changes over, and what it says about it."""
+"""The service: which study a worker goes to, when it changes over, and what it says about it."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from hpsearch.storage.keeping import retry_trial
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
-from hpsearch.worker import shift
+from hpsearch.worker import service
 from hpsearch.worker.loop import print_nothing
 from hpsearch.worker.preparation import prepare_study
-from hpsearch.worker.shift import ShiftOptions
+from hpsearch.worker.service import ServiceOptions
 
 SPEC = StudySpec(
     name="iris",
@@ -32,7 +32,7 @@ SPEC = StudySpec(
 
 
 class Bench:
-    """A database, and shifts that work on it in this process until they are idle."""
+    """A database, and services that work on it in this process until they are idle."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -46,24 +46,24 @@ class Bench:
         study = self.store.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
         return self.store.set_priority(study, priority)
 
-    def work(self, study: str | None = None, *, tell: Callable[[str], None] = print_nothing) -> list[str]:
+    def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
         """Work until nothing is left to do, and return what the worker said about studies."""
         self.said.clear()
 
         def hear(line: str) -> None:
             self.said.append(line.removeprefix("worker ann: "))
-            tell(self.said[-1])
+            notify(self.said[-1])
 
-        options = ShiftOptions(
+        options = ServiceOptions(
             url=self.url,
-            tell=hear,
+            notify=hear,
             study=study,
             exit_when_idle=True,
             rows=2,
             name="ann",
             look_every_s=0.05,
         )
-        assert shift.work(options) == 0
+        assert service.work(options) == 0
         return [line for line in self.said if line.startswith(("study", "leaves"))]
 
     def finished(self, study: StoredStudy) -> int:
@@ -115,7 +115,7 @@ def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
         if line == 'study "low": trains up to 2 trials at once' and len(bench.store.studies()) == 1:
             bench.create("high", priority=1)
 
-    lines = bench.work(tell=appear)
+    lines = bench.work(notify=appear)
     first, *_, last = [line for line in lines if "ended here" in line]
     assert [line.split(":")[0] for line in lines if "ended here" in line] == [
         'study "low"',
@@ -137,7 +137,7 @@ def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> No
         if line == 'study "second": 6 trials ended here':
             bench.store.release(first, worker="bob", numbers=None, why="stopped", crashed=False)
 
-    assert [line for line in bench.work(tell=release) if "ended" in line] == [
+    assert [line for line in bench.work(notify=release) if "ended" in line] == [
         'study "second": 6 trials ended here',
         'study "first": 6 trials ended here',
     ]
@@ -171,7 +171,7 @@ def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
         if "trains up to" in line:
             bench.store.pause(study, by="ann@node7")
 
-    lines = bench.work("long", tell=pause)
+    lines = bench.work("long", notify=pause)
     assert '"long": paused by ann@node7' in lines[-1]
     progress = bench.store.progress(study)
     assert (progress.running, progress.waiting) == (0, 0)
@@ -226,7 +226,7 @@ def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> N
                 storage.remove_session()
                 storage.engine.dispose()
 
-        lines = bench.work(None if study is None else name.spec.name, tell=rename)
+        lines = bench.work(None if study is None else name.spec.name, notify=rename)
         if study is not None:
             assert f'study "{name.spec.name}": is called "{name.spec.name}-new" now' in lines
         renamed = bench.store.study(f"{name.spec.name}-new")
@@ -243,7 +243,7 @@ def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
             if "waits for trial 0" in line:
                 retry_trial(bench.store, study, 0)
 
-        lines = bench.work(study.spec.name if named else None, tell=clear)
+        lines = bench.work(study.spec.name if named else None, notify=clear)
         (said,) = (line for line in lines if "waits for" in line)
         assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in said
         assert bench.finished(study) == 3

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.before import (
+from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.static_checks import (
     EQUAL_SCALE,
     HUGE_MEAN_SQUARE,
     RARE_SHARE,
-    STATIC,
+    STATIC_RULES,
     StaticRule,
-    findings_before,
     grad_reduction_sum,
-    has_own_output,
+    has_paired_output,
     input_degenerate,
     input_unscaled,
     nonfinite_input,
     output_range,
-    own_output,
+    paired_output,
+    static_findings,
     symmetric_init,
     wrong_loss_pair,
 )
-from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause, Finding
 from hpsearch.study.spec import Initializer
 from tests.diagnosis.written import CLASSES, NUMBERS, check_complete, facts
@@ -51,8 +51,8 @@ def targets(low: float, high: float, output: str) -> Facts:
 
 def test_nothing_is_wrong_with_the_default() -> None:
     """A plain study on plain data has no finding before its first step."""
-    assert findings_before(facts()) == []
-    assert findings_before(facts(data=NUMBERS)) == []
+    assert static_findings(facts()) == []
+    assert static_findings(facts(data=NUMBERS)) == []
 
 
 @pytest.mark.parametrize("largest", [math.inf, math.nan])
@@ -102,7 +102,7 @@ def test_a_loss_behind_an_output_of_another(loss: str, output: str, own: str) ->
     finding = certain(wrong_loss_pair, known)
     assert f'The output of {loss} is {own} (got "{output}")' in finding.remedy
     assert finding.suggested == {"model.output": "auto"}
-    assert not has_own_output(known)
+    assert not has_paired_output(known)
 
 
 @pytest.mark.parametrize("output", ["auto", "softmax", "identity"])
@@ -115,7 +115,7 @@ def test_classes_learned_by_squared_error(output: str) -> None:
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_a_loss_with_its_own_output_is_right(loss: Any) -> None:
     """A loss goes with "auto" and with the output that "auto" stands for."""
-    for output in ("auto", own_output(loss)):
+    for output in ("auto", paired_output(loss)):
         assert wrong_loss_pair(facts(loss=loss, output=output)) is None
 
 
@@ -205,14 +205,14 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
         initializer=Initializer(name="normal", scale=0.0),
         expected=[Cause.SYMMETRIC_INIT, Cause.INPUT_DEGENERATE],
     )
-    assert [finding.cause for finding in findings_before(known)] == [
+    assert [finding.cause for finding in static_findings(known)] == [
         Cause.NONFINITE_INPUT,
         Cause.INPUT_UNSCALED,
         Cause.WRONG_LOSS_PAIR,
         Cause.GRAD_REDUCTION_SUM,
     ]
-    order = [finding.cause for finding in findings_before(replace(known, expected=frozenset()))]
-    assert order == [cause for cause in map(_cause, STATIC) if cause is not Cause.OUTPUT_RANGE]
+    order = [finding.cause for finding in static_findings(replace(known, expected=frozenset()))]
+    assert order == [cause for cause in map(_cause, STATIC_RULES) if cause is not Cause.OUTPUT_RANGE]
 
 
 def _cause(rule: StaticRule) -> Cause:

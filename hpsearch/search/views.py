@@ -16,8 +16,8 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import ATTRIBUTE, from_json, from_pickle, to_pickle
 from hpsearch.search.mirror import Mirror
+from hpsearch.search.ranking import below_survivors, is_dead, last_value, shortness
 from hpsearch.search.space import distributions, sampled_together, values_inside
-from hpsearch.search.standing import below_survivors, is_dead, last_value, shortness
 from hpsearch.study.spec import StudySpec
 
 _FROM_VALUES = frozenset({"cmaes", "gp"})
@@ -36,7 +36,7 @@ _OPTUNA_STATES = {
 
 
 @final
-class SamplerPicture:
+class SamplerView:
     """The trials as the study's sampler is to see them, in `mirror`.
 
     Only trials that have every searched parameter, inside its present range, are shown, with just these
@@ -143,7 +143,7 @@ def _cmaes_attributes(
 
 
 @final
-class PrunerPicture:
+class PrunerView:
     """The trials as the study's pruner is to see them, in `mirror`: all of them, with what they reported.
 
     Parameters are left out, which no pruner reads. A value after epoch e stands at step e + 1, the trial's

@@ -12,11 +12,11 @@ import pytest
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, HpsearchError, StudyFileError, VersionError
 from hpsearch.records import Trial, TrialState
-from hpsearch.study.exact import spanned
+from hpsearch.study.configurations import spanned
 from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
 from hpsearch.training.recording import Watch
 from hpsearch.worker.checking import Stored
-from hpsearch.worker.replaying import Replay, Request, replay
+from hpsearch.worker.replay import Replay, Request, replay
 from tests.worker.bench import SPEC, Bench
 
 SEARCHED = replace(SPEC, trials=16, pruning=PruningSpec(rank="median", startup_trials=3))

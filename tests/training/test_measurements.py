@@ -10,8 +10,8 @@ import pytest
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.records import LayerSample, NonFinite, Sample
 from hpsearch.study.spec import Configuration, Initializer
-from hpsearch.training.rhythm import alarm_streak, is_alarming, next_look
 from hpsearch.training.row import Row
+from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped, trained
 
 RHYTHM = [0, 5, 10, 15, 20, 25, *range(50, 201, 25), 300, 400]
@@ -41,11 +41,11 @@ def test_looks_follow_the_rhythm() -> None:
     """A healthy trial is looked at every 5 steps until 25, every 25 until 200, every 100 from there."""
     steps = [0]
     while steps[-1] < 400:
-        steps.append(next_look(steps[-1]))
+        steps.append(next_sample_step(steps[-1]))
     assert steps == RHYTHM
     # from any step, the next look is one of these
-    assert {next_look(age) for age in range(400)} | {0} == set(RHYTHM)
-    assert all(next_look(age) > age for age in range(1000))
+    assert {next_sample_step(age) for age in range(400)} | {0} == set(RHYTHM)
+    assert all(next_sample_step(age) > age for age in range(1000))
 
 
 def test_a_cohort_keeps_the_rhythm() -> None:

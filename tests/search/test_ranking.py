@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpsearch.records import Cause, Finding, Trial, TrialState
-from hpsearch.search.standing import below_survivors, is_dead, last_value, shortness
+from hpsearch.search.ranking import below_survivors, is_dead, last_value, shortness
 
 
 def ended(state: TrialState, cause: Cause | None, value: float | None = 0.9, **known: object) -> Trial:

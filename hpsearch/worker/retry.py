@@ -1,4 +1,4 @@
-"""Patience with a database that is gone for a while: restarts, lost connections, a network that is down."""
+"""Retries while a database is gone for a while: restarts, lost connections, a network that is down."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar, final
 
 from hpsearch.errors import StorageUnavailableError
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 _T = TypeVar("_T")
 
@@ -16,15 +16,15 @@ TRY_EVERY_S = 1.0
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Reconnect:
     """Calls the database again and again while it does not answer.
 
     It tries every `every_s` seconds, and gives up, with the database's StorageUnavailableError, after `longest_s`
-    seconds or when the worker is asked to stop. `tell` hears of an outage when it begins.
+    seconds or when the worker is asked to stop. `notify` hears of an outage when it begins.
     """
 
     stop: StopRequest
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     longest_s: float = LONGEST_OUTAGE_S
     every_s: float = TRY_EVERY_S
 
@@ -33,7 +33,7 @@ class Patience:
         try:
             return work()
         except StorageUnavailableError as error:
-            self.tell(str(error))
+            self.notify(str(error))
         deadline = time.monotonic() + self.longest_s
         while True:
             is_last = self.stop.wait(self.every_s) or time.monotonic() > deadline

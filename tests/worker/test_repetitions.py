@@ -9,9 +9,9 @@ from hpsearch.errors import DataError
 from hpsearch.records import ParameterValue
 from hpsearch.storage.records import Evaluation
 from hpsearch.study.spec import DataSpec, PruningSpec
-from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import StopRequest
 from tests.worker.bench import SPEC, Bench
 
 TRIALS: dict[int, dict[str, ParameterValue]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.pace import (
+from hpsearch.diagnosis.learning_rate import (
     FAR_SHARE,
     JUMPING_EPOCHS,
     LEAST_GAIN,
@@ -26,7 +26,7 @@ from hpsearch.diagnosis.pace import (
     STRAIGHT_GAIN,
     lr_too_high,
     lr_too_low,
-    still_under_way,
+    still_converging,
 )
 from hpsearch.diagnosis.progress import HIGHEST_FACTOR
 from hpsearch.records import Cause, Epoch, Telemetry
@@ -122,7 +122,7 @@ def straight(*, steps: int = int(NEARLY_OVER * STEPS), count: int = SAMPLES, **c
 @pytest.mark.parametrize(("gain", "factor"), [(0.975, 20.0), (0.951, 10.204), (0.99, 50.0), (0.9999, 100.0)])
 def test_a_straight_course_to_the_end(gain: float, factor: float) -> None:
     """A loss that still falls in a straight line at the end wants longer steps: ten to a hundred times."""
-    finding = found(still_under_way, straight(gain=gain), facts(rate=1e-4))
+    finding = found(still_converging, straight(gain=gain), facts(rate=1e-4))
     assert (finding.cause, finding.first_step) == (Cause.LR_TOO_LOW, 0)
     assert finding.confidence < 0.9, "it learns, so it is not to be stopped"
     assert finding.evidence == {"gain": pytest.approx(gain), "gradient_cosine": 0.9, "loss": 2.0}
@@ -145,8 +145,8 @@ def test_a_straight_course_to_the_end(gain: float, factor: float) -> None:
 )
 def test_a_course_that_is_not_straight(inside: dict[str, Any], outside: dict[str, Any]) -> None:
     """Each of the signs of short steps is needed, up to its bound."""
-    assert asked(still_under_way, straight(**inside), facts(steps=STEPS)) is not None
-    assert asked(still_under_way, straight(**outside), facts(steps=STEPS)) is None
+    assert asked(still_converging, straight(**inside), facts(steps=STEPS)) is not None
+    assert asked(still_converging, straight(**outside), facts(steps=STEPS)) is None
 
 
 JUMPING = (2.0, 2.1, 2.0, 2.1)

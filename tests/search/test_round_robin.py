@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from hpsearch.records import Trial, TrialState
 from hpsearch.search.searcher import Searcher
-from hpsearch.study.exact import params_of_trial, spanned
+from hpsearch.study.configurations import params_of_trial, spanned
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 
 SpecOf = Callable[..., StudySpec]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 
 from hpsearch.records import Trial, TrialState
-from hpsearch.study.spec import AILMENTS
+from hpsearch.study.spec import DIAGNOSED_CAUSES
 
 
 def is_dead(trial: Trial) -> bool:
@@ -13,7 +13,7 @@ def is_dead(trial: Trial) -> bool:
     That is a trial that diagnosis stopped, and one whose last number is not finite, however it ended. A
     trial of another client that was pruned without any number is no death: nothing is known of it.
     """
-    if trial.state is TrialState.PRUNED and trial.verdict in AILMENTS:
+    if trial.state is TrialState.PRUNED and trial.verdict in DIAGNOSED_CAUSES:
         return True
     value = last_value(trial)
     return trial.state is TrialState.COMPLETE if value is None else not math.isfinite(value)

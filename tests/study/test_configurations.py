@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import UsageError
-from hpsearch.study.exact import (
+from hpsearch.study.configurations import (
     configuration_of,
     exact_configurations,
     exact_params,

@@ -21,7 +21,7 @@ from hpsearch.study.spec import Configuration, configure
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Shape, shape_of
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 _SEED_STREAMS: Final[Mapping[Part, int]] = {
     "validation": int.from_bytes(b"conf"),

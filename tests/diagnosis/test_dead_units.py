@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.death import (
+from hpsearch.diagnosis.dead_units import (
     FEWEST_EXAMPLES,
     LEAST_EXAMPLES,
     PARTIAL_RISE,

@@ -11,7 +11,7 @@ ALARM_DEAD_SHARE = 0.85
 ALARM_LOGIT = 1e5
 
 
-def next_look(age: int) -> int:
+def next_sample_step(age: int) -> int:
     """Return the first step after step `age` at which a healthy trial is looked at.
 
     Every 5 steps until 25, every 25 until 200, every 100 from there.

@@ -9,16 +9,16 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause, Finding, Telemetry, TrialState
 from hpsearch.storage.records import Assignment, Claim, Outcome, Update
 from hpsearch.training.series import series_of
-from hpsearch.worker.auditing import reprieved
+from hpsearch.worker.auditing import with_audit_step
 
 
 @final
 @dataclass(kw_only=True, slots=True)
-class Holding:
+class ActiveTrial:
     """One claimed trial in training, with the parameters of its `assignment`.
 
-    `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database was
-    told of; `untold` are those of the `system_attributes` that it was not. `reprieve` is what would have stopped a
+    `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database has;
+    `unsaved` are those of the `system_attributes` that it has not. `audited_finding` is what would have stopped a
     trial that is audited.
     """
 
@@ -27,10 +27,10 @@ class Holding:
     metric: str
     telemetry: Telemetry | None = None
     reported: int = 0
-    reprieve: Finding | None = None
+    audited_finding: Finding | None = None
     outcome: Outcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
-    untold: dict[str, Any] = field(default_factory=dict)
+    unsaved: dict[str, Any] = field(default_factory=dict)
 
     @property
     def claim(self) -> Claim:
@@ -40,7 +40,7 @@ class Holding:
     def keep(self, attributes: Mapping[str, Any]) -> None:
         """Take what sampler and pruner want kept with the trial."""
         self.system_attributes |= attributes
-        self.untold |= attributes
+        self.unsaved |= attributes
 
     def value(self, epoch: int) -> float:
         """Return the study's metric after that epoch; NaN where there is none."""
@@ -60,18 +60,18 @@ class Holding:
             series=series_of(telemetry, steps_per_epoch=self.facts.steps_per_epoch),
         )
 
-    def grant_reprieve(self, finding: Finding) -> None:
+    def audit(self, finding: Finding) -> None:
         """Let the trial, which is audited, run on although `finding` would have stopped it now."""
-        self.reprieve = reprieved(finding, step=self._measured.steps)
+        self.audited_finding = with_audit_step(finding, step=self._measured.steps)
 
     def end_audit(self, *, is_finished: bool) -> None:
-        """Settle how a reprieved trial ended where it is at its end, or its numbers are no longer finite."""
-        if self.reprieve is None:
+        """Settle how an audited trial ended where it is at its end, or its numbers are no longer finite."""
+        if self.audited_finding is None:
             raise ValueError(f"trial {self.claim.number}: it has no reprieve that could end")
         if self._measured.nonfinite is not None:
-            self.end(TrialState.PRUNED, self.reprieve)
+            self.end(TrialState.PRUNED, self.audited_finding)
         elif is_finished:
-            self.end(TrialState.COMPLETE, self.reprieve)
+            self.end(TrialState.COMPLETE, self.audited_finding)
 
     def update(self) -> Update | None:
         """Return what the database should be told now, or None where nothing is new."""
@@ -80,7 +80,7 @@ class Holding:
         reports = {epoch: self.value(epoch) for epoch in range(len(self.telemetry.epochs))}
         self.reported = len(self.telemetry.epochs)
         # At the end all of them: a database that crashed may have lost some.
-        attributes, self.untold = self.untold if self.outcome is None else self.system_attributes, {}
+        attributes, self.unsaved = self.unsaved if self.outcome is None else self.system_attributes, {}
         return Update(
             claim=self.claim,
             reports=reports,

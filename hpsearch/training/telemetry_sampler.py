@@ -8,25 +8,25 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
+from hpsearch.training.measurements import (
+    FLAT,
+    BackwardStatistics,
+    ForwardStatistics,
+    SamplingContext,
+    measure_backward,
+    measure_forward,
+    measure_update,
+)
 from hpsearch.training.memory import Memory
-from hpsearch.training.rhythm import is_probe
 from hpsearch.training.row import Row
 from hpsearch.training.samples import samples_of
-from hpsearch.training.telemetry import (
-    FLAT,
-    BackwardLook,
-    ForwardLook,
-    Outlook,
-    look_backward,
-    look_forward,
-    look_update,
-)
+from hpsearch.training.sampling_schedule import is_probe
 from hpsearch.training.workspace import Lane, Workspace
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class PendingSample:
     """A look at neighbouring rows of a lane, `first` to `last`, that is under way: what the forward pass showed."""
 
     first: int
@@ -34,40 +34,40 @@ class Look:
     part: Lane
     rows: Sequence[Row]
     probes: bool
-    ahead: ForwardLook
+    ahead: ForwardStatistics
 
 
 @final
-class Lookout:
+class TelemetrySampler:
     """Looks at the rows of one cohort, and remembers of each what the next look needs."""
 
     def __init__(self, network: Network, workspace: Workspace, *, activation: str, classifies: bool) -> None:
-        self._outlook = Outlook(network=network, classifies=classifies, flat=FLAT.get(activation))
+        self._outlook = SamplingContext(network=network, classifies=classifies, flat=FLAT.get(activation))
         self._workspace = workspace
         self.memory = Memory(network, rows=workspace.rows, dtype=workspace.dtype)
 
-    def look_ahead(self, lane: Lane, rows: Sequence[Row]) -> list[Look]:
+    def look_ahead(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
         """Look at those of the lane's rows that are due, behind the forward pass."""
         looks = []
         for first, last in _due_stretches(rows):
             part, watched = self._workspace.part(lane, first, last), rows[first:last]
             kept = np.array([1 - row.configuration.model.dropout for row in watched])
             looks.append(
-                Look(
+                PendingSample(
                     first=first,
                     last=last,
                     part=part,
                     rows=watched,
                     probes=is_probe(watched[0].age),
-                    ahead=look_forward(self._outlook, part, self.memory, kept),
+                    ahead=measure_forward(self._outlook, part, self.memory, kept),
                 )
             )
         return looks
 
-    def look_behind(self, looks: Sequence[Look], scale: Array) -> list[BackwardLook]:
+    def look_behind(self, looks: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
         """Look at the same rows behind the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
         return [
-            look_backward(
+            measure_backward(
                 self._outlook,
                 look.part,
                 self.memory,
@@ -77,14 +77,16 @@ class Lookout:
             for look in looks
         ]
 
-    def note(self, looks: Sequence[Look], behind: Sequence[BackwardLook], losses: Array) -> list[int]:
+    def note(
+        self, looks: Sequence[PendingSample], behind: Sequence[BackwardStatistics], losses: Array
+    ) -> list[int]:
         """Look at them behind the update, and give each row its sample; return their places in the cohort.
 
         `losses` (k,) are the lane's minibatch means, float64.
         """
         for look, back in zip(looks, behind, strict=True):
             own = losses[look.first : look.last]
-            update = look_update(self._outlook, look.part, back, losses=own, probes=look.probes)
+            update = measure_update(self._outlook, look.part, back, losses=own, probes=look.probes)
             steps = [row.age for row in look.rows]
             for row, sample in zip(
                 look.rows, samples_of(look.ahead, back, update, losses=own, steps=steps), strict=True

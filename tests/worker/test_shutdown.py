@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.worker.machine import cache_share_bytes, core_count, worker_name
-from hpsearch.worker.stopping import StopNowError, StopRequest
+from hpsearch.worker.shutdown import StopNowError, StopRequest
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What is measured inside the networks of a cohort, and how: each statistic of `records.Sample` once, for k rows.
 
-Every step: the loss, and whether it is finite. At the steps of `rhythm.next_look`: one `Sample`, from arrays that the
-step leaves behind anyway; at those of `rhythm.is_probe`, one forward pass more. Every epoch: validation.
+Every step: the loss, and whether it is finite. At the steps of `sampling_schedule.next_sample_step`: one `Sample`,
+from arrays that the step leaves behind anyway; at those of `sampling_schedule.is_probe`, one forward pass more. Every
+epoch: validation.
 
 A look has three parts, since a step overwrites what it no longer needs: behind the forward pass, behind the backward
 pass, behind the update.
@@ -49,7 +50,7 @@ FLAT_SLOPE: Final = math.exp(-5.0)
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ForwardLook:
+class ForwardStatistics:
     """Statistics of a forward pass for k trials: vectors (k,), and (k, L) for the L hidden layers.
 
     `activity` (k, B) is the squared norm of what the output layer reads of each example.
@@ -67,7 +68,7 @@ class ForwardLook:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outlook:
+class SamplingContext:
     """What looks at a cohort need to know: its network, whether that `classifies`, its activation's `FLAT` bounds."""
 
     network: Network
@@ -75,7 +76,7 @@ class Outlook:
     flat: tuple[float, float] | None
 
 
-def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> ForwardLook:
+def measure_forward(outlook: SamplingContext, part: Lane, memory: Memory, kept: Array) -> ForwardStatistics:
     """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
 
     A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
@@ -89,7 +90,7 @@ def look_forward(outlook: Outlook, part: Lane, memory: Memory, kept: Array) -> F
     accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
     dead = [1 - fire.mean(axis=1) for fire in fires]
     flat = _flat_shares(outlook, blocks[:-1], kept)
-    return ForwardLook(
+    return ForwardStatistics(
         logit_max=np.maximum(highest, -lowest).max(axis=1),
         output_range=(highest - lowest).max(axis=1),
         accuracy=accuracy,
@@ -139,7 +140,7 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
     return np.stack([is_silent[:, start:stop].mean(axis=1) for start, stop in parts], axis=1)
 
 
-def _flat_shares(outlook: Outlook, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
+def _flat_shares(outlook: SamplingContext, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
     """Return the shares (k,) of each hidden block's activations on a flat part; none if there is no such part."""
     if any(buffers.slope is not None for buffers in hidden):
         slopes = [buffers.slope for buffers in hidden if buffers.slope is not None]
@@ -189,7 +190,7 @@ def layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BackwardLook:
+class BackwardStatistics:
     """Statistics of a backward pass for k trials, and what is needed to compare with the update that follows.
 
     `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `cosine` and `coherence` (k,), of the output
@@ -206,12 +207,12 @@ class BackwardLook:
     scales: Array
 
 
-def look_backward(
-    outlook: Outlook, part: Lane, memory: Memory, *, activity: Array, scales: Array
-) -> BackwardLook:
+def measure_backward(
+    outlook: SamplingContext, part: Lane, memory: Memory, *, activity: Array, scales: Array
+) -> BackwardStatistics:
     """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory`, in place.
 
-    `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardLook`'s.
+    `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardStatistics`'s.
     """
     examples, columns = part.batch.ones.shape[1], outlook.network.weight_columns
     norms = layer_norms(part.gradient, columns)
@@ -222,7 +223,7 @@ def look_backward(
     turn = _turned(memory.gradient[here], part.gradient[:, columns[-1]])
     cosine = _ratios(turn, own * memory.gradient_norm[here])
     memory.gradient_norm[here] = own
-    return BackwardLook(
+    return BackwardStatistics(
         gradient_norms=norms,
         weight_norms=layer_norms(part.parameters, columns),
         cosine=cosine,
@@ -249,7 +250,7 @@ def _ratios(numerators: Array, denominators: Array) -> Array:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateLook:
+class UpdateStatistics:
     """What an update did to k trials: `predicted_decrease` (k,) in the gradient's scale, `update_norms` (k, L).
 
     `actual_decrease` and `evaluation_loss` (k,) are NaN where the look is no probe.
@@ -261,9 +262,9 @@ class UpdateLook:
     evaluation_loss: Array
 
 
-def look_update(
-    outlook: Outlook, part: Lane, behind: BackwardLook, *, losses: Array, probes: bool
-) -> UpdateLook:
+def measure_update(
+    outlook: SamplingContext, part: Lane, behind: BackwardStatistics, *, losses: Array, probes: bool
+) -> UpdateStatistics:
     """Measure what the update did to a part of a lane whose minibatch losses were `losses` (k,) before it.
 
     A probe runs the network again on the same minibatches, with the same dropout and its running statistics put back
@@ -272,7 +273,7 @@ def look_update(
     np.subtract(behind.before, part.parameters, out=behind.before)
     nothing = np.full(len(losses), np.nan)
     actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
-    return UpdateLook(
+    return UpdateStatistics(
         predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
         update_norms=layer_norms(behind.before, outlook.network.weight_columns),
         actual_decrease=actual,

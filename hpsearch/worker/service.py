@@ -1,4 +1,4 @@
-"""A worker's shift: registered in the database, with its heart beating, it goes from study to study."""
+"""A worker's service: registered in the database, with its heart beating, it goes from study to study."""
 
 import contextlib
 import math
@@ -23,23 +23,23 @@ from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.patience import Patience
 from hpsearch.worker.preparation import Job, check_memory, job_of, prepare_study, rows_per_worker
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import StopRequest
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShiftOptions:
+class ServiceOptions:
     """How a worker works: one `study` or every open one, until it is asked to stop or, so wished, is idle.
 
     `rows` is how many trials it trains at once, chosen from the network and the machine where it is None.
-    `parent` is the process that started it, without which it does not go on. `tell` takes lines for people.
+    `parent` is the process that started it, without which it does not go on. `notify` takes lines for people.
     Every `look_every_s` seconds it looks for work where it has none, and for something more urgent where it has.
     """
 
     url: str
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     study: str | None = None
     exit_when_idle: bool = False
     rows: int | None = None
@@ -49,7 +49,7 @@ class ShiftOptions:
     look_every_s: float = 2.0
 
 
-def work(options: ShiftOptions) -> int:
+def work(options: ServiceOptions) -> int:
     """Work until there is nothing left to do, or somebody asks to stop; return the exit code.
 
     Asked to stop, the process ends within 5 s, with what it holds handed back.
@@ -57,14 +57,14 @@ def work(options: ShiftOptions) -> int:
     stop = StopRequest(parent=options.parent)
     stop.listen()
     name = options.name or worker_name()
-    shift: _Shift | None = None
+    service: _Service | None = None
 
-    def tell(line: str) -> None:
-        options.tell(f"worker {name}: {line}")
+    def notify(line: str) -> None:
+        options.notify(f"worker {name}: {line}")
 
     def hand_back() -> None:
-        if shift is not None:
-            shift.hand_back()
+        if service is not None:
+            service.hand_back()
 
     with (
         DrainWatch(stop, hand_back=hand_back),
@@ -78,49 +78,49 @@ def work(options: ShiftOptions) -> int:
             version=hpsearch.__version__,
             has_parent=options.parent is not None,
         )
-        shift = _Shift(store=store, options=options, name=name, stop=stop, tell=tell)
-        with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=shift.tokens, stop=stop):
+        service = _Service(store=store, options=options, name=name, stop=stop, notify=notify)
+        with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=service.tokens, stop=stop):
             if store.is_new:
-                tell(
+                notify(
                     f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
                 )
-            tell(f"started on {store.url_shown}; Ctrl-C ends it")
-            shift.run()
-        tell("stopped" if stop.is_asked else "nothing is left to do")
+            notify(f"started on {store.url_shown}; Ctrl-C ends it")
+            service.run()
+        notify("stopped" if stop.is_asked else "nothing is left to do")
     return stop.exit_code
 
 
 @final
 @dataclass(kw_only=True, slots=True)
-class _Shift:
+class _Service:
     """One worker's way from study to study.
 
-    `refused` are those that cannot run here, for want of data perhaps; `told` those whose stop people have heard
+    `refused` are those that cannot run here, for want of data perhaps; `notified` those whose stop people have heard
     of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on
     last, with all that it has in memory for it. `named` is the one study that it is here for, which it follows under
     other names. `waits_for` are, by study, the trials of other Optuna clients that people have heard of.
     """
 
     store: Store
-    options: ShiftOptions
+    options: ServiceOptions
     name: str
     stop: StopRequest
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     refused: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    notified: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     last: tuple[StoredStudy, Worker] | None = None
     named: StoredStudy | None = None
     waits_for: dict[str, frozenset[int]] = field(default_factory=dict)
     looked_at_s: float = -math.inf
-    is_wanted: bool = False
+    has_urgent_study: bool = False
 
     def run(self) -> None:
         """Work on one open study after the other. One that somebody deletes meanwhile is gone, no more."""
-        patience = Patience(stop=self.stop, tell=self.tell)
+        reconnect = Reconnect(stop=self.stop, notify=self.notify)
         while not self.stop.is_asked:
             try:
-                openings = patience.call(self._look)
+                openings = reconnect.call(self._look)
                 ready = next((opening.study for opening in openings if self._is_ready(opening)), None)
                 if ready is not None:
                     self._work(ready)
@@ -137,7 +137,7 @@ class _Shift:
         if self.last is not None:
             why = "the worker was stopped"
             self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
-            self.tell("stopped in the middle of a long step")
+            self.notify("stopped in the middle of a long step")
 
     def tokens(self) -> frozenset[int]:
         """Return the tokens of the claims that this worker holds. Any thread may ask."""
@@ -147,20 +147,20 @@ class _Shift:
         """Return what is left to do of the studies that can run here, the first to be served in front."""
         if self.options.study is None:
             openings, unreadable = self.store.look()
-            self._tell_unreadable(unreadable)
+            self._notify_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)
             openings = [self.store.opening(self.named)]
-        self._tell_why_stopped(openings)
+        self._notify_stopped(openings)
         for opening in openings:
-            self._tell_waiting(opening)
+            self._notify_waiting(opening)
         return [opening for opening in openings if opening.study.key not in self.refused]
 
-    def _tell_waiting(self, opening: Opening) -> None:
+    def _notify_waiting(self, opening: Opening) -> None:
         """Say once of each trial of another Optuna client that a study waits for nothing but such."""
         key, numbers = opening.study.key, frozenset(trial.number for trial in opening.waits_for)
         if numbers - self.waits_for.get(key, frozenset()):
-            self.tell(waiting_sentence(opening.study.spec.name, opening.waits_for))
+            self.notify(waiting_sentence(opening.study.spec.name, opening.waits_for))
         self.waits_for[key] = numbers
 
     def _follow(self, name: str) -> StoredStudy:
@@ -169,28 +169,28 @@ class _Shift:
             return self.store.study(name)
         found = self.store.followed(self.named)
         if found.spec.name != self.named.spec.name:
-            self.tell(renamed_sentence(self.named, found))
+            self.notify(renamed_sentence(self.named, found))
         return found
 
     def _is_ready(self, opening: Opening) -> bool:
         """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
         return opening.room > 0 or (opening.is_open and self.options.study is not None)
 
-    def _tell_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
+    def _notify_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
         """Say of studies that cannot be read that they are skipped and why, once for each reason."""
         for study in found:
             if self.unreadable.get(study.key) != study.reason:
-                self.tell(f'study "{study.name}": is skipped: {study.reason}')
+                self.notify(f'study "{study.name}": is skipped: {study.reason}')
         self.unreadable = {study.key: study.reason for study in found}
 
-    def _tell_why_stopped(self, openings: Sequence[Opening]) -> None:
+    def _notify_stopped(self, openings: Sequence[Opening]) -> None:
         """Say why studies stopped before their budget was spent, once for each stop."""
         stopped = {opening.study.key: opening.study for opening in openings if opening.is_stopped}
-        self.told &= stopped.keys()
+        self.notified &= stopped.keys()
         for key, study in stopped.items():
-            if key not in self.told:
-                self.tell(f'study "{study.spec.name}": {self._why_stopped(study)}')
-                self.told.add(key)
+            if key not in self.notified:
+                self.notify(f'study "{study.spec.name}": {self._why_stopped(study)}')
+                self.notified.add(key)
 
     def _why_stopped(self, study: StoredStudy) -> str:
         """Say why a study takes no more trials before its budget is spent."""
@@ -205,9 +205,9 @@ class _Shift:
             if self.options.study is not None or isinstance(error, StorageError):
                 raise
             self.refused.add(study.key)
-            self.tell(f'leaves the study "{study.spec.name}" to others: {error}')
+            self.notify(f'leaves the study "{study.spec.name}" to others: {error}')
             return
-        self.looked_at_s, self.is_wanted = time.monotonic(), False
+        self.looked_at_s, self.has_urgent_study = time.monotonic(), False
         before = worker.ended
         try:
             worker.run()
@@ -215,10 +215,10 @@ class _Shift:
             if self.options.study is not None:
                 raise
             self.refused.add(study.key)
-            self.tell(f"leaves it to others: {error}")
+            self.notify(f"leaves it to others: {error}")
         ended = worker.ended - before
         if ended:
-            self.tell(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
+            self.notify(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
         else:
             self.stop.wait(IDLE_WAIT_S)  # others were faster
 
@@ -236,24 +236,24 @@ class _Shift:
             name=self.name,
             rows=rows,
             lease_s=self.options.lease_s,
-            tell=self.tell,
-            stays=self.options.study is not None,
-            tell_opening=self._tell_waiting,
-            is_wanted_elsewhere=never if self.options.study is not None else self._is_wanted_elsewhere,
+            notify=self.notify,
+            wait_for_trials=self.options.study is not None,
+            notify_opening=self._notify_waiting,
+            should_yield=never if self.options.study is not None else self._should_yield,
         )
         worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
         self.last = study, worker
-        self.tell(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
+        self.notify(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
         return worker
 
-    def _is_wanted_elsewhere(self) -> bool:
+    def _should_yield(self) -> bool:
         """Say whether a study of higher priority than the present one has something to claim, as of a while ago."""
         if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
             self.looked_at_s = time.monotonic()
             with contextlib.suppress(StorageError):  # the claim that follows meets it too
                 above = self.store.openings(above=self.last[0])
-                self.is_wanted = any(o.room for o in above if o.study.key not in self.refused)
-        return self.is_wanted
+                self.has_urgent_study = any(o.room for o in above if o.study.key not in self.refused)
+        return self.has_urgent_study
 
 
 def _is_same(one: StoredStudy, other: StoredStudy) -> bool:

@@ -11,7 +11,7 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.records import TrialState, Verdict
-from hpsearch.study.exact import why_untrainable
+from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed
 from hpsearch.study.spec import Configuration, configure, resolve
