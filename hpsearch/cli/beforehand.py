@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.cli.output import say
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.records import Cause, DataFacts, Finding
 from hpsearch.study.configurations import exact_configurations
-from hpsearch.study.faults import fault_in_words
-from hpsearch.study.spec import configure
+from hpsearch.study.spec import configure, fault_in_words
 from hpsearch.worker.preparation import PreparedStudy
 
 LARGE_TARGETS: Final = 1000.0

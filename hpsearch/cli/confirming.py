@@ -28,11 +28,10 @@ from hpsearch.report.formats import (
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
-from hpsearch.worker.admission import check_version
-from hpsearch.worker.draining import stoppable
-from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
+from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
+from hpsearch.worker.preparation import check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
 
 DONE: Final = 0
 

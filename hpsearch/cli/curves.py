@@ -9,7 +9,7 @@ from typing import Final
 from hpsearch.cli.output import answer, terminal_width
 from hpsearch.records import Series, Trial
 from hpsearch.report.formats import format_metric
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 _COLUMNS: Final = 56
 _FEWEST_COLUMNS: Final = 8

@@ -52,10 +52,11 @@ def diagnose(
     from hpsearch.cli.examined import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import busy
-    from hpsearch.study.examples import with_examples
+    from hpsearch.study.files import with_examples
     from hpsearch.study.settings import parse_settings, settings_are_usage
+    from hpsearch.worker.capacity import check_memory, job_of
     from hpsearch.worker.examination import examine
-    from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
+    from hpsearch.worker.preparation import prepare_configuration
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration

@@ -11,10 +11,10 @@ from hpsearch.report.formats import format_count, format_parameters
 from hpsearch.storage.keeping import enqueue
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.dimensions import as_parameter
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import nearest
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.schema import SEARCHED
+from hpsearch.study.search_space import as_parameter
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.spec import Range
 

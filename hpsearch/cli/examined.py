@@ -13,9 +13,9 @@ from hpsearch.report.export import finding_object, with_reasons
 from hpsearch.report.formats import format_count, format_result, format_share
 from hpsearch.report.trial_facts import evidence_facts
 from hpsearch.report.words import OUTSIDE
+from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
-from hpsearch.study.shown import written
 from hpsearch.study.spec import StudySpec
 from hpsearch.worker.examination import Examination
 
@@ -69,8 +69,8 @@ def _setting(value: ParameterValue) -> str:
     if isinstance(value, float):
         return repr(float(f"{value:.3g}"))
     if isinstance(value, str) and value.startswith(("[", "{")):
-        return written(json.loads(value))
-    return value if isinstance(value, str) else written(value)
+        return toml_text(json.loads(value))
+    return value if isinstance(value, str) else toml_text(value)
 
 
 def examination_object(examination: Examination) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hpsearch.report.words import state_sentence
 from hpsearch.search.narrowing import Proposal, Revision, propose, warm_start
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
 
 _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)

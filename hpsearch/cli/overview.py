@@ -30,7 +30,7 @@ from hpsearch.report.words import (
 )
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
 
 
 def write_overview(

@@ -20,8 +20,7 @@ from hpsearch.report.replay_words import (
     settings_words,
 )
 from hpsearch.training.recording import Recording
-from hpsearch.worker.checking import Check
-from hpsearch.worker.replay import Replay, Run
+from hpsearch.worker.replay import Check, Replay, Run
 
 _LONGEST_SUFFIX: Final = 60
 """Characters of settings that a page's name shows."""

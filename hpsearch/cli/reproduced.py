@@ -20,8 +20,8 @@ from hpsearch.reproduction.page import SOURCES, Reproduction, render
 from hpsearch.reproduction.records import Judged, Measured
 from hpsearch.reproduction.running import Ended, keys_of, reproduce
 from hpsearch.reproduction.words import judgement_words, measured_words
-from hpsearch.study.nearest import nearest
-from hpsearch.study.shown import shown as quoted
+from hpsearch.study.messages import nearest
+from hpsearch.study.messages import toml_excerpt as quoted
 from hpsearch.worker.machine import core_count
 
 _HEADS: Final = ("document", "claim", "study", "measured", "judgement")

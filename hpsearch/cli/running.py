@@ -25,20 +25,12 @@ from hpsearch.report.formats import format_count
 from hpsearch.report.words import state_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.examples import example_files
-from hpsearch.worker.draining import stoppable
+from hpsearch.study.files import example_files
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
-from hpsearch.worker.preparation import (
-    Job,
-    check_memory,
-    is_study_file,
-    job_of,
-    prepare_file,
-    rows_per_worker,
-    workers_that_fit,
-)
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
+from hpsearch.worker.preparation import is_study_file, prepare_file
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
 
 DONE: Final = 0
 

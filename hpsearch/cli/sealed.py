@@ -17,11 +17,10 @@ from hpsearch.report.formats import format_count, format_parameters, format_resu
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
-from hpsearch.worker.admission import check_version
-from hpsearch.worker.draining import stoppable
-from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of
+from hpsearch.worker.capacity import check_memory, job_of
+from hpsearch.worker.preparation import PreparedStudy, check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
 
 DONE: Final = 0
 

@@ -49,8 +49,9 @@ def create(
     """
     from hpsearch.cli.beforehand import warn_before
     from hpsearch.cli.storing import store_study
-    from hpsearch.study.examples import with_examples
-    from hpsearch.worker.preparation import job_of, prepare_file
+    from hpsearch.study.files import with_examples
+    from hpsearch.worker.capacity import job_of
+    from hpsearch.worker.preparation import prepare_file
 
     study = prepare_file(with_examples(file), name=name, trials=trials)
     warn_before(study)

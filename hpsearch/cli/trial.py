@@ -120,8 +120,7 @@ def replay(
     from hpsearch.storage.store import open_store
     from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.training.recording import Watch
-    from hpsearch.worker.checking import Stored
-    from hpsearch.worker.replay import Request
+    from hpsearch.worker.replay import Request, Stored
     from hpsearch.worker.replay import replay as train_again
 
     request = Request(

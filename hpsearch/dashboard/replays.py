@@ -11,8 +11,7 @@ from typing import Final, TypeAlias, final
 from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.report.replay_page import render_replay
 from hpsearch.storage.store import Store
-from hpsearch.worker.checking import Stored
-from hpsearch.worker.replay import Request, replay
+from hpsearch.worker.replay import Request, Stored, replay
 
 KEPT: Final = 8
 """So many pages stay in memory, of several MB each; the one asked for first goes first."""

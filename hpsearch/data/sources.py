@@ -12,8 +12,8 @@ from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
-from hpsearch.data.suggestion import remedy_for
 from hpsearch.errors import DataError
+from hpsearch.study.messages import remedy_for
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
 from hpsearch.study.spec import KnownTask, Task
 

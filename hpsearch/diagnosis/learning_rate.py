@@ -17,7 +17,7 @@ from hpsearch.diagnosis.progress import (
     probes,
 )
 from hpsearch.records import Cause, Finding, Telemetry
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 LEAST_STEPS: Final = 50
 SAMPLES: Final = 5

@@ -7,7 +7,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Sample, Telemetry
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0

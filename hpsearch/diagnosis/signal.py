@@ -7,7 +7,7 @@ from typing import Final
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
 from hpsearch.records import Cause, Finding, Sample, Telemetry
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95

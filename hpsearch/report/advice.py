@@ -26,8 +26,7 @@ from hpsearch.search.regions import (
     points,
     tail,
 )
-from hpsearch.study.amounts import format_number
-from hpsearch.study.shown import key_path
+from hpsearch.study.messages import format_number, key_path
 from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
 
 DATA_CAUSES: Final = frozenset(

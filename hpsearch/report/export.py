@@ -14,7 +14,7 @@ from hpsearch.records import Finding, ParameterValue, Trial, TrialState
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from hpsearch.records import ParameterValue
-from hpsearch.study.amounts import format_number, nonfinite_words
+from hpsearch.study.messages import format_number, nonfinite_words
 from hpsearch.study.spec import Dimension
 
 

@@ -7,10 +7,9 @@ from hpsearch.records import Cause, Finding
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.trial_facts import evidence_facts
 from hpsearch.report.words import OUTSIDE
-from hpsearch.study.amounts import format_number
-from hpsearch.study.shown import written
+from hpsearch.study.messages import format_number, toml_text
 from hpsearch.training.recording import Recording
-from hpsearch.worker.checking import Check, Difference
+from hpsearch.worker.replay import Check, Difference
 
 
 def check_sentence(check: Check) -> str:
@@ -42,7 +41,7 @@ def length_words(recording: Recording) -> str:
 def settings_words(settings: Mapping[str, Any]) -> str:
     """Return what was changed, as it would stand on the command line."""
     return ", ".join(
-        f"{name}={value if isinstance(value, str) else written(value)}" for name, value in settings.items()
+        f"{name}={value if isinstance(value, str) else toml_text(value)}" for name, value in settings.items()
     )
 
 

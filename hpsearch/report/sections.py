@@ -31,7 +31,7 @@ from hpsearch.report.words import (
     state_of,
     state_sentence,
 )
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
 
 
 def header(snapshot: Snapshot) -> str:

@@ -10,7 +10,7 @@ from hpsearch.report.images import image_of
 from hpsearch.report.page import render_exhibit
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import nearest
 
 FigureFormat: TypeAlias = Literal["html", "json", "png", "svg"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hpsearch.records import FIXED, Finding, ParameterValue, Trial
 from hpsearch.report.formats import format_parameter, format_time
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:

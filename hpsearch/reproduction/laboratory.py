@@ -14,7 +14,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.runs import Run, train
 from hpsearch.study.configurations import params_of_trial
-from hpsearch.study.examples import example_files
+from hpsearch.study.files import example_files
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
 from hpsearch.training.evaluation import Evaluation, evaluate

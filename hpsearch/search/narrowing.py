@@ -12,7 +12,6 @@ from typing import Final, Literal, TypeAlias, final
 
 from hpsearch.errors import HpsearchError
 from hpsearch.records import ParameterValue, Trial, best_trials
-from hpsearch.search.bounds import Values, inward, is_in, outward, share
 from hpsearch.search.ranking import is_dead
 from hpsearch.search.regions import (
     EDGE_SHARE,
@@ -20,17 +19,22 @@ from hpsearch.search.regions import (
     LEAST_BEST,
     LEAST_DEAD,
     DeadEnd,
+    Values,
     best_part,
     chance_of_deaths,
     dead_ends,
     have_ended,
+    inward,
     is_at_edge,
+    is_in,
     may_hold,
+    outward,
     place,
     points,
+    share,
     tail,
 )
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 
 Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved"]

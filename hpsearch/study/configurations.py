@@ -12,10 +12,10 @@ from typing import Any
 
 from hpsearch.errors import UsageError
 from hpsearch.records import ParameterValue
-from hpsearch.study.dimensions import as_parameter
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.rules import WholeNumber
 from hpsearch.study.schema import SET_EXACTLY
-from hpsearch.study.shown import shown
+from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import (
     SHORT_NAMES,
     Choices,
@@ -95,9 +95,9 @@ def _chosen(spec: StudySpec, chosen: str | None) -> ExactConfiguration:
         return found
     listed = "".join(f"\n  {place}  {exact.name}" for place, exact in placed.items())
     if not spec.configurations:
-        got = f"{shown(chosen)}, and the file has none"
+        got = f"{toml_excerpt(chosen)}, and the file has none"
         raise UsageError(f"--configuration: must name one of [[configurations]] (got {got}): leave it out")
-    got = "nothing" if chosen is None else shown(chosen)
+    got = "nothing" if chosen is None else toml_excerpt(chosen)
     raise UsageError(f"--configuration: must be the name or the number of one of these (got {got}):{listed}")
 
 

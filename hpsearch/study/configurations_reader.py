@@ -7,12 +7,10 @@ from typing import Any, Final, TypeAlias
 from hpsearch.errors import Problem
 from hpsearch.records import ParameterValue
 from hpsearch.study.configurations import exact_params, spanned
-from hpsearch.study.dimensions import parameter_of
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.rules import Text, broken, unknown_key
 from hpsearch.study.schema import MOST_CONFIGURATIONS, MOST_TRIALS, SEEDS, SET_EXACTLY, STUDY, UNSEARCHED
-from hpsearch.study.search_space import entries, full_name, short_name
-from hpsearch.study.shown import key_path, shown
+from hpsearch.study.search_space import entries, full_name, parameter_of, short_name
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 
 _Document: TypeAlias = Mapping[str, Any]
@@ -71,7 +69,7 @@ def repeated_problems(spec: StudySpec) -> list[Problem]:
     for i, exact in enumerate(spec.configurations):
         held = tuple(exact_params(spec, exact).items())
         if held in seen:
-            rule = f"must differ from {shown(seen[held])}, which trains the same"
+            rule = f"must differ from {toml_excerpt(seen[held])}, which trains the same"
             problems += broken(
                 f"configurations[{i}]", rule, exact.name, "take one of them out; seeds says how often"
             )
@@ -94,7 +92,9 @@ def _params(table: _Document) -> tuple[tuple[str, ParameterValue], ...]:
 def _name(table: _Document) -> str:
     if "name" in table:
         return str(table["name"])
-    words = [f"{name} {value if isinstance(value, str) else shown(value)}" for name, value in _params(table)]
+    words = [
+        f"{name} {value if isinstance(value, str) else toml_excerpt(value)}" for name, value in _params(table)
+    ]
     return ", ".join(words)[:_LONGEST].strip() or _UNNAMED
 
 
@@ -150,7 +150,7 @@ def _entry_problems(where: str, name: str, raw: object) -> list[Problem]:
         return broken(where, "cannot differ within a study", raw, "make one study for each")
     by_word = {word: full for full in _NAMES for word in (full, full.rpartition(".")[2])}
     near = nearest(name, by_word)
-    return [unknown_key(where, _NAMES, near=None if near is None else shown(by_word[near]))]
+    return [unknown_key(where, _NAMES, near=None if near is None else toml_excerpt(by_word[near]))]
 
 
 def _name_problems(raw: Sequence[_Document]) -> list[Problem]:

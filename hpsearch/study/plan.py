@@ -9,7 +9,7 @@ from typing import Final, final
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.records import ParameterValue
 from hpsearch.study.configurations import exact_configurations
-from hpsearch.study.shown import shown
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
     Choices,
@@ -192,7 +192,7 @@ def _number(number: float, *, integer: bool) -> str:
 
 
 def _plain(value: ParameterValue) -> str:
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else toml_excerpt(value)
 
 
 def _sampler_in_words(sampler: SamplerSpec) -> str:

@@ -9,15 +9,14 @@ from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.configurations_reader import exact_problems, repeated_problems, with_configurations
-from hpsearch.study.nearest import nearest
+from hpsearch.study.files import parse_document, read_text
+from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.networks import exact_network_problems, network_problems
 from hpsearch.study.rules import broken, meant, unknown_key
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
 from hpsearch.study.settings import with_settings
-from hpsearch.study.shown import key_path, shown
 from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
-from hpsearch.study.toml_file import parse_document, read_text
 
 Locate: TypeAlias = Callable[[str], str | None]
 """Returns where the file or folder that a source names lies, or None where there is none."""
@@ -181,16 +180,16 @@ def _near(key: str, known: Iterable[str]) -> str | None:
     if key in TOP_LEVEL:
         is_value = key in STUDY or key == "seeds"
         place = "at the top of the file, before the first table" if is_value else "as a table of its own"
-        return f"{shown(key)} {place}"
+        return f"{toml_excerpt(key)} {place}"
     homes = [name for name, section in SECTIONS.items() if key in section.rules]
     if homes:
-        return f"{shown(key)} under [{homes[0]}]"
+        return f"{toml_excerpt(key)} under [{homes[0]}]"
     if (near := nearest(key, known)) is not None:
-        return shown(near)
+        return toml_excerpt(near)
     fields = {field: name for name, section in SECTIONS.items() for field in section.rules}
     if known is not TOP_LEVEL or (near := nearest(key, fields)) is None:
         return None
-    return f"{shown(near)} under [{fields[near]}]"
+    return f"{toml_excerpt(near)} under [{fields[near]}]"
 
 
 def _source_problems(document: _Document, locate: Locate) -> list[Problem]:

@@ -11,8 +11,7 @@ from typing import Any, Protocol, TypeGuard, final
 
 from hpsearch.errors import Problem
 from hpsearch.records import Cause
-from hpsearch.study.nearest import nearest
-from hpsearch.study.shown import shown
+from hpsearch.study.messages import nearest, toml_excerpt
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Fault, Initializer
 
 
@@ -28,7 +27,7 @@ class Rule(Protocol):
 
 def broken(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
     """Return the one problem "rule (got raw): remedy" at `where`."""
-    return [Problem(where=where, message=f"{rule} (got {shown(raw)}){': ' if remedy else ''}{remedy}")]
+    return [Problem(where=where, message=f"{rule} (got {toml_excerpt(raw)}){': ' if remedy else ''}{remedy}")]
 
 
 def is_number(raw: object) -> TypeGuard[float]:
@@ -165,7 +164,7 @@ class Causes:
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return what is wrong with `raw`, item by item where it is a list."""
         if not isinstance(raw, list):
-            remedy = f"write [{shown(raw)}]" if raw in self.known else ""
+            remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
             return broken(where, "must be a list of causes", raw, remedy)
         return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
 
@@ -250,7 +249,7 @@ class Faults:
 def meant(raw: object, words: Sequence[str]) -> str:
     """Return `did you mean "relu"?` where one of `words` is near to `raw`, else nothing."""
     near = nearest(raw, words) if isinstance(raw, str) else None
-    return "" if near is None else f"did you mean {shown(near)}?"
+    return "" if near is None else f"did you mean {toml_excerpt(near)}?"
 
 
 def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:

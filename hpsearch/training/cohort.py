@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from hpsearch.records import Epoch, Telemetry
 from hpsearch.study.spec import Configuration
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
-from hpsearch.training.observer import Observer
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
 from hpsearch.training.telemetry_sampler import TelemetrySampler
 from hpsearch.training.validation import Evaluation, Validation
@@ -25,6 +24,20 @@ from hpsearch.training.workspace import Lane, Workspace, allocate_state
 def never() -> bool:
     """Say no, whatever is asked: nothing interrupts, and nobody is wanted elsewhere."""
     return False
+
+
+class Observer(Protocol):
+    """Looks at every step of a cohort's lanes. It reads the arrays that it is shown and changes none of them."""
+
+    def see_forward(self, lane: Lane) -> None:
+        """Look behind the forward pass, before the loss overwrites the logits: activations are as computed."""
+
+    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+        """Look behind the backward pass, before the optimizer spends the gradients.
+
+        `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is what each example's gradient was
+        multiplied by.
+        """
 
 
 @final

@@ -21,8 +21,38 @@ from hpsearch.nn.activations import SELU_ALPHA, SELU_SCALE
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, Network
 from hpsearch.records import NonFinite
-from hpsearch.training.memory import Memory
 from hpsearch.training.workspace import Lane
+
+
+@final
+class RowHistory:
+    """Of K rows: how long each hidden unit has been silent, and the last gradient seen of the output's weights.
+
+    `silence` (K, U) counts the examples looked at since a unit last fired, for all U hidden units, input side first.
+    `gradient` (K, H C) is in whatever scale the look had, and `gradient_norm` (K,) its norm, float64; all are 0 before
+    a row's first look.
+    """
+
+    def __init__(self, network: Network, *, rows: int, dtype: np.dtype[np.floating]) -> None:
+        hidden, output = network.blocks[:-1], network.blocks[-1].dense
+        self.silence: NDArray[np.int32] = np.zeros(
+            (rows, sum(block.dense.outputs for block in hidden)), np.int32
+        )
+        self.gradient: Array = np.zeros((rows, output.inputs * output.outputs), dtype)
+        self.gradient_norm: Array = np.zeros(rows)
+
+    def forget(self, row: int) -> None:
+        """Start afresh in `row`, in place."""
+        self.silence[row] = 0
+        self.gradient[row] = 0
+        self.gradient_norm[row] = 0
+
+    def move(self, source: int, target: int) -> None:
+        """Copy what is known of row `source` to row `target`, in place."""
+        self.silence[target] = self.silence[source]
+        self.gradient[target] = self.gradient[source]
+        self.gradient_norm[target] = self.gradient_norm[source]
+
 
 SILENT_EXAMPLES: Final = 1000
 """A unit that has not fired for so many examples fires for less than 0.3 % of them, at 95 % (rule of three)."""
@@ -76,7 +106,9 @@ class SamplingContext:
     flat: tuple[float, float] | None
 
 
-def measure_forward(outlook: SamplingContext, part: Lane, memory: Memory, kept: Array) -> ForwardStatistics:
+def measure_forward(
+    outlook: SamplingContext, part: Lane, memory: RowHistory, kept: Array
+) -> ForwardStatistics:
     """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
 
     A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
@@ -208,7 +240,7 @@ class BackwardStatistics:
 
 
 def measure_backward(
-    outlook: SamplingContext, part: Lane, memory: Memory, *, activity: Array, scales: Array
+    outlook: SamplingContext, part: Lane, memory: RowHistory, *, activity: Array, scales: Array
 ) -> BackwardStatistics:
     """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory`, in place.
 

@@ -5,7 +5,7 @@ from typing import Final, final
 
 from threadpoolctl import threadpool_limits
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import Facts, facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.records import Cause, Epoch, Telemetry, Verdict

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
@@ -24,8 +24,8 @@ from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.worker.active_trial import ActiveTrial, outranked
-from hpsearch.worker.admission import check_data, check_version
 from hpsearch.worker.auditing import is_audited
+from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest
 

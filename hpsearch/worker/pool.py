@@ -22,10 +22,9 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
 
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",

@@ -18,14 +18,13 @@ from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.training.cohort import never
-from hpsearch.worker.admission import check_version
-from hpsearch.worker.draining import DrainWatch
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.preparation import Job, check_memory, job_of, prepare_study, rows_per_worker
+from hpsearch.worker.preparation import check_version, prepare_study
 from hpsearch.worker.retry import Reconnect
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import DrainWatch, StopRequest
 
 
 @final

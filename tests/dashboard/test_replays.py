@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.dashboard.replays import WAITING_MOST, Replays
-from hpsearch.worker.checking import Stored
+from hpsearch.worker.replay import Stored
 from tests.report import synthetic
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
@@ -18,9 +18,8 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import Configuration, DataSpec, StudySpec, resolve
 from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.training.series import series_of
-from hpsearch.worker.checking import Check, Difference, Stored, check
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.worker.replay import Replay, Run
+from hpsearch.worker.replay import Check, Difference, Replay, Run, Stored, check
 from tests.training.cases import SEED, classification, configuration, regression
 
 TAKEN = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
 from hpsearch.report.replay_page import render_replay
 from hpsearch.report.replay_words import check_sentence
-from hpsearch.worker.checking import Check
+from hpsearch.worker.replay import Check
 from tests.report.replays import CASES, TAKEN, difference, recording, replay_of
 
 

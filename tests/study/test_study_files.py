@@ -10,10 +10,10 @@ import pytest
 from hpsearch.diagnosis.verdicts import CATALOGUE
 from hpsearch.errors import StudyFileError
 from hpsearch.records import Cause
-from hpsearch.study.dimensions import DIMENSION_KEYS
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
-from hpsearch.study.shown import shown
+from hpsearch.study.search_space import DIMENSION_KEYS
 from hpsearch.study.spec import DEFAULT_FATAL, DEFAULT_SEARCH, DIAGNOSED_CAUSES, Initializer, Range, StudySpec
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
@@ -46,10 +46,10 @@ def default_of(kind: type[Any], key: str) -> str:
     """Return how the page writes the default of a field; nothing where there is none."""
     default = next(field.default for field in fields(kind) if field.name == key)
     if isinstance(default, Initializer):
-        return shown(default.name)
+        return toml_excerpt(default.name)
     if isinstance(default, tuple) and all(isinstance(item, Cause) for item in default):
-        return f"[{', '.join(map(shown, default))}]"
-    return "" if default in (MISSING, None) else shown(default)
+        return f"[{', '.join(map(toml_excerpt, default))}]"
+    return "" if default in (MISSING, None) else toml_excerpt(default)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

@@ -15,8 +15,7 @@ from hpsearch.records import Trial, TrialState
 from hpsearch.study.configurations import spanned
 from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
 from hpsearch.training.recording import Watch
-from hpsearch.worker.checking import Stored
-from hpsearch.worker.replay import Replay, Request, replay
+from hpsearch.worker.replay import Replay, Request, Stored, replay
 from tests.worker.bench import SPEC, Bench
 
 SEARCHED = replace(SPEC, trials=16, pruning=PruningSpec(rank="median", startup_trials=3))

@@ -13,7 +13,7 @@ from hpsearch.report.figure_data.axes import learning_rate_of
 from hpsearch.report.formats import format_parameter
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import OUTSIDE
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.worker.auditing import AUDITED_AT
 

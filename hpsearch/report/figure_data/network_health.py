@@ -19,7 +19,7 @@ from hpsearch.report.figure_data.results import (
 )
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 ROWS: Final = 150
 """So many trials are told apart in a heat map; of more, as many are spread evenly over the learning rates."""

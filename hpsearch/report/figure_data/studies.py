@@ -11,7 +11,7 @@ from hpsearch.report.figure_data.results import ResultScale, scale_of
 from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.specification import specification_text
-from hpsearch.study.shown import written
+from hpsearch.study.messages import toml_text
 
 _NOT_COMPARED = frozenset({"name"})
 
@@ -109,9 +109,9 @@ def _keys(snapshot: Snapshot) -> Mapping[str, str]:
     keys: dict[str, str] = {}
     for key, value in document.items():
         if isinstance(value, Mapping):
-            keys |= {f"{key}.{name}": written(inner) for name, inner in value.items()}
+            keys |= {f"{key}.{name}": toml_text(inner) for name, inner in value.items()}
         elif key not in _NOT_COMPARED:
-            keys[key] = written(value)
+            keys[key] = toml_text(value)
     return {**keys, "fingerprint of the data": snapshot.study.fingerprint}
 
 

@@ -22,7 +22,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 _HEIGHT_PX: Final = 230
 _DASHES: Final = ("solid", "dot")

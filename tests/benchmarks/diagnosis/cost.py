@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import fatal_finding

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.records import Cause
 from hpsearch.training.examples import EpochOrders

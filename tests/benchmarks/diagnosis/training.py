@@ -7,7 +7,7 @@ from typing import Final, final
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import chance_loss
 from hpsearch.nn.arrays import Array

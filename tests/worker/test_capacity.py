@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.training.capacity import LEAST_ROWS, MOST_ROWS, cohort_capacity, row_bytes, rows_in_flight
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
+from hpsearch.worker.capacity import LEAST_ROWS, MOST_ROWS, cohort_capacity, row_bytes, rows_in_flight
 from tests.training.cases import classification, configuration
 
 

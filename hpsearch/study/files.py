@@ -1,14 +1,34 @@
-"""TOML text into a document, with one clear problem where it is none."""
+"""Study files: those that come with hpsearch, and the TOML document in a file, or one clear problem with it."""
 
 import re
 import stat
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.study.examples import example_files
-from hpsearch.study.shown import shown
+from hpsearch.study.messages import toml_excerpt
+
+
+def example_files() -> dict[str, Path]:
+    """Return the example study files by name, sorted; empty if they are not installed.
+
+    They are part of the installed package. In a source checkout they are in the folder next to the package.
+    """
+    package = Path(str(resources.files("hpsearch")))
+    for folder in (package / "studies", package.parent / "studies"):
+        if files := sorted(folder.glob("*.toml")):
+            return {path.stem: path for path in files}
+    return {}
+
+
+def with_examples(path: Path) -> Path:
+    """Return `path`, or the example of that name if `path` is a bare name and no such file exists."""
+    if path.exists() or path.name != str(path):
+        return path
+    return example_files().get(str(path), path)
+
 
 MOST_BYTES: Final = 16 * 2**20
 """The largest study file, thousands of times more than one needs."""
@@ -90,7 +110,7 @@ def _fault(message: str, lines: list[str]) -> Problem:
     if place is None or place["line"] is None:
         return Problem(where="end of document", message=f"must be TOML (got the end of the file): {reason}")
     line = lines[int(place["line"]) - 1]
-    rule = _twice(reason, line) or f"must be TOML (got {shown(line.strip())}): {reason}"
+    rule = _twice(reason, line) or f"must be TOML (got {toml_excerpt(line.strip())}): {reason}"
     return Problem(where=place["place"], message=rule)
 
 
