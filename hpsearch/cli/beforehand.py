@@ -9,9 +9,10 @@ from hpsearch.cli.output import say
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.static_checks import static_findings
-from hpsearch.records import Cause, DataFacts, Finding
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.spec import configure, fault_in_words
+from hpsearch.telemetry import DataFacts
+from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.preparation import PreparedStudy
 
 LARGE_TARGETS: Final = 1000.0

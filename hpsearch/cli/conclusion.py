@@ -15,7 +15,6 @@ from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError, StudyUnreadableError
-from hpsearch.records import Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.formats import format_count
 from hpsearch.report.request import Request, check_request
@@ -24,6 +23,7 @@ from hpsearch.report.words import best_lines, rival_words, state_sentence
 from hpsearch.storage.address import mask, parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.trials import Trial
 
 _LONGEST_FILE_NAME: Final = 100
 

@@ -8,7 +8,6 @@ from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_listing
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial
 from hpsearch.report.confirmation import (
     Repeated,
     best_configurations,
@@ -28,6 +27,7 @@ from hpsearch.report.formats import (
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.trials import Trial
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
 from hpsearch.worker.preparation import check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train

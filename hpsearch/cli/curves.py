@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Final
 
 from hpsearch.cli.output import answer, terminal_width
-from hpsearch.records import Series, Trial
 from hpsearch.report.formats import format_metric
 from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 _COLUMNS: Final = 56
 _FEWEST_COLUMNS: Final = 8

@@ -6,7 +6,6 @@ from typing import Any
 
 from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.records import ParameterValue
 from hpsearch.report.formats import format_count, format_parameters
 from hpsearch.storage.keeping import enqueue
 from hpsearch.storage.records import StoredStudy
@@ -17,6 +16,7 @@ from hpsearch.study.schema import SEARCHED
 from hpsearch.study.search_space import as_parameter
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.spec import Range
+from hpsearch.trials import ParameterValue
 
 
 def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, final
 
 from hpsearch.cli.output import answer
-from hpsearch.records import Cause, Epoch, Finding, ParameterValue
 from hpsearch.report.export import finding_object, with_reasons
 from hpsearch.report.formats import format_count, format_result, format_share
 from hpsearch.report.trial_facts import evidence_facts
@@ -17,6 +16,9 @@ from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.spec import StudySpec
+from hpsearch.telemetry import Epoch
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.examination import Examination
 
 

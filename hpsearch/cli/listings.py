@@ -6,7 +6,6 @@ from typing import Any
 
 from hpsearch.cli.family import GONE, existing
 from hpsearch.cli.output import Listing
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import ConfigurationRow, row_cells, row_heads, row_object
 from hpsearch.report.confirmation import Repeated, mean_words, repeat
 from hpsearch.report.export import study_object, trial_object, unreadable_object
@@ -14,6 +13,7 @@ from hpsearch.report.formats import format_parameter, format_result, format_shor
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import MADE_BY_OPTUNA, setting_words, state_of, verdict_words
 from hpsearch.storage.records import Evaluation, Listed, StoredStudy
+from hpsearch.trials import Trial, TrialState
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
 from hpsearch.errors import HpsearchError
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.audit import is_audited, wrong_stops
 from hpsearch.report.formats import format_count, format_parameter
 from hpsearch.report.words import state_sentence
@@ -18,6 +17,7 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import ParameterValue, Trial
 
 _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
 _RIGHT: Final = frozenset({"before", "after"})

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from hpsearch.cli.listings import configurations_listing
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
-from hpsearch.records import Fate, Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.audit import Audit, audit_of
 from hpsearch.report.configurations import configuration_rows
@@ -31,6 +30,7 @@ from hpsearch.report.words import (
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import Fate, Trial
 
 
 def write_overview(

@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.output import say
-from hpsearch.records import Fate
 from hpsearch.report.formats import format_count, format_duration, format_result, format_short_metric
 from hpsearch.report.words import fate_rows
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.trials import Fate
 from hpsearch.worker.shutdown import StopRequest
 
 _LINE_EVERY_S: Final = 10.0

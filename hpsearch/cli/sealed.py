@@ -10,13 +10,13 @@ from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.confirmation import Repeated, best_confirmed, interval_words, mean_words, repeat
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_time
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train

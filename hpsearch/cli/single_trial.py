@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hpsearch.cli.output import answer, write_table
-from hpsearch.records import Finding, Trial
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.export import moment_text
 from hpsearch.report.formats import (
@@ -21,6 +20,8 @@ from hpsearch.report.trial_facts import (
 )
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:

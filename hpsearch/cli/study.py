@@ -23,7 +23,7 @@ from hpsearch.cli.options import (
     is_unmade,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
-from hpsearch.records import TrialState
+from hpsearch.trials import TrialState
 
 app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, help="Make studies, run them, look at them, delete them."

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
-from hpsearch.records import Finding, Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.formats import format_share, format_time
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.trial_facts import evidence_facts, suggested_facts
 from hpsearch.report.words import best_lines, fate_rows, rival_words, state_sentence, verdict_words
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
 _KEY: Final = re.compile(r"(?:hpsearch study (?:confirm|narrow) )?[\w.-]+")

@@ -8,8 +8,8 @@ import numpy as np
 
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.prepare import PreparedData
-from hpsearch.records import DataFacts
 from hpsearch.study.spec import KnownTask
+from hpsearch.telemetry import DataFacts
 
 
 @final

@@ -8,7 +8,8 @@ from typing import Final
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import known, last_samples, mean, middle
 from hpsearch.diagnosis.signal import chance_deviation
-from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
+from hpsearch.telemetry import Epoch, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 WORSE: Final = 1.15
 WORSE_FLOOR: Final = 0.05

@@ -18,7 +18,9 @@ from hpsearch.diagnosis.progress import (
     last_samples,
     lower_learning_rate,
 )
-from hpsearch.records import Cause, Finding, LayerSample, ParameterValue, Sample, Telemetry
+from hpsearch.telemetry import LayerSample, Sample, Telemetry
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
 
 SILENT_SHARE: Final = 0.85
 WHOLE_SHARE: Final = 0.98

@@ -12,7 +12,8 @@ from typing import Final
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
 from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
-from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
+from hpsearch.telemetry import Epoch, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from hpsearch.records import Cause, DataFacts
 from hpsearch.study.spec import Configuration, Loss, StudySpec
+from hpsearch.telemetry import DataFacts
+from hpsearch.verdicts import Cause
 
 
 @final

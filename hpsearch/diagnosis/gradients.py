@@ -6,7 +6,9 @@ from typing import Final
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle
 from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early, is_near_chance
-from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
+from hpsearch.telemetry import Sample, Telemetry
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
 
 SAMPLES: Final = 5
 VANISHED_RATIO: Final = 1e-3

@@ -16,8 +16,9 @@ from hpsearch.diagnosis.progress import (
     middle,
     probes,
 )
-from hpsearch.records import Cause, Finding, Telemetry
 from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 LEAST_STEPS: Final = 50
 SAMPLES: Final = 5

@@ -6,8 +6,8 @@ from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Sample, Telemetry
 from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Sample, Telemetry
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0

@@ -6,8 +6,9 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
-from hpsearch.records import Cause, Finding, Sample, Telemetry
 from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95

@@ -6,8 +6,9 @@ from typing import Final, TypeAlias
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.progress import known
-from hpsearch.records import Cause, Finding, ParameterValue
 from hpsearch.study.messages import format_number
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
 
 HUGE_MEAN_SQUARE: Final = 25.0
 """Inputs whose root mean square is 5 are far from the scale that initial weights are made for, which is 1."""

@@ -22,7 +22,8 @@ from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_conv
 from hpsearch.diagnosis.progress import has_learned
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
 from hpsearch.diagnosis.static_checks import static_findings
-from hpsearch.records import Cause, Finding, Telemetry, Verdict
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause, Finding, Verdict
 
 Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.audit import is_audited, wrong_stops
 from hpsearch.report.figure_data.causes import common_remedy
 from hpsearch.report.formats import format_count
@@ -28,6 +27,8 @@ from hpsearch.search.regions import (
 )
 from hpsearch.study.messages import format_number, key_path
 from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 
 DATA_CAUSES: Final = frozenset(
     {Cause.NONFINITE_INPUT, Cause.INPUT_DEGENERATE, Cause.LABELS_UNRELATED, Cause.VAL_MISALIGNED}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, final
 
-from hpsearch.records import Trial
 from hpsearch.report.formats import format_result
 from hpsearch.report.intervals import Interval, mean_interval, metric_bounds
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import configuration_of
 from hpsearch.study.spec import ExactConfiguration, StudySpec
+from hpsearch.trials import Trial
 
 
 @final

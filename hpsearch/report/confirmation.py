@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import CONFIDENCE, Interval, mean_interval, metric_bounds
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
+from hpsearch.trials import ParameterValue, Trial, best_trials
 
 
 @final

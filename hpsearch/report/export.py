@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hpsearch.records import Finding, ParameterValue, Trial, TrialState
 from hpsearch.report.trial_facts import given_in_advance
 from hpsearch.report.words import state_of
 from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
 from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Finding
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Final, final
 
 from plotly.offline import get_plotlyjs
 
-from hpsearch.records import Fate
 from hpsearch.report import card, compared, palette, sections
 from hpsearch.report.export import json_text
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
@@ -17,6 +16,7 @@ from hpsearch.report.origin import origin_mark
 from hpsearch.report.parts import contents, text
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate
 
 _NOTHING_ASKED: Final = Request()
 _CHARSET: Final = '<meta charset="utf-8">'

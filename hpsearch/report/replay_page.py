@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from hpsearch import __version__
-from hpsearch.records import Finding
 from hpsearch.report import sections
 from hpsearch.report.figure_data.replay_units import LayerUnits, layer_units
 from hpsearch.report.figures.catalogue import Exhibit
@@ -21,6 +20,7 @@ from hpsearch.report.replay_words import (
     settings_words,
 )
 from hpsearch.report.words import verdict_words
+from hpsearch.verdicts import Finding
 from hpsearch.worker.replay import Replay, Run
 
 _PAIRS = (

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.records import Cause, Finding
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.trial_facts import evidence_facts
 from hpsearch.report.words import OUTSIDE
 from hpsearch.study.messages import format_number, toml_text
 from hpsearch.training.recording import Recording
+from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.replay import Check, Difference
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 from hpsearch import __version__
-from hpsearch.records import Fate
 from hpsearch.report.advice import advice
 from hpsearch.report.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.report.confirmation import best_of, repeat, seeds_words
@@ -32,6 +31,7 @@ from hpsearch.report.words import (
     state_sentence,
 )
 from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import Fate
 
 
 def header(snapshot: Snapshot) -> str:

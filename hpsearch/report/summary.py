@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.records import Trial
 from hpsearch.report.advice import advice
 from hpsearch.report.audit import audit_of
 from hpsearch.report.configurations import configuration_rows, row_object
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.storage.records import Evaluation, StoredStudy
+from hpsearch.trials import Trial
 
 
 def summary_object(

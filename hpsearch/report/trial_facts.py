@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from hpsearch.records import FIXED, Finding, ParameterValue, Trial
 from hpsearch.report.formats import format_parameter, format_time
 from hpsearch.study.messages import format_number
+from hpsearch.trials import FIXED, ParameterValue, Trial
+from hpsearch.verdicts import Finding
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.records import Trial
 from hpsearch.report.configurations import ConfigurationRow, configuration_name, configuration_rows
 from hpsearch.report.confirmation import best_configurations
 from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import CONFIDENCE, difference_interval
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import Trial
 
 CONFIRMED: Final = 5
 """How many configurations `study confirm` trains again where it is not told."""

@@ -8,12 +8,13 @@ from typing import Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.records import OTHERS, Cause, Fate, Trial, TrialState
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.confirmation import Repeated, confirmation, ranked_trials, rival_of, seeds_words
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import OTHERS, Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 
 StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
 

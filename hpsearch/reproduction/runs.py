@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
-from hpsearch.records import Epoch
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.recorder import Snapshot
 from hpsearch.training.row import Shape, shape_of

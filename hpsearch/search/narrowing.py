@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, final
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.search.ranking import is_dead
 from hpsearch.search.regions import (
     EDGE_SHARE,
@@ -36,6 +35,7 @@ from hpsearch.search.regions import (
 )
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
+from hpsearch.trials import ParameterValue, Trial, best_trials
 
 Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved"]
 

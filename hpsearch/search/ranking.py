@@ -3,8 +3,8 @@
 import math
 from collections.abc import Collection
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.study.spec import DIAGNOSED_CAUSES
+from hpsearch.trials import Trial, TrialState
 
 
 def is_dead(trial: Trial) -> bool:

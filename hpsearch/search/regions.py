@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, TypeAlias, final
 
-from hpsearch.records import Cause, ParameterValue, Trial, TrialState, best_trials
 from hpsearch.search.ranking import is_dead
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.spec import SHORT_NAMES, Choices, Dimension, Range
+from hpsearch.trials import ParameterValue, Trial, TrialState, best_trials
+from hpsearch.verdicts import Cause
 
 Values: TypeAlias = Sequence[float]
 """Values of one range, rising."""

@@ -10,13 +10,13 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
 
-from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import without_pickles
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.space import distributions
 from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
 

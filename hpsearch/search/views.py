@@ -13,12 +13,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import ATTRIBUTE, from_json, from_pickle, to_pickle
 from hpsearch.search.mirror import Mirror
 from hpsearch.search.ranking import below_survivors, is_dead, last_value, shortness
 from hpsearch.search.space import distributions, sampled_together, values_inside
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _FROM_VALUES = frozenset({"cmaes", "gp"})
 """Samplers that learn from complete trials and their values alone; tpe knows pruned trials too."""

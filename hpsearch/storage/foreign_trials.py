@@ -28,7 +28,6 @@ from sqlalchemy import (
 )
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import FIXED, OTHERS
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import naive_utc, utc
 from hpsearch.storage.details import system_attributes_of, write_attributes
@@ -38,6 +37,7 @@ from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
 from hpsearch.storage.stored_json import is_number, plain_json
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.trials import FIXED, OTHERS
 
 SILENT_AFTER_S: Final = 3600.0
 """A trial counts for so long after its last sign of life: the start, a report, a parameter, an attribute."""

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final, TypeAlias, final
 
 from hpsearch.errors import Problem, StorageError
-from hpsearch.records import Cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -33,6 +32,7 @@ from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.spec import StudySpec
+from hpsearch.verdicts import Cause
 
 _Problems: TypeAlias = Iterator[Problem]
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, best_trials, fate_of, known_cause, ledger_key
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
@@ -18,6 +17,8 @@ from hpsearch.storage.optuna_schema import COMPLETE, STATES
 from hpsearch.storage.reads import by_id, trials
 from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy, Tally, UnreadableStudy
 from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
+from hpsearch.trials import Fate, Trial, TrialState, best_trials, fate_of, ledger_key
+from hpsearch.verdicts import Cause, known_cause
 
 _studies = schema.studies
 _ours = schema.trials
@@ -26,7 +27,7 @@ _values = optuna_schema.trial_values
 
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
-    """Return where the study stands. Its ledger is `records.ledger_of` of its trials and lost attempts.
+    """Return where the study stands. Its ledger is `trials.ledger_of` of its trials and lost attempts.
 
     Raises StudyNotFoundError when the study was deleted.
     """
@@ -216,7 +217,7 @@ def _cause(row: Row[Any]) -> Cause | None:
 
 
 def _ledger(groups: Sequence[Row[Any]], lost_epochs: int) -> dict[str, int]:
-    """Return cause -> epochs, by the rules of `records.ledger_of`."""
+    """Return cause -> epochs, by the rules of `trials.ledger_of`."""
     ledger = {Cause.WORKER_LOST.value: lost_epochs}
     for row in groups:
         key = ledger_key(STATES[row.state], _cause(row))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.errors import UsageError
-from hpsearch.records import ParameterValue
 from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.rules import WholeNumber
 from hpsearch.study.schema import SET_EXACTLY
@@ -26,6 +25,7 @@ from hpsearch.study.spec import (
     StudySpec,
     configure,
 )
+from hpsearch.trials import ParameterValue
 
 
 def exact_params(spec: StudySpec, exact: ExactConfiguration) -> dict[str, ParameterValue]:

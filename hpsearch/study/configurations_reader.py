@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
-from hpsearch.records import ParameterValue
 from hpsearch.study.configurations import exact_params, spanned
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.rules import Text, broken, unknown_key
 from hpsearch.study.schema import MOST_CONFIGURATIONS, MOST_TRIALS, SEEDS, SET_EXACTLY, STUDY, UNSEARCHED
 from hpsearch.study.search_space import entries, full_name, parameter_of, short_name
 from hpsearch.study.spec import ExactConfiguration, StudySpec
+from hpsearch.trials import ParameterValue
 
 _Document: TypeAlias = Mapping[str, Any]
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import hpsearch
 from hpsearch.errors import Problem
-from hpsearch.records import Cause
 from hpsearch.study.reader import document_problems
 from hpsearch.study.rules import Text, broken, is_number
 from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
@@ -33,6 +32,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 
 
 def spec_to_json(spec: StudySpec) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import ParameterValue
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.spec import (
@@ -22,6 +21,7 @@ from hpsearch.study.spec import (
     StudySpec,
     configure,
 )
+from hpsearch.trials import ParameterValue
 
 _SHAPE: Final = frozenset({"model.hidden", "model.batch_norm", "model.batch_norm_affine"})
 """Searched names that change the number of a network's parameters."""

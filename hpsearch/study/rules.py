@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard, final
 
 from hpsearch.errors import Problem
-from hpsearch.records import Cause
 from hpsearch.study.messages import nearest, toml_excerpt
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Fault, Initializer
+from hpsearch.verdicts import Cause
 
 
 class Rule(Protocol):

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
-from hpsearch.records import ParameterValue
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.rules import Flag, Number, Rule, WholeNumber, broken, is_number, unknown_key
 from hpsearch.study.schema import SEARCHED, SECTIONS, UNSEARCHED
 from hpsearch.study.spec import DEFAULT_SEARCH, SHORT_NAMES, Choices, Dimension, Initializer, Range
+from hpsearch.trials import ParameterValue
 
 DIMENSION_KEYS: Final = ("low", "high", "log", "step", "choices")
 

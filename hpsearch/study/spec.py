@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import Cause, ParameterValue
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 
 Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]

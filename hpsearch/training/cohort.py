@@ -11,8 +11,8 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import draw_dropout
 from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
-from hpsearch.records import Epoch, Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of

@@ -1,4 +1,4 @@
-"""What is measured inside the networks of a cohort, and how: each statistic of `records.Sample` once, for k rows.
+"""What is measured inside the networks of a cohort, and how: each statistic of `telemetry.Sample` once, for k rows.
 
 Every step: the loss, and whether it is finite. At the steps of `sampling_schedule.next_sample_step`: one `Sample`,
 from arrays that the step leaves behind anyway; at those of `sampling_schedule.is_probe`, one forward pass more. Every
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hpsearch.nn.activations import SELU_ALPHA, SELU_SCALE
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, Network
-from hpsearch.records import NonFinite
+from hpsearch.telemetry import NonFinite
 from hpsearch.training.workspace import Lane
 
 

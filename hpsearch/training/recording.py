@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.network import Network, build_network
-from hpsearch.records import Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.examples import output_count
 from hpsearch.training.recorder import FirstNonFinite, Moment, Recorder, Snapshot, UnitTracks

@@ -5,8 +5,8 @@ from typing import final
 
 import numpy as np
 
-from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
+from hpsearch.telemetry import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 
 WEIGHTS_STREAM = 2

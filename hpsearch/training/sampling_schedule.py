@@ -1,6 +1,6 @@
 """When a trial is looked at. It depends on the trial's own age and samples alone, never on its company (law 1)."""
 
-from hpsearch.records import Sample
+from hpsearch.telemetry import Sample
 
 DENSE_LOOKS_UNTIL = 25
 EARLY_LOOKS_UNTIL = 200

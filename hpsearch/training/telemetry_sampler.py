@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
-from hpsearch.records import LayerSample, Sample
+from hpsearch.telemetry import LayerSample, Sample
 from hpsearch.training.measurements import (
     FLAT,
     BackwardStatistics,

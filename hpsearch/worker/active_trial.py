@@ -1,15 +1,41 @@
-"""The trials that a worker holds: what it knows of each, and what the database does not know yet."""
+"""The trials that a worker holds: what it knows of each, what the database does not know yet, and which are audited.
+
+An audit lets some of the trials that diagnosis would stop run on, to measure how often stopping is wrong. Whether a
+trial is one of them follows from the study's seed and the trial's number alone (law 1).
+"""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, final
+
+import numpy as np
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, Finding, Telemetry, TrialState
 from hpsearch.storage.records import Assignment, Claim, Outcome, Update
-from hpsearch.training.series import series_of
-from hpsearch.worker.auditing import with_audit_step
+from hpsearch.telemetry import Telemetry, series_of
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+
+AUDIT_STREAM: Final = int.from_bytes(b"audt")
+"""Second word of the seed that draws whether a trial is audited; the first is the study's seed, the third its number.
+
+No stream of training or of the split has it.
+"""
+
+
+def is_audited(*, seed: int, number: int, share: float) -> bool:
+    """True when trial `number` runs on where diagnosis would stop it, as a `share` (0..1) of all trials does.
+
+    Whoever is audited at one share is audited at every larger one.
+    """
+    draw = np.random.Generator(np.random.PCG64([seed, AUDIT_STREAM, number])).random()
+    return bool(draw < share)
+
+
+def with_audit_step(finding: Finding, *, step: int) -> Finding:
+    """Return the finding that would have stopped a trial after `step` steps, with that step among its evidence."""
+    return replace(finding, evidence={**finding.evidence, AUDITED_AT: step})
 
 
 @final

@@ -8,10 +8,11 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import Facts, facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
-from hpsearch.records import Cause, Epoch, Telemetry, Verdict
 from hpsearch.study.spec import configure
+from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
+from hpsearch.verdicts import Cause, Verdict
 from hpsearch.worker.preparation import PreparedStudy
 
 _NUMBER: Final = 0

@@ -15,7 +15,6 @@ from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
-from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, StoredStudy, Update
@@ -23,8 +22,9 @@ from hpsearch.storage.store import Store
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.row import Observation, Shape, shape_of
-from hpsearch.worker.active_trial import ActiveTrial, outranked
-from hpsearch.worker.auditing import is_audited
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest

@@ -15,11 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import DataError
-from hpsearch.records import Epoch, ParameterValue
 from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.spec import Configuration, configure
+from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Shape, shape_of
+from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.shutdown import StopRequest
 

@@ -13,14 +13,15 @@ from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
-from hpsearch.records import Series, Trial, TrialState, Verdict
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed
 from hpsearch.study.spec import Configuration, configure, resolve
+from hpsearch.telemetry import Series, series_of
 from hpsearch.training.recording import Recording, Subject, Watch, record
-from hpsearch.training.series import series_of
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Verdict
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_data, check_version, prepare_study
 

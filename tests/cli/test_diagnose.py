@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from hpsearch.cli.examined import Question, examination_object, write_examination
-from hpsearch.records import Cause, Epoch, Finding, Verdict
 from hpsearch.study.spec import DataSpec, StudySpec
+from hpsearch.telemetry import Epoch
+from hpsearch.verdicts import Cause, Finding, Verdict
 from hpsearch.worker.examination import Examination
 
 Command = Callable[..., CompletedProcess[str]]

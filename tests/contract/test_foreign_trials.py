@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from hpsearch.errors import HpsearchError, TrialNotFoundError
-from hpsearch.records import OTHERS, TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, waiting_sentence
 from hpsearch.storage.keeping import fail_trial, rename_study, retry_trial, stop_study
 from hpsearch.storage.records import ForeignTrial, Update
+from hpsearch.trials import OTHERS, TrialState
 from tests.contract.laboratory import Lab, a_spec
 from tests.contract.stock import closed_stock, stock_of
 

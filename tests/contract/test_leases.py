@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import event
 
-from hpsearch.records import Cause, Fate, TrialState, ledger_of
 from hpsearch.storage.records import Assignment, Claim, Update
+from hpsearch.trials import Fate, TrialState, ledger_of
+from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

@@ -8,8 +8,8 @@ import optuna
 import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage.keeping import copy_study, rename_study, stop_study
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, note_of, stock_storage, write_notes
 
 Labs = Callable[..., Lab]

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.runs import Run
 from tests.diagnosis.written import CLASSES
 

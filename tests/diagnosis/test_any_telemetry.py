@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, fatal_finding, judge
-from hpsearch.records import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from tests.diagnosis.written import CLASSES, NUMBERS, asked, check_complete, facts
 
 SPECIAL = (0.0, math.nan, math.inf, 1e-45, 1.0, 2.3, 1e6)

@@ -27,8 +27,9 @@ from hpsearch.diagnosis.dead_units import (
 )
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import Rule
-from hpsearch.records import Cause, Sample, Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Sample, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import asked, facts, found, sample, samples, telemetry
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")

@@ -29,7 +29,8 @@ from hpsearch.diagnosis.learning_rate import (
     still_converging,
 )
 from hpsearch.diagnosis.progress import HIGHEST_FACTOR
-from hpsearch.records import Cause, Epoch, Telemetry
+from hpsearch.telemetry import Epoch, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import asked, epoch, facts, found, sample, samples, telemetry
 
 STEPS = 300

@@ -2,7 +2,7 @@
 
 from hpsearch.diagnosis.static_checks import grad_reduction_sum
 from hpsearch.diagnosis.verdicts import judge
-from hpsearch.records import NonFinite
+from hpsearch.telemetry import NonFinite
 from tests.diagnosis.made_runs import facts, run
 
 

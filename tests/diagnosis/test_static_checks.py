@@ -24,8 +24,8 @@ from hpsearch.diagnosis.static_checks import (
     symmetric_init,
     wrong_loss_pair,
 )
-from hpsearch.records import Cause, Finding
 from hpsearch.study.spec import Initializer
+from hpsearch.verdicts import Cause, Finding
 from tests.diagnosis.written import CLASSES, NUMBERS, check_complete, facts
 
 

@@ -10,8 +10,9 @@ from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.learning_rate import lr_too_low
 from hpsearch.diagnosis.static_checks import STATIC_RULES
 from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, fatal_finding, judge
-from hpsearch.records import Cause, NonFinite, Telemetry
 from hpsearch.study.spec import DEFAULT_FATAL, DIAGNOSED_CAUSES
+from hpsearch.telemetry import NonFinite, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,

@@ -8,8 +8,9 @@ from typing import Any
 
 from hpsearch.diagnosis.facts import Facts
 from hpsearch.diagnosis.verdicts import CATALOGUE, Rule
-from hpsearch.records import Cause, DataFacts, Epoch, Finding, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import SHORT_NAMES, Configuration, DataSpec, ModelSpec, TrainingSpec
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 EPOCHS = 20
 CHANCE = math.log(10)

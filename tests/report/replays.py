@@ -13,11 +13,11 @@ from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import Configuration, DataSpec, StudySpec, resolve
+from hpsearch.telemetry import series_of
 from hpsearch.training.recording import Recording, Subject, record
-from hpsearch.training.series import series_of
+from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.replay import Check, Difference, Replay, Run, Stored, check
 from tests.training.cases import SEED, classification, configuration, regression

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.report.advice import advice
 from hpsearch.study.spec import Choices, DataSpec, Dimension, ExactConfiguration, Range, StudySpec
-from hpsearch.worker.auditing import with_audit_step
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.active_trial import with_audit_step
 
 RATE = Range(name="learning_rate", low=1e-6, high=1.0, log=True)
 DECAY = Range(name="weight_decay", low=1e-8, high=1e-1, log=True)

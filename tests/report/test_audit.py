@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.audit import audit_of
-from hpsearch.worker.auditing import with_audit_step
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
+from hpsearch.worker.active_trial import with_audit_step
 from tests.report.synthetic import finding
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.confirmation import (
     Repeated,
     best_configurations,
@@ -21,6 +20,7 @@ from hpsearch.report.confirmation import (
     sentence,
 )
 from hpsearch.storage.records import Evaluation, Part
+from hpsearch.trials import Trial, TrialState
 
 VALUES = st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=20)
 

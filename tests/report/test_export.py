@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from hpsearch.records import Cause, Fate, Trial, TrialState
 from hpsearch.report.export import json_text, study_object, trial_object
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import CREATED, empty, finding
 
 TRIAL = Trial(

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from hpsearch.records import ParameterValue
 from hpsearch.report.formats import (
     format_count,
     format_duration,
@@ -17,6 +16,7 @@ from hpsearch.report.formats import (
     format_time,
 )
 from hpsearch.study.spec import DEFAULT_SEARCH
+from hpsearch.trials import ParameterValue
 
 
 @pytest.mark.parametrize(

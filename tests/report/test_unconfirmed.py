@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from hpsearch.cli.after import confirm
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.unconfirmed import CONFIRMED, unconfirmed_words
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import SPEC, study_of
 
 TEN = (0.95, 0.96, 0.97, 0.96, 0.95, 0.96, 0.97, 0.96, 0.95, 0.97)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Cause, Fate, Trial, TrialState
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import best_lines, fate_rows, state_of, state_sentence, verdict_words
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPEC, finding, progress_of, snapshot_of, study_of
 
 BEST = Trial(

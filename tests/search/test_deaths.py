@@ -12,11 +12,12 @@ from optuna.samplers import RandomSampler
 from optuna.samplers._tpe.sampler import _split_trials
 from optuna.study import StudyDirection, load_study
 
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.search.ranking import is_dead
 from hpsearch.search.searcher import Searcher
 from hpsearch.search.views import SamplerView
 from hpsearch.study.spec import DataSpec, SamplerName, SamplerSpec, StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 SpecOf = Callable[..., StudySpec]
 PARAMS: Mapping[str, ParameterValue] = {"learning_rate": 0.1, "weight_decay": 1e-4}

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.search.ranking import below_survivors, is_dead, last_value, shortness
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 
 def ended(state: TrialState, cause: Cause | None, value: float | None = 0.9, **known: object) -> Trial:

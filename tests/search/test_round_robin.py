@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.study.configurations import params_of_trial, spanned
 from hpsearch.study.spec import ExactConfiguration, StudySpec
+from hpsearch.trials import Trial, TrialState
 
 SpecOf = Callable[..., StudySpec]
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import Cause
 from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.reader import _study, nowhere, parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
@@ -26,6 +25,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 
 _TOP = "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning"
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.records import Cause
 from hpsearch.study.rules import Causes, InitialWeights
 from hpsearch.study.schema import SECTIONS, STUDY
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
+from hpsearch.verdicts import Cause
 
 _INITIALIZERS = "must be one of he, xavier, lecun, { normal = 0.01 }, { uniform = 0.05 }"
 _FAULTS = (

@@ -6,7 +6,6 @@ from typing import get_args
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.records import Cause, ParameterValue
 from hpsearch.study.reader import parse_study
 from hpsearch.study.rules import Faults
 from hpsearch.study.spec import (
@@ -27,6 +26,8 @@ from hpsearch.study.spec import (
     fault_in_words,
     resolve,
 )
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 
 SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
 

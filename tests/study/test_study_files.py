@@ -9,12 +9,12 @@ import pytest
 
 from hpsearch.diagnosis.verdicts import CATALOGUE
 from hpsearch.errors import StudyFileError
-from hpsearch.records import Cause
 from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
 from hpsearch.study.search_space import DIMENSION_KEYS
 from hpsearch.study.spec import DEFAULT_FATAL, DEFAULT_SEARCH, DIAGNOSED_CAUSES, Initializer, Range, StudySpec
+from hpsearch.verdicts import Cause
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
 KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {

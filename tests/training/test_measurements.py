@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hpsearch.data.prepare import Fold, PreparedData
-from hpsearch.records import LayerSample, NonFinite, Sample
 from hpsearch.study.spec import Configuration, Initializer
+from hpsearch.telemetry import LayerSample, NonFinite, Sample
 from hpsearch.training.row import Row
 from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped, trained

@@ -9,8 +9,8 @@ import pytest
 
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Sample
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Sample
 from hpsearch.training.cohort import Cohort
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped
 

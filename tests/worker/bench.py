@@ -3,7 +3,6 @@
 from typing import Any
 
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.records import Trial
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import (
@@ -15,6 +14,7 @@ from hpsearch.study.spec import (
     TrainingSpec,
     resolve,
 )
+from hpsearch.trials import Trial
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.shutdown import StopRequest
 

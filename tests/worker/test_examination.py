@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.verdicts import SURE
-from hpsearch.records import Cause
 from hpsearch.study.spec import DataSpec, Fault, ModelSpec, Output, PruningSpec, StudySpec, TrainingSpec
+from hpsearch.verdicts import Cause
 from hpsearch.worker.examination import Examination, examine
 from hpsearch.worker.preparation import prepare_configuration, prepare_study
 from tests.worker.bench import SPEC, Bench

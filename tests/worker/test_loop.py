@@ -10,9 +10,10 @@ import pytest
 
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, StudyNotFoundError
-from hpsearch.records import Cause, ParameterValue, TrialState
 from hpsearch.storage.records import Update
 from hpsearch.study.spec import Choices, DataSpec, PruningSpec
+from hpsearch.trials import ParameterValue, TrialState
+from hpsearch.verdicts import Cause
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.shutdown import StopNowError, StopRequest
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.records import ParameterValue
 from hpsearch.storage.records import Evaluation
 from hpsearch.study.spec import DataSpec, PruningSpec
+from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
 from hpsearch.worker.shutdown import StopRequest

@@ -11,10 +11,10 @@ import pytest
 
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, HpsearchError, StudyFileError, VersionError
-from hpsearch.records import Trial, TrialState
 from hpsearch.study.configurations import spanned
 from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
 from hpsearch.training.recording import Watch
+from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.replay import Replay, Request, Stored, replay
 from tests.worker.bench import SPEC, Bench
 

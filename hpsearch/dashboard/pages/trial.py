@@ -6,7 +6,6 @@ from typing import Final
 
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
-from hpsearch.records import Finding, Trial
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.formats import (
@@ -20,6 +19,8 @@ from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.trial_facts import course_facts, evidence_facts, parameter_facts, suggested_facts
 from hpsearch.report.words import verdict_words
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 _CAPTION: Final = "The symbol marks where it ended; hovering over it says why."
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.formats import format_count, format_parameter, format_tick
 from hpsearch.study.spec import Choices, Dimension, Range
+from hpsearch.trials import ParameterValue, Trial
 
 AxisKind: TypeAlias = Literal["log", "linear", "category"]
 

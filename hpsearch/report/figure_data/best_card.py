@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.confirmation import (
     Repeated,
     best_of,
@@ -23,6 +22,7 @@ from hpsearch.report.words import rival_words
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"
 """What the card calls the study file that it shows."""

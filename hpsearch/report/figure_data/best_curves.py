@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.records import Series, Trial
 from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
@@ -12,6 +11,8 @@ from hpsearch.report.figure_data.learning_curves import BEST, CurvePoint
 from hpsearch.report.figure_data.results import ResultScale, rails_of, scale_of
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 Part: TypeAlias = Literal["training", "validation"]
 

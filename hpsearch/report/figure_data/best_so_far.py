@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.noise_floor import NoiseFloor, noise_floor
 from hpsearch.report.figure_data.results import Place, ResultScale, measured, rails_of, study_scale
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 

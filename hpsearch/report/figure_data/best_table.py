@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.confirmation import confirmation, mean_words
 from hpsearch.report.formats import format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import leading_trials, setting_words, verdict_words
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import Fate, Trial
 
 ROWS = 10
 

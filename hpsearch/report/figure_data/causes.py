@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import final
 
-from hpsearch.records import Cause, Fate, Finding, Trial, TrialState
 from hpsearch.report.audit import is_audited
 from hpsearch.report.figure_data.axes import learning_rate_of
 from hpsearch.report.formats import format_parameter
@@ -15,7 +14,8 @@ from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import OUTSIDE
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Dimension, Range
-from hpsearch.worker.auditing import AUDITED_AT
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding
 
 
 @final

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_metric, format_parameter, format_result
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import verdict_words
 from hpsearch.search.ranking import is_dead
+from hpsearch.trials import Fate, Trial, best_trials
 
 TYPICAL: Final = 4
 """Trials that are compared unless somebody names others."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.axes import Tick, count_ticks, ticks_between
 from hpsearch.report.figure_data.compared_trials import Chosen, chosen_trials
 from hpsearch.report.figure_data.hovering import hover_lines
@@ -14,6 +13,7 @@ from hpsearch.report.figure_data.results import Place, ResultScale, rails_of, sc
 from hpsearch.report.formats import format_parameters
 from hpsearch.report.request import FEWEST_COMPARED, Request
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial
 
 HEALTH: Final[Mapping[str, str]] = {
     "dead_share": "largest share of dead units",

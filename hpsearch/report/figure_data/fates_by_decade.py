@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.axes import learning_rate_of
 from hpsearch.study.spec import Dimension, Range
+from hpsearch.trials import Fate, Trial
 
 
 @final

@@ -4,12 +4,12 @@ import textwrap
 from functools import lru_cache
 from typing import Final
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.configurations import configuration_name
 from hpsearch.report.figure_data.results import measured
 from hpsearch.report.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.report.words import verdict_words
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import Trial, TrialState
 
 _WIDTH: Final = 60
 _REMEMBERED: Final = 16_384

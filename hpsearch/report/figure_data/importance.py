@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.search.ranking import is_dead, last_value
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import Trial, TrialState
 
 Floats: TypeAlias = NDArray[np.float64]
 

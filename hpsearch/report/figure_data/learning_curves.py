@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.hovering import hover_lines
@@ -13,6 +12,7 @@ from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.report.words import setting_words
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import Fate, Trial
 
 BEST = 20
 OTHERS_PER_FATE = 12

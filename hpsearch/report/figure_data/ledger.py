@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Cause, Fate, Trial, TrialState, ledger_key
 from hpsearch.report.formats import format_count, format_share
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial, TrialState, ledger_key
+from hpsearch.verdicts import Cause
 
 _FATE_OF_STATE = {
     TrialState.COMPLETE.value: Fate.COMPLETE,

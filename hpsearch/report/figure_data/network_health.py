@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from hpsearch.records import Fate, Series, Trial
 from hpsearch.report.figure_data.axes import Axis, Tick, axis_of, coordinate, learning_rate_of, ticks_between
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import (
@@ -20,6 +19,8 @@ from hpsearch.report.figure_data.results import (
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Series
+from hpsearch.trials import Fate, Trial
 
 ROWS: Final = 150
 """So many trials are told apart in a heat map; of more, as many are spread evenly over the learning rates."""

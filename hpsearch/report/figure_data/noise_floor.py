@@ -7,11 +7,11 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final, final
 
-from hpsearch.records import Trial
 from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.formats import format_count, format_result
 from hpsearch.report.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Trial
 
 _LEAST_STEP: Final = 1e-6
 """Accuracies that differ by less are the same, stored with fewer digits."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from hpsearch.records import Cause, Finding
 from hpsearch.report.figure_data.replay_lines import (
     Event,
     Line,
@@ -20,6 +19,7 @@ from hpsearch.report.words import OUTSIDE
 from hpsearch.training.recorder import UnitTracks
 from hpsearch.training.recording import Recording
 from hpsearch.training.tracks import Track
+from hpsearch.verdicts import Cause, Finding
 
 PanelOf: TypeAlias = Callable[[Recording], LinePanel | None]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.axes import Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.figure_data.results import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.formats import format_count, format_tick
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import Fate, Trial
 
 
 @final

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, final
 
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figure_data.axes import Tick, ticks_between
 from hpsearch.report.formats import format_metric, format_tick
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial, TrialState
 
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.confirmation import best_of
 from hpsearch.report.figure_data.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.report.figure_data.hovering import hover_lines
@@ -13,6 +12,7 @@ from hpsearch.report.figure_data.results import Place, ResultScale, place_of, re
 from hpsearch.report.figure_data.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.report.formats import format_count
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial
 
 
 @final

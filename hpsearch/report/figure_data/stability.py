@@ -8,8 +8,9 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.records import Cause, Fate, Trial
 from hpsearch.report.figure_data.axes import Axis, coordinate
+from hpsearch.trials import Fate, Trial
+from hpsearch.verdicts import Cause
 
 LEAST: Final = 5
 """At least so many deaths, and so many survivors, are needed for a boundary between them."""

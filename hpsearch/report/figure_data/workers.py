@@ -6,11 +6,11 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final, final
 
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figure_data.hovering import hover_lines
 from hpsearch.report.formats import format_count, format_duration, format_moment, format_share
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Attempt, WorkerRecord
+from hpsearch.trials import Fate, Trial
 
 NO_WORKER: Final = "another program"
 """The lane of trials that carry no worker of ours."""

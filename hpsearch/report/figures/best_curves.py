@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Tick
 from hpsearch.report.figure_data.best_curves import BestCurve, BestCurves, PartCurve
 from hpsearch.report.figures.drawing import (
@@ -24,6 +23,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.formats import format_result
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.trials import Fate
 
 _PLOT_PX: Final = 92
 _LABELS: Final = 3

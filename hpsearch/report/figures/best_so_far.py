@@ -5,7 +5,6 @@ from typing import Any, Literal, TypeAlias
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import count_ticks
 from hpsearch.report.figure_data.best_so_far import BestSoFar, BestStep
 from hpsearch.report.figures.drawing import (
@@ -25,6 +24,7 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.palette import INK, STAR
+from hpsearch.trials import Fate
 
 Against: TypeAlias = Literal["trials", "epochs", "time"]
 

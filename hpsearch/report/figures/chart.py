@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.chart import Chart, ChartPoint, ChartSeries
 from hpsearch.report.figures.drawing import escaped, figure, heading_words, plain_axis, rounded
 from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import LOOKS
+from hpsearch.trials import Fate
 
 _HEIGHT_PX: Final = 260
 _LOOKS: Final = tuple(

@@ -5,7 +5,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.learning_curves import Curve, CurvePanel, CurvePoint
 from hpsearch.report.figures.drawing import (
     domains,
@@ -24,6 +23,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.formats import format_result
 from hpsearch.report.palette import INK, LOOKS, STAR
+from hpsearch.trials import Fate
 
 
 def draw_learning_curves(data: CurvePanel) -> go.Figure:

@@ -5,12 +5,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.ledger import Ledger, LedgerBar
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, ticked
 from hpsearch.report.formats import format_count
 from hpsearch.report.palette import LOOKS, PAPER, SOFT_INK
+from hpsearch.trials import Fate
 
 _BAR_PX = 42
 _BUDGET_PX = 44

@@ -5,9 +5,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.results import PlacedMark, Scale
 from hpsearch.report.figures.drawing import fate_trace, hover, marker, marker_size, rail_rows, rounded
+from hpsearch.trials import Fate
 
 
 def placed_marks(

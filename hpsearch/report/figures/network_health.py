@@ -6,7 +6,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Tick, count_ticks
 from hpsearch.report.figure_data.network_health import HealthPanel, HeatMap, HeatRow
 from hpsearch.report.figure_data.results import INFINITE, NOT_A_NUMBER, Place
@@ -25,6 +24,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.figures.marks import placed_marks
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
+from hpsearch.trials import Fate
 
 _ROW_PX = 4
 _STEP = 0.15

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.axes import Tick
 from hpsearch.report.figure_data.replay_lines import Line, LinePanel, Point, rail_of
 from hpsearch.report.figures.drawing import (
@@ -23,6 +22,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.key import KeyEntry, key_height_px, key_words
 from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
 from hpsearch.study.messages import format_number
+from hpsearch.trials import Fate
 
 _HEIGHT_PX: Final = 230
 _DASHES: Final = ("solid", "dot")

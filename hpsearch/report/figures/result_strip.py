@@ -5,7 +5,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.result_strip import ResultStrip
 from hpsearch.report.figures.drawing import (
     Band,
@@ -21,6 +20,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.marks import placed_marks
 from hpsearch.report.formats import format_count
 from hpsearch.report.palette import LOOKS, PAPER
+from hpsearch.trials import Fate
 
 
 def draw_result_strip(data: ResultStrip) -> go.Figure:

@@ -6,7 +6,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.results import ResultScale
 from hpsearch.report.figure_data.search_map import MapMark, SearchMap
 from hpsearch.report.figure_data.stability import Boundary
@@ -21,6 +20,7 @@ from hpsearch.report.figures.drawing import (
     search_axis,
 )
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
+from hpsearch.trials import Fate
 
 
 def draw_search_map(data: SearchMap) -> go.Figure:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.workers import Bar, Event, Lane, Workers
 from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
+from hpsearch.trials import Fate
 
 _USUAL_PX: Final = 600
 _LEAST_PX: Final = 2.5

@@ -9,7 +9,6 @@ import numpy as np
 
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Cause
 from hpsearch.report.figure_data.chart import ChartPoint, ChartSeries, chart
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
@@ -27,6 +26,7 @@ from hpsearch.reproduction.runs import Run
 from hpsearch.study.configurations import fixed_at
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
+from hpsearch.verdicts import Cause
 from hpsearch.worker.examination import examine
 from hpsearch.worker.preparation import prepare_study
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, final
 
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
-from hpsearch.records import Cause, ParameterValue, Verdict
 from hpsearch.study.spec import DEFAULT_FATAL
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Verdict
 from tests.benchmarks.diagnosis.runs import Run, moments
 
 NO_ALARM = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})

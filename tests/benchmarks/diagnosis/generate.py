@@ -12,8 +12,8 @@ import numpy as np
 
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause
 from hpsearch.training.examples import EpochOrders
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import Base, available
 from tests.benchmarks.diagnosis.injections import data_of, parts_of
 from tests.benchmarks.diagnosis.labels import labels_of, standing_of

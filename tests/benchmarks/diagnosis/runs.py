@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, Telemetry
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause
 
 
 @final

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TypeAlias, final
 
-from hpsearch.records import Cause
 from hpsearch.report.intervals import share_interval
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import NO_ALARM, Call
 from tests.benchmarks.diagnosis.runs import Run
 

@@ -11,8 +11,8 @@ from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import chance_loss
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Epoch, Sample, Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.examples import Examples
 from hpsearch.training.row import Observation, Shape, shape_of

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.report.confirmation import sentence
 from hpsearch.report.figure_data.best_card import best_card, one_configuration
 from hpsearch.report.snapshot import Snapshot
@@ -17,6 +16,7 @@ from hpsearch.storage.records import Evaluation, Part, Unsealing
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.settings import parse_settings, with_settings
 from hpsearch.study.spec import Choices, Range, StudySpec, configure
+from hpsearch.trials import ParameterValue, Trial, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 NOW = datetime(2026, 7, 26, tzinfo=UTC)

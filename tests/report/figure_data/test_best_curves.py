@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
-from hpsearch.records import best_trials
 from hpsearch.report.figure_data.best_curves import best_curves
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import best_trials
 from tests.report.synthetic import empty, only_deaths, snapshot_of
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import CREATED, empty, only_deaths, snapshot_of
 
 

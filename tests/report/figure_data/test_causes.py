@@ -3,11 +3,12 @@
 import math
 from dataclasses import replace
 
-from hpsearch.records import Cause, Fate, TrialState
 from hpsearch.report.figure_data.causes import cause_table
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices
-from hpsearch.worker.auditing import with_audit_step
+from hpsearch.trials import Fate, TrialState
+from hpsearch.verdicts import Cause
+from hpsearch.worker.active_trial import with_audit_step
 from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
 
 

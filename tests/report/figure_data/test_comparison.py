@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Cause, Fate, TrialState, best_trials
 from hpsearch.report.figure_data.compared_trials import chosen_trials, compared_table
 from hpsearch.report.figure_data.comparison import HEALTH, comparison
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, TrialState, best_trials
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 

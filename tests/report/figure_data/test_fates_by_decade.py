@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.records import Cause, Fate, Trial, TrialState
 from hpsearch.report.figure_data.fates_by_decade import Decade, fates_by_decade
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, Range
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding
 
 RATE = Range(name="learning_rate", low=1e-6, high=1.0, log=True)

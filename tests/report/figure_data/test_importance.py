@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.figure_data.importance import FEWEST, MOST, Importance, explained, importance
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPECIAL, finding, snapshot_of, synthetic
 
 SEARCH = (

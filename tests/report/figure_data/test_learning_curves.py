@@ -4,10 +4,10 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from hpsearch.records import Fate, Trial, TrialState, best_trials
 from hpsearch.report.figure_data.learning_curves import BEST, OTHERS_PER_FATE, learning_curves
 from hpsearch.report.figure_data.results import NO_EPOCH
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, Trial, TrialState, best_trials
 from tests.report.synthetic import empty, snapshot_of, synthetic
 
 

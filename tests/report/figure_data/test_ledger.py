@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from hpsearch.records import Cause, Fate, ledger_of
 from hpsearch.report.figure_data.ledger import ledger
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate, ledger_of
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import empty, snapshot_of
 
 

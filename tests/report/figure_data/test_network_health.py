@@ -3,11 +3,11 @@
 import math
 from dataclasses import replace
 
-from hpsearch.records import Fate, TrialState
 from hpsearch.report.figure_data.network_health import HEAT, ROWS, TITLES, network_health
 from hpsearch.report.figure_data.results import INFINITE, NO_EPOCH, NOT_A_NUMBER
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices
+from hpsearch.trials import Fate, TrialState
 from tests.report.synthetic import SPEC, empty, searching, snapshot_of, synthetic
 
 

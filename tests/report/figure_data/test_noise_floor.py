@@ -6,7 +6,6 @@ from statistics import stdev
 
 import pytest
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.noise_floor import noise_floor
 from hpsearch.report.intervals import wilson_interval
@@ -14,6 +13,7 @@ from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import CREATED, only_deaths, snapshot_of
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause
 from hpsearch.report.figure_data.replay_lines import LinePanel
 from hpsearch.report.figure_data.replay_tracks import STEP_PANELS, events, step_panel
 from hpsearch.report.figure_data.replay_units import deaths, layer_units
+from hpsearch.verdicts import Cause
 from tests.report.replays import CASES, recording, run_of
 
 

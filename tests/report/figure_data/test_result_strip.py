@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Fate
 from hpsearch.report.figure_data.result_strip import learning_rate_strip, result_strip
 from hpsearch.report.figure_data.results import NOT_A_NUMBER
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices, Dimension, Range
+from hpsearch.trials import Fate
 from tests.report.synthetic import SPEC, searching, snapshot_of
 
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figure_data.results import (
     INFINITE,
     NO_EPOCH,
@@ -21,6 +20,7 @@ from hpsearch.report.figure_data.results import (
     study_scale,
 )
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import snapshot_of
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=20)

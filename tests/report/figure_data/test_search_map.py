@@ -3,10 +3,10 @@
 import math
 from dataclasses import replace
 
-from hpsearch.records import Fate, TrialState
 from hpsearch.report.figure_data.search_map import search_map
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.study.spec import Choices
+from hpsearch.trials import Fate, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of
 
 

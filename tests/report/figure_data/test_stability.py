@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.report.figure_data.axes import axis_of
 from hpsearch.report.figure_data.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.study.spec import Choices, Range
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding
 
 RATE = Range(name="learning_rate", low=1e-5, high=1.0, log=True)

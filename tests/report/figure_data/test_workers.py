@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figure_data.workers import NO_WORKER, workers
 from hpsearch.report.snapshot import Snapshot
 from hpsearch.storage.records import Attempt, WorkerIdentity, WorkerRecord
+from hpsearch.trials import Fate, Trial, TrialState
 from tests.report.synthetic import CREATED, TAKEN, empty, snapshot_of
 
 

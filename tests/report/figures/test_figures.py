@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from hpsearch.records import Fate
 from hpsearch.report.export import json_text
 from hpsearch.report.figure_data.best_so_far import best_so_far
 from hpsearch.report.figure_data.comparison import comparison
@@ -38,6 +37,7 @@ from hpsearch.report.figures.workers import draw_workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.request import Request
 from hpsearch.report.snapshot import Snapshot
+from hpsearch.trials import Fate
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
 
 OF_NO_FATE = {

@@ -24,7 +24,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import SILENCE, Call
 from tests.benchmarks.diagnosis.runs import Run
 

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.split import SPLIT_STREAM
-from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.study.spec import ModelSpec, PruningSpec
 from hpsearch.training.examples import ORDER_STREAM
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM
-from hpsearch.worker.auditing import AUDIT_STREAM, AUDITED_AT, is_audited, with_audit_step
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+from hpsearch.worker.active_trial import AUDIT_STREAM, is_audited, with_audit_step
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 SHARE = 0.75

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from hpsearch.records import Epoch, LayerSample, Sample, Telemetry
-from hpsearch.training.series import series_of
+from hpsearch.telemetry import Epoch, LayerSample, Sample, Telemetry, series_of
 from tests.training.cases import classification, cohort_of, configuration, regression, trained
 
 
