@@ -119,19 +119,21 @@ def replay(
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
     from hpsearch.study.settings import parse_settings, settings_are_usage
-    from hpsearch.training.recording import Watch
-    from hpsearch.worker.replay import Request, Stored
+    from hpsearch.training.recording import RecordingOptions
+    from hpsearch.worker.replay import ReplayRequest, StoredTrial
     from hpsearch.worker.replay import replay as train_again
 
-    request = Request(
-        epochs=epochs, settings=parse_settings(settings or ()), watch=Watch(units=tuple(watch or ()))
+    request = ReplayRequest(
+        epochs=epochs,
+        settings=parse_settings(settings or ()),
+        watch=RecordingOptions(units=tuple(watch or ())),
     )
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
         found = store.study(study)
         series = store.series(found, [number])
-        stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
+        stored = StoredTrial(study=found, trial=store.trial(found, number), series=series.get(number, {}))
     with busy("Training it again"), settings_are_usage(request.settings):
         made = train_again(stored, request)
     page = save_replay(made, output, storage)

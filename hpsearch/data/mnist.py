@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from hpsearch.data.dataset import Array, Examples, RawData
+from hpsearch.data.dataset import Array, RawData, SourceExamples
 from hpsearch.data.idx import read_folder, write_idx
 from hpsearch.errors import DataError
 
@@ -49,7 +49,7 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
         where="mnist",
         origin="openml.org, mnist_784",
         is_image=True,
-        sealed=Examples(inputs=images[_TRAINING:], targets=labels[_TRAINING:]),
+        sealed=SourceExamples(inputs=images[_TRAINING:], targets=labels[_TRAINING:]),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import known, last_samples, mean, middle
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.telemetry import Epoch, Sample, Telemetry
@@ -25,7 +25,7 @@ UNDERFIT_SHARE: Final = 0.2
 NARROW: Final = 3
 
 
-def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Training answers well while validation has been at chance all along: its labels are not its own.
 
     A network that merely overfits has had a validation above chance before it worsens.
@@ -45,7 +45,7 @@ def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def overfit(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Validation's loss has been 15 % above its best for three checks, while training's went on falling by 5 %.
 
     As Prechelt's generalization loss (1998), but with a floor of 5 % of chance's loss, since near 0 every change is
@@ -75,7 +75,7 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Training's loss is flat at a high level, and validation's beside it, behind a layer too narrow for its task.
 
     Noise in the labels looks the same; a layer of fewer than three units, or of fewer than half the classes, tells
@@ -101,7 +101,7 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The same minibatch costs half as much again in evaluation mode: running statistics are not those of training.
 
     So it is with dropout before batch normalization (Li et al. 2019) and with minibatches too small for statistics.
@@ -128,7 +128,7 @@ def _shift(sample: Sample) -> float:
     return sample.evaluation_loss / after if after > 0 else math.nan
 
 
-def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
+def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
     """True where validation has never known more than the shares of the classes, or the mean of the targets.
 
     In classification the mean accuracy over the epochs counts too, since of many checks some are above chance by luck.
@@ -143,7 +143,7 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
     return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 
 
-def _known_share(telemetry: Telemetry, facts: Facts) -> float:
+def _known_share(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return how much more than chance training knows, in accuracy, or in the share of the variance explained."""
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
     began,
     better_learning_rate,
@@ -45,7 +45,7 @@ _WITH_PLATEAU: Final = frozenset({"elu", "selu", "gelu", "silu"})
 _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
-def dead_total(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A ReLU layer died: all but 2 % of its units silent after ten samples above 85 %, or gradients of W1 exactly 0.
 
     More samples where ten show fewer than 1,000 examples; while a trial alarms they are taken at every step. Ten steps
@@ -62,7 +62,7 @@ def dead_total(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return _death(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
 
-def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A layer is silent, or the first layer's gradient exactly 0, from the first step on: initial weights are to blame.
 
     Deep narrow ReLU networks are born so (Lu et al. 2019).
@@ -83,7 +83,7 @@ def born_dead(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _rebirth(facts: Facts) -> tuple[str, dict[str, ParameterValue]]:
+def _rebirth(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
     """Return what lets units be born alive, in words and as values: wider layers where they are narrow, or weights."""
     hidden = facts.configuration.model.hidden
     if min(hidden, default=NARROW) >= NARROW:
@@ -93,7 +93,7 @@ def _rebirth(facts: Facts) -> tuple[str, dict[str, ParameterValue]]:
     return f"use fewer and wider layers, such as model.hidden = {text}", {"model.hidden": text}
 
 
-def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A layer swung to the negative side of ELU, SELU, GELU or SiLU, where its gradient vanishes: as `dead_total`."""
     if facts.activation not in _WITH_PLATEAU:
         return None
@@ -103,7 +103,7 @@ def negative_plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return _death(Cause.NEG_PLATEAU, run, telemetry, facts)
 
 
-def dead_nearly(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A ReLU layer lost 85 % of its units and more for twice as many samples: what is left learns little."""
     if facts.activation not in _RELU:
         return None
@@ -113,7 +113,7 @@ def dead_nearly(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return _death(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
 
 
-def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on, and not well.
 
     Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
@@ -138,7 +138,7 @@ def dead_partial(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return None
 
 
-def _least_silent(telemetry: Telemetry, place: int, facts: Facts) -> float:
+def _least_silent(telemetry: Telemetry, place: int, facts: TrialFacts) -> float:
     """Return the least share of a layer's silent units in the last ten samples; 0 where they show too few examples."""
     run = last_samples(telemetry, STEPS_IN_A_ROW)
     if not run or facts.configuration.training.batch_size * STEPS_IN_A_ROW < FEWEST_EXAMPLES:
@@ -146,7 +146,7 @@ def _least_silent(telemetry: Telemetry, place: int, facts: Facts) -> float:
     return min(sample.layers[place].dead_share for sample in run)
 
 
-def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """More than half of a sigmoid or tanh layer's activations are flat in three samples, and little is learned.
 
     The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks
@@ -175,7 +175,7 @@ def saturated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _silent_run(telemetry: Telemetry, facts: Facts, *, times: int = 1) -> Sequence[Sample] | None:
+def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> Sequence[Sample] | None:
     """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over.
 
     A layer that a skip leads around lets signal and gradient pass however silent it is, so it does not count.
@@ -197,7 +197,7 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
 
 
-def _is_hidden(facts: Facts) -> bool:
+def _is_hidden(facts: TrialFacts) -> bool:
     """True where dropout alone silences more than one unit of a hundred for a whole minibatch."""
     configuration = facts.configuration
     return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
@@ -221,7 +221,7 @@ def _since(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool
     return began(telemetry, lambda sample: holds(sample.layers[place]))
 
 
-def _death(cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: Facts) -> Finding:
+def _death(cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: TrialFacts) -> Finding:
     return Finding(
         cause=cause,
         confidence=_certainty(run),
@@ -240,7 +240,7 @@ def _certainty(run: Sequence[Sample]) -> float:
     return 1.0 if run[-1].layers[0].gradient_norm == 0.0 else 0.95
 
 
-def _evidence(run: Sequence[Sample], facts: Facts) -> dict[str, float]:
+def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
     last = run[-1]
     return known(
         dead_share=last.dead_share,
@@ -251,6 +251,6 @@ def _evidence(run: Sequence[Sample], facts: Facts) -> dict[str, float]:
     )
 
 
-def _remedy_of_death(telemetry: Telemetry, facts: Facts) -> str:
+def _remedy_of_death(telemetry: Telemetry, facts: TrialFacts) -> str:
     other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
     return f"{lower_learning_rate(telemetry, facts)}, or {other}."

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
 from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
 from hpsearch.telemetry import Epoch, Sample, Telemetry
@@ -23,7 +23,7 @@ BURST_LOSS: Final = 30.0
 BURST_WEIGHTS: Final = 10.0
 
 
-def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def log_zero(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The loss is the first number that is not finite, behind an output that is not the loss's own.
 
     Weights and logits were finite: the plain formula took the logarithm of exactly 0, and 0 log 0 is NaN. A
@@ -43,11 +43,11 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _takes_plain_logarithm(facts: Facts) -> bool:
+def _takes_plain_logarithm(facts: TrialFacts) -> bool:
     return facts.configuration.model.loss != "mse" and not has_paired_output(facts)
 
 
-def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def diverged(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Weights, activations, logits or the loss stopped being finite, or the loss rose a thousandfold.
 
     A minibatch loss above 1e3 never came back in 47 of 47 runs without normalization (Bjorck et al. 2018 use the
@@ -95,7 +95,7 @@ def _huge_at_start(logit_max: float) -> Finding:
     )
 
 
-def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     may_come_back = _may_come_back(facts)
     last = last_samples(telemetry, SAMPLES_STAYING if may_come_back else SAMPLES_ABOVE)
     if not last:
@@ -110,7 +110,7 @@ def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return _divergence(telemetry, facts, step, {"limit": limit}, confidence=confidence)
 
 
-def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The largest logit of a classifier stands above 1e5 in two samples in a row.
 
     It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
@@ -137,18 +137,18 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _has_burst(sample: Sample, *, first: Sample, facts: Facts) -> bool:
+def _has_burst(sample: Sample, *, first: Sample, facts: TrialFacts) -> bool:
     """True when the weights have grown tenfold since the first sample and the loss with them."""
     level = BURST_LOSS * max(first.loss, facts.chance_loss)
     return sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm
 
 
-def _may_come_back(facts: Facts) -> bool:
+def _may_come_back(facts: TrialFacts) -> bool:
     return facts.activation == "leaky_relu" or facts.configuration.model.batch_norm
 
 
 def _divergence(
-    telemetry: Telemetry, facts: Facts, step: int, evidence: dict[str, float], *, confidence: float = 1.0
+    telemetry: Telemetry, facts: TrialFacts, step: int, evidence: dict[str, float], *, confidence: float = 1.0
 ) -> Finding:
     return Finding(
         cause=Cause.DIVERGED_LR,
@@ -160,7 +160,7 @@ def _divergence(
     )
 
 
-def _lower(telemetry: Telemetry, facts: Facts) -> str:
+def _lower(telemetry: Telemetry, facts: TrialFacts) -> str:
     batch_norm = "" if facts.configuration.model.batch_norm else ", or normalize with model.batch_norm = true"
     return f"{lower_learning_rate(telemetry, facts)}{batch_norm}."
 

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle
 from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early, is_near_chance
 from hpsearch.telemetry import Sample, Telemetry
@@ -25,7 +25,7 @@ SMALLEST_NORMAL: Final = 1.17549435e-38
 _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu", "gelu", "silu"})
 
 
-def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network whose signal, or gradient, vanished from the first step on, and which has learned nothing since.
 
     The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or
@@ -51,7 +51,7 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def signal_lost(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network that is blind, and whose gradient was small from the first step on, although not vanished.
 
     Deep sigmoid networks are such: the first layer's gradient below a thirtieth of the last one's, and after 200 steps
@@ -76,7 +76,7 @@ def signal_lost(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network whose signal or gradient explodes at the very first step: its initial weights are to blame.
 
     The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. Later
@@ -102,7 +102,7 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _guessing_loss(facts: Facts) -> float:
+def _guessing_loss(facts: TrialFacts) -> float:
     """Return the loss of answers that know nothing: not how rare a class is, nor where the targets lie.
 
     Of outputs near 0, as initial weights should give them, no target's square is larger than that of its bounds.
@@ -113,7 +113,7 @@ def _guessing_loss(facts: Facts) -> float:
     return max(data.target_low**2, data.target_high**2)
 
 
-def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A layer's gradient lies below float32's normal numbers in five samples, where digits are lost, and is not zero.
 
     The engine multiplies gradients by the learning rate before they are summed wherever the optimizer is linear in
@@ -151,7 +151,7 @@ def _remedy(what: str) -> str:
     return f'{what}: use model.activation = "relu" with model.initializer = "he", or model.batch_norm = true.'
 
 
-def _healthier(facts: Facts) -> dict[str, ParameterValue]:
+def _healthier(facts: TrialFacts) -> dict[str, ParameterValue]:
     if facts.activation in _RECTIFIERS:
         return {"model.initializer": "he"}
     return {"model.activation": "relu", "model.initializer": "he"}

@@ -4,7 +4,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
     better_learning_rate,
@@ -43,7 +43,7 @@ MOST_GAIN: Final = 0.995
 """Nearer to 1 rho says no more than that: the step could be a hundred times as long."""
 
 
-def lr_too_low(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The steps promise to lower the loss by less than a tenth in the whole trial, and have not done more so far.
 
     A step promises -(gradient . change of the parameters) to first order, lr |g|^2 for SGD; noise in the minibatch's
@@ -89,7 +89,7 @@ def _raising_factor(first: float, promised: float, gain: float) -> float:
     return min(HIGHEST_FACTOR, factor, longest)
 
 
-def still_converging(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The trial is nearly over and its loss still falls in a straight line: the learning rate is too low for it.
 
     Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and
@@ -115,7 +115,7 @@ def still_converging(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _higher_learning_rate(facts: Facts, higher: float) -> str:
+def _higher_learning_rate(facts: TrialFacts, higher: float) -> str:
     """Return the remedy in words, without its full stop."""
     return (
         f"Raise the learning rate from {format_number(facts.learning_rate)} to about {format_number(higher)}"
@@ -131,7 +131,7 @@ def _still_falls(telemetry: Telemetry) -> bool:
     return mean(losses[-third:]) < FALLING_SHARE * mean(losses[-2 * third : -third])
 
 
-def lr_too_high(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def lr_too_high(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The steps overshoot: most are longer than what lowers the loss best, and the loss stays high and jumps about.
 
     rho below a quarter in the middle of the probes (Cockpit's alpha above a half), a loss above an eighth of chance's,

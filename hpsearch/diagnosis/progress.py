@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Sample, Telemetry
 
@@ -17,7 +17,7 @@ ROUNDING: Final = 1e-5
 """Falls of the loss below this share of it are lost in float32's sums."""
 
 
-def has_learned(telemetry: Telemetry, facts: Facts, *, share: float = LEARNED_SHARE) -> bool:
+def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARNED_SHARE) -> bool:
     """True when the loss is at most that `share` of the first step's and of chance's, or was never seen."""
     if not telemetry.samples:
         return True
@@ -68,7 +68,7 @@ def middle(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> f
     return median(values) if values else math.nan
 
 
-def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
+def better_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return a learning rate for a trial whose own was too high: at most a tenth of it.
 
     A probe's lr / (2 (1 - rho)) is the best step along the gradient of a quadratic. The first probe that overshot
@@ -80,7 +80,7 @@ def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
     return facts.learning_rate * min(factor, LOWEST_FACTOR)
 
 
-def lower_learning_rate(telemetry: Telemetry, facts: Facts) -> str:
+def lower_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> str:
     """Return the remedy for a learning rate that was too high, without its full stop."""
     lower = better_learning_rate(telemetry, facts)
     return f"Lower the learning rate from {format_number(facts.learning_rate)} to {format_number(lower)}"

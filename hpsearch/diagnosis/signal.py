@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Sample, Telemetry
@@ -43,7 +43,7 @@ def chance_deviation(share: float, examples: int) -> float:
     return CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / examples)
 
 
-def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Weight decay has shrunk the weights to a third, or throws them about, and the network does not do well.
 
     TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
@@ -76,7 +76,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Nearly all answers are one class, and no more of them right than that class's share, although units fire.
 
     Where that class has nine tenths of the training part or more, its imbalance is to blame, and shows in validation.
@@ -102,14 +102,14 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _validates_at(majority: float, telemetry: Telemetry, facts: Facts) -> bool:
+def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True where validation is no better than answering with the most frequent class."""
     accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
     deviation = chance_deviation(majority, facts.data.validation_examples)
     return accuracy is not None and accuracy < majority + deviation
 
 
-def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Steps are sound and each lowers its own minibatch, but nothing carries over to the next: no shared signal.
 
     Looked at are the steps 75 to 300, before a network can learn a small data set by heart: the loss stays near that of
@@ -151,13 +151,13 @@ def early(telemetry: Telemetry) -> Sequence[Sample]:
     return [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
 
 
-def is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
+def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
     """True where the loss is near that of a network that ignores its inputs."""
     loss = middle(run, lambda sample: sample.loss)
     return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss
 
 
-def _generalizes(telemetry: Telemetry, facts: Facts) -> bool:
+def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True where validation knows what training knows, and more than chance: labels are noisy then, and not shuffled.
 
     Where nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
@@ -179,5 +179,5 @@ def _cosine(sample: Sample) -> float:
     return sample.gradient_cosine
 
 
-def _batch(facts: Facts) -> int:
+def _batch(facts: TrialFacts) -> int:
     return facts.configuration.training.batch_size

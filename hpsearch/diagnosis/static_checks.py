@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import known
 from hpsearch.study.messages import format_number
 from hpsearch.trials import ParameterValue
@@ -32,7 +32,7 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 """What an output activation can give."""
 
-StaticRule: TypeAlias = Callable[[Facts], Finding | None]
+StaticRule: TypeAlias = Callable[[TrialFacts], Finding | None]
 
 
 def paired_output(loss: str) -> str:
@@ -40,20 +40,20 @@ def paired_output(loss: str) -> str:
     return _OWN_OUTPUT[loss]
 
 
-def has_paired_output(facts: Facts) -> bool:
+def has_paired_output(facts: TrialFacts) -> bool:
     """True where the trial's loss stands behind its own output activation."""
     model = facts.configuration.model
     return model.output in ("auto", _OWN_OUTPUT.get(model.loss))
 
 
-def nonfinite_input(facts: Facts) -> Finding | None:
+def nonfinite_input(facts: TrialFacts) -> Finding | None:
     """An input is NaN or infinite: a guard for data that did not pass our readers, which refuse it."""
     if math.isfinite(facts.data.input_largest):
         return None
     return _certain(Cause.NONFINITE_INPUT, "Inputs must be finite: fill or drop those that are not.", {})
 
 
-def input_unscaled(facts: Facts) -> Finding | None:
+def input_unscaled(facts: TrialFacts) -> Finding | None:
     """The mean square of the inputs is above 25, where initial weights expect about 1 (UMLAUT warns outside [-1, 1]).
 
     The mean square and not the largest input: standardized data has outliers beyond 10.
@@ -66,7 +66,7 @@ def input_unscaled(facts: Facts) -> Finding | None:
     return _certain(Cause.INPUT_UNSCALED, remedy, evidence, {"data.scale": "standard"})
 
 
-def input_degenerate(facts: Facts) -> Finding | None:
+def input_degenerate(facts: TrialFacts) -> Finding | None:
     """Every input is 0, or every one is 0 or 1 and fewer than 2 % are 1: what an integer division leaves of images.
 
     MNIST // 255 keeps the pixels of 255 alone, 0.7 % of them, where 19 % are not 0; MNIST // 256 keeps none. Or all
@@ -85,7 +85,7 @@ def input_degenerate(facts: Facts) -> Finding | None:
     return _certain(Cause.INPUT_DEGENERATE, remedy, {"input_nonzero_share": data.input_nonzero_share})
 
 
-def wrong_loss_pair(facts: Facts) -> Finding | None:
+def wrong_loss_pair(facts: TrialFacts) -> Finding | None:
     """Classes are learned by squared error, or a loss stands behind an output activation that is not its own.
 
     Squared error needs 2.6 to 4.7 times as many steps as cross-entropy to 85 % on MNIST, and its gradient vanishes
@@ -105,7 +105,7 @@ def wrong_loss_pair(facts: Facts) -> Finding | None:
     return _certain(Cause.WRONG_LOSS_PAIR, remedy, {}, suggested)
 
 
-def output_range(facts: Facts) -> Finding | None:
+def output_range(facts: TrialFacts) -> Finding | None:
     """Some targets lie where the output activation cannot go."""
     model, data = facts.configuration.model, facts.data
     low, high = _BOUNDS.get(model.output, (-math.inf, math.inf))
@@ -116,7 +116,7 @@ def output_range(facts: Facts) -> Finding | None:
     return _certain(Cause.OUTPUT_RANGE, remedy, evidence, {"model.output": "identity"})
 
 
-def symmetric_init(facts: Facts) -> Finding | None:
+def symmetric_init(facts: TrialFacts) -> Finding | None:
     """Initial weights are 0, or so near to it that a layer's units stay equal (Goodfellow et al. 2016, section 8.4)."""
     model = facts.configuration.model
     scale = model.initializer.scale
@@ -127,7 +127,7 @@ def symmetric_init(facts: Facts) -> Finding | None:
     return _certain(Cause.SYMMETRIC_INIT, remedy, {"scale": scale}, {"model.initializer": better})
 
 
-def grad_reduction_sum(facts: Facts) -> Finding | None:
+def grad_reduction_sum(facts: TrialFacts) -> Finding | None:
     """Gradients are summed over the minibatch, so the learning rate acts as one that is batch_size times larger."""
     training = facts.configuration.training
     if training.reduction != "sum" or training.batch_size == 1:
@@ -153,7 +153,7 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
 """The causes that need no training, the surest first."""
 
 
-def static_findings(facts: Facts) -> list[Finding]:
+def static_findings(facts: TrialFacts) -> list[Finding]:
     """Return what is wrong before the first step, without what the study expects."""
     found = (rule(facts) for rule in STATIC_RULES)
     return [finding for finding in found if finding is not None and finding.cause not in facts.expected]

@@ -16,7 +16,7 @@ from hpsearch.diagnosis.dead_units import (
     saturated,
 )
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
 from hpsearch.diagnosis.progress import has_learned
@@ -25,7 +25,7 @@ from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.telemetry import Telemetry
 from hpsearch.verdicts import Cause, Finding, Verdict
 
-Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
+Rule: TypeAlias = Callable[[Telemetry, TrialFacts], Finding | None]
 
 
 @final
@@ -93,7 +93,7 @@ _MILD: Final = frozenset(
 """What happens to trials that learn, and is not explained by what was wrong before the first step."""
 
 
-def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
+def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     """Say what the telemetry of a trial means so far.
 
     What the study file and the data show by themselves explains whatever ails a trial, so it comes first where
@@ -124,7 +124,7 @@ def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(named.values())
 
 
-def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: bool) -> bool:
+def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_ill: bool) -> bool:
     """True when what was wrong before the first step is what ails the trial.
 
     Summed gradients are what a study file does openly: they explain an illness, and are none by themselves.
@@ -134,7 +134,7 @@ def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: b
     return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 
 
-def fatal_finding(telemetry: Telemetry, facts: Facts, fatal: frozenset[Cause]) -> Finding | None:
+def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Cause]) -> Finding | None:
     """Return the first sure finding of a `fatal` cause, for which the trial should be stopped; None where it may go on.
 
     This is what is asked at every look, so rules that cannot find a fatal cause are not asked, and of a trial that has
@@ -155,12 +155,12 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
     return [entry for entry in CATALOGUE if entry.causes & fatal]
 
 
-def _is_stuck(telemetry: Telemetry, facts: Facts) -> bool:
+def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True when a trial has had time to learn and has not."""
     return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
 
 
-def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:
+def _without_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
     first = telemetry.samples[0].loss if telemetry.samples else math.nan
     last = telemetry.epochs[-1].training_loss if telemetry.epochs else math.nan
     learns = last < HEALTHY_SHARE * min(first, facts.chance_loss)

@@ -21,7 +21,7 @@ from hpsearch.report.replay_words import (
 )
 from hpsearch.report.words import verdict_words
 from hpsearch.verdicts import Finding
-from hpsearch.worker.replay import Replay, Run
+from hpsearch.worker.replay import RecordedRun, Replay
 
 _PAIRS = (
     ("accuracy", "loss"),
@@ -124,7 +124,7 @@ def _verdicts(replay: Replay) -> str:
     return section("verdict", "Verdict", f'<div class="pair">{"".join(parts)}</div>')
 
 
-def _verdict(heading: str, run: Run, finding: Finding) -> str:
+def _verdict(heading: str, run: RecordedRun, finding: Finding) -> str:
     listed = [finding_words(finding), f"Remedy: {finding.remedy}", nonfinite_sentence(run.recording)]
     listed += [
         f"Also found: {cause_words(other)}: {other.remedy}"
@@ -159,7 +159,7 @@ def _units(replay: Replay) -> str:
     return section("units", "Which units died when", note + "".join(found))
 
 
-def _unit_table(heading: str, run: Run) -> str:
+def _unit_table(heading: str, run: RecordedRun) -> str:
     layers = layer_units(run.recording)
     if not layers:
         return empty(": ".join(filter(None, (heading, "This network has no hidden layer."))))

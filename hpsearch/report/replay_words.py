@@ -9,10 +9,10 @@ from hpsearch.report.words import OUTSIDE
 from hpsearch.study.messages import format_number, toml_text
 from hpsearch.training.recording import Recording
 from hpsearch.verdicts import Cause, Finding
-from hpsearch.worker.replay import Check, Difference
+from hpsearch.worker.replay import Difference, ReplayCheck
 
 
-def check_sentence(check: Check) -> str:
+def check_sentence(check: ReplayCheck) -> str:
     """Say what came of the comparison with the stored curve."""
     if check.difference is not None:
         return difference_sentence(check.difference)

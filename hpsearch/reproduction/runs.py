@@ -13,7 +13,7 @@ from hpsearch.nn.network import Network
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.recorder import Snapshot
+from hpsearch.training.recorder import NetworkSnapshot
 from hpsearch.training.row import Shape, shape_of
 from hpsearch.training.workspace import Lane
 
@@ -40,7 +40,7 @@ class Run:
     silent: Array
     first_logits: Array
     epochs: tuple[Epoch, ...]
-    final: Snapshot
+    final: NetworkSnapshot
 
     @property
     def nan_step(self) -> int | None:
@@ -126,7 +126,9 @@ def _train(
             silent=np.stack([layer[:, row] for layer in watcher.silent], axis=1),
             first_logits=watcher.first_logits[row],
             epochs=tuple(cohort.telemetry(number).epochs),
-            final=Snapshot(steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)),
+            final=NetworkSnapshot(
+                steps=steps, parameters=cohort.parameters(number), running=cohort.running(number)
+            ),
         )
         for row, (number, configuration) in enumerate(chosen.items())
     }
@@ -143,7 +145,7 @@ class _Watcher:
         self.silent: list[Array] = []
         self.first_logits = np.empty(0)
 
-    def see_forward(self, lane: Lane) -> None:
+    def after_forward(self, lane: Lane) -> None:
         """Note who answers right and who is silent."""
         hidden = lane.batch.blocks[:-1]
         if not self.silent:
@@ -154,7 +156,7 @@ class _Watcher:
         logits, targets = lane.batch.logits, lane.batch.t
         self.accuracy[self.step] = (logits.argmax(axis=2) == targets.argmax(axis=2)).mean(axis=1)
 
-    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Note the losses, and that the step is over."""
         self.loss[self.step] = losses
         self.step += 1

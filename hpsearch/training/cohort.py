@@ -17,7 +17,7 @@ from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
 from hpsearch.training.telemetry_sampler import TelemetrySampler
-from hpsearch.training.validation import Evaluation, Validation
+from hpsearch.training.validation import Validation, ValidationSums
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 
@@ -29,10 +29,10 @@ def never() -> bool:
 class Observer(Protocol):
     """Looks at every step of a cohort's lanes. It reads the arrays that it is shown and changes none of them."""
 
-    def see_forward(self, lane: Lane) -> None:
+    def after_forward(self, lane: Lane) -> None:
         """Look behind the forward pass, before the loss overwrites the logits: activations are as computed."""
 
-    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Look behind the backward pass, before the optimizer spends the gradients.
 
         `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is what each example's gradient was
@@ -71,7 +71,7 @@ class Cohort:
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
-        self._lookout = TelemetrySampler(
+        self._sampler = TelemetrySampler(
             self.network,
             self._workspace,
             activation=shape.model.activation,
@@ -120,7 +120,7 @@ class Cohort:
         self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
         for array in self._state.optimizer:
             array[index] = 0
-        self._lookout.memory.forget(index)
+        self._sampler.memory.forget(index)
         weights = np.random.Generator(np.random.PCG64([self._seed, WEIGHTS_STREAM, number]))
         self.network.initialize(
             self._state.parameters[index],
@@ -139,7 +139,7 @@ class Cohort:
         if last.number != number:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
-            self._lookout.memory.move(len(self._rows), index)
+            self._sampler.memory.move(len(self._rows), index)
             self._settle(index)
         self._note_decays()
 
@@ -246,8 +246,8 @@ class Cohort:
         lane = self._gather(start, stop, examples)
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
-            self._observer.see_forward(lane)
-        looks = self._lookout.look_ahead(lane, self._rows[start:stop])
+            self._observer.after_forward(lane)
+        looks = self._sampler.sample_forward(lane, self._rows[start:stop])
 
         losses = mean_losses(self.network, lane)
         broken = self._note_losses(lane, losses, examples)
@@ -256,11 +256,11 @@ class Cohort:
         np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
         if self._observer is not None:
-            self._observer.see_backward(lane, losses, scale)
+            self._observer.after_backward(lane, losses, scale)
 
-        behind = self._lookout.look_behind(looks, scale)
+        behind = self._sampler.sample_backward(looks, scale)
         self._update(lane)
-        return broken + self._lookout.note(looks, behind, losses)
+        return broken + self._sampler.note(looks, behind, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
         """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""
@@ -333,7 +333,7 @@ class Cohort:
             self._close_epochs(self._rows[start:stop], evaluation)
         return True
 
-    def _close_epochs(self, rows: Sequence[Row], evaluation: Evaluation) -> None:
+    def _close_epochs(self, rows: Sequence[Row], evaluation: ValidationSums) -> None:
         validation = self._validation.examples
         for row, loss, hit in zip(rows, evaluation.losses, evaluation.hits, strict=True):
             row.epochs.append(

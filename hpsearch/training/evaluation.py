@@ -10,14 +10,14 @@ from hpsearch.data.prepare import Fold
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
-from hpsearch.training.recorder import Snapshot
+from hpsearch.training.recorder import NetworkSnapshot
 from hpsearch.training.validation import EVALUATION_EXAMPLES, Validation
 from hpsearch.training.workspace import State, Workspace
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Evaluation:
+class NetworkEvaluation:
     """How a network did on N examples in evaluation mode: the mean `loss`, and the `accuracy`, None in regression.
 
     `fires` has for each hidden layer whether each unit (O,) was positive for at least one example.
@@ -33,7 +33,7 @@ class Evaluation:
         return tuple(float(1 - fires.mean()) for fires in self.fires)
 
 
-def evaluate(network: Network, snapshot: Snapshot, fold: Fold) -> Evaluation:
+def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> NetworkEvaluation:
     """Return how the network did on the examples of `fold`, at least one, with the parameters of `snapshot`."""
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)
@@ -42,7 +42,7 @@ def evaluate(network: Network, snapshot: Snapshot, fold: Fold) -> Evaluation:
         fires = _fires(network, state, fold.inputs)
     if reached is None:
         raise ValueError("an evaluation that nothing interrupts must end")
-    return Evaluation(
+    return NetworkEvaluation(
         loss=float(reached.losses[0]) / len(examples),
         accuracy=None if examples.labels is None else int(reached.hits[0]) / len(examples),
         fires=fires,

@@ -55,7 +55,7 @@ class Moment:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Snapshot:
+class NetworkSnapshot:
     """A trial's parameters (P,) and running statistics (S,) after `steps` steps, as copies."""
 
     steps: int
@@ -102,7 +102,7 @@ class Recorder:
         self._row = np.empty(self._stops[-1])
         self._passed: list[tuple[Distribution, Distribution]] = []
         self.moments: list[Moment] = []
-        self.snapshots: list[Snapshot] = []
+        self.snapshots: list[NetworkSnapshot] = []
         self.nonfinite: FirstNonFinite | None = None
 
     @property
@@ -119,7 +119,7 @@ class Recorder:
         starts = [0, *self._stops]
         return [track.columns(start, stop) for start, stop in zip(starts, self._stops, strict=False)]
 
-    def see_forward(self, lane: Lane) -> None:
+    def after_forward(self, lane: Lane) -> None:
         """Note which units fire, the accuracy, the watched parameters, and what is not finite."""
         fired = [buffers.y[0].max(axis=0) > 0 for buffers in lane.batch.blocks[:-1]]
         for last, fires in zip(self.last_fired, fired, strict=True):
@@ -133,7 +133,7 @@ class Recorder:
         if self.steps in self._moments_at:
             self._passed = list(self._distributions(lane))
 
-    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Note loss and gradients, and close the step."""
         self._row[0] = losses[0]
         self._note_nonfinite([("loss", None, losses)])
@@ -201,9 +201,9 @@ class Recorder:
             x = buffers.output
 
 
-def snapshot_of(lane: Lane, *, steps: int) -> Snapshot:
+def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
     """Return a copy of what the lane's first row carries from step to step, but for the optimizer's states."""
-    return Snapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
+    return NetworkSnapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
 
 
 def _activated(view: BlockParameters, buffers: BlockBuffers, x: Array) -> Array:

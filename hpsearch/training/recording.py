@@ -13,7 +13,7 @@ from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.examples import output_count
-from hpsearch.training.recorder import FirstNonFinite, Moment, Recorder, Snapshot, UnitTracks
+from hpsearch.training.recorder import FirstNonFinite, Moment, NetworkSnapshot, Recorder, UnitTracks
 from hpsearch.training.row import shape_of
 from hpsearch.training.tracks import Track
 
@@ -44,7 +44,7 @@ class Subject:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
+class RecordingOptions:
     """What a recording looks at. Empty means: choose.
 
     `units` are the watched units of the first hidden layer (ten, evenly spread); `moments` are the steps whose
@@ -84,14 +84,14 @@ class Recording:
     last_fired: tuple[NDArray[np.int64], ...]
     nonfinite: FirstNonFinite | None
     moments: tuple[Moment, ...]
-    snapshots: tuple[Snapshot, ...]
-    final: Snapshot
+    snapshots: tuple[NetworkSnapshot, ...]
+    final: NetworkSnapshot
 
 
 def record(
     subject: Subject,
     *,
-    watch: Watch | None = None,
+    watch: RecordingOptions | None = None,
     until_step: int | None = None,
     is_interrupted: Callable[[], bool] = never,
 ) -> Recording:
@@ -100,7 +100,7 @@ def record(
     It ends with the configuration's epochs, after `until_step` steps where that is less, or as soon as
     `is_interrupted`. NaN and infinity do not end it. Raises ValueError for watched units that the layer has not.
     """
-    watch = watch or Watch()
+    watch = watch or RecordingOptions()
     until = subject.steps if until_step is None else min(until_step, subject.steps)
     configuration, data = subject.configuration, subject.data
     outputs = output_count(data, configuration.model)
@@ -123,7 +123,7 @@ def evenly(size: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(place) for place in np.linspace(0, size - 1, min(count, size)).tolist()}))
 
 
-def _watched(network: Network, watch: Watch) -> dict[int, tuple[int, ...]]:
+def _watched(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, ...]]:
     """Return the watched units by their layer."""
     last = len(network.blocks) - 1
     outputs = network.blocks[last].dense.outputs
@@ -175,7 +175,7 @@ def _recording(cohort: Cohort, recorder: Recorder, subject: Subject) -> Recordin
         nonfinite=recorder.nonfinite,
         moments=tuple(recorder.moments),
         snapshots=tuple(recorder.snapshots),
-        final=Snapshot(
+        final=NetworkSnapshot(
             steps=recorder.steps,
             parameters=cohort.parameters(subject.number),
             running=cohort.running(subject.number),

@@ -53,15 +53,15 @@ def shape_of(configuration: Configuration) -> Shape:
 class Row:
     """One trial in training. Its cohort alone changes it.
 
-    `age` is the number of steps made; `look_at` the step at which it is looked at next; `loss_sum` the sum of this
-    epoch's losses over examples; `alarms` the number of alarming samples in a row.
+    `age` is the number of steps made; `next_sample_at` the step at which it is looked at next; `loss_sum` the sum of
+    this epoch's losses over examples; `alarms` the number of alarming samples in a row.
     """
 
     number: int
     configuration: Configuration
     dropout: np.random.Generator
     age: int = 0
-    look_at: int = 0
+    next_sample_at: int = 0
     alarms: int = 0
     loss_sum: float = 0.0
     samples: list[Sample] = field(default_factory=list)
@@ -73,10 +73,10 @@ class Row:
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0
         if 0 < self.alarms < alarm_streak(self.configuration.training.batch_size):
-            self.look_at = sample.step + 1
+            self.next_sample_at = sample.step + 1
         else:
             self.alarms = 0
-            self.look_at = next_sample_step(sample.step)
+            self.next_sample_at = next_sample_step(sample.step)
 
     @property
     def telemetry(self) -> Telemetry:

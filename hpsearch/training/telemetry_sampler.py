@@ -127,7 +127,7 @@ class TelemetrySampler:
         self._workspace = workspace
         self.memory = RowHistory(network, rows=workspace.rows, dtype=workspace.dtype)
 
-    def look_ahead(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
+    def sample_forward(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
         """Look at those of the lane's rows that are due, behind the forward pass."""
         looks = []
         for first, last in _due_stretches(rows):
@@ -145,7 +145,7 @@ class TelemetrySampler:
             )
         return looks
 
-    def look_behind(self, looks: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
+    def sample_backward(self, looks: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
         """Look at the same rows behind the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
         return [
             measure_backward(
@@ -181,7 +181,7 @@ def _due_stretches(rows: Sequence[Row]) -> list[tuple[int, int]]:
     stretches: list[tuple[int, int]] = []
     probed: bool | None = None
     for place, row in enumerate(rows):
-        if row.look_at > row.age:
+        if row.next_sample_at > row.age:
             continue
         probes = is_probe(row.age)
         if stretches and stretches[-1][1] == place and probes == probed:

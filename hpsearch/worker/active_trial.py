@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.storage.records import Assignment, Claim, Outcome, Update
 from hpsearch.telemetry import Telemetry, series_of
 from hpsearch.trials import TrialState
@@ -49,7 +49,7 @@ class ActiveTrial:
     """
 
     assignment: Assignment
-    facts: Facts
+    facts: TrialFacts
     metric: str
     telemetry: Telemetry | None = None
     reported: int = 0

@@ -6,7 +6,7 @@ from typing import Final, final
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.description import facts_of
-from hpsearch.diagnosis.facts import Facts, facts_about
+from hpsearch.diagnosis.facts import TrialFacts, facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.study.spec import configure
 from hpsearch.telemetry import Epoch, Telemetry
@@ -49,20 +49,20 @@ def examine(study: PreparedStudy) -> Examination:
         return _examine(cohort, facts, study.spec.pruning.fatal_causes)
 
 
-def _examine(cohort: Cohort, facts: Facts, fatal: frozenset[Cause]) -> Examination:
+def _examine(cohort: Cohort, facts: TrialFacts, fatal: frozenset[Cause]) -> Examination:
     while True:
         for observation in cohort.advance():
             if _is_over(observation, facts, fatal):
                 return _examination(judge(observation.telemetry, facts), observation.telemetry, facts)
 
 
-def _is_over(observation: Observation, facts: Facts, fatal: frozenset[Cause]) -> bool:
+def _is_over(observation: Observation, facts: TrialFacts, fatal: frozenset[Cause]) -> bool:
     telemetry = observation.telemetry
     has_ended = observation.is_finished or telemetry.nonfinite is not None
     return has_ended or fatal_finding(telemetry, facts, fatal) is not None
 
 
-def _examination(verdict: Verdict, telemetry: Telemetry, facts: Facts) -> Examination:
+def _examination(verdict: Verdict, telemetry: Telemetry, facts: TrialFacts) -> Examination:
     return Examination(
         verdict=verdict,
         steps=telemetry.steps,

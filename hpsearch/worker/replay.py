@@ -19,7 +19,7 @@ from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed
 from hpsearch.study.spec import Configuration, configure, resolve
 from hpsearch.telemetry import Series, series_of
-from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Verdict
 from hpsearch.worker.capacity import check_memory, job_of
@@ -28,7 +28,7 @@ from hpsearch.worker.preparation import PreparedStudy, check_data, check_version
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
+class StoredTrial:
     """One trial as the database holds it, with its series; empty where it has none."""
 
     study: StoredStudy
@@ -52,7 +52,7 @@ class Difference:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class ReplayCheck:
     """What came of the comparison with what is stored: over so many epochs and numbers, and where they part."""
 
     epochs: int
@@ -60,7 +60,7 @@ class Check:
     difference: Difference | None
 
 
-def check(stored: Stored, recording: Recording) -> Check:
+def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
     """Compare everything that is stored of a trial by epoch with its replay, bit for bit as it is stored.
 
     Reported values are stored in double precision and series in single. NaN equals NaN. Epochs that the replay has
@@ -77,14 +77,14 @@ def check(stored: Stored, recording: Recording) -> Check:
     parted = [one for one in compared if not _is_same(*one[2], is_single=one[3])]
     first = min(parted, key=lambda one: one[0], default=None)
     steps = recording.subject.steps_per_epoch
-    return Check(
+    return ReplayCheck(
         epochs=max((epoch + 1 for epoch, *_ in compared), default=0),
         numbers=len(compared),
         difference=None if first is None else _difference(*first[:3], stored=stored, steps_per_epoch=steps),
     )
 
 
-def _stored_lines(stored: Stored) -> Iterator[tuple[str, Mapping[int, float], bool]]:
+def _stored_lines(stored: StoredTrial) -> Iterator[tuple[str, Mapping[int, float], bool]]:
     """Yield everything stored by epoch: its name, the numbers, and whether they are in single precision."""
     if stored.trial.curve:
         yield stored.study.spec.metric, stored.trial.curve, False
@@ -100,7 +100,7 @@ def _is_same(stored: float, now: float, *, is_single: bool) -> bool:
 
 
 def _difference(
-    epoch: int, series: str, numbers: tuple[float, float], *, stored: Stored, steps_per_epoch: int
+    epoch: int, series: str, numbers: tuple[float, float], *, stored: StoredTrial, steps_per_epoch: int
 ) -> Difference:
     return Difference(
         series=series,
@@ -113,7 +113,7 @@ def _difference(
     )
 
 
-def _reasons(stored: Stored) -> Iterator[str]:
+def _reasons(stored: StoredTrial) -> Iterator[str]:
     """Yield what may have made the numbers of the stored trial others than those of its replay."""
     if stored.trial.worker is None:
         yield "another program than hpsearch trained it"
@@ -125,7 +125,7 @@ def _reasons(stored: Stored) -> Iterator[str]:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ReplayRequest:
     """What is asked of a replay.
 
     `epochs` is how far it goes; None is to where the trial ended. `settings`, key paths with raw values, make a
@@ -134,12 +134,12 @@ class Request:
 
     epochs: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    watch: Watch = field(default_factory=Watch)
+    watch: RecordingOptions = field(default_factory=RecordingOptions)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Run:
+class RecordedRun:
     """One recorded training and what it means."""
 
     recording: Recording
@@ -151,14 +151,14 @@ class Run:
 class Replay:
     """A stored trial, its training again, the check, and what the same trial does with other `settings`."""
 
-    stored: Stored
-    original: Run
-    check: Check
+    stored: StoredTrial
+    original: RecordedRun
+    check: ReplayCheck
     settings: Mapping[str, Any]
-    altered: Run | None
+    altered: RecordedRun | None
 
 
-def replay(stored: Stored, request: Request) -> Replay:
+def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     """Train a stored trial again, alone and with one thread, and check it against what is stored.
 
     The data is read anew. Raises HpsearchError for a trial that cannot be trained, FingerprintError for other data
@@ -183,7 +183,7 @@ def replay(stored: Stored, request: Request) -> Replay:
     )
 
 
-def configuration_of(stored: Stored) -> Configuration:
+def configuration_of(stored: StoredTrial) -> Configuration:
     """Return what the trial trains. Raises HpsearchError where the database does not say it."""
     trial, spec = stored.trial, stored.study.spec
     missing = [dimension.name for dimension in spec.search if dimension.name not in trial.params]
@@ -201,11 +201,11 @@ def configuration_of(stored: Stored) -> Configuration:
     return configure(spec, trial.params)
 
 
-def _name(stored: Stored) -> str:
+def _name(stored: StoredTrial) -> str:
     return f'study "{stored.study.spec.name}": trial {stored.trial.number}'
 
 
-def _check_watch(configuration: Configuration, watch: Watch, stored: Stored) -> None:
+def _check_watch(configuration: Configuration, watch: RecordingOptions, stored: StoredTrial) -> None:
     """Raise HpsearchError for watched units that the first hidden layer has not."""
     width = configuration.model.hidden[0] if configuration.model.hidden else 0
     wrong = [unit for unit in watch.units if unit >= width]
@@ -217,7 +217,7 @@ def _check_watch(configuration: Configuration, watch: Watch, stored: Stored) -> 
         )
 
 
-def _prepared(study: PreparedStudy, configuration: Configuration, stored: Stored) -> PreparedStudy:
+def _prepared(study: PreparedStudy, configuration: Configuration, stored: StoredTrial) -> PreparedStudy:
     """Return a study that searches nothing and trains `configuration`. Raises StudyFileError where it does not fit."""
     spec = replace(
         study.spec,
@@ -243,7 +243,7 @@ def _steps_per_epoch(study: PreparedStudy) -> int:
     return -(-len(study.data.training.inputs) // study.spec.training.batch_size)
 
 
-def _end_of(stored: Stored, study: PreparedStudy) -> int | None:
+def _end_of(stored: StoredTrial, study: PreparedStudy) -> int | None:
     """Return after how many steps the trial ended, or stands; None where nothing is stored of its training."""
     trial = stored.trial
     if trial.steps:
@@ -254,7 +254,9 @@ def _end_of(stored: Stored, study: PreparedStudy) -> int | None:
     return None if epochs is None else epochs * _steps_per_epoch(study)
 
 
-def _run(study: PreparedStudy, stored: Stored, request: Request, *, until: int | None) -> Run:
+def _run(
+    study: PreparedStudy, stored: StoredTrial, request: ReplayRequest, *, until: int | None
+) -> RecordedRun:
     """Train the one configuration of `study` for `until` steps or, where they are asked for, that many epochs."""
     configuration = configure(study.spec, {})
     steps_per_epoch = _steps_per_epoch(study)
@@ -271,4 +273,4 @@ def _run(study: PreparedStudy, stored: Stored, request: Request, *, until: int |
     with threadpool_limits(limits=1):
         recording = record(subject, watch=watch, until_step=until)
     facts = facts_about(study.spec, facts_of(study.data), configuration)
-    return Run(recording=recording, verdict=judge(recording.telemetry, facts))
+    return RecordedRun(recording=recording, verdict=judge(recording.telemetry, facts))

@@ -132,12 +132,12 @@ def _steps(cohort: Cohort, count: int, *, start: int, stagger: int, looks: bool)
     """Take `count` steps inside the first epoch, with a look in each or in none."""
     for index, row in enumerate(cohort._rows):
         row.age = start + stagger * index
-        row.look_at = NEVER
+        row.next_sample_at = NEVER
     with np.errstate(all="ignore"):
         for _ in range(count):
             if looks:
                 for row in cohort._rows:
-                    row.look_at = row.age
+                    row.next_sample_at = row.age
             cohort._step()
 
 

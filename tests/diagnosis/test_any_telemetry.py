@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, fatal_finding, judge
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
 from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
@@ -88,7 +88,7 @@ def data() -> st.SearchStrategy[DataFacts]:
 
 
 @st.composite
-def trials(draw: st.DrawFn) -> tuple[Telemetry, Facts]:
+def trials(draw: st.DrawFn) -> tuple[Telemetry, TrialFacts]:
     """Return telemetry, and facts of a network as deep as it shows."""
     depth = draw(st.integers(0, 3))
     task = draw(data())
@@ -114,7 +114,7 @@ def trials(draw: st.DrawFn) -> tuple[Telemetry, Facts]:
 
 
 @given(trials())
-def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, Facts]) -> None:
+def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, TrialFacts]) -> None:
     """A verdict has complete findings, each cause that the study expects behind those that it does not."""
     telemetry, known = trial
     findings = judge(telemetry, known).findings
@@ -126,7 +126,9 @@ def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, Facts]) -> None:
 
 
 @given(trials(), causes)
-def test_what_stops_a_trial_is_sure_and_fatal(trial: tuple[Telemetry, Facts], fatal: frozenset[str]) -> None:
+def test_what_stops_a_trial_is_sure_and_fatal(
+    trial: tuple[Telemetry, TrialFacts], fatal: frozenset[str]
+) -> None:
     """Whatever was measured, a trial is stopped for a sure and complete finding of a fatal cause alone."""
     telemetry, known = trial
     finding = fatal_finding(
@@ -139,7 +141,7 @@ def test_what_stops_a_trial_is_sure_and_fatal(trial: tuple[Telemetry, Facts], fa
 
 
 @given(trials())
-def test_a_rule_finds_what_it_declares(trial: tuple[Telemetry, Facts]) -> None:
+def test_a_rule_finds_what_it_declares(trial: tuple[Telemetry, TrialFacts]) -> None:
     """A rule answers with a complete finding of a cause of its entry, or not at all."""
     for entry in CATALOGUE:
         asked(entry.rule, *trial)

@@ -25,7 +25,7 @@ from hpsearch.diagnosis.dead_units import (
     negative_plateau,
     saturated,
 )
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import Rule
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Sample, Telemetry
@@ -89,7 +89,7 @@ def test_a_silent_layer_with_a_skip_is_no_death(
     assert plain is not None
 
 
-def _without_skips(known: Facts) -> Configuration:
+def _without_skips(known: TrialFacts) -> Configuration:
     model = replace(known.configuration.model, skip_connections=False)
     return replace(known.configuration, model=model)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.static_checks import (
     EQUAL_SCALE,
     HUGE_MEAN_SQUARE,
@@ -29,7 +29,7 @@ from hpsearch.verdicts import Cause, Finding
 from tests.diagnosis.written import CLASSES, NUMBERS, check_complete, facts
 
 
-def certain(rule: StaticRule, known: Facts) -> Finding:
+def certain(rule: StaticRule, known: TrialFacts) -> Finding:
     """Return what the rule finds, which must be complete, certain, of the first step and of the rule's name."""
     finding = rule(known)
     assert finding is not None
@@ -39,12 +39,12 @@ def certain(rule: StaticRule, known: Facts) -> Finding:
     return finding
 
 
-def inputs(**changes: Any) -> Facts:
+def inputs(**changes: Any) -> TrialFacts:
     """Return facts whose inputs differ from the default in `changes`."""
     return facts(data=replace(CLASSES, **{f"input_{name}": value for name, value in changes.items()}))
 
 
-def targets(low: float, high: float, output: str) -> Facts:
+def targets(low: float, high: float, output: str) -> TrialFacts:
     """Return the facts of a regression with such targets and output."""
     return facts(data=replace(NUMBERS, target_low=low, target_high=high), output=output)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.learning_rate import lr_too_low
 from hpsearch.diagnosis.static_checks import STATIC_RULES
 from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, fatal_finding, judge
@@ -48,7 +48,7 @@ def stuck(steps: int = STUCK_STEPS) -> Telemetry:
     return telemetry([sample(0, promise=0.1), *samples((5, 10), promise=0.1)], steps=steps)
 
 
-def causes(measured: Telemetry, known: Facts) -> list[Cause]:
+def causes(measured: Telemetry, known: TrialFacts) -> list[Cause]:
     """Return the causes of a verdict, all of whose findings are complete."""
     findings = judge(measured, known).findings
     for finding in findings:
@@ -56,7 +56,7 @@ def causes(measured: Telemetry, known: Facts) -> list[Cause]:
     return [finding.cause for finding in findings]
 
 
-def stops(measured: Telemetry, known: Facts, fatal: frozenset[Cause]) -> Cause | None:
+def stops(measured: Telemetry, known: TrialFacts, fatal: frozenset[Cause]) -> Cause | None:
     """Return the cause for which a trial would be stopped."""
     finding = fatal_finding(measured, known, fatal)
     return None if finding is None else finding.cause
@@ -118,7 +118,7 @@ def test_what_was_wrong_before_ails_nobody_who_learns() -> None:
         (facts(data=NUMBERS, output="sigmoid"), Cause.OUTPUT_RANGE),
     ],
 )
-def test_some_mistakes_are_definite(known: Facts, cause: Cause) -> None:
+def test_some_mistakes_are_definite(known: TrialFacts, cause: Cause) -> None:
     """A loss that does not suit the task, or an output that cannot reach it, is wrong however well it goes."""
     assert causes(HEALTHY, known) == [cause]
     assert causes(telemetry([]), known) == [cause]
@@ -203,7 +203,7 @@ def test_a_rule_that_finds_another_cause_than_the_fatal_one_stops_nothing() -> N
         (DIVERGED, facts(data=UNSCALED), Cause.INPUT_UNSCALED),
     ],
 )
-def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: Facts, cause: Cause) -> None:
+def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: TrialFacts, cause: Cause) -> None:
     """A finding of less confidence, or of what was wrong before the first step, is no reason to stop."""
     assert cause in causes(measured, known)
     assert stops(measured, known, frozenset({cause})) is None

@@ -96,8 +96,8 @@ def test_an_alarm_is_followed_step_by_step() -> None:
     here = row(batch_size=100)
     looks = []
     for _ in range(26):
-        looks.append(here.look_at)
-        here.note(sample(here.look_at, dead=1.0))
+        looks.append(here.next_sample_at)
+        here.note(sample(here.next_sample_at, dead=1.0))
     assert looks == [*range(12), *range(15, 27), 50, 51]
 
 
@@ -105,14 +105,14 @@ def test_an_alarm_that_ends_is_forgotten() -> None:
     """A sample without alarm brings back the rhythm, and the next alarm has a whole streak again."""
     here = row(batch_size=100)
     for step in range(7):
-        assert here.look_at == step
+        assert here.next_sample_at == step
         here.note(sample(step, dead=1.0))
     here.note(sample(7))
-    assert here.look_at == 10
+    assert here.next_sample_at == 10
     for step in range(10, 22):
-        assert here.look_at == step
+        assert here.next_sample_at == step
         here.note(sample(step, dead=1.0))
-    assert here.look_at == 25
+    assert here.next_sample_at == 25
 
 
 def test_a_silent_network_is_followed_and_moves_no_weight() -> None:
@@ -199,7 +199,7 @@ def test_the_predicted_decrease_comes_true(optimizer: str, reduction: str) -> No
     )
     cohort = cohort_of(data, [chosen])
     stepped(cohort)
-    cohort._rows[0].look_at = 1
+    cohort._rows[0].next_sample_at = 1
     stepped(cohort)
     # one minibatch is the whole fold, so both steps see the same examples
     first, second = cohort._rows[0].samples
@@ -302,11 +302,11 @@ def test_a_diverged_trial_has_the_accuracy_of_the_first_class() -> None:
 def test_looking_changes_nothing() -> None:
     """A trial that is looked at in every step has the weights of one that never is."""
 
-    def parameters(look_at: int) -> Any:
+    def parameters(next_sample_at: int) -> Any:
         shape: dict[str, Any] = {"optimizer": "nesterov", "weight_decay": 0.1, "batch_norm": True}
         cohort = cohort_of(classification(), [configuration(**shape, dropout=0.2)])
         for _ in range(12):
-            cohort._rows[0].look_at = look_at
+            cohort._rows[0].next_sample_at = next_sample_at
             stepped(cohort)
         return np.concatenate([cohort.parameters(0), cohort._state.running[0]])
 

@@ -13,9 +13,9 @@ from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, HpsearchError, StudyFileError, VersionError
 from hpsearch.study.configurations import spanned
 from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
-from hpsearch.training.recording import Watch
+from hpsearch.training.recording import RecordingOptions
 from hpsearch.trials import Trial, TrialState
-from hpsearch.worker.replay import Replay, Request, Stored, replay
+from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
 from tests.worker.bench import SPEC, Bench
 
 SEARCHED = replace(SPEC, trials=16, pruning=PruningSpec(rank="median", startup_trials=3))
@@ -30,17 +30,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made.close()
 
 
-def stored(bench: Bench, number: int) -> Stored:
+def stored(bench: Bench, number: int) -> StoredTrial:
     """Return a trial as the database holds it."""
     series = bench.store.series(bench.study, [number])
-    return Stored(
+    return StoredTrial(
         study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number, {})
     )
 
 
 def replayed(bench: Bench, number: int, **request: Any) -> Replay:
     """Return the replay of a trial of the study."""
-    return replay(stored(bench, number), Request(**request))
+    return replay(stored(bench, number), ReplayRequest(**request))
 
 
 def test_every_trial_is_replayed_bit_for_bit(bench: Bench) -> None:
@@ -91,7 +91,7 @@ def test_the_first_difference_is_named(bench: Bench, series: str, epoch: int) ->
         values = list(own.series[series])
         value = values[epoch] = float(np.nextafter(np.float32(values[epoch]), np.float32(9)))
         forged = replace(own, series={**own.series, series: values})
-    difference = replay(forged, Request()).check.difference
+    difference = replay(forged, ReplayRequest()).check.difference
     assert difference is not None
     assert (difference.series, difference.epoch, difference.stored) == (series, epoch, value)
     assert (difference.first_step, difference.last_step) == (4 * epoch, 4 * epoch + 3)
@@ -103,7 +103,7 @@ def test_another_version_of_hpsearch_is_a_reason(bench: Bench) -> None:
     own = stored(bench, 0)
     version = f"{own.study.version}.1"
     forged = replace(own, study=replace(own.study, version=version), trial=replace(own.trial, curve={0: 7.0}))
-    difference = replay(forged, Request()).check.difference
+    difference = replay(forged, ReplayRequest()).check.difference
     assert difference is not None
     assert any(version in reason for reason in difference.reasons)
 
@@ -111,7 +111,7 @@ def test_another_version_of_hpsearch_is_a_reason(bench: Bench) -> None:
 def test_settings_make_a_second_run(bench: Bench) -> None:
     """The same trial with one thing changed has the same first weights, and trains all its epochs."""
     trial = pruned(bench)
-    watch = Watch(snapshots=(0,))
+    watch = RecordingOptions(snapshots=(0,))
     found = replayed(bench, trial.number, settings={"training.learning_rate": 0.25}, watch=watch)
     assert found.altered is not None
     one, other = found.original.recording, found.altered.recording
@@ -150,7 +150,7 @@ def test_settings_that_do_not_fit_are_refused(bench: Bench, settings: dict[str, 
 def test_units_that_are_not_there_are_refused(bench: Bench) -> None:
     """Watched units must be of the first hidden layer."""
     with pytest.raises(HpsearchError, match=r"--watch: .*trial 0 \(got 64\): they are numbered from 0 to 63"):
-        replayed(bench, 0, watch=Watch(units=(3, 64)))
+        replayed(bench, 0, watch=RecordingOptions(units=(3, 64)))
 
 
 def test_a_trial_without_parameters_is_refused(bench: Bench) -> None:
@@ -160,13 +160,13 @@ def test_a_trial_without_parameters_is_refused(bench: Bench) -> None:
     with pytest.raises(
         HpsearchError, match=r"trial 7: must have a value of learning_rate, weight_decay .*waits"
     ):
-        replay(waiting, Request())
+        replay(waiting, ReplayRequest())
     foreign = replace(own, trial=Trial(number=7, state=TrialState.COMPLETE, params={"learning_rate": 0.1}))
     with pytest.raises(HpsearchError, match=r"a value of weight_decay .*another program"):
-        replay(foreign, Request())
+        replay(foreign, ReplayRequest())
     odd = {"learning_rate": 0.1, "weight_decay": 0.0, "temperature": 3.0}
     with pytest.raises(HpsearchError, match=r"its parameters must be this study's .temperature"):
-        replay(replace(own, trial=Trial(number=7, state=TrialState.COMPLETE, params=odd)), Request())
+        replay(replace(own, trial=Trial(number=7, state=TrialState.COMPLETE, params=odd)), ReplayRequest())
 
 
 def test_a_trial_of_another_program_is_trained_and_compared(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> N
     waiting = replace(
         own, trial=Trial(number=0, state=TrialState.WAITING, params=own.trial.params), series={}
     )
-    found = replay(waiting, Request())
+    found = replay(waiting, ReplayRequest())
     assert found.original.recording.steps == 24
     assert found.check.numbers == 0
 
@@ -206,7 +206,7 @@ def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     curve = {epoch: complete.curve[epoch] for epoch in range(2)}
     running = replace(complete, state=TrialState.RUNNING, value=None, curve=curve, steps=8, finding=None)
-    found = replay(replace(stored(bench, complete.number), trial=running, series={}), Request())
+    found = replay(replace(stored(bench, complete.number), trial=running, series={}), ReplayRequest())
     assert found.original.recording.steps == 8
     assert (found.check.epochs, found.check.numbers, found.check.difference) == (2, 2, None)
 
@@ -215,9 +215,9 @@ def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
     """As workers do: a replay on other data, or by another major version, would not be one."""
     own = stored(bench, 0)
     with pytest.raises(FingerprintError, match="its data has the fingerprint other"):
-        replay(replace(own, study=replace(own.study, fingerprint="other")), Request())
+        replay(replace(own, study=replace(own.study, fingerprint="other")), ReplayRequest())
     with pytest.raises(VersionError, match="made by hpsearch 99"):
-        replay(replace(own, study=replace(own.study, version="99.0")), Request())
+        replay(replace(own, study=replace(own.study, version="99.0")), ReplayRequest())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.telemetry import Telemetry
 from hpsearch.verdicts import Cause
 
@@ -32,7 +32,7 @@ class Run:
     is_hard: bool
     labels: tuple[Cause, ...]
     zero_column_share: float
-    facts: Facts
+    facts: TrialFacts
     telemetry: Telemetry
     best_learning_rate: float | None = None
 
