@@ -210,7 +210,7 @@ class SharedGridSampler(BaseSampler):
 
 @final
 class RoundRobinSampler(BaseSampler):
-    """The exact configurations of a study, one after the other, over and over (`exact.params_of_trial`)."""
+    """The exact configurations of a study, one after the other, over and over (`configurations.params_of_trial`)."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec

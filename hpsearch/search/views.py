@@ -49,7 +49,7 @@ class SamplerView:
     * those pruned by rank are shown to tpe as PRUNED with their curve: it ranks them below complete ones, by
       age and then by value. cmaes and gp, which know no PRUNED, see them as COMPLETE with their last value,
       which judges a young trial a little too harshly, or not at all when they have none;
-    * dead ones (`standing.is_dead`) are shown to tpe as PRUNED without a curve and with a constraint that is
+    * dead ones (`ranking.is_dead`) are shown to tpe as PRUNED without a curve and with a constraint that is
       violated, which ranks them below everything else. cmaes and gp see them as COMPLETE, with values below
       the worst survivor; `settle` keeps these below as survivors come in.
     """

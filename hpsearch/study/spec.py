@@ -287,7 +287,7 @@ class StudySpec:
     """A whole study. Two studies are the same when these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, over and over until its budget is spent; `search` then spans
-    their values (`exact.spanned`).
+    their values (`configurations.spanned`).
     """
 
     name: str

@@ -103,6 +103,16 @@ class Cohort:
         """Minibatches in one pass over the training examples; the last may be smaller."""
         return -(-len(self._training) // self._batch_size)
 
+    @property
+    def age(self) -> int:
+        """How many steps the oldest trial in training has made; 0 without trials."""
+        return max((row.age for row in self._rows), default=0)
+
+    @property
+    def is_validation_due(self) -> bool:
+        """True when an epoch has ended whose validation was interrupted."""
+        return bool(self._due)
+
     def join(self, number: int, configuration: Configuration) -> None:
         """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
 

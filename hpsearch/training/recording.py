@@ -13,6 +13,7 @@ from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.examples import output_count
+from hpsearch.training.loop import train_to_step
 from hpsearch.training.recorder import FirstNonFinite, Moment, NetworkSnapshot, Recorder, UnitTracks
 from hpsearch.training.row import shape_of
 from hpsearch.training.tracks import Track
@@ -114,7 +115,7 @@ def record(
     )
     cohort = Cohort(shape_of(configuration), data, capacity=1, seed=subject.seed, observer=recorder)
     cohort.join(subject.number, configuration)
-    _train(cohort, recorder, until, is_interrupted)
+    train_to_step(cohort, until, is_interrupted=is_interrupted)
     return _recording(cohort, recorder, subject)
 
 
@@ -135,20 +136,6 @@ def _watched(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, 
             raise ValueError(f"watched units must be in 0 to {width - 1} (got {', '.join(map(str, wrong))})")
         watched[0] = watch.units or evenly(width, WATCHED_UNITS)
     return watched
-
-
-def _train(cohort: Cohort, recorder: Recorder, until: int, is_interrupted: Callable[[], bool]) -> None:
-    """Take steps until there are `until`, and validate the epoch that ends there."""
-
-    def is_over() -> bool:
-        return recorder.steps >= until or is_interrupted()
-
-    while not is_over():
-        cohort.advance(is_interrupted=is_over)
-    # A validation that is due with the last step was held up by that step, and is all that is left to do.
-    (number,) = cohort.numbers
-    if recorder.steps // cohort.steps_per_epoch > len(cohort.telemetry(number).epochs):
-        cohort.advance(is_interrupted=is_interrupted)
 
 
 def _recording(cohort: Cohort, recorder: Recorder, subject: Subject) -> Recording:

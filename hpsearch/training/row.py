@@ -1,5 +1,6 @@
 """One trial's place in a cohort, and which trials can share one."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -46,6 +47,18 @@ def shape_of(configuration: Configuration) -> Shape:
             momentum=own.momentum,
         ),
     )
+
+
+def by_shape(
+    configurations: Mapping[int, Configuration], *, rows: int
+) -> Iterator[tuple[Shape, dict[int, Configuration]]]:
+    """Yield the shapes of `configurations` (number -> configuration), each with at most `rows` that have it."""
+    shapes: dict[Shape, list[int]] = {}
+    for number, configuration in configurations.items():
+        shapes.setdefault(shape_of(configuration), []).append(number)
+    for shape, numbers in shapes.items():
+        for first in range(0, len(numbers), rows):
+            yield shape, {number: configurations[number] for number in numbers[first : first + rows]}
 
 
 @final

@@ -11,8 +11,9 @@ from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.study.spec import configure
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.cohort import Cohort
+from hpsearch.training.loop import train_to_end
 from hpsearch.training.row import Observation, shape_of
-from hpsearch.verdicts import Cause, Verdict
+from hpsearch.verdicts import Verdict
 from hpsearch.worker.preparation import PreparedStudy
 
 _NUMBER: Final = 0
@@ -41,25 +42,18 @@ def examine(study: PreparedStudy) -> Examination:
     It is trial 0 of the study's seed, trained alone and with one thread, so it has the numbers that it has in a search.
     It ends at the first verdict that is fatal and sure, at numbers that are not finite, or with its epochs.
     """
-    configuration = configure(study.spec, {})
+    configuration, fatal = configure(study.spec, {}), study.spec.pruning.fatal_causes
+    facts = facts_about(study.spec, facts_of(study.data), configuration)
+
+    def is_over(observation: Observation) -> bool:
+        telemetry = observation.telemetry
+        has_ended = observation.is_finished or telemetry.nonfinite is not None
+        return has_ended or fatal_finding(telemetry, facts, fatal) is not None
+
     with threadpool_limits(limits=1):
         cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
-        cohort.join(_NUMBER, configuration)
-        facts = facts_about(study.spec, facts_of(study.data), configuration)
-        return _examine(cohort, facts, study.spec.pruning.fatal_causes)
-
-
-def _examine(cohort: Cohort, facts: TrialFacts, fatal: frozenset[Cause]) -> Examination:
-    while True:
-        for observation in cohort.advance():
-            if _is_over(observation, facts, fatal):
-                return _examination(judge(observation.telemetry, facts), observation.telemetry, facts)
-
-
-def _is_over(observation: Observation, facts: TrialFacts, fatal: frozenset[Cause]) -> bool:
-    telemetry = observation.telemetry
-    has_ended = observation.is_finished or telemetry.nonfinite is not None
-    return has_ended or fatal_finding(telemetry, facts, fatal) is not None
+        (end,) = train_to_end(cohort, {_NUMBER: configuration}, is_over=is_over)
+    return _examination(judge(end.telemetry, facts), end.telemetry, facts)
 
 
 def _examination(verdict: Verdict, telemetry: Telemetry, facts: TrialFacts) -> Examination:

@@ -21,6 +21,7 @@ from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, Stored
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
+from hpsearch.training.loop import Trainer
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -90,7 +91,7 @@ class Worker:
         self._searcher = Searcher(study.spec)
         self._learns = study.spec.sampler.name in HISTORY_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
-        self._cohorts: dict[Shape, Cohort] = {}
+        self._trainers: dict[Shape, Trainer] = {}
         self._active: dict[int, ActiveTrial] = {}
         self._data_facts = facts_of(data)
         self._fatal = study.spec.pruning.fatal_causes if study.spec.pruning.diagnosis else frozenset()
@@ -128,9 +129,9 @@ class Worker:
             self._claim_trials()
         if not self._active:
             return self._options.wait_for_trials and self._wait_for_work()
-        for cohort in list(self._cohorts.values()):
-            for observation in cohort.advance(is_interrupted=self._is_stopping):
-                self._observe(cohort, observation)
+        for trainer in list(self._trainers.values()):
+            for observation in trainer.advance(is_interrupted=self._is_stopping):
+                self._observe(trainer, observation)
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
         return True
@@ -224,8 +225,7 @@ class Worker:
         except (ValueError, TypeError) as error:
             self._fail_trial(claim, str(error))
             return
-        cohort = self._cohort(configuration)
-        cohort.join(claim.number, configuration)
+        self._trainer(configuration).join(claim.number, configuration)
         self._active[claim.number] = ActiveTrial(
             assignment=assignment,
             facts=facts_about(self._spec, self._data_facts, configuration),
@@ -245,19 +245,19 @@ class Worker:
         update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
         self._reconnect.call(lambda: self._store.record(self._study, [update]))
 
-    def _cohort(self, configuration: Configuration) -> Cohort:
+    def _trainer(self, configuration: Configuration) -> Trainer:
         """Return the cohort of that shape; idle ones make room for new ones."""
         shape = shape_of(configuration)
-        if shape not in self._cohorts:
-            idle = [other for other, cohort in self._cohorts.items() if not cohort.numbers]
-            for other in idle[: max(0, len(self._cohorts) - REMEMBERED_COHORTS + 1)]:
-                del self._cohorts[other]
-            self._cohorts[shape] = Cohort(
+        if shape not in self._trainers:
+            idle = [other for other, trainer in self._trainers.items() if not trainer.numbers]
+            for other in idle[: max(0, len(self._trainers) - REMEMBERED_COHORTS + 1)]:
+                del self._trainers[other]
+            self._trainers[shape] = Cohort(
                 shape, self._data, capacity=self._options.rows, seed=self._spec.seed
             )
-        return self._cohorts[shape]
+        return self._trainers[shape]
 
-    def _observe(self, cohort: Cohort, observation: Observation) -> None:
+    def _observe(self, trainer: Trainer, observation: Observation) -> None:
         """Judge what a cohort has to say about one of its trials, and drop the row of one that ends."""
         active = self._active[observation.number]
         active.telemetry = observation.telemetry
@@ -267,7 +267,7 @@ class Worker:
         if observation.ended_epoch:
             active.keep(self._searcher.take_attributes(observation.number))
         if has_ended:
-            cohort.leave(observation.number)
+            trainer.leave(observation.number)
             self._ended.append(self._active.pop(observation.number))
 
     def _has_ended(self, active: ActiveTrial, observation: Observation) -> bool:
@@ -328,15 +328,15 @@ class Worker:
         """Let go of those of the trials that are in training."""
         for number in self._active.keys() & numbers:
             del self._active[number]
-            next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
+            next(trainer for trainer in self._trainers.values() if number in trainer.numbers).leave(number)
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
         """Give all trials in training back to the budget."""
         self._store.release(self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed)
 
     def _forget_trials(self) -> None:
-        for cohort in self._cohorts.values():
-            for number in cohort.numbers:
-                cohort.leave(number)
+        for trainer in self._trainers.values():
+            for number in trainer.numbers:
+                trainer.leave(number)
         self._active.clear()
         self.tokens = frozenset()

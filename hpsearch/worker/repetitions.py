@@ -19,7 +19,8 @@ from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.spec import Configuration, configure
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.row import Shape, shape_of
+from hpsearch.training.loop import train_to_end
+from hpsearch.training.row import Shape, by_shape
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.shutdown import StopRequest
@@ -62,19 +63,11 @@ def repetitions(
 
     At most `rows` trials are trained at once.
     """
-    found: list[Repetition] = []
-    for seed, numbers in wanted.items():
-        shapes: dict[Shape, dict[int, Configuration]] = {}
-        for number in numbers:
-            configuration = configure(study.spec, trials[number])
-            shapes.setdefault(shape_of(configuration), {})[number] = configuration
-        for shape, configurations in shapes.items():
-            listed = list(configurations.items())
-            found += [
-                Repetition(seed=seed, shape=shape, configurations=dict(listed[first : first + rows]))
-                for first in range(0, len(listed), rows)
-            ]
-    return found
+    return [
+        Repetition(seed=seed, shape=shape, configurations=chosen)
+        for seed, numbers in wanted.items()
+        for shape, chosen in by_shape({n: configure(study.spec, trials[n]) for n in numbers}, rows=rows)
+    ]
 
 
 def train(
@@ -105,18 +98,9 @@ def _measured_on(data: PreparedData, part: Part) -> PreparedData:
 def _train(job: Repetition, data: PreparedData, part: Part, stop: StopRequest) -> list[Evaluation] | None:
     """Return what each of the job's trials reached; None once `stop` is asked."""
     cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed)
-    for number, configuration in job.configurations.items():
-        cohort.join(number, configuration)
-    made: list[Evaluation] = []
-    while cohort.numbers:
-        if stop.is_asked:
-            return None
-        for observation in cohort.advance(is_interrupted=lambda: stop.is_asked):
-            if observation.is_finished:
-                last = observation.telemetry.epochs[-1]
-                made.append(_evaluation(observation.number, part, job.seed, last))
-                cohort.leave(observation.number)
-    return made
+    ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_asked)
+    made = [_evaluation(end.number, part, job.seed, end.telemetry.epochs[-1]) for end in ends]
+    return None if cohort.numbers else made
 
 
 def _evaluation(number: int, part: Part, seed: int, last: Epoch) -> Evaluation:

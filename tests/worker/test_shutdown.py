@@ -93,8 +93,7 @@ def test_a_worker_has_a_name_and_a_core() -> None:
 STUCK = """
 import signal, sys, threading
 from hpsearch.errors import StorageUnavailableError
-from hpsearch.worker.draining import DrainWatch
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import DrainWatch, StopRequest
 
 def hand_back():
     print("handed back", flush=True)
