@@ -31,7 +31,7 @@ from hpsearch.trials import Trial
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
 from hpsearch.worker.preparation import check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -97,7 +97,7 @@ def _train(
         f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
     )
     done = 0
-    with stoppable(stop):
+    with stop_on_signals(stop):
         for made in train(prepared, planned, part="validation", stop=stop):
             store.write_evaluations(study, made)
             done += len(made)

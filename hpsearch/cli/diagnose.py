@@ -55,8 +55,8 @@ def diagnose(
     from hpsearch.study.files import with_examples
     from hpsearch.study.settings import parse_settings, settings_are_usage
     from hpsearch.worker.capacity import check_memory, job_of
-    from hpsearch.worker.examination import examine
     from hpsearch.worker.preparation import prepare_configuration
+    from hpsearch.worker.trial_diagnosis import diagnose_configuration
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
@@ -65,7 +65,7 @@ def diagnose(
         study = prepare_configuration(with_examples(file), question.changes(), chosen=configuration)
         check_memory(job_of(study))
     with busy("Training"):
-        examination = examine(study)
+        examination = diagnose_configuration(study)
     if form is AnswerFormat.JSON:
         write_json(examination_object(examination))
     else:

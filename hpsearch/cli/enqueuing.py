@@ -48,10 +48,10 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
 
 def _write_grid_hint(store: Store, study: StoredStudy) -> None:
     """Write the budget that trains every point of the grid besides the trials with given parameters."""
-    from hpsearch.search.searcher import is_given
+    from hpsearch.search.searcher import has_given_parameters
     from hpsearch.search.space import grid_size
 
-    points, given = grid_size(study.spec), sum(map(is_given, store.trials(study)))
+    points, given = grid_size(study.spec), sum(map(has_given_parameters, store.trials(study)))
     if study.spec.trials < points + given:
         budget = format_count(study.spec.trials, "trial")
         answer(

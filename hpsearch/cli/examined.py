@@ -19,7 +19,7 @@ from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
-from hpsearch.worker.examination import Examination
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 
 @final
@@ -75,7 +75,7 @@ def _setting(value: ParameterValue) -> str:
     return value if isinstance(value, str) else toml_text(value)
 
 
-def examination_object(examination: Examination) -> dict[str, Any]:
+def examination_object(examination: TrialDiagnosis) -> dict[str, Any]:
     """Return an examination as a JSON object; `findings` are all, strongest first."""
     first, *_ = findings = [finding_object(finding) for finding in examination.verdict.findings]
     return {
@@ -108,7 +108,7 @@ def _missing(name: str, reason: str) -> dict[str, Any]:
     return {name: None, f"{name}_reason": reason}
 
 
-def write_examination(examination: Examination, spec: StudySpec, question: Question) -> None:
+def write_examination(examination: TrialDiagnosis, spec: StudySpec, question: Question) -> None:
     """Write to stdout what the verdict is, by what evidence, what to do, and what was trained."""
     first, *others = examination.verdict.findings
     answer(f"{spec.name}: {_finding_words(first)}")
@@ -128,7 +128,7 @@ def _finding_words(finding: Finding) -> str:
     return f"{finding.cause}{begin}, confidence {format_share(finding.confidence, 1)}"
 
 
-def _training_lines(examination: Examination) -> Iterator[str]:
+def _training_lines(examination: TrialDiagnosis) -> Iterator[str]:
     steps = f"{examination.steps:,} of {format_count(examination.steps_planned, 'step')}"
     epochs = f"{examination.epochs:,} of {format_count(examination.epochs_planned, 'epoch')}"
     yield f"Trained: {steps}, in {epochs}"

@@ -30,7 +30,7 @@ from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker,
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -88,7 +88,7 @@ def run_study(target: str, options: RunOptions) -> int:
         if progress.is_done:
             say("It is finished: --trials N goes on to N trials")
         elif progress.stopped is None:
-            stack.enter_context(stoppable(stop, last=_say_stopped))
+            stack.enter_context(stop_on_signals(stop, last=_say_stopped))
             job = job or _read_data(study, options)
             progress, study = _work(store, study, job, options, stop=stop)
         conclude(store, study, url=options.url, report=options.report)

@@ -20,7 +20,7 @@ from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
-from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stoppable
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -184,7 +184,7 @@ def _train(
     wanted = {seed: [trial.number] for seed in fresh_seeds(study.spec.seed, "test", seeds)}
     planned = repetitions(prepared, {trial.number: trial.params}, wanted, rows=1)
     say(f"Training trial {trial.number} with {seeds} fresh seeds")
-    with stoppable(stop):
+    with stop_on_signals(stop):
         made = [one for batch in train(prepared, planned, part="test", stop=stop) for one in batch]
         if len(made) < seeds:
             return False

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.progress import known, last_samples, mean, middle
+from hpsearch.diagnosis.progress import finite_evidence, last_samples, mean, median_of
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -40,7 +40,7 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.VAL_MISALIGNED,
         confidence=0.9,
         first_step=0,
-        evidence=known(known_share=answered, **_validation(epochs[-1])),
+        evidence=finite_evidence(known_share=answered, **_validation(epochs[-1])),
         remedy="Validation is at chance while training is not: check that its examples and labels belong together.",
     )
 
@@ -65,7 +65,7 @@ def overfit(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.OVERFIT,
         confidence=0.8,
         first_step=(best.epoch + 1) * facts.steps_per_epoch,
-        evidence=known(
+        evidence=finite_evidence(
             best_validation_loss=best.validation_loss,
             validation_loss=since[-1].validation_loss,
             training_loss=since[-1].training_loss,
@@ -96,7 +96,7 @@ def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.PLATEAU,
         confidence=0.6,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
-        evidence=known(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
+        evidence=finite_evidence(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
         remedy=f"The loss has stopped falling at a high level: use {'wider' if narrowest else 'hidden'} layers.",
     )
 
@@ -116,7 +116,7 @@ def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.TRAIN_EVAL_SHIFT,
         confidence=0.8,
         first_step=0,
-        evidence=known(evaluation_over_training=median(last)),
+        evidence=finite_evidence(evaluation_over_training=median(last)),
         remedy="Put dropout behind the last batch normalization or leave it out, and use larger minibatches.",
         suggested={"model.dropout": 0.0} if facts.configuration.model.dropout > 0 else {},
     )
@@ -147,7 +147,7 @@ def _known_share(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return how much more than chance training knows, in accuracy, or in the share of the variance explained."""
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:
-        return middle(last, lambda sample: sample.accuracy) - facts.data.majority_share
+        return median_of(last, lambda sample: sample.accuracy) - facts.data.majority_share
     if facts.chance_loss == 0:  # targets that are all the same
         return math.nan
     return 1 - telemetry.epochs[-1].training_loss / facts.chance_loss

@@ -11,12 +11,12 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
-    began,
     better_learning_rate,
+    finite_evidence,
     has_learned,
-    known,
     last_samples,
     lower_learning_rate,
+    onset_step,
 )
 from hpsearch.telemetry import LayerSample, Sample, Telemetry
 from hpsearch.trials import ParameterValue
@@ -55,11 +55,11 @@ def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
-    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
     if run[-1].dead_share < WHOLE_SHARE and run[-1].layers[0].gradient_norm > 0:
         return None
-    return _death(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
+    return _dead_units_finding(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
 
 def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -70,12 +70,12 @@ def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if facts.activation not in _RELU | _WITH_PLATEAU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
-    if run is None or not _was_born_so(telemetry) or has_learned(telemetry, facts):
+    if run is None or not _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    what, suggested = _rebirth(facts)
+    what, suggested = _initialization_remedy(facts)
     return Finding(
         cause=Cause.BORN_DEAD,
-        confidence=_certainty(run),
+        confidence=_confidence(run),
         first_step=0,
         evidence=_evidence(run, facts),
         remedy=f"The units are silent from the first step: {what}.",
@@ -83,7 +83,7 @@ def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     )
 
 
-def _rebirth(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
+def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
     """Return what lets units be born alive, in words and as values: wider layers where they are narrow, or weights."""
     hidden = facts.configuration.model.hidden
     if min(hidden, default=NARROW) >= NARROW:
@@ -98,9 +98,9 @@ def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if facts.activation not in _WITH_PLATEAU:
         return None
     run = _silent_run(telemetry, facts)
-    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    return _death(Cause.NEG_PLATEAU, run, telemetry, facts)
+    return _dead_units_finding(Cause.NEG_PLATEAU, run, telemetry, facts)
 
 
 def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -108,9 +108,9 @@ def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts, times=2)
-    if run is None or _was_born_so(telemetry) or has_learned(telemetry, facts):
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    return _death(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
+    return _dead_units_finding(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
 
 
 def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -119,7 +119,7 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
     that have not fired for 1,000 examples, or, where so many are not seen, the least silent share of ten samples.
     """
-    if facts.activation not in _RELU or not telemetry.samples or _is_hidden(facts):
+    if facts.activation not in _RELU or not telemetry.samples or _is_masked_by_dropout(facts):
         return None
     if has_learned(telemetry, facts, share=PARTIAL_LEARNED):
         return None
@@ -130,9 +130,11 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
             return Finding(
                 cause=Cause.DEAD_RELU_PARTIAL,
                 confidence=0.6,
-                first_step=_since(telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE),
+                first_step=_layer_onset_step(
+                    telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE
+                ),
                 evidence={"layer": place, "silent_share": silent},
-                remedy=_remedy_of_death(telemetry, facts),
+                remedy=_dead_units_remedy(telemetry, facts),
                 suggested={"learning_rate": better_learning_rate(telemetry, facts)},
             )
     return None
@@ -158,7 +160,7 @@ def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     place = _first_layer(run, lambda layer: layer.saturated_share > SATURATED_SHARE)
     if place is None or has_learned(telemetry, facts, share=SATURATED_LEARNED):
         return None
-    since = _since(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
+    since = _layer_onset_step(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
     is_from_birth = since == 0
     suggested: Mapping[str, ParameterValue] = {"model.initializer": "xavier"}
     remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
@@ -180,7 +182,11 @@ def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> S
 
     A layer that a skip leads around lets signal and gradient pass however silent it is, so it does not count.
     """
-    if not telemetry.samples or telemetry.samples[-1].dead_share < SILENT_SHARE or _is_hidden(facts):
+    if (
+        not telemetry.samples
+        or telemetry.samples[-1].dead_share < SILENT_SHARE
+        or _is_masked_by_dropout(facts)
+    ):
         return None
     needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
     run = last_samples(telemetry, times * needed)
@@ -197,13 +203,13 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
 
 
-def _is_hidden(facts: TrialFacts) -> bool:
+def _is_masked_by_dropout(facts: TrialFacts) -> bool:
     """True where dropout alone silences more than one unit of a hundred for a whole minibatch."""
     configuration = facts.configuration
     return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
 
 
-def _was_born_so(telemetry: Telemetry) -> bool:
+def _was_dead_at_start(telemetry: Telemetry) -> bool:
     """True when a layer was silent, or the first layer's gradient 0, in the very first step."""
     return _is_dying(telemetry.samples[0])
 
@@ -216,18 +222,20 @@ def _first_layer(
     return next((place for place in places if all(holds(sample.layers[place]) for sample in run)), None)
 
 
-def _since(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool]) -> int:
+def _layer_onset_step(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool]) -> int:
     """Return the step since which `holds` for a layer that it holds for now."""
-    return began(telemetry, lambda sample: holds(sample.layers[place]))
+    return onset_step(telemetry, lambda sample: holds(sample.layers[place]))
 
 
-def _death(cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: TrialFacts) -> Finding:
+def _dead_units_finding(
+    cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: TrialFacts
+) -> Finding:
     return Finding(
         cause=cause,
-        confidence=_certainty(run),
-        first_step=began(telemetry, _is_dying),
+        confidence=_confidence(run),
+        first_step=onset_step(telemetry, _is_dying),
         evidence=_evidence(run, facts),
-        remedy=_remedy_of_death(telemetry, facts),
+        remedy=_dead_units_remedy(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
@@ -236,13 +244,13 @@ def _is_dying(sample: Sample) -> bool:
     return sample.dead_share >= SILENT_SHARE or sample.layers[0].gradient_norm == 0.0
 
 
-def _certainty(run: Sequence[Sample]) -> float:
+def _confidence(run: Sequence[Sample]) -> float:
     return 1.0 if run[-1].layers[0].gradient_norm == 0.0 else 0.95
 
 
 def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
     last = run[-1]
-    return known(
+    return finite_evidence(
         dead_share=last.dead_share,
         samples=len(run),
         gradient_norm_first_layer=last.layers[0].gradient_norm,
@@ -251,6 +259,6 @@ def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
     )
 
 
-def _remedy_of_death(telemetry: Telemetry, facts: TrialFacts) -> str:
+def _dead_units_remedy(telemetry: Telemetry, facts: TrialFacts) -> str:
     other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
     return f"{lower_learning_rate(telemetry, facts)}, or {other}."

@@ -10,7 +10,13 @@ from itertools import takewhile
 from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
+from hpsearch.diagnosis.progress import (
+    better_learning_rate,
+    finite_evidence,
+    last_samples,
+    lower_learning_rate,
+    onset_step,
+)
 from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
 from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -89,7 +95,7 @@ def _huge_at_start(logit_max: float) -> Finding:
         cause=Cause.EXPLODING,
         confidence=0.95,
         first_step=0,
-        evidence=known(logit_max=logit_max),
+        evidence=finite_evidence(logit_max=logit_max),
         remedy="The very first outputs are huge: scale the inputs (data.scale) and the initial weights down.",
         suggested={"data.scale": "standard", "model.initializer": "he"},
     )
@@ -105,7 +111,7 @@ def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     if may_come_back and not (telemetry.epochs and telemetry.epochs[-1].validation_loss > limit):
         return None
-    step = began(telemetry, lambda sample: not sample.loss <= limit)
+    step = onset_step(telemetry, lambda sample: not sample.loss <= limit)
     confidence = 0.85 if may_come_back else 0.98
     return _divergence(telemetry, facts, step, {"limit": limit}, confidence=confidence)
 
@@ -130,8 +136,10 @@ def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
-        first_step=began(telemetry, is_huge),
-        evidence=known(logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate),
+        first_step=onset_step(telemetry, is_huge),
+        evidence=finite_evidence(
+            logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate
+        ),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
@@ -154,7 +162,7 @@ def _divergence(
         cause=Cause.DIVERGED_LR,
         confidence=confidence,
         first_step=step,
-        evidence=known(**evidence, learning_rate=facts.learning_rate, **_last_finite(telemetry)),
+        evidence=finite_evidence(**evidence, learning_rate=facts.learning_rate, **_last_finite(telemetry)),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
@@ -169,5 +177,5 @@ def _last_finite(telemetry: Telemetry) -> dict[str, float]:
     """Return what the last sample with a finite loss showed."""
     for sample in reversed(telemetry.samples):
         if math.isfinite(sample.loss):
-            return known(last_loss=sample.loss, last_logit_max=sample.logit_max)
+            return finite_evidence(last_loss=sample.loss, last_logit_max=sample.logit_max)
     return {}

@@ -4,8 +4,8 @@ import math
 from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle
-from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early, is_near_chance
+from hpsearch.diagnosis.progress import finite_evidence, has_learned, last_samples, median_of, onset_step
+from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early_samples, is_near_chance
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
@@ -45,7 +45,7 @@ def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, output_range=spread),
+        evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
         remedy=_remedy("The signal vanishes on its way through the layers"),
         suggested=_healthier(facts),
     )
@@ -58,10 +58,10 @@ def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     the outputs of any two examples still the same within 0.25, and the loss that of guessing. Asked for behind causes
     that look alike and are surer: saturation, and a learning rate that is too low.
     """
-    samples, run = telemetry.samples, early(telemetry)
+    samples, run = telemetry.samples, early_samples(telemetry)
     if telemetry.steps < BLIND_STEPS or not run or len(samples[0].layers) < 3:
         return None
-    ratio, spread = _ratio(samples[0]), middle(run, lambda sample: sample.output_range)
+    ratio, spread = _ratio(samples[0]), median_of(run, lambda sample: sample.output_range)
     if not (0 < ratio < BLIND_RATIO and 0 < spread < LEAST_RANGE and is_near_chance(run, facts)):
         return None
     if samples[-1].dead_share > MOST_SILENT_SHARE or has_learned(telemetry, facts, share=NOTHING_LEARNED):
@@ -70,7 +70,7 @@ def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.VANISHING_GRAD,
         confidence=0.7,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, output_range=spread),
+        evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
         remedy=_remedy("Little of the signal comes through the layers"),
         suggested=_healthier(facts),
     )
@@ -96,7 +96,7 @@ def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.EXPLODING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
+        evidence=finite_evidence(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
         remedy=_remedy("The signal explodes on its way through the layers"),
         suggested=_healthier(facts),
     )
@@ -130,7 +130,9 @@ def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     return Finding(
         cause=Cause.FLOAT_UNDERFLOW,
         confidence=0.9,
-        first_step=began(telemetry, lambda sample: _smallest_gradient(sample) * factor < SMALLEST_NORMAL),
+        first_step=onset_step(
+            telemetry, lambda sample: _smallest_gradient(sample) * factor < SMALLEST_NORMAL
+        ),
         evidence={"smallest_step": smallest},
         remedy='The gradients are below what float32 can hold: set training.precision = "float64".',
         suggested={"training.precision": "float64"},

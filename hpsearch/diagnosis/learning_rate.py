@@ -8,12 +8,12 @@ from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
     better_learning_rate,
+    finite_evidence,
     has_learned,
-    known,
     last_samples,
     lower_learning_rate,
     mean,
-    middle,
+    median_of,
     probes,
 )
 from hpsearch.study.messages import format_number
@@ -59,7 +59,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     fallen = first - median(sample.loss for sample in recent)
     if not (0 <= promised < PROMISED_SHARE * first and fallen < PROMISED_SHARE * first):
         return None
-    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    gain = median_of(probes(telemetry), lambda sample: sample.gain)
     if gain < LEAST_GAIN or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
     higher = facts.learning_rate * _raising_factor(first, promised, gain)
@@ -67,7 +67,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.LR_TOO_LOW,
         confidence=0.9,
         first_step=0,
-        evidence=known(
+        evidence=finite_evidence(
             promised_share=promised / first,
             fallen_share=fallen / first,
             gain=gain,
@@ -98,8 +98,8 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     samples = telemetry.samples
     if len(samples) < SAMPLES or telemetry.steps < NEARLY_OVER * facts.steps:
         return None
-    gain = middle(probes(telemetry), lambda sample: sample.gain)
-    cosine = middle(samples, lambda sample: sample.gradient_cosine)
+    gain = median_of(probes(telemetry), lambda sample: sample.gain)
+    cosine = median_of(samples, lambda sample: sample.gradient_cosine)
     if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE and _still_falls(telemetry)):
         return None
     if has_learned(telemetry, facts, share=FAR_SHARE):
@@ -109,7 +109,7 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.LR_TOO_LOW,
         confidence=0.6,
         first_step=0,
-        evidence=known(gain=gain, gradient_cosine=cosine, loss=samples[-1].loss),
+        evidence=finite_evidence(gain=gain, gradient_cosine=cosine, loss=samples[-1].loss),
         remedy=f"{_higher_learning_rate(facts, higher)}, or train longer.",
         suggested={"learning_rate": higher},
     )
@@ -141,22 +141,24 @@ def lr_too_high(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     probed = probes(telemetry)[SETTLING_PROBES:]
     if len(probed) < OVERSHOT_PROBES or telemetry.steps < LEAST_OVERSHOT_STEPS:
         return None
-    gain = middle(probed, lambda sample: sample.gain)
+    gain = median_of(probed, lambda sample: sample.gain)
     if not gain < OVERSHOT_GAIN or has_learned(telemetry, facts, share=OVERSHOT_SHARE):
         return None
-    if not _jumps(telemetry):
+    if not _is_oscillating(telemetry):
         return None
     return Finding(
         cause=Cause.LR_TOO_HIGH,
         confidence=0.7,
         first_step=probed[0].step,
-        evidence=known(gain=gain, loss=telemetry.samples[-1].loss, learning_rate=facts.learning_rate),
+        evidence=finite_evidence(
+            gain=gain, loss=telemetry.samples[-1].loss, learning_rate=facts.learning_rate
+        ),
         remedy=f"{lower_learning_rate(telemetry, facts)}: the steps overshoot.",
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _jumps(telemetry: Telemetry) -> bool:
+def _is_oscillating(telemetry: Telemetry) -> bool:
     """True where the training loss rose in a third of the epochs or more; False where fewer than four are known."""
     losses = [epoch.training_loss for epoch in telemetry.epochs]
     rises = sum(after > before for before, after in pairwise(losses))

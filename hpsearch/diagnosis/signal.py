@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
+from hpsearch.diagnosis.progress import (
+    finite_evidence,
+    has_learned,
+    last_samples,
+    median_of,
+    onset_step,
+    probes,
+)
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -65,7 +72,7 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.WD_DOMINATES,
         confidence=0.9,
         first_step=0,
-        evidence=known(
+        evidence=finite_evidence(
             weight_decay=decay,
             first_decay_ratio=pull,
             weight_norm_share=last.weight_norm / first.weight_norm if first.weight_norm > 0 else math.nan,
@@ -87,7 +94,7 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     majority = facts.data.majority_share
     if telemetry.steps < LEAST_STEPS or any(not sample.top_share >= CONSTANT_SHARE for sample in run):
         return None
-    accuracy = middle(run, lambda sample: sample.accuracy)
+    accuracy = median_of(run, lambda sample: sample.accuracy)
     if accuracy > majority + chance_deviation(majority, SAMPLES * _batch(facts)):
         return None
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
@@ -96,8 +103,8 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
         confidence=0.7,
-        first_step=began(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
-        evidence=known(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
+        first_step=onset_step(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
+        evidence=finite_evidence(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
         remedy="The network gives one answer: balance the classes, or change the learning rate.",
     )
 
@@ -118,15 +125,15 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     labels (Zhang et al. 2017). Where all inputs give nearly the same outputs the network is blind, and what it says
     of the labels is worth nothing.
     """
-    run = early(telemetry)
+    run = early_samples(telemetry)
     if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
     if has_learned(telemetry, facts) or not is_near_chance(run, facts):
         return None
-    if middle(run, lambda sample: sample.output_range) < LEAST_RANGE:
+    if median_of(run, lambda sample: sample.output_range) < LEAST_RANGE:
         return None
-    cosine, coherence = middle(run, _cosine), middle(run, lambda sample: sample.coherence)
-    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    cosine, coherence = median_of(run, _cosine), median_of(run, lambda sample: sample.coherence)
+    gain = median_of(probes(telemetry), lambda sample: sample.gain)
     if not (abs(cosine) < MOST_COSINE and coherence < MOST_COHERENCE and 0 < gain < TIMID_GAIN):
         return None
     if _generalizes(telemetry, facts):
@@ -135,9 +142,9 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         cause=Cause.LABELS_UNRELATED,
         confidence=0.8,
         first_step=0,
-        evidence=known(
-            accuracy=middle(run, lambda sample: sample.accuracy),
-            loss=middle(run, lambda sample: sample.loss),
+        evidence=finite_evidence(
+            accuracy=median_of(run, lambda sample: sample.accuracy),
+            loss=median_of(run, lambda sample: sample.loss),
             coherence=coherence,
             gradient_cosine=cosine,
             gain=gain,
@@ -146,14 +153,14 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     )
 
 
-def early(telemetry: Telemetry) -> Sequence[Sample]:
+def early_samples(telemetry: Telemetry) -> Sequence[Sample]:
     """Return the samples of steps 75 to 300."""
     return [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
 
 
 def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
     """True where the loss is near that of a network that ignores its inputs."""
-    loss = middle(run, lambda sample: sample.loss)
+    loss = median_of(run, lambda sample: sample.loss)
     return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss
 
 

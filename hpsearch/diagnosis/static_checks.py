@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.progress import known
+from hpsearch.diagnosis.progress import finite_evidence
 from hpsearch.study.messages import format_number
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
@@ -50,7 +50,9 @@ def nonfinite_input(facts: TrialFacts) -> Finding | None:
     """An input is NaN or infinite: a guard for data that did not pass our readers, which refuse it."""
     if math.isfinite(facts.data.input_largest):
         return None
-    return _certain(Cause.NONFINITE_INPUT, "Inputs must be finite: fill or drop those that are not.", {})
+    return _static_finding(
+        Cause.NONFINITE_INPUT, "Inputs must be finite: fill or drop those that are not.", {}
+    )
 
 
 def input_unscaled(facts: TrialFacts) -> Finding | None:
@@ -63,7 +65,7 @@ def input_unscaled(facts: TrialFacts) -> Finding | None:
         return None
     evidence = {"input_mean_square": data.input_mean_square, "input_largest": data.input_largest}
     remedy = 'The inputs are large: scale them with data.scale = "standard".'
-    return _certain(Cause.INPUT_UNSCALED, remedy, evidence, {"data.scale": "standard"})
+    return _static_finding(Cause.INPUT_UNSCALED, remedy, evidence, {"data.scale": "standard"})
 
 
 def input_degenerate(facts: TrialFacts) -> Finding | None:
@@ -75,14 +77,14 @@ def input_degenerate(facts: TrialFacts) -> Finding | None:
     data = facts.data
     if data.input_is_constant and data.input_largest > 0:
         remedy = "All examples have the same inputs: check how they are read."
-        return _certain(Cause.INPUT_DEGENERATE, remedy, {"input_largest": data.input_largest})
+        return _static_finding(Cause.INPUT_DEGENERATE, remedy, {"input_largest": data.input_largest})
     is_rare = data.input_is_binary and data.input_nonzero_share < RARE_SHARE
     if not (is_rare or data.input_largest == 0):
         return None
     remedy = (
         "Nearly all inputs are 0, as after an integer division (x // 255): divide as floating-point numbers."
     )
-    return _certain(Cause.INPUT_DEGENERATE, remedy, {"input_nonzero_share": data.input_nonzero_share})
+    return _static_finding(Cause.INPUT_DEGENERATE, remedy, {"input_nonzero_share": data.input_nonzero_share})
 
 
 def wrong_loss_pair(facts: TrialFacts) -> Finding | None:
@@ -102,7 +104,7 @@ def wrong_loss_pair(facts: TrialFacts) -> Finding | None:
     else:
         own = paired_output(model.loss)
         remedy = f'The output of {model.loss} is {own} (got "{model.output}"): set model.output = "auto".'
-    return _certain(Cause.WRONG_LOSS_PAIR, remedy, {}, suggested)
+    return _static_finding(Cause.WRONG_LOSS_PAIR, remedy, {}, suggested)
 
 
 def output_range(facts: TrialFacts) -> Finding | None:
@@ -113,7 +115,7 @@ def output_range(facts: TrialFacts) -> Finding | None:
         return None
     evidence = {"target_low": data.target_low, "target_high": data.target_high}
     remedy = f'{model.output} cannot reach all targets: use model.output = "identity", or scale the targets.'
-    return _certain(Cause.OUTPUT_RANGE, remedy, evidence, {"model.output": "identity"})
+    return _static_finding(Cause.OUTPUT_RANGE, remedy, evidence, {"model.output": "identity"})
 
 
 def symmetric_init(facts: TrialFacts) -> Finding | None:
@@ -124,7 +126,7 @@ def symmetric_init(facts: TrialFacts) -> Finding | None:
         return None
     better = "he" if model.activation in ("relu", "leaky_relu", "elu", "selu", "gelu", "silu") else "xavier"
     remedy = f'Units that start equal stay equal: draw weights with model.initializer = "{better}".'
-    return _certain(Cause.SYMMETRIC_INIT, remedy, {"scale": scale}, {"model.initializer": better})
+    return _static_finding(Cause.SYMMETRIC_INIT, remedy, {"scale": scale}, {"model.initializer": better})
 
 
 def grad_reduction_sum(facts: TrialFacts) -> Finding | None:
@@ -138,7 +140,7 @@ def grad_reduction_sum(facts: TrialFacts) -> Finding | None:
         "which does not depend on the size of the minibatch."
     )
     suggested: dict[str, ParameterValue] = {"training.reduction": "mean"}
-    return _certain(Cause.GRAD_REDUCTION_SUM, remedy, {"batch_size": training.batch_size}, suggested)
+    return _static_finding(Cause.GRAD_REDUCTION_SUM, remedy, {"batch_size": training.batch_size}, suggested)
 
 
 STATIC_RULES: Final[Sequence[StaticRule]] = (
@@ -159,7 +161,7 @@ def static_findings(facts: TrialFacts) -> list[Finding]:
     return [finding for finding in found if finding is not None and finding.cause not in facts.expected]
 
 
-def _certain(
+def _static_finding(
     cause: Cause,
     remedy: str,
     evidence: Mapping[str, float],
@@ -169,7 +171,7 @@ def _certain(
         cause=cause,
         confidence=1.0,
         first_step=0,
-        evidence=known(**evidence),
+        evidence=finite_evidence(**evidence),
         remedy=remedy,
         suggested=suggested or {},
     )

@@ -75,7 +75,7 @@ STUCK_SHARE: Final = 0.8
 SURE: Final = 0.9
 """A finding of less confidence stops no trial."""
 
-_PROVED: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
+_CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """What needs no other explanation."""
 
 _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
@@ -108,15 +108,15 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     is_ill = any(finding.cause not in _MILD for finding in ails)
     explains = [finding for finding in before if _explains(finding, telemetry, facts, is_ill=is_ill)]
     findings = [
-        *(finding for finding in ails if finding.cause in _PROVED),
+        *(finding for finding in ails if finding.cause in _CONCLUSIVE),
         *explains,
-        *(finding for finding in ails if finding.cause not in _PROVED),
-    ] or [_without_finding(telemetry, facts)]
+        *(finding for finding in ails if finding.cause not in _CONCLUSIVE),
+    ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
-    return Verdict(findings=_once([*findings, *rest, *expected]))
+    return Verdict(findings=_without_repeats([*findings, *rest, *expected]))
 
 
-def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings without those whose cause has been named before."""
     named: dict[Cause, Finding] = {}
     for finding in findings:
@@ -160,7 +160,7 @@ def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
     return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
 
 
-def _without_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
+def _default_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
     first = telemetry.samples[0].loss if telemetry.samples else math.nan
     last = telemetry.epochs[-1].training_loss if telemetry.epochs else math.nan
     learns = last < HEALTHY_SHARE * min(first, facts.chance_loss)

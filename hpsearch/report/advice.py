@@ -18,12 +18,12 @@ from hpsearch.search.regions import (
     LARGEST_CHANCE,
     DeadEnd,
     best_part,
+    binomial_tail,
     can_move,
     dead_ends,
     is_at_edge,
     place,
     points,
-    tail,
 )
 from hpsearch.study.messages import format_number, key_path
 from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
@@ -121,7 +121,9 @@ def _edge_words(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]
         is_high = key == "high"
         there = sum(is_at_edge(where, is_high=is_high) for where in places)
         usual = sum(is_at_edge(where, is_high=is_high) for where in everybody) / len(everybody)
-        is_sound = there >= EDGE_MAJORITY * len(places) and tail(there, len(places), usual) < LARGEST_CHANCE
+        is_sound = (
+            there >= EDGE_MAJORITY * len(places) and binomial_tail(there, len(places), usual) < LARGEST_CHANCE
+        )
         if is_sound and can_move(dimension, is_high=is_high):
             path = key_path("search", dimension.name, key)
             return f"the best trials sit at the {name} edge of {dimension.name}: {change} `{path}`"

@@ -16,7 +16,7 @@ Values: TypeAlias = Sequence[float]
 """Values of one range, rising."""
 
 
-def is_in(dimension: Dimension, value: ParameterValue) -> bool:
+def holds(dimension: Dimension, value: ParameterValue) -> bool:
     """True for one of the choices, and for a number inside the range."""
     if isinstance(dimension, Choices):
         return any(type(value) is type(choice) and value == choice for choice in dimension.choices)
@@ -31,7 +31,7 @@ def share(dimension: Range, low: float, high: float) -> float:
     return (high - low + unit) / (dimension.high - dimension.low + unit)
 
 
-def outward(dimension: Range, where: float, *, is_high: bool) -> float:
+def rounded_outward(dimension: Range, where: float, *, is_high: bool) -> float:
     """Return the value at the place `where` (0 is the low end, 1 the high one, beyond is allowed), rounded outwards.
 
     A range with steps has a whole number of them from its old low end; whole numbers stay whole; others have two
@@ -40,7 +40,7 @@ def outward(dimension: Range, where: float, *, is_high: bool) -> float:
     return _rounded(dimension, _value(dimension, where), up=is_high)
 
 
-def inward(dimension: Range, value: float, *, is_high: bool) -> float:
+def rounded_inward(dimension: Range, value: float, *, is_high: bool) -> float:
     """Return `value`, or where the range has steps the next one inside of it."""
     return _rounded(dimension, value, up=not is_high) if _unit(dimension) else value
 
@@ -112,7 +112,7 @@ class DeadEnd:
     dead: Sequence[Point]
 
 
-def have_ended(trials: Sequence[Trial]) -> list[Trial]:
+def ended_trials(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials that completed or were stopped."""
     return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
@@ -144,7 +144,7 @@ def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
     """Return the trials that completed or were stopped, inside the range."""
     return [
         Point(value=float(value), is_dead=is_dead(trial), verdict=trial.verdict)
-        for trial in have_ended(trials)
+        for trial in ended_trials(trials)
         if isinstance(value := trial.params.get(dimension.name), int | float)
         and dimension.low <= value <= dimension.high
     ]
@@ -180,7 +180,7 @@ def is_at_edge(where: float, *, is_high: bool) -> bool:
     return where >= 1 - EDGE_SHARE if is_high else where <= EDGE_SHARE
 
 
-def tail(hits: int, of: int, share: float) -> float:
+def binomial_tail(hits: int, of: int, share: float) -> float:
     """Return the chance of `hits` or more in `of` draws that hit with the chance `share`."""
     return sum(math.comb(of, i) * share**i * (1 - share) ** (of - i) for i in range(hits, of + 1))
 

@@ -76,7 +76,7 @@ class Searcher:
         not have yet.
         """
         for trial in trials:
-            if is_given(trial):
+            if has_given_parameters(trial):
                 self._given.add(trial.number)
             if trial.state is TrialState.RUNNING and trial.number in self._own:
                 if trial.number not in self._for_sampler.mirror:
@@ -134,7 +134,7 @@ class Searcher:
         return without_pickles(kept)
 
 
-def is_given(trial: Trial) -> bool:
+def has_given_parameters(trial: Trial) -> bool:
     """True for a trial with parameters that the study's sampler did not choose: enqueued, or of another client."""
     is_foreign = trial.worker is None and trial.state is not TrialState.WAITING
     return bool(trial.system_attributes.get(FIXED)) or is_foreign

@@ -97,7 +97,7 @@ END_WITHIN_S: Final = 8.4
 HAND_BACK_WITHIN_S: Final = 0.8
 """How long the database may take to answer then. Together a worker ends within 5 s, and any command within 10 s."""
 
-LOOK_EVERY_S: Final = 0.1
+POLL_EVERY_S: Final = 0.1
 
 _REQUESTS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -174,7 +174,7 @@ class DrainWatch:
 
     def _watch(self) -> None:
         while not self._is_asked():
-            if self._left.wait(LOOK_EVERY_S):
+            if self._left.wait(POLL_EVERY_S):
                 return
         self._asked()
         if self._left.wait(self._within_s):
@@ -199,7 +199,7 @@ class DrainWatch:
 
 
 @contextlib.contextmanager
-def stoppable(stop: StopRequest, *, last: Callable[[], None] = do_nothing) -> Iterator[None]:
+def stop_on_signals(stop: StopRequest, *, last: Callable[[], None] = do_nothing) -> Iterator[None]:
     """Take signals as requests to stop, until the context is left; the process ends within 10 s of one.
 
     `last` is called before it is ended from outside, to print a message.

@@ -20,7 +20,7 @@ from hpsearch.cli.examined import Question, examination_object, write_examinatio
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.verdicts import Cause, Finding, Verdict
-from hpsearch.worker.examination import Examination
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -126,7 +126,7 @@ def test_errors_say_what_is_wrong(
     assert message in ended.stderr
 
 
-EXAMINATION = Examination(
+EXAMINATION = TrialDiagnosis(
     verdict=Verdict(
         findings=(
             Finding(

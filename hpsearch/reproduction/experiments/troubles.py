@@ -27,8 +27,8 @@ from hpsearch.study.configurations import fixed_at
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
 from hpsearch.verdicts import Cause
-from hpsearch.worker.examination import examine
 from hpsearch.worker.preparation import prepare_study
+from hpsearch.worker.trial_diagnosis import diagnose_configuration
 
 _REACHED: Final = 0.85
 _NEIGHBOURS: Final = 20
@@ -78,7 +78,7 @@ def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
     for name, causes in NAMED[study].items():
         fixed = replace(fixed_at(spec, name, ()), search=(), configurations=())
         prepared = lab.prepare(fixed)
-        found = examine(replace(prepared, data=with_few(prepared.data))).verdict.primary
+        found = diagnose_configuration(replace(prepared, data=with_few(prepared.data))).verdict.primary
         values[f"{name}: named"] = [float(found.cause in causes)]
         lines.append(f"{name}: {found.cause} (confidence {found.confidence:.0%}). {found.remedy}")
     return values, lines

@@ -9,15 +9,15 @@ import pytest
 from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.study.spec import DataSpec, Fault, ModelSpec, Output, PruningSpec, StudySpec, TrainingSpec
 from hpsearch.verdicts import Cause
-from hpsearch.worker.examination import Examination, examine
 from hpsearch.worker.preparation import prepare_configuration, prepare_study
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration
 from tests.worker.bench import SPEC, Bench
 
 
-def examined(spec: StudySpec = SPEC, **training: Any) -> Examination:
+def examined(spec: StudySpec = SPEC, **training: Any) -> TrialDiagnosis:
     """Return what iris shows with another training."""
     changed = replace(spec, search=(), training=replace(spec.training, **training))
-    return examine(prepare_study(changed))
+    return diagnose_configuration(prepare_study(changed))
 
 
 def test_a_healthy_configuration_trains_all_its_epochs() -> None:
@@ -56,7 +56,7 @@ def test_it_is_the_first_trial_of_a_search(tmp_path: Path) -> None:
     )
     bench.worker("a").run()
     (trial,) = bench.trials()
-    found = examine(prepare_study(replace(SPEC, training=training, search=())))
+    found = diagnose_configuration(prepare_study(replace(SPEC, training=training, search=())))
     assert found.last is not None
     assert found.last.validation_accuracy == trial.value
 
@@ -92,7 +92,7 @@ def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, ca
         search=(),
         training=TrainingSpec(batch_size=32, epochs=12),
     )
-    assert examine(prepare_study(spec)).verdict.cause is cause
+    assert diagnose_configuration(prepare_study(spec)).verdict.cause is cause
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
@@ -105,4 +105,4 @@ def test_an_output_that_cannot_give_the_targets_is_named(output: Output) -> None
         model=ModelSpec(output=output),
         training=TrainingSpec(epochs=12, learning_rate=0.01),
     )
-    assert examine(prepare_study(spec)).verdict.cause is Cause.OUTPUT_RANGE
+    assert diagnose_configuration(prepare_study(spec)).verdict.cause is Cause.OUTPUT_RANGE

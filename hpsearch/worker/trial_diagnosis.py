@@ -21,7 +21,7 @@ _NUMBER: Final = 0
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Examination:
+class TrialDiagnosis:
     """What a configuration's training showed.
 
     `steps` were made of `steps_planned`, and `epochs` begun of `epochs_planned`; `last` is the last finished epoch,
@@ -36,7 +36,7 @@ class Examination:
     last: Epoch | None
 
 
-def examine(study: PreparedStudy) -> Examination:
+def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
     """Train the one configuration of `study`, whose search is left aside, and return what it showed.
 
     It is trial 0 of the study's seed, trained alone and with one thread, so it has the numbers that it has in a search.
@@ -53,11 +53,11 @@ def examine(study: PreparedStudy) -> Examination:
     with threadpool_limits(limits=1):
         cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
         (end,) = train_to_end(cohort, {_NUMBER: configuration}, is_over=is_over)
-    return _examination(judge(end.telemetry, facts), end.telemetry, facts)
+    return _trial_diagnosis(judge(end.telemetry, facts), end.telemetry, facts)
 
 
-def _examination(verdict: Verdict, telemetry: Telemetry, facts: TrialFacts) -> Examination:
-    return Examination(
+def _trial_diagnosis(verdict: Verdict, telemetry: Telemetry, facts: TrialFacts) -> TrialDiagnosis:
+    return TrialDiagnosis(
         verdict=verdict,
         steps=telemetry.steps,
         steps_planned=facts.steps,
