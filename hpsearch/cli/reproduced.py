@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hpsearch.cli.output import Listing, say
 from hpsearch.cli.progress import busy
-from hpsearch.data.mnist import is_at_hand
+from hpsearch.data.mnist import is_available
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.export import finite, reason_of
 from hpsearch.report.file import check_report_path, write_page
@@ -54,7 +54,7 @@ def run(
     """Run the studies that are not kept below `folder`, with progress on stderr, and judge their claims."""
     _make_folder(output.parent)
     check_report_path(output)
-    source = images or ("mnist" if is_at_hand(os.environ) else "digits")
+    source = images or ("mnist" if is_available(os.environ) else "digits")
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
     keys = keys_of(ready, lab)  # before anything is promised: the images may not be there

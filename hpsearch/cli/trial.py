@@ -118,7 +118,7 @@ def replay(
     from hpsearch.cli.replayed import replay_object, save_replay, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings, settings_are_usage
+    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
     from hpsearch.training.recording import RecordingOptions
     from hpsearch.worker.replay import ReplayRequest, StoredTrial
     from hpsearch.worker.replay import replay as train_again
@@ -134,7 +134,7 @@ def replay(
         found = store.study(study)
         series = store.series(found, [number])
         stored = StoredTrial(study=found, trial=store.trial(found, number), series=series.get(number, {}))
-    with busy("Training it again"), settings_are_usage(request.settings):
+    with busy("Training it again"), settings_as_usage_errors(request.settings):
         made = train_again(stored, request)
     page = save_replay(made, output, storage)
     if form is TableFormat.JSON:

@@ -65,7 +65,7 @@ class Dataset:
     sealed: SourceExamples | None = None
 
 
-def checked(raw: RawData, *, name: str, task: Task) -> Dataset:
+def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
     """Return the data set that `raw` holds; `task` "auto" leaves the choice to the source and its targets.
 
     Classes of a sealed part count as classes even where the other part has none of them.

@@ -70,7 +70,7 @@ def fetch_mnist(environment: Mapping[str, str]) -> Path:
     return cache
 
 
-def is_at_hand(environment: Mapping[str, str]) -> bool:
+def is_available(environment: Mapping[str, str]) -> bool:
     """True where MNIST is read from this machine: from the folder that HPSEARCH_MNIST names, or from the cache."""
     cache = _cache(environment)
     has_cache = cache is not None and all((cache / name).is_file() for name in _FILES)

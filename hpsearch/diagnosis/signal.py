@@ -95,7 +95,7 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if telemetry.steps < LEAST_STEPS or any(not sample.top_share >= CONSTANT_SHARE for sample in run):
         return None
     accuracy = median_of(run, lambda sample: sample.accuracy)
-    if accuracy > majority + chance_deviation(majority, SAMPLES * _batch(facts)):
+    if accuracy > majority + chance_deviation(majority, SAMPLES * _batch_size(facts)):
         return None
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
     if not is_unbalanced and has_learned(telemetry, facts):
@@ -186,5 +186,5 @@ def _cosine(sample: Sample) -> float:
     return sample.gradient_cosine
 
 
-def _batch(facts: TrialFacts) -> int:
+def _batch_size(facts: TrialFacts) -> int:
     return facts.configuration.training.batch_size

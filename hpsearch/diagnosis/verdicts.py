@@ -104,13 +104,13 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
     before = static_findings(facts)
     expected = [finding for finding in found if finding.cause in facts.expected]
-    ails = [finding for finding in found if finding.cause not in facts.expected]
-    is_ill = any(finding.cause not in _MILD for finding in ails)
-    explains = [finding for finding in before if _explains(finding, telemetry, facts, is_ill=is_ill)]
+    unexpected = [finding for finding in found if finding.cause not in facts.expected]
+    is_serious = any(finding.cause not in _MILD for finding in unexpected)
+    explains = [finding for finding in before if _explains(finding, telemetry, facts, is_serious=is_serious)]
     findings = [
-        *(finding for finding in ails if finding.cause in _CONCLUSIVE),
+        *(finding for finding in unexpected if finding.cause in _CONCLUSIVE),
         *explains,
-        *(finding for finding in ails if finding.cause not in _CONCLUSIVE),
+        *(finding for finding in unexpected if finding.cause not in _CONCLUSIVE),
     ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
     return Verdict(findings=_without_repeats([*findings, *rest, *expected]))
@@ -124,12 +124,12 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(named.values())
 
 
-def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_ill: bool) -> bool:
+def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
     """True when what was wrong before the first step is what ails the trial.
 
     Summed gradients are what a study file does openly: they explain an illness, and are none by themselves.
     """
-    if is_ill or finding.cause in _DEFINITE:
+    if is_serious or finding.cause in _DEFINITE:
         return True
     return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 

@@ -71,7 +71,7 @@ def _as_in_file(name: str, value: Any) -> Any:
         return value
 
 
-def fixed_at(spec: StudySpec, chosen: str | None, settings: Collection[str]) -> StudySpec:
+def fixed_spec(spec: StudySpec, chosen: str | None, settings: Collection[str]) -> StudySpec:
     """Return `spec` with the values of the configuration that `chosen` means, its name or its place from 0, as fixed.
 
     What `settings` names by dotted names stays. Raises UsageError where there is no such configuration, or none was
@@ -79,13 +79,13 @@ def fixed_at(spec: StudySpec, chosen: str | None, settings: Collection[str]) -> 
     """
     if chosen is None and not spec.configurations:
         return spec
-    exact = _chosen(spec, chosen)
+    exact = _chosen_configuration(spec, chosen)
     params = {name: value for name, value in exact.params if SHORT_NAMES.get(name, name) not in settings}
     configuration = configure(spec, params)
     return replace(spec, model=configuration.model, training=configuration.training)
 
 
-def _chosen(spec: StudySpec, chosen: str | None) -> ExactConfiguration:
+def _chosen_configuration(spec: StudySpec, chosen: str | None) -> ExactConfiguration:
     if chosen is None and len(spec.configurations) == 1:
         return spec.configurations[0]
     named = {exact.name: exact for exact in spec.configurations}
@@ -107,7 +107,7 @@ def exact_configurations(spec: StudySpec) -> Iterator[Configuration]:
         yield configure(spec, dict(exact.params))
 
 
-def spanned(spec: StudySpec) -> tuple[Dimension, ...]:
+def spanned_dimensions(spec: StudySpec) -> tuple[Dimension, ...]:
     """Return a dimension for every name that some configuration sets, which holds the values of all of them.
 
     Numbers give a range from the least to the greatest, logarithmic where they are all above 0 and a decade or more
@@ -115,7 +115,8 @@ def spanned(spec: StudySpec) -> tuple[Dimension, ...]:
     """
     held = [exact_params(spec, exact) for exact in spec.configurations]
     return tuple(
-        _spanned(name, tuple(dict.fromkeys(params[name] for params in held))) for name in _names(spec)
+        _spanned_dimension(name, tuple(dict.fromkeys(params[name] for params in held)))
+        for name in _names(spec)
     )
 
 
@@ -130,7 +131,7 @@ def _fixed(spec: StudySpec, name: str) -> ParameterValue:
     return as_parameter(getattr(record, key))
 
 
-def _spanned(name: str, values: tuple[ParameterValue, ...]) -> Dimension:
+def _spanned_dimension(name: str, values: tuple[ParameterValue, ...]) -> Dimension:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(values) == 1 or len(numbers) < len(values):
         return Choices(name=name, choices=values)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
-from hpsearch.study.configurations import exact_params, spanned
+from hpsearch.study.configurations import exact_params, spanned_dimensions
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.rules import Text, broken, unknown_key
+from hpsearch.study.rules import Text, unknown_key, violation
 from hpsearch.study.schema import MOST_CONFIGURATIONS, MOST_TRIALS, SEEDS, SET_EXACTLY, STUDY, UNSEARCHED
 from hpsearch.study.search_space import entries, full_name, parameter_of, short_name
 from hpsearch.study.spec import ExactConfiguration, StudySpec
@@ -33,7 +33,7 @@ def exact_problems(document: _Document, asked: _Document) -> list[Problem]:
     problems = SEEDS.problems("seeds", document["seeds"]) if "seeds" in document else []
     if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_CONFIGURATIONS:
         rule = f"must be a list of 1 to {MOST_CONFIGURATIONS} tables, each headed [[configurations]]"
-        return problems + broken("configurations", rule, raw)
+        return problems + violation("configurations", rule, raw)
     wrong = [p for i, table in enumerate(raw) for p in _table_problems(f"configurations[{i}]", table)]
     problems += [*wrong, *_beside_problems(document)]
     if problems:
@@ -56,7 +56,7 @@ def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
     return replace(
         listed,
         trials=document.get("trials", len(configurations) * document.get("seeds", 1)),
-        search=spanned(listed),
+        search=spanned_dimensions(listed),
         sampler=replace(spec.sampler, name="none"),
         pruning=spec.pruning if has_rank else replace(spec.pruning, rank="none"),
     )
@@ -70,7 +70,7 @@ def repeated_problems(spec: StudySpec) -> list[Problem]:
         held = tuple(exact_params(spec, exact).items())
         if held in seen:
             rule = f"must differ from {toml_excerpt(seen[held])}, which trains the same"
-            problems += broken(
+            problems += violation(
                 f"configurations[{i}]", rule, exact.name, "take one of them out; seeds says how often"
             )
         seen.setdefault(held, exact.name)
@@ -103,10 +103,10 @@ def _lonely_problems(document: _Document) -> list[Problem]:
     problems: list[Problem] = []
     if "seeds" in document:
         remedy = "leave it out, and say with trials how many there are"
-        problems += broken("seeds", "goes with [[configurations]] only", document["seeds"], remedy)
+        problems += violation("seeds", "goes with [[configurations]] only", document["seeds"], remedy)
     if _sampler(document) == "none":
         remedy = "choose another, or write [[configurations]]"
-        problems += broken("sampler.name", "goes with [[configurations]] only", "none", remedy)
+        problems += violation("sampler.name", "goes with [[configurations]] only", "none", remedy)
     return problems
 
 
@@ -114,10 +114,10 @@ def _beside_problems(document: _Document) -> Iterator[Problem]:
     """Yield what cannot stand beside configurations."""
     if "search" in document:
         remedy = "keep one of them"
-        yield from broken("search", "must not stand beside [[configurations]]", document["search"], remedy)
+        yield from violation("search", "must not stand beside [[configurations]]", document["search"], remedy)
     if (sampler := _sampler(document)) not in (None, "none"):
         rule = "must be none beside [[configurations]], which are not sampled"
-        yield from broken("sampler.name", rule, sampler, "leave it out")
+        yield from violation("sampler.name", rule, sampler, "leave it out")
 
 
 def _sampler(document: _Document) -> object:
@@ -127,7 +127,7 @@ def _sampler(document: _Document) -> object:
 
 def _table_problems(where: str, table: object) -> list[Problem]:
     if not isinstance(table, dict):
-        return broken(where, "must be a table, [[configurations]]", table)
+        return violation(where, "must be a table, [[configurations]]", table)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for name, raw in entries(table):
@@ -145,9 +145,9 @@ def _entry_problems(where: str, name: str, raw: object) -> list[Problem]:
     if (rule := SET_EXACTLY.get(full_name(name))) is not None:
         return rule.problems(where, raw)
     if reason := UNSEARCHED.get(name):
-        return broken(where, "cannot differ within a study", raw, reason)
+        return violation(where, "cannot differ within a study", raw, reason)
     if name in STUDY or name.partition(".")[0] in ("data", "sampler", "pruning"):
-        return broken(where, "cannot differ within a study", raw, "make one study for each")
+        return violation(where, "cannot differ within a study", raw, "make one study for each")
     by_word = {word: full for full in _NAMES for word in (full, full.rpartition(".")[2])}
     near = nearest(name, by_word)
     return [unknown_key(where, _NAMES, near=None if near is None else toml_excerpt(by_word[near]))]
@@ -159,7 +159,9 @@ def _name_problems(raw: Sequence[_Document]) -> list[Problem]:
     for i, table in enumerate(raw):
         if (name := _name(table)) in seen:
             where = f"configurations[{i}].name" if "name" in table else f"configurations[{i}]"
-            problems += broken(where, "must not be there twice", name, "give it another name or other values")
+            problems += violation(
+                where, "must not be there twice", name, "give it another name or other values"
+            )
         seen.append(name)
     return problems
 
@@ -175,7 +177,7 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
         problem
         for i, loss in enumerate(losses)
         if (loss or fixed) == "auto"
-        for problem in broken(
+        for problem in violation(
             f"configurations[{i}].model.loss",
             "must be said where another configuration says its own",
             "auto",
@@ -184,7 +186,7 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
     ]
     if document.get("metric") == "validation_loss" and len({loss or fixed for loss in losses}) > 1:
         rule = "must be validation_accuracy where losses differ, whose values cannot be compared"
-        problems += broken("metric", rule, "validation_loss")
+        problems += violation("metric", rule, "validation_loss")
     return problems
 
 
@@ -193,8 +195,8 @@ def _budget_problems(document: _Document, asked: _Document) -> list[Problem]:
     trials = count * document.get("seeds", 1)
     if trials > MOST_TRIALS:
         rule = f"must make at most {MOST_TRIALS} trials with {count} configurations"
-        return broken("seeds", rule, document["seeds"], "lower it")
+        return violation("seeds", rule, document["seeds"], "lower it")
     if "trials" in asked or "seeds" not in document or document.get("trials", trials) == trials:
         return []
     rule = f"must be {trials}, the {count} configurations times {document['seeds']} seeds"
-    return broken("trials", rule, document["trials"], "leave it out")
+    return violation("trials", rule, document["trials"], "leave it out")

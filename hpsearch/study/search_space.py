@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.rules import Flag, Number, Rule, WholeNumber, broken, is_number, unknown_key
+from hpsearch.study.rules import Flag, Number, Rule, WholeNumber, is_number, unknown_key, violation
 from hpsearch.study.schema import SEARCHED, SECTIONS, UNSEARCHED
 from hpsearch.study.spec import DEFAULT_SEARCH, SHORT_NAMES, Choices, Dimension, Initializer, Range
 from hpsearch.trials import ParameterValue
@@ -23,7 +23,7 @@ def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
     """Return what is wrong with `raw`, the value of `where`, for a field that `rule` judges."""
     if not isinstance(raw, dict) or not raw:
         remedy = f"write {{ choices = {toml_excerpt(raw)} }}" if isinstance(raw, list) and raw else ""
-        return broken(where, f"must be {_FORMS}", raw, remedy)
+        return violation(where, f"must be {_FORMS}", raw, remedy)
     unknown = [key for key in raw if key not in DIMENSION_KEYS]
     problems = [_unknown(where, key) for key in unknown]
     if "choices" in raw:
@@ -31,7 +31,7 @@ def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
     if len(unknown) == len(raw):
         return problems
     if not isinstance(rule, Number | WholeNumber):
-        return problems + broken(where, "must be { choices = [...] }, as its values are no numbers", raw)
+        return problems + violation(where, "must be { choices = [...] }, as its values are no numbers", raw)
     return problems + _range_problems(where, rule, raw)
 
 
@@ -59,16 +59,16 @@ def _unknown(where: str, key: str) -> Problem:
 def _choices_problems(where: str, rule: Rule, raw: _Table) -> list[Problem]:
     choices = raw["choices"]
     if any(key in raw for key in ("low", "high", "log", "step")):
-        return broken(where, f"must be either {_FORMS}", raw, "keep one of them")
+        return violation(where, f"must be either {_FORMS}", raw, "keep one of them")
     if not isinstance(choices, list) or not choices:
-        return broken(f"{where}.choices", "must be a list of at least one value", choices)
+        return violation(f"{where}.choices", "must be a list of at least one value", choices)
     problems: list[Problem] = []
     seen: list[ParameterValue] = []
     for i, item in enumerate(choices):
         place = f"{where}.choices[{i}]"
         wrong = rule.problems(place, item)
         if not wrong and (parameter := parameter_of(rule, item)) in seen:
-            wrong = broken(place, "must not be there twice", item, "keep one")
+            wrong = violation(place, "must not be there twice", item, "keep one")
         elif not wrong:
             seen.append(parameter)
         problems += wrong
@@ -91,20 +91,20 @@ def _bound_problems(where: str, rule: Rule, raw: object, *, log: bool) -> list[P
     if raw is None:
         return [Problem(where=where, message="must be given: a range has low and high")]
     if log and where.endswith(".low") and is_number(raw) and raw <= 0:
-        return broken(where, "must be above 0 on a log scale", raw)
+        return violation(where, "must be above 0 on a log scale", raw)
     return rule.problems(where, raw)
 
 
 def _upside_down(where: str, raw: _Table) -> list[Problem]:
     low, high = raw["low"], raw["high"]
     remedy = "swap them" if low > high else "for one fixed value take it out of [search]"
-    return broken(f"{where}.low", f"must be below high, which is {toml_excerpt(high)}", low, remedy)
+    return violation(f"{where}.low", f"must be below high, which is {toml_excerpt(high)}", low, remedy)
 
 
 def _step_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[Problem]:
     step, low, high, place = raw["step"], raw["low"], raw["high"], f"{where}.step"
     if raw.get("log"):
-        return broken(place, "must not be given on a log scale", step, "leave out step or log")
+        return violation(place, "must not be given on a log scale", step, "leave out step or log")
     # Decimals as they are written: in binary 0.3 is no whole number of steps of 0.1.
     span = Decimal(str(high)) - Decimal(str(low))
     if isinstance(rule, WholeNumber):
@@ -114,7 +114,7 @@ def _step_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[
     if wrong or not (rest := span % Decimal(str(step))):
         return wrong
     nearest_high = type(high)(Decimal(str(high)) - rest)
-    return broken(f"{where}.high", "must be low plus a whole number of steps", high, f"use {nearest_high}")
+    return violation(f"{where}.high", "must be low plus a whole number of steps", high, f"use {nearest_high}")
 
 
 def parameter_of(rule: Rule, raw: Any) -> ParameterValue:
@@ -143,7 +143,7 @@ _NAMES: Final = tuple(_SHORT_OF.get(name, name) for name in SEARCHED)
 def search_problems(raw: object) -> list[Problem]:
     """Return everything that is wrong with `raw`, the value of `search`."""
     if not isinstance(raw, dict):
-        return broken("search", "must be a table, [search]", raw)
+        return violation("search", "must be a table, [search]", raw)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for name, value in entries(raw):
@@ -179,7 +179,7 @@ def _entry_problems(name: str, raw: object) -> list[Problem]:
     if rule is not None:
         return dimension_problems(_where(name), rule, raw)
     if reason := _why_never(name):
-        return broken(_where(name), "cannot be searched", raw, reason)
+        return violation(_where(name), "cannot be searched", raw, reason)
     return [unknown_key(_where(name), _NAMES, near=_near(name))]
 
 

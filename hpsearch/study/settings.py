@@ -36,7 +36,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def settings_are_usage(settings: Mapping[str, Any]) -> Iterator[None]:
+def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
     """Let a StudyFileError that speaks of one of the `settings` be the UsageError that it is."""
     try:
         yield

@@ -130,7 +130,7 @@ class Cohort:
         self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
         for array in self._state.optimizer:
             array[index] = 0
-        self._sampler.memory.forget(index)
+        self._sampler.history.forget(index)
         weights = np.random.Generator(np.random.PCG64([self._seed, WEIGHTS_STREAM, number]))
         self.network.initialize(
             self._state.parameters[index],
@@ -149,7 +149,7 @@ class Cohort:
         if last.number != number:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
-            self._sampler.memory.move(len(self._rows), index)
+            self._sampler.history.move(len(self._rows), index)
             self._settle(index)
         self._note_decays()
 
@@ -257,7 +257,7 @@ class Cohort:
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
             self._observer.after_forward(lane)
-        looks = self._sampler.sample_forward(lane, self._rows[start:stop])
+        pending = self._sampler.sample_forward(lane, self._rows[start:stop])
 
         losses = mean_losses(self.network, lane)
         broken = self._note_losses(lane, losses, examples)
@@ -268,9 +268,9 @@ class Cohort:
         if self._observer is not None:
             self._observer.after_backward(lane, losses, scale)
 
-        behind = self._sampler.sample_backward(looks, scale)
+        behind = self._sampler.sample_backward(pending, scale)
         self._update(lane)
-        return broken + self._sampler.note(looks, behind, losses)
+        return broken + self._sampler.finish_samples(pending, behind, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
         """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""

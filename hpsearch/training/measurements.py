@@ -107,28 +107,28 @@ class SamplingContext:
 
 
 def measure_forward(
-    outlook: SamplingContext, part: Lane, memory: RowHistory, kept: Array
+    context: SamplingContext, part: Lane, history: RowHistory, kept: Array
 ) -> ForwardStatistics:
     """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
 
     A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
-    `kept` (k,) are the shares of units that dropout keeps. Updates `memory.silence`, in place.
+    `kept` (k,) are the shares of units that dropout keeps. Updates `history.silence`, in place.
     """
     blocks = part.batch.blocks
     hidden, z = [block.y for block in blocks[:-1]], blocks[-1].y
     highest, lowest = z.max(axis=1), z.min(axis=1)
     fires = [y.max(axis=1) > 0 for y in hidden]
     last = blocks[-2].output if hidden else part.batch.x
-    accuracy, top_share = _answers(z, part.batch.t) if outlook.classifies else _no_answers(len(z))
+    accuracy, top_share = _answers(z, part.batch.t) if context.classifies else _no_answers(len(z))
     dead = [1 - fire.mean(axis=1) for fire in fires]
-    flat = _flat_shares(outlook, blocks[:-1], kept)
+    flat = _flat_shares(context, blocks[:-1], kept)
     return ForwardStatistics(
         logit_max=np.maximum(highest, -lowest).max(axis=1),
         output_range=(highest - lowest).max(axis=1),
         accuracy=accuracy,
         top_share=top_share,
         dead_shares=_side_by_side(dead, len(z)),
-        silent_shares=_silent_shares(memory.silence[part.start : part.stop], fires, examples=z.shape[1]),
+        silent_shares=_silent_shares(history.silence[part.start : part.stop], fires, examples=z.shape[1]),
         saturated_shares=_side_by_side(flat, len(z)) if flat else np.zeros((len(z), len(fires))),
         activity=np.vecdot(last, last),
     )
@@ -172,18 +172,18 @@ def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, exampl
     return np.stack([is_silent[:, start:stop].mean(axis=1) for start, stop in parts], axis=1)
 
 
-def _flat_shares(outlook: SamplingContext, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
+def _flat_shares(context: SamplingContext, hidden: Sequence[BlockBuffers], kept: Array) -> list[Array]:
     """Return the shares (k,) of each hidden block's activations on a flat part; none if there is no such part."""
     if any(buffers.slope is not None for buffers in hidden):
         slopes = [buffers.slope for buffers in hidden if buffers.slope is not None]
         return [(np.abs(slope) < FLAT_SLOPE).mean(axis=(1, 2)) for slope in slopes]
-    if outlook.flat is None:
+    if context.flat is None:
         return []
     return [
-        _flat_share(buffers.y, buffers.mask, outlook.flat, kept)
+        _flat_share(buffers.y, buffers.mask, context.flat, kept)
         if block.dropout == "after_activation"
-        else _flat_share(buffers.y, None, outlook.flat, np.ones_like(kept))
-        for block, buffers in zip(outlook.network.blocks, hidden, strict=False)
+        else _flat_share(buffers.y, None, context.flat, np.ones_like(kept))
+        for block, buffers in zip(context.network.blocks, hidden, strict=False)
     ]
 
 
@@ -240,21 +240,21 @@ class BackwardStatistics:
 
 
 def measure_backward(
-    outlook: SamplingContext, part: Lane, memory: RowHistory, *, activity: Array, scales: Array
+    context: SamplingContext, part: Lane, history: RowHistory, *, activity: Array, scales: Array
 ) -> BackwardStatistics:
-    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `memory`, in place.
+    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `history`, in place.
 
     `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardStatistics`'s.
     """
-    examples, columns = part.batch.ones.shape[1], outlook.network.weight_columns
+    examples, columns = part.batch.ones.shape[1], context.network.weight_columns
     norms = layer_norms(part.gradient, columns)
     own = norms[:, -1]
     delta = part.batch.logits.astype(np.float64)
     per_example = np.vecdot(np.multiply(delta, delta, out=delta).sum(axis=2), activity)
     here = slice(part.start, part.stop)
-    turn = _turned(memory.gradient[here], part.gradient[:, columns[-1]])
-    cosine = _ratios(turn, own * memory.gradient_norm[here])
-    memory.gradient_norm[here] = own
+    turn = _turned(history.gradient[here], part.gradient[:, columns[-1]])
+    cosine = _ratios(turn, own * history.gradient_norm[here])
+    history.gradient_norm[here] = own
     return BackwardStatistics(
         gradient_norms=norms,
         weight_norms=layer_norms(part.parameters, columns),
@@ -295,7 +295,7 @@ class UpdateStatistics:
 
 
 def measure_update(
-    outlook: SamplingContext, part: Lane, behind: BackwardStatistics, *, losses: Array, probes: bool
+    context: SamplingContext, part: Lane, behind: BackwardStatistics, *, losses: Array, probes: bool
 ) -> UpdateStatistics:
     """Measure what the update did to a part of a lane whose minibatch losses were `losses` (k,) before it.
 
@@ -304,10 +304,10 @@ def measure_update(
     """
     np.subtract(behind.before, part.parameters, out=behind.before)
     nothing = np.full(len(losses), np.nan)
-    actual, evaluation = _probed(outlook.network, part, losses) if probes else (nothing, nothing)
+    actual, evaluation = _probed(context.network, part, losses) if probes else (nothing, nothing)
     return UpdateStatistics(
         predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
-        update_norms=layer_norms(behind.before, outlook.network.weight_columns),
+        update_norms=layer_norms(behind.before, context.network.weight_columns),
         actual_decrease=actual,
         evaluation_loss=evaluation,
     )

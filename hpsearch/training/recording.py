@@ -110,7 +110,7 @@ def record(
         network,
         classifies=data.task == "classification",
         watched=_watched(network, watch),
-        moments=frozenset(watch.moments or evenly(until, MOMENTS)),
+        moments=frozenset(watch.moments or evenly_spaced(until, MOMENTS)),
         snapshots=frozenset(watch.snapshots),
     )
     cohort = Cohort(shape_of(configuration), data, capacity=1, seed=subject.seed, observer=recorder)
@@ -119,7 +119,7 @@ def record(
     return _recording(cohort, recorder, subject)
 
 
-def evenly(size: int, count: int) -> tuple[int, ...]:
+def evenly_spaced(size: int, count: int) -> tuple[int, ...]:
     """Return `count` of the numbers below `size`, evenly spread, the first and the last among them; all where few."""
     return tuple(sorted({round(place) for place in np.linspace(0, size - 1, min(count, size)).tolist()}))
 
@@ -134,7 +134,7 @@ def _watched(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, 
         wrong = [unit for unit in watch.units if not 0 <= unit < width]
         if wrong:
             raise ValueError(f"watched units must be in 0 to {width - 1} (got {', '.join(map(str, wrong))})")
-        watched[0] = watch.units or evenly(width, WATCHED_UNITS)
+        watched[0] = watch.units or evenly_spaced(width, WATCHED_UNITS)
     return watched
 
 

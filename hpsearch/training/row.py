@@ -81,7 +81,7 @@ class Row:
     epochs: list[Epoch] = field(default_factory=list)
     nonfinite: NonFinite | None = None
 
-    def note(self, sample: Sample) -> None:
+    def add_sample(self, sample: Sample) -> None:
         """Keep `sample`, and settle when to look again: at once while it alarms, up to a limit."""
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0

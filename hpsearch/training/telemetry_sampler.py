@@ -46,7 +46,7 @@ _OF_A_TRIAL: Final = (
 )
 
 
-def samples_of(
+def _samples_of(
     ahead: ForwardStatistics,
     behind: BackwardStatistics,
     update: UpdateStatistics,
@@ -123,57 +123,57 @@ class TelemetrySampler:
     """Looks at the rows of one cohort, and remembers of each what the next look needs."""
 
     def __init__(self, network: Network, workspace: Workspace, *, activation: str, classifies: bool) -> None:
-        self._outlook = SamplingContext(network=network, classifies=classifies, flat=FLAT.get(activation))
+        self._context = SamplingContext(network=network, classifies=classifies, flat=FLAT.get(activation))
         self._workspace = workspace
-        self.memory = RowHistory(network, rows=workspace.rows, dtype=workspace.dtype)
+        self.history = RowHistory(network, rows=workspace.rows, dtype=workspace.dtype)
 
     def sample_forward(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
         """Look at those of the lane's rows that are due, behind the forward pass."""
-        looks = []
+        pending = []
         for first, last in _due_stretches(rows):
             part, watched = self._workspace.part(lane, first, last), rows[first:last]
             kept = np.array([1 - row.configuration.model.dropout for row in watched])
-            looks.append(
+            pending.append(
                 PendingSample(
                     first=first,
                     last=last,
                     part=part,
                     rows=watched,
                     probes=is_probe(watched[0].age),
-                    ahead=measure_forward(self._outlook, part, self.memory, kept),
+                    ahead=measure_forward(self._context, part, self.history, kept),
                 )
             )
-        return looks
+        return pending
 
-    def sample_backward(self, looks: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
+    def sample_backward(self, pending: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
         """Look at the same rows behind the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
         return [
             measure_backward(
-                self._outlook,
+                self._context,
                 look.part,
-                self.memory,
+                self.history,
                 activity=look.ahead.activity,
                 scales=scale[look.first : look.last, 0, 0],
             )
-            for look in looks
+            for look in pending
         ]
 
-    def note(
-        self, looks: Sequence[PendingSample], behind: Sequence[BackwardStatistics], losses: Array
+    def finish_samples(
+        self, pending: Sequence[PendingSample], behind: Sequence[BackwardStatistics], losses: Array
     ) -> list[int]:
         """Look at them behind the update, and give each row its sample; return their places in the cohort.
 
         `losses` (k,) are the lane's minibatch means, float64.
         """
-        for look, back in zip(looks, behind, strict=True):
+        for look, back in zip(pending, behind, strict=True):
             own = losses[look.first : look.last]
-            update = measure_update(self._outlook, look.part, back, losses=own, probes=look.probes)
+            update = measure_update(self._context, look.part, back, losses=own, probes=look.probes)
             steps = [row.age for row in look.rows]
             for row, sample in zip(
-                look.rows, samples_of(look.ahead, back, update, losses=own, steps=steps), strict=True
+                look.rows, _samples_of(look.ahead, back, update, losses=own, steps=steps), strict=True
             ):
-                row.note(sample)
-        return [place for look in looks for place in range(look.part.start, look.part.stop)]
+                row.add_sample(sample)
+        return [place for look in pending for place in range(look.part.start, look.part.stop)]
 
 
 def _due_stretches(rows: Sequence[Row]) -> list[tuple[int, int]]:

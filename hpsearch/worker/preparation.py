@@ -10,7 +10,7 @@ import hpsearch
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.errors import FingerprintError, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.configurations import fixed_at
+from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import StudySpec, resolve
@@ -48,7 +48,7 @@ def prepare_configuration(
     wrong with file and settings.
     """
     spec = read_study(path, settings=settings)
-    return _prepare(path, replace(fixed_at(spec, chosen, settings), search=(), configurations=()))
+    return _prepare(path, replace(fixed_spec(spec, chosen, settings), search=(), configurations=()))
 
 
 def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:

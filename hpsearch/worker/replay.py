@@ -16,7 +16,7 @@ from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.plan import check_fits
-from hpsearch.study.reader import changed
+from hpsearch.study.reader import changed_configuration
 from hpsearch.study.spec import Configuration, configure, resolve
 from hpsearch.telemetry import Series, series_of
 from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
@@ -167,7 +167,7 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     check_version(stored.study)
     configuration = configuration_of(stored)
     _check_watch(configuration, request.watch, stored)
-    asked = changed(configuration, request.settings, source=f"{_name(stored)} with --set")
+    asked = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
     prepared = prepare_study(stored.study.spec)
     check_data(stored.study, prepared.data)
     own = _prepared(prepared, configuration, stored)

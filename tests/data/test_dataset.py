@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset, RawData, SourceExamples, checked
+from hpsearch.data.dataset import Dataset, RawData, SourceExamples, dataset_from
 
 Refused = Callable[[Callable[[], object]], str]
 
 
 def _checked(inputs: NDArray[Any], targets: NDArray[Any], **others: Any) -> Dataset:
     raw = RawData(inputs=inputs, targets=targets, where="x.npz", origin="x.npz", **others)
-    return checked(raw, name="x", task="auto")
+    return dataset_from(raw, name="x", task="auto")
 
 
 def test_bytes_stay_bytes_and_other_numbers_become_float64() -> None:

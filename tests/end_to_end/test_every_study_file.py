@@ -13,7 +13,7 @@ from hpsearch.data.idx import write_idx
 from hpsearch.report.configurations import configuration_rows
 from hpsearch.report.page import render
 from hpsearch.storage.store import open_store
-from hpsearch.study.configurations import params_of_trial, spanned
+from hpsearch.study.configurations import params_of_trial, spanned_dimensions
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 from hpsearch.worker.loop import Worker, WorkerOptions
@@ -49,7 +49,7 @@ def made_small(spec: StudySpec) -> StudySpec:
         training=replace(spec.training, epochs=1),
         configurations=tuple(map(_of_one_epoch, spec.configurations)),
     )
-    return replace(small, search=spanned(small) if small.configurations else small.search)
+    return replace(small, search=spanned_dimensions(small) if small.configurations else small.search)
 
 
 def _of_one_epoch(exact: ExactConfiguration) -> ExactConfiguration:

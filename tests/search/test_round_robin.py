@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hpsearch.search.searcher import Searcher
-from hpsearch.study.configurations import params_of_trial, spanned
+from hpsearch.study.configurations import params_of_trial, spanned_dimensions
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 from hpsearch.trials import Trial, TrialState
 
@@ -19,7 +19,7 @@ CONFIGURATIONS = (
 def exact_study(spec_of: SpecOf) -> StudySpec:
     """Return a study of three configurations."""
     spec = spec_of("none", configurations=CONFIGURATIONS)
-    return spec_of("none", configurations=CONFIGURATIONS, search=spanned(spec))
+    return spec_of("none", configurations=CONFIGURATIONS, search=spanned_dimensions(spec))
 
 
 def test_a_trial_gets_the_configuration_of_its_number(spec_of: SpecOf) -> None:

@@ -9,9 +9,9 @@ from hpsearch.study.configurations import (
     configuration_of,
     exact_configurations,
     exact_params,
-    fixed_at,
+    fixed_spec,
     params_of_trial,
-    spanned,
+    spanned_dimensions,
 )
 from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.reader import parse_study
@@ -86,7 +86,7 @@ def test_parameters_of_nobody_are_no_configuration() -> None:
 
 def test_numbers_span_a_range_and_anything_else_is_a_choice() -> None:
     """A range is logarithmic from a decade on, and holds whole numbers where the field does."""
-    assert spanned(SPEC) == (
+    assert spanned_dimensions(SPEC) == (
         Choices(name="model.hidden", choices=("[128]", "[64, 32]")),
         Range(name="training.batch_size", low=20.0, high=100.0, integer=True),
         Range(name="learning_rate", low=0.01, high=5.0, log=True),
@@ -107,7 +107,7 @@ def test_a_span_holds_its_values(values: tuple[float, ...], expected: Choices | 
     configurations = tuple(
         ExactConfiguration(name=str(value), params=(("model.dropout", value),)) for value in values
     )
-    assert spanned(replace(SPEC, configurations=configurations)) == (expected,)
+    assert spanned_dimensions(replace(SPEC, configurations=configurations)) == (expected,)
 
 
 def test_flags_are_no_numbers() -> None:
@@ -115,32 +115,32 @@ def test_flags_are_no_numbers() -> None:
     configurations = tuple(
         ExactConfiguration(name=str(value), params=(("model.batch_norm", value),)) for value in (True, False)
     )
-    assert spanned(replace(SPEC, configurations=configurations)) == (
+    assert spanned_dimensions(replace(SPEC, configurations=configurations)) == (
         Choices(name="model.batch_norm", choices=(True, False)),
     )
 
 
 def test_one_configuration_is_chosen_by_name_or_place() -> None:
     """Its values are the study's own afterwards, save those that were set by hand."""
-    assert fixed_at(SPEC, "wide", ()) == fixed_at(SPEC, "0", ())
-    assert fixed_at(SPEC, "wide", ()).model.hidden == (128,)
-    assert fixed_at(SPEC, "1", ()).training.learning_rate == 5.0
-    assert fixed_at(SPEC, "1", ("training.learning_rate",)).training.learning_rate == 0.01
+    assert fixed_spec(SPEC, "wide", ()) == fixed_spec(SPEC, "0", ())
+    assert fixed_spec(SPEC, "wide", ()).model.hidden == (128,)
+    assert fixed_spec(SPEC, "1", ()).training.learning_rate == 5.0
+    assert fixed_spec(SPEC, "1", ("training.learning_rate",)).training.learning_rate == 0.01
 
 
 @pytest.mark.parametrize("chosen", [None, "3", "narrow", ""])
 def test_an_unknown_choice_is_answered_with_the_list(chosen: str | None) -> None:
     """The error names every configuration with its place."""
     with pytest.raises(UsageError, match=r"0  wide\n  1  learning_rate 5\.0, .*\n  2  as it is"):
-        fixed_at(SPEC, chosen, ())
+        fixed_spec(SPEC, chosen, ())
 
 
 def test_nothing_can_be_chosen_where_nothing_is_listed() -> None:
     """A study that searches has one fixed configuration, and no other."""
     searching = replace(SPEC, configurations=())
-    assert fixed_at(searching, None, ()) == searching
+    assert fixed_spec(searching, None, ()) == searching
     with pytest.raises(UsageError, match="leave it out"):
-        fixed_at(searching, "wide", ())
+        fixed_spec(searching, "wide", ())
 
 
 def test_configurations_survive_the_database() -> None:

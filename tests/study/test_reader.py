@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.json_form import spec_from_json, spec_to_json
-from hpsearch.study.reader import _study, nowhere, parse_study, read_study
+from hpsearch.study.reader import _study, find_nothing, parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
 from hpsearch.study.spec import (
     Choices,
@@ -303,7 +303,7 @@ def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> 
     problems: Sequence[Problem] = ()
     study = None
     try:
-        study = _study(document, source="x.toml", locate=nowhere, asked={})
+        study = _study(document, source="x.toml", locate=find_nothing, asked={})
     except StudyFileError as error:
         problems = error.problems
     assert problems or (study is not None and spec_from_json(spec_to_json(study)) == study)

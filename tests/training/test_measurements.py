@@ -97,7 +97,7 @@ def test_an_alarm_is_followed_step_by_step() -> None:
     looks = []
     for _ in range(26):
         looks.append(here.next_sample_at)
-        here.note(sample(here.next_sample_at, dead=1.0))
+        here.add_sample(sample(here.next_sample_at, dead=1.0))
     assert looks == [*range(12), *range(15, 27), 50, 51]
 
 
@@ -106,12 +106,12 @@ def test_an_alarm_that_ends_is_forgotten() -> None:
     here = row(batch_size=100)
     for step in range(7):
         assert here.next_sample_at == step
-        here.note(sample(step, dead=1.0))
-    here.note(sample(7))
+        here.add_sample(sample(step, dead=1.0))
+    here.add_sample(sample(7))
     assert here.next_sample_at == 10
     for step in range(10, 22):
         assert here.next_sample_at == step
-        here.note(sample(step, dead=1.0))
+        here.add_sample(sample(step, dead=1.0))
     assert here.next_sample_at == 25
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, HpsearchError, StudyFileError, VersionError
-from hpsearch.study.configurations import spanned
+from hpsearch.study.configurations import spanned_dimensions
 from hpsearch.study.spec import ExactConfiguration, ModelSpec, PruningSpec, SamplerSpec
 from hpsearch.training.recording import RecordingOptions
 from hpsearch.trials import Trial, TrialState
@@ -252,7 +252,7 @@ def test_exact_configurations_are_replayed(tmp_path: Path) -> None:
             ExactConfiguration(name="wide", params=(("model.hidden", "[24, 24]"), ("learning_rate", 0.5))),
         ),
     )
-    bench = Bench(f"sqlite:///{tmp_path / 'exact.db'}", replace(spec, search=spanned(spec)))
+    bench = Bench(f"sqlite:///{tmp_path / 'exact.db'}", replace(spec, search=spanned_dimensions(spec)))
     bench.worker("ann").run()
     widths = []
     for trial in bench.trials():

@@ -23,7 +23,7 @@ from hpsearch.reproduction.numerics import (
 from hpsearch.reproduction.pictures import charts, curve, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
-from hpsearch.study.configurations import fixed_at
+from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
 from hpsearch.verdicts import Cause
@@ -76,7 +76,7 @@ def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
     values, lines = {}, []
     spec = lab.study(study)
     for name, causes in NAMED[study].items():
-        fixed = replace(fixed_at(spec, name, ()), search=(), configurations=())
+        fixed = replace(fixed_spec(spec, name, ()), search=(), configurations=())
         prepared = lab.prepare(fixed)
         found = diagnose_configuration(replace(prepared, data=with_few(prepared.data))).verdict.primary
         values[f"{name}: named"] = [float(found.cause in causes)]
