@@ -14,21 +14,21 @@ from typing import Final
 from hpsearch.analysis.audit import is_audited, wrong_stops
 from hpsearch.analysis.causes import common_remedy
 from hpsearch.analysis.formats import format_count
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.search.regions import (
     LARGEST_CHANCE,
     DeadEnd,
     best_part,
+    binomial_tail,
     can_move,
     dead_ends,
     is_at_edge,
     place,
     points,
-    tail,
 )
-from hpsearch.study.amounts import format_number
-from hpsearch.study.shown import key_path
-from hpsearch.study.spec import AILMENTS, SHORT_NAMES, Dimension, Range, StudySpec
+from hpsearch.study.messages import format_number, key_path
+from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 
 DATA_CAUSES: Final = frozenset(
     {Cause.NONFINITE_INPUT, Cause.INPUT_DEGENERATE, Cause.LABELS_UNRELATED, Cause.VAL_MISALIGNED}
@@ -121,7 +121,9 @@ def _edge_words(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]
         is_high = key == "high"
         there = sum(is_at_edge(where, is_high=is_high) for where in places)
         usual = sum(is_at_edge(where, is_high=is_high) for where in everybody) / len(everybody)
-        is_sound = there >= EDGE_MAJORITY * len(places) and tail(there, len(places), usual) < LARGEST_CHANCE
+        is_sound = (
+            there >= EDGE_MAJORITY * len(places) and binomial_tail(there, len(places), usual) < LARGEST_CHANCE
+        )
         if is_sound and can_move(dimension, is_high=is_high):
             path = key_path("search", dimension.name, key)
             return f"the best trials sit at the {name} edge of {dimension.name}: {change} `{path}`"
@@ -132,7 +134,7 @@ def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> st
     """Return the remedy of the cause that cost most epochs; None if diagnosis stopped nothing, or nothing costly."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in trials:
-        if trial.state is TrialState.PRUNED and trial.verdict in AILMENTS:
+        if trial.state is TrialState.PRUNED and trial.verdict in DIAGNOSED_CAUSES:
             groups.setdefault(trial.verdict, []).append(trial)
     if not groups:
         return None

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.analysis.intervals import Interval, share_interval
-from hpsearch.records import Trial, best_trials
-from hpsearch.worker.auditing import AUDITED_AT
+from hpsearch.trials import Trial, best_trials
+from hpsearch.verdicts import AUDITED_AT
 
 BEST_OF: Final = 10
 """The best tenth: one of so many."""

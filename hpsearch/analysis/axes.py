@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.formats import format_count, format_parameter, format_tick
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.study.spec import Choices, Dimension, Range
+from hpsearch.trials import ParameterValue, Trial
 
 AxisKind: TypeAlias = Literal["log", "linear", "category"]
 

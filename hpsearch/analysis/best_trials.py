@@ -20,9 +20,9 @@ from hpsearch.analysis.confirmation import (
 from hpsearch.analysis.formats import format_parameter, format_parameters, format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import verdict_words
-from hpsearch.records import Fate, Trial
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import Fate, Trial
 
 
 def best_lines(

@@ -12,10 +12,10 @@ from hpsearch.analysis.axes import learning_rate_of
 from hpsearch.analysis.formats import format_parameter
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import OUTSIDE
-from hpsearch.records import Cause, Fate, Finding, Trial, TrialState
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Dimension, Range
-from hpsearch.worker.auditing import AUDITED_AT
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding
 
 
 @final

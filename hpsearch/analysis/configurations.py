@@ -8,10 +8,10 @@ from typing import Any, final
 
 from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.intervals import Interval, mean_interval, metric_bounds
-from hpsearch.records import Trial
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.exact import configuration_of
+from hpsearch.study.configurations import configuration_of
 from hpsearch.study.spec import ExactConfiguration, StudySpec
+from hpsearch.trials import Trial
 
 
 @final

@@ -16,8 +16,8 @@ from hpsearch.analysis.intervals import (
     metric_bounds,
 )
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.storage.records import Evaluation, Part, StoredStudy
+from hpsearch.trials import ParameterValue, Trial, best_trials
 
 
 @final

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from hpsearch.records import ParameterValue
-from hpsearch.study.amounts import format_number, nonfinite_words
+from hpsearch.study.messages import format_number, nonfinite_words
 from hpsearch.study.spec import Dimension
+from hpsearch.trials import ParameterValue
 
 
 def format_parameter(value: ParameterValue) -> str:

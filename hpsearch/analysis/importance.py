@@ -19,9 +19,9 @@ from scipy.stats import rankdata
 
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
-from hpsearch.search.standing import is_dead, last_value
+from hpsearch.search.ranking import is_dead, last_value
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import Trial, TrialState
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from hpsearch.analysis.study_state import state_of
 from hpsearch.analysis.trial_facts import given_in_advance
-from hpsearch.records import Finding, ParameterValue, Trial, TrialState
 from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Finding
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

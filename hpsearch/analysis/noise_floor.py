@@ -11,7 +11,7 @@ from hpsearch.analysis.configurations import configuration_rows
 from hpsearch.analysis.formats import format_count, format_result
 from hpsearch.analysis.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial
+from hpsearch.trials import Trial
 
 _LEAST_STEP: Final = 1e-6
 """Accuracies that differ by less are the same, stored with fewer digits."""

@@ -6,16 +6,15 @@ from typing import Any, final
 
 from hpsearch.analysis.formats import format_count, format_share
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
-from hpsearch.records import Finding
-from hpsearch.study.amounts import format_number
-from hpsearch.study.shown import written
-from hpsearch.training.held_back import evaluate
+from hpsearch.study.messages import format_number, toml_text
+from hpsearch.training.evaluation import evaluate
+from hpsearch.training.measurements import SILENT_EXAMPLES
 from hpsearch.training.recording import Recording
-from hpsearch.training.telemetry import SILENT_EXAMPLES
-from hpsearch.worker.checking import Check, Difference
+from hpsearch.verdicts import Finding
+from hpsearch.worker.replay import Difference, ReplayCheck
 
 
-def check_sentence(check: Check) -> str:
+def check_sentence(check: ReplayCheck) -> str:
     """Say what came of the comparison with the stored curve."""
     if check.difference is not None:
         return difference_sentence(check.difference)
@@ -44,7 +43,7 @@ def length_words(recording: Recording) -> str:
 def settings_words(settings: Mapping[str, Any]) -> str:
     """Return what was changed, as it would stand on the command line."""
     return ", ".join(
-        f"{name}={value if isinstance(value, str) else written(value)}" for name, value in settings.items()
+        f"{name}={value if isinstance(value, str) else toml_text(value)}" for name, value in settings.items()
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import final
 
-from hpsearch.records import Series, Trial
 from hpsearch.storage.records import (
     Attempt,
     Evaluation,
@@ -14,6 +13,8 @@ from hpsearch.storage.records import (
     Unsealing,
     WorkerRecord,
 )
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 
 @final

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.analysis.axes import Axis, coordinate
-from hpsearch.records import Cause, Fate, Trial
+from hpsearch.trials import Fate, Trial
+from hpsearch.verdicts import Cause
 
 LEAST: Final = 5
 """At least so many deaths, and so many survivors, are needed for a boundary between them."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.formats import format_count
-from hpsearch.records import Fate
 from hpsearch.storage.records import Progress
+from hpsearch.trials import Fate
 
 StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
 

@@ -10,9 +10,9 @@ from hpsearch.analysis.advice import advice
 from hpsearch.analysis.audit import audit_of
 from hpsearch.analysis.axes import learning_rate_of
 from hpsearch.analysis.configurations import configuration_rows, row_object
-from hpsearch.records import Fate, Trial
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.study.spec import Dimension, Range
+from hpsearch.trials import Fate, Trial
 
 
 @final

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from hpsearch.analysis.formats import format_parameter, format_result, format_time
-from hpsearch.records import FIXED, OTHERS, Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.storage.records import Foreign
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
+from hpsearch.trials import FIXED, OTHERS, ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
 """Causes that no step of the optimizer brought about."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.cli.output import say
-from hpsearch.data.facts import facts_of
-from hpsearch.diagnosis.before import findings_before
+from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
-from hpsearch.records import Cause, DataFacts, Finding
-from hpsearch.study.exact import exact_configurations
-from hpsearch.study.faults import fault_in_words
-from hpsearch.study.spec import configure
+from hpsearch.diagnosis.static_checks import static_findings
+from hpsearch.study.configurations import exact_configurations
+from hpsearch.study.spec import configure, fault_in_words
+from hpsearch.telemetry import DataFacts
+from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.preparation import PreparedStudy
 
 LARGE_TARGETS: Final = 1000.0
@@ -52,7 +52,7 @@ def _large_targets(data: DataFacts) -> list[str]:
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
-    return findings_before(facts_about(study.spec, facts_of(study.data), configure(study.spec, {})))
+    return static_findings(facts_about(study.spec, facts_of(study.data), configure(study.spec, {})))
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
@@ -61,7 +61,7 @@ def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
     data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]
     for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
-        for finding in findings_before(facts_about(study.spec, data, configuration)):
+        for finding in static_findings(facts_about(study.spec, data, configuration)):
             found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
     return list(found.values())
 

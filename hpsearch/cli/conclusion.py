@@ -19,12 +19,13 @@ from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
 from hpsearch.cli.progress import busy
 from hpsearch.errors import HpsearchError, StudyUnreadableError, mask
-from hpsearch.records import Series, Trial
 from hpsearch.report.file import write_page
 from hpsearch.report.request import ReportRequest, check_request
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 _LONGEST_FILE_NAME: Final = 100
 

@@ -19,15 +19,14 @@ from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_listing
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial
 from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.exact import why_untrainable
-from hpsearch.worker.admission import check_version
-from hpsearch.worker.draining import stoppable
-from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
-from hpsearch.worker.preparation import check_memory, job_of, rows_per_worker
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.study.configurations import why_untrainable
+from hpsearch.trials import Trial
+from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
+from hpsearch.worker.preparation import check_version
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -94,7 +93,7 @@ def _train(
         f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
     )
     done = 0
-    with stoppable(stop):
+    with stop_on_signals(stop):
         for made in train(prepared, planned, part="validation", stop=stop):
             store.write_evaluations(study, made)
             done += len(made)

@@ -8,9 +8,10 @@ from typing import Final
 
 from hpsearch.analysis.formats import format_metric
 from hpsearch.cli.output import answer, terminal_width
-from hpsearch.records import Series, Trial
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 _COLUMNS: Final = 56
 _FEWEST_COLUMNS: Final = 8

@@ -76,8 +76,8 @@ def fetch(
     import os
 
     from hpsearch.data.mnist import fetch_mnist
-    from hpsearch.data.suggestion import remedy_for
     from hpsearch.errors import UsageError
+    from hpsearch.study.messages import remedy_for
     from hpsearch.study.schema import BUILTIN_SOURCES
 
     if source not in BUILTIN_SOURCES:

@@ -3,8 +3,8 @@
 from hpsearch.analysis.formats import format_count
 from hpsearch.cli.asking import ask
 from hpsearch.cli.output import answer, say
-from hpsearch.records import TrialState
 from hpsearch.storage.store import Store
+from hpsearch.trials import TrialState
 
 
 def delete_study(store: Store, name: str, *, yes: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from hpsearch.data.description import Description
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 _MANY: Final = 12
 """More names than this are shortened for people."""

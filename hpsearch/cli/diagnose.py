@@ -52,19 +52,20 @@ def diagnose(
     from hpsearch.cli.examined import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import busy
-    from hpsearch.study.examples import with_examples
-    from hpsearch.study.settings import parse_settings, settings_are_usage
-    from hpsearch.worker.examination import examine
-    from hpsearch.worker.preparation import check_memory, job_of, prepare_configuration
+    from hpsearch.study.files import with_examples
+    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
+    from hpsearch.worker.capacity import check_memory, job_of
+    from hpsearch.worker.preparation import prepare_configuration
+    from hpsearch.worker.trial_diagnosis import diagnose_configuration
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
     )
-    with busy("Reading the study and its data"), settings_are_usage(parse_settings(question.settings)):
+    with busy("Reading the study and its data"), settings_as_usage_errors(parse_settings(question.settings)):
         study = prepare_configuration(with_examples(file), question.changes(), chosen=configuration)
         check_memory(job_of(study))
     with busy("Training"):
-        examination = examine(study)
+        examination = diagnose_configuration(study)
     if form is AnswerFormat.JSON:
         write_json(examination_object(examination))
     else:

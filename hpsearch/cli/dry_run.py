@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from hpsearch.analysis.formats import format_count
 from hpsearch.cli.output import answer
-from hpsearch.study.amounts import format_size
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.messages import format_size
 from hpsearch.study.plan import Plan, plan
+from hpsearch.study.spec import fault_in_words
 from hpsearch.training.examples import output_count
+from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
 from hpsearch.worker.machine import core_count
-from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of, rows_per_worker
+from hpsearch.worker.preparation import PreparedStudy
 
 
 def write_plan(study: PreparedStudy) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 from hpsearch.analysis.formats import format_count, format_parameters
 from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.records import ParameterValue
 from hpsearch.storage.keeping import enqueue
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.dimensions import as_parameter
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import nearest
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.schema import SEARCHED
+from hpsearch.study.search_space import as_parameter
 from hpsearch.study.settings import full_key, parse_settings
 from hpsearch.study.spec import Range
+from hpsearch.trials import ParameterValue
 
 
 def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
@@ -53,10 +53,10 @@ def write_budget_hint(store: Store, study: StoredStudy) -> None:
 
 def _write_grid_hint(store: Store, study: StoredStudy) -> None:
     """Write the budget that trains every point of the grid besides the trials with given parameters."""
-    from hpsearch.search.searcher import is_given
+    from hpsearch.search.searcher import has_given_parameters
     from hpsearch.search.space import grid_size
 
-    points, given = grid_size(study.spec), sum(map(is_given, store.trials(study)))
+    points, given = grid_size(study.spec), sum(map(has_given_parameters, store.trials(study)))
     if study.spec.trials < points + given:
         budget = format_count(study.spec.trials, "trial")
         answer(

@@ -11,12 +11,14 @@ from hpsearch.analysis.formats import format_count, format_result, format_share
 from hpsearch.analysis.json_objects import finding_object, with_reasons
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.output import answer
-from hpsearch.records import Epoch, Finding, ParameterValue
+from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.settings import full_key, parse_settings
-from hpsearch.study.shown import written
 from hpsearch.study.spec import StudySpec
-from hpsearch.worker.examination import Examination
+from hpsearch.telemetry import Epoch
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Finding
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 
 @final
@@ -68,11 +70,11 @@ def _setting(value: ParameterValue) -> str:
     if isinstance(value, float):
         return repr(float(f"{value:.3g}"))
     if isinstance(value, str) and value.startswith(("[", "{")):
-        return written(json.loads(value))
-    return value if isinstance(value, str) else written(value)
+        return toml_text(json.loads(value))
+    return value if isinstance(value, str) else toml_text(value)
 
 
-def examination_object(examination: Examination) -> dict[str, Any]:
+def examination_object(examination: TrialDiagnosis) -> dict[str, Any]:
     """Return an examination as a JSON object; `findings` are all, strongest first."""
     first, *_ = findings = [finding_object(finding) for finding in examination.verdict.findings]
     return {
@@ -105,7 +107,7 @@ def _missing(name: str, reason: str) -> dict[str, Any]:
     return {name: None, f"{name}_reason": reason}
 
 
-def write_examination(examination: Examination, spec: StudySpec, question: Question) -> None:
+def write_examination(examination: TrialDiagnosis, spec: StudySpec, question: Question) -> None:
     """Write to stdout what the verdict is, by what evidence, what to do, and what was trained."""
     first, *others = examination.verdict.findings
     answer(f"{spec.name}: {_finding_words(first)}")
@@ -124,7 +126,7 @@ def _finding_words(finding: Finding) -> str:
     return f"{cause_words(finding)}, confidence {format_share(finding.confidence, 1)}"
 
 
-def _training_lines(examination: Examination) -> Iterator[str]:
+def _training_lines(examination: TrialDiagnosis) -> Iterator[str]:
     steps = f"{examination.steps:,} of {format_count(examination.steps_planned, 'step')}"
     epochs = f"{examination.epochs:,} of {format_count(examination.epochs_planned, 'epoch')}"
     yield f"Trained: {steps}, in {epochs}"

@@ -21,7 +21,7 @@ def init(
     Example: hpsearch init studies
     """
     from hpsearch.errors import HpsearchError
-    from hpsearch.study.examples import example_files
+    from hpsearch.study.files import example_files
 
     examples = example_files()
     if not examples:

@@ -13,8 +13,8 @@ from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
 from hpsearch.cli.family import GONE, existing
 from hpsearch.cli.output import Listing
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import Evaluation, Listed, StoredStudy
+from hpsearch.trials import Trial, TrialState
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 

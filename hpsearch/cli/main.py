@@ -27,8 +27,7 @@ from hpsearch.cli import (
 from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.output import answer, discard_stdout, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
-from hpsearch.worker.stopping import INTERRUPTED, StopNowError, StopRequest
+from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch, StopNowError, StopRequest
 
 USER_ERROR = 1
 WRONG_USAGE = 2

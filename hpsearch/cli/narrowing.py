@@ -12,12 +12,12 @@ from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
 from hpsearch.errors import HpsearchError
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.search.narrowing import Proposal, Revision, propose, warm_start
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import ParameterValue, Trial
 
 _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
 _RIGHT: Final = frozenset({"before", "after"})

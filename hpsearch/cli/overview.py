@@ -22,10 +22,10 @@ from hpsearch.analysis.summary import Decade, fates_by_decade
 from hpsearch.cli.listings import configurations_listing
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import answer, write_csv, write_json, write_listing, write_table
-from hpsearch.records import Fate, Trial
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Progress, StoredStudy
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import Fate, Trial
 
 
 def write_overview(

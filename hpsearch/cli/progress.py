@@ -18,9 +18,9 @@ from rich.text import Text
 from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
 from hpsearch.analysis.study_state import fate_rows
 from hpsearch.cli.output import folded, printable, printable_cell, say
-from hpsearch.records import Fate
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.trials import Fate
+from hpsearch.worker.shutdown import StopRequest
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1

@@ -20,8 +20,7 @@ from hpsearch.cli.output import answer, write_table
 from hpsearch.cli.progress import busy
 from hpsearch.report.file import write_page
 from hpsearch.training.recording import Recording
-from hpsearch.worker.checking import Check
-from hpsearch.worker.replaying import Replay, Run
+from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
 
 _LONGEST_SUFFIX: Final = 60
 """Characters of settings that a page's name shows."""
@@ -66,7 +65,7 @@ def write_replay(replay: Replay, page: Path) -> None:
     answer(f"Page: {page}")
 
 
-def _properties(run: Run) -> Iterator[tuple[str, str]]:
+def _properties(run: RecordedRun) -> Iterator[tuple[str, str]]:
     recording = run.recording
     training = recording.subject.configuration.training
     yield "learning_rate", f"{training.learning_rate:.6g}"
@@ -93,7 +92,7 @@ def replay_object(replay: Replay, page: Path) -> dict[str, Any]:
     }
 
 
-def _check_object(check: Check) -> dict[str, Any]:
+def _check_object(check: ReplayCheck) -> dict[str, Any]:
     """Return the check; `identical` is null where nothing was stored to compare with."""
     difference = check.difference
     return {
@@ -113,7 +112,7 @@ def _check_object(check: Check) -> dict[str, Any]:
     }
 
 
-def _run_object(run: Run) -> dict[str, Any]:
+def _run_object(run: RecordedRun) -> dict[str, Any]:
     recording = run.recording
     last = recording.telemetry.epochs[-1] if recording.telemetry.epochs else None
     return {

@@ -10,7 +10,7 @@ from hpsearch.analysis.formats import format_duration
 from hpsearch.analysis.json_objects import finite, reason_of
 from hpsearch.cli.output import Listing, say
 from hpsearch.cli.progress import busy
-from hpsearch.data.mnist import is_at_hand
+from hpsearch.data.mnist import is_available
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, every_claim
@@ -20,8 +20,8 @@ from hpsearch.reproduction.page import SOURCES, Reproduction, render
 from hpsearch.reproduction.records import Judged, Measured
 from hpsearch.reproduction.running import Ended, keys_of, reproduce
 from hpsearch.reproduction.words import judgement_words, measured_words
-from hpsearch.study.nearest import nearest
-from hpsearch.study.shown import shown as quoted
+from hpsearch.study.messages import nearest
+from hpsearch.study.messages import toml_excerpt as quoted
 from hpsearch.worker.machine import core_count
 
 _HEADS: Final = ("document", "claim", "study", "measured", "judgement")
@@ -54,7 +54,7 @@ def run(
     """Run the studies that are not kept below `folder`, with progress on stderr, and judge their claims."""
     _make_folder(output.parent)
     check_report_path(output)
-    source = images or ("mnist" if is_at_hand(os.environ) else "digits")
+    source = images or ("mnist" if is_available(os.environ) else "digits")
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
     keys = keys_of(ready, lab)  # before anything is promised: the images may not be there

@@ -18,11 +18,11 @@ from hpsearch.cli.narrowing import (
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.running import DONE, RunOptions, run_study
 from hpsearch.errors import StudyExistsError, UsageError
-from hpsearch.records import ParameterValue, Trial, best_trials
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.reader import read_study
+from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.preparation import is_study_file
 
 _BEST: Final = 5

@@ -25,20 +25,12 @@ from hpsearch.errors import (
 from hpsearch.report.file import check_report_path
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.examples import example_files
-from hpsearch.worker.draining import stoppable
+from hpsearch.study.files import example_files
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
-from hpsearch.worker.preparation import (
-    Job,
-    check_memory,
-    is_study_file,
-    job_of,
-    prepare_file,
-    rows_per_worker,
-    workers_that_fit,
-)
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.worker.preparation import is_study_file, prepare_file
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -96,7 +88,7 @@ def run_study(target: str, options: RunOptions) -> int:
         if progress.is_done:
             say("It is finished: add --trials N to continue to N trials")
         elif progress.stopped is None:
-            stack.enter_context(stoppable(stop, last=_say_stopped))
+            stack.enter_context(stop_on_signals(stop, last=_say_stopped))
             job = job or _read_data(study, options)
             progress, study = _work(store, study, job, options, stop=stop)
         conclude(store, study, url=options.url, report=options.report)

@@ -13,15 +13,14 @@ from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, say, write_json
 from hpsearch.cli.stored_data import read_stored
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
-from hpsearch.study.exact import why_untrainable
-from hpsearch.worker.admission import check_version
-from hpsearch.worker.draining import stoppable
-from hpsearch.worker.evaluating import fresh_seeds, repetitions, train
-from hpsearch.worker.preparation import PreparedStudy, check_memory, job_of
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.study.configurations import why_untrainable
+from hpsearch.trials import Trial, TrialState
+from hpsearch.worker.capacity import check_memory, job_of
+from hpsearch.worker.preparation import PreparedStudy, check_version
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import INTERRUPTED, StopRequest, stop_on_signals
 
 DONE: Final = 0
 
@@ -185,7 +184,7 @@ def _train(
     wanted = {seed: [trial.number] for seed in fresh_seeds(study.spec.seed, "test", seeds)}
     planned = repetitions(prepared, {trial.number: trial.params}, wanted, rows=1)
     say(f"Training trial {trial.number} with {seeds} fresh seeds")
-    with stoppable(stop):
+    with stop_on_signals(stop):
         made = [one for batch in train(prepared, planned, part="test", stop=stop) for one in batch]
         if len(made) < seeds:
             return False

@@ -16,8 +16,9 @@ from hpsearch.analysis.trial_facts import (
     verdict_words,
 )
 from hpsearch.cli.output import answer, write_table
-from hpsearch.records import Finding, Trial
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:

@@ -2,8 +2,7 @@
 
 from hpsearch.cli.progress import busy
 from hpsearch.storage.records import StoredStudy
-from hpsearch.worker.admission import check_data
-from hpsearch.worker.preparation import PreparedStudy, prepare_study
+from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_study
 
 
 def read_stored(study: StoredStudy) -> PreparedStudy:

@@ -8,7 +8,7 @@ from hpsearch.errors import StudyExistsError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import StudySpec
-from hpsearch.worker.preparation import Job
+from hpsearch.worker.capacity import Job
 
 
 @final

@@ -23,7 +23,7 @@ from hpsearch.cli.options import (
     is_unmade,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
-from hpsearch.records import TrialState
+from hpsearch.trials import TrialState
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
 
@@ -47,8 +47,9 @@ def create(
     """
     from hpsearch.cli.beforehand import warn_before
     from hpsearch.cli.storing import store_study
-    from hpsearch.study.examples import with_examples
-    from hpsearch.worker.preparation import job_of, prepare_file
+    from hpsearch.study.files import with_examples
+    from hpsearch.worker.capacity import job_of
+    from hpsearch.worker.preparation import prepare_file
 
     study = prepare_file(with_examples(file), name=name, trials=trials)
     warn_before(study)

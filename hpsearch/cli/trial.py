@@ -120,22 +120,23 @@ def replay(
     from hpsearch.cli.replayed import replay_object, save_replay, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings, settings_are_usage
-    from hpsearch.training.recording import Watch
-    from hpsearch.worker.checking import Stored
-    from hpsearch.worker.replaying import Request
-    from hpsearch.worker.replaying import replay as train_again
+    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
+    from hpsearch.training.recording import RecordingOptions
+    from hpsearch.worker.replay import ReplayRequest, StoredTrial
+    from hpsearch.worker.replay import replay as train_again
 
-    request = Request(
-        epochs=epochs, settings=parse_settings(settings or ()), watch=Watch(units=tuple(watch or ()))
+    request = ReplayRequest(
+        epochs=epochs,
+        settings=parse_settings(settings or ()),
+        watch=RecordingOptions(units=tuple(watch or ())),
     )
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
         found = store.study(study)
         series = read_series(store, found, [number])
-        stored = Stored(study=found, trial=store.trial(found, number), series=series.get(number, {}))
-    with busy("Training it again"), settings_are_usage(request.settings):
+        stored = StoredTrial(study=found, trial=store.trial(found, number), series=series.get(number, {}))
+    with busy("Training it again"), settings_as_usage_errors(request.settings):
         made = train_again(stored, request)
     page = save_replay(made, output, storage)
     if form is TableFormat.JSON:

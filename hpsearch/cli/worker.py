@@ -58,11 +58,11 @@ def start(
     """
     from hpsearch.cli.output import say
     from hpsearch.worker.loop import LEASE_S
-    from hpsearch.worker.shift import ShiftOptions, work
+    from hpsearch.worker.service import ServiceOptions, work
 
-    options = ShiftOptions(
+    options = ServiceOptions(
         url=storage,
-        tell=say if parent is None else _tell_nobody,
+        notify=say if parent is None else _tell_nobody,
         study=study,
         exit_when_idle=exit_when_idle,
         rows=cohort,

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, final
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Series, Trial
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 
 _T = TypeVar("_T")
 

@@ -12,8 +12,9 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
 from hpsearch.analysis.trial_facts import evidence_facts, suggested_facts, verdict_words
 from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
-from hpsearch.records import Finding, Trial
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
 _KEY: Final = re.compile(r"(?:hpsearch study (?:confirm|narrow) )?[\w.-]+")

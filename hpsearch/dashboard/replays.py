@@ -11,8 +11,7 @@ from typing import Final, TypeAlias, final
 from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.report.replay_page import render_replay
 from hpsearch.storage.store import Store
-from hpsearch.worker.checking import Stored
-from hpsearch.worker.replaying import Request, replay
+from hpsearch.worker.replay import ReplayRequest, StoredTrial, replay
 
 KEPT: Final = 8
 """So many pages stay in memory, of several MB each; the one asked for first goes first."""
@@ -21,25 +20,25 @@ WAITING_MOST: Final = 4
 _Key: TypeAlias = tuple[str, int]
 
 
-def replayed_page(stored: Stored) -> str:
+def replayed_page(stored: StoredTrial) -> str:
     """Return the page of a trial that was trained again. Raises HpsearchError where that cannot be."""
     navigation = way_back(stored.study, stored.trial.number)
-    return render_replay(replay(stored, Request()), taken=datetime.now(UTC), navigation=navigation)
+    return render_replay(replay(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation)
 
 
 @final
 class Replays:
     """The replays that were asked for: made, under way, or waiting for their turn. Threads may share them."""
 
-    def __init__(self, make: Callable[[Stored], str] = replayed_page) -> None:
+    def __init__(self, make: Callable[[StoredTrial], str] = replayed_page) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._asked: OrderedDict[_Key, Future[str]] = OrderedDict()
-        self._waiting: SimpleQueue[tuple[Stored, Future[str]]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[StoredTrial, Future[str]]] = SimpleQueue()
         # A daemon: a server that is told to stop does not wait for a training that may take long.
         threading.Thread(target=self._work, name="hpsearch-replays", daemon=True).start()
 
-    def ask(self, stored: Stored) -> bool:
+    def ask(self, stored: StoredTrial) -> bool:
         """Let a trial be trained again unless it was, or is; return False where too many wait already.
 
         One that failed is tried again.
@@ -72,8 +71,8 @@ class Replays:
                 made.set_exception(error)
 
 
-def stored_trial(store: Store, name: str, number: int) -> Stored:
+def stored_trial(store: Store, name: str, number: int) -> StoredTrial:
     """Return a trial as the database has it. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.study(name)
     trial = store.trial(study, number)
-    return Stored(study=study, trial=trial, series=store.series(study, [number]).get(number) or {})
+    return StoredTrial(study=study, trial=trial, series=store.series(study, [number]).get(number) or {})

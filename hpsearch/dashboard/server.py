@@ -17,8 +17,7 @@ from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
-from hpsearch.worker.draining import END_WITHIN_S, DrainWatch
-from hpsearch.worker.stopping import INTERRUPTED
+from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch
 
 CONNECTIONS: Final = 500
 

@@ -15,7 +15,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Examples:
+class SourceExamples:
     """Inputs (N, I) and targets (N,) or (N, O), in the order of their source."""
 
     inputs: Array
@@ -40,7 +40,7 @@ class RawData:
     labels: tuple[str, ...] = ()
     task: Task = "auto"
     is_image: bool = False
-    sealed: Examples | None = None
+    sealed: SourceExamples | None = None
 
 
 @final
@@ -62,10 +62,10 @@ class Dataset:
     features: tuple[str, ...]
     is_image: bool
     origin: str
-    sealed: Examples | None = None
+    sealed: SourceExamples | None = None
 
 
-def checked(raw: RawData, *, name: str, task: Task) -> Dataset:
+def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
     """Return the data set that `raw` holds; `task` "auto" leaves the choice to the source and its targets.
 
     Classes of a sealed part count as classes even where the other part has none of them.
@@ -88,7 +88,7 @@ def checked(raw: RawData, *, name: str, task: Task) -> Dataset:
         origin=raw.origin,
         sealed=None
         if sealed_inputs is None
-        else Examples(inputs=sealed_inputs, targets=targets.values[count:]),
+        else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
     )
 
 

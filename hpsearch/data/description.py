@@ -1,4 +1,4 @@
-"""What a data set is like, for people: `hpsearch data show`."""
+"""What a data set is like, for people (`hpsearch data show`) and for diagnosis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from typing import final
 
 import numpy as np
 
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.prepare import PreparedData
 from hpsearch.study.spec import KnownTask
+from hpsearch.telemetry import DataFacts
 
 
 @final
@@ -66,3 +68,32 @@ def _class_counts(dataset: Dataset) -> dict[str, int]:
         return {}
     counts = np.bincount(dataset.targets, minlength=len(dataset.classes))
     return {name: int(count) for name, count in zip(dataset.classes, counts, strict=True)}
+
+
+_BLOCK_EXAMPLES = 4096
+"""Examples that are looked at at one time, so that no copy of the whole is made."""
+
+
+def facts_of(data: PreparedData) -> DataFacts:
+    """Return the facts of the training part of `data`."""
+    inputs, targets = data.training.inputs, data.training.targets
+    blocks = [inputs[start : start + _BLOCK_EXAMPLES] for start in range(0, len(inputs), _BLOCK_EXAMPLES)]
+    is_classes = data.task == "classification"
+    total = sum(data.class_counts)
+    return DataFacts(
+        examples=len(inputs),
+        validation_examples=len(data.validation.inputs),
+        class_shares=tuple(count / total for count in data.class_counts),
+        input_largest=float(np.max([np.abs(block).max() for block in blocks])),  # `max` would lose a NaN
+        input_mean_square=sum(_sum_of_squares(block) for block in blocks) / inputs.size,
+        input_nonzero_share=sum(int(np.count_nonzero(block)) for block in blocks) / inputs.size,
+        input_is_binary=all(bool(((block == 0) | (block == 1)).all()) for block in blocks),
+        input_is_constant=len(inputs) > 1 and all(bool((block == inputs[0]).all()) for block in blocks),
+        target_low=0.0 if is_classes else float(targets.min()),
+        target_high=1.0 if is_classes else float(targets.max()),
+        target_variance=0.0 if is_classes else float(targets.astype(np.float64).var(axis=0).mean()),
+    )
+
+
+def _sum_of_squares(block: Array) -> float:
+    return float(np.square(block, dtype=np.float64).sum())

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.dataset import Array, Examples, RawData
+from hpsearch.data.dataset import Array, RawData, SourceExamples
 from hpsearch.data.memory import LARGEST_RATIO, check_size
 from hpsearch.errors import DataError
 
@@ -122,7 +122,7 @@ def read_folder(folder: Path) -> RawData:
     )
 
 
-def _part(folder: Path, part: str) -> Examples | None:
+def _part(folder: Path, part: str) -> SourceExamples | None:
     """Return images and labels of `part`, or None where neither is there."""
     images_path, labels_path = _find(folder, f"{part}-images"), _find(folder, f"{part}-labels")
     if images_path is None and labels_path is None:
@@ -139,7 +139,7 @@ def _part(folder: Path, part: str) -> Examples | None:
             f"{labels_path}: there must be one label per image (got labels of shape {labels.shape}"
             f" and images of shape {images.shape}): take both from the same data set"
         )
-    return Examples(inputs=images, targets=labels)
+    return SourceExamples(inputs=images, targets=labels)
 
 
 def _find(folder: Path, stem: str) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from hpsearch.errors import DataError
-from hpsearch.study.amounts import format_size
+from hpsearch.study.messages import format_size
 
 LARGEST_RATIO = 1032
 """Deflate never packs more bytes into one (zlib, "Technical Details": 258 bytes in two bits)."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from hpsearch.data.dataset import Array, Examples, RawData
+from hpsearch.data.dataset import Array, RawData, SourceExamples
 from hpsearch.data.idx import read_folder, write_idx
 from hpsearch.errors import DataError
 
@@ -49,7 +49,7 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
         where="mnist",
         origin="openml.org, mnist_784",
         is_image=True,
-        sealed=Examples(inputs=images[_TRAINING:], targets=labels[_TRAINING:]),
+        sealed=SourceExamples(inputs=images[_TRAINING:], targets=labels[_TRAINING:]),
     )
 
 
@@ -70,7 +70,7 @@ def fetch_mnist(environment: Mapping[str, str]) -> Path:
     return cache
 
 
-def is_at_hand(environment: Mapping[str, str]) -> bool:
+def is_available(environment: Mapping[str, str]) -> bool:
     """True where MNIST is read from this machine: from the folder that HPSEARCH_MNIST names, or from the cache."""
     cache = _cache(environment)
     has_cache = cache is not None and all((cache / name).is_file() for name in _FILES)

@@ -7,13 +7,13 @@ from typing import Final, final
 
 from hpsearch.data.bundled import BUNDLED, read_bundled
 from hpsearch.data.csv_table import read_csv
-from hpsearch.data.dataset import Dataset, RawData, checked
+from hpsearch.data.dataset import Dataset, RawData, dataset_from
 from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
-from hpsearch.data.suggestion import remedy_for
 from hpsearch.errors import DataError
+from hpsearch.study.messages import remedy_for
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
 from hpsearch.study.spec import KnownTask, Task
 
@@ -120,7 +120,7 @@ def load(
         raise DataError(
             f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'
         ) from error
-    return checked(raw, name=source if source in BUILTIN_SOURCES else Path(source).stem, task=task)
+    return dataset_from(raw, name=source if source in BUILTIN_SOURCES else Path(source).stem, task=task)
 
 
 def _expanded(source: str, environment: Mapping[str, str]) -> str:

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from hpsearch.data.dataset import Array
-from hpsearch.data.suggestion import remedy_for
 from hpsearch.errors import DataError
+from hpsearch.study.messages import remedy_for
 
 MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "?"})
 """What people write, in lower case, where a value is missing."""

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import known, last_samples, mean, middle
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.progress import finite_evidence, last_samples, mean, median_of
 from hpsearch.diagnosis.signal import chance_deviation
-from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
+from hpsearch.telemetry import Epoch, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 WORSE: Final = 1.15
 WORSE_FLOOR: Final = 0.05
@@ -24,7 +25,7 @@ UNDERFIT_SHARE: Final = 0.2
 NARROW: Final = 3
 
 
-def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Training answers well while validation has been at chance all along: its labels are not its own.
 
     A network that merely overfits has had a validation above chance before it worsens.
@@ -39,12 +40,12 @@ def val_misaligned(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.VAL_MISALIGNED,
         confidence=0.9,
         first_step=0,
-        evidence=known(known_share=answered, **_validation(epochs[-1])),
+        evidence=finite_evidence(known_share=answered, **_validation(epochs[-1])),
         remedy="Validation is at chance while training is not: check that its examples and labels belong together.",
     )
 
 
-def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def overfit(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Validation's loss has been 15 % above its best for three checks, while training's went on falling by 5 %.
 
     As Prechelt's generalization loss (1998), but with a floor of 5 % of chance's loss, since near 0 every change is
@@ -64,7 +65,7 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.OVERFIT,
         confidence=0.8,
         first_step=(best.epoch + 1) * facts.steps_per_epoch,
-        evidence=known(
+        evidence=finite_evidence(
             best_validation_loss=best.validation_loss,
             validation_loss=since[-1].validation_loss,
             training_loss=since[-1].training_loss,
@@ -74,7 +75,7 @@ def overfit(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Training's loss is flat at a high level, and validation's beside it, behind a layer too narrow for its task.
 
     Noise in the labels looks the same; a layer of fewer than three units, or of fewer than half the classes, tells
@@ -95,12 +96,12 @@ def plateau(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.PLATEAU,
         confidence=0.6,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
-        evidence=known(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
+        evidence=finite_evidence(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
         remedy=f"The loss has stopped falling at a high level: use {'wider' if narrowest else 'hidden'} layers.",
     )
 
 
-def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The same minibatch costs half as much again in evaluation mode: running statistics are not those of training.
 
     So it is with dropout before batch normalization (Li et al. 2019) and with minibatches too small for statistics.
@@ -115,7 +116,7 @@ def train_eval_shift(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.TRAIN_EVAL_SHIFT,
         confidence=0.8,
         first_step=0,
-        evidence=known(evaluation_over_training=median(last)),
+        evidence=finite_evidence(evaluation_over_training=median(last)),
         remedy="Put dropout after the last batch normalization or leave it out, and use larger minibatches.",
         suggested={"model.dropout": 0.0} if facts.configuration.model.dropout > 0 else {},
     )
@@ -127,7 +128,7 @@ def _shift(sample: Sample) -> float:
     return sample.evaluation_loss / after if after > 0 else math.nan
 
 
-def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
+def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
     """True where validation has never known more than the shares of the classes, or the mean of the targets.
 
     In classification the mean accuracy over the epochs counts too, since of many checks some are above chance by luck.
@@ -142,11 +143,11 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: Facts) -> bool:
     return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
 
 
-def _known_share(telemetry: Telemetry, facts: Facts) -> float:
+def _known_share(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return how much more than chance training knows, in accuracy, or in the share of the variance explained."""
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:
-        return middle(last, lambda sample: sample.accuracy) - facts.data.majority_share
+        return median_of(last, lambda sample: sample.accuracy) - facts.data.majority_share
     if facts.chance_loss == 0:  # targets that are all the same
         return math.nan
     return 1 - telemetry.epochs[-1].training_loss / facts.chance_loss

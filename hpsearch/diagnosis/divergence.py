@@ -9,10 +9,17 @@ from functools import partial
 from itertools import takewhile
 from typing import Final
 
-from hpsearch.diagnosis.before import has_own_output, own_output
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import began, better_learning_rate, known, last_samples, lower_learning_rate
-from hpsearch.records import Cause, Epoch, Finding, Sample, Telemetry
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.progress import (
+    better_learning_rate,
+    finite_evidence,
+    last_samples,
+    lower_learning_rate,
+    onset_step,
+)
+from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
+from hpsearch.telemetry import Epoch, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 HUGE_LOGIT: Final = 1e5
 HUGE_LOSS: Final = 1e3
@@ -22,7 +29,7 @@ BURST_LOSS: Final = 30.0
 BURST_WEIGHTS: Final = 10.0
 
 
-def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def log_zero(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The loss is the first number that is not finite, behind an output that is not the loss's own.
 
     Weights and logits were finite: the plain formula took the logarithm of exactly 0, and 0 log 0 is NaN. A
@@ -31,7 +38,7 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
     nonfinite = telemetry.nonfinite
     if nonfinite is None or nonfinite.array != "loss" or not _takes_plain_logarithm(facts):
         return None
-    own = own_output(facts.configuration.model.loss)
+    own = paired_output(facts.configuration.model.loss)
     return Finding(
         cause=Cause.LOG_ZERO,
         confidence=1.0,
@@ -42,11 +49,11 @@ def log_zero(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def _takes_plain_logarithm(facts: Facts) -> bool:
-    return facts.configuration.model.loss != "mse" and not has_own_output(facts)
+def _takes_plain_logarithm(facts: TrialFacts) -> bool:
+    return facts.configuration.model.loss != "mse" and not has_paired_output(facts)
 
 
-def diverged(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def diverged(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Weights, activations, logits or the loss stopped being finite, or the loss rose a thousandfold.
 
     A minibatch loss above 1e3 never came back in 47 of 47 runs without normalization (Bjorck et al. 2018 use the
@@ -88,13 +95,13 @@ def _huge_at_start(logit_max: float) -> Finding:
         cause=Cause.EXPLODING,
         confidence=0.95,
         first_step=0,
-        evidence=known(logit_max=logit_max),
+        evidence=finite_evidence(logit_max=logit_max),
         remedy="The very first outputs are huge: scale the inputs (data.scale) and the initial weights down.",
         suggested={"data.scale": "standard", "model.initializer": "he"},
     )
 
 
-def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     may_come_back = _may_come_back(facts)
     last = last_samples(telemetry, SAMPLES_STAYING if may_come_back else SAMPLES_ABOVE)
     if not last:
@@ -104,12 +111,12 @@ def _huge_loss(telemetry: Telemetry, facts: Facts) -> Finding | None:
         return None
     if may_come_back and not (telemetry.epochs and telemetry.epochs[-1].validation_loss > limit):
         return None
-    step = began(telemetry, lambda sample: not sample.loss <= limit)
+    step = onset_step(telemetry, lambda sample: not sample.loss <= limit)
     confidence = 0.85 if may_come_back else 0.98
     return _divergence(telemetry, facts, step, {"limit": limit}, confidence=confidence)
 
 
-def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """The largest logit of a classifier stands above 1e5 in two samples in a row.
 
     It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
@@ -129,37 +136,39 @@ def exploding(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
-        first_step=began(telemetry, is_huge),
-        evidence=known(logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate),
+        first_step=onset_step(telemetry, is_huge),
+        evidence=finite_evidence(
+            logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate
+        ),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _has_burst(sample: Sample, *, first: Sample, facts: Facts) -> bool:
+def _has_burst(sample: Sample, *, first: Sample, facts: TrialFacts) -> bool:
     """True when the weights have grown tenfold since the first sample and the loss with them."""
     level = BURST_LOSS * max(first.loss, facts.chance_loss)
     return sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm
 
 
-def _may_come_back(facts: Facts) -> bool:
+def _may_come_back(facts: TrialFacts) -> bool:
     return facts.activation == "leaky_relu" or facts.configuration.model.batch_norm
 
 
 def _divergence(
-    telemetry: Telemetry, facts: Facts, step: int, evidence: dict[str, float], *, confidence: float = 1.0
+    telemetry: Telemetry, facts: TrialFacts, step: int, evidence: dict[str, float], *, confidence: float = 1.0
 ) -> Finding:
     return Finding(
         cause=Cause.DIVERGED_LR,
         confidence=confidence,
         first_step=step,
-        evidence=known(**evidence, learning_rate=facts.learning_rate, **_last_finite(telemetry)),
+        evidence=finite_evidence(**evidence, learning_rate=facts.learning_rate, **_last_finite(telemetry)),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )
 
 
-def _lower(telemetry: Telemetry, facts: Facts) -> str:
+def _lower(telemetry: Telemetry, facts: TrialFacts) -> str:
     batch_norm = "" if facts.configuration.model.batch_norm else ", or normalize with model.batch_norm = true"
     return f"{lower_learning_rate(telemetry, facts)}{batch_norm}."
 
@@ -168,5 +177,5 @@ def _last_finite(telemetry: Telemetry) -> dict[str, float]:
     """Return what the last sample with a finite loss showed."""
     for sample in reversed(telemetry.samples):
         if math.isfinite(sample.loss):
-            return known(last_loss=sample.loss, last_logit_max=sample.logit_max)
+            return finite_evidence(last_loss=sample.loss, last_logit_max=sample.logit_max)
     return {}

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from hpsearch.records import Cause, DataFacts
 from hpsearch.study.spec import Configuration, Loss, StudySpec
+from hpsearch.telemetry import DataFacts
+from hpsearch.verdicts import Cause
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
     `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the
@@ -54,9 +55,9 @@ class Facts:
         return self.configuration.model.activation
 
 
-def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) -> Facts:
+def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) -> TrialFacts:
     """Return what diagnosis should know of a configuration of a study with this data."""
-    return Facts(
+    return TrialFacts(
         configuration=configuration,
         data=data,
         steps_per_epoch=-(-data.examples // configuration.training.batch_size),

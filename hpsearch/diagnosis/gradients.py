@@ -3,10 +3,12 @@
 import math
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle
-from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early, is_near_chance
-from hpsearch.records import Cause, Finding, ParameterValue, Sample, Telemetry
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.progress import finite_evidence, has_learned, last_samples, median_of, onset_step
+from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early_samples, is_near_chance
+from hpsearch.telemetry import Sample, Telemetry
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
 
 SAMPLES: Final = 5
 VANISHED_RATIO: Final = 1e-3
@@ -23,7 +25,7 @@ SMALLEST_NORMAL: Final = 1.17549435e-38
 _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu", "gelu", "silu"})
 
 
-def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network whose signal, or gradient, vanished from the first step on, and which has learned nothing since.
 
     The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or
@@ -43,23 +45,23 @@ def vanishing_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, output_range=spread),
+        evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
         remedy=_remedy("The signal vanishes on its way through the layers"),
         suggested=_healthier(facts),
     )
 
 
-def signal_lost(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network that is blind, and whose gradient was small from the first step on, although not vanished.
 
     Deep sigmoid networks are such: the first layer's gradient below a thirtieth of the last one's, and after 200 steps
     the outputs of any two examples still the same within 0.25, and the loss that of guessing. Asked for behind causes
     that look alike and are surer: saturation, and a learning rate that is too low.
     """
-    samples, run = telemetry.samples, early(telemetry)
+    samples, run = telemetry.samples, early_samples(telemetry)
     if telemetry.steps < BLIND_STEPS or not run or len(samples[0].layers) < 3:
         return None
-    ratio, spread = _ratio(samples[0]), middle(run, lambda sample: sample.output_range)
+    ratio, spread = _ratio(samples[0]), median_of(run, lambda sample: sample.output_range)
     if not (0 < ratio < BLIND_RATIO and 0 < spread < LEAST_RANGE and is_near_chance(run, facts)):
         return None
     if samples[-1].dead_share > MOST_SILENT_SHARE or has_learned(telemetry, facts, share=NOTHING_LEARNED):
@@ -68,13 +70,13 @@ def signal_lost(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.VANISHING_GRAD,
         confidence=0.7,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, output_range=spread),
+        evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
         remedy=_remedy("Little of the signal comes through the layers"),
         suggested=_healthier(facts),
     )
 
 
-def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A deep network whose signal or gradient explodes at the very first step: its initial weights are to blame.
 
     The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. Later
@@ -94,13 +96,13 @@ def exploding_grad(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.EXPLODING_GRAD,
         confidence=0.9,
         first_step=0,
-        evidence=known(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
+        evidence=finite_evidence(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
         remedy=_remedy("The signal explodes on its way through the layers"),
         suggested=_healthier(facts),
     )
 
 
-def _guessing_loss(facts: Facts) -> float:
+def _guessing_loss(facts: TrialFacts) -> float:
     """Return the loss of answers that know nothing: not how rare a class is, nor where the targets lie.
 
     Of outputs near 0, as initial weights should give them, no target's square is larger than that of its bounds.
@@ -111,7 +113,7 @@ def _guessing_loss(facts: Facts) -> float:
     return max(data.target_low**2, data.target_high**2)
 
 
-def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """A layer's gradient lies below float32's normal numbers in five samples, where digits are lost, and is not zero.
 
     The engine multiplies gradients by the learning rate before they are summed wherever the optimizer is linear in
@@ -128,7 +130,9 @@ def float_underflow(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return Finding(
         cause=Cause.FLOAT_UNDERFLOW,
         confidence=0.9,
-        first_step=began(telemetry, lambda sample: _smallest_gradient(sample) * factor < SMALLEST_NORMAL),
+        first_step=onset_step(
+            telemetry, lambda sample: _smallest_gradient(sample) * factor < SMALLEST_NORMAL
+        ),
         evidence={"smallest_step": smallest},
         remedy='The gradients are below what float32 can hold: set training.precision = "float64".',
         suggested={"training.precision": "float64"},
@@ -149,7 +153,7 @@ def _remedy(what: str) -> str:
     return f'{what}: use model.activation = "relu" with model.initializer = "he", or model.batch_norm = true.'
 
 
-def _healthier(facts: Facts) -> dict[str, ParameterValue]:
+def _healthier(facts: TrialFacts) -> dict[str, ParameterValue]:
     if facts.activation in _RECTIFIERS:
         return {"model.initializer": "he"}
     return {"model.activation": "relu", "model.initializer": "he"}

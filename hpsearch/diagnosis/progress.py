@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Sample, Telemetry
-from hpsearch.study.amounts import format_number
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Sample, Telemetry
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0
@@ -17,14 +17,14 @@ ROUNDING: Final = 1e-5
 """Falls of the loss below this share of it are lost in float32's sums."""
 
 
-def has_learned(telemetry: Telemetry, facts: Facts, *, share: float = LEARNED_SHARE) -> bool:
+def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARNED_SHARE) -> bool:
     """True when the loss is at most that `share` of the first step's and of chance's, or was never seen."""
     if not telemetry.samples:
         return True
-    return level(telemetry) <= share * min(telemetry.samples[0].loss, facts.chance_loss)
+    return current_loss(telemetry) <= share * min(telemetry.samples[0].loss, facts.chance_loss)
 
 
-def level(telemetry: Telemetry) -> float:
+def current_loss(telemetry: Telemetry) -> float:
     """Return where the loss stands: that of the last epoch, since one minibatch says little, or of the last samples.
 
     The median of the last three samples counts before there is an epoch, and where it is three times the last epoch's
@@ -43,7 +43,7 @@ def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
     return last if len(last) == count else ()
 
 
-def began(telemetry: Telemetry, holds: Callable[[Sample], bool]) -> int:
+def onset_step(telemetry: Telemetry, holds: Callable[[Sample], bool]) -> int:
     """Return the step since which `holds` of every sample; that of the last sample where it holds no more."""
     step = telemetry.samples[-1].step
     for sample in reversed(telemetry.samples):
@@ -62,13 +62,13 @@ def probes(telemetry: Telemetry) -> list[Sample]:
     ]
 
 
-def middle(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> float:
+def median_of(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> float:
     """Return the median of a statistic over the samples that have it; NaN where none has."""
     values = [value for sample in samples if not math.isnan(value := statistic(sample))]
     return median(values) if values else math.nan
 
 
-def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
+def better_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return a learning rate for a trial whose own was too high: at most a tenth of it.
 
     A probe's lr / (2 (1 - rho)) is the best step along the gradient of a quadratic. The first probe that overshot
@@ -80,13 +80,13 @@ def better_learning_rate(telemetry: Telemetry, facts: Facts) -> float:
     return facts.learning_rate * min(factor, LOWEST_FACTOR)
 
 
-def lower_learning_rate(telemetry: Telemetry, facts: Facts) -> str:
+def lower_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> str:
     """Return the remedy for a learning rate that was too high, without its full stop."""
     lower = better_learning_rate(telemetry, facts)
     return f"Lower the learning rate from {format_number(facts.learning_rate)} to {format_number(lower)}"
 
 
-def known(**evidence: float) -> dict[str, float]:
+def finite_evidence(**evidence: float) -> dict[str, float]:
     """Return evidence without what is not known."""
     return {name: value for name, value in evidence.items() if math.isfinite(value)}
 

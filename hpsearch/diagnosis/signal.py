@@ -4,10 +4,18 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.progress import began, has_learned, known, last_samples, middle, probes
-from hpsearch.records import Cause, Finding, Sample, Telemetry
-from hpsearch.study.amounts import format_number
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.progress import (
+    finite_evidence,
+    has_learned,
+    last_samples,
+    median_of,
+    onset_step,
+    probes,
+)
+from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
@@ -42,7 +50,7 @@ def chance_deviation(share: float, examples: int) -> float:
     return CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / examples)
 
 
-def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Weight decay has shrunk the weights to a third, or throws them about, and the network does not do well.
 
     TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
@@ -64,7 +72,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.WD_DOMINATES,
         confidence=0.9,
         first_step=0,
-        evidence=known(
+        evidence=finite_evidence(
             weight_decay=decay,
             first_decay_ratio=pull,
             weight_norm_share=last.weight_norm / first.weight_norm if first.weight_norm > 0 else math.nan,
@@ -75,7 +83,7 @@ def wd_dominates(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Nearly all answers are one class, and no more of them right than that class's share, although units fire.
 
     Where that class has nine tenths of the training part or more, its imbalance is to blame, and shows in validation.
@@ -86,8 +94,8 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
     majority = facts.data.majority_share
     if telemetry.steps < LEAST_STEPS or any(not sample.top_share >= CONSTANT_SHARE for sample in run):
         return None
-    accuracy = middle(run, lambda sample: sample.accuracy)
-    if accuracy > majority + chance_deviation(majority, SAMPLES * _batch(facts)):
+    accuracy = median_of(run, lambda sample: sample.accuracy)
+    if accuracy > majority + chance_deviation(majority, SAMPLES * _batch_size(facts)):
         return None
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
     if not is_unbalanced and has_learned(telemetry, facts):
@@ -95,20 +103,20 @@ def collapsed_output(telemetry: Telemetry, facts: Facts) -> Finding | None:
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
         confidence=0.7,
-        first_step=began(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
-        evidence=known(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
+        first_step=onset_step(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
+        evidence=finite_evidence(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
         remedy="The network gives one answer: balance the classes, or change the learning rate.",
     )
 
 
-def _validates_at(majority: float, telemetry: Telemetry, facts: Facts) -> bool:
+def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True where validation is no better than answering with the most frequent class."""
     accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
     deviation = chance_deviation(majority, facts.data.validation_examples)
     return accuracy is not None and accuracy < majority + deviation
 
 
-def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
+def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Steps are sound and each lowers its own minibatch, but nothing carries over to the next: no shared signal.
 
     Looked at are the steps 75 to 300, before a network can learn a small data set by heart: the loss stays near that of
@@ -117,15 +125,15 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     labels (Zhang et al. 2017). Where all inputs give nearly the same outputs the network is blind, and what it says
     of the labels is worth nothing.
     """
-    run = early(telemetry)
+    run = early_samples(telemetry)
     if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
         return None
     if has_learned(telemetry, facts) or not is_near_chance(run, facts):
         return None
-    if middle(run, lambda sample: sample.output_range) < LEAST_RANGE:
+    if median_of(run, lambda sample: sample.output_range) < LEAST_RANGE:
         return None
-    cosine, coherence = middle(run, _cosine), middle(run, lambda sample: sample.coherence)
-    gain = middle(probes(telemetry), lambda sample: sample.gain)
+    cosine, coherence = median_of(run, _cosine), median_of(run, lambda sample: sample.coherence)
+    gain = median_of(probes(telemetry), lambda sample: sample.gain)
     if not (abs(cosine) < MOST_COSINE and coherence < MOST_COHERENCE and 0 < gain < TIMID_GAIN):
         return None
     if _generalizes(telemetry, facts):
@@ -134,9 +142,9 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
         cause=Cause.LABELS_UNRELATED,
         confidence=0.8,
         first_step=0,
-        evidence=known(
-            accuracy=middle(run, lambda sample: sample.accuracy),
-            loss=middle(run, lambda sample: sample.loss),
+        evidence=finite_evidence(
+            accuracy=median_of(run, lambda sample: sample.accuracy),
+            loss=median_of(run, lambda sample: sample.loss),
             coherence=coherence,
             gradient_cosine=cosine,
             gain=gain,
@@ -145,18 +153,18 @@ def labels_unrelated(telemetry: Telemetry, facts: Facts) -> Finding | None:
     )
 
 
-def early(telemetry: Telemetry) -> Sequence[Sample]:
+def early_samples(telemetry: Telemetry) -> Sequence[Sample]:
     """Return the samples of steps 75 to 300."""
     return [sample for sample in telemetry.samples if UNRELATED_FROM <= sample.step <= UNRELATED_TO]
 
 
-def is_near_chance(run: Sequence[Sample], facts: Facts) -> bool:
+def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
     """True where the loss is near that of a network that ignores its inputs."""
-    loss = middle(run, lambda sample: sample.loss)
+    loss = median_of(run, lambda sample: sample.loss)
     return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss
 
 
-def _generalizes(telemetry: Telemetry, facts: Facts) -> bool:
+def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True where validation knows what training knows, and more than chance: labels are noisy then, and not shuffled.
 
     Where nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
@@ -178,5 +186,5 @@ def _cosine(sample: Sample) -> float:
     return sample.gradient_cosine
 
 
-def _batch(facts: Facts) -> int:
+def _batch_size(facts: TrialFacts) -> int:
     return facts.configuration.training.batch_size

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias, final
 
-from hpsearch.diagnosis.before import findings_before
 from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
-from hpsearch.diagnosis.death import (
+from hpsearch.diagnosis.dead_units import (
     born_dead,
     dead_nearly,
     dead_partial,
@@ -17,14 +16,16 @@ from hpsearch.diagnosis.death import (
     saturated,
 )
 from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
-from hpsearch.diagnosis.pace import lr_too_high, lr_too_low, still_under_way
+from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
 from hpsearch.diagnosis.progress import has_learned
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
-from hpsearch.records import Cause, Finding, Telemetry, Verdict
+from hpsearch.diagnosis.static_checks import static_findings
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause, Finding, Verdict
 
-Rule: TypeAlias = Callable[[Telemetry, Facts], Finding | None]
+Rule: TypeAlias = Callable[[Telemetry, TrialFacts], Finding | None]
 
 
 @final
@@ -60,7 +61,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(signal_lost, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
-    _entry(still_under_way, Cause.LR_TOO_LOW),
+    _entry(still_converging, Cause.LR_TOO_LOW),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
     _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
@@ -74,7 +75,7 @@ STUCK_SHARE: Final = 0.8
 SURE: Final = 0.9
 """A finding of less confidence stops no trial."""
 
-_PROVED: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
+_CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """What needs no other explanation."""
 
 _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
@@ -92,7 +93,7 @@ _MILD: Final = frozenset(
 """What happens to trials that learn, and is not explained by what was wrong before the first step."""
 
 
-def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
+def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     """Say what the telemetry of a trial means so far.
 
     What the study file and the data show by themselves explains whatever ails a trial, so it comes first where
@@ -101,21 +102,21 @@ def judge(telemetry: Telemetry, facts: Facts) -> Verdict:
     both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
-    before = findings_before(facts)
+    before = static_findings(facts)
     expected = [finding for finding in found if finding.cause in facts.expected]
-    ails = [finding for finding in found if finding.cause not in facts.expected]
-    is_ill = any(finding.cause not in _MILD for finding in ails)
-    explains = [finding for finding in before if _explains(finding, telemetry, facts, is_ill=is_ill)]
+    unexpected = [finding for finding in found if finding.cause not in facts.expected]
+    is_serious = any(finding.cause not in _MILD for finding in unexpected)
+    explains = [finding for finding in before if _explains(finding, telemetry, facts, is_serious=is_serious)]
     findings = [
-        *(finding for finding in ails if finding.cause in _PROVED),
+        *(finding for finding in unexpected if finding.cause in _CONCLUSIVE),
         *explains,
-        *(finding for finding in ails if finding.cause not in _PROVED),
-    ] or [_without_finding(telemetry, facts)]
+        *(finding for finding in unexpected if finding.cause not in _CONCLUSIVE),
+    ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
-    return Verdict(findings=_once([*findings, *rest, *expected]))
+    return Verdict(findings=_without_repeats([*findings, *rest, *expected]))
 
 
-def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings without those whose cause has been named before."""
     named: dict[Cause, Finding] = {}
     for finding in findings:
@@ -123,17 +124,17 @@ def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(named.values())
 
 
-def _explains(finding: Finding, telemetry: Telemetry, facts: Facts, *, is_ill: bool) -> bool:
+def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
     """True when what was wrong before the first step is what ails the trial.
 
     Summed gradients are what a study file does openly: they explain an illness, and are none by themselves.
     """
-    if is_ill or finding.cause in _DEFINITE:
+    if is_serious or finding.cause in _DEFINITE:
         return True
     return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
 
 
-def condemning(telemetry: Telemetry, facts: Facts, fatal: frozenset[Cause]) -> Finding | None:
+def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Cause]) -> Finding | None:
     """Return the first sure finding of a `fatal` cause, for which the trial should be stopped; None where it may go on.
 
     This is what is asked at every look, so rules that cannot find a fatal cause are not asked, and of a trial that has
@@ -154,12 +155,12 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
     return [entry for entry in CATALOGUE if entry.causes & fatal]
 
 
-def _is_stuck(telemetry: Telemetry, facts: Facts) -> bool:
+def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """True when a trial has had time to learn and has not."""
     return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
 
 
-def _without_finding(telemetry: Telemetry, facts: Facts) -> Finding:
+def _default_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
     first = telemetry.samples[0].loss if telemetry.samples else math.nan
     last = telemetry.epochs[-1].training_loss if telemetry.epochs else math.nan
     learns = last < HEALTHY_SHARE * min(first, facts.chance_loss)

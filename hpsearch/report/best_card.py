@@ -21,12 +21,12 @@ from hpsearch.analysis.confirmation import (
 from hpsearch.analysis.formats import format_count, format_metric, format_result, format_time
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import ParameterValue, Trial
 from hpsearch.report.parts import piece
 from hpsearch.report.specification import specification_text, value_text
-from hpsearch.study.exact import why_untrainable
+from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"
 """What the card calls the study file that it shows."""

@@ -15,7 +15,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.figures.catalogue import Exhibit, Panel, exhibits
 from hpsearch.report.page import render_exhibit
 from hpsearch.report.request import ReportRequest
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import nearest
 
 FigureFormat: TypeAlias = Literal["html", "json", "png", "svg"]
 

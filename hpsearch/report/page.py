@@ -11,12 +11,12 @@ from plotly.offline import get_plotlyjs
 
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate
 from hpsearch.report import palette, parts, sections
 from hpsearch.report.best_card import best_card_section
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import asset
 from hpsearch.report.request import ReportRequest, origin_mark
+from hpsearch.trials import Fate
 
 _NOTHING_ASKED: Final = ReportRequest()
 _CHARSET: Final = '<meta charset="utf-8">'

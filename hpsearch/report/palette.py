@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Fate
+from hpsearch.trials import Fate
 
 INK = "#1c2126"
 SOFT_INK = "#5b6570"

@@ -21,12 +21,12 @@ from hpsearch.analysis.replay import (
     settings_words,
 )
 from hpsearch.analysis.trial_facts import cause_words, verdict_words
-from hpsearch.records import Finding
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
 from hpsearch.report.page import document
 from hpsearch.report.parts import render
-from hpsearch.worker.replaying import Replay, Run
+from hpsearch.verdicts import Finding
+from hpsearch.worker.replay import RecordedRun, Replay
 
 _PAIRS = (
     ("accuracy", "loss"),
@@ -124,7 +124,7 @@ def _verdicts(replay: Replay) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _lines(run: Run, finding: Finding) -> list[str]:
+def _lines(run: RecordedRun, finding: Finding) -> list[str]:
     listed = [finding_words(finding), f"Remedy: {finding.remedy}", nonfinite_sentence(run.recording)]
     listed += [
         f"Also found: {cause_words(other)}: {other.remedy}"
@@ -154,7 +154,7 @@ def _units(replay: Replay) -> list[tuple[str, list[list[str]]]]:
     return [_unit_table("As it was", replay.original), _unit_table(heading, replay.altered)]
 
 
-def _unit_table(heading: str, run: Run) -> tuple[str, list[list[str]]]:
+def _unit_table(heading: str, run: RecordedRun) -> tuple[str, list[list[str]]]:
     layers = layer_units(run.recording)
     silent = "Silent: no firing in the last 1,000 examples or more, or in the second half of a run of fewer than 2,000"
     caption = ": ".join(filter(None, (heading, silent if layers else "This network has no hidden layer.")))

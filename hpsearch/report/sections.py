@@ -18,7 +18,6 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
-from hpsearch.records import Fate
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
 from hpsearch.report.figures.ledger import ledger
@@ -26,7 +25,8 @@ from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
 from hpsearch.report.specification import specification_text
-from hpsearch.study.faults import fault_in_words
+from hpsearch.study.spec import fault_in_words
+from hpsearch.trials import Fate
 
 
 def header(snapshot: Snapshot) -> Markup:

@@ -10,7 +10,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.reproduction.experiments import articles, book, depth, random_search, troubles
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.records import Claim, Condition, Document, Outcome
-from hpsearch.study.examples import example_files
+from hpsearch.study.files import example_files
 
 _FILES: Final = ("relu-article", "elu-article", "book-notes", "normalization-slides", "list-of-troubles")
 """The documents' files in the order in which the documents are shown."""

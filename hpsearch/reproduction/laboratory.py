@@ -13,12 +13,12 @@ from hpsearch.data.prepare import Fold, PreparedData, prepare
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.runs import Run, train
-from hpsearch.study.exact import params_of_trial
-from hpsearch.study.examples import example_files
+from hpsearch.study.configurations import params_of_trial
+from hpsearch.study.files import example_files
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
-from hpsearch.training.held_back import Evaluation, evaluate
-from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.training.evaluation import NetworkEvaluation, evaluate
+from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
 from hpsearch.worker.preparation import PreparedStudy
 
 Size: TypeAlias = Literal["small", "quick", "full"]
@@ -122,7 +122,7 @@ class Lab:
         """Return the runs of `trials`, by their numbers."""
         return train(trials, data, seed=self.seed, steps=steps)
 
-    def record(self, run: Run, data: PreparedData, *, watch: Watch | None = None) -> Recording:
+    def record(self, run: Run, data: PreparedData, *, watch: RecordingOptions | None = None) -> Recording:
         """Return the replay of a run of these data: the same trial again, seen from the inside."""
         steps = len(run.loss)
         epochs = -(-steps // -(-len(data.training.inputs) // run.configuration.training.batch_size))
@@ -137,7 +137,7 @@ class Lab:
             return record(subject, watch=watch, until_step=steps)
 
 
-def held_back(run: Run, data: PreparedData) -> Evaluation:
+def held_back(run: Run, data: PreparedData) -> NetworkEvaluation:
     """Return how a run did in the end on the examples that were held back."""
     return evaluate(run.network, run.final, data.validation)
 

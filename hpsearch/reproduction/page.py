@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from hpsearch import __version__
 from hpsearch.analysis.formats import format_duration, format_time
-from hpsearch.records import Fate
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.page import document
@@ -18,6 +17,7 @@ from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.records import Document, Judged, Judgement, Outcome, Picture
 from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
+from hpsearch.trials import Fate
 
 _FATES: Final[Mapping[Judgement, Fate]] = {
     Judgement.HOLDS: Fate.COMPLETE,

@@ -10,11 +10,12 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
-from hpsearch.records import Epoch
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
+from hpsearch.training.loop import train_to_step
 from hpsearch.training.recorder import NetworkSnapshot
-from hpsearch.training.row import Shape, shape_of
+from hpsearch.training.row import Shape, by_shape
 from hpsearch.training.workspace import Lane
 
 MOST_ROWS: Final = 20
@@ -76,16 +77,15 @@ def train(
     Those of one shape and equally many steps share cohorts of at most `MOST_ROWS`. They have the numbers that a worker
     would give them (law 1). NaN ends nothing.
     """
-    groups: dict[tuple[Shape, int], list[int]] = {}
+    lengths: dict[int, dict[int, Configuration]] = {}
     for number, configuration in trials.items():
         length = _steps(configuration, data) if steps is None else steps
-        groups.setdefault((shape_of(configuration), length), []).append(number)
+        lengths.setdefault(length, {})[number] = configuration
     found: dict[int, Run] = {}
     with threadpool_limits(limits=1):
-        for (_, length), numbers in groups.items():
-            for first in range(0, len(numbers), MOST_ROWS):
-                chosen = {number: trials[number] for number in numbers[first : first + MOST_ROWS]}
-                found |= _train(chosen, data, seed=seed, steps=length)
+        for length, group in lengths.items():
+            for shape, chosen in by_shape(group, rows=MOST_ROWS):
+                found |= _train(shape, chosen, data, seed=seed, steps=length)
     return found
 
 
@@ -95,27 +95,20 @@ def _steps(configuration: Configuration, data: PreparedData) -> int:
 
 
 def _train(
-    chosen: dict[int, Configuration],
+    shape: Shape,
+    chosen: Mapping[int, Configuration],
     data: PreparedData,
     *,
     seed: int,
     steps: int,
 ) -> dict[int, Run]:
     watcher = _Watcher(rows=len(chosen), steps=steps)
-    shape = shape_of(next(iter(chosen.values())))
     cohort = Cohort(shape, data, capacity=len(chosen), seed=seed, observer=watcher)
     epochs = -(-steps // cohort.steps_per_epoch)
     for number, configuration in chosen.items():
         training = replace(configuration.training, epochs=epochs)
         cohort.join(number, replace(configuration, training=training))
-
-    def is_over() -> bool:
-        return watcher.step >= steps
-
-    while not is_over():
-        cohort.advance(is_interrupted=is_over)
-    if steps % cohort.steps_per_epoch == 0:  # the validation of the last epoch was held up by the last step
-        cohort.advance()
+    train_to_step(cohort, steps)
     return {
         number: Run(
             configuration=configuration,
@@ -145,7 +138,7 @@ class _Watcher:
         self.silent: list[Array] = []
         self.first_logits = np.empty(0)
 
-    def see_forward(self, lane: Lane) -> None:
+    def after_forward(self, lane: Lane) -> None:
         """Note who answers right and who is silent."""
         hidden = lane.batch.blocks[:-1]
         if not self.silent:
@@ -156,7 +149,7 @@ class _Watcher:
         logits, targets = lane.batch.logits, lane.batch.t
         self.accuracy[self.step] = (logits.argmax(axis=2) == targets.argmax(axis=2)).mean(axis=1)
 
-    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Note the losses, and that the step is over."""
         self.loss[self.step] = losses
         self.step += 1

@@ -4,7 +4,7 @@ import math
 
 from hpsearch.analysis.formats import format_count
 from hpsearch.reproduction.records import Condition, Judged, Measured
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 
 
 def measured_words(measured: Measured) -> str:

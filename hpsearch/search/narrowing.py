@@ -11,27 +11,31 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, final
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import ParameterValue, Trial, best_trials
-from hpsearch.search.bounds import Values, inward, is_in, outward, share
+from hpsearch.search.ranking import is_dead
 from hpsearch.search.regions import (
     EDGE_SHARE,
     LARGEST_CHANCE,
     LEAST_BEST,
     LEAST_DEAD,
     DeadEnd,
+    Values,
     best_part,
+    binomial_tail,
     chance_of_deaths,
     dead_ends,
-    have_ended,
+    ended_trials,
+    holds,
     is_at_edge,
     may_hold,
     place,
     points,
-    tail,
+    rounded_inward,
+    rounded_outward,
+    share,
 )
-from hpsearch.search.standing import is_dead
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
+from hpsearch.trials import ParameterValue, Trial, best_trials
 
 Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved"]
 
@@ -123,13 +127,13 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
         )
     revisions = tuple(_revision(dimension, trials, best) for dimension in spec.search)
     search = tuple(revision.after for revision in revisions)
-    inside = tuple(trial for trial in have_ended(trials) if lies_inside(trial.params, search))
+    inside = tuple(trial for trial in ended_trials(trials) if lies_inside(trial.params, search))
     return Proposal(revisions=revisions, best=tuple(best), inside=inside)
 
 
 def lies_inside(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> bool:
     """True when every searched parameter is there, and inside its dimension."""
-    return all(d.name in params and is_in(d, params[d.name]) for d in search)
+    return all(d.name in params and holds(d, params[d.name]) for d in search)
 
 
 def warm_start(
@@ -184,7 +188,7 @@ def _limit(dimension: Range, end: DeadEnd | None, *, is_high: bool) -> float:
     """Return up to where the range may go on one side: its end, or where only deaths follow."""
     if end is None:
         return dimension.high if is_high else dimension.low
-    return inward(dimension, end.bound, is_high=is_high)
+    return rounded_inward(dimension, end.bound, is_high=is_high)
 
 
 def _dead_bound(end: DeadEnd, limit: float) -> _Bound:
@@ -208,8 +212,8 @@ def _span(dimension: Range, values: Values, *, low: float, high: float) -> dict[
     # Of k draws from a range, the span is on average k - 1 of k + 1 parts; this much on each side has no bias.
     width = places[-1] - places[0]
     margin = max(width / (count - 1), (LEAST_SHARE - width) / 2)
-    new_low = max(low, outward(dimension, places[0] - margin, is_high=False))
-    new_high = min(high, outward(dimension, places[-1] + margin, is_high=True))
+    new_low = max(low, rounded_outward(dimension, places[0] - margin, is_high=False))
+    new_high = min(high, rounded_outward(dimension, places[-1] + margin, is_high=True))
     if not new_low < new_high:
         new_low, new_high = low, high
     return {
@@ -247,7 +251,7 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
         return None
     there = sum(is_at_edge(place(dimension, value), is_high=is_high) for value in values)
     usual = max(EDGE_SHARE, share(dimension, end, end))
-    if tail(there, len(values), min(usual, 1.0)) >= LARGEST_CHANCE:
+    if binomial_tail(there, len(values), min(usual, 1.0)) >= LARGEST_CHANCE:
         return None
     seen = f"{there} of the best {len(values)} sit at the {name} edge"
     dead = sum(
@@ -268,14 +272,14 @@ def _wider(dimension: Range, *, is_high: bool) -> float | None:
         return None
     least = math.log(LEAST_FACTOR) / math.log(dimension.high / dimension.low) if dimension.log else 0.0
     for by in (max(WIDENED_BY[0], least), *WIDENED_BY[1:]):
-        bound = outward(dimension, 1 + by if is_high else -by, is_high=is_high)
+        bound = rounded_outward(dimension, 1 + by if is_high else -by, is_high=is_high)
         if may_hold(dimension.name, int(bound) if dimension.integer else bound):
             return bound
     return None
 
 
 def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
-    counted = [trial for trial in have_ended(trials) if dimension.name in trial.params]
+    counted = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
     reasons = {choice: _why_drop(dimension, choice, counted, best) for choice in dimension.choices}
     kept = tuple(choice for choice in dimension.choices if reasons[choice] is None) or dimension.choices
     if kept == dimension.choices:

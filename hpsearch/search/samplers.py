@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial
 from hpsearch.errors import HpsearchError
 from hpsearch.search.mirror import STUDY_ID, Mirror
 from hpsearch.search.space import distributions, grid, grid_size, sampled_together
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.spec import LEARNING_SAMPLERS, SamplerSpec, StudySpec
 
 LARGEST_GRID = 1_000_000
@@ -74,20 +74,20 @@ def make_sampler(
     space = {name: d for name, d in distributions(spec).items() if not d.single()}
     match spec.sampler.name:
         case "qmc":
-            return InSequence(spec.seed, space, mirror)
+            return SequenceSampler(spec.seed, space, mirror)
         case "grid":
-            return OnGrid(spec, mirror, given)
+            return SharedGridSampler(spec, mirror, given)
         case "none":
-            return InTurn(spec)
+            return RoundRobinSampler(spec)
         case name:
             words = (spec.seed, stream if name in LEARNING_SAMPLERS else 0)
-            return PerTrial(
+            return PerTrialSampler(
                 lambda seed: _MAKERS[name](spec.sampler, seed), words, sampled_together(name, space)
             )
 
 
 @final
-class PerTrial(BaseSampler):
+class PerTrialSampler(BaseSampler):
     """One of Optuna's samplers, made anew for every trial with a seed of that trial's own.
 
     It is told the parameters that are sampled together, `space`, which Optuna would infer from the trials
@@ -128,7 +128,7 @@ class PerTrial(BaseSampler):
 
 
 @final
-class InSequence(BaseSampler):
+class SequenceSampler(BaseSampler):
     """Optuna's QMC sampler (Sobol, scrambled by the seed), at the place that the trial's number gives."""
 
     def __init__(self, seed: int, space: Mapping[str, BaseDistribution], mirror: Mirror) -> None:
@@ -167,7 +167,7 @@ class InSequence(BaseSampler):
 
 
 @final
-class OnGrid(BaseSampler):
+class SharedGridSampler(BaseSampler):
     """Optuna's grid sampler, in an order shuffled by the seed, at the point that the trial's number gives.
 
     Trials whose parameters were `given`, enqueued or made by another Optuna client, take no point: later numbers move
@@ -209,8 +209,8 @@ class OnGrid(BaseSampler):
 
 
 @final
-class InTurn(BaseSampler):
-    """The exact configurations of a study, one after the other, over and over (`exact.params_of_trial`)."""
+class RoundRobinSampler(BaseSampler):
+    """The exact configurations of a study, one after the other, over and over (`configurations.params_of_trial`)."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec

@@ -10,13 +10,13 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
 
-from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import without_pickles
-from hpsearch.search.pictures import PrunerPicture, SamplerPicture
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.space import distributions
+from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
 
@@ -51,23 +51,23 @@ class Searcher:
         direction = _direction(spec)
         self._given: set[int] = set()
         self._space = distributions(spec)
-        self._for_sampler = SamplerPicture(spec, direction)
-        self._for_pruner = PrunerPicture(spec, direction)
-        self._asked = load_study(
+        self._sampler_view = SamplerView(spec, direction)
+        self._pruner_view = PrunerView(spec, direction)
+        self._sampler_study = load_study(
             study_name=spec.name,
-            storage=self._for_sampler.mirror,
-            sampler=make_sampler(spec, self._for_sampler.mirror, stream, self._given),
+            storage=self._sampler_view.mirror,
+            sampler=make_sampler(spec, self._sampler_view.mirror, stream, self._given),
             pruner=NopPruner(),  # hyperband's would have the sampler learn from its bracket alone
         )
         self._pruner = make_pruner(spec)
-        self._judged = load_study(
+        self._pruner_study = load_study(
             study_name=spec.name,
-            storage=self._for_pruner.mirror,
+            storage=self._pruner_view.mirror,
             sampler=RandomSampler(),  # never asked
             pruner=self._pruner,
         )
-        self._own: set[int] = set()
-        self._verdicts: dict[int, bool] = {}
+        self._running_here: set[int] = set()
+        self._outranked: dict[int, bool] = {}
 
     def learn(self, trials: Iterable[Trial]) -> None:
         """Take in what the database says about `trials`: each is inserted, or replaces the one of its number.
@@ -76,38 +76,38 @@ class Searcher:
         not have yet.
         """
         for trial in trials:
-            if is_given(trial):
+            if has_given_parameters(trial):
                 self._given.add(trial.number)
-            if trial.state is TrialState.RUNNING and trial.number in self._own:
-                if trial.number not in self._for_sampler.mirror:
-                    self._for_sampler.show(trial)
+            if trial.state is TrialState.RUNNING and trial.number in self._running_here:
+                if trial.number not in self._sampler_view.mirror:
+                    self._sampler_view.show(trial)
                 continue
-            self._own.discard(trial.number)
-            self._verdicts.pop(trial.number, None)
-            self._for_sampler.show(trial)
-            self._for_pruner.show(trial)
+            self._running_here.discard(trial.number)
+            self._outranked.pop(trial.number, None)
+            self._sampler_view.show(trial)
+            self._pruner_view.show(trial)
 
     def suggest(self, number: int, fixed: Mapping[str, ParameterValue] = _NOTHING) -> Suggestion:
         """Choose the parameters of trial `number`, which is running afterwards.
 
         Those of `fixed` that lie inside the search space are taken as they are, the rest is sampled.
         """
-        self._own.add(number)
+        self._running_here.add(number)
         if fixed:
             self._given.add(number)
-        self._verdicts.pop(number, None)
-        self._for_pruner.begin(number)
-        self._for_sampler.settle()
-        self._for_sampler.ask(number, fixed)
-        self._asked.ask(self._space)
-        params = self._for_sampler.mirror.get_trial(number).params
+        self._outranked.pop(number, None)
+        self._pruner_view.begin(number)
+        self._sampler_view.settle()
+        self._sampler_view.ask(number, fixed)
+        self._sampler_study.ask(self._space)
+        params = self._sampler_view.mirror.get_trial(number).params
         return Suggestion(params=params, system_attributes=self.take_attributes(number))
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Tell the pruner the metric of trial `number` after `epoch` (from 0), NaN and infinity included."""
-        self._own.add(number)
-        self._verdicts.pop(number, None)
-        self._for_pruner.report(number, epoch, value)
+        self._running_here.add(number)
+        self._outranked.pop(number, None)
+        self._pruner_view.report(number, epoch, value)
 
     def is_outranked(self, number: int) -> bool:
         """Return the pruner's verdict on the running trial `number` after its last report.
@@ -115,13 +115,13 @@ class Searcher:
         The pruner is asked once per report: asha and hyperband would let a trial pass that they stopped when
         they are asked again. KeyError for a trial that was neither suggested, reported nor learned.
         """
-        if number not in self._verdicts:
-            trial = self._for_pruner.mirror.get_trial(number)
+        if number not in self._outranked:
+            trial = self._pruner_view.mirror.get_trial(number)
             with warnings.catch_warnings():
                 # Curves that are NaN throughout have rules in Optuna, and warnings from NumPy.
                 warnings.simplefilter("ignore", RuntimeWarning)
-                self._verdicts[number] = bool(self._pruner.prune(self._judged, trial))
-        return self._verdicts[number]
+                self._outranked[number] = bool(self._pruner.prune(self._pruner_study, trial))
+        return self._outranked[number]
 
     def take_attributes(self, number: int) -> Mapping[str, Any]:
         """Return the system attributes that sampler and pruner left on a trial since the last call.
@@ -129,12 +129,14 @@ class Searcher:
         They are to be stored with the trial: asha and hyperband keep their rungs in them, cmaes its state,
         and other Searchers `learn` them from there.
         """
-        written = self._for_sampler.mirror.take_written(number) | self._for_pruner.mirror.take_written(number)
+        written = self._sampler_view.mirror.take_written(number) | self._pruner_view.mirror.take_written(
+            number
+        )
         kept = {key: value for key, value in written.items() if not key.startswith(_ALREADY_KEPT)}
         return without_pickles(kept)
 
 
-def is_given(trial: Trial) -> bool:
+def has_given_parameters(trial: Trial) -> bool:
     """True for a trial with parameters that the study's sampler did not choose: enqueued, or of another client."""
     is_foreign = trial.worker is None and trial.state is not TrialState.WAITING
     return bool(trial.system_attributes.get(FIXED)) or is_foreign

@@ -12,8 +12,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpsearch.records import ParameterValue
 from hpsearch.study.spec import Dimension, Range, StudySpec
+from hpsearch.trials import ParameterValue
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:

@@ -18,7 +18,7 @@ from hpsearch.errors import StorageError, mask_options
 from hpsearch.storage.drivers import check_options
 from hpsearch.storage.mounts import network_mount_of
 from hpsearch.storage.stored_values import UNSTORABLE
-from hpsearch.study.nearest import nearest
+from hpsearch.study.messages import nearest
 
 _SMALLEST_PAGE_BYTES: Final = 512
 _MOST_PORT: Final = 65535

@@ -10,7 +10,6 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
-from hpsearch.records import ParameterValue
 from hpsearch.storage import foreign_trials, optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.cells import shown_value
@@ -21,6 +20,7 @@ from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, releas
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.trials import ParameterValue
 
 _SETTLE_STEP: Final = 500
 """Trials that must have ended in a row before they are counted for good."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.records import ParameterValue
 from hpsearch.storage import enqueuing, studies
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import ParameterValue
 
 
 def created(

@@ -6,12 +6,12 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
-from hpsearch.records import ParameterValue
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, upsert_rows
 from hpsearch.storage.direct import Direct, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.parameters import StoredParameter, as_value, parameter
+from hpsearch.trials import ParameterValue
 
 IDS_MAX: Final = 5000
 """Most ids in one statement; databases take 32766 variables and more."""

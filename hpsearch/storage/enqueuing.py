@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from hpsearch.records import FIXED, ParameterValue
 from hpsearch.storage import optuna_schema
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.optuna_schema import WAITING
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import FIXED, ParameterValue
 
 _trials = optuna_schema.trials
 

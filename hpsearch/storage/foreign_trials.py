@@ -29,7 +29,6 @@ from sqlalchemy import (
 )
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import FIXED, OTHERS, Cause, Finding
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.cells import is_number
 from hpsearch.storage.clock import naive_utc, utc
@@ -41,6 +40,8 @@ from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
 from hpsearch.storage.stored_json import plain_json
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.trials import FIXED, OTHERS
+from hpsearch.verdicts import Cause, Finding
 
 SILENT_AFTER_S: Final = 3600.0
 """A trial counts for so long after its last sign of life: the start, a report, a parameter, an attribute."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from hpsearch.records import ParameterValue
 from hpsearch.storage import enqueuing, foreign_trials, renaming, studies
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.trials import ParameterValue
 
 
 def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final, TypeAlias, final
 
 from hpsearch.errors import Problem, StorageError
-from hpsearch.records import Cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.cells import is_number, is_whole, shown_value
 from hpsearch.storage.leases import NO_TOKEN
@@ -28,9 +27,10 @@ from hpsearch.storage.stored_json import (
     stored_distribution,
 )
 from hpsearch.study.json_form import spec_from_json, spec_problems
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
-from hpsearch.study.shown import shown
 from hpsearch.study.spec import StudySpec
+from hpsearch.verdicts import Cause
 
 _Problems: TypeAlias = Iterator[Problem]
 
@@ -240,7 +240,7 @@ def _parameter_problems(rows: TrialRows, at: str) -> _Problems:
     table, seen = "trial_params", set()
     for row in rows.details[table]:
         name = row["param_name"]
-        here = f"{at}, {shown(name)}"
+        here = f"{at}, {toml_excerpt(name)}"
         if name in seen:
             yield _problem(table, "param_name", "must be there once in its trial", name, at)
         seen.add(name)
@@ -258,7 +258,7 @@ def _attribute_problems(table: str, at: str, found: Sequence[Row]) -> _Problems:
         if row["key"] in seen:
             yield _problem(table, "key", "must be there once", row["key"], at)
         seen.add(row["key"])
-        yield from _json_problems(table, f"{at}, {shown(row['key'])}", row["value_json"])
+        yield from _json_problems(table, f"{at}, {toml_excerpt(row['key'])}", row["value_json"])
         if table == "trial_system_attributes" and row["key"] == "fixed_params":
             yield from _fixed_problems(row["value_json"], at)
 

@@ -13,7 +13,6 @@ from typing import Any, Final, final, get_args
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
-from hpsearch.records import Cause, Finding
 from hpsearch.storage import optuna_schema, registry, schema
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.cells import is_number, is_whole
@@ -24,6 +23,7 @@ from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, Claim
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3
 """A trial that takes this many workers down has failed."""

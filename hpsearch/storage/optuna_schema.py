@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Column, DateTime, Enum, Float, Integer, MetaData, String, Table, Text
 
-from hpsearch.records import TrialState
+from hpsearch.trials import TrialState
 
 HEAD: Final = "v3.2.0.a"
 """The revision of Optuna's schema that these tables describe."""

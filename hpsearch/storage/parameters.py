@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hpsearch.records import ParameterValue
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import ParameterValue
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -9,7 +9,8 @@ from sys import byteorder
 from typing import Any, Final
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cause, Finding, Series, known_cause
+from hpsearch.telemetry import Series
+from hpsearch.verdicts import Cause, Finding, known_cause
 
 SERIES_FORMAT: Final = 1
 """zlib over a line of JSON (the names, in order) and, name by name, little-endian float32."""

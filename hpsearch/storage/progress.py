@@ -7,17 +7,6 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
-from hpsearch.records import (
-    Cause,
-    Fate,
-    Trial,
-    TrialState,
-    best_trials,
-    fate_of,
-    known_cause,
-    ledger_key,
-    ledger_of,
-)
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
@@ -37,6 +26,8 @@ from hpsearch.storage.records import (
     attempt_cause,
 )
 from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
+from hpsearch.trials import Fate, Trial, TrialState, best_trials, fate_of, ledger_key, ledger_of
+from hpsearch.verdicts import Cause, known_cause
 
 _studies = schema.studies
 _ours = schema.trials
@@ -48,7 +39,7 @@ _Entry: TypeAlias = tuple[str, int]
 
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
-    """Return where the study stands. Its ledger is `records.ledger_of` of its trials and attempts.
+    """Return where the study stands. Its ledger is `trials.ledger_of` of its trials and attempts.
 
     Raises StudyNotFoundError when the study was deleted.
     """

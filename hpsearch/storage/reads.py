@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple, final
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, null, or_, select
 
 from hpsearch.errors import TrialNotFoundError
-from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import leases, optuna_schema, schema
 from hpsearch.storage.cells import counted, moment, whole
 from hpsearch.storage.details import (
@@ -26,6 +25,8 @@ from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import readable_finding, readable_series
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.storage.studies import check_there
+from hpsearch.telemetry import Series
+from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _ours = schema.trials
 _theirs = optuna_schema.trials

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
-from hpsearch.records import Cause, Fate, Finding, ParameterValue, Series, Trial, TrialState
 from hpsearch.study.spec import StudySpec
+from hpsearch.telemetry import Series
+from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 
 @final
@@ -183,7 +185,7 @@ class ForeignTrial:
 class Progress:
     """Where a study stands.
 
-    `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as `records.ledger_of` of its
+    `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as `trials.ledger_of` of its
     trials and attempts; its values add up to `epochs`. `stopped` says why the study takes no more trials before its
     budget is spent, and is None while it does; if it was paused, it `is_paused`. `foreign` are those
     of the running trials that other Optuna clients run. A study that another Optuna client made `is_foreign`: it has no

@@ -16,7 +16,7 @@ from hpsearch.storage.cells import is_number, moment, seconds, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
-from hpsearch.study.nearest import did_you_mean
+from hpsearch.study.messages import did_you_mean
 
 LOST_AFTER_S: Final = 30.0
 """A worker that was not seen for this long is called lost. Its leases decide about its trials, not this."""

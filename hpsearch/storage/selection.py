@@ -13,7 +13,7 @@ from hpsearch.storage.address import Address
 from hpsearch.storage.engine import reading
 from hpsearch.storage.optuna_schema import RUNNING
 from hpsearch.storage.records import Place
-from hpsearch.study.nearest import did_you_mean
+from hpsearch.study.messages import did_you_mean
 
 _trials = optuna_schema.trials
 

@@ -8,7 +8,6 @@ from typing import Self, TypeVar, final
 from sqlalchemy import Connection, Engine
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
-from hpsearch.records import ParameterValue, Series, Trial, TrialState
 from hpsearch.storage import (
     claims,
     creation,
@@ -49,6 +48,8 @@ from hpsearch.storage.records import (
     WorkerRecord,
 )
 from hpsearch.study.spec import StudySpec
+from hpsearch.telemetry import Series
+from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _T = TypeVar("_T")
 

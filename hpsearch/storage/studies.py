@@ -19,7 +19,7 @@ from hpsearch.storage.drivers import working_long
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
 from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
-from hpsearch.study.nearest import did_you_mean
+from hpsearch.study.messages import did_you_mean
 from hpsearch.study.spec import StudySpec
 
 _ours = schema.studies

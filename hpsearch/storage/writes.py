@@ -10,7 +10,6 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, DateTime, and_, bindparam, delete, exists, select, update
 
-from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, insert_rows, together, upsert_rows
 from hpsearch.storage.clock import EpochSeconds, naive_utc
@@ -22,6 +21,7 @@ from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.parameters import stored_parameters
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.trials import TrialState
 
 _ours = schema.trials
 _theirs = optuna_schema.trials

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import hpsearch
 from hpsearch.errors import Problem
-from hpsearch.records import Cause
 from hpsearch.study.reader import document_problems
-from hpsearch.study.rules import Text, broken, is_number
+from hpsearch.study.rules import Text, is_number, violation
 from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
 from hpsearch.study.spec import (
     SHORT_NAMES,
@@ -33,6 +32,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 
 
 def spec_to_json(spec: StudySpec) -> str:
@@ -57,7 +57,7 @@ def checked_spec(text: str) -> StudySpec:
     (`spec_problems`) become stricter.
     """
     spec = _parsed(text)
-    if (problem := next(_damages(spec), None)) is not None:
+    if (problem := next(_damage_problems(spec), None)) is not None:
         raise ValueError(f"{problem}")
     return spec
 
@@ -136,7 +136,7 @@ def spec_problems(text: str) -> list[Problem]:
     try:
         return _rule_problems(_parsed(text))
     except ValueError as error:
-        return broken("top", f"must be a specification as JSON; {error}", text[:80])
+        return violation("top", f"must be a specification as JSON; {error}", text[:80])
 
 
 def _rule_problems(spec: StudySpec) -> list[Problem]:
@@ -147,7 +147,7 @@ def _rule_problems(spec: StudySpec) -> list[Problem]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     problems = document_problems(document)
     if not problems and spec.metric == "auto":
-        problems = broken("metric", "must be resolved", spec.metric)
+        problems = violation("metric", "must be resolved", spec.metric)
     return problems
 
 
@@ -259,7 +259,7 @@ _OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
 """Keys whose missing value the record holds as None."""
 
 
-def _damages(spec: StudySpec) -> Iterator[Problem]:
+def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
     """Yield what no study file could have made: damage, or another program's writing."""
     for key in ("seed", "metric", "trials"):
         yield from STUDY[key].problems(key, getattr(spec, key))

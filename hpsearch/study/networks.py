@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.errors import Problem
-from hpsearch.study.exact import exact_configurations
-from hpsearch.study.rules import broken
+from hpsearch.study.configurations import exact_configurations
+from hpsearch.study.rules import violation
 from hpsearch.study.spec import Choices, Dimension, ModelSpec, StudySpec
 
 
@@ -35,7 +35,7 @@ def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem
     rule = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
     width = next((hidden[0] for hidden in networks if hidden), 64)
     remedy = f"write model.hidden = [{width}, {width}], or leave it out"
-    return broken(_where(space, "skip_connections"), rule, asked[0], remedy)
+    return violation(_where(space, "skip_connections"), rule, asked[0], remedy)
 
 
 def _can_skip(hidden: Sequence[int]) -> bool:
@@ -48,7 +48,7 @@ def _dropout_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Prob
         return []
     rule = "must be after_activation if model.batch_norm is false"
     remedy = "set model.batch_norm = true for every trial"
-    return broken(_where(space, "dropout_position"), rule, "before_normalization", remedy)
+    return violation(_where(space, "dropout_position"), rule, "before_normalization", remedy)
 
 
 def _values(model: ModelSpec, space: Sequence[Dimension], key: str) -> Sequence[Any]:

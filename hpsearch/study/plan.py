@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import ParameterValue
-from hpsearch.study.exact import exact_configurations
-from hpsearch.study.shown import shown
+from hpsearch.study.configurations import exact_configurations
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
     Choices,
@@ -22,6 +21,7 @@ from hpsearch.study.spec import (
     StudySpec,
     configure,
 )
+from hpsearch.trials import ParameterValue
 
 _SHAPE: Final = frozenset({"model.hidden", "model.batch_norm", "model.batch_norm_affine"})
 """Searched names that change the number of a network's parameters."""
@@ -192,7 +192,7 @@ def _number(number: float, *, integer: bool) -> str:
 
 
 def _plain(value: ParameterValue) -> str:
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else toml_excerpt(value)
 
 
 def _sampler_in_words(sampler: SamplerSpec) -> str:
@@ -217,7 +217,7 @@ def _pruning_in_words(pruning: PruningSpec) -> str:
 
 
 def _diagnosis_in_words(pruning: PruningSpec) -> str:
-    fatal = [cause for cause in pruning.fatal if cause in pruning.deadly]
+    fatal = [cause for cause in pruning.fatal if cause in pruning.fatal_causes]
     if not pruning.diagnosis or not fatal:
         return ""
     audited = f", {100 * pruning.audit:g} percent of them audited" if pruning.audit else ""

@@ -8,16 +8,15 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.study.exact_reader import exact_problems, repeated_problems, with_configurations
-from hpsearch.study.nearest import nearest
+from hpsearch.study.configurations_reader import exact_problems, repeated_problems, with_configurations
+from hpsearch.study.files import parse_document, read_text
+from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.networks import exact_network_problems, network_problems
-from hpsearch.study.rules import broken, meant, unknown_key
+from hpsearch.study.rules import suggestion, unknown_key, violation
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
 from hpsearch.study.search_space import search_problems, search_space
 from hpsearch.study.settings import with_settings
-from hpsearch.study.shown import key_path, shown
 from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
-from hpsearch.study.toml_file import parse_document, read_text
 
 Locate: TypeAlias = Callable[[str], str | None]
 """Returns where the file or folder that a source names lies, or None where there is none."""
@@ -35,7 +34,7 @@ _LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
 """The last step of a key path: an index, or a key."""
 
 
-def nowhere(_: str) -> str | None:
+def find_nothing(_: str) -> str | None:
     """Find nothing: what a text without a folder knows about paths."""
     return None
 
@@ -58,7 +57,7 @@ def read_study(
     return _study({**document, **asked}, source=str(path), locate=_beside(path), asked=asked)
 
 
-def parse_study(text: str, *, source: str, locate: Locate = nowhere) -> StudySpec:
+def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> StudySpec:
     """Return the study that the TOML `text` describes; `source` names it in messages.
 
     Raises StudyFileError with every problem.
@@ -66,7 +65,9 @@ def parse_study(text: str, *, source: str, locate: Locate = nowhere) -> StudySpe
     return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
 
 
-def changed(configuration: Configuration, settings: Mapping[str, Any], *, source: str) -> Configuration:
+def changed_configuration(
+    configuration: Configuration, settings: Mapping[str, Any], *, source: str
+) -> Configuration:
     """Return `configuration` with `settings` in place of its own; `source` names it in messages.
 
     `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
@@ -98,7 +99,7 @@ def _strange_setting(key: str, raw: object) -> list[Problem]:
     remedy = (
         f"choose one of {', '.join(fields.values())}" if near is None else f"did you mean {fields[near]}?"
     )
-    return broken(key_path(*key.split(".", 1)), "must be a field of [model] or [training]", raw, remedy)
+    return violation(key_path(*key.split(".", 1)), "must be a field of [model] or [training]", raw, remedy)
 
 
 def document_problems(document: _Document) -> list[Problem]:
@@ -165,7 +166,7 @@ def _top_problems(document: _Document, asked: _Document) -> Iterator[Problem]:
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:
     if not isinstance(table, dict):
-        yield from broken(name, f"must be a table, [{name}]", table)
+        yield from violation(name, f"must be a table, [{name}]", table)
         return
     rules = SECTIONS[name].rules
     for key, raw in table.items():
@@ -181,16 +182,16 @@ def _near(key: str, known: Iterable[str]) -> str | None:
     if key in TOP_LEVEL:
         is_value = key in STUDY or key == "seeds"
         place = "at the top of the file, before the first table" if is_value else "as a table of its own"
-        return f"{shown(key)} {place}"
+        return f"{toml_excerpt(key)} {place}"
     homes = [name for name, section in SECTIONS.items() if key in section.rules]
     if homes:
-        return f"{shown(key)} under [{homes[0]}]"
+        return f"{toml_excerpt(key)} under [{homes[0]}]"
     if (near := nearest(key, known)) is not None:
-        return shown(near)
+        return toml_excerpt(near)
     fields = {field: name for name, section in SECTIONS.items() for field in section.rules}
     if known is not TOP_LEVEL or (near := nearest(key, fields)) is None:
         return None
-    return f"{shown(near)} under [{fields[near]}]"
+    return f"{toml_excerpt(near)} under [{fields[near]}]"
 
 
 def _source_problems(document: _Document, locate: Locate) -> list[Problem]:
@@ -207,7 +208,7 @@ def _source_problems(document: _Document, locate: Locate) -> list[Problem]:
     if source in BUILTIN_SOURCES or _looks_like_a_path(source) or locate(source) is not None:
         return []
     rule = f"must be one of {', '.join(BUILTIN_SOURCES)}, or a path"
-    return broken("data.source", rule, source, meant(source, BUILTIN_SOURCES))
+    return violation("data.source", rule, source, suggestion(source, BUILTIN_SOURCES))
 
 
 def _looks_like_a_path(source: str) -> bool:
@@ -243,7 +244,7 @@ def _cross_problems(document: _Document) -> list[Problem]:
     is_sealed = _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
     if validation + test >= 1 and not is_sealed:
         rule = f"must leave examples to train on after the validation fraction {validation}"
-        problems += broken("data.test_fraction", rule, test, "lower one of them")
+        problems += violation("data.test_fraction", rule, test, "lower one of them")
     if "configurations" in document:  # whose networks are looked at when all else is right
         return problems
     return problems + network_problems(_right_model(document), _right_search(document))
@@ -268,7 +269,7 @@ def _sealed_problems(document: _Document) -> list[Problem]:
     if not isinstance(data, dict) or data.get("sealed") != "validation" or "validation_fraction" not in data:
         return []
     rule = 'must not be set together with sealed = "validation", which is the whole validation part'
-    return broken("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
+    return violation("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
 
 
 def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard, final
 
 from hpsearch.errors import Problem
-from hpsearch.records import Cause
-from hpsearch.study.nearest import nearest
-from hpsearch.study.shown import shown
-from hpsearch.study.spec import AILMENTS, Fault, Initializer
+from hpsearch.study.messages import nearest, toml_excerpt
+from hpsearch.study.spec import DIAGNOSED_CAUSES, Fault, Initializer
+from hpsearch.verdicts import Cause
 
 
 class Rule(Protocol):
@@ -26,9 +25,9 @@ class Rule(Protocol):
         """Return what the specification holds for `raw`, which has no problems."""
 
 
-def broken(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
+def violation(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
     """Return the one problem "rule (got raw): remedy" at `where`."""
-    return [Problem(where=where, message=f"{rule} (got {shown(raw)}){': ' if remedy else ''}{remedy}")]
+    return [Problem(where=where, message=f"{rule} (got {toml_excerpt(raw)}){': ' if remedy else ''}{remedy}")]
 
 
 def is_number(raw: object) -> TypeGuard[float]:
@@ -48,7 +47,7 @@ class Number:
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return what is wrong with `raw`. NaN is outside every range."""
-        return [] if is_number(raw) and self._holds(raw) else broken(where, self._rule(), raw)
+        return [] if is_number(raw) and self._holds(raw) else violation(where, self._rule(), raw)
 
     def value(self, raw: float) -> float:
         """Return `raw` as a float."""
@@ -77,7 +76,7 @@ class WholeNumber:
         """Return what is wrong with `raw`."""
         if isinstance(raw, int) and not isinstance(raw, bool) and self.low <= raw <= self.high:
             return []
-        return broken(where, f"must be a whole number from {self.low} to {self.high}", raw)
+        return violation(where, f"must be a whole number from {self.low} to {self.high}", raw)
 
     def value(self, raw: int) -> int:
         """Return `raw`."""
@@ -91,7 +90,7 @@ class Flag:
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return what is wrong with `raw`."""
-        return [] if isinstance(raw, bool) else broken(where, "must be true or false", raw)
+        return [] if isinstance(raw, bool) else violation(where, "must be true or false", raw)
 
     def value(self, raw: bool) -> bool:  # noqa: FBT001 - the value itself, not a switch
         """Return `raw`."""
@@ -109,7 +108,7 @@ class Word:
         """Return what is wrong with `raw`, with the word that is near to it."""
         if isinstance(raw, str) and raw in self.words:
             return []
-        return broken(where, f"must be one of {', '.join(self.words)}", raw, meant(raw, self.words))
+        return violation(where, f"must be one of {', '.join(self.words)}", raw, suggestion(raw, self.words))
 
     def value(self, raw: str) -> str:
         """Return `raw`."""
@@ -128,7 +127,7 @@ class Text:
         if isinstance(raw, str) and 1 <= len(raw) <= self.longest and raw == raw.strip() and _is_line(raw):
             return []
         rule = f"must be 1 to {self.longest} characters of text, no control characters, no spaces around it"
-        return broken(where, rule, raw)
+        return violation(where, rule, raw)
 
     def value(self, raw: str) -> str:
         """Return `raw`."""
@@ -147,7 +146,7 @@ class Widths:
         """Return what is wrong with `raw`, item by item where it is a list."""
         if not isinstance(raw, list) or len(raw) > self.most:
             remedy = "" if self.width.problems(where, raw) else f"write [{raw}]"
-            return broken(where, f"must be a list of at most {self.most} whole numbers", raw, remedy)
+            return violation(where, f"must be a list of at most {self.most} whole numbers", raw, remedy)
         return [p for i, item in enumerate(raw) for p in self.width.problems(f"{where}[{i}]", item)]
 
     def value(self, raw: list[int]) -> tuple[int, ...]:
@@ -160,13 +159,13 @@ class Widths:
 class Causes:
     """A list of causes that diagnosis can find in a network, none of them twice. Their order says nothing."""
 
-    known: Sequence[Cause] = AILMENTS
+    known: Sequence[Cause] = DIAGNOSED_CAUSES
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return what is wrong with `raw`, item by item where it is a list."""
         if not isinstance(raw, list):
-            remedy = f"write [{shown(raw)}]" if raw in self.known else ""
-            return broken(where, "must be a list of causes", raw, remedy)
+            remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
+            return violation(where, "must be a list of causes", raw, remedy)
         return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
 
     def value(self, raw: list[str]) -> tuple[Cause, ...]:
@@ -178,10 +177,10 @@ class Causes:
         *before, item = raw
         if item not in self.known:
             # A cause of another kind is no slip of the pen.
-            near = "" if item in list(Cause) else meant(item, self.known)
+            near = "" if item in list(Cause) else suggestion(item, self.known)
             remedy = near or f"known are {', '.join(self.known)}"
-            return broken(where, "must be a cause that diagnosis can find in a network", item, remedy)
-        return broken(where, "must not be there twice", item, "keep one") if item in before else []
+            return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
+        return violation(where, "must not be there twice", item, "keep one") if item in before else []
 
 
 @final
@@ -202,7 +201,7 @@ class InitialWeights:
                 return [p for key, scale in raw.items() for p in self.scale.problems(f"{where}.{key}", scale)]
             case _:
                 rule = f"must be one of {', '.join(self.named)}, {{ normal = 0.01 }}, {{ uniform = 0.05 }}"
-                return broken(where, rule, raw, self._remedy(raw))
+                return violation(where, rule, raw, self._remedy(raw))
 
     def value(self, raw: str | dict[str, float]) -> Initializer:
         """Return the initializer that `raw` names."""
@@ -212,7 +211,7 @@ class InitialWeights:
     def _remedy(self, raw: object) -> str:
         if isinstance(raw, str) and raw in self.scaled:
             return f"give it a scale, such as {{ {raw} = 0.05 }}"
-        return meant(raw, self.named)
+        return suggestion(raw, self.named)
 
 
 @final
@@ -234,7 +233,7 @@ class Faults:
             case _:
                 tables = ", ".join(f"{{ {name} = 255 }}" for name in self.numbered)
                 rule = f"must be one of {', '.join(self.named)}, {tables}"
-                return broken(where, rule, raw, self._remedy(raw))
+                return violation(where, rule, raw, self._remedy(raw))
 
     def value(self, raw: str | dict[str, int]) -> Fault:
         """Return the fault that `raw` names."""
@@ -244,13 +243,13 @@ class Faults:
     def _remedy(self, raw: object) -> str:
         if isinstance(raw, str) and raw in self.numbered:
             return f"give it a number, such as {{ {raw} = 255 }}"
-        return meant(raw, self.named)
+        return suggestion(raw, self.named)
 
 
-def meant(raw: object, words: Sequence[str]) -> str:
+def suggestion(raw: object, words: Sequence[str]) -> str:
     """Return `did you mean "relu"?` where one of `words` is near to `raw`, else nothing."""
     near = nearest(raw, words) if isinstance(raw, str) else None
-    return "" if near is None else f"did you mean {shown(near)}?"
+    return "" if near is None else f"did you mean {toml_excerpt(near)}?"
 
 
 def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:

@@ -1,15 +1,138 @@
 """The table [search] of a study file: which fields are searched, and over what."""
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
-from hpsearch.study.dimensions import dimension, dimension_problems
-from hpsearch.study.nearest import nearest
-from hpsearch.study.rules import broken, unknown_key
+from hpsearch.study.messages import key_path, nearest, toml_excerpt
+from hpsearch.study.rules import Flag, Number, Rule, WholeNumber, is_number, unknown_key, violation
 from hpsearch.study.schema import SEARCHED, SECTIONS, UNSEARCHED
-from hpsearch.study.shown import key_path, shown
-from hpsearch.study.spec import DEFAULT_SEARCH, SHORT_NAMES, Dimension
+from hpsearch.study.spec import DEFAULT_SEARCH, SHORT_NAMES, Choices, Dimension, Initializer, Range
+from hpsearch.trials import ParameterValue
+
+DIMENSION_KEYS: Final = ("low", "high", "log", "step", "choices")
+
+_Table: TypeAlias = Mapping[str, Any]
+
+_FORMS: Final = "{ low = ..., high = ... } or { choices = [...] }"
+
+
+def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
+    """Return what is wrong with `raw`, the value of `where`, for a field that `rule` judges."""
+    if not isinstance(raw, dict) or not raw:
+        remedy = f"write {{ choices = {toml_excerpt(raw)} }}" if isinstance(raw, list) and raw else ""
+        return violation(where, f"must be {_FORMS}", raw, remedy)
+    unknown = [key for key in raw if key not in DIMENSION_KEYS]
+    problems = [_unknown(where, key) for key in unknown]
+    if "choices" in raw:
+        return problems + _choices_problems(where, rule, raw)
+    if len(unknown) == len(raw):
+        return problems
+    if not isinstance(rule, Number | WholeNumber):
+        return problems + violation(where, "must be { choices = [...] }, as its values are no numbers", raw)
+    return problems + _range_problems(where, rule, raw)
+
+
+def dimension(name: str, rule: Rule, raw: _Table) -> Dimension:
+    """Return the dimension `name` that `raw`, which has no problems, describes."""
+    if "choices" in raw:
+        return Choices(name=name, choices=tuple(parameter_of(rule, item) for item in raw["choices"]))
+    return Range(
+        name=name,
+        low=float(raw["low"]),
+        high=float(raw["high"]),
+        log=raw.get("log", False),
+        step=None if "step" not in raw else float(raw["step"]),
+        integer=isinstance(rule, WholeNumber),
+    )
+
+
+def _unknown(where: str, key: str) -> Problem:
+    near = nearest(key, DIMENSION_KEYS)
+    return unknown_key(
+        key_path(where, key), DIMENSION_KEYS, near=None if near is None else toml_excerpt(near)
+    )
+
+
+def _choices_problems(where: str, rule: Rule, raw: _Table) -> list[Problem]:
+    choices = raw["choices"]
+    if any(key in raw for key in ("low", "high", "log", "step")):
+        return violation(where, f"must be either {_FORMS}", raw, "keep one of them")
+    if not isinstance(choices, list) or not choices:
+        return violation(f"{where}.choices", "must be a list of at least one value", choices)
+    problems: list[Problem] = []
+    seen: list[ParameterValue] = []
+    for i, item in enumerate(choices):
+        place = f"{where}.choices[{i}]"
+        wrong = rule.problems(place, item)
+        if not wrong and (parameter := parameter_of(rule, item)) in seen:
+            wrong = violation(place, "must not be there twice", item, "keep one")
+        elif not wrong:
+            seen.append(parameter)
+        problems += wrong
+    return problems
+
+
+def _range_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[Problem]:
+    log = raw.get("log", False)
+    problems = Flag().problems(f"{where}.log", log)
+    for key in ("low", "high"):
+        problems += _bound_problems(f"{where}.{key}", rule, raw.get(key), log=log is True)
+    if problems:
+        return problems
+    if raw["low"] >= raw["high"]:
+        return _upside_down(where, raw)
+    return _step_problems(where, rule, raw) if "step" in raw else []
+
+
+def _bound_problems(where: str, rule: Rule, raw: object, *, log: bool) -> list[Problem]:
+    if raw is None:
+        return [Problem(where=where, message="must be given: a range has low and high")]
+    if log and where.endswith(".low") and is_number(raw) and raw <= 0:
+        return violation(where, "must be above 0 on a log scale", raw)
+    return rule.problems(where, raw)
+
+
+def _upside_down(where: str, raw: _Table) -> list[Problem]:
+    low, high = raw["low"], raw["high"]
+    remedy = "swap them" if low > high else "for one fixed value take it out of [search]"
+    return violation(f"{where}.low", f"must be below high, which is {toml_excerpt(high)}", low, remedy)
+
+
+def _step_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[Problem]:
+    step, low, high, place = raw["step"], raw["low"], raw["high"], f"{where}.step"
+    if raw.get("log"):
+        return violation(place, "must not be given on a log scale", step, "leave out step or log")
+    # Decimals as they are written: in binary 0.3 is no whole number of steps of 0.1.
+    span = Decimal(str(high)) - Decimal(str(low))
+    if isinstance(rule, WholeNumber):
+        wrong = WholeNumber(low=1, high=high - low).problems(place, step)
+    else:
+        wrong = Number(low=0.0, high=float(span), above=True).problems(place, step)
+    if wrong or not (rest := span % Decimal(str(step))):
+        return wrong
+    nearest_high = type(high)(Decimal(str(high)) - rest)
+    return violation(f"{where}.high", "must be low plus a whole number of steps", high, f"use {nearest_high}")
+
+
+def parameter_of(rule: Rule, raw: Any) -> ParameterValue:
+    """Return how a trial holds the choice `raw`: lists and tables as their JSON text."""
+    return as_parameter(rule.value(raw))
+
+
+def as_parameter(value: Any) -> ParameterValue:
+    """Return how a trial holds `value`, the value of a field of the specification."""
+    match value:
+        case tuple() as widths:
+            return json.dumps(widths)
+        case Initializer(name=name, scale=scale):
+            return name if scale is None else json.dumps({name: scale})
+        case _:
+            parameter: ParameterValue = value
+            return parameter
+
 
 _SHORT_OF: Final = {full: short for short, full in SHORT_NAMES.items()}
 
@@ -20,7 +143,7 @@ _NAMES: Final = tuple(_SHORT_OF.get(name, name) for name in SEARCHED)
 def search_problems(raw: object) -> list[Problem]:
     """Return everything that is wrong with `raw`, the value of `search`."""
     if not isinstance(raw, dict):
-        return broken("search", "must be a table, [search]", raw)
+        return violation("search", "must be a table, [search]", raw)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for name, value in entries(raw):
@@ -56,7 +179,7 @@ def _entry_problems(name: str, raw: object) -> list[Problem]:
     if rule is not None:
         return dimension_problems(_where(name), rule, raw)
     if reason := _why_never(name):
-        return broken(_where(name), "cannot be searched", raw, reason)
+        return violation(_where(name), "cannot be searched", raw, reason)
     return [unknown_key(_where(name), _NAMES, near=_near(name))]
 
 
@@ -71,7 +194,7 @@ def _near(name: str) -> str | None:
     """Return the quoted name that `name` is near to, with or without its section."""
     by_word = {word: full for full in _NAMES for word in (full, full.rpartition(".")[2])}
     near = nearest(name, by_word)
-    return None if near is None else shown(by_word[near])
+    return None if near is None else toml_excerpt(by_word[near])
 
 
 def full_name(name: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from hpsearch.errors import StudyFileError, UsageError
-from hpsearch.study.shown import key_path, shown
+from hpsearch.study.messages import key_path, toml_excerpt
 from hpsearch.study.spec import SHORT_NAMES
 
 _KEY: Final = "value"
@@ -24,11 +24,11 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
         key = full_key(name.strip())
         if not equals or not key:
             raise UsageError(
-                f"--set: must be KEY=VALUE (got {shown(text)}): write training.learning_rate=0.1"
+                f"--set: must be KEY=VALUE (got {toml_excerpt(text)}): write training.learning_rate=0.1"
             )
         if key.partition(".")[0] == "search":
             raise UsageError(
-                f"--set: must set a value that is fixed (got {shown(text)}): [search] is left aside; "
+                f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is left aside; "
                 "name the field of [model] or [training] itself"
             )
         settings[key] = _value(value.strip())
@@ -36,7 +36,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def settings_are_usage(settings: Mapping[str, Any]) -> Iterator[None]:
+def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
     """Let a StudyFileError that speaks of one of the `settings` be the UsageError that it is."""
     try:
         yield

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import Cause, ParameterValue
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 
 Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
@@ -33,7 +34,7 @@ SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", 
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
 
 
-AILMENTS: tuple[Cause, ...] = tuple(
+DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
     cause
     for cause in Cause
     if cause
@@ -84,6 +85,23 @@ class Fault:
 
     name: FaultName
     number: int | None = None
+
+
+def fault_in_words(fault: Fault) -> str:
+    """Return what `fault` does to the data, for people."""
+    match fault.name:
+        case "labels_shuffled":
+            return "the training part's targets are shuffled apart from its inputs"
+        case "validation_labels_shuffled":
+            return "the validation part's targets are shuffled apart from its inputs"
+        case "constant_inputs":
+            return "every example has the inputs of the first one"
+        case "integer_division":
+            return f"inputs are divided by {fault.number} as whole numbers, before they are scaled"
+        case "byte_product":
+            return (
+                f"inputs are multiplied by {fault.number} as bytes, which wrap at 256, before they are scaled"
+            )
 
 
 @final
@@ -223,8 +241,8 @@ class PruningSpec:
     `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
 
     `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which
-    ail no trial; both in the order of `AILMENTS`. `audit` is the share (0..1) of the trials that diagnosis would
-    stop which run on, to measure how often stopping was wrong.
+    ail no trial; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
+    would stop which run on, to measure how often stopping was wrong.
     """
 
     diagnosis: bool = True
@@ -238,7 +256,7 @@ class PruningSpec:
     reduction_factor: int = 4
 
     @property
-    def deadly(self) -> frozenset[Cause]:
+    def fatal_causes(self) -> frozenset[Cause]:
         """The causes that are fatal and not expected."""
         return frozenset(self.fatal) - frozenset(self.expected)
 
@@ -259,7 +277,7 @@ SHORT_NAMES: Mapping[str, str] = {
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
-ATTENTIVE_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
+HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
 """Samplers that must know of other trials: of their results, or, on a grid, of those that were given parameters."""
 
 
@@ -269,7 +287,7 @@ class StudySpec:
     """A whole study. Two studies are the same when these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, over and over until its budget is spent; `search` then spans
-    their values (`exact.spanned`).
+    their values (`configurations.spanned`).
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import final
+from typing import Protocol, final
 
 import numpy as np
 
@@ -11,20 +11,33 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import draw_dropout
 from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
-from hpsearch.records import Epoch, Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.examples import EpochOrders, Examples, output_count
-from hpsearch.training.looking import Lookout
-from hpsearch.training.observer import Observer
+from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
-from hpsearch.training.telemetry import first_nonfinite, mean_losses
-from hpsearch.training.validation import Evaluation, Validation
+from hpsearch.training.telemetry_sampler import TelemetrySampler
+from hpsearch.training.validation import Validation, ValidationSums
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 
 def never() -> bool:
     """Say no, whatever is asked: nothing interrupts, and nobody is wanted elsewhere."""
     return False
+
+
+class Observer(Protocol):
+    """Looks at every step of a cohort's lanes. It reads the arrays that it is shown and changes none of them."""
+
+    def after_forward(self, lane: Lane) -> None:
+        """Look behind the forward pass, before the loss overwrites the logits: activations are as computed."""
+
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+        """Look behind the backward pass, before the optimizer spends the gradients.
+
+        `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is what each example's gradient was
+        multiplied by.
+        """
 
 
 @final
@@ -58,7 +71,7 @@ class Cohort:
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
-        self._lookout = Lookout(
+        self._sampler = TelemetrySampler(
             self.network,
             self._workspace,
             activation=shape.model.activation,
@@ -90,6 +103,16 @@ class Cohort:
         """Minibatches in one pass over the training examples; the last may be smaller."""
         return -(-len(self._training) // self._batch_size)
 
+    @property
+    def age(self) -> int:
+        """How many steps the oldest trial in training has made; 0 without trials."""
+        return max((row.age for row in self._rows), default=0)
+
+    @property
+    def is_validation_due(self) -> bool:
+        """True when an epoch has ended whose validation was interrupted."""
+        return bool(self._due)
+
     def join(self, number: int, configuration: Configuration) -> None:
         """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
 
@@ -107,7 +130,7 @@ class Cohort:
         self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
         for array in self._state.optimizer:
             array[index] = 0
-        self._lookout.memory.forget(index)
+        self._sampler.history.forget(index)
         weights = np.random.Generator(np.random.PCG64([self._seed, WEIGHTS_STREAM, number]))
         self.network.initialize(
             self._state.parameters[index],
@@ -126,7 +149,7 @@ class Cohort:
         if last.number != number:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
-            self._lookout.memory.move(len(self._rows), index)
+            self._sampler.history.move(len(self._rows), index)
             self._settle(index)
         self._note_decays()
 
@@ -233,8 +256,8 @@ class Cohort:
         lane = self._gather(start, stop, examples)
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
-            self._observer.see_forward(lane)
-        looks = self._lookout.look_ahead(lane, self._rows[start:stop])
+            self._observer.after_forward(lane)
+        pending = self._sampler.sample_forward(lane, self._rows[start:stop])
 
         losses = mean_losses(self.network, lane)
         broken = self._note_losses(lane, losses, examples)
@@ -243,11 +266,11 @@ class Cohort:
         np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
         if self._observer is not None:
-            self._observer.see_backward(lane, losses, scale)
+            self._observer.after_backward(lane, losses, scale)
 
-        behind = self._lookout.look_behind(looks, scale)
+        behind = self._sampler.sample_backward(pending, scale)
         self._update(lane)
-        return broken + self._lookout.note(looks, behind, losses)
+        return broken + self._sampler.finish_samples(pending, behind, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
         """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""
@@ -320,7 +343,7 @@ class Cohort:
             self._close_epochs(self._rows[start:stop], evaluation)
         return True
 
-    def _close_epochs(self, rows: Sequence[Row], evaluation: Evaluation) -> None:
+    def _close_epochs(self, rows: Sequence[Row], evaluation: ValidationSums) -> None:
         validation = self._validation.examples
         for row, loss, hit in zip(rows, evaluation.losses, evaluation.hits, strict=True):
             row.epochs.append(

@@ -10,7 +10,7 @@ import numpy as np
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, BlockParameters, Network
 from hpsearch.training.distributions import Distribution, distribution_of
-from hpsearch.training.telemetry import SMALLEST_SCALE, layer_norms
+from hpsearch.training.measurements import SMALLEST_SCALE, layer_norms
 from hpsearch.training.tracks import Tape, Track
 from hpsearch.training.workspace import Lane
 
@@ -119,7 +119,7 @@ class Recorder:
         starts = [0, *self._stops]
         return [track.columns(start, stop) for start, stop in zip(starts, self._stops, strict=False)]
 
-    def see_forward(self, lane: Lane) -> None:
+    def after_forward(self, lane: Lane) -> None:
         """Note which units fire, the accuracy, the watched parameters, and what is not finite."""
         fired = [buffers.y[0].max(axis=0) > 0 for buffers in lane.batch.blocks[:-1]]
         for last, fires in zip(self.last_fired, fired, strict=True):
@@ -133,7 +133,7 @@ class Recorder:
         if self.steps in self._moments_at:
             self._passed = list(self._distributions(lane))
 
-    def see_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
+    def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Note loss and gradients, and close the step."""
         self._row[0] = losses[0]
         self._note_nonfinite([("loss", None, losses)])

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.network import Network, build_network
-from hpsearch.records import Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.examples import output_count
+from hpsearch.training.loop import train_to_step
 from hpsearch.training.recorder import FirstNonFinite, Moment, NetworkSnapshot, Recorder, UnitTracks
 from hpsearch.training.row import shape_of
 from hpsearch.training.tracks import Track
@@ -44,7 +45,7 @@ class Subject:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
+class RecordingOptions:
     """What a recording looks at. Empty means: choose.
 
     `units` are the watched units of the first hidden layer (ten, evenly spread); `moments` are the steps whose
@@ -91,7 +92,7 @@ class Recording:
 def record(
     subject: Subject,
     *,
-    watch: Watch | None = None,
+    watch: RecordingOptions | None = None,
     until_step: int | None = None,
     is_interrupted: Callable[[], bool] = never,
 ) -> Recording:
@@ -100,7 +101,7 @@ def record(
     It ends with the configuration's epochs, after `until_step` steps where that is less, or as soon as
     `is_interrupted`. NaN and infinity do not end it. Raises ValueError for watched units that the layer has not.
     """
-    watch = watch or Watch()
+    watch = watch or RecordingOptions()
     until = subject.steps if until_step is None else min(until_step, subject.steps)
     configuration, data = subject.configuration, subject.data
     outputs = output_count(data, configuration.model)
@@ -109,21 +110,21 @@ def record(
         network,
         classifies=data.task == "classification",
         watched=_watched(network, watch),
-        moments=frozenset(watch.moments or evenly(until, MOMENTS)),
+        moments=frozenset(watch.moments or evenly_spaced(until, MOMENTS)),
         snapshots=frozenset(watch.snapshots),
     )
     cohort = Cohort(shape_of(configuration), data, capacity=1, seed=subject.seed, observer=recorder)
     cohort.join(subject.number, configuration)
-    _train(cohort, recorder, until, is_interrupted)
+    train_to_step(cohort, until, is_interrupted=is_interrupted)
     return _recording(cohort, recorder, subject)
 
 
-def evenly(size: int, count: int) -> tuple[int, ...]:
+def evenly_spaced(size: int, count: int) -> tuple[int, ...]:
     """Return `count` of the numbers below `size`, evenly spread, the first and the last among them; all where few."""
     return tuple(sorted({round(place) for place in np.linspace(0, size - 1, min(count, size)).tolist()}))
 
 
-def _watched(network: Network, watch: Watch) -> dict[int, tuple[int, ...]]:
+def _watched(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, ...]]:
     """Return the watched units by their layer."""
     last = len(network.blocks) - 1
     outputs = network.blocks[last].dense.outputs
@@ -133,22 +134,8 @@ def _watched(network: Network, watch: Watch) -> dict[int, tuple[int, ...]]:
         wrong = [unit for unit in watch.units if not 0 <= unit < width]
         if wrong:
             raise ValueError(f"watched units must be in 0 to {width - 1} (got {', '.join(map(str, wrong))})")
-        watched[0] = watch.units or evenly(width, WATCHED_UNITS)
+        watched[0] = watch.units or evenly_spaced(width, WATCHED_UNITS)
     return watched
-
-
-def _train(cohort: Cohort, recorder: Recorder, until: int, is_interrupted: Callable[[], bool]) -> None:
-    """Take steps until there are `until`, and validate the epoch that ends there."""
-
-    def is_over() -> bool:
-        return recorder.steps >= until or is_interrupted()
-
-    while not is_over():
-        cohort.advance(is_interrupted=is_over)
-    # A validation that is due with the last step was held up by that step, and is all that is left to do.
-    (number,) = cohort.numbers
-    if recorder.steps // cohort.steps_per_epoch > len(cohort.telemetry(number).epochs):
-        cohort.advance(is_interrupted=is_interrupted)
 
 
 def _recording(cohort: Cohort, recorder: Recorder, subject: Subject) -> Recording:

@@ -1,13 +1,14 @@
 """One trial's place in a cohort, and which trials can share one."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
-from hpsearch.records import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
-from hpsearch.training.rhythm import alarm_streak, is_alarming, next_look
+from hpsearch.telemetry import Epoch, NonFinite, Sample, Telemetry
+from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 
 WEIGHTS_STREAM = 2
 DROPOUT_STREAM = 3
@@ -48,35 +49,47 @@ def shape_of(configuration: Configuration) -> Shape:
     )
 
 
+def by_shape(
+    configurations: Mapping[int, Configuration], *, rows: int
+) -> Iterator[tuple[Shape, dict[int, Configuration]]]:
+    """Yield the shapes of `configurations` (number -> configuration), each with at most `rows` that have it."""
+    shapes: dict[Shape, list[int]] = {}
+    for number, configuration in configurations.items():
+        shapes.setdefault(shape_of(configuration), []).append(number)
+    for shape, numbers in shapes.items():
+        for first in range(0, len(numbers), rows):
+            yield shape, {number: configurations[number] for number in numbers[first : first + rows]}
+
+
 @final
 @dataclass(kw_only=True, slots=True)
 class Row:
     """One trial in training. Its cohort alone changes it.
 
-    `age` is the number of steps made; `look_at` the step at which it is looked at next; `loss_sum` the sum of this
-    epoch's losses over examples; `alarms` the number of alarming samples in a row.
+    `age` is the number of steps made; `next_sample_at` the step at which it is looked at next; `loss_sum` the sum of
+    this epoch's losses over examples; `alarms` the number of alarming samples in a row.
     """
 
     number: int
     configuration: Configuration
     dropout: np.random.Generator
     age: int = 0
-    look_at: int = 0
+    next_sample_at: int = 0
     alarms: int = 0
     loss_sum: float = 0.0
     samples: list[Sample] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
     nonfinite: NonFinite | None = None
 
-    def note(self, sample: Sample) -> None:
+    def add_sample(self, sample: Sample) -> None:
         """Keep `sample`, and settle when to look again: at once while it alarms, up to a limit."""
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0
         if 0 < self.alarms < alarm_streak(self.configuration.training.batch_size):
-            self.look_at = sample.step + 1
+            self.next_sample_at = sample.step + 1
         else:
             self.alarms = 0
-            self.look_at = next_look(sample.step)
+            self.next_sample_at = next_sample_step(sample.step)
 
     @property
     def telemetry(self) -> Telemetry:

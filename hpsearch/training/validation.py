@@ -17,7 +17,7 @@ EVALUATION_EXAMPLES = 500
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
+class ValidationSums:
     """What k rows reached: summed losses (k,) in float64, and the number of right answers (k,)."""
 
     losses: Array
@@ -34,7 +34,7 @@ class Validation:
         chunk = min(EVALUATION_EXAMPLES, len(examples))
         self._workspace = Workspace(network, state, examples=chunk, trains=False)
 
-    def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> Evaluation | None:
+    def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> ValidationSums | None:
         """Return what the rows `start`..`stop` reach; None as soon as `is_interrupted`, asked before every pass."""
         losses = np.zeros(stop - start)
         hits = np.zeros(stop - start, np.int64)
@@ -52,7 +52,7 @@ class Validation:
             if self.examples.labels is not None:
                 hits += _right_answers(batch.logits, self.examples.labels[first:last])
             losses += self._network.loss.evaluate(batch.logits, batch.t, lane.output_scratch).sum(axis=1)
-        return Evaluation(losses=losses, hits=hits)
+        return ValidationSums(losses=losses, hits=hits)
 
 
 def _right_answers(logits: Array, labels: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Self, final
 from hpsearch.errors import StorageError
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import Store
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 BEATS_PER_LEASE = 3
 SLOWEST_BEAT_S = 2.0

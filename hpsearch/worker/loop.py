@@ -10,24 +10,25 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
-from hpsearch.diagnosis.verdicts import condemning, judge
+from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
-from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
-from hpsearch.study.spec import ATTENTIVE_SAMPLERS, Configuration, configure
+from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
+from hpsearch.training.loop import Trainer
 from hpsearch.training.row import Observation, Shape, shape_of
-from hpsearch.worker.admission import check_data, check_version
-from hpsearch.worker.auditing import is_audited
-from hpsearch.worker.holding import Holding, outranked
-from hpsearch.worker.patience import Patience
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
+from hpsearch.worker.preparation import check_data, check_version
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import StopRequest
 
 LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
@@ -46,18 +47,18 @@ def print_nothing(_: object) -> None:
 class WorkerOptions:
     """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
 
-    `tell` receives lines for people, such as that the database is gone; `tell_opening` what the study has left, while
-    the worker waits for it. One that `stays` waits while others hold what is left of the budget. While it
-    `is_wanted_elsewhere` it takes no more trials, and ends with the last that it has.
+    `notify` receives lines for people, such as that the database is gone; `notify_opening` what the study has left,
+    while the worker waits for it. With `wait_for_trials` it waits while others hold what is left of the budget. While
+    `should_yield` it takes no more trials, and ends with the last that it has.
     """
 
     name: str
     rows: int
     lease_s: float = LEASE_S
-    tell: Callable[[str], None] = print_nothing
-    tell_opening: Callable[[Opening], None] = print_nothing
-    stays: bool = True
-    is_wanted_elsewhere: Callable[[], bool] = never
+    notify: Callable[[str], None] = print_nothing
+    notify_opening: Callable[[Opening], None] = print_nothing
+    wait_for_trials: bool = True
+    should_yield: Callable[[], bool] = never
 
 
 @final
@@ -86,19 +87,19 @@ class Worker:
         self._data = data
         self._options = options
         self._stop = stop
-        self._patience = Patience(stop=stop, tell=options.tell)
+        self._reconnect = Reconnect(stop=stop, notify=options.notify)
         self._searcher = Searcher(study.spec)
-        self._learns = study.spec.sampler.name in ATTENTIVE_SAMPLERS or study.spec.pruning.rank != "none"
+        self._learns = study.spec.sampler.name in HISTORY_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
-        self._cohorts: dict[Shape, Cohort] = {}
-        self._holdings: dict[int, Holding] = {}
+        self._trainers: dict[Shape, Trainer] = {}
+        self._active: dict[int, ActiveTrial] = {}
         self._data_facts = facts_of(data)
-        self._deadly = study.spec.pruning.deadly if study.spec.pruning.diagnosis else frozenset()
-        self._ended: list[Holding] = []
+        self._fatal = study.spec.pruning.fatal_causes if study.spec.pruning.diagnosis else frozenset()
+        self._ended: list[ActiveTrial] = []
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
-        self._claimed_in_vain = False
+        self._last_claim_was_empty = False
 
     def run(self) -> None:
         """Work until there is nothing left to do, then hand back what is not finished. It may run again.
@@ -110,7 +111,7 @@ class Worker:
             while self._turn():
                 pass
             self._write()
-            self._patience.call(lambda: self._hand_back("the worker was stopped", crashed=False))
+            self._reconnect.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
             # Where it cannot be written the leases run out by themselves.
             with self._stop.undisturbed(), contextlib.suppress(HpsearchError):
@@ -123,14 +124,14 @@ class Worker:
         """Claim where rows are free, train until something is new, write; return False when the work is over."""
         if self._stop.is_asked:
             return False
-        if self._wants_trials():
+        if self._should_claim():
             self._write()
-            self._take()
-        if not self._holdings:
-            return self._options.stays and self._wait_for_work()
-        for cohort in list(self._cohorts.values()):
-            for observation in cohort.advance(is_interrupted=self._is_stopping):
-                self._observe(cohort, observation)
+            self._claim_trials()
+        if not self._active:
+            return self._options.wait_for_trials and self._wait_for_work()
+        for trainer in list(self._trainers.values()):
+            for observation in trainer.advance(is_interrupted=self._is_stopping):
+                self._observe(trainer, observation)
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
         return True
@@ -138,41 +139,41 @@ class Worker:
     def _is_stopping(self) -> bool:
         return self._stop.is_asked
 
-    def _wants_trials(self) -> bool:
+    def _should_claim(self) -> bool:
         """True when enough rows are free, or some have been for a while: a claim costs as much as several steps.
 
         Never beside a trial that lost a worker: if it takes this one down too, no other must suffer.
         """
-        if not self._holdings:
+        if not self._active:
             return True
-        free = self._options.rows - len(self._holdings)
-        if not free or any(holding.claim.is_suspect for holding in self._holdings.values()):
+        free = self._options.rows - len(self._active)
+        if not free or any(active.claim.is_suspect for active in self._active.values()):
             return False
-        are_many = free * REFILL_SHARE >= self._options.rows and not self._claimed_in_vain
+        are_many = free * REFILL_SHARE >= self._options.rows and not self._last_claim_was_empty
         return are_many or time.monotonic() - self._claimed_at > REFILL_WITHIN_S
 
     def _wait_for_work(self) -> bool:
         """Say whether trials may still come: they may while other workers hold some of the budget."""
-        opening = self._patience.call(lambda: self._store.opening(self._study))
+        opening = self._reconnect.call(lambda: self._store.opening(self._study))
         if not opening.is_open:
             return False
-        self._options.tell_opening(opening)
+        self._options.notify_opening(opening)
         return not self._stop.wait(IDLE_WAIT_S)
 
-    def _take(self) -> None:
+    def _claim_trials(self) -> None:
         """Claim trials for the free rows, choose parameters for new ones, and let them join."""
         self._claimed_at = time.monotonic()
-        if self._options.is_wanted_elsewhere():
+        if self._options.should_yield():
             return
-        claims = self._patience.call(self._claim, between=self._forget_uncertain_claims)
+        claims = self._reconnect.call(self._claim, between=self._release_unknown_claims)
         # A trial that is given anew was lost: its lease ran out, or the database was restored to an older state.
         self._drop({claim.number for claim in claims})
         self.tokens |= {claim.token for claim in claims}
-        self._claimed_in_vain = not claims
+        self._last_claim_was_empty = not claims
         if not claims:
             return
         if self._learns:
-            trials, self._mark = self._patience.call(lambda: self._store.changes(self._study, self._mark))
+            trials, self._mark = self._reconnect.call(lambda: self._store.changes(self._study, self._mark))
             self._searcher.learn(trials)
         for assignment in self._choose(claims):
             self._join(assignment)
@@ -181,14 +182,14 @@ class Worker:
         return self._store.claim(
             self._study,
             worker=self._options.name,
-            count=self._options.rows - len(self._holdings),
+            count=self._options.rows - len(self._active),
             lease_s=self._options.lease_s,
         )
 
-    def _forget_uncertain_claims(self) -> None:
+    def _release_unknown_claims(self) -> None:
         """Hand back trials that a claim took whose answer was lost: nobody trains them, and nobody else may."""
         held = self._store.held(self._study, worker=self._options.name)
-        unknown = [number for number in held if number not in self._holdings]
+        unknown = [number for number in held if number not in self._active]
         if unknown:
             self._store.release(
                 self._study,
@@ -203,7 +204,7 @@ class Worker:
         assignments = [self._assignment(claim) for claim in claims]
         new = [assignment for assignment in assignments if assignment.claim.params is None]
         if new:
-            self._patience.call(lambda: self._store.assign(self._study, new))
+            self._reconnect.call(lambda: self._store.assign(self._study, new))
         return assignments
 
     def _assignment(self, claim: Claim) -> Assignment:
@@ -211,7 +212,7 @@ class Worker:
         if claim.params is not None:
             return Assignment(claim=claim, params=claim.params)
         if claim.ignored is not None:
-            self._options.tell(f'study "{self._spec.name}": trial {claim.number}: {claim.ignored}')
+            self._options.notify(f'study "{self._spec.name}": trial {claim.number}: {claim.ignored}')
         suggestion = self._searcher.suggest(claim.number, claim.fixed)
         return Assignment(
             claim=claim, params=suggestion.params, system_attributes=suggestion.system_attributes
@@ -222,17 +223,16 @@ class Worker:
         try:
             configuration = configure(self._spec, assignment.params)
         except (ValueError, TypeError) as error:
-            self._refuse(claim, str(error))
+            self._fail_trial(claim, str(error))
             return
-        cohort = self._cohort(configuration)
-        cohort.join(claim.number, configuration)
-        self._holdings[claim.number] = Holding(
+        self._trainer(configuration).join(claim.number, configuration)
+        self._active[claim.number] = ActiveTrial(
             assignment=assignment,
             facts=facts_about(self._spec, self._data_facts, configuration),
             metric=self._spec.metric,
         )
 
-    def _refuse(self, claim: Claim, reason: str) -> None:
+    def _fail_trial(self, claim: Claim, reason: str) -> None:
         """Fail a trial whose parameters, set by another program, are none of this study's."""
         finding = Finding(
             cause=Cause.CODE_ERROR,
@@ -243,58 +243,56 @@ class Worker:
         )
         outcome = Outcome(state=TrialState.FAILED, value=None, finding=finding, series={})
         update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
-        self._patience.call(lambda: self._store.record(self._study, [update]))
+        self._reconnect.call(lambda: self._store.record(self._study, [update]))
 
-    def _cohort(self, configuration: Configuration) -> Cohort:
+    def _trainer(self, configuration: Configuration) -> Trainer:
         """Return the cohort of that shape; idle ones make room for new ones."""
         shape = shape_of(configuration)
-        if shape not in self._cohorts:
-            idle = [other for other, cohort in self._cohorts.items() if not cohort.numbers]
-            for other in idle[: max(0, len(self._cohorts) - REMEMBERED_COHORTS + 1)]:
-                del self._cohorts[other]
-            self._cohorts[shape] = Cohort(
+        if shape not in self._trainers:
+            idle = [other for other, trainer in self._trainers.items() if not trainer.numbers]
+            for other in idle[: max(0, len(self._trainers) - REMEMBERED_COHORTS + 1)]:
+                del self._trainers[other]
+            self._trainers[shape] = Cohort(
                 shape, self._data, capacity=self._options.rows, seed=self._spec.seed
             )
-        return self._cohorts[shape]
+        return self._trainers[shape]
 
-    def _observe(self, cohort: Cohort, observation: Observation) -> None:
+    def _observe(self, trainer: Trainer, observation: Observation) -> None:
         """Judge what a cohort has to say about one of its trials, and drop the row of one that ends."""
-        holding = self._holdings[observation.number]
-        holding.telemetry = observation.telemetry
+        active = self._active[observation.number]
+        active.telemetry = observation.telemetry
         if observation.ended_epoch:
-            self._searcher.report(
-                observation.number, len(observation.telemetry.epochs) - 1, holding.value(-1)
-            )
-        has_ended = self._has_ended(holding, observation)
+            self._searcher.report(observation.number, len(observation.telemetry.epochs) - 1, active.value(-1))
+        has_ended = self._has_ended(active, observation)
         if observation.ended_epoch:
-            holding.keep(self._searcher.take_attributes(observation.number))
+            active.keep(self._searcher.take_attributes(observation.number))
         if has_ended:
-            cohort.leave(observation.number)
-            self._ended.append(self._holdings.pop(observation.number))
+            trainer.leave(observation.number)
+            self._ended.append(self._active.pop(observation.number))
 
-    def _has_ended(self, holding: Holding, observation: Observation) -> bool:
+    def _has_ended(self, active: ActiveTrial, observation: Observation) -> bool:
         """Settle the trial's outcome where this observation is its last; say whether it is."""
         telemetry = observation.telemetry
-        if holding.reprieve is None and self._deadly:
-            self._condemn(holding, condemning(telemetry, holding.facts, self._deadly))
-        if holding.reprieve is not None:
-            holding.end_audit(is_finished=observation.is_finished)
-        elif holding.outcome is None and observation.is_finished:
-            holding.end(TrialState.COMPLETE, judge(telemetry, holding.facts).primary)
-        elif holding.outcome is None and self._is_outranked(observation):
-            finding = outranked(telemetry, holding.value(-1), self._spec.pruning.rank)
-            holding.end(TrialState.PRUNED, finding)
-        return holding.outcome is not None
+        if active.audited_finding is None and self._fatal:
+            self._stop_or_audit(active, fatal_finding(telemetry, active.facts, self._fatal))
+        if active.audited_finding is not None:
+            active.end_audit(is_finished=observation.is_finished)
+        elif active.outcome is None and observation.is_finished:
+            active.end(TrialState.COMPLETE, judge(telemetry, active.facts).primary)
+        elif active.outcome is None and self._is_outranked(observation):
+            finding = outranked(telemetry, active.value(-1), self._spec.pruning.rank)
+            active.end(TrialState.PRUNED, finding)
+        return active.outcome is not None
 
-    def _condemn(self, holding: Holding, finding: Finding | None) -> None:
+    def _stop_or_audit(self, active: ActiveTrial, finding: Finding | None) -> None:
         """End a trial with a fatal finding, or let it run on where it is audited; nothing where there is none."""
         if finding is None:
             return
         share = self._spec.pruning.audit
-        if is_audited(seed=self._spec.seed, number=holding.claim.number, share=share):
-            holding.grant_reprieve(finding)
+        if is_audited(seed=self._spec.seed, number=active.claim.number, share=share):
+            active.audit(finding)
         else:
-            holding.end(TrialState.PRUNED, finding)
+            active.end(TrialState.PRUNED, finding)
 
     def _is_outranked(self, observation: Observation) -> bool:
         return observation.ended_epoch and self._searcher.is_outranked(observation.number)
@@ -305,40 +303,40 @@ class Worker:
         self.ended += len(self._ended)
         updates = [
             update
-            for holding in (*self._ended, *self._holdings.values())
-            if (update := holding.update()) is not None
+            for active in (*self._ended, *self._active.values())
+            if (update := active.update()) is not None
         ]
         self._ended.clear()
         if not updates:
             return
-        lost = self._patience.call(lambda: self._store.record(self._study, updates))
+        lost = self._reconnect.call(lambda: self._store.record(self._study, updates))
         self._drop(lost)
-        self.tokens = frozenset(holding.claim.token for holding in self._holdings.values())
+        self.tokens = frozenset(active.claim.token for active in self._active.values())
         if lost:
             listed = ", ".join(map(str, sorted(lost)))
-            self._options.tell(f"{self._why_lost()}: its work on {listed} is discarded")
+            self._options.notify(f"{self._why_lost()}: its work on {listed} is discarded")
 
     def _why_lost(self) -> str:
         """Say why the database takes no more of trials that were in training."""
         try:
-            self._patience.call(lambda: self._store.opening(self._study))
+            self._reconnect.call(lambda: self._store.opening(self._study))
         except StudyNotFoundError:
             return f'study "{self._study.spec.name}" was deleted'
         return "leases ended meanwhile"
 
     def _drop(self, numbers: Collection[int]) -> None:
         """Let go of those of the trials that are in training."""
-        for number in self._holdings.keys() & numbers:
-            del self._holdings[number]
-            next(cohort for cohort in self._cohorts.values() if number in cohort.numbers).leave(number)
+        for number in self._active.keys() & numbers:
+            del self._active[number]
+            next(trainer for trainer in self._trainers.values() if number in trainer.numbers).leave(number)
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
         """Give all trials in training back to the budget."""
         self._store.release(self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed)
 
     def _forget_trials(self) -> None:
-        for cohort in self._cohorts.values():
-            for number in cohort.numbers:
-                cohort.leave(number)
-        self._holdings.clear()
+        for trainer in self._trainers.values():
+            for number in trainer.numbers:
+                trainer.leave(number)
+        self._active.clear()
         self.tokens = frozenset()

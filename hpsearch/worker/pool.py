@@ -22,10 +22,9 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.worker.draining import DrainWatch
 from hpsearch.worker.machine import worker_name
-from hpsearch.worker.patience import Patience
-from hpsearch.worker.stopping import INTERRUPTED, StopRequest
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
 
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -36,7 +35,7 @@ THREAD_VARIABLES = (
 )
 POLL_S = 0.1
 PROGRESS_EVERY_S = 0.5
-MOST_CRASHES_IN_VAIN = 5
+MOST_CRASHES_WITHOUT_PROGRESS = 5
 DRAIN_WITHIN_S = 6.0
 """How long the workers may take to end: each ends within 5 s by itself."""
 
@@ -101,7 +100,7 @@ class Pool:
     notes: list[str] = field(default_factory=list)
     _processes: list[_Process] = field(default_factory=list)
     _started: int = 0
-    _crashes_in_vain: int = 0
+    _crashes_without_progress: int = 0
     _ended: int = -1
     _waited_for: frozenset[int] = frozenset()
 
@@ -131,15 +130,15 @@ class Pool:
             if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
                 shown_at = time.monotonic()
                 progress = self._progress(stop)
-                self._judge_progress(progress)
-                self._tell_waiting(progress)
+                self._note_progress(progress)
+                self._note_waiting(progress)
                 show(progress)
             stop.wait(POLL_S)
 
     def _progress(self, stop: StopRequest) -> Progress:
         """Return where the study stands. A database that is gone for a while is waited for, as workers do."""
-        patience = Patience(stop=stop, tell=self.notes.append)
-        return patience.call(self._look)
+        reconnect = Reconnect(stop=stop, notify=self.notes.append)
+        return reconnect.call(self._look)
 
     def _look(self) -> Progress:
         try:
@@ -225,21 +224,21 @@ class Pool:
         reason = f": {words[-1]}" if words else ""
         trials = f"{len(numbers)} trial{'' if len(numbers) == 1 else 's'}"
         self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")
-        self._crashes_in_vain += 1
-        if self._crashes_in_vain > MOST_CRASHES_IN_VAIN:
+        self._crashes_without_progress += 1
+        if self._crashes_without_progress > MOST_CRASHES_WITHOUT_PROGRESS:
             raise WorkersFailedError(
-                f"study {self.study.spec.name}: workers crashed {self._crashes_in_vain} times "
+                f"study {self.study.spec.name}: workers crashed {self._crashes_without_progress} times "
                 f"without finishing a trial; the last one: {why}{reason}"
             )
 
-    def _judge_progress(self, progress: Progress) -> None:
+    def _note_progress(self, progress: Progress) -> None:
         """Forget earlier crashes once trials have ended again, those that failed with their third worker too."""
         ended = progress.finished + progress.failed
         if ended > self._ended:
             self._ended = ended
-            self._crashes_in_vain = 0
+            self._crashes_without_progress = 0
 
-    def _tell_waiting(self, progress: Progress) -> None:
+    def _note_waiting(self, progress: Progress) -> None:
         """Note once that nothing is left but trials of other Optuna clients."""
         numbers = frozenset(trial.number for trial in progress.waits_for)
         if numbers - self._waited_for:

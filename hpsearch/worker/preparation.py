@@ -1,39 +1,19 @@
-"""A study before it runs: its file, its data, and how many trials a worker trains at once."""
+"""A study before it runs: its file, its data, and whether its trials may be trained here."""
 
-import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
-from hpsearch.data.memory import memory_bytes, process_memory_bytes
+import hpsearch
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.errors import HpsearchError, Problem, StudyFileError
-from hpsearch.nn.network import build_network
-from hpsearch.study.amounts import format_size
-from hpsearch.study.exact import exact_configurations, fixed_at
+from hpsearch.errors import FingerprintError, StudyFileError, VersionError
+from hpsearch.storage.records import StoredStudy
+from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import read_study
-from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, configure, resolve
-from hpsearch.training.capacity import cohort_capacity, row_bytes, rows_in_flight
-from hpsearch.training.examples import output_count
-from hpsearch.worker.machine import cache_share_bytes
-
-_SIZING: Final = frozenset(
-    {
-        "model.hidden",
-        "model.activation",
-        "model.batch_norm",
-        "model.batch_norm_affine",
-        "model.dropout",
-        "model.dropout_layers",
-        "model.skip_connections",
-        "training.batch_size",
-        "training.optimizer",
-    }
-)
-"""Searched names on which the memory of a row depends."""
+from hpsearch.study.spec import StudySpec, resolve
 
 
 @final
@@ -43,17 +23,6 @@ class PreparedStudy:
 
     spec: StudySpec
     data: PreparedData
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What is known of a prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
-
-    spec: StudySpec
-    fingerprint: str
-    origin: str
-    bytes_per_row: int
 
 
 def is_study_file(target: str) -> bool:
@@ -79,7 +48,7 @@ def prepare_configuration(
     wrong with file and settings.
     """
     spec = read_study(path, settings=settings)
-    return _prepare(path, replace(fixed_at(spec, chosen, settings), search=(), configurations=()))
+    return _prepare(path, replace(fixed_spec(spec, chosen, settings), search=(), configurations=()))
 
 
 def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
@@ -101,89 +70,21 @@ def prepare_study(spec: StudySpec) -> PreparedStudy:
     return PreparedStudy(spec=resolved, data=data)
 
 
-def job_of(study: PreparedStudy) -> Job:
-    """Return what is known of the study without its arrays, which may then go."""
-    return Job(
-        spec=study.spec,
-        fingerprint=study.data.fingerprint,
-        origin=study.data.origin,
-        bytes_per_row=largest_row_bytes(study),
-    )
-
-
-def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
-    """Return if this machine's memory holds what `workers` processes need that train `rows` trials each at once.
-
-    Raises StudyFileError if it does not hold one trial, and HpsearchError, with the option to lower, if these are too
-    many.
-    """
-    each = job.bytes_per_row
-    for trials, processes, option in ((1, 1, ""), (rows, 1, "--cohort"), (rows, workers, "--workers")):
-        room = _room_bytes(processes)
-        if each * trials > room:
-            raise _too_large(job, trials, processes, option)
-
-
-def _room_bytes(workers: int) -> int:
-    """Return the memory that each of `workers` may take."""
-    return min(memory_bytes() // workers, process_memory_bytes())
-
-
-def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
-    """Return the error for too many trials at once, or too many workers; without an `option`, for a single trial."""
-    what = "one trial" if rows == 1 else f"{rows} trials at once"
-    if workers > 1:
-        what = f"{workers} workers that train {what} each"
-    room = format_size(_room_bytes(workers) * workers)
-    rule = f"{what} must fit into the memory that is here, {room}"
-    needed = format_size(job.bytes_per_row * rows * workers)
-    if option:
-        return HpsearchError(
-            f"{option}: {rule} (got {needed}, {format_size(job.bytes_per_row)} a trial): lower it"
+def check_version(study: StoredStudy) -> None:
+    """Raise VersionError unless the study was made by this major version of hpsearch."""
+    theirs, ours = study.version.partition(".")[0], hpsearch.__version__.partition(".")[0]
+    if theirs != ours:
+        raise VersionError(
+            f'study "{study.spec.name}": was made by hpsearch {study.version}, and its trials must be trained by '
+            f"hpsearch {theirs} (got {hpsearch.__version__}): use that version"
         )
-    message = (
-        f"{rule} (got {needed} of parameters, gradients and a minibatch): "
-        "give it fewer units or a smaller training.batch_size, or take a machine with more memory"
-    )
-    is_searched = any(dimension.name == "model.hidden" for dimension in job.spec.search)
-    where = "search.model.hidden" if is_searched else "model.hidden"
-    return StudyFileError(job.spec.name, [Problem(where=where, message=message)])
 
 
-def workers_that_fit(job: Job, workers: int) -> int:
-    """Return how many of `workers` processes memory holds with one trial each, at least one."""
-    return max(1, min(workers, memory_bytes() // max(job.bytes_per_row, 1)))
-
-
-def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
-    """Return how many trials each of `workers` trains at once: what caches hold, memory and the budget allow."""
-    capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
-    room = _room_bytes(workers) // max(bytes_per_row, 1)
-    return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
-
-
-def largest_row_bytes(study: PreparedStudy) -> int:
-    """Return the memory in bytes that the training step of the study's largest network touches."""
-    return max(_row_bytes(study, configuration) for configuration in _extremes(study.spec))
-
-
-def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
-    outputs = output_count(study.data, configuration.model)
-    network = build_network(configuration.model, inputs=study.data.inputs, outputs=outputs)
-    return row_bytes(network, configuration.training)
-
-
-def _extremes(spec: StudySpec) -> Iterator[Configuration]:
-    """Yield the configurations among which the largest network is."""
-    if spec.configurations:
-        yield from exact_configurations(spec)
-        return
-    sizing = {dimension.name: _sizes(dimension) for dimension in spec.search if dimension.name in _SIZING}
-    for values in itertools.product(*sizing.values()):
-        yield configure(spec, dict(zip(sizing, values, strict=True)))
-
-
-def _sizes(dimension: Dimension) -> tuple[float | int | str | bool, ...]:
-    if isinstance(dimension, Range):
-        return (int(dimension.high) if dimension.integer else dimension.high,)
-    return dimension.choices
+def check_data(study: StoredStudy, data: PreparedData) -> None:
+    """Raise FingerprintError unless `data` is what the study was created with."""
+    if data.fingerprint != study.fingerprint:
+        raise FingerprintError(
+            f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
+            f"(got {data.fingerprint} from {data.origin}): bring back the data that the study was created with, "
+            "or create another study"
+        )

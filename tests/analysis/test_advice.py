@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.advice import advice
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.study.spec import Choices, DataSpec, Dimension, ExactConfiguration, Range, StudySpec
-from hpsearch.worker.auditing import reprieved
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.active_trial import with_audit_step
 
 RATE = Range(name="learning_rate", low=1e-6, high=1.0, log=True)
 DECAY = Range(name="weight_decay", low=1e-8, high=1e-1, log=True)
@@ -145,7 +146,11 @@ def audited(trial: Trial, value: float) -> Trial:
     """Return the trial as it would have ended without being stopped."""
     assert trial.finding is not None
     return replace(
-        trial, state=TrialState.COMPLETE, value=value, finding=reprieved(trial.finding, step=9), epochs=20
+        trial,
+        state=TrialState.COMPLETE,
+        value=value,
+        finding=with_audit_step(trial.finding, step=9),
+        epochs=20,
     )
 
 

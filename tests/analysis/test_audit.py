@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.audit import audit_of
-from hpsearch.records import Cause, Trial, TrialState
-from hpsearch.worker.auditing import reprieved
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
+from hpsearch.worker.active_trial import with_audit_step
 from tests.report.synthetic import finding
 
 
@@ -18,7 +19,7 @@ def trial(number: int, value: float, *, state: TrialState = TrialState.COMPLETE)
 
 def audited(number: int, value: float | None, *, state: TrialState = TrialState.COMPLETE) -> Trial:
     """Return a trial that diagnosis would have stopped at step 30."""
-    found = reprieved(finding(Cause.LR_TOO_LOW), step=30)
+    found = with_audit_step(finding(Cause.LR_TOO_LOW), step=30)
     return Trial(number=number, state=state, params={}, value=value, finding=found)
 
 

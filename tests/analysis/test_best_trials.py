@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hpsearch.analysis.best_trials import best_lines, best_table
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import SPEC, only_deaths, snapshot_of, study_of
 
 BEST = Trial(

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from hpsearch.analysis.causes import cause_table
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate, TrialState
 from hpsearch.study.spec import Choices
-from hpsearch.worker.auditing import reprieved
+from hpsearch.trials import Fate, TrialState
+from hpsearch.verdicts import Cause
+from hpsearch.worker.active_trial import with_audit_step
 from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
 
 
@@ -67,7 +68,7 @@ def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
     stopped = replace(base, number=0, epochs=3)
     told = replace(base, number=1, state=TrialState.COMPLETE, value=0.3, epochs=20)
     assert base.finding is not None
-    audited = [replace(told, number=n, finding=reprieved(base.finding, step=30)) for n in (2, 3)]
+    audited = [replace(told, number=n, finding=with_audit_step(base.finding, step=30)) for n in (2, 3)]
     (row,) = cause_table(snapshot_of([stopped, told, *audited])).rows
     assert (row.trials, row.ended, row.epochs) == (4, "2 audited, 1 complete", 63)
     assert "audited_at" not in row.evidence

@@ -5,10 +5,11 @@ import math
 import pytest
 
 from hpsearch.analysis.configurations import configuration_rows, row_cells
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding, study_of
 
 

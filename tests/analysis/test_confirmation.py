@@ -24,10 +24,10 @@ from hpsearch.analysis.confirmation import (
     unconfirmed_words,
 )
 from hpsearch.cli.after import confirm
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import Evaluation, Part, StoredStudy
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import SPEC, study_of
 
 VALUES = st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=20)

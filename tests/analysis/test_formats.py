@@ -15,8 +15,8 @@ from hpsearch.analysis.formats import (
     format_tick,
     format_time,
 )
-from hpsearch.records import ParameterValue
 from hpsearch.study.spec import DEFAULT_SEARCH
+from hpsearch.trials import ParameterValue
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 
 from hpsearch.analysis.importance import FEWEST, MOST, Importance, explained, importance
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPECIAL, finding, snapshot_of, synthetic
 
 SEARCH = (

@@ -9,7 +9,8 @@ import pytest
 
 from hpsearch.analysis.json_objects import json_text, study_object, trial_object
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate, Trial, TrialState
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import CREATED, empty, finding
 
 TRIAL = Trial(

@@ -9,11 +9,11 @@ import pytest
 from hpsearch.analysis.intervals import wilson_interval
 from hpsearch.analysis.noise_floor import noise_floor
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figures.best_so_far import best_so_far
 from hpsearch.storage.records import Evaluation, Part
-from hpsearch.study.exact import params_of_trial
+from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import CREATED, only_deaths, snapshot_of
 
 

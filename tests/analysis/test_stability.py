@@ -9,8 +9,9 @@ import pytest
 
 from hpsearch.analysis.axes import axis_of
 from hpsearch.analysis.stability import Boundary, NoBoundary, stability_boundary
-from hpsearch.records import Cause, Trial, TrialState
 from hpsearch.study.spec import Choices, Range
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding
 
 RATE = Range(name="learning_rate", low=1e-5, high=1.0, log=True)

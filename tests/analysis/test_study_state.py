@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
-from hpsearch.records import Fate, Trial, TrialState
+from hpsearch.trials import Fate, Trial, TrialState
 from tests.report.synthetic import SPEC, progress_of, snapshot_of
 
 ENDED = Trial(number=3, state=TrialState.COMPLETE, params={}, value=0.98888, worker="node-1")

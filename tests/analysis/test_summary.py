@@ -9,8 +9,9 @@ import pytest
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.summary import Decade, fates_by_decade, summary_object
-from hpsearch.records import Cause, Fate, Trial, TrialState
 from hpsearch.study.spec import Choices, Range
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import empty, finding, only_deaths
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from hpsearch.analysis.trial_facts import verdict_words
-from hpsearch.records import Cause, Trial, TrialState
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding
 
 ENDED = Trial(number=3, state=TrialState.COMPLETE, params={}, value=0.98888, worker="node-1")

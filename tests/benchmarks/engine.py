@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.rhythm import next_look
 from hpsearch.training.row import shape_of
+from hpsearch.training.sampling_schedule import next_sample_step
 
 BATCH, HIDDEN, CLASSES = 100, 64, 10
 EXAMPLES, VALIDATION = 48_000, 100
@@ -132,12 +132,12 @@ def _steps(cohort: Cohort, count: int, *, start: int, stagger: int, looks: bool)
     """Take `count` steps inside the first epoch, with a look in each or in none."""
     for index, row in enumerate(cohort._rows):
         row.age = start + stagger * index
-        row.look_at = NEVER
+        row.next_sample_at = NEVER
     with np.errstate(all="ignore"):
         for _ in range(count):
             if looks:
                 for row in cohort._rows:
-                    row.look_at = row.age
+                    row.next_sample_at = row.age
             cohort._step()
 
 
@@ -226,8 +226,8 @@ def look_shares() -> tuple[float, float]:
     """Return the shares of steps that are looked at in a trial's first epoch and in later ones."""
     looks, step = 0, 0
     while step < STEPS_PER_EPOCH:
-        looks, step = looks + 1, next_look(step)
-    return looks / STEPS_PER_EPOCH, 1 / (next_look(10**6) - 10**6)
+        looks, step = looks + 1, next_sample_step(step)
+    return looks / STEPS_PER_EPOCH, 1 / (next_sample_step(10**6) - 10**6)
 
 
 def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> Iterator[str]:

@@ -13,8 +13,8 @@ from typing import Final
 
 from playwright.sync_api import Page
 
-from hpsearch.records import Fate, Trial
 from hpsearch.storage.store import open_store
+from hpsearch.trials import Fate, Trial
 from tests.end_to_end.browser import DRAWN, chromium, sight
 from tests.end_to_end.serving import serving
 

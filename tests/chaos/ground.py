@@ -11,7 +11,6 @@ import numpy as np
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from hpsearch.records import Series, Trial
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
@@ -25,6 +24,8 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.telemetry import Series
+from hpsearch.trials import Trial
 from hpsearch.worker.preparation import prepare_study
 from tests.chaos import audit
 from tests.chaos.crew import Crew, Job

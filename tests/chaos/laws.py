@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import text
 
-from hpsearch.records import ledger_key, ledger_of
+from hpsearch.trials import ledger_key, ledger_of
 from tests.chaos import audit
 from tests.chaos.ground import Ground, Result
 

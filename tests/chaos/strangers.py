@@ -20,9 +20,9 @@ from typing import Any, Final, Self, TypeAlias, final
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.records import Trial
 from hpsearch.storage import schema
 from hpsearch.storage.keeping import retry_trial
+from hpsearch.trials import Trial
 from tests.chaos import laws
 from tests.chaos.crew import REPOSITORY, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan, Result, result_of

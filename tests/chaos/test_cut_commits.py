@@ -8,7 +8,7 @@ import pytest
 from hpsearch.storage.store import open_store
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.chaos import laws
 from tests.chaos.cluster import Cluster
 from tests.chaos.ground import Ground, Plan

@@ -13,7 +13,8 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import HpsearchError
-from hpsearch.worker.preparation import check_memory, job_of, prepare_file, workers_that_fit
+from hpsearch.worker.capacity import check_memory, job_of, workers_that_fit
+from hpsearch.worker.preparation import prepare_file
 
 Command = Callable[..., CompletedProcess[str]]
 

@@ -7,7 +7,8 @@ import pytest
 
 from hpsearch.cli.conclusion import dashboard_command, default_report_path, why_nothing
 from hpsearch.errors import HpsearchError
-from hpsearch.records import Cause, Finding, Trial, TrialState
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 
 def test_reports_lie_beside_the_database() -> None:

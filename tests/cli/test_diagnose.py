@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from hpsearch.cli.examined import Question, examination_object, write_examination
-from hpsearch.records import Cause, Epoch, Finding, Verdict
 from hpsearch.study.spec import DataSpec, StudySpec
-from hpsearch.worker.examination import Examination
+from hpsearch.telemetry import Epoch
+from hpsearch.verdicts import Cause, Finding, Verdict
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -125,7 +126,7 @@ def test_errors_say_what_is_wrong(
     assert message in ended.stderr
 
 
-EXAMINATION = Examination(
+EXAMINATION = TrialDiagnosis(
     verdict=Verdict(
         findings=(
             Finding(

@@ -6,7 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from hpsearch.study.examples import example_files
+from hpsearch.study.files import example_files
 
 Command = Callable[..., CompletedProcess[str]]
 

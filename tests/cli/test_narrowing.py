@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from hpsearch.cli.rounds import _best_configurations
-from hpsearch.records import Trial, TrialState
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import SPEC, study_of
 
 Command = Callable[..., CompletedProcess[str]]

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from hpsearch.cli.progress import Display, Pace
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import DataSpec, StudySpec
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.worker.shutdown import StopRequest
 
 STUDY = StoredStudy(
     key="k",

@@ -11,11 +11,11 @@ from subprocess import CompletedProcess
 import pytest
 
 from hpsearch.dashboard.stored_notes import stored_note
-from hpsearch.records import best_trials
 from hpsearch.report.request import origin_of
 from hpsearch.storage.as_optuna.storage import OptunaStorage
 from hpsearch.storage.records import Evaluation
 from hpsearch.storage.store import open_store
+from hpsearch.trials import best_trials
 
 Command = Callable[..., CompletedProcess[str]]
 

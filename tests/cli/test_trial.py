@@ -12,9 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
-from hpsearch.records import Cause, Finding, ParameterValue, TrialState
 from hpsearch.storage.records import Assignment, Outcome, Update
 from hpsearch.storage.store import open_store
+from hpsearch.trials import ParameterValue, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 Command = Callable[..., CompletedProcess[str]]
 

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.records import StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, evaluation
 
 

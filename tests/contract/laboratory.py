@@ -10,7 +10,6 @@ import optuna
 from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
 from sqlalchemy import make_url
 
-from hpsearch.records import Cause, Finding, ParameterValue, Series, TrialState
 from hpsearch.storage.records import (
     Assignment,
     Claim,
@@ -23,6 +22,9 @@ from hpsearch.storage.records import (
 )
 from hpsearch.storage.store import Store
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
+from hpsearch.telemetry import Series
+from hpsearch.trials import ParameterValue, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 FINGERPRINT: Final = "0123456789abcdef"
 

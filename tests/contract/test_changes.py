@@ -7,8 +7,8 @@ import optuna
 import pytest
 from sqlalchemy import event
 
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import Update
+from hpsearch.trials import Trial, TrialState
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

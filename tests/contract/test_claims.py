@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import select
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.claims import failed_limit
 from hpsearch.storage.engine import reading
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause, Finding
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

@@ -10,11 +10,12 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from hpsearch.records import Cause, TrialState
 from hpsearch.storage.engine import writing
 from hpsearch.storage.leases import EXPIRIES_MAX
 from hpsearch.storage.records import Attempt, Claim, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause
 from tests.contract.clocks import Clocks, kept_clocks
 from tests.contract.conftest import DIALECTS
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec

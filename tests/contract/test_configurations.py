@@ -12,7 +12,7 @@ from hpsearch.errors import StudyExistsError
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.exact import configuration_of, params_of_trial, spanned
+from hpsearch.study.configurations import configuration_of, params_of_trial, spanned_dimensions
 from hpsearch.study.spec import ExactConfiguration, PruningSpec, SamplerSpec, StudySpec
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, update
 
@@ -34,7 +34,7 @@ def exact_spec(name: str | None = None, *, seeds: int = 4) -> StudySpec:
         sampler=SamplerSpec(name="none"),
         pruning=PruningSpec(rank="none"),
     )
-    return replace(spec, search=spanned(spec))
+    return replace(spec, search=spanned_dimensions(spec))
 
 
 def work(url: str, study: StoredStudy, *, worker: str, lose: int = 0) -> None:
@@ -99,7 +99,7 @@ def test_other_configurations_are_another_study(store: Store) -> None:
     changed = (replace(first, params=(("learning_rate", 0.5), ("model.hidden", "[8, 8]"))), *rest)
     other = replace(spec, configurations=changed)
     with pytest.raises(StudyExistsError) as caught:
-        store.create_study(replace(other, search=spanned(other)), fingerprint=FINGERPRINT)
+        store.create_study(replace(other, search=spanned_dimensions(other)), fingerprint=FINGERPRINT)
     assert str(caught.value) == (
         'study "exact-taken": exists with another specification: configurations."ReLU, 0.05" is '
         '{"learning_rate": 0.05, "model.hidden": "[8, 8]"} there '

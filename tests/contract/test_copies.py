@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import make_url, select, update
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
-from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.copying import Copied, copy_studies
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.records import Update
 from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from tests.contract.golden_database import facts
 from tests.contract.laboratory import Lab, a_spec, evaluation, note_of, stock_storage, write_notes
 

@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import ParameterValue
 from hpsearch.storage.keeping import enqueue
+from hpsearch.trials import ParameterValue
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 Labs = Callable[..., Lab]

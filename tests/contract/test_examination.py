@@ -8,7 +8,6 @@ import optuna
 import pytest
 from sqlalchemy import update
 
-from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.check import check
@@ -17,6 +16,7 @@ from hpsearch.storage.engine import writing
 from hpsearch.storage.examination import explained
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.selection import Selection
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 
 Labs = Callable[..., Lab]

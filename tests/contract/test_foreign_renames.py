@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import func, select, text
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import Trial, TrialState, ledger_key, ledger_of
 from hpsearch.storage import schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.orphans import RENAMED
 from hpsearch.storage.records import Claim, StoredStudy, Update
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import Trial, TrialState, ledger_key, ledger_of
 from tests.contract.laboratory import Lab, a_spec
 from tests.contract.stock import closed_stock, stock_of
 

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from hpsearch.errors import HpsearchError, TrialNotFoundError
-from hpsearch.records import OTHERS, Cause, Fate, TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, Retried, waiting_sentence
 from hpsearch.storage.keeping import fail_trial, rename_named, retry_trial, stop_study
 from hpsearch.storage.records import ForeignTrial, Update
+from hpsearch.trials import OTHERS, Fate, TrialState
+from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab, a_spec
 from tests.contract.stock import closed_stock, stock_of
 

@@ -10,8 +10,8 @@ from optuna.trial import TrialState as Theirs
 from sqlalchemy import event
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage.records import Assignment, Update
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINDING, Lab, update
 from tests.contract.stock import closed_stock, stock_of
 

@@ -17,12 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage import enqueuing
 from hpsearch.storage.engine import UncertainCommitError, reading, writing
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.records import Attempt, Claim, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import open_store
+from hpsearch.trials import Trial, TrialState
 from tests.contract.clocks import Clocks, kept_clocks
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, update
 

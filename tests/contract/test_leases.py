@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import event, update
 
-from hpsearch.records import Cause, Fate, TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.records import Assignment, Claim, Update
+from hpsearch.trials import Fate, TrialState
+from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

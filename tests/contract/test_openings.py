@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage.records import Opening, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from hpsearch.errors import WorkerNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage import schema
 from hpsearch.storage.engine import writing
 from hpsearch.storage.records import Beat, WorkerIdentity, WorkerRecord
 from hpsearch.storage.registry import FORGET_AFTER_S, LOST_AFTER_S
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

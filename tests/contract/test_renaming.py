@@ -8,10 +8,10 @@ import optuna
 import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage.keeping import copy_named, rename_named, stop_study
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, note_of, stock_storage, write_notes
 
 Labs = Callable[..., Lab]

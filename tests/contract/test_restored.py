@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Connection, MetaData, Table, TextClause, create_engine, make_url, text
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage.records import Claim, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 Backup: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, make_url, text
 from hpsearch.errors import StorageReadOnlyError, StorageUnavailableError
 from hpsearch.storage.drivers import ANSWER_WITHIN_S, WORK_WITHIN_S, working_long
 from hpsearch.storage.store import Store, open_store
-from hpsearch.worker.patience import Patience
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.proxy import Proxy
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 from tests.contract.test_opening import kill_others
@@ -159,7 +159,7 @@ def test_a_database_that_turns_read_only_is_waited_for(new_lab: Callable[..., La
     def heal() -> None:
         turn(lab.store, dialect, is_read_only=False)
 
-    claims = Patience(stop=StopRequest(), tell=said.append, every_s=0.01).call(
+    claims = Reconnect(stop=StopRequest(), notify=said.append, every_s=0.01).call(
         lambda: lab.claim(2), between=heal
     )
     assert len(claims) == 2

@@ -12,13 +12,13 @@ from sqlalchemy import func, select
 
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
-from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
 Labs = Callable[..., Lab]

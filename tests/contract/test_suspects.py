@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Claim
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.records import Assignment, Update
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 from tests.contract.laboratory import Lab, update
 
 Labs = Callable[..., Lab]

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
-from hpsearch.records import Cause
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import writing
 from hpsearch.storage.foreign_studies import METRIC_NAMES
@@ -17,6 +16,7 @@ from hpsearch.storage.keeping import copy_named, rename_named
 from hpsearch.storage.migration import revisions_of
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.json_form import spec_to_json
+from hpsearch.verdicts import Cause
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
 Labs = Callable[..., Lab]

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import Store
+from hpsearch.trials import Trial, TrialState
 
 AT_ONCE: Final = 500
 LEASE_S: Final = 3600.0

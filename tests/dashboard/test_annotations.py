@@ -9,8 +9,9 @@ from optuna.study import StudyDirection
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
-from hpsearch.records import Cause, TrialState, best_trials
 from hpsearch.storage.records import Assignment, Evaluation, Outcome, Update
+from hpsearch.trials import TrialState, best_trials
+from hpsearch.verdicts import Cause
 from tests.dashboard.asking import Asked, ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.dashboard.replays import WAITING_MOST, Replays
-from hpsearch.worker.checking import Stored
+from hpsearch.worker.replay import StoredTrial
 from tests.report import synthetic
 
 
-def stored(number: int) -> Stored:
+def stored(number: int) -> StoredTrial:
     """Return a trial of that number."""
     snapshot = synthetic.synthetic(60)
-    return Stored(study=snapshot.study, trial=replace(snapshot.trials[0], number=number), series={})
+    return StoredTrial(study=snapshot.study, trial=replace(snapshot.trials[0], number=number), series={})
 
 
 def test_replays_are_bounded() -> None:
@@ -23,7 +23,7 @@ def test_replays_are_bounded() -> None:
     allowed = threading.Event()
     made: list[int] = []
 
-    def make(asked: Stored) -> str:
+    def make(asked: StoredTrial) -> str:
         assert allowed.wait(20)
         made.append(asked.trial.number)
         return f"page {asked.trial.number}"
@@ -45,7 +45,7 @@ def test_a_replay_that_failed_can_be_tried_again() -> None:
     """What could not be trained is trained when it is asked for again, say after its data came back."""
     outcomes = iter([RuntimeError("no data"), None])
 
-    def make(asked: Stored) -> str:
+    def make(asked: StoredTrial) -> str:
         if error := next(outcomes):
             raise error
         return "page"

@@ -14,10 +14,11 @@ from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
-from hpsearch.records import Cause, TrialState, best_trials
 from hpsearch.report.page import render
 from hpsearch.storage import keeping
 from hpsearch.storage.records import Outcome, Update
+from hpsearch.trials import TrialState, best_trials
+from hpsearch.verdicts import Cause
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic

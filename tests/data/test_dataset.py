@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset, Examples, RawData, checked
+from hpsearch.data.dataset import Dataset, RawData, SourceExamples, dataset_from
 
 Refused = Callable[[Callable[[], object]], str]
 
 
 def _checked(inputs: NDArray[Any], targets: NDArray[Any], **others: Any) -> Dataset:
     raw = RawData(inputs=inputs, targets=targets, where="x.npz", origin="x.npz", **others)
-    return checked(raw, name="x", task="auto")
+    return dataset_from(raw, name="x", task="auto")
 
 
 def test_bytes_stay_bytes_and_other_numbers_become_float64() -> None:
@@ -40,7 +40,7 @@ def test_names_of_classes_come_from_the_source() -> None:
 
 def test_a_sealed_part_shares_the_classes() -> None:
     """Targets of both parts index the same classes, which are those of both."""
-    sealed = Examples(inputs=np.ones((2, 1)), targets=np.array([7, 5]))
+    sealed = SourceExamples(inputs=np.ones((2, 1)), targets=np.array([7, 5]))
     data = _checked(np.ones((4, 1)), np.array([5, 6, 6, 7]), sealed=sealed)
     assert data.classes == ("5", "6", "7")
     assert data.targets.tolist() == [0, 1, 1, 2]
@@ -62,11 +62,11 @@ def test_not_finite_inputs_are_refused(refused: Refused) -> None:
 def test_a_sealed_part_is_checked_too(refused: Refused) -> None:
     """A sealed part must be finite, and as wide as the other."""
     targets = np.array([0, 1])
-    bad = Examples(inputs=np.full((2, 1), np.nan), targets=targets)
+    bad = SourceExamples(inputs=np.full((2, 1), np.nan), targets=targets)
     assert refused(lambda: _checked(np.ones((2, 1)), targets, sealed=bad)) == (
         "x.npz: row 1, column 1: inputs must be finite (got nan; 2 such in all): fill or drop these rows"
     )
-    wide = Examples(inputs=np.ones((2, 5)), targets=targets)
+    wide = SourceExamples(inputs=np.ones((2, 5)), targets=targets)
     assert refused(lambda: _checked(np.ones((2, 1)), targets, sealed=wide)) == (
         "x.npz: the test part must have as many inputs as the training part (got 5 and 1):"
         " take both from the same data set"

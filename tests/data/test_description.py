@@ -1,12 +1,15 @@
-"""What a data set is like."""
+"""What a data set is like, and what diagnosis is told of it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from hpsearch.data.description import describe
+from hpsearch.data.description import _BLOCK_EXAMPLES, describe, facts_of
+from hpsearch.data.prepare import Fold
 from hpsearch.data.sources import load
+from tests.training.cases import classification, regression
 
 
 def test_classes_are_counted() -> None:
@@ -41,3 +44,51 @@ def test_missing_numbers_are_counted_and_left_out() -> None:
     nothing = describe(replace(iris, inputs=np.full_like(inputs, np.nan)))
     assert nothing.missing == 600
     assert np.isnan([nothing.minimum, nothing.maximum, nothing.mean]).all()
+
+
+def test_facts_are_those_of_the_training_part() -> None:
+    """Examples and numbers of the training part count, across blocks, and nothing of the validation part."""
+    data = classification(training=_BLOCK_EXAMPLES + 50, validation=30, classes=4)
+    x = data.training.inputs.copy()
+    x[-1, 0], x[0] = -77.0, 0.0
+    validation = Fold(inputs=np.full_like(data.validation.inputs, 1e6), targets=data.validation.targets)
+    facts = facts_of(replace(data, training=replace(data.training, inputs=x), validation=validation))
+    assert (facts.examples, facts.validation_examples) == (_BLOCK_EXAMPLES + 50, 30)
+    assert facts.input_largest == 77.0
+    assert facts.input_mean_square == pytest.approx(float(np.mean(x.astype(np.float64) ** 2)), rel=1e-12)
+    assert facts.input_nonzero_share == pytest.approx(1 - x.shape[1] / x.size)
+    assert not facts.input_is_binary
+    assert math.fsum(facts.class_shares) == pytest.approx(1.0)
+    assert facts.majority_share == max(facts.class_shares) == max(data.class_counts) / len(x)
+
+
+def test_inputs_are_constant_where_no_example_differs() -> None:
+    """One number that differs, in the last block, is enough; and a single example is not constant."""
+    data = classification(training=_BLOCK_EXAMPLES + 50)
+    x = np.full_like(data.training.inputs, 0.5)
+    same = replace(data, training=replace(data.training, inputs=x))
+    assert facts_of(same).input_is_constant
+    x[-1, -1] = 0.25
+    assert not facts_of(same).input_is_constant
+    single = Fold(inputs=x[:1], targets=data.training.targets[:1])
+    assert not facts_of(replace(data, training=single)).input_is_constant
+
+
+def test_numbers_have_bounds_and_a_variance() -> None:
+    """Targets of a regression are bounded, and vary; it has no classes."""
+    data = regression(outputs=2)
+    facts = facts_of(data)
+    targets = data.training.targets
+    assert not facts.is_classification
+    assert facts.majority_share == 0.0
+    assert (facts.target_low, facts.target_high) == (targets.min(), targets.max())
+    assert facts.target_variance == pytest.approx(float(targets.var(axis=0).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.0, True), (0.5, False), (-1.0, False)])
+def test_binary_inputs_are_known(value: float, *, expected: bool) -> None:
+    """Inputs of which every one is 0 or 1 are binary."""
+    data = classification()
+    x = np.zeros_like(data.training.inputs)
+    x[3, 2] = value
+    assert facts_of(replace(data, training=replace(data.training, inputs=x))).input_is_binary is expected

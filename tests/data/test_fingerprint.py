@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset, Examples
+from hpsearch.data.dataset import Dataset, SourceExamples
 from hpsearch.data.fingerprint import fingerprint
 from hpsearch.data.scaling import fit
 from hpsearch.data.split import Split, split
@@ -82,7 +82,7 @@ def test_every_ingredient_counts() -> None:
     moved = replace(
         parts, validation=parts.validation[:-1], training=np.r_[parts.training, parts.validation[-1]]
     )
-    sealed = Examples(inputs=data.inputs[:2], targets=data.targets[:2])
+    sealed = SourceExamples(inputs=data.inputs[:2], targets=data.targets[:2])
     names = [
         _PLAIN,
         _name(replace(data, inputs=_changed(data.inputs, (7, 2), 99))),
@@ -122,7 +122,7 @@ def test_shape_counts_by_itself() -> None:
 def test_an_unused_sealed_part_does_not_count() -> None:
     """Where a study takes a test part of its own, the source's sealed part changes nothing."""
     data = _dataset()
-    sealed = Examples(inputs=data.inputs[:2], targets=data.targets[:2])
+    sealed = SourceExamples(inputs=data.inputs[:2], targets=data.targets[:2])
     spec = replace(_SPEC, test_fraction=0.25)
     assert _name(replace(data, sealed=sealed), spec=spec) == _name(data, spec=spec)
 

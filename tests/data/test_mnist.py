@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from hpsearch.data.mnist import fetch_mnist, is_at_hand, read_mnist
+from hpsearch.data.mnist import fetch_mnist, is_available, read_mnist
 from hpsearch.data.prepare import prepare
 from hpsearch.data.sources import CATALOGUE, load
 from hpsearch.study.spec import DataSpec
@@ -135,13 +135,13 @@ def test_what_was_fetched_is_where_it_says(
 
 def test_mnist_is_at_hand_where_no_download_is_needed(tmp_path: Path) -> None:
     """A folder that is named counts, and a cache that holds all four files; one that misses a file does not."""
-    assert is_at_hand({"HPSEARCH_MNIST": "/somewhere"})
+    assert is_available({"HPSEARCH_MNIST": "/somewhere"})
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
     folder = tmp_path / "hpsearch" / "mnist"
     folder.mkdir(parents=True)
     names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     for name in names:
-        assert not is_at_hand(environment)
+        assert not is_available(environment)
         (folder / name).touch()
-    assert is_at_hand(environment)
-    assert not is_at_hand({})
+    assert is_available(environment)
+    assert not is_available({})

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.runs import Run
 from tests.diagnosis.written import CLASSES
 
@@ -51,7 +52,7 @@ def epoch(number: int, **changes: Any) -> Epoch:
     return Epoch(epoch=number, **values | changes)
 
 
-def facts(*, data: DataFacts = CLASSES, rate: float = 0.01, **changes: Any) -> Facts:
+def facts(*, data: DataFacts = CLASSES, rate: float = 0.01, **changes: Any) -> TrialFacts:
     """Return the facts of a 64-unit ReLU network trained by SGD; `changes` are fields of the model or the training."""
     model = ModelSpec(loss="cross_entropy" if data.is_classification else "mse")
     training = TrainingSpec(epochs=EPOCHS, learning_rate=rate)
@@ -61,7 +62,7 @@ def facts(*, data: DataFacts = CLASSES, rate: float = 0.01, **changes: Any) -> F
         else:
             training = replace(training, **{name: value})
     configuration = Configuration(model=model, training=training)
-    return Facts(configuration=configuration, data=data, steps_per_epoch=STEPS_PER_EPOCH)
+    return TrialFacts(configuration=configuration, data=data, steps_per_epoch=STEPS_PER_EPOCH)
 
 
 def run(
@@ -69,7 +70,7 @@ def run(
     samples: Sequence[Sample] | None = None,
     epochs: Sequence[Epoch] | None = None,
     nonfinite: NonFinite | None = None,
-    known: Facts | None = None,
+    known: TrialFacts | None = None,
     **changes: Any,
 ) -> Run:
     """Return a run of ten epochs of 60 steps, healthy where nothing else is said; `changes` are fields of `Run`.

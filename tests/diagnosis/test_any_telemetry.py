@@ -6,10 +6,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, condemning, judge
-from hpsearch.records import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
-from hpsearch.study.spec import AILMENTS, Initializer
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, fatal_finding, judge
+from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from tests.diagnosis.written import CLASSES, NUMBERS, asked, check_complete, facts
 
 SPECIAL = (0.0, math.nan, math.inf, 1e-45, 1.0, 2.3, 1e6)
@@ -17,7 +17,7 @@ sizes = st.sampled_from(SPECIAL) | st.floats(0.0, 1e308)
 """Norms and losses, which are never negative."""
 numbers = sizes | st.just(-math.inf) | st.floats(-1e308, 1e308)
 shares = st.sampled_from((0.0, 1.0, math.nan)) | st.floats(0.0, 1.0)
-causes = st.frozensets(st.sampled_from(AILMENTS))
+causes = st.frozensets(st.sampled_from(DIAGNOSED_CAUSES))
 
 layers = st.builds(
     LayerSample,
@@ -88,7 +88,7 @@ def data() -> st.SearchStrategy[DataFacts]:
 
 
 @st.composite
-def trials(draw: st.DrawFn) -> tuple[Telemetry, Facts]:
+def trials(draw: st.DrawFn) -> tuple[Telemetry, TrialFacts]:
     """Return telemetry, and facts of a network as deep as it shows."""
     depth = draw(st.integers(0, 3))
     task = draw(data())
@@ -114,7 +114,7 @@ def trials(draw: st.DrawFn) -> tuple[Telemetry, Facts]:
 
 
 @given(trials())
-def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, Facts]) -> None:
+def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, TrialFacts]) -> None:
     """A verdict has complete findings, each cause that the study expects behind those that it does not."""
     telemetry, known = trial
     findings = judge(telemetry, known).findings
@@ -126,10 +126,14 @@ def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, Facts]) -> None:
 
 
 @given(trials(), causes)
-def test_what_stops_a_trial_is_sure_and_fatal(trial: tuple[Telemetry, Facts], fatal: frozenset[str]) -> None:
+def test_what_stops_a_trial_is_sure_and_fatal(
+    trial: tuple[Telemetry, TrialFacts], fatal: frozenset[str]
+) -> None:
     """Whatever was measured, a trial is stopped for a sure and complete finding of a fatal cause alone."""
     telemetry, known = trial
-    finding = condemning(telemetry, known, frozenset(cause for cause in AILMENTS if cause in fatal))
+    finding = fatal_finding(
+        telemetry, known, frozenset(cause for cause in DIAGNOSED_CAUSES if cause in fatal)
+    )
     if finding is not None:
         check_complete(finding)
         assert finding.cause in fatal
@@ -137,7 +141,7 @@ def test_what_stops_a_trial_is_sure_and_fatal(trial: tuple[Telemetry, Facts], fa
 
 
 @given(trials())
-def test_a_rule_finds_what_it_declares(trial: tuple[Telemetry, Facts]) -> None:
+def test_a_rule_finds_what_it_declares(trial: tuple[Telemetry, TrialFacts]) -> None:
     """A rule answers with a complete finding of a cause of its entry, or not at all."""
     for entry in CATALOGUE:
         asked(entry.rule, *trial)

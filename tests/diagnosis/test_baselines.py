@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.records import Cause, LayerSample, NonFinite
 from hpsearch.study.spec import Initializer
+from hpsearch.telemetry import LayerSample, NonFinite
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines import statistics
 from tests.benchmarks.diagnosis.baselines.autotrainer import AUTOTRAINER
 from tests.benchmarks.diagnosis.baselines.bttackler import BTTackler, losses_of

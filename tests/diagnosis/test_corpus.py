@@ -11,7 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause, NonFinite, Telemetry
+from hpsearch.telemetry import NonFinite, Telemetry
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis import (
     bases,
     generate,

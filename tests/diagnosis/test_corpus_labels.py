@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import Base, base_called
 from tests.benchmarks.diagnosis.injections import configuration_of, data_of
 from tests.benchmarks.diagnosis.labels import labels_of, standing_of

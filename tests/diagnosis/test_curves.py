@@ -26,7 +26,8 @@ from hpsearch.diagnosis.curves import (
     val_misaligned,
 )
 from hpsearch.diagnosis.signal import chance_deviation
-from hpsearch.records import Cause, DataFacts, Epoch, Telemetry
+from hpsearch.telemetry import DataFacts, Epoch, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,

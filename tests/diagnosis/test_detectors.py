@@ -1,6 +1,7 @@
 """What our own detector says of a run, and since when."""
 
-from hpsearch.records import Cause, NonFinite, Sample
+from hpsearch.telemetry import NonFinite, Sample
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import SILENCE, Alarm, Call, Ours, first_of
 from tests.diagnosis.made_runs import LOOKS, facts, run, sample
 

@@ -18,7 +18,8 @@ from hpsearch.diagnosis.divergence import (
     log_zero,
 )
 from hpsearch.diagnosis.verdicts import SURE
-from hpsearch.records import Cause, NonFinite, Telemetry
+from hpsearch.telemetry import NonFinite, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import CHANCE, NUMBERS, asked, epoch, facts, found, sample, samples, telemetry
 
 LAST = range(5, 5 + 5 * SAMPLES_ABOVE, 5)

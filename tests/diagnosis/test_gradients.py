@@ -23,7 +23,8 @@ from hpsearch.diagnosis.gradients import (
 )
 from hpsearch.diagnosis.progress import LEARNED_SHARE
 from hpsearch.diagnosis.signal import FAR_FROM_CHANCE, LEAST_RANGE, MOST_SILENT_SHARE
-from hpsearch.records import Cause, Telemetry
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import CHANCE, asked, facts, found, sample, samples, telemetry
 
 REMEDIES = [

@@ -10,12 +10,12 @@ from hpsearch.diagnosis.progress import (
     LOWEST_FACTOR,
     ROUNDING,
     better_learning_rate,
+    current_loss,
+    finite_evidence,
     has_learned,
-    known,
     last_samples,
-    level,
     lower_learning_rate,
-    middle,
+    median_of,
     probes,
 )
 from tests.diagnosis.written import CHANCE, epoch, facts, sample, samples, telemetry
@@ -43,14 +43,16 @@ def test_the_last_epoch_says_where_the_loss_stands() -> None:
     """One minibatch says little, so the epoch's mean counts, unless the last samples are far above it or NaN."""
     ends = [epoch(0, training=0.5)]
     for loss, expected in ((0.1, 0.5), (0.5 * FALLEN_BACK, 0.5), (0.51 * FALLEN_BACK, 0.51 * FALLEN_BACK)):
-        assert level(telemetry(samples((0, 5, 10), loss=loss), epochs=ends)) == expected
-    assert math.isnan(level(telemetry(samples((0, 5, 10), loss=math.nan), epochs=ends)))
+        assert current_loss(telemetry(samples((0, 5, 10), loss=loss), epochs=ends)) == expected
+    assert math.isnan(current_loss(telemetry(samples((0, 5, 10), loss=math.nan), epochs=ends)))
 
 
 def test_three_samples_say_where_the_loss_stands_before() -> None:
     """Before the first epoch the median of the last three samples counts, so one of them may be off."""
-    assert level(telemetry([sample(i, loss=loss) for i, loss in enumerate((9.0, 1.0, 8.0, 2.0))])) == 2.0
-    assert level(telemetry([sample(0, loss=3.0)])) == 3.0
+    assert (
+        current_loss(telemetry([sample(i, loss=loss) for i, loss in enumerate((9.0, 1.0, 8.0, 2.0))])) == 2.0
+    )
+    assert current_loss(telemetry([sample(0, loss=3.0)])) == 3.0
 
 
 def test_last_samples_are_all_or_none() -> None:
@@ -77,9 +79,9 @@ def test_probes_promise_more_than_rounding() -> None:
 def test_the_middle_leaves_out_what_was_not_measured() -> None:
     """The median is over the samples that have the statistic, and NaN where none has."""
     looks = [sample(0, accuracy=0.1), sample(1), sample(2, accuracy=0.5), sample(3, accuracy=0.3)]
-    assert middle(looks, lambda look: look.accuracy) == 0.3
-    assert math.isnan(middle(looks, lambda look: look.coherence))
-    assert math.isnan(middle([], lambda look: look.loss))
+    assert median_of(looks, lambda look: look.accuracy) == 0.3
+    assert math.isnan(median_of(looks, lambda look: look.coherence))
+    assert math.isnan(median_of([], lambda look: look.loss))
 
 
 @pytest.mark.parametrize(
@@ -107,4 +109,4 @@ def test_the_remedy_names_both_rates() -> None:
 
 def test_evidence_is_finite() -> None:
     """What is NaN or infinite is no evidence."""
-    assert known(loss=1.0, gain=math.nan, limit=math.inf, least=-math.inf) == {"loss": 1.0}
+    assert finite_evidence(loss=1.0, gain=math.nan, limit=math.inf, least=-math.inf) == {"loss": 1.0}

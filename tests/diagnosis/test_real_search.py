@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.data.prepare import prepare
-from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.study.spec import SamplerSpec, TrainingSpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 from tests.benchmarks.diagnosis.cost import cost
 from tests.benchmarks.diagnosis.real_search import (
     Searched,

@@ -1,8 +1,8 @@
 """What remedies say, in words and numbers that people write."""
 
-from hpsearch.diagnosis.before import grad_reduction_sum
+from hpsearch.diagnosis.static_checks import grad_reduction_sum
 from hpsearch.diagnosis.verdicts import judge
-from hpsearch.records import NonFinite
+from hpsearch.telemetry import NonFinite
 from tests.diagnosis.made_runs import facts, run
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.constant import AlwaysHealthy
 from tests.benchmarks.diagnosis.detectors import SILENCE, Call
 from tests.benchmarks.diagnosis.report import comparison, confused, per_cause, summary

@@ -34,7 +34,8 @@ from hpsearch.diagnosis.signal import (
     labels_unrelated,
     wd_dominates,
 )
-from hpsearch.records import Cause, Telemetry
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from hpsearch.diagnosis.before import STATIC
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.pace import lr_too_low
-from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, condemning, judge
-from hpsearch.records import Cause, NonFinite, Telemetry
-from hpsearch.study.spec import AILMENTS, DEFAULT_FATAL
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.learning_rate import lr_too_low
+from hpsearch.diagnosis.static_checks import STATIC_RULES
+from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, fatal_finding, judge
+from hpsearch.study.spec import DEFAULT_FATAL, DIAGNOSED_CAUSES
+from hpsearch.telemetry import NonFinite, Telemetry
+from hpsearch.verdicts import Cause
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,
@@ -27,7 +28,7 @@ from tests.diagnosis.written import (
 )
 
 FATAL = frozenset(DEFAULT_FATAL)
-EVERYTHING = frozenset(AILMENTS)
+EVERYTHING = frozenset(DIAGNOSED_CAUSES)
 UNSCALED = replace(CLASSES, input_mean_square=5000.0, input_largest=255.0)
 
 LEARNING = [sample(step, loss=2.3 * 0.9**i) for i, step in enumerate((0, 5, 10, 15, 20, 25, 50, 75))]
@@ -47,7 +48,7 @@ def stuck(steps: int = STUCK_STEPS) -> Telemetry:
     return telemetry([sample(0, promise=0.1), *samples((5, 10), promise=0.1)], steps=steps)
 
 
-def causes(measured: Telemetry, known: Facts) -> list[Cause]:
+def causes(measured: Telemetry, known: TrialFacts) -> list[Cause]:
     """Return the causes of a verdict, all of whose findings are complete."""
     findings = judge(measured, known).findings
     for finding in findings:
@@ -55,16 +56,16 @@ def causes(measured: Telemetry, known: Facts) -> list[Cause]:
     return [finding.cause for finding in findings]
 
 
-def stops(measured: Telemetry, known: Facts, fatal: frozenset[Cause]) -> Cause | None:
+def stops(measured: Telemetry, known: TrialFacts, fatal: frozenset[Cause]) -> Cause | None:
     """Return the cause for which a trial would be stopped."""
-    finding = condemning(measured, known, fatal)
+    finding = fatal_finding(measured, known, fatal)
     return None if finding is None else finding.cause
 
 
 def test_every_ailment_has_a_rule() -> None:
     """What a study file may call fatal or expected is what some rule declares, and nothing else."""
     declared = {cause for entry in CATALOGUE for cause in entry.causes}
-    declared |= {Cause(rule.__name__) for rule in STATIC}
+    declared |= {Cause(rule.__name__) for rule in STATIC_RULES}
     assert declared == EVERYTHING
 
 
@@ -117,7 +118,7 @@ def test_what_was_wrong_before_ails_nobody_who_learns() -> None:
         (facts(data=NUMBERS, output="sigmoid"), Cause.OUTPUT_RANGE),
     ],
 )
-def test_some_mistakes_are_definite(known: Facts, cause: Cause) -> None:
+def test_some_mistakes_are_definite(known: TrialFacts, cause: Cause) -> None:
     """A loss that does not suit the task, or an output that cannot reach it, is wrong however well it goes."""
     assert causes(HEALTHY, known) == [cause]
     assert causes(telemetry([]), known) == [cause]
@@ -202,7 +203,7 @@ def test_a_rule_that_finds_another_cause_than_the_fatal_one_stops_nothing() -> N
         (DIVERGED, facts(data=UNSCALED), Cause.INPUT_UNSCALED),
     ],
 )
-def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: Facts, cause: Cause) -> None:
+def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: TrialFacts, cause: Cause) -> None:
     """A finding of less confidence, or of what was wrong before the first step, is no reason to stop."""
     assert cause in causes(measured, known)
     assert stops(measured, known, frozenset({cause})) is None
@@ -211,7 +212,7 @@ def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: Facts, cause
 def test_what_stops_a_trial_is_sure() -> None:
     """The confidence of what stops is that of the bound at least."""
     for measured in (DIVERGED, HUGE, DEAD):
-        finding = condemning(measured, facts(), FATAL)
+        finding = fatal_finding(measured, facts(), FATAL)
         assert finding is not None
         assert finding.confidence >= SURE
         check_complete(finding)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from hpsearch.diagnosis.facts import Facts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import CATALOGUE, Rule
-from hpsearch.records import Cause, DataFacts, Epoch, Finding, LayerSample, NonFinite, Sample, Telemetry
 from hpsearch.study.spec import SHORT_NAMES, Configuration, DataSpec, ModelSpec, TrainingSpec
+from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
+from hpsearch.verdicts import Cause, Finding
 
 EPOCHS = 20
 CHANCE = math.log(10)
@@ -45,7 +46,7 @@ def facts(
     rate: float = 0.1,
     expected: Sequence[Cause] = (),
     **changes: Any,
-) -> Facts:
+) -> TrialFacts:
     """Return the facts of a trial of 20 epochs with batches of 100; `changes` are of its model or its training."""
     model = {key: value for key, value in changes.items() if key in ModelSpec.__dataclass_fields__}
     training = {key: value for key, value in changes.items() if key not in model}
@@ -54,7 +55,7 @@ def facts(
         model=ModelSpec(**{"loss": loss} | model),
         training=TrainingSpec(**{"learning_rate": rate, "epochs": EPOCHS} | training),
     )
-    return Facts(
+    return TrialFacts(
         configuration=configuration,
         data=data,
         steps_per_epoch=steps // EPOCHS,
@@ -126,7 +127,7 @@ def epoch(
     )
 
 
-def asked(rule: Rule, measured: Telemetry, known: Facts) -> Finding | None:
+def asked(rule: Rule, measured: Telemetry, known: TrialFacts) -> Finding | None:
     """Return what the rule finds, having checked that it is complete and a cause that the catalogue declares."""
     finding = rule(measured, known)
     if finding is not None:
@@ -135,7 +136,7 @@ def asked(rule: Rule, measured: Telemetry, known: Facts) -> Finding | None:
     return finding
 
 
-def found(rule: Rule, measured: Telemetry, known: Facts) -> Finding:
+def found(rule: Rule, measured: Telemetry, known: TrialFacts) -> Finding:
     """Return what the rule finds, as `asked`, where it must find something."""
     finding = asked(rule, measured, known)
     assert finding is not None, f"{rule} is silent"

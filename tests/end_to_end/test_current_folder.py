@@ -34,12 +34,12 @@ def test_a_checkout_that_is_not_installed_works(
     shutil.copytree(
         repository / "hpsearch", folder.path / "hpsearch", ignore=shutil.ignore_patterns("__pycache__")
     )
-    shift = folder.path / "hpsearch/worker/shift.py"
-    shift.write_text(shift.read_text() + MARK)
+    service = folder.path / "hpsearch/worker/service.py"
+    service.write_text(service.read_text() + MARK)
     environment = {name: value for name, value in folder.environment.items() if name != "PYTHONPATH"}
     ended = _run(["-m", "hpsearch", *RUN], folder.path, environment)
     assert ended.returncode == 0, ended.stderr
-    assert (folder.path / "trained by").read_text() == str(shift)
+    assert (folder.path / "trained by").read_text() == str(service)
 
 
 def _run(

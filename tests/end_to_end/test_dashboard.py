@@ -14,9 +14,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser
 
-from hpsearch.records import Cause, TrialState
 from hpsearch.storage.records import Outcome, Update
 from hpsearch.storage.store import open_store
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause
 from tests.dashboard.populate import populate
 from tests.end_to_end.browser import Paper, Sight, sight
 from tests.end_to_end.conftest import GIVE_UP_S, Folder

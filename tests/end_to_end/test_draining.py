@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from hpsearch.records import TrialState
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from hpsearch.worker.preparation import prepare_file
 from tests.chaos.waiting import wait_until
 

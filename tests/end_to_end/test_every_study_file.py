@@ -13,12 +13,12 @@ from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.data.idx import write_idx
 from hpsearch.report.page import render
 from hpsearch.storage.store import open_store
-from hpsearch.study.exact import params_of_trial, spanned
+from hpsearch.study.configurations import params_of_trial, spanned_dimensions
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import ExactConfiguration, StudySpec
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.preparation import prepare_study
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))
@@ -49,7 +49,7 @@ def made_small(spec: StudySpec) -> StudySpec:
         training=replace(spec.training, epochs=1),
         configurations=tuple(map(_of_one_epoch, spec.configurations)),
     )
-    return replace(small, search=spanned(small) if small.configurations else small.search)
+    return replace(small, search=spanned_dimensions(small) if small.configurations else small.search)
 
 
 def _of_one_epoch(exact: ExactConfiguration) -> ExactConfiguration:

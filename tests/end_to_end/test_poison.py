@@ -4,8 +4,8 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from hpsearch.records import Cause
 from hpsearch.storage.store import open_store
+from hpsearch.verdicts import Cause
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Folder

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from hpsearch.records import Fate
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render, render_exhibit
 from hpsearch.report.request import ReportRequest
+from hpsearch.trials import Fate
 from tests.end_to_end.browser import Paper, Sight, comes_to, press, sight
 from tests.end_to_end.drawings import assert_fits, hover, overview
 from tests.report import synthetic

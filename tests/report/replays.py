@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
-from hpsearch.records import Trial, TrialState
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import Configuration, DataSpec, StudySpec, resolve
+from hpsearch.telemetry import series_of
 from hpsearch.training.recording import Recording, Subject, record
-from hpsearch.training.series import series_of
-from hpsearch.worker.checking import Check, Difference, Stored, check
+from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.worker.replaying import Replay, Run
+from hpsearch.worker.replay import Difference, RecordedRun, Replay, ReplayCheck, StoredTrial, check
 from tests.training.cases import SEED, classification, configuration, regression
 
 TAKEN = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
@@ -78,12 +77,12 @@ def study_of(made: Recording, *, name: str = "blobs") -> StoredStudy:
     )
 
 
-def run_of(made: Recording) -> Run:
+def run_of(made: Recording) -> RecordedRun:
     """Return the recording with its verdict."""
     subject = made.subject
     prepared = PreparedStudy(spec=study_of(made).spec, data=subject.data)
     facts = facts_about(prepared.spec, facts_of(prepared.data), subject.configuration)
-    return Run(recording=made, verdict=judge(made.telemetry, facts))
+    return RecordedRun(recording=made, verdict=judge(made.telemetry, facts))
 
 
 def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str = "blobs") -> Replay:
@@ -91,7 +90,7 @@ def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str
     made = recording(name)
     run = run_of(made)
     series = series_of(made.telemetry, steps_per_epoch=made.subject.steps_per_epoch)
-    stored = Stored(
+    stored = StoredTrial(
         study=study_of(made, name=study),
         trial=Trial(
             number=3,
@@ -112,9 +111,9 @@ def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str
     )
 
 
-def difference() -> Check:
+def difference() -> ReplayCheck:
     """Return a check that found a difference."""
-    return Check(
+    return ReplayCheck(
         epochs=3,
         numbers=9,
         difference=Difference(

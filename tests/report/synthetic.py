@@ -9,20 +9,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import (
-    Cause,
-    Fate,
-    Finding,
-    ParameterValue,
-    Series,
-    Trial,
-    TrialState,
-    best_trials,
-    ledger_key,
-    ledger_of,
-)
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, StudySpec
+from hpsearch.telemetry import Series
+from hpsearch.trials import Fate, ParameterValue, Trial, TrialState, best_trials, ledger_key, ledger_of
+from hpsearch.verdicts import Cause, Finding
 
 CREATED = datetime(2026, 7, 26, 13, 58, 7, tzinfo=UTC)
 TAKEN = datetime(2026, 7, 26, 14, 2, 31, tzinfo=UTC)

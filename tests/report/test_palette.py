@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpsearch.records import Fate
 from hpsearch.report.palette import DARK, INK, LINE_COLOURS, LOOKS, PAPER, RAIL_COLOURS, RESULT_COLOURS
+from hpsearch.trials import Fate
 
 # Machado, Oliveira and Fernandes (2009), "A Physiologically-based Model for Simulation of Color Vision
 # Deficiency", severity 1.0, on linear RGB.

@@ -8,7 +8,7 @@ import pytest
 from hpsearch.analysis.replay import check_sentence
 from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
 from hpsearch.report.replay_page import render_replay
-from hpsearch.worker.checking import Check
+from hpsearch.worker.replay import ReplayCheck
 from tests.report.replays import CASES, TAKEN, difference, recording, replay_of
 
 
@@ -74,10 +74,10 @@ def test_markup_in_names_is_text() -> None:
 
 def test_checks_are_sentences() -> None:
     """Equal, nothing to compare, and different with the place and what may have done it."""
-    assert check_sentence(Check(epochs=1, numbers=8, difference=None)) == (
+    assert check_sentence(ReplayCheck(epochs=1, numbers=8, difference=None)) == (
         "bit-identical to the stored curve: 1 epoch, 8 numbers"
     )
-    assert check_sentence(Check(epochs=0, numbers=0, difference=None)) == (
+    assert check_sentence(ReplayCheck(epochs=0, numbers=0, difference=None)) == (
         "nothing to compare: no finished epoch is stored"
     )
     assert check_sentence(difference()) == (

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.records import Cause
 from hpsearch.report.specification import specification_text
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import (
@@ -20,6 +19,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import MARKUP, SPEC
 
 WIDE = StudySpec(

@@ -13,7 +13,7 @@ from hpsearch.reproduction.experiments.inside import flips, lead_steps, negative
 from hpsearch.reproduction.experiments.random_search import rank_correlation
 from hpsearch.reproduction.experiments.troubles import steps_to
 from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, TrainingSpec
-from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def dying() -> Recording:
         training=TrainingSpec(learning_rate=0.1, reduction="sum", epochs=6),
     )
     subject = Subject(configuration=configuration, data=data, seed=5, number=0)
-    return record(subject, watch=Watch(snapshots=tuple(range(0, 90, 5))))
+    return record(subject, watch=RecordingOptions(snapshots=tuple(range(0, 90, 5))))
 
 
 def test_dead_units_stay_as_they_are_bit_for_bit(dying: Recording) -> None:

@@ -12,7 +12,6 @@ import cmaes
 import numpy as np
 import pytest
 
-from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.search.cmaes_state import (
     ATTRIBUTE,
     PICKLE,
@@ -26,6 +25,7 @@ from hpsearch.search.cmaes_state import (
 )
 from hpsearch.search.searcher import Searcher
 from hpsearch.study.spec import SamplerSpec, StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
 
 SpecOf = Callable[..., StudySpec]
 

@@ -12,11 +12,12 @@ from optuna.samplers import RandomSampler
 from optuna.samplers._tpe.sampler import _split_trials
 from optuna.study import StudyDirection, load_study
 
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
-from hpsearch.search.pictures import SamplerPicture
+from hpsearch.search.ranking import is_dead
 from hpsearch.search.searcher import Searcher
-from hpsearch.search.standing import is_dead
+from hpsearch.search.views import SamplerView
 from hpsearch.study.spec import DataSpec, SamplerName, SamplerSpec, StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 SpecOf = Callable[..., StudySpec]
 PARAMS: Mapping[str, ParameterValue] = {"learning_rate": 0.1, "weight_decay": 1e-4}
@@ -48,10 +49,10 @@ def ended_trials(draw: st.DrawFn) -> list[Trial]:
     return trials
 
 
-def pictured(trials: list[Trial], sampler: SamplerName, direction: StudyDirection) -> SamplerPicture:
+def pictured(trials: list[Trial], sampler: SamplerName, direction: StudyDirection) -> SamplerView:
     """Return what the sampler sees of `trials`."""
     spec = StudySpec(name="toy", data=DataSpec(source="digits"), sampler=SamplerSpec(name=sampler))
-    picture = SamplerPicture(spec, direction)
+    picture = SamplerView(spec, direction)
     for trial in trials:
         picture.show(trial)
     picture.settle()

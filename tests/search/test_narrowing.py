@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.search.narrowing import (
     CannotNarrowError,
     Proposal,
@@ -18,6 +17,8 @@ from hpsearch.search.narrowing import (
     warm_start,
 )
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 RATE = Range(name="learning_rate", low=1e-6, high=1e-2, log=True)
 DECAY = Range(name="weight_decay", low=1e-8, high=1e-4, log=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.records import Cause, Finding, Trial, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.study.spec import PruningSpec, RankName, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 SpecOf = Callable[..., StudySpec]
 

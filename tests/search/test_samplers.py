@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from optuna.samplers import GridSampler
 
 from hpsearch.errors import HpsearchError
-from hpsearch.records import FIXED, ParameterValue, Trial, TrialState
 from hpsearch.search.samplers import check_sampler
 from hpsearch.search.searcher import Searcher
 from hpsearch.search.space import distributions, grid, grid_size
 from hpsearch.study.spec import Choices, Range, SamplerName, SamplerSpec, StudySpec
+from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
 SpecOf = Callable[..., StudySpec]
 NOT_LEARNING: tuple[SamplerName, ...] = ("random", "qmc", "grid")

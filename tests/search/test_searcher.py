@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.records import Cause, Finding, ParameterValue, Trial, TrialState
 from hpsearch.search.searcher import Searcher
 from hpsearch.study.spec import Choices, Range, RankName, SamplerName, SamplerSpec, StudySpec
+from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
 
 SpecOf = Callable[..., StudySpec]
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random", "qmc", "cmaes", "gp", "grid")

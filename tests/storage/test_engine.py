@@ -10,7 +10,7 @@ from hpsearch.errors import StorageError
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.drivers import CONNECT_WITHIN_S, check_options, connect_within_s
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
-from hpsearch.worker.stopping import StopNowError
+from hpsearch.worker.shutdown import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from optuna.storages._rdb import models
 from sqlalchemy import Table
 
-from hpsearch.records import TrialState
 from hpsearch.storage import optuna_schema
+from hpsearch.trials import TrialState
 
 TABLES = [t for t in optuna_schema.metadata.sorted_tables if t is not optuna_schema.alembic_version]
 TABLES.append(optuna_schema.version_info)

@@ -15,10 +15,10 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from hpsearch.records import ParameterValue
 from hpsearch.search.space import distributions
 from hpsearch.storage.parameters import parameter, stored_parameters
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
+from hpsearch.trials import ParameterValue
 
 SPEC = StudySpec(
     name="x",

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StorageError
-from hpsearch.records import Cause, Finding
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series, unpack_finding, unpack_series
+from hpsearch.verdicts import Cause, Finding
 
 numbers = st.floats(width=32)
 

@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]  # Optuna brings PyYAML; its types a
 from hpsearch.cli.main import app
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
 from hpsearch.worker.loop import LEASE_S
-from hpsearch.worker.patience import LONGEST_OUTAGE_S
+from hpsearch.worker.retry import LONGEST_OUTAGE_S
 
 _YOURS: Final = ("secret.env", "study.toml")
 """Files that a kustomization names and its user makes."""

@@ -13,7 +13,7 @@ from hpsearch.study.json_form import spec_from_json, spec_to_json
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
-    AILMENTS,
+    DIAGNOSED_CAUSES,
     Choices,
     DataSpec,
     Fault,
@@ -42,7 +42,7 @@ dimensions = st.builds(
     name=names,
     choices=st.lists(numbers | st.booleans() | st.text() | counts, min_size=1, max_size=5).map(tuple),
 )
-causes = st.lists(st.sampled_from(AILMENTS), unique=True).map(tuple)
+causes = st.lists(st.sampled_from(DIAGNOSED_CAUSES), unique=True).map(tuple)
 studies = st.builds(
     StudySpec,
     name=st.text(min_size=1, max_size=200),

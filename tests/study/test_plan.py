@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
-from hpsearch.records import Cause
 from hpsearch.study.plan import Plan, Span, check_fits, epoch_span, parameter_count, plan
 from hpsearch.study.spec import (
     DEFAULT_SEARCH,
@@ -21,6 +20,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 
 FATAL = (
     "fatal verdicts (log_zero, diverged_lr, exploding, dead_relu_total, dead_relu_partial, born_dead, "

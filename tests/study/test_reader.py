@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import Problem, StudyFileError
-from hpsearch.records import Cause
 from hpsearch.study.json_form import spec_from_json, spec_to_json
-from hpsearch.study.reader import _study, nowhere, parse_study, read_study
+from hpsearch.study.reader import _study, find_nothing, parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, TOP_LEVEL
 from hpsearch.study.spec import (
     Choices,
@@ -26,6 +25,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.verdicts import Cause
 
 _TOP = "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning"
 
@@ -303,7 +303,7 @@ def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> 
     problems: Sequence[Problem] = ()
     study = None
     try:
-        study = _study(document, source="x.toml", locate=nowhere, asked={})
+        study = _study(document, source="x.toml", locate=find_nothing, asked={})
     except StudyFileError as error:
         problems = error.problems
     assert problems or (study is not None and spec_from_json(spec_to_json(study)) == study)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.records import Cause
 from hpsearch.study.rules import Causes, InitialWeights
 from hpsearch.study.schema import SECTIONS, STUDY
-from hpsearch.study.spec import AILMENTS, Initializer
+from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
+from hpsearch.verdicts import Cause
 
 _INITIALIZERS = "must be one of he, xavier, lecun, { normal = 0.01 }, { uniform = 0.05 }"
 _FAULTS = (
@@ -97,7 +97,7 @@ RIGHT: list[tuple[str, object, object]] = [
     ("pruning.audit", 1, 1.0),
     ("pruning.fatal", [], ()),
     ("pruning.fatal", ["overfit", "log_zero"], (Cause.LOG_ZERO, Cause.OVERFIT)),
-    ("pruning.expected", list(AILMENTS), AILMENTS),
+    ("pruning.expected", list(DIAGNOSED_CAUSES), DIAGNOSED_CAUSES),
     ("name", "x" * 200, "x" * 200),
     ("name", "Größe 🙂", "Größe 🙂"),
 ]
@@ -173,6 +173,6 @@ def test_only_ailments_are_causes_of_a_study_file(raw: list[object], messages: l
     """Every wrong cause is told by its place, with the near one; what ends a trial from outside is none."""
     words = {
         "rule": "must be a cause that diagnosis can find in a network",
-        "known": f"known are {', '.join(AILMENTS)}",
+        "known": f"known are {', '.join(DIAGNOSED_CAUSES)}",
     }
     assert [str(p) for p in Causes().problems("x", raw)] == [text.format(**words) for text in messages]

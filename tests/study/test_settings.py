@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
-from hpsearch.study.reader import changed, read_study
-from hpsearch.study.settings import parse_settings, settings_are_usage, with_settings
+from hpsearch.study.reader import changed_configuration, read_study
+from hpsearch.study.settings import parse_settings, settings_as_usage_errors, with_settings
 from hpsearch.study.spec import DataSpec, Initializer, StudySpec, configure
 
 FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'
@@ -97,8 +97,10 @@ def test_wrong_values_get_the_files_own_messages() -> None:
 def test_a_section_that_is_no_table_stays_wrong() -> None:
     """A setting does not hide that its section is none; the document itself is left as it was."""
     document = {"model": 3, "training": {"epochs": 1}}
-    changed = with_settings(document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"})
-    assert changed == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
+    changed_configuration = with_settings(
+        document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"}
+    )
+    assert changed_configuration == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
     assert document == {"model": 3, "training": {"epochs": 1}}
 
 
@@ -108,10 +110,10 @@ def test_a_configuration_is_changed_by_settings() -> None:
     settings = parse_settings(
         ["learning_rate=0.5", "model.hidden=[3, 4]", "model.initializer={ normal = 0.1 }"]
     )
-    made = changed(own, settings, source="trial 3")
+    made = changed_configuration(own, settings, source="trial 3")
     assert made.training == replace(own.training, learning_rate=0.5)
     assert made.model == replace(own.model, hidden=(3, 4), initializer=Initializer(name="normal", scale=0.1))
-    assert changed(own, {}, source="trial 3") == own
+    assert changed_configuration(own, {}, source="trial 3") == own
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_change_that_is_no_field_names_one(setting: str, message: str) -> None
     """A misspelt field is answered with the near one, and what is near to none with all of them."""
     own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
     with pytest.raises(StudyFileError) as raised:
-        changed(own, parse_settings([setting]), source="trial 3")
+        changed_configuration(own, parse_settings([setting]), source="trial 3")
     (problem,) = raised.value.problems
     assert str(problem).startswith(message)
 
@@ -148,7 +150,7 @@ def test_a_problem_of_a_setting_is_wrong_usage(where: str, kind: type[Exception]
     error = StudyFileError("x.toml", [Problem(where=where, message="must be right")])
     with (
         pytest.raises(kind) as raised,
-        settings_are_usage({"model.hidden": 3, "data.fault": 1, "model.a b": 2}),
+        settings_as_usage_errors({"model.hidden": 3, "data.fault": 1, "model.a b": 2}),
     ):
         raise error
     assert str(raised.value) == str(error)
@@ -161,7 +163,7 @@ def test_all_that_is_wrong_with_a_change_is_said() -> None:
         ["learning_rate=-1", "seed=7", "data.source=wine", "model.hiden=[3]", "model.dropout=x"]
     )
     with pytest.raises(StudyFileError) as raised:
-        changed(own, settings, source="trial 3")
+        changed_configuration(own, settings, source="trial 3")
     assert raised.value.source == "trial 3"
     assert {problem.where for problem in raised.value.problems} == {
         "training.learning_rate",

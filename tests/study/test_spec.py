@@ -1,15 +1,19 @@
 """The specification: what ails and what is deadly, what "auto" means, and a trial's configuration."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.records import Cause, ParameterValue
+from hpsearch.study.reader import parse_study
+from hpsearch.study.rules import Faults
 from hpsearch.study.spec import (
-    AILMENTS,
     DEFAULT_FATAL,
+    DIAGNOSED_CAUSES,
     DataSpec,
+    Fault,
+    FaultName,
     Initializer,
     KnownTask,
     Loss,
@@ -19,15 +23,18 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
     configure,
+    fault_in_words,
     resolve,
 )
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 
 SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
 
 
 def test_ailments_are_what_diagnosis_finds_wrong() -> None:
     """Neither health nor what ends a trial from outside ails a network; the default fatal causes do, in order."""
-    assert set(Cause) - set(AILMENTS) == {
+    assert set(Cause) - set(DIAGNOSED_CAUSES) == {
         Cause.HEALTHY,
         Cause.INCONCLUSIVE,
         Cause.OUTRANKED,
@@ -35,13 +42,13 @@ def test_ailments_are_what_diagnosis_finds_wrong() -> None:
         Cause.CODE_ERROR,
         Cause.STOPPED,
     }
-    assert tuple(cause for cause in AILMENTS if cause in DEFAULT_FATAL) == DEFAULT_FATAL
+    assert tuple(cause for cause in DIAGNOSED_CAUSES if cause in DEFAULT_FATAL) == DEFAULT_FATAL
 
 
 def test_what_is_expected_is_never_deadly() -> None:
     """A cause that the study has on purpose stops nothing, also where it is listed as fatal."""
     pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
-    assert pruning.deadly == {Cause.DIVERGED_LR}
+    assert pruning.fatal_causes == {Cause.DIVERGED_LR}
 
 
 @pytest.mark.parametrize(
@@ -98,3 +105,26 @@ def test_an_unknown_parameter_is_a_bug(name: str) -> None:
     """A parameter that names no field of [model] or [training] raises."""
     with pytest.raises(ValueError, match=r"not a field of \[model\] or \[training\]"):
         configure(SMALLEST, {name: 1.0})
+
+
+def test_every_fault_can_be_written() -> None:
+    """A study file can name every fault there is, with or without a number."""
+    rule = Faults()
+    assert {*rule.named, *rule.numbered} == set(get_args(FaultName))
+
+
+@pytest.mark.parametrize("name", get_args(FaultName))
+def test_every_fault_has_its_own_words(name: FaultName) -> None:
+    """No two faults read alike, and a number is said."""
+    others = [fault_in_words(Fault(name=other, number=77)) for other in get_args(FaultName) if other != name]
+    words = fault_in_words(Fault(name=name, number=77))
+    assert words not in others
+    assert ("77" in words) == (name in Faults().numbered)
+
+
+@pytest.mark.parametrize("number", ["1", "65537", "2.0", "true"])
+def test_a_number_is_judged_at_its_place(number: str) -> None:
+    """A divisor that changes nothing, or is no whole number, is refused where it stands."""
+    text = f'name = "x"\ndata = {{ source = "digits", fault = {{ integer_division = {number} }} }}'
+    with pytest.raises(Exception, match=r"data\.fault\.integer_division: must be a whole number from 2 to"):
+        parse_study(text, source="x.toml")

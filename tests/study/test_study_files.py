@@ -9,12 +9,12 @@ import pytest
 
 from hpsearch.diagnosis.verdicts import CATALOGUE
 from hpsearch.errors import StudyFileError
-from hpsearch.records import Cause
-from hpsearch.study.dimensions import DIMENSION_KEYS
+from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
-from hpsearch.study.shown import shown
-from hpsearch.study.spec import AILMENTS, DEFAULT_FATAL, DEFAULT_SEARCH, Initializer, Range, StudySpec
+from hpsearch.study.search_space import DIMENSION_KEYS
+from hpsearch.study.spec import DEFAULT_FATAL, DEFAULT_SEARCH, DIAGNOSED_CAUSES, Initializer, Range, StudySpec
+from hpsearch.verdicts import Cause
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
 KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
@@ -46,10 +46,10 @@ def default_of(kind: type[Any], key: str) -> str:
     """Return how the page writes the default of a field; nothing where there is none."""
     default = next(field.default for field in fields(kind) if field.name == key)
     if isinstance(default, Initializer):
-        return shown(default.name)
+        return toml_excerpt(default.name)
     if isinstance(default, tuple) and all(isinstance(item, Cause) for item in default):
-        return f"[{', '.join(map(shown, default))}]"
-    return "" if default in (MISSING, None) else shown(default)
+        return f"[{', '.join(map(toml_excerpt, default))}]"
+    return "" if default in (MISSING, None) else toml_excerpt(default)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
@@ -74,7 +74,7 @@ def test_every_cause_is_documented(readme: str) -> None:
     """The page has every cause that may be fatal or expected."""
     _, _, pruning = readme.partition("## [pruning]\n")
     listed, _, _ = pruning.partition("\nThe causes are ")[2].partition(".")
-    assert tuple(re.findall(r"`(\w+)`", listed)) == AILMENTS
+    assert tuple(re.findall(r"`(\w+)`", listed)) == DIAGNOSED_CAUSES
 
 
 def test_every_verdict_is_explained(repository: Path) -> None:
@@ -82,7 +82,7 @@ def test_every_verdict_is_explained(repository: Path) -> None:
     _, _, verdicts = (repository / "README.md").read_text().partition("## Verdicts\n")
     lines = [line for line in verdicts.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert [row[0].strip("`") for row in rows] == [*AILMENTS, Cause.HEALTHY, Cause.INCONCLUSIVE]
+    assert [row[0].strip("`") for row in rows] == [*DIAGNOSED_CAUSES, Cause.HEALTHY, Cause.INCONCLUSIVE]
     assert tuple(row[0].strip("`") for row in rows if row[1] == "yes") == DEFAULT_FATAL
     assert {row[0] for row in rows if not (row[2] and row[3])} == {"`healthy`"}
 
@@ -91,7 +91,7 @@ def test_what_stops_nothing_is_documented(readme: str) -> None:
     """The page names what only shows before the first step, which is never fatal."""
     _, _, before = readme.partition("none is stopped for it. ")
     named = set(re.findall(r"`(\w+)`", before.partition(" show before")[0]))
-    assert named == set(AILMENTS) - {cause for entry in CATALOGUE for cause in entry.causes}
+    assert named == set(DIAGNOSED_CAUSES) - {cause for entry in CATALOGUE for cause in entry.causes}
 
 
 def test_ranges_and_choices_are_documented(readme: str) -> None:

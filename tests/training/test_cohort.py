@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Sample
 from hpsearch.study.spec import Configuration, Initializer, Reduction
+from hpsearch.telemetry import Sample
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.examples import EpochOrders
 from hpsearch.training.row import shape_of

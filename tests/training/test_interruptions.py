@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Telemetry
+from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.validation import EVALUATION_EXAMPLES
 from tests.training.cases import classification, cohort_of, configuration

@@ -8,14 +8,14 @@ import pytest
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.training.distributions import ZERO_BIN
-from hpsearch.training.held_back import evaluate
-from hpsearch.training.recording import Recording, Subject, Watch, record
+from hpsearch.training.evaluation import evaluate
+from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
 from hpsearch.training.tracks import POINTS, Track
 from tests.training.cases import SEED, classification, cohort_of, configuration, regression, trained
 
 
 def recorded(
-    data: PreparedData, *, watch: Watch | None = None, until_step: int | None = None, **values: Any
+    data: PreparedData, *, watch: RecordingOptions | None = None, until_step: int | None = None, **values: Any
 ) -> Recording:
     """Return the recording of trial 0 with `values` in its configuration."""
     subject = Subject(configuration=configuration(**values), data=data, seed=SEED, number=0)
@@ -88,7 +88,7 @@ def test_losses_are_those_of_epochs() -> None:
 
 def test_watched_units_are_the_networks() -> None:
     """Mean weights and biases of step s are those of the parameters before it; the output's first ten, and ours."""
-    watch = Watch(units=(4, 1), snapshots=(0, 7))
+    watch = RecordingOptions(units=(4, 1), snapshots=(0, 7))
     recording = recorded(classification(), watch=watch)
     first = recording.first
     assert first is not None
@@ -109,10 +109,10 @@ def test_watched_units_are_the_networks() -> None:
 def test_a_unit_that_the_layer_has_not_is_refused() -> None:
     """The message names the units that there are."""
     with pytest.raises(ValueError, match=r"must be in 0 to 4 \(got 5, -1\)"):
-        recorded(classification(), watch=Watch(units=(0, 5, -1)))
+        recorded(classification(), watch=RecordingOptions(units=(0, 5, -1)))
 
 
-def dying(*, learning_rate: float, watch: Watch | None = None) -> Recording:
+def dying(*, learning_rate: float, watch: RecordingOptions | None = None) -> Recording:
     """Return the recording of a ReLU network with summed gradients on inputs that, like pixels, are never negative."""
     data = classification(training=200, inputs=20)
     data = replace(data, training=replace(data.training, inputs=np.abs(data.training.inputs)))
@@ -122,7 +122,7 @@ def dying(*, learning_rate: float, watch: Watch | None = None) -> Recording:
 
 def test_a_unit_that_fires_no_more_is_constant_bit_for_bit() -> None:
     """From the step after its last firing neither the weights nor the bias of a ReLU unit change at all."""
-    recording = dying(learning_rate=0.05, watch=Watch(snapshots=tuple(range(160))))
+    recording = dying(learning_rate=0.05, watch=RecordingOptions(snapshots=tuple(range(160))))
     silent = [unit for unit, step in enumerate(recording.last_fired[0]) if step < recording.steps - 10]
     assert 0 < len(silent) < 12
     last = recording.network.views(recording.final.parameters[None])
@@ -182,7 +182,7 @@ def test_a_sound_recording_has_no_such_number() -> None:
 
 def test_what_activations_read_is_made_again_exactly() -> None:
     """Through the activation, the numbers before it have the distribution of those behind it."""
-    recording = recorded(classification(), watch=Watch(moments=(0, 5)))
+    recording = recorded(classification(), watch=RecordingOptions(moments=(0, 5)))
     assert [moment.step for moment in recording.moments] == [0, 5]
     for moment in recording.moments:
         hidden, output = moment.layers

@@ -9,8 +9,8 @@ import pytest
 
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Sample
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Sample
 from hpsearch.training.cohort import Cohort
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped
 
@@ -19,7 +19,7 @@ def looked(cohort: Cohort, steps: int = 1) -> list[Sample]:
     """Take steps with a look in each, and return the first row's samples."""
     for _ in range(steps):
         for row in cohort._rows:
-            row.look_at = row.age
+            row.next_sample_at = row.age
         stepped(cohort)
     return cohort._rows[0].samples
 
@@ -323,7 +323,7 @@ def test_probes_of_a_cohort_are_each_rows_own() -> None:
     cohort = cohort_of(classification(), chosen)
     stepped(cohort)
     for row in cohort._rows:
-        row.look_at = 1 if row.number == 1 else 10
+        row.next_sample_at = 1 if row.number == 1 else 10
     for _ in range(10):
         stepped(cohort)
     for number in range(3):
@@ -331,7 +331,7 @@ def test_probes_of_a_cohort_are_each_rows_own() -> None:
         alone.leave(0)
         alone.join(number, chosen[number])
         stepped(alone)
-        alone._rows[0].look_at = 1 if number == 1 else 10
+        alone._rows[0].next_sample_at = 1 if number == 1 else 10
         for _ in range(10):
             stepped(alone)
         assert repr(alone._rows[0].samples) == repr(cohort._rows[number].samples)

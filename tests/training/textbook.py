@@ -24,7 +24,7 @@ ACTIVATIONS: dict[Activation, Any] = {
 @final
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What the textbook measures in one step, by the names of `records.Sample`."""
+    """What the textbook measures in one step, by the names of `telemetry.Sample`."""
 
     loss: float
     logit_max: float

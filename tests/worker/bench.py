@@ -3,7 +3,6 @@
 from typing import Any
 
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.records import Trial
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import (
@@ -15,8 +14,9 @@ from hpsearch.study.spec import (
     TrainingSpec,
     resolve,
 )
+from hpsearch.trials import Trial
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 
 RATES = (
     Range(name="learning_rate", low=1e-6, high=1e3, log=True),

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from hpsearch.records import TrialState
 from hpsearch.storage.engine import reading
 from hpsearch.storage.records import StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.trials import TrialState
 from hpsearch.worker.heartbeat import Heartbeat
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.waiting import wait_until
 from tests.contract.laboratory import FINGERPRINT, a_spec
 

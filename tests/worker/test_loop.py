@@ -10,11 +10,12 @@ import pytest
 
 from hpsearch.data.prepare import prepare
 from hpsearch.errors import FingerprintError, StudyNotFoundError
-from hpsearch.records import Cause, ParameterValue, TrialState
 from hpsearch.storage.records import Update
 from hpsearch.study.spec import Choices, DataSpec, PruningSpec
+from hpsearch.trials import ParameterValue, TrialState
+from hpsearch.verdicts import Cause
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopNowError, StopRequest
+from hpsearch.worker.shutdown import StopNowError, StopRequest
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 
@@ -146,7 +147,7 @@ def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
     for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
         said: list[str] = []
         bench = Bench(f"{url}.{delete}")
-        worker = bench.worker("a", rows=2, tell=said.append)
+        worker = bench.worker("a", rows=2, notify=said.append)
         assert worker._turn()
         if delete:
             bench.store.delete_named(bench.study.name)
@@ -164,11 +165,11 @@ def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -
     bench = Bench(url)
     worker = bench.worker("a", rows=2 * SPEC.trials)
     assert worker._turn()
-    held = set(worker._holdings)
+    held = set(worker._active)
     assert bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
-    worker._take()
-    assert set(worker._holdings) >= held
-    assert {worker._holdings[number].claim.attempt for number in held} == {2}
+    worker._claim_trials()
+    assert set(worker._active) >= held
+    assert {worker._active[number].claim.attempt for number in held} == {2}
     worker.run()
     assert (bench.progress().finished, bench.progress().running) == (SPEC.trials, 0)
     alone = Bench(f"{url}.alone")
@@ -216,7 +217,7 @@ def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
     bench = Bench(url, replace(SPEC, pruning=pruning, trials=40))
     bench.worker("a").run()
     stopped = [trial for trial in bench.trials() if trial.epochs < SPEC.training.epochs]
-    assert {trial.verdict for trial in stopped} <= pruning.deadly
+    assert {trial.verdict for trial in stopped} <= pruning.fatal_causes
     assert stopped
 
 
@@ -263,7 +264,7 @@ def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
             raise MemoryError
         return False
 
-    worker = bench.worker("a", rows=5, is_wanted_elsewhere=fail)
+    worker = bench.worker("a", rows=5, should_yield=fail)
     with pytest.raises(MemoryError):
         worker.run()
     progress = bench.progress()
@@ -284,7 +285,7 @@ def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -
             raise StopNowError("stopped at once by the second signal")
         return False
 
-    worker = bench.worker("a", rows=5, is_wanted_elsewhere=fail)
+    worker = bench.worker("a", rows=5, should_yield=fail)
     with pytest.raises(StopNowError):
         worker.run()
     assert bench.progress().running == 0
@@ -296,7 +297,7 @@ def test_a_worker_can_run_again(url: str) -> None:
     """A worker that was wanted elsewhere, and comes back, goes on where it was."""
     bench = Bench(url)
     looks = iter([False, False, True])
-    worker = bench.worker("a", stays=False, is_wanted_elsewhere=lambda: next(looks, True))
+    worker = bench.worker("a", wait_for_trials=False, should_yield=lambda: next(looks, True))
     worker.run()
     first = worker.ended
     assert 0 < first < SPEC.trials

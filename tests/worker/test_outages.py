@@ -11,7 +11,7 @@ import pytest
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import open_store
 from hpsearch.worker.heartbeat import Heartbeat
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.cluster import Cluster, find_program
 from tests.chaos.proxy import Cut, Proxy
 from tests.chaos.waiting import wait_until
@@ -75,7 +75,7 @@ def test_a_claim_without_an_answer_is_made_again(cluster: Cluster, where: Cut, t
             return False
 
         said: list[str] = []
-        bench.worker("ann", is_wanted_elsewhere=arm, tell=said.append).run()
+        bench.worker("ann", should_yield=arm, notify=said.append).run()
         assert proxy.cuts == 3
     progress = bench.progress()
     assert (progress.finished, progress.running, progress.waiting) == (SPEC.trials, 0, 0)

@@ -7,11 +7,11 @@ from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import Seen
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table
-from hpsearch.records import TrialState
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
 from hpsearch.report.parts import empty, text, with_trial_links
 from hpsearch.storage.records import Listed
+from hpsearch.trials import TrialState
 
 _HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best in the search", "created", "")
 

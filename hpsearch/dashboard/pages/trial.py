@@ -17,11 +17,12 @@ from hpsearch.analysis.trial_facts import (
 )
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
-from hpsearch.records import Finding, Trial
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import facts, section, text
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.trials import Trial
+from hpsearch.verdicts import Finding
 
 _CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
 

@@ -10,7 +10,6 @@ from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_count, format_result
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Series, Trial
 from hpsearch.report.figures.drawing import (
     domains,
     escaped,
@@ -29,6 +28,8 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.learning_curves import BEST, CurvePoint
 from hpsearch.report.figures.scales import ResultScale, rails_of, scale_of
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.telemetry import Series
+from hpsearch.trials import Fate, Trial
 
 Part: TypeAlias = Literal["training", "validation"]
 

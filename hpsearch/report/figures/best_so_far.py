@@ -12,7 +12,6 @@ from hpsearch.analysis.axes import count_ticks
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.noise_floor import NoiseFloor, noise_floor
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figures.drawing import (
     domains,
     fate_trace,
@@ -33,6 +32,7 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import Fate, Trial, TrialState
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 

@@ -9,7 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hpsearch.analysis.intervals import wilson_interval
-from hpsearch.records import Fate
 from hpsearch.report.figures.drawing import (
     KeyEntry,
     escaped,
@@ -21,6 +20,7 @@ from hpsearch.report.figures.drawing import (
     rounded,
 )
 from hpsearch.report.palette import LOOKS
+from hpsearch.trials import Fate
 
 ChartAxisKind: TypeAlias = Literal["linear", "log"]
 Style: TypeAlias = Literal["line", "dots", "steps"]

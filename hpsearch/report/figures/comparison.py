@@ -14,7 +14,6 @@ from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_metric, format_parameter, format_parameters, format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import verdict_words
-from hpsearch.records import Fate, Trial, best_trials
 from hpsearch.report.figures.drawing import (
     domains,
     figure,
@@ -32,7 +31,8 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, scale_of, study_scale
 from hpsearch.report.palette import LOOKS, SOFT_INK
 from hpsearch.report.request import FEWEST_COMPARED, ReportRequest
-from hpsearch.search.standing import is_dead
+from hpsearch.search.ranking import is_dead
+from hpsearch.trials import Fate, Trial, best_trials
 
 TYPICAL: Final = 4
 """Trials that are compared unless somebody names others."""

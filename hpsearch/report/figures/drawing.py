@@ -10,9 +10,9 @@ from typing import Any, Final, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Axis, Tick
-from hpsearch.records import Fate
 from hpsearch.report.figures.scales import PlacedMark, Scale
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
+from hpsearch.trials import Fate
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 CLEAR = "rgba(0, 0, 0, 0)"

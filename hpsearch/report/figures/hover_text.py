@@ -7,9 +7,9 @@ from typing import Final
 from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
 from hpsearch.analysis.trial_facts import verdict_words
-from hpsearch.records import OTHERS, Trial, TrialState
 from hpsearch.report.figures.scales import measured
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import OTHERS, Trial, TrialState
 
 _WIDTH: Final = 60
 _REMEMBERED: Final = 16_384

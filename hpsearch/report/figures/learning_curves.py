@@ -11,7 +11,6 @@ from hpsearch.analysis.best_trials import setting_words
 from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_count, format_result
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figures.drawing import (
     domains,
     escaped,
@@ -31,6 +30,7 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, scale_of, study_scale
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.storage.records import StoredStudy
+from hpsearch.trials import Fate, Trial
 
 BEST = 20
 OTHERS_PER_FATE = 12

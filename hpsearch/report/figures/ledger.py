@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.analysis.formats import format_count, format_share
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate, Trial, TrialState, ledger_key
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, ticked
 from hpsearch.report.palette import LOOKS, PAPER, SOFT_INK
+from hpsearch.trials import Fate, Trial, TrialState, ledger_key
+from hpsearch.verdicts import Cause
 
 _FATES = {
     TrialState.COMPLETE.value: Fate.COMPLETE,

@@ -20,7 +20,6 @@ from hpsearch.analysis.axes import (
 )
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Series, Trial
 from hpsearch.report.figures.drawing import (
     colour_bar,
     domains,
@@ -47,7 +46,9 @@ from hpsearch.report.figures.scales import (
     rails_of,
 )
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
+from hpsearch.telemetry import Series
+from hpsearch.trials import Fate, Trial
 
 ROWS: Final = 150
 """So many trials are told apart in a heat map; of more, as many are spread evenly over the learning rates."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from hpsearch.records import Finding
 from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.figures.replay_lines import draw_lines
 from hpsearch.report.figures.replay_moments import (
@@ -17,6 +16,7 @@ from hpsearch.report.figures.replay_moments import (
 )
 from hpsearch.report.figures.replay_tracks import layer_name, step_panel
 from hpsearch.training.recording import Recording
+from hpsearch.verdicts import Finding
 
 
 @final

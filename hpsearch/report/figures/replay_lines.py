@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, ticks_between
 from hpsearch.analysis.formats import format_tick
-from hpsearch.records import Fate
 from hpsearch.report.figures.drawing import (
     RAIL_PX,
     Band,
@@ -27,8 +26,9 @@ from hpsearch.report.figures.drawing import (
     ticked,
 )
 from hpsearch.report.palette import INK, LINE_COLOURS, LOOKS, SOFT_INK
-from hpsearch.study.amounts import format_number
+from hpsearch.study.messages import format_number
 from hpsearch.training.tracks import Track
+from hpsearch.trials import Fate
 
 LineScaleKind: TypeAlias = Literal["linear", "log", "symlog"]
 

@@ -13,7 +13,7 @@ from hpsearch.report.figures.replay_lines import Line, LineAxis, LinePanel, Line
 from hpsearch.report.palette import PAPER, RESULT_COLOURS
 from hpsearch.training.distributions import BIN_EDGES, BINS, ZERO_BIN, Distribution
 from hpsearch.training.recorder import LayerMoment
-from hpsearch.training.recording import Recording, evenly
+from hpsearch.training.recording import Recording, evenly_spaced
 
 _DEPTH_LINES = 4
 _MOST_LAYERS = 6
@@ -108,7 +108,9 @@ def depth_panel(name: str, recording: Recording) -> LinePanel | None:
                 LinePoint(x=depth, value=measure(layer)) for depth, layer in enumerate(moment.layers, start=1)
             ),
         )
-        for moment in (recording.moments[place] for place in evenly(len(recording.moments), _DEPTH_LINES))
+        for moment in (
+            recording.moments[place] for place in evenly_spaced(len(recording.moments), _DEPTH_LINES)
+        )
     ]
     span = LineAxis(title="layer", low=1, high=max(len(recording.network.blocks), 2))
     return panel(title, lines, span, kind)
@@ -116,7 +118,7 @@ def depth_panel(name: str, recording: Recording) -> LinePanel | None:
 
 def shown_layers(recording: Recording) -> tuple[int, ...]:
     """Return the layers that have heat maps: all, or six of them, the first and the last among them."""
-    return evenly(len(recording.network.blocks), _MOST_LAYERS)
+    return evenly_spaced(len(recording.network.blocks), _MOST_LAYERS)
 
 
 _ROW_PX: Final = 7

@@ -6,7 +6,6 @@ from typing import Final, TypeAlias
 
 from hpsearch.analysis.replay import deaths
 from hpsearch.analysis.trial_facts import OUTSIDE
-from hpsearch.records import Cause, Finding
 from hpsearch.report.figures.replay_lines import (
     Line,
     LineAxis,
@@ -20,6 +19,7 @@ from hpsearch.report.figures.replay_lines import (
 from hpsearch.training.recorder import UnitTracks
 from hpsearch.training.recording import Recording
 from hpsearch.training.tracks import Track
+from hpsearch.verdicts import Cause, Finding
 
 PanelOf: TypeAlias = Callable[[Recording], LinePanel | None]
 

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from hpsearch.analysis.axes import Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.analysis.formats import format_count, format_tick
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figures.drawing import (
     Band,
     domains,
@@ -29,6 +28,7 @@ from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.palette import LOOKS, PAPER
 from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import Fate, Trial
 
 
 @final

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, TypeAlias, final
 from hpsearch.analysis.axes import Tick, ticks_between
 from hpsearch.analysis.formats import format_metric, format_tick
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial, TrialState
+from hpsearch.trials import Fate, Trial, TrialState
 
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"

@@ -12,7 +12,6 @@ from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.stability import Boundary, NoBoundary, stability_boundary
-from hpsearch.records import Fate, Trial
 from hpsearch.report.figures.drawing import (
     colour_bar,
     fate_trace,
@@ -26,6 +25,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
+from hpsearch.trials import Fate, Trial
 
 
 @final

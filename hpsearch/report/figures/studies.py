@@ -16,7 +16,7 @@ from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, 
 from hpsearch.report.figures.scales import ResultScale, scale_of
 from hpsearch.report.palette import INK, SOFT_INK
 from hpsearch.report.specification import specification_text
-from hpsearch.study.shown import written
+from hpsearch.study.messages import toml_text
 
 _NOT_COMPARED = frozenset({"name"})
 
@@ -114,9 +114,9 @@ def _keys(snapshot: Snapshot) -> Mapping[str, str]:
     keys: dict[str, str] = {}
     for key, value in document.items():
         if isinstance(value, Mapping):
-            keys |= {f"{key}.{name}": written(inner) for name, inner in value.items()}
+            keys |= {f"{key}.{name}": toml_text(inner) for name, inner in value.items()}
         elif key not in _NOT_COMPARED:
-            keys[key] = written(value)
+            keys[key] = toml_text(value)
     return {**keys, "fingerprint of the data": snapshot.study.fingerprint}
 
 

@@ -11,11 +11,12 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate, Trial
 from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
 from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 from hpsearch.storage.records import Attempt, WorkerRecord
+from hpsearch.trials import Fate, Trial
+from hpsearch.verdicts import Cause
 
 NO_WORKER: Final = "another program"
 """The lane of trials that carry no worker of ours."""

@@ -20,7 +20,7 @@ from hpsearch.reproduction.numerics import stable_cross_entropy, textbook_cross_
 from hpsearch.reproduction.pictures import charts, curve, five_panels
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
-from hpsearch.training.recording import Watch
+from hpsearch.training.recording import RecordingOptions
 
 _SEEDS: Final = 10
 _SNAPSHOTS: Final = tuple(range(0, 600, 10))
@@ -35,7 +35,7 @@ def relu_learning_rates(lab: Lab) -> Outcome:
     values = values_of(trained)
     pictures, unfrozen, negative = [], [], []
     for name, runs in trained.runs.items():
-        recording = lab.record(runs[0], trained.data, watch=Watch(snapshots=_SNAPSHOTS))
+        recording = lab.record(runs[0], trained.data, watch=RecordingOptions(snapshots=_SNAPSHOTS))
         pictures.append(five_panels(_slug(name), name, recording))
         unfrozen.append(unfrozen_share(recording))
         negative.append(negative_share(recording))
@@ -54,7 +54,9 @@ def leaky_relu_divergence(lab: Lab) -> Outcome:
     values["rise of the share"] = [shares[-1] - shares[0]]
     values["largest jump between neighbours"] = [float(np.max(np.diff(shares)))]
     diverging = _diverging(trained)
-    recordings = [lab.record(run, trained.data, watch=Watch(units=_ALL_UNITS)) for run in diverging]
+    recordings = [
+        lab.record(run, trained.data, watch=RecordingOptions(units=_ALL_UNITS)) for run in diverging
+    ]
     values["sign flips"] = [flip_share(recording) for recording in recordings]
     values["lead"] = [lead_steps(one.first.biases.low) for one in recordings if one.first is not None]
     shown = diverging[0]

@@ -15,7 +15,7 @@ from hpsearch.reproduction.pictures import charts
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
 from hpsearch.training.recorder import LayerMoment
-from hpsearch.training.recording import Watch
+from hpsearch.training.recording import RecordingOptions
 
 FACTORS: Final = (1, 5, 10, 20, 30)
 DIVERGENCE: Final = 1e3
@@ -215,7 +215,7 @@ def _condition_picture(conditions: Mapping[int, Sequence[float]]) -> Picture:
 def _first_look(lab: Lab, trained: Trained, run: Run) -> tuple[LayerMoment, ...]:
     """Return all layers of a run at its first step."""
     one = replace(run, loss=run.loss[:1])
-    return lab.record(one, trained.data, watch=Watch(moments=(0,))).moments[0].layers
+    return lab.record(one, trained.data, watch=RecordingOptions(moments=(0,))).moments[0].layers
 
 
 _PANELS: Final[Mapping[str, tuple[str, Callable[[LayerMoment], float]]]] = {

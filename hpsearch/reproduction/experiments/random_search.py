@@ -7,7 +7,6 @@ from typing import Final, final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.records import ParameterValue, Trial, TrialState
 from hpsearch.report.figures.chart import chart
 from hpsearch.reproduction.laboratory import Extent, Lab, accuracy_on
 from hpsearch.reproduction.pictures import charts, curve, dots
@@ -16,6 +15,7 @@ from hpsearch.reproduction.runs import Run
 from hpsearch.search.narrowing import CannotNarrowError, propose
 from hpsearch.search.searcher import Searcher
 from hpsearch.study.spec import StudySpec, configure
+from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _BEST: Final = 5
 _DRAWN: Final = 20

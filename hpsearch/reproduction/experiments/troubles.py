@@ -9,7 +9,6 @@ import numpy as np
 
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Cause
 from hpsearch.report.figures.chart import ChartPoint, ChartSeries, chart
 from hpsearch.reproduction.experiments.inside import values_of
 from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
@@ -24,11 +23,12 @@ from hpsearch.reproduction.numerics import (
 from hpsearch.reproduction.pictures import charts, curve, smoothed
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
-from hpsearch.study.exact import fixed_at
+from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
-from hpsearch.worker.examination import examine
+from hpsearch.verdicts import Cause
 from hpsearch.worker.preparation import prepare_study
+from hpsearch.worker.trial_diagnosis import diagnose_configuration
 
 _REACHED: Final = 0.85
 _NEIGHBOURS: Final = 20
@@ -76,9 +76,9 @@ def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
     values, lines = {}, []
     spec = lab.study(study)
     for name, causes in NAMED[study].items():
-        fixed = replace(fixed_at(spec, name, ()), search=(), configurations=())
+        fixed = replace(fixed_spec(spec, name, ()), search=(), configurations=())
         prepared = lab.prepare(fixed)
-        found = examine(replace(prepared, data=with_few(prepared.data))).verdict.primary
+        found = diagnose_configuration(replace(prepared, data=with_few(prepared.data))).verdict.primary
         values[f"{name}: named"] = [float(found.cause in causes)]
         lines.append(f"{name}: {found.cause} (confidence {found.confidence:.0%}). {found.remedy}")
     return values, lines

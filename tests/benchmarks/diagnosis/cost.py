@@ -11,10 +11,10 @@ from typing import final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.diagnosis.verdicts import condemning
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.verdicts import fatal_finding
 from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
@@ -49,7 +49,7 @@ class Loop:
     """One way to train one network: seconds of processor time by part, one number per round."""
 
     data: PreparedData
-    facts: Facts
+    facts: TrialFacts
     rows: int
     kind: str
     times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
@@ -75,7 +75,7 @@ class Loop:
     def _join(self, number: int) -> None:
         self._cohort.join(number, self.facts.configuration)
         if self.kind == "bare":
-            self._cohort._rows[-1].look_at = NEVER
+            self._cohort._rows[-1].next_sample_at = NEVER
 
     def whole(self) -> list[float]:
         """Return how long each round would take for all epochs of a trial."""
@@ -96,10 +96,10 @@ def run_round(loops: Sequence[Loop]) -> None:
                     loop.run(part, range(step, min(step + TURN, stop)))
 
 
-def _observer(facts: Facts, *, judges: bool) -> Callable[[Observation], None]:
+def _observer(facts: TrialFacts, *, judges: bool) -> Callable[[Observation], None]:
     def look(observation: Observation) -> None:
         if judges:
-            condemning(observation.telemetry, facts, FATAL)
+            fatal_finding(observation.telemetry, facts, FATAL)
 
     return look
 
@@ -143,7 +143,7 @@ def measured(repeats: int) -> str:
     loops: dict[tuple[int, int], dict[str, Loop]] = {}
     for inputs in INPUTS:
         data = made_up(inputs)
-        facts = Facts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
+        facts = TrialFacts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
         for rows in ROWS:
             loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
     with threadpool_limits(1):

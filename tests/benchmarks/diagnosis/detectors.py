@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
 
-from hpsearch.diagnosis.verdicts import condemning, judge
-from hpsearch.records import Cause, ParameterValue, Verdict
+from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.study.spec import DEFAULT_FATAL
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Verdict
 from tests.benchmarks.diagnosis.runs import Run, moments
 
 NO_ALARM = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
@@ -87,7 +88,7 @@ class Ours:
             last, verdict = verdict, judge(known, run.facts)
             if last is None or last.cause is not verdict.cause:
                 since = known.steps
-            if condemning(known, run.facts, self.fatal) is not None:
+            if fatal_finding(known, run.facts, self.fatal) is not None:
                 break
         return SILENCE if verdict is None else _said(verdict, since)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause
+from hpsearch.data.description import facts_of
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.training.examples import EpochOrders
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import Base, available
 from tests.benchmarks.diagnosis.injections import data_of, parts_of
 from tests.benchmarks.diagnosis.labels import labels_of, standing_of
@@ -120,7 +120,7 @@ def _run(base: Base, case: Case, outcome: Outcome, labels: tuple[Cause, ...], ra
         is_hard=is_healthy and (base.is_hard or case.injection != "none"),
         labels=labels,
         zero_column_share=_zero_column_share(recipe),
-        facts=Facts(
+        facts=TrialFacts(
             configuration=recipe.configuration,
             data=facts_of(recipe.data),
             steps_per_epoch=per_epoch,

@@ -8,8 +8,9 @@ import numpy as np
 
 from hpsearch.data import scaling
 from hpsearch.data.prepare import Fold, PreparedData
-from hpsearch.records import Cause, ParameterValue
 from hpsearch.study.spec import Configuration, DataSpec, Scale, StudySpec, configure
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import Base, base_called
 from tests.benchmarks.diagnosis.data_sets import with_folds
 from tests.benchmarks.diagnosis.injections import data_of

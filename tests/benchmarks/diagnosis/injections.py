@@ -8,8 +8,8 @@ import numpy as np
 
 from hpsearch.data.dataset import Array
 from hpsearch.data.prepare import Fold, PreparedData
-from hpsearch.records import Cause
 from hpsearch.study.spec import Configuration, Initializer, Loss, Output
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import MOST_STEPS, Base, within_steps
 from tests.benchmarks.diagnosis.data_sets import prepared, with_folds
 

@@ -6,7 +6,8 @@ from typing import Final, final
 
 import numpy as np
 
-from hpsearch.records import Cause, Epoch
+from hpsearch.telemetry import Epoch
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import Base
 from tests.benchmarks.diagnosis.injections import DOUBLE, Injection, parts_of
 from tests.benchmarks.diagnosis.training import Outcome, Units

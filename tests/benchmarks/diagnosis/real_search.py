@@ -13,12 +13,13 @@ from typing import final
 
 from hpsearch.analysis.audit import is_audited
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.records import Cause, Trial, TrialState, best_trials
 from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import PruningSpec, SamplerName, SamplerSpec, StudySpec, resolve
+from hpsearch.trials import Trial, TrialState, best_trials
+from hpsearch.verdicts import Cause
 from hpsearch.worker.loop import Worker, WorkerOptions
-from hpsearch.worker.stopping import StopRequest
+from hpsearch.worker.shutdown import StopRequest
 from tests.benchmarks.diagnosis.report import share
 from tests.benchmarks.diagnosis.scoring import Share
 

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from hpsearch.records import Cause, ParameterValue
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import available
 from tests.benchmarks.diagnosis.detectors import Call, Ours
 from tests.benchmarks.diagnosis.heal import healed_of

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause, Telemetry
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.telemetry import Telemetry
+from hpsearch.verdicts import Cause
 
 
 @final
@@ -31,7 +32,7 @@ class Run:
     is_hard: bool
     labels: tuple[Cause, ...]
     zero_column_share: float
-    facts: Facts
+    facts: TrialFacts
     telemetry: Telemetry
     best_learning_rate: float | None = None
 

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import TypeAlias, final
 
 from hpsearch.analysis.intervals import share_interval
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import NO_ALARM, Call
 from tests.benchmarks.diagnosis.runs import Run
 

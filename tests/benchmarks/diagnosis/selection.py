@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.runs import Run
 
 TUNING_QUOTA: Final = 17

@@ -21,7 +21,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Epoch, LayerSample, Sample, Telemetry
+from hpsearch.telemetry import Epoch, LayerSample, Sample, Telemetry
 from tests.benchmarks.diagnosis.runs import Run
 
 CORPUS: Final = Path(__file__).parent / "corpus.xz"

@@ -7,16 +7,16 @@ from typing import Final, final
 
 import numpy as np
 
-from hpsearch.data.facts import facts_of
+from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import chance_loss
 from hpsearch.nn.arrays import Array
-from hpsearch.records import Epoch, Sample, Telemetry
 from hpsearch.study.spec import Configuration
+from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.examples import Examples
-from hpsearch.training.rhythm import next_look
 from hpsearch.training.row import Observation, Shape, shape_of
+from hpsearch.training.sampling_schedule import next_sample_step
 from hpsearch.training.workspace import State, Workspace
 
 MOST_ROWS: Final = 32
@@ -220,7 +220,7 @@ def _kept(telemetry: Telemetry) -> Telemetry:
     for sample in telemetry.samples:
         if len(kept) < MOST_SAMPLES or sample.step >= due:
             kept.append(sample)
-            due = next_look(sample.step)
+            due = next_sample_step(sample.step)
     return Telemetry(
         steps=telemetry.steps,
         samples=kept,

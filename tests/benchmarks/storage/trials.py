@@ -9,11 +9,12 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import make_url
 
-from hpsearch.records import Cause, Finding, TrialState
 from hpsearch.storage import open_storage
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, Range, StudySpec
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause, Finding
 
 REPORTS: Final = {step: 0.5 + step / 10 for step in range(5)}
 LEASE_S: Final = 600.0

@@ -10,8 +10,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Successive
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, NSGAIISampler, TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 
-from hpsearch.records import TrialState
 from hpsearch.search.space import distributions
+from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab
 
 Labs = Callable[..., Lab]

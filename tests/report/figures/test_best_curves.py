@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import best_trials
 from hpsearch.report.figures.best_curves import best_curves
+from hpsearch.trials import best_trials
 from tests.report.synthetic import empty, only_deaths, snapshot_of
 
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figures.best_so_far import best_so_far
 from hpsearch.storage.records import Foreign
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import CREATED, empty, only_deaths, snapshot_of
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate, TrialState, best_trials
 from hpsearch.report.figures.comparison import HEALTH, chosen_trials, compared_table, comparison
 from hpsearch.report.request import ReportRequest
+from hpsearch.trials import Fate, TrialState, best_trials
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 

@@ -14,7 +14,6 @@ import pytest
 from hpsearch.analysis.importance import importance
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figures.best_so_far import Against, best_so_far, draw_best_so_far
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.figures.comparison import comparison, draw_comparison
@@ -29,6 +28,7 @@ from hpsearch.report.figures.studies import draw_studies, studies_compared
 from hpsearch.report.figures.workers import draw_workers, workers
 from hpsearch.report.palette import DARK, LOOKS
 from hpsearch.report.request import ReportRequest
+from hpsearch.trials import Fate, Trial, TrialState
 from tests.report.synthetic import SPEC, SPECIAL, snapshot_of, synthetic
 
 OF_NO_FATE = {

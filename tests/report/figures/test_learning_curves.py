@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial, TrialState, best_trials
 from hpsearch.report.figures.learning_curves import (
     BEST,
     OTHERS_PER_FATE,
@@ -14,6 +13,7 @@ from hpsearch.report.figures.learning_curves import (
 )
 from hpsearch.report.figures.scales import NO_EPOCH
 from hpsearch.storage.records import Foreign
+from hpsearch.trials import Fate, Trial, TrialState, best_trials
 from tests.report.synthetic import CREATED, empty, snapshot_of, synthetic
 
 

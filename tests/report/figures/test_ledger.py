@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Cause, Fate
 from hpsearch.report.figures.ledger import ledger
+from hpsearch.trials import Fate
+from hpsearch.verdicts import Cause
 from tests.report.synthetic import empty, snapshot_of
 
 

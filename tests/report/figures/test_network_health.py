@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, TrialState
 from hpsearch.report.figures.network_health import HEAT, ROWS, TITLES, network_health
 from hpsearch.report.figures.scales import INFINITE, NO_EPOCH, NOT_A_NUMBER
 from hpsearch.study.spec import Choices
+from hpsearch.trials import Fate, TrialState
 from tests.report.synthetic import SPEC, empty, searching, snapshot_of, synthetic
 
 

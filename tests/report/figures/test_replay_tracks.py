@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hpsearch.analysis.replay import deaths, layer_units
-from hpsearch.records import Cause
 from hpsearch.report.figures.replay_lines import LinePanel
 from hpsearch.report.figures.replay_tracks import STEP_PANELS, events, step_panel
+from hpsearch.verdicts import Cause
 from tests.report.replays import CASES, recording, run_of
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate
 from hpsearch.report.figures.result_strip import learning_rate_strip, result_strip
 from hpsearch.report.figures.scales import NOT_A_NUMBER
 from hpsearch.study.spec import Choices, Dimension, Range
+from hpsearch.trials import Fate
 from tests.report.synthetic import SPEC, searching, snapshot_of
 
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Trial, TrialState
 from hpsearch.report.figures.scales import (
     INFINITE,
     NO_EPOCH,
@@ -21,6 +20,7 @@ from hpsearch.report.figures.scales import (
     scale_of,
     study_scale,
 )
+from hpsearch.trials import Trial, TrialState
 from tests.report.synthetic import snapshot_of
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=20)

@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, TrialState
 from hpsearch.report.figures.search_map import search_map
 from hpsearch.study.spec import Choices
+from hpsearch.trials import Fate, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of
 
 

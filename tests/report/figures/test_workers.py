@@ -5,9 +5,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.records import Fate, Trial, TrialState
 from hpsearch.report.figures.workers import NO_WORKER, workers
 from hpsearch.storage.records import Attempt, WorkerIdentity, WorkerRecord
+from hpsearch.trials import Fate, Trial, TrialState
 from tests.report.synthetic import CREATED, TAKEN, empty, snapshot_of
 
 

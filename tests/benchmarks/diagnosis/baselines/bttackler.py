@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import TypeAlias, final
 
-from hpsearch.records import Cause, Epoch
+from hpsearch.telemetry import Epoch
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import (
     deviation,
     last_sample,

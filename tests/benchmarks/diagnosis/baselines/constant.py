@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import NO_ALARM, SILENCE, Call
 from tests.benchmarks.diagnosis.runs import Run
 

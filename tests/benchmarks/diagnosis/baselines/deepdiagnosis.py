@@ -20,7 +20,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hpsearch.records import Cause, Epoch, Sample
+from hpsearch.telemetry import Epoch, Sample
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import (
     last_sample,
     mean_gradients,

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import Alarm, FirstAlarm
 from tests.benchmarks.diagnosis.runs import Run
 

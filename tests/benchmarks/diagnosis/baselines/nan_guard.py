@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from hpsearch.records import Cause
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import steps_after
 from tests.benchmarks.diagnosis.detectors import Alarm, FirstAlarm
 from tests.benchmarks.diagnosis.runs import Run

@@ -23,8 +23,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Percentile
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.diagnosis.facts import Facts
-from hpsearch.records import Cause
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import SILENCE, Call
 from tests.benchmarks.diagnosis.runs import Run
 
@@ -69,7 +69,7 @@ def pruners(runs: Sequence[Run]) -> list[Pruner]:
         ]
 
 
-def _threshold(facts: Facts) -> ThresholdPruner:
+def _threshold(facts: TrialFacts) -> ThresholdPruner:
     """Return the pruner that stops whatever is no better than a network that has learned nothing."""
     if facts.is_classification:
         return ThresholdPruner(lower=facts.data.majority_share, n_warmup_steps=WARMUP_EPOCHS)
@@ -107,7 +107,9 @@ def _frozen(values: Sequence[float], state: TrialState) -> FrozenTrial:
     return create_trial(state=state, value=value, intermediate_values=dict(enumerate(values, start=1)))
 
 
-def _against_others(runs: Sequence[Run], pruner_for: Callable[[Facts], BasePruner]) -> dict[int, int | None]:
+def _against_others(
+    runs: Sequence[Run], pruner_for: Callable[[TrialFacts], BasePruner]
+) -> dict[int, int | None]:
     """Return where a pruner stops each run when all others of its base are complete."""
     stops: dict[int, int | None] = {}
     for places in _by_base(runs):

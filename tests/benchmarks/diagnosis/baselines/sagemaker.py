@@ -19,7 +19,8 @@ In DeadRelu a unit that fires once in more than 100 examples counts as living.
 
 from collections.abc import Iterator
 
-from hpsearch.records import Cause, Sample
+from hpsearch.telemetry import Sample
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import (
     every,
     mean_gradients,

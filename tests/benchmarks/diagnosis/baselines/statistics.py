@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from hpsearch.records import Epoch, Sample
+from hpsearch.telemetry import Epoch, Sample
 from tests.benchmarks.diagnosis.runs import Run
 
 INPUTS = {

@@ -28,7 +28,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from hpsearch.records import Cause, Sample
+from hpsearch.telemetry import Sample
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import (
     mean_gradients,
     of_dead_units,

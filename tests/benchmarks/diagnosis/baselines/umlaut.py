@@ -17,7 +17,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from hpsearch.records import Cause, Epoch
+from hpsearch.telemetry import Epoch
+from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.baselines.statistics import steps_after, training_accuracies
 from tests.benchmarks.diagnosis.detectors import Alarm, FirstAlarm
 from tests.benchmarks.diagnosis.runs import Run

@@ -1,0 +1,264 @@
+"""Causes in which hidden units stop firing and with them their gradients, or sit where the activation is flat.
+
+A unit is silent on a minibatch when its activation is not positive for any example. Thresholds and counts come from
+2,360 measured runs on MNIST. LeakyReLU is left out: its silent units still have a gradient, and 28 of 225 runs whose
+layers fell silent learned.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.progress import (
+    better_learning_rate,
+    finite_evidence,
+    has_learned,
+    last_samples,
+    lower_learning_rate,
+    onset_step,
+)
+from hpsearch.telemetry import LayerSample, Sample, Telemetry
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause, Finding
+
+SILENT_SHARE: Final = 0.85
+WHOLE_SHARE: Final = 0.98
+STEPS_IN_A_ROW: Final = 10
+LEAST_EXAMPLES: Final = 1000
+FEWEST_EXAMPLES: Final = 300
+"""A unit that is silent for so many fires for less than 1 % of them, at 95 %."""
+ZERO_GRADIENTS_IN_A_ROW: Final = 3
+NARROW: Final = 8
+WIDE: Final = 32
+FEW_LAYERS: Final = 2
+PARTIAL_SHARE: Final = 0.25
+PARTIAL_LEARNED: Final = 0.1
+DROPPED_SHARE: Final = 0.01
+PARTIAL_RISE: Final = 0.1
+SATURATED_SHARE: Final = 0.5
+SATURATED_SAMPLES: Final = 3
+SATURATED_LEARNED: Final = 0.2
+
+_RELU: Final = frozenset({"relu"})
+_WITH_PLATEAU: Final = frozenset({"elu", "selu", "gelu", "silu"})
+_SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
+
+
+def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """A ReLU layer died: all but 2 % of its units silent after ten samples above 85 %, or gradients of W1 exactly 0.
+
+    More samples where ten show fewer than 1,000 examples; while a trial alarms they are taken at every step. Ten steps
+    above 85 % caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three
+    gradients of exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
+    """
+    if facts.activation not in _RELU:
+        return None
+    run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
+        return None
+    if run[-1].dead_share < WHOLE_SHARE and run[-1].layers[0].gradient_norm > 0:
+        return None
+    return _dead_units_finding(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
+
+
+def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """A layer is silent, or the first layer's gradient exactly 0, from the first step on: initial weights are to blame.
+
+    Deep narrow ReLU networks are born so (Lu et al. 2019).
+    """
+    if facts.activation not in _RELU | _WITH_PLATEAU:
+        return None
+    run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
+    if run is None or not _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
+        return None
+    what, suggested = _initialization_remedy(facts)
+    return Finding(
+        cause=Cause.BORN_DEAD,
+        confidence=_confidence(run),
+        first_step=0,
+        evidence=_evidence(run, facts),
+        remedy=f"The units are silent from the first step: {what}.",
+        suggested=suggested,
+    )
+
+
+def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
+    """Return what lets units be born alive, in words and as values: wider layers where they are narrow, or weights."""
+    hidden = facts.configuration.model.hidden
+    if min(hidden, default=NARROW) >= NARROW:
+        return 'draw initial weights with model.initializer = "he"', {"model.initializer": "he"}
+    better = [max(width, WIDE) for width in hidden[:FEW_LAYERS]]
+    text = json.dumps(better, separators=(",", ":"))
+    return f"use fewer and wider layers, such as model.hidden = {text}", {"model.hidden": text}
+
+
+def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """A layer swung to the negative side of ELU, SELU, GELU or SiLU, where its gradient vanishes: as `dead_total`."""
+    if facts.activation not in _WITH_PLATEAU:
+        return None
+    run = _silent_run(telemetry, facts)
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
+        return None
+    return _dead_units_finding(Cause.NEG_PLATEAU, run, telemetry, facts)
+
+
+def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """A ReLU layer lost 85 % of its units and more for twice as many samples: what is left learns little."""
+    if facts.activation not in _RELU:
+        return None
+    run = _silent_run(telemetry, facts, times=2)
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
+        return None
+    return _dead_units_finding(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
+
+
+def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on, and not well.
+
+    Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
+    that have not fired for 1,000 examples, or, where so many are not seen, the least silent share of ten samples.
+    """
+    if facts.activation not in _RELU or not telemetry.samples or _is_masked_by_dropout(facts):
+        return None
+    if has_learned(telemetry, facts, share=PARTIAL_LEARNED):
+        return None
+    first, last = telemetry.samples[0], telemetry.samples[-1]
+    for place, before in enumerate(first.hidden):
+        silent = max(last.layers[place].silent_share, _least_silent(telemetry, place, facts))
+        if silent >= PARTIAL_SHARE and silent - before.dead_share > PARTIAL_RISE:
+            return Finding(
+                cause=Cause.DEAD_RELU_PARTIAL,
+                confidence=0.6,
+                first_step=_layer_onset_step(
+                    telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE
+                ),
+                evidence={"layer": place, "silent_share": silent},
+                remedy=_dead_units_remedy(telemetry, facts),
+                suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+            )
+    return None
+
+
+def _least_silent(telemetry: Telemetry, place: int, facts: TrialFacts) -> float:
+    """Return the least share of a layer's silent units in the last ten samples; 0 where they show too few examples."""
+    run = last_samples(telemetry, STEPS_IN_A_ROW)
+    if not run or facts.configuration.training.batch_size * STEPS_IN_A_ROW < FEWEST_EXAMPLES:
+        return 0.0
+    return min(sample.layers[place].dead_share for sample in run)
+
+
+def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """More than half of a sigmoid or tanh layer's activations are flat in three samples, and little is learned.
+
+    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks
+    that learn well come to such shares too.
+    """
+    if facts.activation not in _SIGMOIDAL:
+        return None
+    run = last_samples(telemetry, SATURATED_SAMPLES)
+    place = _first_layer(run, lambda layer: layer.saturated_share > SATURATED_SHARE)
+    if place is None or has_learned(telemetry, facts, share=SATURATED_LEARNED):
+        return None
+    since = _layer_onset_step(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
+    is_from_birth = since == 0
+    suggested: Mapping[str, ParameterValue] = {"model.initializer": "xavier"}
+    remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
+    if not is_from_birth:
+        suggested = {"learning_rate": better_learning_rate(telemetry, facts)}
+        remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units into their flat range."
+    return Finding(
+        cause=Cause.SATURATED,
+        confidence=0.9,
+        first_step=since,
+        evidence={"layer": place, "saturated_share": run[-1].layers[place].saturated_share},
+        remedy=remedy,
+        suggested=suggested,
+    )
+
+
+def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> Sequence[Sample] | None:
+    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over.
+
+    A layer that a skip leads around lets signal and gradient pass however silent it is, so it does not count.
+    """
+    if (
+        not telemetry.samples
+        or telemetry.samples[-1].dead_share < SILENT_SHARE
+        or _is_masked_by_dropout(facts)
+    ):
+        return None
+    needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
+    run = last_samples(telemetry, times * needed)
+    passable = {place for place, skips in enumerate(facts.configuration.model.skips) if skips}
+    place = _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE, besides=passable)
+    return None if place is None else run
+
+
+def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
+    """Return the last three samples where the first layer's gradient was exactly 0 in all of them."""
+    run = last_samples(telemetry, ZERO_GRADIENTS_IN_A_ROW)
+    if not run or not run[0].hidden:
+        return None
+    return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
+
+
+def _is_masked_by_dropout(facts: TrialFacts) -> bool:
+    """True where dropout alone silences more than one unit of a hundred for a whole minibatch."""
+    configuration = facts.configuration
+    return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
+
+
+def _was_dead_at_start(telemetry: Telemetry) -> bool:
+    """True when a layer was silent, or the first layer's gradient 0, in the very first step."""
+    return _is_dying(telemetry.samples[0])
+
+
+def _first_layer(
+    run: Sequence[Sample], holds: Callable[[LayerSample], bool], *, besides: Collection[int] = ()
+) -> int | None:
+    """Return the first hidden layer, `besides` some, for which `holds` in every sample of `run`; None without any."""
+    places = [place for place in range(len(run[0].hidden)) if place not in besides] if run else []
+    return next((place for place in places if all(holds(sample.layers[place]) for sample in run)), None)
+
+
+def _layer_onset_step(telemetry: Telemetry, place: int, holds: Callable[[LayerSample], bool]) -> int:
+    """Return the step since which `holds` for a layer that it holds for now."""
+    return onset_step(telemetry, lambda sample: holds(sample.layers[place]))
+
+
+def _dead_units_finding(
+    cause: Cause, run: Sequence[Sample], telemetry: Telemetry, facts: TrialFacts
+) -> Finding:
+    return Finding(
+        cause=cause,
+        confidence=_confidence(run),
+        first_step=onset_step(telemetry, _is_dying),
+        evidence=_evidence(run, facts),
+        remedy=_dead_units_remedy(telemetry, facts),
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+    )
+
+
+def _is_dying(sample: Sample) -> bool:
+    return sample.dead_share >= SILENT_SHARE or sample.layers[0].gradient_norm == 0.0
+
+
+def _confidence(run: Sequence[Sample]) -> float:
+    return 1.0 if run[-1].layers[0].gradient_norm == 0.0 else 0.95
+
+
+def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
+    last = run[-1]
+    return finite_evidence(
+        dead_share=last.dead_share,
+        samples=len(run),
+        gradient_norm_first_layer=last.layers[0].gradient_norm,
+        loss=last.loss,
+        learning_rate=facts.learning_rate,
+    )
+
+
+def _dead_units_remedy(telemetry: Telemetry, facts: TrialFacts) -> str:
+    other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
+    return f"{lower_learning_rate(telemetry, facts)}, or {other}."

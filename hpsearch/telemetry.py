@@ -1,0 +1,211 @@
+"""Telemetry: what was measured inside a trial while it trained, its series by epoch, and facts about its data."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What diagnosis knows of a study's data: numbers over the training part, scaled as the network sees it.
+
+    `class_shares` are the shares of the classes, in 0..1, and empty in regression. `input_largest` is the largest
+    magnitude among the inputs, `input_mean_square` the mean of their squares, `input_nonzero_share` the share of
+    numbers that are not 0; `input_is_binary` is True when every one is 0 or 1, `input_is_constant` when there are
+    several examples, all with the same inputs. `target_low` and `target_high` bound the targets (0 and 1 in
+    classification); `target_variance` is the mean over outputs of the targets' variances.
+    """
+
+    examples: int
+    validation_examples: int
+    class_shares: tuple[float, ...]
+    input_largest: float
+    input_mean_square: float
+    input_nonzero_share: float
+    input_is_binary: bool
+    target_low: float
+    target_high: float
+    target_variance: float
+    input_is_constant: bool = False
+
+    @property
+    def is_classification(self) -> bool:
+        """True where targets are classes."""
+        return bool(self.class_shares)
+
+    @property
+    def majority_share(self) -> float:
+        """The accuracy of always answering with the most frequent class; 0 in regression."""
+        return max(self.class_shares, default=0.0)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerSample:
+    """What one dense layer of one trial looked like on one minibatch.
+
+    Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any example of the
+    minibatch; `silent_share` that of units which have not been positive in the last 1,000 examples looked at (rule
+    of three: they fire for less than 0.3 % of examples, at 95 %). `saturated_share` is the share of (unit, example)
+    pairs on a flat part of the activation: |z| > 5 for sigmoid, |z| > 2.5 for tanh, z < -5 for ELU and SELU; 0 for
+    the others. Norms are Euclidean, over the layer's weight matrix: `gradient_norm` is that of the data loss alone,
+    without weight decay, and exactly 0.0 when every element is zero; `update_norm` is that of the step's change.
+    """
+
+    dead_share: float
+    gradient_norm: float
+    weight_norm: float
+    silent_share: float = 0.0
+    saturated_share: float = 0.0
+    update_norm: float = math.nan
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One look inside one trial, taken on the minibatch of one step. NaN stands for what was not measured.
+
+    `step` counts optimizer steps from 0. `loss` is the minibatch mean of the data loss. `logit_max` is
+    the largest magnitude among the outputs before the output activation. `predicted_decrease` is
+    -(gradient . change of the parameters), the fall of the loss that the step promises to first order;
+    it is an average over examples even where gradients are summed. `layers` are all dense layers, input
+    side first; the last is the output layer, whose `dead_share` is 0.
+
+    `accuracy` is the share of right answers in the minibatch, `top_share` the share of the answer that was given
+    most often (classification only). `output_range` is the largest distance, over outputs, between two examples'
+    outputs before the output activation: exactly 0 for a constant network. `gradient_cosine` is the cosine between
+    this sample's gradient of the output layer's weights and the sample's before, on another minibatch.
+    `coherence` is that gradient's m-coherence (Chatterjee and Zielinski 2020), |sum g_b|^2 / sum |g_b|^2 over the
+    minibatch's examples: 1 where they are orthogonal, B where they are equal.
+
+    Some samples are probes: `actual_decrease` is then by how much the step lowered the loss of its own minibatch,
+    and `evaluation_loss` the loss of that minibatch after the step in evaluation mode (only where that differs: with
+    batch normalization or dropout).
+    """
+
+    step: int
+    loss: float
+    logit_max: float
+    predicted_decrease: float
+    layers: tuple[LayerSample, ...]
+    accuracy: float = math.nan
+    top_share: float = math.nan
+    output_range: float = math.nan
+    gradient_cosine: float = math.nan
+    coherence: float = math.nan
+    actual_decrease: float = math.nan
+    evaluation_loss: float = math.nan
+
+    @property
+    def hidden(self) -> tuple[LayerSample, ...]:
+        """The hidden layers, input side first."""
+        return self.layers[:-1]
+
+    @property
+    def dead_share(self) -> float:
+        """The largest share of silent units in a hidden layer; 0 without hidden layers."""
+        return max((layer.dead_share for layer in self.hidden), default=0.0)
+
+    @property
+    def weight_norm(self) -> float:
+        """The Euclidean norm of all weight matrices together."""
+        return math.hypot(*(layer.weight_norm for layer in self.layers))
+
+    @property
+    def gradient_norm(self) -> float:
+        """The Euclidean norm of the gradients of all weight matrices together."""
+        return math.hypot(*(layer.gradient_norm for layer in self.layers))
+
+    @property
+    def gain(self) -> float:
+        """Rho, the actual over the predicted decrease; NaN where the sample is no probe or nothing was promised.
+
+        On a quadratic it is 1 - lr kappa / 2, kappa being the curvature along the step: 1 says that the step is far
+        too small, 0.5 that it is the best along its line, 0 that it overshot to equal height, below 0 that it made
+        things worse. It is (1 - alpha) / 2 in the terms of Cockpit (Schneider et al. 2021, section 3.1).
+        """
+        if not self.predicted_decrease > 0:
+            return math.nan
+        return self.actual_decrease / self.predicted_decrease
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NonFinite:
+    """The first non-finite number of a trial: the step, and the first array that held one.
+
+    Arrays are searched in the order of the computation: `weights` (written by the step before),
+    `activations`, `logits`, `loss`.
+    """
+
+    step: int
+    array: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One finished epoch of one trial.
+
+    `epoch` counts from 0. `training_loss` is the mean over the epoch's examples, each measured in its minibatch;
+    `validation_accuracy` is None in regression. Losses are data losses, without weight decay.
+    """
+
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    validation_accuracy: float | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telemetry:
+    """Everything that was measured inside one trial so far, oldest first."""
+
+    steps: int
+    samples: Sequence[Sample]
+    epochs: Sequence[Epoch]
+    nonfinite: NonFinite | None
+
+
+Series: TypeAlias = Mapping[str, Sequence[float]]
+"""The per-epoch series of a trial: name -> one number per finished epoch, NaN where there is none.
+
+Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's
+last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers),
+`logit_max` and `output_range`; trials of older versions lack the last. All series of a trial are equally long.
+"""
+
+
+_OF_A_SAMPLE: Mapping[str, Callable[[Sample], float]] = {
+    "dead_share": lambda sample: sample.dead_share,
+    "gradient_norm": lambda sample: sample.gradient_norm,
+    "weight_norm": lambda sample: sample.weight_norm,
+    "logit_max": lambda sample: sample.logit_max,
+    "output_range": lambda sample: sample.output_range,
+}
+"""Series that show the last sample of each epoch."""
+
+
+def series_of(telemetry: Telemetry, *, steps_per_epoch: int) -> Series:
+    """Return the `Series` of the finished epochs of `telemetry`."""
+    epochs = telemetry.epochs
+    looks = [_last_sample(telemetry.samples, (epoch.epoch + 1) * steps_per_epoch) for epoch in epochs]
+    series: dict[str, Sequence[float]] = {
+        "training_loss": [epoch.training_loss for epoch in epochs],
+        "validation_loss": [epoch.validation_loss for epoch in epochs],
+    }
+    for name, measure in _OF_A_SAMPLE.items():
+        series[name] = [math.nan if look is None else measure(look) for look in looks]
+    if any(epoch.validation_accuracy is not None for epoch in epochs):
+        series["validation_accuracy"] = [
+            math.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs
+        ]
+    return series
+
+
+def _last_sample(samples: Sequence[Sample], before_step: int) -> Sample | None:
+    """Return the newest sample taken before that step, or None."""
+    return next((sample for sample in reversed(samples) if sample.step < before_step), None)

@@ -1,0 +1,66 @@
+"""Loops over a trainer for the cases without a database: trials to their ends, or all of them to one step."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from hpsearch.study.spec import Configuration
+from hpsearch.training.cohort import Cohort, never
+from hpsearch.training.row import Observation
+
+
+class Trainer(Protocol):
+    """Trains several trials at once: they join, advance together, and leave."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the trials in training."""
+
+    def join(self, number: int, configuration: Configuration) -> None:
+        """Begin to train trial `number`."""
+
+    def advance(self, *, is_interrupted: Callable[[], bool]) -> Sequence[Observation]:
+        """Train until there is something new about a trial, and return it; [] as soon as it is interrupted."""
+
+    def leave(self, number: int) -> None:
+        """End the training of trial `number`."""
+
+
+def has_finished(observation: Observation) -> bool:
+    """True when the trial has trained all its epochs."""
+    return observation.is_finished
+
+
+def train_to_end(
+    trainer: Trainer,
+    trials: Mapping[int, Configuration],
+    *,
+    is_over: Callable[[Observation], bool] = has_finished,
+    is_interrupted: Callable[[], bool] = never,
+) -> Iterator[Observation]:
+    """Train `trials` together; yield the last observation of each, the first of which `is_over` is true.
+
+    Trials whose end is not reached because of `is_interrupted` are left out.
+    """
+    for number, configuration in trials.items():
+        trainer.join(number, configuration)
+    while trainer.numbers and not is_interrupted():
+        for observation in trainer.advance(is_interrupted=is_interrupted):
+            if is_over(observation):
+                trainer.leave(observation.number)
+                yield observation
+
+
+def train_to_step(cohort: Cohort, steps: int, *, is_interrupted: Callable[[], bool] = never) -> None:
+    """Take steps with all trials of `cohort`, which are of one age, until there are `steps`.
+
+    The epoch that ends there is validated, and the trials stay in the cohort.
+    """
+
+    def is_over() -> bool:
+        return cohort.age >= steps or is_interrupted()
+
+    while not is_over():
+        cohort.advance(is_interrupted=is_over)
+    # A validation that is due with the last step was held up by that step, and is all that is left to do.
+    if cohort.is_validation_due:
+        cohort.advance(is_interrupted=is_interrupted)

@@ -1,0 +1,181 @@
+"""Trials: their states and fates, what the database keeps of each, and the ledger of their epochs."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypeAlias, final
+
+from hpsearch.verdicts import Cause, Finding
+
+ParameterValue: TypeAlias = float | int | str | bool
+"""What a searched parameter can be. A list (such as the widths of layers) travels as its JSON text."""
+
+
+@final
+class TrialState(StrEnum):
+    """Where a trial stands. `COMPLETE`, `PRUNED` and `FAILED` are final."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True when the trial will not change any more."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
+
+
+@final
+class Fate(StrEnum):
+    """How a trial ended, or stands, in the words of the report."""
+
+    COMPLETE = "complete"
+    OUTRANKED = "pruned by rank"
+    DIVERGED = "diverged"
+    DYING = "dying"
+    TOO_SLOW = "too slow"
+    OTHER = "other verdict"
+    CRASHED = "crashed"
+    LOST = "lost"
+    RUNNING = "running"
+    WAITING = "waiting"
+
+
+_FATE_OF_CAUSE = {
+    Cause.OUTRANKED: Fate.OUTRANKED,
+    Cause.LOG_ZERO: Fate.DIVERGED,
+    Cause.DIVERGED_LR: Fate.DIVERGED,
+    Cause.EXPLODING: Fate.DIVERGED,
+    Cause.EXPLODING_GRAD: Fate.DIVERGED,
+    Cause.DEAD_RELU_TOTAL: Fate.DYING,
+    Cause.DEAD_RELU_PARTIAL: Fate.DYING,
+    Cause.BORN_DEAD: Fate.DYING,
+    Cause.NEG_PLATEAU: Fate.DYING,
+    Cause.LR_TOO_LOW: Fate.TOO_SLOW,
+    Cause.WORKER_LOST: Fate.LOST,
+}
+
+
+_FAILED_FATES: Mapping[Cause | None, Fate] = {Cause.WORKER_LOST: Fate.LOST, Cause.STOPPED: Fate.OTHER}
+
+
+def fate_of(state: TrialState, cause: Cause | None) -> Fate:
+    """Say in the report's words how a trial in `state` with the verdict `cause` stands."""
+    match state:
+        case TrialState.WAITING:
+            return Fate.WAITING
+        case TrialState.RUNNING:
+            return Fate.RUNNING
+        case TrialState.COMPLETE:
+            return Fate.COMPLETE
+        case TrialState.FAILED:
+            return _FAILED_FATES.get(cause, Fate.CRASHED)
+        case TrialState.PRUNED:
+            # A trial that some other Optuna client pruned carries no verdict of ours.
+            return Fate.OUTRANKED if cause is None else _FATE_OF_CAUSE.get(cause, Fate.OTHER)
+
+
+FIXED = "fixed_params"
+"""The system attribute in which Optuna keeps what an enqueued trial asks for."""
+
+
+OTHERS: Final = "another Optuna client"
+"""The owner of a trial that no worker of ours trained."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One trial as the database knows it.
+
+    `params` has flat dotted names. `value` is the study's metric (the last one reported for a pruned
+    trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
+    infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
+    Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
+    JSON values that only they understand. `values` are those of all objectives, if a study of another Optuna
+    client has several; `value` is then the first.
+    """
+
+    number: int
+    state: TrialState
+    params: Mapping[str, ParameterValue]
+    value: float | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    finding: Finding | None = None
+    epochs: int = 0
+    steps: int = 0
+    worker: str | None = None
+    attempts: int = 0
+    started: datetime | None = None
+    finished: datetime | None = None
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
+
+    @property
+    def owner(self) -> str | None:
+        """Who trains the trial, or did: a worker's name, or `OTHERS`; None if it has not begun."""
+        if self.worker is not None:
+            return self.worker
+        has_begun = self.started is not None or self.verdict is not Cause.STOPPED
+        return OTHERS if self.state is not TrialState.WAITING and has_begun else None
+
+    @property
+    def verdict(self) -> Cause | None:
+        """The cause that the trial's verdict names, or None where there is no verdict yet."""
+        return None if self.finding is None else self.finding.cause
+
+    @property
+    def fate(self) -> Fate:
+        """How the trial ended, or stands."""
+        return fate_of(self.state, self.verdict)
+
+    @property
+    def is_ranked(self) -> bool:
+        """True when the trial can be the best: complete, with a finite value, within Optuna's constraints if any."""
+        has_value = self.value is not None and math.isfinite(self.value)
+        return self.state is TrialState.COMPLETE and has_value and not self.is_infeasible
+
+    @property
+    def is_foreign(self) -> bool:
+        """True when the trial has ended, and another Optuna client told how: no worker of ours, and no verdict."""
+        return self.state.is_final and self.finding is None and self.worker is None
+
+    @property
+    def constraints(self) -> tuple[float, ...]:
+        """What Optuna keeps of the trial's constraints: one above 0 is violated."""
+        found = self.system_attributes.get("constraints")
+        return tuple(c for c in found if isinstance(c, int | float)) if isinstance(found, list) else ()
+
+    @property
+    def is_infeasible(self) -> bool:
+        """True when the trial violates a constraint of its study."""
+        return any(constraint > 0 for constraint in self.constraints)
+
+
+def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
+    """Return the `count` best ranked trials, best first; of equals the one with the lower number."""
+    ranked = [(trial.value, trial) for trial in trials if trial.is_ranked and trial.value is not None]
+    ranked.sort(key=lambda pair: (-pair[0] if maximize else pair[0], pair[1].number))
+    return [trial for _, trial in ranked[:count]]
+
+
+def ledger_key(state: TrialState, cause: Cause | None) -> str:
+    """Return the key under which the ledger has the epochs of a trial in `state` with the verdict `cause`."""
+    if state in (TrialState.PRUNED, TrialState.FAILED):
+        return (cause or Cause.OUTRANKED).value
+    return state.value
+
+
+def ledger_of(entries: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return where every epoch that was begun went: key -> epochs, largest first, without empty entries.
+
+    Each entry is a key with epochs: of a trial by `ledger_key`, of an attempt that came to nothing its `cause`.
+    """
+    epochs: dict[str, int] = {}
+    for key, count in entries:
+        epochs[key] = epochs.get(key, 0) + count
+    return dict(sorted(((k, n) for k, n in epochs.items() if n), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,98 @@
+"""Verdicts: the causes that end or ail trials, findings with their evidence and remedy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, final
+
+
+@final
+class Cause(StrEnum):
+    """Why a trial ended, or what is wrong with it. Stored by name: append only, never rename.
+
+    The first block is the catalogue of diagnosis, the second what ends a trial from outside. The name `timeout` is
+    reserved for trials that take too long, which nothing ends yet.
+    """
+
+    NONFINITE_INPUT = "nonfinite_input"
+    LOG_ZERO = "log_zero"
+    FLOAT_UNDERFLOW = "float_underflow"
+    DIVERGED_LR = "diverged_lr"
+    EXPLODING = "exploding"
+    DEAD_RELU_TOTAL = "dead_relu_total"
+    DEAD_RELU_PARTIAL = "dead_relu_partial"
+    BORN_DEAD = "born_dead"
+    SYMMETRIC_INIT = "symmetric_init"
+    SATURATED = "saturated"
+    NEG_PLATEAU = "neg_plateau"
+    VANISHING_GRAD = "vanishing_grad"
+    EXPLODING_GRAD = "exploding_grad"
+    LR_TOO_LOW = "lr_too_low"
+    LR_TOO_HIGH = "lr_too_high"
+    INPUT_UNSCALED = "input_unscaled"
+    INPUT_DEGENERATE = "input_degenerate"
+    LABELS_UNRELATED = "labels_unrelated"
+    VAL_MISALIGNED = "val_misaligned"
+    COLLAPSED_OUTPUT = "collapsed_output"
+    WRONG_LOSS_PAIR = "wrong_loss_pair"
+    OUTPUT_RANGE = "output_range"
+    WD_DOMINATES = "wd_dominates"
+    TRAIN_EVAL_SHIFT = "train_eval_shift"
+    OVERFIT = "overfit"
+    PLATEAU = "plateau"
+    GRAD_REDUCTION_SUM = "grad_reduction_sum"
+    HEALTHY = "healthy"
+    INCONCLUSIVE = "inconclusive"
+
+    OUTRANKED = "outranked"
+    WORKER_LOST = "worker_lost"
+    CODE_ERROR = "code_error"
+    STOPPED = "stopped"
+
+
+def known_cause(name: object) -> Cause:
+    """Return the cause of that name. One that only a newer version has is inconclusive to this one."""
+    return _CAUSES.get(name, Cause.INCONCLUSIVE)
+
+
+_CAUSES: Mapping[object, Cause] = {cause.value: cause for cause in Cause}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that diagnosis found in a trial.
+
+    `confidence` is in 0..1; `first_step` is the optimizer step (0 is the first) at which it began;
+    `evidence` maps the name of a statistic to its value; `remedy` is one sentence; `suggested` maps
+    dotted names of study keys to values that should heal the trial.
+    """
+
+    cause: Cause
+    confidence: float
+    first_step: int
+    evidence: Mapping[str, float]
+    remedy: str
+    suggested: Mapping[str, float | int | str | bool] = field(default_factory=dict)  # `trials.ParameterValue`
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a trial's telemetry means: findings, strongest first, at least one."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def primary(self) -> Finding:
+        """The strongest finding."""
+        return self.findings[0]
+
+    @property
+    def cause(self) -> Cause:
+        """The strongest finding's cause."""
+        return self.primary.cause
+
+
+AUDITED_AT: Final = "audited_at"
+"""The evidence that says at which step an audited trial would have been stopped."""

@@ -1,0 +1,135 @@
+"""The trials that a worker holds: what it knows of each, what the database does not know yet, and which are audited.
+
+An audit lets some of the trials that diagnosis would stop run on, to measure how often stopping is wrong. Whether a
+trial is one of them follows from the study's seed and the trial's number alone (law 1).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, final
+
+import numpy as np
+
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.storage.records import Assignment, Claim, Outcome, Update
+from hpsearch.telemetry import Telemetry, series_of
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+
+AUDIT_STREAM: Final = int.from_bytes(b"audt")
+"""Second word of the seed that draws whether a trial is audited; the first is the study's seed, the third its number.
+
+No stream of training or of the split has it.
+"""
+
+
+def is_audited(*, seed: int, number: int, share: float) -> bool:
+    """True when trial `number` runs on where diagnosis would stop it, as a `share` (0..1) of all trials does.
+
+    Whoever is audited at one share is audited at every larger one.
+    """
+    draw = np.random.Generator(np.random.PCG64([seed, AUDIT_STREAM, number])).random()
+    return bool(draw < share)
+
+
+def with_audit_step(finding: Finding, *, step: int) -> Finding:
+    """Return the finding that would have stopped a trial after `step` steps, with that step among its evidence."""
+    return replace(finding, evidence={**finding.evidence, AUDITED_AT: step})
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class ActiveTrial:
+    """One claimed trial in training, with the parameters of its `assignment`.
+
+    `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database has;
+    `unsaved` are those of the `system_attributes` that it has not. `audited_finding` is what would have stopped a
+    trial that is audited.
+    """
+
+    assignment: Assignment
+    facts: TrialFacts
+    metric: str
+    telemetry: Telemetry | None = None
+    reported: int = 0
+    audited_finding: Finding | None = None
+    outcome: Outcome | None = None
+    system_attributes: dict[str, Any] = field(default_factory=dict)
+    unsaved: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that the trial is held by."""
+        return self.assignment.claim
+
+    def keep(self, attributes: Mapping[str, Any]) -> None:
+        """Take what sampler and pruner want kept with the trial."""
+        self.system_attributes |= attributes
+        self.unsaved |= attributes
+
+    def value(self, epoch: int) -> float:
+        """Return the study's metric after that epoch; NaN where there is none."""
+        value: float | None = getattr(self._measured.epochs[epoch], self.metric)
+        return math.nan if value is None else value
+
+    def end(self, state: TrialState, finding: Finding) -> None:
+        """Settle how the trial ended. A trial that is complete without a finite metric counts as pruned."""
+        telemetry = self._measured
+        value = self.value(-1) if telemetry.epochs else math.nan
+        if state is TrialState.COMPLETE and not math.isfinite(value):
+            state = TrialState.PRUNED
+        self.outcome = Outcome(
+            state=state,
+            value=None if math.isnan(value) else value,
+            finding=finding,
+            series=series_of(telemetry, steps_per_epoch=self.facts.steps_per_epoch),
+        )
+
+    def audit(self, finding: Finding) -> None:
+        """Let the trial, which is audited, run on although `finding` would have stopped it now."""
+        self.audited_finding = with_audit_step(finding, step=self._measured.steps)
+
+    def end_audit(self, *, is_finished: bool) -> None:
+        """Settle how an audited trial ended where it is at its end, or its numbers are no longer finite."""
+        if self.audited_finding is None:
+            raise ValueError(f"trial {self.claim.number}: it has no reprieve that could end")
+        if self._measured.nonfinite is not None:
+            self.end(TrialState.PRUNED, self.audited_finding)
+        elif is_finished:
+            self.end(TrialState.COMPLETE, self.audited_finding)
+
+    def update(self) -> Update | None:
+        """Return what the database should be told now, or None where nothing is new."""
+        if self.telemetry is None or (self.reported == len(self.telemetry.epochs) and self.outcome is None):
+            return None
+        reports = {epoch: self.value(epoch) for epoch in range(len(self.telemetry.epochs))}
+        self.reported = len(self.telemetry.epochs)
+        # At the end all of them: a database that crashed may have lost some.
+        attributes, self.unsaved = self.unsaved if self.outcome is None else self.system_attributes, {}
+        return Update(
+            claim=self.claim,
+            reports=reports,
+            epochs=-(-self.telemetry.steps // self.facts.steps_per_epoch),
+            steps=self.telemetry.steps,
+            system_attributes=attributes,
+            outcome=self.outcome,
+            assignment=self.assignment,
+        )
+
+    @property
+    def _measured(self) -> Telemetry:
+        if self.telemetry is None:
+            raise ValueError(f"trial {self.claim.number}: nothing was measured yet")
+        return self.telemetry
+
+
+def outranked(telemetry: Telemetry, value: float, rank: str) -> Finding:
+    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`."""
+    return Finding(
+        cause=Cause.OUTRANKED,
+        confidence=1.0,
+        first_step=telemetry.steps,
+        evidence={"value": value, "epochs": len(telemetry.epochs)},
+        remedy=f'Nothing is wrong with it: others did better after as many epochs (pruning.rank = "{rank}").',
+    )

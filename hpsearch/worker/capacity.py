@@ -1,0 +1,165 @@
+"""How many trials a worker trains at once: what caches and memory hold, and what the budget allows."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, final
+
+from hpsearch.data.memory import memory_bytes, process_memory_bytes
+from hpsearch.errors import HpsearchError, Problem, StudyFileError
+from hpsearch.nn.network import Network, build_network
+from hpsearch.nn.optimizers import OPTIMIZERS
+from hpsearch.study.configurations import exact_configurations
+from hpsearch.study.messages import format_size
+from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, TrainingSpec, configure
+from hpsearch.training.examples import output_count
+from hpsearch.worker.machine import cache_share_bytes
+from hpsearch.worker.preparation import PreparedStudy
+
+MOST_ROWS = 32
+LEAST_ROWS = 8
+SHARE_IN_FLIGHT = 10
+
+_SIZING: Final = frozenset(
+    {
+        "model.hidden",
+        "model.activation",
+        "model.batch_norm",
+        "model.batch_norm_affine",
+        "model.dropout",
+        "model.dropout_layers",
+        "model.skip_connections",
+        "training.batch_size",
+        "training.optimizer",
+    }
+)
+"""Searched names on which the memory of a row depends."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What is known of a prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
+
+    spec: StudySpec
+    fingerprint: str
+    origin: str
+    bytes_per_row: int
+
+
+def job_of(study: PreparedStudy) -> Job:
+    """Return what is known of the study without its arrays, which may then go."""
+    return Job(
+        spec=study.spec,
+        fingerprint=study.data.fingerprint,
+        origin=study.data.origin,
+        bytes_per_row=largest_row_bytes(study),
+    )
+
+
+def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
+    """Return if this machine's memory holds what `workers` processes need that train `rows` trials each at once.
+
+    Raises StudyFileError if it does not hold one trial, and HpsearchError, with the option to lower, if these are too
+    many.
+    """
+    each = job.bytes_per_row
+    for trials, processes, option in ((1, 1, ""), (rows, 1, "--cohort"), (rows, workers, "--workers")):
+        room = _room_bytes(processes)
+        if each * trials > room:
+            raise _too_large(job, trials, processes, option)
+
+
+def _room_bytes(workers: int) -> int:
+    """Return the memory that each of `workers` may take."""
+    return min(memory_bytes() // workers, process_memory_bytes())
+
+
+def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
+    """Return the error for too many trials at once, or too many workers; without an `option`, for a single trial."""
+    what = "one trial" if rows == 1 else f"{rows} trials at once"
+    if workers > 1:
+        what = f"{workers} workers that train {what} each"
+    room = format_size(_room_bytes(workers) * workers)
+    rule = f"{what} must fit into the memory that is here, {room}"
+    needed = format_size(job.bytes_per_row * rows * workers)
+    if option:
+        return HpsearchError(
+            f"{option}: {rule} (got {needed}, {format_size(job.bytes_per_row)} a trial): lower it"
+        )
+    message = (
+        f"{rule} (got {needed} of parameters, gradients and a minibatch): "
+        "give it fewer units or a smaller training.batch_size, or take a machine with more memory"
+    )
+    is_searched = any(dimension.name == "model.hidden" for dimension in job.spec.search)
+    where = "search.model.hidden" if is_searched else "model.hidden"
+    return StudyFileError(job.spec.name, [Problem(where=where, message=message)])
+
+
+def workers_that_fit(job: Job, workers: int) -> int:
+    """Return how many of `workers` processes memory holds with one trial each, at least one."""
+    return max(1, min(workers, memory_bytes() // max(job.bytes_per_row, 1)))
+
+
+def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
+    """Return how many trials each of `workers` trains at once: what caches hold, memory and the budget allow."""
+    capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
+    room = _room_bytes(workers) // max(bytes_per_row, 1)
+    return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
+
+
+def largest_row_bytes(study: PreparedStudy) -> int:
+    """Return the memory in bytes that the training step of the study's largest network touches."""
+    return max(_row_bytes(study, configuration) for configuration in _extremes(study.spec))
+
+
+def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
+    outputs = output_count(study.data, configuration.model)
+    network = build_network(configuration.model, inputs=study.data.inputs, outputs=outputs)
+    return row_bytes(network, configuration.training)
+
+
+def _extremes(spec: StudySpec) -> Iterator[Configuration]:
+    """Yield the configurations among which the largest network is."""
+    if spec.configurations:
+        yield from exact_configurations(spec)
+        return
+    sizing = {dimension.name: _sizes(dimension) for dimension in spec.search if dimension.name in _SIZING}
+    for values in itertools.product(*sizing.values()):
+        yield configure(spec, dict(zip(sizing, values, strict=True)))
+
+
+def _sizes(dimension: Dimension) -> tuple[float | int | str | bool, ...]:
+    if isinstance(dimension, Range):
+        return (int(dimension.high) if dimension.integer else dimension.high,)
+    return dimension.choices
+
+
+def row_bytes(network: Network, training: TrainingSpec) -> int:
+    """Return the memory in bytes that one row's training step touches: parameters, gradients, states, buffers."""
+    states = OPTIMIZERS[training.optimizer].states
+    per_example = network.blocks[0].dense.inputs + sum(
+        # activations, their gradients and scratch, and what normalization, dropout, gates and skips keep
+        (3 + (block.norm is not None) + (block.dropout is not None) + block.has_slope + block.skip)
+        * block.dense.outputs
+        for block in network.blocks
+    )
+    numbers = (3 + states) * network.parameters + training.batch_size * per_example
+    return numbers * (8 if training.precision == "float64" else 4)
+
+
+def cohort_capacity(bytes_per_row: int, *, cache_bytes: int) -> int:
+    """Return how many rows keep the arrays of a step inside `cache_bytes`, one core's share of the last cache: 8 to 32.
+
+    Fewer rows would pay for the calls themselves (a step is about 30 array operations), and from 32 on they cost
+    nothing any more.
+    """
+    return max(LEAST_ROWS, min(MOST_ROWS, cache_bytes // max(bytes_per_row, 1)))
+
+
+def rows_in_flight(budget: int, *, workers: int) -> int:
+    """Return how many trials each of `workers` may train at once: together a tenth of the budget, at least one.
+
+    A sampler that learns must not be blinded by trials that were all drawn before any result was there.
+    """
+    return max(1, budget // SHARE_IN_FLIGHT // workers)

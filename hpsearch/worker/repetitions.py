@@ -1,0 +1,114 @@
+"""Configurations of a study, trained again with fresh seeds to their last epoch.
+
+A fresh seed changes the initial weights, dropout and the order of the data. It does not change the split, which stays
+that of the study's own seed: values are compared on the same validation examples, and the test part stays sealed. All
+configurations share the order of the data that belongs to a fresh seed, so their differences can be taken in pairs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpsearch.data.prepare import PreparedData
+from hpsearch.errors import DataError
+from hpsearch.storage.records import Evaluation, Part
+from hpsearch.study.spec import Configuration, configure
+from hpsearch.telemetry import Epoch
+from hpsearch.training.cohort import Cohort
+from hpsearch.training.loop import train_to_end
+from hpsearch.training.row import Shape, by_shape
+from hpsearch.trials import ParameterValue
+from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.worker.shutdown import StopRequest
+
+_SEED_STREAMS: Final[Mapping[Part, int]] = {
+    "validation": int.from_bytes(b"conf"),
+    "test": int.from_bytes(b"test"),
+}
+"""Second words of the seeds that draw fresh seeds; the first is the study's seed.
+
+The two parts have seeds of their own: a configuration that was lucky with the seeds by which it was chosen is not
+tested with these.
+"""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repetition:
+    """Trials of one shape to be trained with one fresh seed, in one cohort."""
+
+    seed: int
+    shape: Shape
+    configurations: Mapping[int, Configuration]
+
+
+def fresh_seeds(seed: int, part: Part, count: int) -> tuple[int, ...]:
+    """Return the first `count` fresh seeds (0..2^32 - 1) of a study's seed. More of them begin with the same ones."""
+    sequence = np.random.SeedSequence([seed, _SEED_STREAMS[part]])
+    return tuple(int(word) for word in sequence.generate_state(count))
+
+
+def repetitions(
+    study: PreparedStudy,
+    trials: Mapping[int, Mapping[str, ParameterValue]],
+    wanted: Mapping[int, Sequence[int]],
+    *,
+    rows: int,
+) -> list[Repetition]:
+    """Return what is to be trained: the `trials` (number -> parameters) that are `wanted` (seed -> numbers).
+
+    At most `rows` trials are trained at once.
+    """
+    return [
+        Repetition(seed=seed, shape=shape, configurations=chosen)
+        for seed, numbers in wanted.items()
+        for shape, chosen in by_shape({n: configure(study.spec, trials[n]) for n in numbers}, rows=rows)
+    ]
+
+
+def train(
+    study: PreparedStudy, planned: Sequence[Repetition], *, part: Part, stop: StopRequest
+) -> Iterator[list[Evaluation]]:
+    """Train each repetition and yield what it measured on `part`, until `stop` is asked.
+
+    The one that is in training then is not finished. Nothing is pruned. Raises DataError where the test part is
+    wanted and there is none.
+    """
+    data = _measured_on(study.data, part)
+    with threadpool_limits(limits=1):
+        for job in planned:
+            if (made := _train(job, data, part, stop)) is None:
+                return
+            yield made
+
+
+def _measured_on(data: PreparedData, part: Part) -> PreparedData:
+    """Return `data` with `part` where a cohort looks for what it validates on, from which no weight ever learns."""
+    if part == "validation":
+        return data
+    if data.test is None:
+        raise DataError(f"{data.origin}: must have a test part (got none): set data.test_fraction")
+    return replace(data, validation=data.test)
+
+
+def _train(job: Repetition, data: PreparedData, part: Part, stop: StopRequest) -> list[Evaluation] | None:
+    """Return what each of the job's trials reached; None once `stop` is asked."""
+    cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed)
+    ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_asked)
+    made = [_evaluation(end.number, part, job.seed, end.telemetry.epochs[-1]) for end in ends]
+    return None if cohort.numbers else made
+
+
+def _evaluation(number: int, part: Part, seed: int, last: Epoch) -> Evaluation:
+    return Evaluation(
+        number=number,
+        part=part,
+        seed=seed,
+        loss=last.validation_loss,
+        accuracy=last.validation_accuracy,
+        made=datetime.now(UTC),
+    )

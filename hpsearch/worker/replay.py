@@ -1,0 +1,276 @@
+"""Any trial of any database trained again, checked against what is stored of it."""
+
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+from threadpoolctl import threadpool_limits
+
+import hpsearch
+from hpsearch.data.description import facts_of
+from hpsearch.diagnosis.facts import facts_about
+from hpsearch.diagnosis.verdicts import judge
+from hpsearch.errors import HpsearchError, StudyFileError
+from hpsearch.storage.records import StoredStudy
+from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.plan import check_fits
+from hpsearch.study.reader import changed_configuration
+from hpsearch.study.spec import Configuration, configure, resolve
+from hpsearch.telemetry import Series, series_of
+from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Verdict
+from hpsearch.worker.capacity import check_memory, job_of
+from hpsearch.worker.preparation import PreparedStudy, check_data, check_version, prepare_study
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTrial:
+    """One trial as the database holds it, with its series; empty where it has none."""
+
+    study: StoredStudy
+    trial: Trial
+    series: Series
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """The first stored number that came out otherwise: of `series`, after the epoch (from 0) of these steps."""
+
+    series: str
+    epoch: int
+    first_step: int
+    last_step: int
+    stored: float
+    replayed: float
+    reasons: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayCheck:
+    """What came of the comparison with what is stored: over so many epochs and numbers, and where they part."""
+
+    epochs: int
+    numbers: int
+    difference: Difference | None
+
+
+def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
+    """Compare everything that is stored of a trial by epoch with its replay, bit for bit as it is stored.
+
+    Reported values are stored in double precision and series in single. NaN equals NaN. Epochs that the replay has
+    not trained are left out.
+    """
+    made = series_of(recording.telemetry, steps_per_epoch=recording.subject.steps_per_epoch)
+    finished = len(recording.telemetry.epochs)
+    compared = [
+        (epoch, name, (value, made[name][epoch] if name in made else math.nan), is_single)
+        for name, values, is_single in _stored_lines(stored)
+        for epoch, value in values.items()
+        if epoch < finished
+    ]
+    parted = [one for one in compared if not _is_same(*one[2], is_single=one[3])]
+    first = min(parted, key=lambda one: one[0], default=None)
+    steps = recording.subject.steps_per_epoch
+    return ReplayCheck(
+        epochs=max((epoch + 1 for epoch, *_ in compared), default=0),
+        numbers=len(compared),
+        difference=None if first is None else _difference(*first[:3], stored=stored, steps_per_epoch=steps),
+    )
+
+
+def _stored_lines(stored: StoredTrial) -> Iterator[tuple[str, Mapping[int, float], bool]]:
+    """Yield everything stored by epoch: its name, the numbers, and whether they are in single precision."""
+    if stored.trial.curve:
+        yield stored.study.spec.metric, stored.trial.curve, False
+    for name, values in stored.series.items():
+        yield name, dict(enumerate(values)), True
+
+
+def _is_same(stored: float, now: float, *, is_single: bool) -> bool:
+    """Say whether a number is to the last bit the stored one; NaN equals NaN."""
+    if math.isnan(stored) or math.isnan(now):
+        return math.isnan(stored) and math.isnan(now)
+    return stored == (array("f", [now])[0] if is_single else now)
+
+
+def _difference(
+    epoch: int, series: str, numbers: tuple[float, float], *, stored: StoredTrial, steps_per_epoch: int
+) -> Difference:
+    return Difference(
+        series=series,
+        epoch=epoch,
+        first_step=epoch * steps_per_epoch,
+        last_step=(epoch + 1) * steps_per_epoch - 1,
+        stored=numbers[0],
+        replayed=numbers[1],
+        reasons=tuple(_reasons(stored)),
+    )
+
+
+def _reasons(stored: StoredTrial) -> Iterator[str]:
+    """Yield what may have made the numbers of the stored trial others than those of its replay."""
+    if stored.trial.worker is None:
+        yield "another program than hpsearch trained it"
+    else:
+        yield f"the worker {stored.trial.worker} ran on another machine, or with another NumPy or BLAS"
+    if stored.study.version != hpsearch.__version__:
+        yield f"the study was made by hpsearch {stored.study.version}, and this is {hpsearch.__version__}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayRequest:
+    """What is asked of a replay.
+
+    `epochs` is how far it goes; None is to where the trial ended. `settings`, key paths with raw values, make a
+    second run with these in place of the trial's own, which trains all its epochs.
+    """
+
+    epochs: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    watch: RecordingOptions = field(default_factory=RecordingOptions)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RecordedRun:
+    """One recorded training and what it means."""
+
+    recording: Recording
+    verdict: Verdict
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Replay:
+    """A stored trial, its training again, the check, and what the same trial does with other `settings`."""
+
+    stored: StoredTrial
+    original: RecordedRun
+    check: ReplayCheck
+    settings: Mapping[str, Any]
+    altered: RecordedRun | None
+
+
+def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
+    """Train a stored trial again, alone and with one thread, and check it against what is stored.
+
+    The data is read anew. Raises HpsearchError for a trial that cannot be trained, FingerprintError for other data
+    than the study's, VersionError for a study of another major version, StudyFileError for settings that do not fit.
+    """
+    check_version(stored.study)
+    configuration = configuration_of(stored)
+    _check_watch(configuration, request.watch, stored)
+    asked = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
+    prepared = prepare_study(stored.study.spec)
+    check_data(stored.study, prepared.data)
+    own = _prepared(prepared, configuration, stored)
+    # Before anything is trained: settings that do not fit should not cost a training.
+    other = _prepared(prepared, asked, stored) if request.settings else None
+    original = _run(own, stored, request, until=_end_of(stored, own))
+    return Replay(
+        stored=stored,
+        original=original,
+        check=check(stored, original.recording),
+        settings=request.settings,
+        altered=None if other is None else _run(other, stored, request, until=None),
+    )
+
+
+def configuration_of(stored: StoredTrial) -> Configuration:
+    """Return what the trial trains. Raises HpsearchError where the database does not say it."""
+    trial, spec = stored.trial, stored.study.spec
+    missing = [dimension.name for dimension in spec.search if dimension.name not in trial.params]
+    if missing:
+        what = "it waits to be sampled" if trial.state is TrialState.WAITING else "another program made it"
+        raise HpsearchError(
+            f"{_name(stored)}: must have a value of {', '.join(missing)} (got none: {what}): "
+            "replay one that a worker has begun"
+        )
+    if (why := why_untrainable(spec, trial.params)) is not None:
+        raise HpsearchError(
+            f"{_name(stored)}: its parameters must be this study's ({why}): another program set them; "
+            "replay another trial"
+        )
+    return configure(spec, trial.params)
+
+
+def _name(stored: StoredTrial) -> str:
+    return f'study "{stored.study.spec.name}": trial {stored.trial.number}'
+
+
+def _check_watch(configuration: Configuration, watch: RecordingOptions, stored: StoredTrial) -> None:
+    """Raise HpsearchError for watched units that the first hidden layer has not."""
+    width = configuration.model.hidden[0] if configuration.model.hidden else 0
+    wrong = [unit for unit in watch.units if unit >= width]
+    if wrong:
+        have = f"they are numbered from 0 to {width - 1}" if width else "it has no hidden layer"
+        raise HpsearchError(
+            f"--watch: must name units of the first hidden layer of {_name(stored)} "
+            f"(got {', '.join(map(str, wrong))}): {have}"
+        )
+
+
+def _prepared(study: PreparedStudy, configuration: Configuration, stored: StoredTrial) -> PreparedStudy:
+    """Return a study that searches nothing and trains `configuration`. Raises StudyFileError where it does not fit."""
+    spec = replace(
+        study.spec,
+        model=configuration.model,
+        training=configuration.training,
+        search=(),
+        configurations=(),
+    )
+    try:
+        resolved = resolve(spec, task=study.spec.data.task)  # type: ignore[arg-type] # a stored task is known
+        check_fits(resolved, len(study.data.training.inputs))
+        data = study.data
+        if spec.training.precision != study.spec.training.precision:
+            data = prepare_study(resolved).data
+        prepared = PreparedStudy(spec=resolved, data=data)
+        check_memory(job_of(prepared))
+    except StudyFileError as error:
+        raise StudyFileError(_name(stored), error.problems) from error
+    return prepared
+
+
+def _steps_per_epoch(study: PreparedStudy) -> int:
+    return -(-len(study.data.training.inputs) // study.spec.training.batch_size)
+
+
+def _end_of(stored: StoredTrial, study: PreparedStudy) -> int | None:
+    """Return after how many steps the trial ended, or stands; None where nothing is stored of its training."""
+    trial = stored.trial
+    if trial.steps:
+        return trial.steps
+    # A trial of another program has no steps, but it may have reported epochs.
+    # It may have reported any step, too.
+    epochs = min(max(trial.curve) + 1, study.spec.training.epochs) if trial.curve else None
+    return None if epochs is None else epochs * _steps_per_epoch(study)
+
+
+def _run(
+    study: PreparedStudy, stored: StoredTrial, request: ReplayRequest, *, until: int | None
+) -> RecordedRun:
+    """Train the one configuration of `study` for `until` steps or, where they are asked for, that many epochs."""
+    configuration = configure(study.spec, {})
+    steps_per_epoch = _steps_per_epoch(study)
+    if request.epochs is not None:
+        until = request.epochs * steps_per_epoch
+    if until is not None:
+        epochs = max(configuration.training.epochs, -(-until // steps_per_epoch))
+        configuration = replace(configuration, training=replace(configuration.training, epochs=epochs))
+    subject = Subject(
+        configuration=configuration, data=study.data, seed=study.spec.seed, number=stored.trial.number
+    )
+    width = configuration.model.hidden[0] if configuration.model.hidden else 0
+    watch = replace(request.watch, units=tuple(unit for unit in request.watch.units if unit < width))
+    with threadpool_limits(limits=1):
+        recording = record(subject, watch=watch, until_step=until)
+    facts = facts_about(study.spec, facts_of(study.data), configuration)
+    return RecordedRun(recording=recording, verdict=judge(recording.telemetry, facts))

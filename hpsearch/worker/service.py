@@ -1,0 +1,265 @@
+"""A worker's service: registered in the database, with its heart beating, it goes from study to study."""
+
+import contextlib
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from threadpoolctl import threadpool_limits
+
+import hpsearch
+from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError, StudyUnreadableError
+from hpsearch.storage.foreign_trials import waiting_sentence
+from hpsearch.storage.orphans import renamed_sentence
+from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
+from hpsearch.storage.store import Store, open_store
+from hpsearch.training.cohort import never
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
+from hpsearch.worker.heartbeat import Heartbeat
+from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
+from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.preparation import check_version, prepare_study
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import DrainWatch, StopRequest
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceOptions:
+    """How a worker works: one `study` or every open one, until it is asked to stop or, so wished, is idle.
+
+    `rows` is how many trials it trains at once, chosen from the network and the machine where it is None.
+    `parent` is the process that started it, without which it does not go on. `notify` takes lines for people.
+    Every `look_every_s` seconds it looks for work where it has none, and for something more urgent where it has.
+    """
+
+    url: str
+    notify: Callable[[str], None]
+    study: str | None = None
+    exit_when_idle: bool = False
+    rows: int | None = None
+    name: str | None = None
+    parent: int | None = None
+    lease_s: float = LEASE_S
+    look_every_s: float = 2.0
+
+
+def work(options: ServiceOptions) -> int:
+    """Work until there is nothing left to do, or somebody asks to stop; return the exit code.
+
+    Asked to stop, the process ends within 5 s, with what it holds handed back.
+    """
+    stop = StopRequest(parent=options.parent)
+    stop.listen()
+    name = options.name or worker_name()
+    service: _Service | None = None
+
+    def notify(line: str) -> None:
+        options.notify(f"worker {name}: {line}")
+
+    def hand_back() -> None:
+        if service is not None:
+            service.hand_back()
+
+    with (
+        DrainWatch(stop, hand_back=hand_back),
+        threadpool_limits(limits=1),
+        open_store(options.url) as store,
+    ):
+        identity = WorkerIdentity(
+            name=name,
+            host=socket.gethostname(),
+            process_id=os.getpid(),
+            version=hpsearch.__version__,
+            has_parent=options.parent is not None,
+        )
+        service = _Service(store=store, options=options, name=name, stop=stop, notify=notify)
+        with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=service.tokens, stop=stop):
+            if store.is_new:
+                notify(
+                    f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
+                )
+            notify(f"started on {store.url_shown}; Ctrl-C ends it")
+            service.run()
+        notify("stopped" if stop.is_asked else "nothing is left to do")
+    return stop.exit_code
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class _Service:
+    """One worker's way from study to study.
+
+    `refused` are those that cannot run here, for want of data perhaps; `notified` those whose stop people have heard
+    of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on
+    last, with all that it has in memory for it. `named` is the one study that it is here for, which it follows under
+    other names. `waits_for` are, by study, the trials of other Optuna clients that people have heard of.
+    """
+
+    store: Store
+    options: ServiceOptions
+    name: str
+    stop: StopRequest
+    notify: Callable[[str], None]
+    refused: set[str] = field(default_factory=set)
+    notified: set[str] = field(default_factory=set)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    last: tuple[StoredStudy, Worker] | None = None
+    named: StoredStudy | None = None
+    waits_for: dict[str, frozenset[int]] = field(default_factory=dict)
+    looked_at_s: float = -math.inf
+    has_urgent_study: bool = False
+
+    def run(self) -> None:
+        """Work on one open study after the other. One that somebody deletes meanwhile is gone, no more."""
+        reconnect = Reconnect(stop=self.stop, notify=self.notify)
+        while not self.stop.is_asked:
+            try:
+                openings = reconnect.call(self._look)
+                ready = next((opening.study for opening in openings if self._is_ready(opening)), None)
+                if ready is not None:
+                    self._work(ready)
+                elif self.options.exit_when_idle and not any(opening.is_open for opening in openings):
+                    return
+                else:
+                    self.stop.wait(self.options.look_every_s)
+            except StudyNotFoundError:
+                if self.options.study is not None:
+                    self.named = self._follow(self.options.study)  # raises when it is gone
+
+    def hand_back(self) -> None:
+        """Hand back all trials that this worker holds, while it is busy with something that takes too long."""
+        if self.last is not None:
+            why = "the worker was stopped"
+            self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
+            self.notify("stopped in the middle of a long step")
+
+    def tokens(self) -> frozenset[int]:
+        """Return the tokens of the claims that this worker holds. Any thread may ask."""
+        return frozenset() if self.last is None else self.last[1].tokens
+
+    def _look(self) -> list[Opening]:
+        """Return what is left to do of the studies that can run here, the first to be served in front."""
+        if self.options.study is None:
+            openings, unreadable = self.store.look()
+            self._notify_unreadable(unreadable)
+        else:
+            self.named = self._follow(self.options.study)
+            openings = [self.store.opening(self.named)]
+        self._notify_stopped(openings)
+        for opening in openings:
+            self._notify_waiting(opening)
+        return [opening for opening in openings if opening.study.key not in self.refused]
+
+    def _notify_waiting(self, opening: Opening) -> None:
+        """Say once of each trial of another Optuna client that a study waits for nothing but such."""
+        key, numbers = opening.study.key, frozenset(trial.number for trial in opening.waits_for)
+        if numbers - self.waits_for.get(key, frozenset()):
+            self.notify(waiting_sentence(opening.study.spec.name, opening.waits_for))
+        self.waits_for[key] = numbers
+
+    def _follow(self, name: str) -> StoredStudy:
+        """Return the study that was called `name` when it was first looked for. Raises StudyNotFoundError."""
+        if self.named is None:
+            return self.store.study(name)
+        found = self.store.followed(self.named)
+        if found.spec.name != self.named.spec.name:
+            self.notify(renamed_sentence(self.named, found))
+        return found
+
+    def _is_ready(self, opening: Opening) -> bool:
+        """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
+        return opening.room > 0 or (opening.is_open and self.options.study is not None)
+
+    def _notify_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
+        """Say of studies that cannot be read that they are skipped and why, once for each reason."""
+        for study in found:
+            if self.unreadable.get(study.key) != study.reason:
+                self.notify(f'study "{study.name}": is skipped: {study.reason}')
+        self.unreadable = {study.key: study.reason for study in found}
+
+    def _notify_stopped(self, openings: Sequence[Opening]) -> None:
+        """Say why studies stopped before their budget was spent, once for each stop."""
+        stopped = {opening.study.key: opening.study for opening in openings if opening.is_stopped}
+        self.notified &= stopped.keys()
+        for key, study in stopped.items():
+            if key not in self.notified:
+                self.notify(f'study "{study.spec.name}": {self._why_stopped(study)}')
+                self.notified.add(key)
+
+    def _why_stopped(self, study: StoredStudy) -> str:
+        """Say why a study takes no more trials before its budget is spent."""
+        progress = self.store.progress(study)
+        return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
+
+    def _work(self, study: StoredStudy) -> None:
+        """Train trials of `study` until it has none left for us. One that cannot run here is left to others."""
+        try:
+            worker = self._worker(study)
+        except HpsearchError as error:
+            if self.options.study is not None or isinstance(error, StorageError):
+                raise
+            self.refused.add(study.key)
+            self.notify(f'leaves the study "{study.spec.name}" to others: {error}')
+            return
+        self.looked_at_s, self.has_urgent_study = time.monotonic(), False
+        before = worker.ended
+        try:
+            worker.run()
+        except StudyUnreadableError as error:
+            if self.options.study is not None:
+                raise
+            self.refused.add(study.key)
+            self.notify(f"leaves it to others: {error}")
+        ended = worker.ended - before
+        if ended:
+            self.notify(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
+        else:
+            self.stop.wait(IDLE_WAIT_S)  # others were faster
+
+    def _worker(self, study: StoredStudy) -> Worker:
+        """Return what trains `study`: the last one again where it is the same, else one with its data, read now."""
+        if self.last is not None and _is_same(self.last[0], study):
+            return self.last[1]
+        self.last = None
+        check_version(study)
+        prepared = prepare_study(study.spec)
+        job = job_of(prepared)
+        check_memory(job, rows=self.options.rows or 1)
+        rows = self.options.rows or _rows(job)
+        options = WorkerOptions(
+            name=self.name,
+            rows=rows,
+            lease_s=self.options.lease_s,
+            notify=self.notify,
+            wait_for_trials=self.options.study is not None,
+            notify_opening=self._notify_waiting,
+            should_yield=never if self.options.study is not None else self._should_yield,
+        )
+        worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
+        self.last = study, worker
+        self.notify(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
+        return worker
+
+    def _should_yield(self) -> bool:
+        """Say whether a study of higher priority than the present one has something to claim, as of a while ago."""
+        if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
+            self.looked_at_s = time.monotonic()
+            with contextlib.suppress(StorageError):  # the claim that follows meets it too
+                above = self.store.openings(above=self.last[0])
+                self.has_urgent_study = any(o.room for o in above if o.study.key not in self.refused)
+        return self.has_urgent_study
+
+
+def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
+    """True for the same study, unless another Optuna client has copied it to a new name in between."""
+    return (one.key, one.study_id) == (other.key, other.study_id)
+
+
+def _rows(job: Job) -> int:
+    """Return how many trials to train at once, as one of as many workers as there are cores here."""
+    return rows_per_worker(job.bytes_per_row, budget=job.spec.trials, workers=core_count())

@@ -1,0 +1,214 @@
+"""How a process is asked to stop: once to drain, twice to stop now; and the last resort if that takes too long."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Final, Protocol, Self, final
+
+from hpsearch.errors import HpsearchError
+
+INTERRUPTED: Final = 130
+"""The exit code after a signal that asked to stop: 128 and the number of SIGINT."""
+
+
+@final
+class StopNowError(HpsearchError):
+    """The second request to stop: nothing more is written, and what is in training goes back at once."""
+
+
+@final
+class StopRequest:
+    """Remembers requests to stop. The first lets the worker finish its turn; the second raises StopNowError.
+
+    Later ones are ignored: what the second one ends has trials to hand back, which no other may interrupt. A worker
+    that was started by another process also drains when that process is gone.
+    """
+
+    def __init__(self, *, parent: int | None = None) -> None:
+        self._parent = parent
+        self._asked = threading.Event()
+        self._is_ending = False
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What a worker ends with: 130 after a signal, 0 where it was asked in another way."""
+        return INTERRUPTED if self.signal is not None else 0
+
+    @property
+    def is_asked(self) -> bool:
+        """True when the worker should drain."""
+        if self._parent is not None and os.getppid() != self._parent:
+            self._asked.set()
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Ask the worker to drain."""
+        self._asked.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a request, at most so long; return `is_asked`."""
+        self._asked.wait(seconds)
+        return self.is_asked
+
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM as requests, from now on. Only a program's main thread may call this.
+
+        A terminal that goes away (SIGHUP) asks as well, unless the signal is ignored, as under `nohup`.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hang_up)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no signal interrupt what is done in this context, such as handing trials back; all count as requests."""
+        before, self._is_ending = self._is_ending, True
+        try:
+            yield
+        finally:
+            self._is_ending = before
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        is_second, self.signal = self.signal is not None, number
+        self._asked.set()
+        if is_second and not self._is_ending:
+            self._is_ending = True
+            raise StopNowError("stopped at once by the second signal")
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        """Take the loss of the terminal as one request, however often it is announced."""
+        if self.signal is None:
+            self._receive(number, frame)
+
+
+DRAIN_WITHIN_S: Final = 3.6
+"""How long a worker may take to end by itself."""
+
+END_WITHIN_S: Final = 8.4
+"""How long any other command may take: `study run` waits for its workers, which end first, and writes a report."""
+
+HAND_BACK_WITHIN_S: Final = 0.8
+"""How long the database may take to answer then. Together a worker ends within 5 s, and any command within 10 s."""
+
+POLL_EVERY_S: Final = 0.1
+
+_REQUESTS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class Stoppable(Protocol):
+    """Something that remembers that a process was asked to stop, by which signal, and what it ends with then."""
+
+    signal: int | None
+
+    @property
+    def is_asked(self) -> bool:
+        """True when the process should end."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+
+    def ask(self) -> None:
+        """Ask the process to end."""
+
+
+def do_nothing() -> None:
+    """Leave everything as it is."""
+
+
+@final
+class DrainWatch:
+    """Ends the process `within_s` seconds after a request to stop, unless the context was left before.
+
+    One step of a huge network, the reading of data, or a database that does not answer cannot be interrupted from
+    within. `asked` is called at once, and `hand_back` before the end, each from a thread of its own: what the main
+    thread then still writes finds its leases gone. Signals count from the moment at which they arrive, also while the
+    main thread is in a driver that lets no Python run, as SQLite's does while it waits for a lock.
+    """
+
+    def __init__(
+        self,
+        stop: Stoppable,
+        *,
+        hand_back: Callable[[], None] = do_nothing,
+        asked: Callable[[], None] = do_nothing,
+        within_s: float = DRAIN_WITHIN_S,
+    ) -> None:
+        self._stop = stop
+        self._hand_back = hand_back
+        self._asked = asked
+        self._within_s = within_s
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="drain watch", daemon=True)
+        self._signals: tuple[socket.socket, socket.socket] | None = None
+        self._signals_before = -1
+        self._was_signalled = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._signals = socket.socketpair()
+            for end in self._signals:
+                end.setblocking(False)  # noqa: FBT003 # its only parameter
+            self._signals_before = signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        self._thread.join()
+        if self._signals is not None:
+            signal.set_wakeup_fd(self._signals_before, warn_on_full_buffer=False)
+            for end in self._signals:
+                end.close()
+
+    def _watch(self) -> None:
+        while not self._is_asked():
+            if self._left.wait(POLL_EVERY_S):
+                return
+        self._asked()
+        if self._left.wait(self._within_s):
+            return
+        helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)
+        helper.start()
+        helper.join(HAND_BACK_WITHIN_S)
+        unheard = self._was_signalled and self._stop.signal is None  # by the main thread, which was stuck
+        os._exit(INTERRUPTED if unheard else self._stop.exit_code)
+
+    def _is_asked(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            heard = () if self._signals is None else self._signals[0].recv(64)
+            if any(number in _REQUESTS for number in heard):
+                self._was_signalled = True
+                self._stop.ask()
+        return self._stop.is_asked
+
+    def _try_to_hand_back(self) -> None:
+        with contextlib.suppress(HpsearchError):  # the leases run out by themselves
+            self._hand_back()
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: StopRequest, *, last: Callable[[], None] = do_nothing) -> Iterator[None]:
+    """Take signals as requests to stop, until the context is left; the process ends within 10 s of one.
+
+    `last` is called before it is ended from outside, to print a message.
+    """
+    before = {number: signal.getsignal(number) for number in _REQUESTS}
+    stop.listen()
+    try:
+        with DrainWatch(stop, hand_back=last, within_s=END_WITHIN_S):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,203 @@
+"""Steps that are too small or too large, on both sides of every threshold."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from hpsearch.diagnosis.learning_rate import (
+    FAR_SHARE,
+    JUMPING_EPOCHS,
+    LEAST_GAIN,
+    LEAST_OVERSHOT_STEPS,
+    LEAST_STEPS,
+    MOST_SILENT_SHARE,
+    NEARLY_OVER,
+    OVERSHOT_GAIN,
+    OVERSHOT_PROBES,
+    OVERSHOT_SHARE,
+    PROMISE_FACTOR,
+    PROMISED_SHARE,
+    ROUNDED_GAIN,
+    SAMPLES,
+    SETTLING_PROBES,
+    STRAIGHT_COSINE,
+    STRAIGHT_GAIN,
+    lr_too_high,
+    lr_too_low,
+    still_converging,
+)
+from hpsearch.diagnosis.progress import HIGHEST_FACTOR
+from hpsearch.telemetry import Epoch, Telemetry
+from hpsearch.verdicts import Cause
+from tests.diagnosis.written import asked, epoch, facts, found, sample, samples, telemetry
+
+STEPS = 300
+ENOUGH = PROMISED_SHARE * 2.3 / STEPS
+"""What each of `STEPS` steps must promise to lower a loss of 2.3 by a tenth."""
+
+
+def slow(*, now: float = 2.3, steps: int = LEAST_STEPS, count: int = SAMPLES, **changes: Any) -> Telemetry:
+    """Return telemetry of a loss that is `now` where it was 2.3, seen in the first step and `count` - 1 of the last."""
+    looks = samples(range(steps - count + 1, steps), **{"promise": ENOUGH / 2, "loss": now} | changes)
+    return telemetry([sample(0, promise=ENOUGH / 2), *looks])
+
+
+def test_steps_that_promise_less_than_a_tenth() -> None:
+    """A trial whose steps promise less than a tenth of the loss is too slow, with a rate that would do."""
+    finding = found(lr_too_low, slow(promise=ENOUGH * 0.99, gain=1.0), facts(rate=1e-5))
+    assert (finding.cause, finding.first_step) == (Cause.LR_TOO_LOW, 0)
+    assert finding.evidence == {
+        "promised_share": pytest.approx(PROMISED_SHARE * 0.99),
+        "fallen_share": 0.0,
+        "gain": 1.0,
+        "steps": STEPS,
+    }
+    higher = 1e-5 * PROMISE_FACTOR / (PROMISED_SHARE * 0.99)
+    assert finding.suggested == {"learning_rate": pytest.approx(higher)}
+    assert finding.remedy == f"Raise the learning rate from 1e-05 to about {higher:.2g}."
+    assert asked(lr_too_low, slow(promise=ENOUGH * 1.01), facts(rate=1e-5)) is None
+
+
+@pytest.mark.parametrize(("gain", "factor"), [(0.95, 10.0), (ROUNDED_GAIN * 0.999, 24.0)])
+def test_a_rate_is_raised_to_the_best_step_at_most(gain: float, factor: float) -> None:
+    """Where probes tell rho from 1, the rate stays within 1 / (2 (1 - rho)) times its own."""
+    finding = found(lr_too_low, slow(promise=ENOUGH * 0.99, gain=gain), facts(rate=1e-5))
+    assert finding.suggested == {"learning_rate": pytest.approx(1e-5 * factor, rel=0.02)}
+
+
+@pytest.mark.parametrize("promise", [0.0, ENOUGH / 1e6])
+def test_a_rate_is_raised_within_bounds(promise: float) -> None:
+    """Steps that promise nothing, or next to nothing, say that the rate is too low and not by how much."""
+    finding = found(lr_too_low, slow(promise=promise), facts(rate=1e-5))
+    assert finding.suggested == {"learning_rate": pytest.approx(1e-5 * HIGHEST_FACTOR)}
+    assert "gain" not in finding.evidence, "no probe was seen"
+
+
+@pytest.mark.parametrize("promise", [-1e-6, math.nan, math.inf])
+def test_steps_that_promise_no_fall_are_not_too_small(promise: float) -> None:
+    """What leads uphill, or is not known, is no matter of length."""
+    assert asked(lr_too_low, slow(promise=promise), facts()) is None
+
+
+def test_a_loss_that_has_fallen_is_not_slow() -> None:
+    """A tenth of the loss already gone refutes the promise."""
+    assert asked(lr_too_low, slow(now=2.3 * (1 - PROMISED_SHARE * 0.99)), facts()) is not None
+    assert asked(lr_too_low, slow(now=2.3 * (1 - PROMISED_SHARE * 1.01)), facts()) is None
+
+
+def test_probes_must_agree_that_steps_are_small() -> None:
+    """Steps whose probes fall short of their promise are not too small."""
+    assert asked(lr_too_low, slow(gain=LEAST_GAIN), facts()) is not None
+    assert asked(lr_too_low, slow(gain=LEAST_GAIN * 0.99), facts()) is None
+
+
+def test_the_dead_are_not_slow() -> None:
+    """A layer of which most is silent promises nothing for another reason."""
+    assert asked(lr_too_low, slow(dead=MOST_SILENT_SHARE), facts()) is not None
+    assert asked(lr_too_low, slow(dead=MOST_SILENT_SHARE * 1.01), facts()) is None
+
+
+@pytest.mark.parametrize(("total", "needed"), [(STEPS, LEAST_STEPS), (60, 30)])
+def test_slowness_takes_time_to_see(total: int, needed: int) -> None:
+    """Fifty steps are asked for, or half of a trial that is shorter, and five samples."""
+    known = facts(steps=total)
+    assert asked(lr_too_low, slow(promise=0.0, steps=needed), known) is not None
+    assert asked(lr_too_low, slow(promise=0.0, steps=needed - 1), known) is None
+    assert asked(lr_too_low, slow(promise=0.0, steps=needed, count=SAMPLES - 1), known) is None
+    assert asked(lr_too_low, telemetry([], steps=needed), known) is None
+
+
+def test_a_longer_trial_would_arrive() -> None:
+    """The promise is one of the whole trial."""
+    assert asked(lr_too_low, slow(), facts(steps=STEPS * 3)) is None
+
+
+def straight(*, steps: int = int(NEARLY_OVER * STEPS), count: int = SAMPLES, **changes: Any) -> Telemetry:
+    """Return telemetry of a trial that is nearly over, in steps whose probes and cosines say that they are short."""
+    look = {"loss": 2.0, "gain": 0.999, "gradient_cosine": 0.9} | changes
+    return telemetry([sample(0), *samples(range(steps - count + 1, steps), **look)])
+
+
+@pytest.mark.parametrize(("gain", "factor"), [(0.975, 20.0), (0.951, 10.204), (0.99, 50.0), (0.9999, 100.0)])
+def test_a_straight_course_to_the_end(gain: float, factor: float) -> None:
+    """A loss that still falls in a straight line at the end wants longer steps: ten to a hundred times."""
+    finding = found(still_converging, straight(gain=gain), facts(rate=1e-4))
+    assert (finding.cause, finding.first_step) == (Cause.LR_TOO_LOW, 0)
+    assert finding.confidence < 0.9, "it learns, so it is not to be stopped"
+    assert finding.evidence == {"gain": pytest.approx(gain), "gradient_cosine": 0.9, "loss": 2.0}
+    higher = 1e-4 * factor
+    assert finding.suggested == {"learning_rate": pytest.approx(higher, rel=1e-3)}
+    assert f"from 0.0001 to about {higher:.2g}, or train longer" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"gain": STRAIGHT_GAIN * 1.01}, {"gain": STRAIGHT_GAIN * 0.99}),
+        ({"gain": 1.0}, {"gain": math.nan}),
+        ({"gradient_cosine": STRAIGHT_COSINE * 1.01}, {"gradient_cosine": STRAIGHT_COSINE}),
+        ({"gradient_cosine": 1.0}, {"gradient_cosine": math.nan}),
+        ({"loss": 2.3 * FAR_SHARE * 1.01}, {"loss": 2.3 * FAR_SHARE * 0.99}),
+        ({"steps": int(NEARLY_OVER * STEPS)}, {"steps": int(NEARLY_OVER * STEPS) - 1}),
+        ({"count": SAMPLES}, {"count": SAMPLES - 1}),
+    ],
+)
+def test_a_course_that_is_not_straight(inside: dict[str, Any], outside: dict[str, Any]) -> None:
+    """Each of the signs of short steps is needed, up to its bound."""
+    assert asked(still_converging, straight(**inside), facts(steps=STEPS)) is not None
+    assert asked(still_converging, straight(**outside), facts(steps=STEPS)) is None
+
+
+JUMPING = (2.0, 2.1, 2.0, 2.1)
+
+
+def overshooting(
+    *,
+    losses: Sequence[float] = JUMPING,
+    steps: int = LEAST_OVERSHOT_STEPS,
+    count: int = SETTLING_PROBES + OVERSHOT_PROBES,
+    **changes: Any,
+) -> Telemetry:
+    """Return telemetry whose last `count` samples are probes that overshot, and whose training loss jumps about."""
+    look = {"loss": 2.0, "gain": 0.0} | changes
+    ends: list[Epoch] = [epoch(number, training=loss) for number, loss in enumerate(losses)]
+    return telemetry([sample(0), *samples(range(steps - count, steps), **look)], epochs=ends)
+
+
+def test_steps_that_overshoot() -> None:
+    """Most probes past the best step and a high loss that jumps about want a smaller rate."""
+    finding = found(lr_too_high, overshooting(gain=-9.0), facts(rate=0.5))
+    assert finding.cause is Cause.LR_TOO_HIGH
+    assert finding.confidence < 0.9, "at the edge of stability networks learn on"
+    assert finding.first_step == LEAST_OVERSHOT_STEPS - OVERSHOT_PROBES, "the first probes settle"
+    assert finding.evidence == {"gain": pytest.approx(-9.0), "loss": 2.0, "learning_rate": 0.5}
+    assert finding.suggested == {"learning_rate": pytest.approx(0.025)}
+    assert "from 0.5 to 0.025: the steps overshoot" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"gain": OVERSHOT_GAIN * 0.99}, {"gain": OVERSHOT_GAIN * 1.01}),
+        ({"count": SETTLING_PROBES + OVERSHOT_PROBES}, {"count": SETTLING_PROBES + OVERSHOT_PROBES - 1}),
+        ({"steps": LEAST_OVERSHOT_STEPS}, {"steps": LEAST_OVERSHOT_STEPS - 1}),
+        ({"gain": 0.0}, {"gain": math.nan}),
+        ({"losses": JUMPING}, {"losses": JUMPING[:JUMPING_EPOCHS]}),
+        ({"losses": (2.0, 2.1, 2.0, 1.9)}, {"losses": (2.0, 2.1, 2.0, 1.9, 1.8)}),
+        ({"losses": JUMPING}, {"losses": (2.0,) * 9}),
+    ],
+)
+def test_steps_that_do_not_overshoot(inside: dict[str, Any], outside: dict[str, Any]) -> None:
+    """Each of the signs of long steps is needed, up to its bound."""
+    assert asked(lr_too_high, overshooting(**inside), facts()) is not None
+    assert asked(lr_too_high, overshooting(**outside), facts()) is None
+
+
+def test_a_low_loss_may_jump() -> None:
+    """Below an eighth of chance's loss overshooting is no fault."""
+    for factor, spared in ((0.99, True), (1.01, False)):
+        losses = [loss / JUMPING[-1] * 2.3 * OVERSHOT_SHARE * factor for loss in JUMPING]
+        measured = overshooting(losses=losses, loss=losses[-1])
+        assert (asked(lr_too_high, measured, facts()) is None) is spared

@@ -1,0 +1,219 @@
+"""What the study file and the data show by themselves, on both sides of every threshold."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.static_checks import (
+    EQUAL_SCALE,
+    HUGE_MEAN_SQUARE,
+    RARE_SHARE,
+    STATIC_RULES,
+    StaticRule,
+    grad_reduction_sum,
+    has_paired_output,
+    input_degenerate,
+    input_unscaled,
+    nonfinite_input,
+    output_range,
+    paired_output,
+    static_findings,
+    symmetric_init,
+    wrong_loss_pair,
+)
+from hpsearch.study.spec import Initializer
+from hpsearch.verdicts import Cause, Finding
+from tests.diagnosis.written import CLASSES, NUMBERS, check_complete, facts
+
+
+def certain(rule: StaticRule, known: TrialFacts) -> Finding:
+    """Return what the rule finds, which must be complete, certain, of the first step and of the rule's name."""
+    finding = rule(known)
+    assert finding is not None
+    check_complete(finding)
+    assert (finding.confidence, finding.first_step) == (1.0, 0)
+    assert finding.cause == rule.__name__
+    return finding
+
+
+def inputs(**changes: Any) -> TrialFacts:
+    """Return facts whose inputs differ from the default in `changes`."""
+    return facts(data=replace(CLASSES, **{f"input_{name}": value for name, value in changes.items()}))
+
+
+def targets(low: float, high: float, output: str) -> TrialFacts:
+    """Return the facts of a regression with such targets and output."""
+    return facts(data=replace(NUMBERS, target_low=low, target_high=high), output=output)
+
+
+def test_nothing_is_wrong_with_the_default() -> None:
+    """A plain study on plain data has no finding before its first step."""
+    assert static_findings(facts()) == []
+    assert static_findings(facts(data=NUMBERS)) == []
+
+
+@pytest.mark.parametrize("largest", [math.inf, math.nan])
+def test_inputs_that_are_not_finite(largest: float) -> None:
+    """An input that is NaN or infinite is found, and what is not finite is no evidence."""
+    certain(nonfinite_input, inputs(largest=largest))
+    assert nonfinite_input(inputs(largest=3e38)) is None
+
+
+def test_inputs_that_overflow_when_squared() -> None:
+    """Inputs whose mean square is infinite are large, with evidence that is finite."""
+    certain(input_unscaled, inputs(mean_square=math.inf, largest=math.inf))
+
+
+def test_large_inputs_are_to_be_scaled() -> None:
+    """The mean square and not the largest input decides, above its bound and not at it."""
+    finding = certain(input_unscaled, inputs(mean_square=HUGE_MEAN_SQUARE * 1.01, largest=9.0))
+    assert finding.evidence == {"input_mean_square": HUGE_MEAN_SQUARE * 1.01, "input_largest": 9.0}
+    assert finding.suggested == {"data.scale": "standard"}
+    assert input_unscaled(inputs(mean_square=HUGE_MEAN_SQUARE, largest=1000.0)) is None
+
+
+def test_inputs_that_are_nearly_all_zero() -> None:
+    """Binary inputs below the rare share are degenerate, and inputs that are all 0; sparse numbers are not."""
+    finding = certain(input_degenerate, inputs(is_binary=True, nonzero_share=RARE_SHARE * 0.99))
+    assert finding.evidence == {"input_nonzero_share": RARE_SHARE * 0.99}
+    certain(input_degenerate, inputs(largest=0.0, nonzero_share=0.0))
+    assert input_degenerate(inputs(is_binary=True, nonzero_share=RARE_SHARE)) is None
+    constant = certain(input_degenerate, inputs(is_constant=True, largest=0.5))
+    assert constant.remedy == "All examples have the same inputs: check how they are read."
+    assert "integer division" in certain(input_degenerate, inputs(is_constant=True, largest=0.0)).remedy
+    assert input_degenerate(inputs(is_binary=False, nonzero_share=RARE_SHARE / 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "own"),
+    [
+        ("cross_entropy", "sigmoid", "softmax"),
+        ("cross_entropy", "identity", "softmax"),
+        ("binary_cross_entropy", "softmax", "sigmoid"),
+        ("binary_cross_entropy", "relu", "sigmoid"),
+    ],
+)
+def test_a_loss_behind_an_output_of_another(loss: str, output: str, own: str) -> None:
+    """A loss that is not computed with its own output is named with that output, which "auto" gives it."""
+    known = facts(loss=loss, output=output)
+    finding = certain(wrong_loss_pair, known)
+    assert f'The output of {loss} is {own} (got "{output}")' in finding.remedy
+    assert finding.suggested == {"model.output": "auto"}
+    assert not has_paired_output(known)
+
+
+@pytest.mark.parametrize("output", ["auto", "softmax", "identity"])
+def test_classes_learned_by_squared_error(output: str) -> None:
+    """Squared error is for numbers: classes are to have cross-entropy with its own output."""
+    finding = certain(wrong_loss_pair, facts(loss="mse", output=output))
+    assert finding.suggested == {"model.loss": "cross_entropy", "model.output": "auto"}
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_a_loss_with_its_own_output_is_right(loss: Any) -> None:
+    """A loss goes with "auto" and with the output that "auto" stands for."""
+    for output in ("auto", paired_output(loss)):
+        assert wrong_loss_pair(facts(loss=loss, output=output)) is None
+
+
+def test_squared_error_of_numbers_takes_any_output() -> None:
+    """In regression an output is wrong only where it cannot reach the targets."""
+    assert wrong_loss_pair(facts(data=NUMBERS, output="sigmoid")) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "low", "high"),
+    [
+        ("sigmoid", 0.0, 1.0),
+        ("softmax", 0.0, 1.0),
+        ("tanh", -1.0, 1.0),
+        ("relu", 0.0, 1e9),
+        ("elu", -1.0, 1e9),
+        ("selu", -1.758, 1e9),
+    ],
+)
+def test_targets_beyond_what_the_output_can_give(output: str, low: float, high: float) -> None:
+    """Targets up to an output's bounds are within reach; below the lower, or above the upper, they are not."""
+    assert output_range(targets(low, high, output)) is None
+    finding = certain(output_range, targets(low - 0.01, high, output))
+    assert finding.suggested == {"model.output": "identity"}
+    assert finding.evidence == {"target_low": low - 0.01, "target_high": high}
+    assert (output_range(targets(low, high + 0.01, output)) is None) is (high == 1e9)
+
+
+def test_every_target_is_within_reach_of_the_identity() -> None:
+    """Outputs without bounds reach all numbers, and classes are no numbers to reach."""
+    for output in ("auto", "identity"):
+        assert output_range(targets(-1e30, 1e30, output)) is None
+    assert output_range(facts(output="tanh", data=replace(CLASSES, target_low=-5.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("activation", "better"),
+    [
+        ("relu", "he"),
+        ("leaky_relu", "he"),
+        ("elu", "he"),
+        ("selu", "he"),
+        ("tanh", "xavier"),
+        ("sigmoid", "xavier"),
+    ],
+)
+@pytest.mark.parametrize("scale", [0.0, EQUAL_SCALE])
+def test_units_that_start_equal(activation: str, better: str, scale: float) -> None:
+    """Initial weights of 0, or as good as 0, are named, with an initializer that suits the activation."""
+    known = facts(activation=activation, initializer=Initializer(name="normal", scale=scale))
+    finding = certain(symmetric_init, known)
+    assert finding.suggested == {"model.initializer": better}
+    assert f'"{better}"' in finding.remedy
+    assert finding.evidence == {"scale": scale}
+
+
+def test_units_that_start_apart() -> None:
+    """Weights above the bound differ, named initializers have a scale of their own, and one layer needs none."""
+    equal = Initializer(name="uniform", scale=0.0)
+    assert symmetric_init(facts(initializer=replace(equal, scale=EQUAL_SCALE * 1.01))) is None
+    assert symmetric_init(facts(initializer=Initializer(name="lecun"))) is None
+    assert symmetric_init(facts(initializer=equal, hidden=())) is None
+
+
+def test_gradients_that_are_summed() -> None:
+    """A sum over the minibatch acts like a rate that is so many times larger, unless the minibatch is one example."""
+    finding = certain(grad_reduction_sum, facts(reduction="sum", rate=0.02, batch_size=50))
+    assert "learning rate of 1:" in finding.remedy
+    assert finding.suggested == {"training.reduction": "mean"}
+    assert grad_reduction_sum(facts(reduction="sum", batch_size=1)) is None
+    assert grad_reduction_sum(facts(reduction="mean")) is None
+
+
+def test_findings_stand_in_the_order_of_the_rules() -> None:
+    """Everything that is wrong is found, the surest first, without what the study expects."""
+    data = replace(
+        CLASSES,
+        input_largest=math.inf,
+        input_mean_square=math.inf,
+        input_nonzero_share=RARE_SHARE / 2,
+        input_is_binary=True,
+    )
+    known = facts(
+        data=data,
+        loss="mse",
+        reduction="sum",
+        initializer=Initializer(name="normal", scale=0.0),
+        expected=[Cause.SYMMETRIC_INIT, Cause.INPUT_DEGENERATE],
+    )
+    assert [finding.cause for finding in static_findings(known)] == [
+        Cause.NONFINITE_INPUT,
+        Cause.INPUT_UNSCALED,
+        Cause.WRONG_LOSS_PAIR,
+        Cause.GRAD_REDUCTION_SUM,
+    ]
+    order = [finding.cause for finding in static_findings(replace(known, expected=frozenset()))]
+    assert order == [cause for cause in map(_cause, STATIC_RULES) if cause is not Cause.OUTPUT_RANGE]
+
+
+def _cause(rule: StaticRule) -> Cause:
+    return Cause(rule.__name__)

@@ -1,0 +1,114 @@
+"""Fresh seeds: what they change, what they leave, and that a part in training is lost alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import DataError
+from hpsearch.storage.records import Evaluation
+from hpsearch.study.spec import DataSpec, PruningSpec
+from hpsearch.trials import ParameterValue
+from hpsearch.worker.preparation import PreparedStudy, prepare_study
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import StopRequest
+from tests.worker.bench import SPEC, Bench
+
+TRIALS: dict[int, dict[str, ParameterValue]] = {
+    3: {"learning_rate": 0.1, "weight_decay": 1e-4},
+    5: {"learning_rate": 0.5, "weight_decay": 1e-6},
+    8: {"learning_rate": 0.05, "model.activation": "tanh"},
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> PreparedStudy:
+    """Return iris with a test part."""
+    return prepare_study(replace(SPEC, data=DataSpec(source="iris", test_fraction=0.2)))
+
+
+def numbers_of(one: Evaluation) -> tuple[object, ...]:
+    """Return everything but the time."""
+    return one.number, one.part, one.seed, one.loss, one.accuracy
+
+
+def trained(
+    study: PreparedStudy, *, rows: int = 5, seeds: tuple[int, ...] = (11, 12)
+) -> set[tuple[object, ...]]:
+    """Return what all trials reach with all seeds."""
+    planned = repetitions(study, TRIALS, {seed: list(TRIALS) for seed in seeds}, rows=rows)
+    batches = train(study, planned, part="validation", stop=StopRequest())
+    return {numbers_of(one) for batch in batches for one in batch}
+
+
+def test_more_seeds_begin_with_the_same_ones() -> None:
+    """Asking for more seeds later keeps those that are trained; the test part has others than validation."""
+    assert fresh_seeds(7, "validation", 5) == fresh_seeds(7, "validation", 9)[:5]
+    drawn = [
+        *fresh_seeds(7, "validation", 500),
+        *fresh_seeds(7, "test", 500),
+        *fresh_seeds(8, "test", 500),
+        7,
+        8,
+    ]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_with_the_studys_own_seed_it_is_the_trial_again(tmp_path: Path) -> None:
+    """An evaluation trains exactly as the search does: only the seed makes the difference."""
+    spec = replace(SPEC, trials=6, pruning=PruningSpec(diagnosis=False, rank="none"))
+    bench = Bench(f"sqlite:///{tmp_path}/search.db", spec)
+    bench.worker("a").run()
+    study = prepare_study(spec)
+    found = {trial.number: trial for trial in bench.trials() if trial.is_ranked}
+    params = {number: trial.params for number, trial in found.items()}
+    for seed, same in ((spec.seed, True), (spec.seed + 1, False)):
+        planned = repetitions(study, params, {seed: list(params)}, rows=4)
+        batches = train(study, planned, part="validation", stop=StopRequest())
+        values = {one.number: one.accuracy for batch in batches for one in batch}
+        assert (values == {number: trial.value for number, trial in found.items()}) is same
+    bench.close()
+
+
+def test_company_changes_nothing(study: PreparedStudy) -> None:
+    """Alone or in one cohort, each trial with each seed reaches the same to the last bit, and all are there."""
+    together = trained(study)
+    assert together == trained(study, rows=1)
+    assert {(number, seed) for number, _, seed, *_ in together} == {
+        (number, seed) for number in TRIALS for seed in (11, 12)
+    }
+
+
+def test_the_test_part_is_measured_and_not_learned(study: PreparedStudy) -> None:
+    """What is measured is the part that was asked for, after the same training: equal parts give equal numbers."""
+    planned = repetitions(study, TRIALS, {11: list(TRIALS)}, rows=5)
+    twins = replace(study, data=replace(study.data, test=study.data.validation))
+    found = {
+        (prepared is twins, part): [
+            (one.number, one.loss, one.accuracy)
+            for batch in train(prepared, planned, part=part, stop=StopRequest())
+            for one in batch
+        ]
+        for prepared in (study, twins)
+        for part in ("validation", "test")
+    }
+    assert found[True, "test"] == found[True, "validation"] == found[False, "validation"]
+    assert found[False, "test"] != found[False, "validation"]
+
+
+def test_a_stop_loses_the_cohort_in_training_alone(study: PreparedStudy) -> None:
+    """What was yielded before a request to stop is whole; nothing follows it."""
+    stop = StopRequest()
+    planned = repetitions(study, TRIALS, {11: [3, 5], 12: [3, 5]}, rows=2)
+    batches = train(study, planned, part="validation", stop=stop)
+    assert [one.number for one in next(batches)] == [3, 5]
+    stop.ask()
+    assert list(batches) == []
+
+
+def test_a_missing_test_part_is_told() -> None:
+    """Without a test part there is nothing to measure on."""
+    study = prepare_study(SPEC)
+    planned = repetitions(study, TRIALS, {11: [3]}, rows=1)
+    with pytest.raises(DataError, match=r"must have a test part \(got none\): set data.test_fraction"):
+        list(train(study, planned, part="test", stop=StopRequest()))

@@ -1,0 +1,87 @@
+"""Retries: how long, how often, and with what in between a worker asks a database that does not answer."""
+
+from collections.abc import Callable
+
+import pytest
+
+from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.worker.retry import Reconnect
+from hpsearch.worker.shutdown import StopRequest
+
+GONE = StorageUnavailableError("postgresql://node1/d: the server does not answer")
+
+
+def failing(times: int, log: list[str], *, error: Exception = GONE) -> Callable[[], str]:
+    """Return work that fails so many times before it succeeds, and notes each try."""
+
+    def work() -> str:
+        log.append("try")
+        if log.count("try") <= times:
+            raise error
+        return "done"
+
+    return work
+
+
+def reconnect(said: list[str], stop: StopRequest | None = None, *, longest_s: float = 60.0) -> Reconnect:
+    """Return calls that do not wait long between tries."""
+    return Reconnect(stop=stop or StopRequest(), notify=said.append, longest_s=longest_s, every_s=0.001)
+
+
+def test_a_database_that_answers_is_asked_once() -> None:
+    """Nothing is told and nothing comes between where nothing is wrong."""
+    said: list[str] = []
+    log: list[str] = []
+    assert reconnect(said).call(failing(0, log), between=lambda: log.append("between")) == "done"
+    assert (log, said) == (["try"], [])
+
+
+def test_an_outage_is_told_once_and_waited_for() -> None:
+    """The same call is made until it succeeds, each time after what must come between; people hear of it once."""
+    said: list[str] = []
+    log: list[str] = []
+    assert reconnect(said).call(failing(3, log), between=lambda: log.append("between")) == "done"
+    assert log == ["try", *["between", "try"] * 3]
+    assert said == [str(GONE)]
+
+
+def test_what_comes_between_must_succeed_too() -> None:
+    """While that fails, the call itself is not made."""
+    log: list[str] = []
+    looks: list[str] = []
+    look = failing(2, looks)
+
+    def between() -> None:
+        look()
+
+    assert reconnect([]).call(failing(1, log), between=between) == "done"
+    assert (len(log), len(looks)) == (2, 3)
+
+
+@pytest.mark.parametrize("error", [StorageError("no rights"), ValueError("a bug")], ids=str)
+def test_other_errors_are_not_waited_for(error: Exception) -> None:
+    """What another try would meet again is raised at once."""
+    log: list[str] = []
+    with pytest.raises(type(error)):
+        reconnect([]).call(failing(1, log, error=error))
+    assert log == ["try"]
+
+
+def test_retries_have_an_end() -> None:
+    """After the longest outage the database's own words are raised."""
+    log: list[str] = []
+    with pytest.raises(StorageUnavailableError) as caught:
+        reconnect([], longest_s=0.0).call(failing(99, log))
+    assert caught.value is GONE
+    assert len(log) == 2
+
+
+def test_a_request_to_stop_leaves_one_last_try() -> None:
+    """Who is asked to stop tries once more, for the sake of what is finished, and not again."""
+    stop = StopRequest()
+    stop.ask()
+    assert reconnect([], stop).call(failing(1, [])) == "done"
+    log: list[str] = []
+    with pytest.raises(StorageUnavailableError):
+        reconnect([], stop).call(failing(99, log))
+    assert len(log) == 2

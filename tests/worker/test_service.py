@@ -1,0 +1,249 @@
+"""The service: which study a worker goes to, when it changes over, and what it says about it."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy import text
+
+import hpsearch
+from hpsearch.errors import FingerprintError, StudyNotFoundError, VersionError
+from hpsearch.storage.keeping import retry_trial
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
+from hpsearch.worker import service
+from hpsearch.worker.loop import print_nothing
+from hpsearch.worker.preparation import prepare_study
+from hpsearch.worker.service import ServiceOptions
+
+SPEC = StudySpec(
+    name="iris",
+    data=DataSpec(source="iris"),
+    trials=6,
+    training=TrainingSpec(epochs=2, batch_size=32),
+    search=(Range(name="learning_rate", low=1e-3, high=1.0, log=True),),
+    sampler=SamplerSpec(name="random"),
+    pruning=PruningSpec(rank="none"),
+)
+
+
+class Bench:
+    """A database, and services that work on it in this process until they are idle."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.store: Store = open_store(url)
+        self.said: list[str] = []
+
+    def create(self, name: str, *, priority: int = 0, trials: int = 6, epochs: int = 2) -> StoredStudy:
+        """Store a study of iris."""
+        spec = replace(SPEC, name=name, trials=trials, training=replace(SPEC.training, epochs=epochs))
+        prepared = prepare_study(spec)
+        study = self.store.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
+        return self.store.set_priority(study, priority)
+
+    def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
+        """Work until nothing is left to do, and return what the worker said about studies."""
+        self.said.clear()
+
+        def hear(line: str) -> None:
+            self.said.append(line.removeprefix("worker ann: "))
+            notify(self.said[-1])
+
+        options = ServiceOptions(
+            url=self.url,
+            notify=hear,
+            study=study,
+            exit_when_idle=True,
+            rows=2,
+            name="ann",
+            look_every_s=0.05,
+        )
+        assert service.work(options) == 0
+        return [line for line in self.said if line.startswith(("study", "leaves"))]
+
+    def finished(self, study: StoredStudy) -> int:
+        """Return how many trials of a study have finished."""
+        return self.store.progress(study).finished
+
+    def run(self, statement: str) -> None:
+        """Meddle with the database."""
+        with self.store._engine.begin() as connection:
+            connection.execute(text(statement))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Give an empty database. Signals go where they went before."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    bench = Bench(f"sqlite:///{tmp_path}/shift.db")
+    yield bench
+    bench.store.close()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:
+    """Without a study of its own a worker takes the one of the highest priority, of equals the oldest."""
+    for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", -2)):
+        bench.create(name, priority=priority)
+    assert [line for line in bench.work() if "ended" in line] == [
+        f'study "{name}": 6 trials ended here' for name in "bacd"
+    ]
+    assert {bench.finished(study) for study in bench.store.studies()} == {6}
+    assert bench.store.workers() == []
+
+
+def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
+    """`--study` means that study only, whatever waits elsewhere; its name must be one."""
+    urgent, own = bench.create("urgent", priority=9), bench.create("own")
+    bench.work("own")
+    assert (bench.finished(urgent), bench.finished(own)) == (0, 6)
+    with pytest.raises(StudyNotFoundError, match=r"did you mean own\?$"):
+        bench.work("owm")
+
+
+def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
+    """When a study of higher priority appears, a worker ends what it has, changes over, and comes back."""
+    low = bench.create("low", trials=60, epochs=100)
+
+    def appear(line: str) -> None:
+        if line == 'study "low": trains up to 2 trials at once' and len(bench.store.studies()) == 1:
+            bench.create("high", priority=1)
+
+    lines = bench.work(notify=appear)
+    first, *_, last = [line for line in lines if "ended here" in line]
+    assert [line.split(":")[0] for line in lines if "ended here" in line] == [
+        'study "low"',
+        'study "high"',
+        'study "low"',
+    ]
+    before, after = int(first.split()[2]), int(last.split()[2])
+    assert before + after == bench.finished(low) == 60
+    assert 1 <= before < 60
+    assert [bench.store.attempts(low, number) for number in range(60)] == [[]] * 60
+
+
+def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> None:
+    """Where another worker has all that is left of the first study, a worker goes to the next, and comes back."""
+    first, second = bench.create("first", priority=1), bench.create("second")
+    bench.store.claim(first, worker="bob", count=6, lease_s=600.0)
+
+    def release(line: str) -> None:
+        if line == 'study "second": 6 trials ended here':
+            bench.store.release(first, worker="bob", numbers=None, why="stopped", crashed=False)
+
+    assert [line for line in bench.work(notify=release) if "ended" in line] == [
+        'study "second": 6 trials ended here',
+        'study "first": 6 trials ended here',
+    ]
+    assert (bench.finished(first), bench.finished(second)) == (6, 6)
+
+
+def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
+    """A paused study and one with too many failures are told with their remedies, once, and the others go on."""
+    paused, failed, open_study = bench.create("paused"), bench.create("failed"), bench.create("open")
+    why = bench.store.pause(paused, by="ann@node7")
+    stock = optuna.load_study(study_name="failed", storage=bench.url)
+    for _ in range(3):
+        stock.tell(stock.ask(), state=optuna.trial.TrialState.FAIL)
+    assert bench.work() == [
+        f'study "paused": {why}: `hpsearch study resume paused` continues it',
+        (
+            'study "failed": stopped: 3 of 6 trials failed: no verdict 3: '
+            "see `hpsearch study trials failed --state failed`; `hpsearch study edit failed --trials 40` continues it"
+        ),
+        'study "open": trains up to 2 trials at once',
+        'study "open": 6 trials ended here',
+    ]
+    assert [bench.finished(study) for study in (paused, failed, open_study)] == [0, 0, 6]
+
+
+def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
+    """A worker whose study is paused ends what it has in training, says why, and is idle."""
+    study = bench.create("long", trials=60, epochs=100)
+
+    def pause(line: str) -> None:
+        if "trains up to" in line:
+            bench.store.pause(study, by="ann@node7")
+
+    lines = bench.work("long", notify=pause)
+    assert '"long": paused by ann@node7' in lines[-1]
+    progress = bench.store.progress(study)
+    assert (progress.running, progress.waiting) == (0, 0)
+    assert progress.finished < 60
+
+
+def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> None:
+    """Trials of another major version may have other numbers: the worker is refused, with both versions."""
+    study = bench.create("old")
+    bench.run("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
+    refusal = (
+        f'study "old": was made by hpsearch 7.2.1, and its trials must be trained by hpsearch 7 '
+        f"(got {hpsearch.__version__}): use that version"
+    )
+    with pytest.raises(VersionError) as caught:
+        bench.work("old")
+    assert str(caught.value) == refusal
+    assert bench.store.workers() == []
+    bench.create("new")
+    assert bench.work()[0] == f'leaves the study "old" to others: {refusal}'
+    assert bench.finished(study) == 0
+
+
+def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
+    """A worker whose data is not the study's is refused, with both fingerprints."""
+    study = bench.create("other")
+    bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
+    refusal = (
+        f'study "other": its data has the fingerprint feedbeef (got {study.fingerprint} from '
+        f"{prepare_study(SPEC).data.origin}): bring back the data that the study was created with, "
+        "or create another study"
+    )
+    with pytest.raises(FingerprintError) as caught:
+        bench.work("other")
+    assert str(caught.value) == refusal
+    assert bench.work() == [f'leaves the study "other" to others: {refusal}']
+    assert bench.finished(study) == 0
+
+
+def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> None:
+    """It says what the study is called now and goes on to its exact budget, also if it was told no name."""
+    for study in ("iris", None):
+        name = bench.create(f"from-{study}", trials=8, epochs=30)
+
+        def rename(line: str, old: str = name.spec.name) -> None:
+            if line == f'study "{old}": trains up to 2 trials at once':
+                storage = optuna.storages.RDBStorage(bench.url)
+                optuna.copy_study(
+                    from_study_name=old, from_storage=storage, to_storage=storage, to_study_name=f"{old}-new"
+                )
+                optuna.delete_study(study_name=old, storage=storage)
+                storage.remove_session()
+                storage.engine.dispose()
+
+        lines = bench.work(None if study is None else name.spec.name, notify=rename)
+        if study is not None:
+            assert f'study "{name.spec.name}": was renamed to "{name.spec.name}-new"' in lines
+        renamed = bench.store.study(f"{name.spec.name}-new")
+        assert (renamed.key, bench.finished(renamed)) == (name.key, 8)
+
+
+def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
+    """A trial of another client, with the command that ends the wait; once, and then it goes on."""
+    for named in (True, False):
+        study = bench.create(f"waits-{named}", trials=3)
+        optuna.load_study(study_name=study.spec.name, storage=bench.url).ask()
+
+        def clear(line: str, study: StoredStudy = study) -> None:
+            if "waits for trial 0" in line:
+                retry_trial(bench.store, study, 0)
+
+        lines = bench.work(study.spec.name if named else None, notify=clear)
+        (said,) = (line for line in lines if "waits for" in line)
+        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in said
+        assert bench.finished(study) == 3

@@ -1,0 +1,164 @@
+"""Requests to stop, by signal and by the end of the parent; and the end of a process that does not end by itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hpsearch.worker.machine import cache_share_bytes, core_count, worker_name
+from hpsearch.worker.shutdown import INTERRUPTED, StopNowError, StopRequest
+
+
+@pytest.fixture
+def _handlers() -> object:
+    """Put the process's own signal handlers back behind the test."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("_handlers")
+def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
+    """The first SIGINT or SIGTERM asks to drain; the second ends the worker where it is."""
+    stop = StopRequest()
+    stop.listen()
+    before = stop.is_asked
+    os.kill(os.getpid(), number)
+    assert (before, stop.is_asked, stop.signal) == (False, True, number)
+    with pytest.raises(StopNowError):
+        os.kill(os.getpid(), number)
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_a_third_signal_interrupts_no_hand_back() -> None:
+    """After the second one, and where nothing may be interrupted, signals are requests and no more."""
+    stop = StopRequest()
+    stop.listen()
+    with stop.undisturbed():
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+    handed_back = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            handed_back.append("all")
+
+    with pytest.raises(StopNowError):
+        work()
+    assert handed_back == ["all"]
+
+
+def test_a_worker_whose_parent_is_gone_drains() -> None:
+    """A process that is not our parent any more is a request to stop; the one that is, is none."""
+    assert not StopRequest(parent=os.getppid()).is_asked
+    assert StopRequest(parent=os.getpid()).is_asked
+
+
+def test_waiting_ends_with_a_request() -> None:
+    """A wait is cut short by a request, and says so."""
+    stop = StopRequest()
+    assert not stop.wait(0.001)
+    stop.ask()
+    assert stop.wait(60)
+
+
+def test_the_largest_share_of_a_cache_counts(tmp_path: Path) -> None:
+    """One core's share of each cache is its size over the cores that share it; the largest is what matters."""
+    for index, size, cores in ((0, "48K", "0"), (2, "1024K", "0-1"), (3, "32M", "0-3,8")):
+        folder = tmp_path / f"index{index}"
+        folder.mkdir()
+        (folder / "size").write_text(f"{size}\n")
+        (folder / "shared_cpu_list").write_text(f"{cores}\n")
+    assert cache_share_bytes(tmp_path) == 32 * 2**20 // 5
+    assert cache_share_bytes(tmp_path / "missing") == 8 * 2**20
+
+
+def test_a_worker_has_a_name_and_a_core() -> None:
+    """The name carries the process's id, and chance, since a container's next process may have the same id."""
+    assert f"-{os.getpid()}-" in worker_name()
+    assert len({worker_name() for _ in range(8)}) > 1
+    assert core_count() >= 1
+
+
+STUCK = """
+import signal, sys, threading
+from hpsearch.errors import StorageUnavailableError
+from hpsearch.worker.shutdown import DrainWatch, StopRequest
+
+def hand_back():
+    print("handed back", flush=True)
+    {hand_back}
+
+stop = StopRequest()
+stop.listen()
+with DrainWatch(stop, hand_back=hand_back, within_s={within_s}):
+    {ask}
+    {work}
+print("ended by itself", [thread.name for thread in threading.enumerate()])
+"""
+
+FOR_EVER = "threading.Event().wait()"
+IN_A_DRIVER = """
+    import os, sqlite3
+    path = sys.argv[1] + "/x.db"
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    sqlite3.connect(path, timeout=60).execute("CREATE TABLE t (i)")
+"""
+"""SQLite waits for a lock for a minute, and lets no signal handler run meanwhile."""
+
+BY_SIGNAL = "signal.raise_signal(signal.SIGTERM)"
+BY_HANGING_UP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
+FROM_AFAR = "stop.ask()"
+
+
+def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> tuple[int, str]:
+    """Return how a process ends that is asked to stop while it works, and what it wrote."""
+    code = STUCK.format(ask=ask, work=work, hand_back=hand_back, within_s=within_s)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stderr == ""
+    return ended.returncode, ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGING_UP, INTERRUPTED), (FROM_AFAR, 0)]
+)
+def test_a_process_that_is_stuck_is_ended(ask: str, code: int) -> None:
+    """What the worker holds is handed back, and the exit code is that of a worker that drained."""
+    assert run(ask=ask, work=FOR_EVER) == (code, "handed back\n")
+
+
+def test_a_database_that_does_not_answer_holds_nobody_up() -> None:
+    """Where handing back takes too long or fails, the process ends all the same, and the leases run out."""
+    for hand_back in (FOR_EVER, 'raise StorageUnavailableError("the server does not answer")'):
+        assert run(ask=BY_SIGNAL, work=FOR_EVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
+
+
+@pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])
+def test_a_process_that_ends_in_time_is_left_alone(ask: str, within_s: float) -> None:
+    """Who drains in time, or was never asked to, ends by itself, and nothing watches any more."""
+    assert run(ask=ask, work="pass", within_s=within_s) == (0, "ended by itself ['MainThread']\n")
+
+
+def test_a_signal_counts_while_no_handler_can_run(tmp_path: Path) -> None:
+    """A main thread that a driver keeps in its own code does not keep the process from ending in time."""
+    code = STUCK.format(ask="pass", work=IN_A_DRIVER.strip(), hand_back="", within_s=0.1)
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, "handed back\n", "")
+    assert time.monotonic() - began < 30
