@@ -100,8 +100,8 @@ def dropout_order(lab: Lab) -> Outcome:
     study = "dropout-order"
     trained = lab.run(study, Extent(seeds=3, steps=1200, is_curve=True))
     values = values_of(trained)
-    last = values["after the last normalization alone: held-back accuracy"]
-    for name, word in (("before every normalization", "before"), ("after every activation", "between")):
+    last = values["behind the last normalization alone: held-back accuracy"]
+    for name, word in (("before every normalization", "before"), ("behind every activation", "between")):
         others = values[f"{name}: held-back accuracy"]
         values[f"last over {word}"] = [one - other for one, other in zip(last, others, strict=True)]
     series = [
