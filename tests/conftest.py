@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.optuna_suite.source import FOLDER
 
@@ -19,7 +19,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run. `--hypothesis-profile=explore` looks further, at other ones each time.
-settings.register_profile("deterministic", derandomize=True, deadline=None, print_blob=True)
+# How fast examples are made depends on the machine's load, so it fails no test.
+settings.register_profile(
+    "deterministic",
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("deterministic")
 

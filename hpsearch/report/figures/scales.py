@@ -342,13 +342,12 @@ def _frame(
     inside = [tick for tick in ticks if low <= tick.at <= high]
     below = [tick for tick in ticks if tick.at < low][-1:]
     above = [tick for tick in ticks if tick.at > high][:1]
-    if len(inside) < 3 and maximize:
-        # Neighbouring ticks can be far away, and would squeeze what is between them.
-        inside = _fine_accuracy_ticks(low, high, floor) or [*below, *inside, *above]
-    elif len(inside) < 3:
-        inside = [*below, *inside, *above]
-        low = min(low, *(tick.at for tick in inside)) if inside else low
-        high = max(high, *(tick.at for tick in inside)) if inside else high
+    if len(inside) < 3:
+        # Neighbouring ticks of accuracies can be far away, and would squeeze what is between them.
+        fine = _fine_accuracy_ticks(low, high, floor) if maximize else []
+        inside = fine or [*below, *inside, *above]
+        low = min([low, *(tick.at for tick in inside)])
+        high = max([high, *(tick.at for tick in inside)])
     return low, high, tuple(inside)
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpsearch.analysis.snapshot import Snapshot
@@ -47,6 +47,7 @@ def test_every_loss_is_in_the_frame(values: list[float]) -> None:
 
 
 @given(st.one_of(ACCURACIES.map(lambda v: ("accuracy", v)), LOSSES.map(lambda v: ("loss", v))))
+@example(("accuracy", [1.0]))
 def test_a_scale_has_labelled_ticks_inside_its_frame(drawn: tuple[str, list[float]]) -> None:
     """Every scale has at least one tick, and none outside."""
     scale = scale_of(f"validation_{drawn[0]}", drawn[1])
