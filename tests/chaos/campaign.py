@@ -14,7 +14,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.crew import VOID, Crew, Job
 from tests.chaos.ground import STUDY, Ground, Plan
 from tests.chaos.proxy import Proxy
-from tests.chaos.waiting import GIVE_UP_S, POLL_S
+from tests.chaos.waiting import GIVE_UP_S, POLL_S, wait_until
 
 _OUR_FAULT: Final = 3
 _MOST_FAULTS: Final = 5
@@ -111,6 +111,8 @@ def run(campaign: Campaign, scene: Scene, *, tell: Callable[[str], None]) -> Acc
     """
     kinds: Mapping[Calamity, int] = ON_SQLITE if scene.ground.is_sqlite else ON_POSTGRESQL
     happened: Counter[str] = Counter()
+    # Calamities have their time from then on: how long workers take to start depends on the machine.
+    wait_until(lambda: _has_begun(scene), "a worker begins")
     began = time.monotonic()
     due = began
     while scene.ground.finished() < campaign.plan.trials:
@@ -122,7 +124,7 @@ def run(campaign: Campaign, scene: Scene, *, tell: Callable[[str], None]) -> Acc
         if len(broken := faults(scene.crew)) > _MOST_FAULTS:
             raise AssertionError(f"workers end by themselves again and again: {broken}")
         lines = thaw(scene)
-        if time.monotonic() >= due and now < campaign.calamities_s and _has_begun(scene):
+        if time.monotonic() >= due and now < campaign.calamities_s:
             due = time.monotonic() + scene.chance.uniform(0.5, 1.5) * campaign.every_s
             (calamity,) = scene.chance.choices(list(kinds), list(kinds.values()))
             if (line := calamity(scene)) is not None:

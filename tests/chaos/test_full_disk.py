@@ -48,6 +48,7 @@ def test_a_full_disk_is_waited_for(
     calm = Campaign(plan=chosen, workers=2, seed=1, every_s=1.0, calamities_s=0.0, lease_s=1.0, rows=3)
     with campaign.on_sqlite(calm, small_disk, logs=tmp_path) as scene:
         ground, crew = scene.ground, scene.crew
+        wait_until(lambda: ground.finished() > 0, "a trial is finished")
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(1024 * (free_kb(small_disk) - ROOM_KB)))
         wait_until(lambda: all(FULL in hand.said for hand in crew.hands), "both workers say that it is full")
