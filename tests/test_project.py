@@ -120,10 +120,26 @@ def test_the_readme_has_no_gap(repository: Path) -> None:
     assert re.findall(r"^```\w+\n\s*```$", (repository / "README.md").read_text(), flags=re.MULTILINE) == []
 
 
-def test_what_the_readme_links_to_is_there(repository: Path) -> None:
-    """Every relative link of the README leads somewhere."""
-    links = re.findall(r"\]\(([^)#:]+)\)", (repository / "README.md").read_text())
-    assert [link for link in links if not (repository / link).exists()] == []
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere(repository: Path, tracked: list[Path]) -> None:
+    """Every relative link in Markdown names a file that exists, and every anchor a heading of it."""
+    links = [
+        (page, repository / page.parent / path if path else repository / page, anchor)
+        for page in tracked
+        if page.suffix == ".md"
+        for path, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", (repository / page).read_text())
+    ]
+    assert len(links) > 30
+    assert [(page, target.name) for page, target, _ in links if not target.exists()] == []
+    assert [
+        (page, anchor) for page, target, anchor in links if anchor and anchor not in anchors_of(target)
+    ] == []
 
 
 def test_what_the_recipes_name_is_there(repository: Path) -> None:
@@ -137,8 +153,9 @@ def test_what_the_recipes_name_is_there(repository: Path) -> None:
 
 
 def test_the_pictures_are_small_and_shown(repository: Path, tracked: list[Path]) -> None:
-    """`.pictures` holds what the README shows, each with words for those who cannot see it, and nothing large."""
-    shown = re.findall(r"!\[([^\]]+)\]\((\.pictures/[^)]+)\)", (repository / "README.md").read_text())
+    """Every file in `.pictures` is small, and shown once in a README with a description."""
+    pages = "".join((repository / name).read_text() for name in ("README.md", "studies/README.md"))
+    shown = re.findall(r"!\[([^\]]+)\]\((?:\.\./)?(\.pictures/[^)]+)\)", pages)
     kept = [path.as_posix() for path in tracked if path.parts[0] == ".pictures"]
     assert sorted(kept) == sorted(path for _, path in shown)
     assert len(kept) == 3

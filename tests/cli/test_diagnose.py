@@ -225,8 +225,8 @@ main.run()
 
 
 def test_the_examples_of_the_readme_are_real(command: Command, repository: Path) -> None:
-    """What the README prints below a `diagnose` is what it answers, but for numbers that differ between processors."""
-    readme = (repository / "README.md").read_text()
+    """The READMEs show the real output of `diagnose`, except for numbers that differ between processors."""
+    readme = "".join((repository / name).read_text() for name in ("README.md", "studies/README.md"))
     examples = re.findall(
         r"^```sh\n.venv/bin/hpsearch (diagnose [^\n]*)\n```\n\n```text\n(.*?)```$",
         readme,

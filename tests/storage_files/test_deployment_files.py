@@ -78,7 +78,8 @@ def _commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
     for container in _containers(folder):
         yield "kubernetes", container["args"]
     calls = re.compile(r"(?:^|[\s/`'])hpsearch((?: +(?!\||&|\\|#|`|2>)[^\s`|&#]+)+)", re.MULTILINE)
-    for path in (folder / "README.md", *(folder / "systemd").iterdir(), *(folder / "slurm").iterdir()):
+    pages = (folder.parent / "README.md", folder.parent / "studies/README.md", folder / "README.md")
+    for path in (*pages, *(folder / "systemd").iterdir(), *(folder / "slurm").iterdir()):
         for match in calls.finditer(path.read_text(encoding="utf-8").replace("${1:+--study", "--study")):
             words = re.sub(r"[\"'{}]", "", match.group(1))
             if words.split()[0] in _nouns():
@@ -103,7 +104,7 @@ def _unknown(arguments: list[str]) -> list[str]:
 
 
 def test_the_command_line_knows_every_call(folder: Path) -> None:
-    """Every command and every option that a file or the README uses exists."""
+    """Every command and every option that a file or a README uses exists."""
     calls = list(_commands(folder))
     assert {name for name, _ in calls} >= {
         "kubernetes",

@@ -77,9 +77,9 @@ def test_every_cause_is_documented(readme: str) -> None:
     assert tuple(re.findall(r"`(\w+)`", listed)) == DIAGNOSED_CAUSES
 
 
-def test_every_verdict_is_explained(repository: Path) -> None:
-    """The first page has each cause in catalogue order, says what happened and what to do, and which stop a trial."""
-    _, _, verdicts = (repository / "README.md").read_text().partition("## Verdicts\n")
+def test_every_verdict_is_explained(readme: str) -> None:
+    """The page has each cause in catalogue order, with its meaning and remedy, and marks those that stop a trial."""
+    _, _, verdicts = readme.partition("## Verdicts\n")
     lines = [line for line in verdicts.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [row[0].strip("`") for row in rows] == [*DIAGNOSED_CAUSES, Cause.HEALTHY, Cause.INCONCLUSIVE]
@@ -120,8 +120,8 @@ def test_the_default_search_is_documented(readme: str) -> None:
 
 
 def test_the_errors_of_the_page_are_real(readme: str) -> None:
-    """The messages on the page are what the reader says."""
-    several, repeated = blocks(readme, "text")
+    """The messages on the page are those of the reader."""
+    several, repeated = (block for block in blocks(readme, "text") if block.startswith("studies/mine.toml"))
     for text, expected in [
         (
             (
