@@ -10,12 +10,12 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
-from hpsearch.storage import foreign_trials, optuna_schema, registry, schema
+from hpsearch.storage import foreign_trials, optuna_schema, schema, workers
 from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.cells import shown_value
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
-from hpsearch.storage.direct import Direct
+from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all, renew
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import Claim
@@ -76,7 +76,7 @@ def claim(
     if stops or min(left, count) <= 0:
         return []
     # A lease is measured from when its worker was last seen, and the worker asks for one now.
-    if registry.appear(connection, worker, lease_s=lease_s):
+    if workers.appear(connection, worker, lease_s=lease_s):
         # Its older leases would run for as long as the clock was set back.
         renew(connection, worker=worker, lease_s=lease_s)
     lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
@@ -108,7 +108,7 @@ class _Lease:
 _UNFINISHED: Final = _theirs.c.state.in_((WAITING, RUNNING))
 
 # One row of sums: a group for each state would be sorted first, which takes longer than the counting.
-_COUNTS: Final = Direct(
+_COUNTS: Final = DriverStatement(
     select(
         *(func.count(case((_theirs.c.state == state, 1))).label(state) for state in STATES),
         func.max(_theirs.c.trial_id).label("last_trial_id"),
@@ -320,7 +320,7 @@ def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
     )
 
 
-_MADE: Final = Direct(
+_MADE: Final = DriverStatement(
     select(_theirs.c.trial_id, _theirs.c.number)
     .where(
         _theirs.c.study_id == bindparam("study_id"),

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, upsert_rows
-from hpsearch.storage.direct import Direct, RawRow
+from hpsearch.storage.driver_statements import DriverStatement, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.parameters import StoredParameter, as_value, parameter
 from hpsearch.trials import ParameterValue
@@ -31,8 +31,10 @@ class Reading:
         joined = statement
         if table is not _trials:
             joined = statement.join(_trials, _trials.c.trial_id == table.c.trial_id)
-        self._whole = Direct(joined.where(_trials.c.study_id == bindparam("study_id")))
-        self._chosen = Direct(statement.where(table.c.trial_id.in_(bindparam("trial_ids", expanding=True))))
+        self._whole = DriverStatement(joined.where(_trials.c.study_id == bindparam("study_id")))
+        self._chosen = DriverStatement(
+            statement.where(table.c.trial_id.in_(bindparam("trial_ids", expanding=True)))
+        )
 
     def rows(
         self, connection: Connection, study_id: int, ids: Sequence[int] | None, **values: Any

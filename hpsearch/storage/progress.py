@@ -15,7 +15,6 @@ from hpsearch.storage.foreign_trials import every as every_foreign_trial
 from hpsearch.storage.foreign_trials import look
 from hpsearch.storage.leases import kind_of
 from hpsearch.storage.optuna_schema import COMPLETE, STATES
-from hpsearch.storage.reads import by_id, trials
 from hpsearch.storage.records import (
     ForeignTrial,
     Listed,
@@ -26,6 +25,7 @@ from hpsearch.storage.records import (
     attempt_cause,
 )
 from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
+from hpsearch.storage.trial_reads import by_id, trials
 from hpsearch.trials import Fate, Trial, TrialState, best_trials, fate_of, ledger_key, ledger_of
 from hpsearch.verdicts import Cause, known_cause
 

@@ -16,8 +16,9 @@ from hpsearch.storage import foreign_trials, optuna_schema, schema, studies
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.records import Place, StoredStudy
-from hpsearch.storage.resting import at_rest
-from hpsearch.storage.rows import (
+from hpsearch.storage.release import at_rest
+from hpsearch.storage.studies import LockedStudy
+from hpsearch.storage.study_rows import (
     Row,
     StudyRows,
     finish_study,
@@ -26,7 +27,6 @@ from hpsearch.storage.rows import (
     write_study,
     write_trials,
 )
-from hpsearch.storage.studies import LockedStudy
 
 _ours = schema.studies
 _theirs = optuna_schema.studies

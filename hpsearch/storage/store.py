@@ -18,17 +18,16 @@ from hpsearch.storage import (
     migration,
     openings,
     orphans,
-    reads,
-    registry,
     studies,
-    writes,
+    trial_reads,
+    trial_writes,
+    workers,
 )
 from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
 from hpsearch.storage.expiry import Watch
-from hpsearch.storage.faults import attempt
-from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import (
     Assignment,
     Attempt,
@@ -47,6 +46,7 @@ from hpsearch.storage.records import (
     WorkerIdentity,
     WorkerRecord,
 )
+from hpsearch.storage.trial_reads import Mark
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
@@ -304,23 +304,23 @@ class Store:
 
     def trials(self, study: StoredStudy) -> list[Trial]:
         """Return all trials by number."""
-        return self._read(lambda connection: reads.trials(connection, study))
+        return self._read(lambda connection: trial_reads.trials(connection, study))
 
     def trial(self, study: StoredStudy, number: int) -> Trial:
         """Return one trial. Raises TrialNotFoundError."""
-        return self._read(lambda connection: reads.trial(connection, study, number))
+        return self._read(lambda connection: trial_reads.trial(connection, study, number))
 
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
         """Return the attempts at a trial that came to nothing, oldest first."""
         if study.foreign is not None:
             return []
-        return self._read(lambda connection: reads.attempts(connection, study, number))
+        return self._read(lambda connection: trial_reads.attempts(connection, study, number))
 
     def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
         """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
         if study.foreign is not None:
             return {}
-        return self._read(lambda connection: reads.every_attempt(connection, study))
+        return self._read(lambda connection: trial_reads.every_attempt(connection, study))
 
     def evaluations(self, study: StoredStudy) -> list[Evaluation]:
         """Return what became of trials' configurations with other seeds, by number, part and seed."""
@@ -351,7 +351,7 @@ class Store:
 
         None is the mark before everything. One small query where nothing has changed.
         """
-        return self._read(lambda connection: reads.changes(connection, study, since or Mark()))
+        return self._read(lambda connection: trial_reads.changes(connection, study, since or Mark()))
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one.
@@ -360,7 +360,7 @@ class Store:
         """
         if study.foreign is not None:
             return {}
-        return self._read(lambda connection: reads.series(connection, study, numbers))
+        return self._read(lambda connection: trial_reads.series(connection, study, numbers))
 
     def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
         """Return where the study stands, after leases that are over were swept, as far as we may.
@@ -425,7 +425,9 @@ class Store:
 
         Writes all trials whose token still holds and returns the numbers of the others.
         """
-        return self._write(lambda connection: writes.assign(connection, study, assignments), durable=False)
+        return self._write(
+            lambda connection: trial_writes.assign(connection, study, assignments), durable=False
+        )
 
     def record(self, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
         """Store reports and outcomes of claimed trials; what was stored before is left alone.
@@ -434,7 +436,9 @@ class Store:
         same claim has ended already is left as it is and is not among them.
         """
         durable = any(update.outcome is not None for update in updates)
-        return self._write(lambda connection: writes.record(connection, study, updates), durable=durable)
+        return self._write(
+            lambda connection: trial_writes.record(connection, study, updates), durable=durable
+        )
 
     def release(
         self, study: StoredStudy, *, worker: str, numbers: Sequence[int] | None, why: str, crashed: bool
@@ -462,11 +466,11 @@ class Store:
 
     def register_worker(self, identity: WorkerIdentity) -> None:
         """Enter a worker into the registry, in place of one of the same name."""
-        self._write(lambda connection: registry.enter(connection, identity), durable=False)
+        self._write(lambda connection: workers.enter(connection, identity), durable=False)
 
     def unregister_worker(self, name: str) -> None:
         """Take a worker that ends out of the registry."""
-        self._write(lambda connection: registry.leave(connection, name), durable=False)
+        self._write(lambda connection: workers.leave(connection, name), durable=False)
 
     def beat(
         self, identity: WorkerIdentity, *, lease_s: float, tokens: Collection[int] | None = None
@@ -478,7 +482,7 @@ class Store:
         """
 
         def beat(connection: Connection) -> Beat:
-            should_stop = registry.beat(connection, identity, lease_s=lease_s)
+            should_stop = workers.beat(connection, identity, lease_s=lease_s)
             leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
             return Beat(leases=leases_renewed, should_stop=should_stop)
 
@@ -492,11 +496,11 @@ class Store:
         if not self.has_ours:
             return []
         self.sweep_all()
-        return self._read(registry.every)
+        return self._read(workers.every)
 
     def ask_to_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
-        self._write(lambda connection: registry.ask_to_stop(connection, name), durable=False)
+        self._write(lambda connection: workers.ask_to_stop(connection, name), durable=False)
 
     def sweep(self, study: StoredStudy, *, living: Collection[str] = ()) -> list[int]:
         """Let the trials wait again whose lease is over; return their numbers.

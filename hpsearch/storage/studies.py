@@ -14,7 +14,7 @@ from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadabl
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.cells import moment, shown_value, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
-from hpsearch.storage.direct import Direct
+from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.drivers import working_long
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
 from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
@@ -282,7 +282,7 @@ def _why_unreadable(row: Row[Any], error: Exception) -> str:
     )
 
 
-_LOCK: Final = Direct(
+_LOCK: Final = DriverStatement(
     select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("at_study_id")).with_for_update()
 )
 
@@ -301,7 +301,7 @@ _ROW: Final = (
     .where(_ours.c.study_key == bindparam("at_key"))
 )
 
-_LOCKED_ROW: Final = Direct(_ROW)
+_LOCKED_ROW: Final = DriverStatement(_ROW)
 
 
 def lock(connection: Connection, study: StoredStudy) -> LockedStudy:

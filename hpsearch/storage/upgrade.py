@@ -15,10 +15,11 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import forks, optuna_schema, registry, schema
+from hpsearch.storage import fork_safety, optuna_schema, schema, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.driver_errors import attempt, is_transient, translated
 from hpsearch.storage.engine import BUSY_TIMEOUT_S, UncertainCommitError, make_engine, reading, writing
-from hpsearch.storage.faults import attempt, is_transient, translated
+from hpsearch.storage.local_times import LocalTimes, local_times
 from hpsearch.storage.migration import (
     Revisions,
     alone,
@@ -27,7 +28,6 @@ from hpsearch.storage.migration import (
     revisions_of,
     upgrade_theirs,
 )
-from hpsearch.storage.times import LocalTimes, local_times
 
 _AFTERWARDS: Final = {
     "sqlite": "the file is as it was: {remedy}",
@@ -98,7 +98,7 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
 
 def _refuse_workers(engine: Engine, address: Address) -> None:
     with reading(engine) as connection:
-        alive = registry.alive(connection)
+        alive = workers.alive(connection)
     if alive:
         raise StorageError(
             f"{address.shown}: no worker may run while its tables change "
@@ -129,7 +129,7 @@ def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]
     if address.path is None:
         yield engine, address
         return
-    with forks.connected(), _folder_beside(address.path, address.shown) as folder:
+    with fork_safety.connected(), _folder_beside(address.path, address.shown) as folder:
         path = Path(folder) / "copy.db"
         there = replace(address, url=URL.create("sqlite+pysqlite", database=str(path)), path=path)
         copied = make_engine(there)

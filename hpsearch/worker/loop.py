@@ -16,9 +16,9 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.search.searcher import Searcher
-from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, StoredStudy, Update
 from hpsearch.storage.store import Store
+from hpsearch.storage.trial_reads import Mark
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.loop import Trainer
