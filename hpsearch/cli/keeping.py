@@ -96,8 +96,7 @@ def export(
 
     Example: hpsearch study export digits --output digits.db
     """
-    from hpsearch.storage.selection import Selection
-    from hpsearch.storage.transfer import copy_studies
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     selection = Selection(names=(name,), running=include_running)
     with _new_file(output) as unfinished:
@@ -126,8 +125,7 @@ def import_studies(
     Example: hpsearch study import digits.db
     """
     from hpsearch.storage.address import parse_address
-    from hpsearch.storage.selection import Selection
-    from hpsearch.storage.transfer import copy_studies
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     _check_no_study_file(file)
     shown = parse_address(storage).shown

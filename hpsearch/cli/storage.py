@@ -10,8 +10,8 @@ from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
-    from hpsearch.storage.local_times import LocalTimes
     from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.upgrade import LocalTimes
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
 
@@ -119,8 +119,7 @@ def copy(
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
     """
     from hpsearch.errors import UsageError
-    from hpsearch.storage.selection import Selection
-    from hpsearch.storage.transfer import copy_studies
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     if study and everything:
         raise UsageError("storage copy: --study and --all exclude each other: leave one out")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from hpsearch.storage.optuna.heartbeats import StaleTrialCallback
+    from hpsearch.storage.optuna.writes import StaleTrialCallback
 
 __all__ = ["open_storage"]
 

@@ -10,11 +10,10 @@ from hpsearch.storage import migration, optuna_schema, schema, studies, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import make_engine, reading
-from hpsearch.storage.forecast import Forecast, forecast
+from hpsearch.storage.forecast import Forecast, WriteRate, clock, forecast, write_rate
 from hpsearch.storage.integrity import examine
-from hpsearch.storage.local_times import LocalTimes, local_times_in
-from hpsearch.storage.pace import WriteRate, clock, write_rate
 from hpsearch.storage.records import UnreadableStudy
+from hpsearch.storage.upgrade import LocalTimes, local_times_in
 
 _VERSION: Final = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
 

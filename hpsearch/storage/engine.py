@@ -13,6 +13,7 @@ decide this for the whole server (innodb_flush_log_at_trx_commit).
 """
 
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
@@ -29,7 +30,6 @@ from hpsearch.storage import drivers, fork_safety
 from hpsearch.storage.address import Address
 from hpsearch.storage.driver_statements import is_lost, run
 from hpsearch.storage.error_codes import UNCERTAIN, Kind, kind_of
-from hpsearch.storage.replacing import follow_file
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -295,3 +295,45 @@ def _begin_server(connection: Connection) -> None:
     if not writes:
         run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
     run(connection, "BEGIN", ())
+
+
+_FILE: Final = "hpsearch_file"
+
+
+def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
+    """Let every transaction of `engine` go to the file that is at `path` when it begins.
+
+    Where another file is there than before, its connections are new. Where none is there, a transaction raises
+    StorageUnavailableError, so that no empty file takes its place.
+    """
+    gone = f"{shown}: the file is gone: put it back, or stop what works on it"
+    was_there = threading.Event()
+
+    def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
+        # The driver makes a file that is missing, which only the first connection may let it.
+        if was_there.is_set() and _identity(path) is None:
+            raise StorageUnavailableError(gone)
+
+    def note(_connection: Any, record: Any) -> None:
+        was_there.set()
+        record.info[_FILE] = _identity(path)
+
+    def compare(_connection: Any, record: Any, _proxy: Any) -> None:
+        present = _identity(path)
+        if present is None:
+            raise StorageUnavailableError(gone)
+        if present != record.info[_FILE]:
+            raise DisconnectionError(f"{path}: another file is there than before")
+
+    event.listen(engine, "do_connect", look)
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the device and the number of the file, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

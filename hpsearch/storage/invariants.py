@@ -12,17 +12,19 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.errors import Problem, StorageError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import is_number, is_whole, shown_value
 from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
-from hpsearch.storage.stored_json import (
+from hpsearch.storage.stored_values import (
     DEEPEST,
     NOT_JSON,
     depth_of,
     holds,
     is_choice,
+    is_number,
+    is_whole,
     plain_json,
+    shown_value,
     stored_distribution,
 )
 from hpsearch.storage.study_rows import Row, StudyRows, TrialRows

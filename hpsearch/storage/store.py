@@ -16,8 +16,8 @@ from hpsearch.storage import (
     foreign_trials,
     leases,
     migration,
-    openings,
     orphans,
+    progress,
     studies,
     trial_reads,
     trial_writes,
@@ -27,7 +27,6 @@ from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
-from hpsearch.storage.expiry import Watch
 from hpsearch.storage.records import (
     Assignment,
     Attempt,
@@ -47,6 +46,7 @@ from hpsearch.storage.records import (
     WorkerRecord,
 )
 from hpsearch.storage.trial_reads import Mark
+from hpsearch.storage.workers import Watch
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
@@ -375,7 +375,7 @@ class Store:
     def opening(self, study: StoredStudy) -> Opening:
         """Return what the study has left to do, after leases that are over were swept, as far as we may."""
         self.sweep(study)
-        found = self._read(lambda connection: openings.opening(connection, study))
+        found = self._read(lambda connection: progress.opening(connection, study))
         self._note(found.foreign)
         return found
 
@@ -391,7 +391,9 @@ class Store:
         """Return what `openings` does, and the studies that cannot be read."""
         self.sweep_orphans()
         self.sweep_all()
-        found, unreadable = self._read(lambda connection: openings.look(connection, above=above))
+        found, unreadable = self._read(
+            lambda connection: progress.openings_and_unreadable(connection, above=above)
+        )
         self._note([trial for opening in found for trial in opening.foreign])
         return found, unreadable
 

@@ -2,13 +2,15 @@
 
 Rows are mappings from columns' names to values. What ties rows together is left out: ids, which are another
 database's own, and the study's key and the trial's number where the context gives them. Heartbeats of other
-Optuna clients are left out too: they speak of trials that run.
+Optuna clients are left out too: they speak of trials that run. In a copy no trial runs, and no worker holds a lease:
+see `at_rest`.
 
 Each function works inside its caller's transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, TypeAlias, final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
@@ -21,6 +23,8 @@ from hpsearch.storage.dashboard_notes import (
     read_dashboard_notes,
     write_dashboard_notes,
 )
+from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
+from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import Place
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
 
@@ -247,3 +251,60 @@ def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], 
             links = {name: value for name, value in links.items() if name in table.c}
             rows += [{**row, **links} for row in own.ours.get(table.name, ())]
         insert_rows(connection, table, rows)
+
+
+WHY: Final = "copied to another database"
+
+_report_rows = optuna_schema.trial_intermediate_values.name
+_our_trials = schema.trials.name
+_attempt_rows = schema.attempts.name
+
+
+def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
+    """Return the trial without a lease, and one that ran as if it had been handed back: see `leases.release`."""
+    if rows.trial["state"] != RUNNING:
+        kept = {_our_trials: [{**row, "lease_until": None} for row in rows.ours.get(_our_trials, ())]}
+        return replace(rows, ours={**rows.ours, **kept} if rows.ours else {})
+    return TrialRows(
+        trial={**rows.trial, "state": WAITING, "datetime_start": None},
+        details={**rows.details, _report_rows: []},
+        ours=_handed_back(rows, now_s, rows.trial["datetime_start"]) if rows.ours else {},
+    )
+
+
+def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dict[str, list[Row]]:
+    """Return our rows of a trial that ran: the attempt is in its history, and its epochs count as stopped."""
+    (row,) = rows.ours[_our_trials]
+    ended: dict[str, Any] = {
+        "attempt": row["attempt"],
+        "worker": row["worker"],
+        "why": WHY,
+        "crashed": False,
+        "epochs": row["epochs"],
+        "ended": now_s,
+        "started": epoch_s(started),
+        "kind": HANDED_BACK,
+    }
+    waiting = {
+        **row,
+        "token": NO_TOKEN,
+        "worker": None,
+        "lease_until": None,
+        "epochs": 0,
+        "steps": 0,
+        "reported": -1,
+        "version": row["version"] + 1,
+    }
+    return {_our_trials: [waiting], _attempt_rows: [*rows.ours.get(_attempt_rows, ()), ended]}
+
+
+def in_whole_seconds(rows: TrialRows) -> TrialRows:
+    """Return the trial with Optuna's times cut to seconds, which is how its tables in MySQL and MariaDB keep them."""
+    return replace(rows, trial=_cut(rows.trial))
+
+
+def _cut(row: Mapping[str, Any]) -> Row:
+    return {
+        name: value.replace(microsecond=0) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }

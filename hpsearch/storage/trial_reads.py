@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, fu
 
 from hpsearch.errors import TrialNotFoundError
 from hpsearch.storage import leases, optuna_schema, schema
-from hpsearch.storage.cells import counted, moment, whole
 from hpsearch.storage.details import (
     IDS_MAX,
     Reading,
@@ -24,6 +23,7 @@ from hpsearch.storage.driver_statements import RawRow
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import readable_finding, readable_series
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.storage.stored_values import counted, moment, whole
 from hpsearch.storage.studies import check_there
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState

@@ -13,12 +13,17 @@ from sqlalchemy import Connection, DateTime, and_, bindparam, delete, exists, se
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, insert_rows, together, upsert_rows
 from hpsearch.storage.clock import EpochSeconds, naive_utc
-from hpsearch.storage.details import write_attributes, write_params, write_reports, write_values
+from hpsearch.storage.details import (
+    stored_parameters,
+    write_attributes,
+    write_params,
+    write_reports,
+    write_values,
+)
 from hpsearch.storage.driver_errors import CollisionError
 from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import forgive
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
-from hpsearch.storage.parameters import stored_parameters
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
 from hpsearch.trials import TrialState

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
-from hpsearch.storage import enqueuing
+from hpsearch.storage import creation
 from hpsearch.storage.engine import UncertainCommitError, reading, writing
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.records import Attempt, Claim, StoredStudy, Update, WorkerIdentity
@@ -419,7 +419,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         @rule()
         def enqueue(self) -> None:
             asked = {"learning_rate": 0.5}
-            numbers = site.people.write(lambda c: enqueuing.enqueue(c, self.study, [asked]))
+            numbers = site.people.write(lambda c: creation.enqueue(c, self.study, [asked]))
             self.check(lambda number, _before, after: number in numbers and after.token(number) is None)
 
         @precondition(lambda self: len(self.seen.trials) > 2)

@@ -14,8 +14,7 @@ from hpsearch.storage.check import check
 from hpsearch.storage.engine import writing
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
-from hpsearch.storage.selection import Selection
-from hpsearch.storage.transfer import Copied, copy_studies
+from hpsearch.storage.transfer import Copied, Selection, copy_studies
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 

@@ -1,5 +1,5 @@
 """The database as a storage for Optuna: read in increments into memory, written in bulk.
 
-The flow: `storage` is the interface that Optuna calls; `trials` keeps what is known of each study (`picture`)
-and what is to be written; `reading`, `writing` and `studies` are the SQL; `connection` is the way to the database.
+The flow: `storage` is the interface that Optuna calls; `trials` reads from and writes to `cache`, which holds what is
+known of each study and what is to be written; `database`, `writes` and `studies` are the SQL.
 """

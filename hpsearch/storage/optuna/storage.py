@@ -16,12 +16,19 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Table
 
 from hpsearch.errors import StorageError, ValueRefusedError
-from hpsearch.storage.optuna import heartbeats, studies
-from hpsearch.storage.optuna.connection import Database
-from hpsearch.storage.optuna.heartbeats import StaleTrialCallback
-from hpsearch.storage.optuna.internals import BaseHeartbeat, FrozenStudy
-from hpsearch.storage.optuna.record import Details, copied, name_of, param_of, step_of
+from hpsearch.storage.optuna import studies, writes
+from hpsearch.storage.optuna.database import Database
+from hpsearch.storage.optuna.records import (
+    BaseHeartbeat,
+    Details,
+    FrozenStudy,
+    copied,
+    name_of,
+    param_of,
+    step_of,
+)
 from hpsearch.storage.optuna.trials import Trials
+from hpsearch.storage.optuna.writes import StaleTrialCallback
 
 _log: Final = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
         Raises StorageError, and ValueError for a period that is none.
         """
-        heartbeats.check_periods(heartbeat_interval=heartbeat_interval, grace_period=grace_period)
+        writes.check_heartbeat_periods(heartbeat_interval=heartbeat_interval, grace_period=grace_period)
         self.heartbeat_interval = heartbeat_interval
         self.grace_period = grace_period
         self.heartbeat_stale_trial_callback = heartbeat_stale_trial_callback
@@ -241,7 +248,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Store that a trial is being run at this moment. Raises KeyError when there is none."""
-        self._database.rewrite(lambda connection, _: heartbeats.record(connection, trial_id), durable=False)
+        self._database.rewrite(
+            lambda connection, _: writes.record_heartbeat(connection, trial_id), durable=False
+        )
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Return the ids of the study's running trials whose heartbeats have stopped. Their leases count as well."""
@@ -249,7 +258,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         if interval_s is None:
             return []
         grace_s = 2 * interval_s if grace_s is None else grace_s
-        return self._database.read(lambda connection: heartbeats.stale(connection, study_id, grace_s=grace_s))
+        return self._database.read(
+            lambda connection: writes.stale_trials(connection, study_id, grace_s=grace_s)
+        )
 
     def get_heartbeat_interval(self) -> int | None:
         """Return how many seconds are between two heartbeats, None without heartbeats."""

@@ -17,12 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
 from hpsearch.errors import StorageError, ValueRefusedError
-from hpsearch.storage.optuna import reading, writing
-from hpsearch.storage.optuna.connection import Database
-from hpsearch.storage.optuna.known import Known
-from hpsearch.storage.optuna.pending import Pending
-from hpsearch.storage.optuna.picture import OpenTrial
-from hpsearch.storage.optuna.record import (
+from hpsearch.storage.optuna import writes
+from hpsearch.storage.optuna.cache import Known, OpenTrial, Pending
+from hpsearch.storage.optuna.database import Database
+from hpsearch.storage.optuna.records import (
     TEXT_SURE_BYTES,
     Details,
     Head,
@@ -103,7 +101,7 @@ class Trials:
                 self._check_distribution(study_id, name, text)
             newest = self._known.study(study_id).newest_trial_id
             made = self._database.write(
-                lambda connection: writing.create_trial(connection, head, details, newest_trial_id=newest),
+                lambda connection: writes.create_trial(connection, head, details, newest_trial_id=newest),
                 durable=self._must_last(head.state),
             )
             trial = self._known.see_new(made)
@@ -166,8 +164,8 @@ class Trials:
         waiting[trial_id] = waiting.get(trial_id, Details()).under(details)
 
         def work(connection: Connection, again: bool) -> tuple[bool, set[int]]:  # noqa: FBT001
-            changed = writing.set_state(connection, trial_id, state, now, again=again)
-            return changed, writing.write_waiting(connection, waiting, held={trial_id})
+            changed = writes.set_state(connection, trial_id, state, now, again=again)
+            return changed, writes.write_waiting(connection, waiting, held={trial_id})
 
         try:
             changed, written = self._database.rewrite(work)
@@ -191,7 +189,7 @@ class Trials:
     def _write(self, waiting: Mapping[int, Details]) -> None:
         """Write rows of trials, in one transaction."""
         written = self._database.rewrite(
-            lambda connection, _: writing.write_waiting(connection, waiting), durable=False
+            lambda connection, _: writes.write_waiting(connection, waiting), durable=False
         )
         self._take_written(waiting, written)
 
@@ -201,7 +199,7 @@ class Trials:
         It is dropped with an error in the log, and its trial's next write raises.
         """
         written, refused = self._database.rewrite(
-            lambda connection, _: writing.write_apart(connection, waiting), durable=False
+            lambda connection, _: writes.write_apart(connection, waiting), durable=False
         )
         self._take_written(waiting, written)
         for trial_id, name, error in refused:
@@ -269,7 +267,7 @@ class Trials:
         to know of another process that ended the trial.
         """
         trial = self._writable(trial_id)
-        if trial_id not in self._pending.details and not reading.is_open(self._database, trial.head):
+        if trial_id not in self._pending.details and not self._database.is_open(trial.head):
             self._known.read_one(trial_id)
             return self._writable(trial_id)
         return trial
@@ -282,22 +280,20 @@ class Trials:
         if (refused := self._refused.pop(trial_id, None)) is not None:
             raise ValueRefusedError("; ".join(refused))
         if (ended := self._known.settled(trial_id)) is not None:
-            raise UpdateFinishedTrialError(writing.finished(ended.number))
+            raise UpdateFinishedTrialError(writes.finished(ended.number))
         trial = self._known.open(trial_id)
         if trial is None:
             self._known.read_one(trial_id)
             return self._writable(trial_id)
         if trial.head.state.is_finished():
-            raise UpdateFinishedTrialError(writing.finished(trial.head.number))
+            raise UpdateFinishedTrialError(writes.finished(trial.head.number))
         return trial
 
     def _check_distribution(self, study_id: int, name: str, text: str) -> None:
         """Raise ValueError when the study has another kind of distribution under that name than JSON `text` says."""
         known = self._known.study(study_id).distributions
         if name not in known:
-            stored = self._database.glance(
-                lambda connection: reading.distribution(connection, study_id, name)
-            )
+            stored = self._database.distribution(study_id, name)
             known[name] = text if stored is None else stored
         if known[name] != text:
             check_distribution_compatibility(distribution_of(known[name]), distribution_of(text))

@@ -8,7 +8,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 
 from hpsearch.storage import open_storage
-from hpsearch.storage.optuna import pending
+from hpsearch.storage.optuna import cache
 from tests.contract.laboratory import stock_storage
 
 
@@ -46,4 +46,4 @@ def study_id(storage: BaseStorage) -> int:
 @pytest.fixture
 def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be written for the time that it has waited."""
-    monkeypatch.setattr(pending, "FLUSH_AFTER_S", 3600.0)
+    monkeypatch.setattr(cache, "FLUSH_AFTER_S", 3600.0)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from hpsearch.errors import StorageError
 from hpsearch.storage import fork_safety, open_storage
-from hpsearch.storage.optuna import pending
+from hpsearch.storage.optuna import cache
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 from tests.contract.optuna_storage.everything import set_everything
@@ -125,7 +125,7 @@ def outlive_store(url: str, name: str) -> None:
 
 def hand_over(url: str, name: str) -> None:
     """The parent sets everything on two trials and leaves one of them to a child, which ends it at once."""
-    pending.FLUSH_AFTER_S = 3600.0  # type: ignore[misc]  # nothing is written for the time that it has waited
+    cache.FLUSH_AFTER_S = 3600.0  # type: ignore[misc]  # nothing is written for the time that it has waited
     storage = open_storage(url)
     study_id = storage.get_study_id_from_name(name)
     given, kept = (storage.create_new_trial(study_id) for _ in range(2))

@@ -1,6 +1,6 @@
-"""What `hpsearch.storage.optuna.internals` takes from Optuna, and what to do when Optuna changes it.
+"""What `hpsearch.storage.optuna.records` takes from Optuna, and what to do when Optuna changes it.
 
-These fail when another Optuna is installed whose private parts differ. Mend `internals.py`, which is the only module
+These fail when another Optuna is installed whose private parts differ. Change `records.py`, which is the only module
 that has to know, and run Optuna's suite (`tests/contract/test_optuna_suite.py`).
 """
 
@@ -18,10 +18,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.storage import open_storage, optuna_schema
-from hpsearch.storage.optuna import internals
+from hpsearch.storage.optuna import records
 from hpsearch.storage.optuna.storage import OptunaStorage
 
-MEND = "Optuna changed {what}: {how}, in hpsearch/storage/optuna/internals.py"
+MEND = "Optuna changed {what}: {how}, in hpsearch/storage/optuna/records.py"
 
 
 def test_a_trial_is_made_of_the_parts_that_we_give(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_trial_is_made_of_the_parts_that_we_give(tmp_path: Path) -> None:
 
 def test_a_trial_has_its_id() -> None:
     """`trial_id_of` finds the id that `frozen_trial` was given."""
-    trial = internals.frozen_trial(
+    trial = records.frozen_trial(
         trial_id=7,
         number=1,
         state=TrialState.RUNNING,
@@ -52,7 +52,7 @@ def test_a_trial_has_its_id() -> None:
         system_attrs={},
         intermediate_values={},
     )
-    assert internals.trial_id_of(trial) == 7, MEND.format(
+    assert records.trial_id_of(trial) == 7, MEND.format(
         what="where a FrozenTrial keeps its id", how="let `trial_id_of` read it there"
     )
 
@@ -63,7 +63,7 @@ def test_a_study_is_made_of_the_parts_that_we_give() -> None:
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE], "name")
     storage.set_study_user_attr(study_id, "user", 1)
     storage.set_study_system_attr(study_id, "system", 2)
-    ours = internals.frozen_study(
+    ours = records.frozen_study(
         study_id, "name", [StudyDirection.MAXIMIZE], user_attrs={"user": 1}, system_attrs={"system": 2}
     )
     assert [ours] == storage.get_all_studies(), MEND.format(
@@ -75,7 +75,7 @@ def test_studies_without_a_name_are_called_as_optuna_calls_them() -> None:
     """The prefix of a generated name is the one that Optuna's own storages take."""
     storage = optuna.storages.InMemoryStorage()
     name = storage.get_study_name_from_id(storage.create_new_study([StudyDirection.MAXIMIZE]))
-    assert name.startswith(internals.DEFAULT_STUDY_NAME_PREFIX), MEND.format(
+    assert name.startswith(records.DEFAULT_STUDY_NAME_PREFIX), MEND.format(
         what="how it names studies", how="take the prefix from where it is now"
     )
 
@@ -84,7 +84,7 @@ def test_the_interface_is_the_one_that_we_implement() -> None:
     """Every method of Optuna's interface has the arguments that ours has."""
     differing = {
         name
-        for interface in (BaseStorage, internals.BaseHeartbeat)
+        for interface in (BaseStorage, records.BaseHeartbeat)
         for name in interface.__abstractmethods__
         if list(inspect.signature(getattr(interface, name)).parameters)
         != list(inspect.signature(getattr(OptunaStorage, name)).parameters)
@@ -116,7 +116,7 @@ def test_nothing_else_is_private(repository: Path) -> None:
         and (node.module or "").startswith("optuna")
         and any(part.startswith("_") for part in (node.module or "").split("."))
     }
-    assert importers == {"hpsearch/storage/optuna/internals.py"}
+    assert importers == {"hpsearch/storage/optuna/records.py"}
 
 
 @pytest.mark.parametrize("state", list(TrialState))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.storage.optuna.record import (
+from hpsearch.storage.optuna.records import (
     Details,
     Head,
     copied,

@@ -1,25 +1,34 @@
-"""What is written about trials. Each function works inside its caller's transaction.
+"""What is written about trials, their heartbeats included. Each function works inside its caller's transaction.
 
 A trial that has ended is never written: what is written locks the trial's row first, as every Optuna client does
 that ends a trial.
+
+Heartbeats are in Optuna's own table, so every Optuna client that uses them sees those of all others. A heartbeat is
+`CURRENT_TIMESTAMP` of the client's session, as `RDBStorage` writes it: UTC on SQLite, the session's time zone on
+servers. What our workers run has a lease instead, which `leases` sweeps.
 """
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import TrialState
-from sqlalchemy import Connection, DateTime, Table, bindparam, func, insert, select, update
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, DateTime, Table, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import ValueRefusedError
-from hpsearch.storage import optuna_schema
+from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import Target, together, upsert_rows
 from hpsearch.storage.driver_errors import is_about_a_value
 from hpsearch.storage.driver_statements import DriverStatement
-from hpsearch.storage.optuna.record import Details, Head, stored_time
+from hpsearch.storage.optuna.records import Details, Head, stored_time
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
 
 _studies = optuna_schema.studies
@@ -222,3 +231,76 @@ def _write_attributes(target: Target, table: Table, details: Mapping[int, Detail
         for key, text in (each.user_attributes if is_user else each.system_attributes).items()
     ]
     upsert_rows(target, table, rows, key=("trial_id", "key"))
+
+
+StaleTrialCallback: TypeAlias = Callable[[Study, FrozenTrial], None]
+"""What is called with a study and a trial of it that was failed because its heartbeats stopped."""
+
+
+_heartbeats = optuna_schema.trial_heartbeats
+
+
+def check_heartbeat_periods(**periods_s: float | None) -> None:
+    """Raise ValueError, naming all of them, for seconds that are not positive and finite. None passes."""
+    wrong = [
+        f"{name}: must be a positive number of seconds (got {value!r})"
+        for name, value in periods_s.items()
+        if value is not None and not _is_period(value)
+    ]
+    if wrong:
+        raise ValueError("; ".join(wrong) + ": give one such as 60, or leave it out")
+
+
+def _is_period(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0
+
+
+def record_heartbeat(connection: Connection, trial_id: int) -> None:
+    """Note that the trial is being run at this moment. Raises KeyError when there is no such trial."""
+    now = func.current_timestamp()
+    rows = select(_trials.c.trial_id, now).where(_trials.c.trial_id == trial_id)
+    columns = ["trial_id", "heartbeat"]
+    statement: Any
+    if connection.dialect.name in ("mysql", "mariadb"):
+        statement = (
+            mysql_insert(_heartbeats).from_select(columns, rows).on_duplicate_key_update(heartbeat=now)
+        )
+    else:
+        insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+        statement = (
+            insert(_heartbeats)
+            .from_select(columns, rows)
+            .on_conflict_do_update(index_elements=["trial_id"], set_={"heartbeat": now})
+        )
+    # An insert of what a query yields has no count unless it is asked for.
+    if connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 0:
+        raise KeyError(f"trial_id {trial_id}: there is no such trial")
+
+
+_LEASED: Final = exists().where(
+    schema.studies.c.study_id == _trials.c.study_id,
+    schema.trials.c.study_key == schema.studies.c.study_key,
+    schema.trials.c.trial_id == _trials.c.trial_id,
+    schema.trials.c.lease_until.is_not(None),
+)
+
+
+def stale_trials(connection: Connection, study_id: int, *, grace_s: float) -> list[int]:
+    """Return the ids of the study's running trials whose last heartbeat is more than `grace_s` seconds ago.
+
+    A trial that never gave one is none of them, and neither is one that a worker of ours holds.
+    """
+    rows = connection.execute(
+        select(_trials.c.trial_id, _heartbeats.c.heartbeat, func.now().label("now"))
+        .join(_heartbeats, and_(_heartbeats.c.trial_id == _trials.c.trial_id))
+        .where(_trials.c.study_id == study_id, _trials.c.state == RUNNING, ~_LEASED)
+        .order_by(_trials.c.trial_id)
+    )
+    grace = timedelta(seconds=grace_s)
+    return [row.trial_id for row in rows if _naive(row.now) - row.heartbeat > grace]
+
+
+def _naive(now: datetime) -> datetime:
+    """Return the time as the column has it; PostgreSQL adds the session's zone."""
+    return now.replace(tzinfo=None)

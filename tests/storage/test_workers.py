@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.storage.expiry import (
+from hpsearch.storage.workers import (
     QUIET_MOST_S,
     QUIET_UNDATED_S,
     STEP_MOST_S,
