@@ -17,7 +17,7 @@ from hpsearch.storage.details import params_of, system_attributes_of
 from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all, renew
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
-from hpsearch.storage.records import Claim
+from hpsearch.storage.records import ClaimedTrial
 from hpsearch.storage.stored_values import shown_value
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.trials import ParameterValue
@@ -63,7 +63,7 @@ def enough_for(failed: int) -> int:
 
 def claim(
     connection: Connection, locked: LockedStudy, *, worker: str, count: int, lease_s: float
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Take up to `count` trials out of the budget, waiting ones first, and return them by number.
 
     A suspect comes last, and alone, to a worker that holds nothing.
@@ -188,7 +188,7 @@ def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
 
 def _take_waiting(
     connection: Connection, locked: LockedStudy, lease: _Lease, count: int, *, but: Sequence[int]
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Set the waiting trials with the lowest numbers, `but` these ids, running under `lease`."""
     candidates = connection.execute(
         select(_theirs.c.trial_id)
@@ -206,7 +206,7 @@ def _take_waiting(
 
 def _take(
     connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Set those of these trials that still wait running under `lease`."""
     # Another Optuna client takes a waiting trial by locking its row alone, so ask again under that lock.
     rows = connection.execute(
@@ -277,7 +277,7 @@ def _claims(
     numbers: Mapping[int, int],
     *,
     past: Mapping[int, _Past],
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Return the claims of waiting trials, with the parameters that they have or ask for."""
     params = params_of(connection, locked.study.study_id, list(numbers))
     attributes = system_attributes_of(connection, locked.study.study_id, list(numbers))
@@ -288,7 +288,7 @@ def _claims(
         asked, ignored = _asked(attributes.get(trial_id, {}).get("fixed_params", {}))
         whole = searched <= set(stored)
         claims.append(
-            Claim(
+            ClaimedTrial(
                 number=number,
                 trial_id=trial_id,
                 token=lease.token,
@@ -333,7 +333,7 @@ _MADE: Final = DriverStatement(
 
 def _take_new(
     connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Make `count` new trials, numbered on, running under `lease`."""
     if count <= 0:
         return []
@@ -351,7 +351,7 @@ def _take_new(
     numbers: dict[int, int] = {row[0]: row[1] for row in sorted(made, key=lambda row: row[1])}
     _lease_first(connection, locked, lease, numbers)
     return [
-        Claim(number=number, trial_id=trial_id, token=lease.token, attempt=1)
+        ClaimedTrial(number=number, trial_id=trial_id, token=lease.token, attempt=1)
         for trial_id, number in numbers.items()
     ]
 

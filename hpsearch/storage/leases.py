@@ -19,7 +19,7 @@ from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
-from hpsearch.storage.records import AttemptKind, Claim
+from hpsearch.storage.records import AttemptKind, ClaimedTrial
 from hpsearch.storage.stored_values import is_number, is_whole
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.storage.workers import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
@@ -227,7 +227,7 @@ def release_all(
     return _take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
-def forgive(connection: Connection, study_key: str, claims: Collection[Claim]) -> None:
+def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
     """Note of `claims` whose leases ran out that their workers live: those attempts count for nothing any more.
 
     Their rows are locked. What has ended meanwhile stays as it is.

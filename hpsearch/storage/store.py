@@ -31,7 +31,7 @@ from hpsearch.storage.records import (
     Assignment,
     Attempt,
     Beat,
-    Claim,
+    ClaimedTrial,
     Evaluation,
     ForeignTrial,
     Listed,
@@ -403,7 +403,7 @@ class Store:
             with contextlib.suppress(StorageReadOnlyError):
                 self._write(lambda connection: foreign_trials.note(connection, trials), durable=False)
 
-    def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
+    def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[ClaimedTrial]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
 
         Waiting trials come first, then new ones, then suspects: one alone, to a worker that holds nothing, and
@@ -413,7 +413,7 @@ class Store:
         renewed.
         """
 
-        def claim(connection: Connection) -> list[Claim]:
+        def claim(connection: Connection) -> list[ClaimedTrial]:
             locked = studies.lock(connection, study)
             if locked.has_expired:
                 found = leases.over(connection, self._watch, study.key)

@@ -25,7 +25,7 @@ from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import forgive
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
-from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.trials import TrialState
 
 _ours = schema.trials
@@ -82,7 +82,7 @@ _FENCED: Final = DriverStatement(
 )
 
 
-def _fence(connection: Connection, study: StoredStudy, claims: Sequence[Claim]) -> _Fence:
+def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedTrial]) -> _Fence:
     """Lock the rows of `claims` and say which of them may still be written.
 
     Raises ValueError when a trial is among them twice.
@@ -174,7 +174,7 @@ def _new_reports(held: _Held, entry: Update) -> dict[int, float]:
     return {epoch: value for epoch, value in sorted(entry.reports.items()) if epoch > held.reported}
 
 
-def _outcomes(kept: Sequence[tuple[_Held, Update]]) -> list[tuple[_Held, Update, Outcome]]:
+def _outcomes(kept: Sequence[tuple[_Held, Update]]) -> list[tuple[_Held, Update, TrialOutcome]]:
     return [(held, entry, entry.outcome) for held, entry in kept if entry.outcome is not None]
 
 

@@ -16,7 +16,7 @@ from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
 from hpsearch.storage import edits
-from hpsearch.storage.records import Outcome, Update
+from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from tests.dashboard.asking import ask
@@ -59,7 +59,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     """A trial that ends after the first look is in the next one with its result, its verdict and its curve."""
     ask(site.site, "/reports/digits")
     [claim] = site.store.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
-    outcome = Outcome(
+    outcome = TrialOutcome(
         state=TrialState.COMPLETE,
         value=0.9997,
         finding=synthetic.finding(Cause.HEALTHY),

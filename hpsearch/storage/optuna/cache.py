@@ -34,7 +34,7 @@ class OpenTrial:
 
 
 @final
-class Picture:
+class CachedStudy:
     """The trials of one study as this process knows them.
 
     A trial that has ended and was read after that is settled: it never changes and is never read again. `newest` is
@@ -63,7 +63,7 @@ class Picture:
         return unfinished if self._anchor is None else [*unfinished, self._anchor.trial_id]
 
     def agrees(self, name: str, heads: Iterable[Head]) -> bool:
-        """True when these heads, of what was asked for, can be those of the study that this is a picture of."""
+        """True when these heads, of what was asked for, can be those of the study that is cached here."""
         if self.name not in (None, name):
             return False
         there = {head.trial_id: head for head in heads}
@@ -177,20 +177,20 @@ def _nearly(stored: datetime | None, known: datetime | None) -> datetime | None:
 
 
 @final
-class Known:
-    """Pictures of studies, by id, and which study each known trial belongs to. Its owner's lock guards it."""
+class Cache:
+    """Studies by id, and which study each known trial belongs to. Its owner's lock guards it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._pictures: dict[int, Picture] = {}
+        self._studies: dict[int, CachedStudy] = {}
         self._study_ids: dict[int, int] = {}
 
-    def study(self, study_id: int) -> Picture:
-        """Return the picture of a study, perhaps an empty one, as it is."""
-        return self._pictures.setdefault(study_id, Picture(study_id))
+    def study(self, study_id: int) -> CachedStudy:
+        """Return the cached study, perhaps an empty one, as it is."""
+        return self._studies.setdefault(study_id, CachedStudy(study_id))
 
-    def study_now(self, study_id: int) -> Picture:
-        """Return the picture of a study with every trial's present state.
+    def study_now(self, study_id: int) -> CachedStudy:
+        """Return the cached study with every trial's present state.
 
         Raises KeyError when there is no such study.
         """
@@ -199,14 +199,14 @@ class Known:
             # It was deleted, and another study got its id.
             self.forget_study(study_id)
             name, heads = self._look(study_id)
-        picture = self.study(study_id)
-        picture.look(name, heads)
+        study = self.study(study_id)
+        study.look(name, heads)
         self._study_ids.update((head.trial_id, study_id) for head in heads)
-        return picture
+        return study
 
     def _look(self, study_id: int) -> tuple[str, list[Head]]:
-        picture = self.study(study_id)
-        last, asked = picture.last_trial_id, picture.asked()
+        study = self.study(study_id)
+        last, asked = study.last_trial_id, study.asked()
         try:
             return self._database.heads(study_id, last_trial_id=last, ids=asked)
         except KeyError:
@@ -216,12 +216,12 @@ class Known:
     def settled(self, trial_id: int) -> FrozenTrial | None:
         """Return the trial if it is known to have ended, with everything that it ended with."""
         study_id = self._study_ids.get(trial_id)
-        return None if study_id is None else self._pictures[study_id].settled.get(trial_id)
+        return None if study_id is None else self._studies[study_id].settled.get(trial_id)
 
     def open(self, trial_id: int) -> OpenTrial | None:
         """Return the trial if it is known and not settled."""
         study_id = self._study_ids.get(trial_id)
-        return None if study_id is None else self._pictures[study_id].open.get(trial_id)
+        return None if study_id is None else self._studies[study_id].open.get(trial_id)
 
     def see(self, head: Head) -> OpenTrial:
         """Take in the head of a trial that is not settled, and return the trial."""
@@ -235,13 +235,13 @@ class Known:
             self.forget_study(study_id)
         return self.see(head)
 
-    def read(self, picture: Picture, ids: Sequence[int]) -> None:
+    def read(self, study: CachedStudy, ids: Sequence[int]) -> None:
         """Read the trials with these ids of a study, any number of them."""
-        for whole in self._database.trials_of(picture.study_id, ids):
-            picture.take(whole)
+        for whole in self._database.trials_of(study.study_id, ids):
+            study.take(whole)
 
-    def read_one(self, trial_id: int) -> Picture:
-        """Read a trial and return the picture of its study. Raises KeyError when there is no such trial."""
+    def read_one(self, trial_id: int) -> CachedStudy:
+        """Read a trial and return its study as cached. Raises KeyError when there is no such trial."""
         wholes = self._database.trials([trial_id])
         study_id = self._study_ids.get(trial_id)
         if study_id is not None and (not wholes or wholes[0][0].study_id != study_id):
@@ -250,18 +250,18 @@ class Known:
             raise KeyError(f"trial_id {trial_id}: there is no such trial")
         head, _ = wholes[0]
         self._study_ids[trial_id] = head.study_id
-        picture = self.study(head.study_id)
-        picture.take(wholes[0])
-        return picture
+        study = self.study(head.study_id)
+        study.take(wholes[0])
+        return study
 
     def forget_study(self, study_id: int) -> list[int]:
         """Forget a study that is gone, and return the ids of those of its trials that had not ended."""
-        picture = self._pictures.pop(study_id, None)
-        if picture is None:
+        study = self._studies.pop(study_id, None)
+        if study is None:
             return []
-        for trial_id in (*picture.open, *picture.settled):
+        for trial_id in (*study.open, *study.settled):
             self._study_ids.pop(trial_id, None)
-        return list(picture.open)
+        return list(study.open)
 
 
 FLUSH_AFTER_S: Final = 0.5

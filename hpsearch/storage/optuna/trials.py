@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from hpsearch.errors import StorageError, ValueRefusedError
 from hpsearch.storage.optuna import writes
-from hpsearch.storage.optuna.cache import Known, OpenTrial, Pending
+from hpsearch.storage.optuna.cache import Cache, OpenTrial, Pending
 from hpsearch.storage.optuna.database import Database
 from hpsearch.storage.optuna.records import (
     TEXT_SURE_BYTES,
@@ -43,7 +43,7 @@ class Trials:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.RLock()
-        self._known = Known(database)
+        self._cache = Cache(database)
         self._pending = Pending(self._flush_in_background)
         self._refused: dict[int, list[str]] = {}
         self._taken_names: set[str] = set()
@@ -51,27 +51,27 @@ class Trials:
     def all(self, study_id: int, states: Collection[TrialState]) -> list[FrozenTrial]:
         """Return a study's trials in these states by number. Raises KeyError when there is no such study."""
         with self._lock:
-            picture = self._known.study_now(study_id)
-            if unread := picture.unread(states):
-                self._known.read(picture, unread)
-            return picture.trials(states, self._pending.details)
+            study = self._cache.study_now(study_id)
+            if unread := study.unread(states):
+                self._cache.read(study, unread)
+            return study.trials(states, self._pending.details)
 
     def one(self, trial_id: int) -> FrozenTrial:
         """Return a trial, a copy where it is not final. Raises KeyError when there is none."""
         with self._lock:
-            if (settled := self._known.settled(trial_id)) is not None:
+            if (settled := self._cache.settled(trial_id)) is not None:
                 return settled
-            picture = self._known.read_one(trial_id)
-            if (trial := self._known.open(trial_id)) is None:
-                return picture.settled[trial_id]
-            return copied(picture.show(trial, self._pending.details.get(trial_id)))
+            study = self._cache.read_one(trial_id)
+            if (trial := self._cache.open(trial_id)) is None:
+                return study.settled[trial_id]
+            return copied(study.show(trial, self._pending.details.get(trial_id)))
 
     def trial_id(self, study_id: int, number: int) -> int:
         """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
         with self._lock:
-            trial_id = self._known.study(study_id).trial_id(number)
+            trial_id = self._cache.study(study_id).trial_id(number)
             if trial_id is None:
-                trial_id = self._known.study_now(study_id).trial_id(number)
+                trial_id = self._cache.study_now(study_id).trial_id(number)
             if trial_id is None:
                 raise KeyError(f"study_id {study_id}: there is no trial {number}")
             return trial_id
@@ -79,7 +79,7 @@ class Trials:
     def forget_study(self, study_id: int) -> None:
         """Forget a study that is gone."""
         with self._lock:
-            self._pending.remove(self._known.forget_study(study_id))
+            self._pending.remove(self._cache.forget_study(study_id))
 
     def create(self, study_id: int, template: FrozenTrial | None) -> int:
         """Store a new trial, running or as `template` says, and return its id.
@@ -99,15 +99,15 @@ class Trials:
         with self._lock:
             for name, (_, text) in details.params.items():
                 self._check_distribution(study_id, name, text)
-            newest = self._known.study(study_id).newest_trial_id
+            newest = self._cache.study(study_id).newest_trial_id
             made = self._database.write(
                 lambda connection: writes.create_trial(connection, head, details, newest_trial_id=newest),
                 durable=self._must_last(head.state),
             )
-            trial = self._known.see_new(made)
+            trial = self._cache.see_new(made)
             trial.details = details
             if made.state.is_finished():
-                self._known.study(study_id).settle(trial)
+                self._cache.study(study_id).settle(trial)
             return made.trial_id
 
     def _must_last(self, state: TrialState) -> bool:
@@ -268,7 +268,7 @@ class Trials:
         """
         trial = self._writable(trial_id)
         if trial_id not in self._pending.details and not self._database.is_open(trial.head):
-            self._known.read_one(trial_id)
+            self._cache.read_one(trial_id)
             return self._writable(trial_id)
         return trial
 
@@ -279,11 +279,11 @@ class Trials:
         """
         if (refused := self._refused.pop(trial_id, None)) is not None:
             raise ValueRefusedError("; ".join(refused))
-        if (ended := self._known.settled(trial_id)) is not None:
+        if (ended := self._cache.settled(trial_id)) is not None:
             raise UpdateFinishedTrialError(writes.finished(ended.number))
-        trial = self._known.open(trial_id)
+        trial = self._cache.open(trial_id)
         if trial is None:
-            self._known.read_one(trial_id)
+            self._cache.read_one(trial_id)
             return self._writable(trial_id)
         if trial.head.state.is_finished():
             raise UpdateFinishedTrialError(writes.finished(trial.head.number))
@@ -291,7 +291,7 @@ class Trials:
 
     def _check_distribution(self, study_id: int, name: str, text: str) -> None:
         """Raise ValueError when the study has another kind of distribution under that name than JSON `text` says."""
-        known = self._known.study(study_id).distributions
+        known = self._cache.study(study_id).distributions
         if name not in known:
             stored = self._database.distribution(study_id, name)
             known[name] = text if stored is None else stored
@@ -303,14 +303,14 @@ class Trials:
         for trial_id, details in waiting.items():
             if trial_id not in written:
                 self._take_lost(trial_id)
-            elif (trial := self._known.open(trial_id)) is not None and trial.details is not None:
+            elif (trial := self._cache.open(trial_id)) is not None and trial.details is not None:
                 trial.details = trial.details.under(details)
         self._pending.remove(waiting.keys())
 
     def _take_lost(self, trial_id: int) -> None:
         """Take note that another process ended or deleted a trial."""
         try:
-            self._known.read_one(trial_id)
+            self._cache.read_one(trial_id)
             lost = "another process ended it"
         except KeyError:
             lost = "it was deleted"
@@ -320,8 +320,8 @@ class Trials:
 
     def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:
         """Take note of a new state. A trial that ended is read once more: others may have set something on it."""
-        trial = self._known.open(trial_id)
+        trial = self._cache.open(trial_id)
         assert trial is not None
         start = now if state is TrialState.RUNNING else trial.head.start
         complete = now if state.is_finished() else trial.head.complete
-        self._known.see(replace(trial.head, state=state, start=start, complete=complete))
+        self._cache.see(replace(trial.head, state=state, start=start, complete=complete))
