@@ -3,7 +3,8 @@
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
 from typing import Any, Final, TypeVar, final
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -128,40 +129,73 @@ class CollisionError(SQLAlchemyError):
 
 
 def attempt(work: Callable[[], _T], address: Address) -> _T:
-    """Return what `work`, one whole transaction, returns.
+    """Return what `work`, one whole transaction, returns, tried again as `tries` has it."""
+    for one_try in tries(address):
+        with one_try:
+            return work()
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def tries(address: Address) -> Iterator["_Try"]:
+    """Yield contexts for one whole transaction each, until the caller leaves the loop.
+
+        for one_try in tries(address):
+            with one_try, writing(engine, durable=True) as connection:
+                return work(connection)
 
     Deadlocks, locked files, cancelled statements and connections that were lost before the commit are tried again.
-    Raises StorageUnavailableError for what may pass, such as a server that does not answer, and StorageError for the
-    rest.
+    The context raises StorageUnavailableError for what may pass, such as a server that does not answer, and
+    StorageError for the rest.
     """
     used[address.shown] = address
     began = time.monotonic()
     for count in range(1, _TRIES + 1):
-        try:
-            return work()
-        except UncertainCommitError:
-            raise absent(address, _UNCERTAIN) from None
-        except TurnedReadOnlyError:
-            raise StorageUnavailableError(f"{address.shown}: {_TURNED_READ_ONLY}") from None
-        except UnicodeEncodeError as error:
-            raise ValueRefusedError(
-                f"{address.shown}: the connection's encoding, {error.encoding}, has no character "
-                f"{error.object[error.start : error.end]!r}: use others, or a connection in UTF-8"
-            ) from error
-        except UnicodeDecodeError as error:
-            if address.path is None:
-                raise
-            # The driver's own message holds bytes of the file.
-            raise StorageError(
-                f"{address.shown}: {_DAMAGED.format(reason='no text where text should be')}"
-            ) from error
-        except (DBAPIError, PoolTimeoutError, CollisionError) as error:
-            patient = count < _TRIES and time.monotonic() - began < _PATIENCE_S
-            if not (patient and is_transient(error)):
-                raise translated(error, address) from error
-            # Chance keeps two that collided from colliding again; it touches no result.
-            time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**count)  # noqa: S311
-    raise AssertionError("unreachable: the last try returns or raises")
+        yield _Try(address, count, began)
+
+
+@final
+class _Try:
+    """The context of the try with that `count` at a transaction, the first of which `began` then."""
+
+    def __init__(self, address: Address, count: int, began: float) -> None:
+        self._address = address
+        self._count = count
+        self._began = began
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Return True, after a pause, if the transaction is to be tried again."""
+        shown = self._address.shown
+        match error:
+            case UncertainCommitError():
+                raise absent(self._address, _UNCERTAIN) from None
+            case TurnedReadOnlyError():
+                raise StorageUnavailableError(f"{shown}: {_TURNED_READ_ONLY}") from None
+            case UnicodeEncodeError():
+                raise ValueRefusedError(
+                    f"{shown}: the connection's encoding, {error.encoding}, has no character "
+                    f"{error.object[error.start : error.end]!r}: use others, or a connection in UTF-8"
+                ) from error
+            case UnicodeDecodeError() if self._address.path is not None:
+                # The driver's own message holds bytes of the file.
+                raise StorageError(
+                    f"{shown}: {_DAMAGED.format(reason='no text where text should be')}"
+                ) from error
+            case DBAPIError() | PoolTimeoutError() | CollisionError():
+                patient = self._count < _TRIES and time.monotonic() - self._began < _PATIENCE_S
+                if not (patient and is_transient(error)):
+                    raise translated(error, self._address) from error
+                # Chance keeps two that collided from colliding again; it touches no result.
+                time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**self._count)  # noqa: S311
+                return True
+        return False
 
 
 def is_transient(error: SQLAlchemyError) -> bool:

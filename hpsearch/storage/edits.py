@@ -167,7 +167,7 @@ def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
     Raises HpsearchError where that is nothing.
     """
     store.sweep(study)
-    return store.write(lambda connection: stop(connection, studies.lock(connection, study)))
+    return store.change(study, stop)
 
 
 def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
@@ -176,9 +176,7 @@ def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
     Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
     """
     store.sweep(study)
-    return store.write(
-        lambda connection: foreign_trials.fail(connection, studies.lock(connection, study), number)
-    )
+    return store.change(study, foreign_trials.fail, number)
 
 
 def retry_trial(store: Store, study: StoredStudy, number: int) -> foreign_trials.Retried:
@@ -188,6 +186,4 @@ def retry_trial(store: Store, study: StoredStudy, number: int) -> foreign_trials
     and TrialNotFoundError.
     """
     store.sweep(study)
-    return store.write(
-        lambda connection: foreign_trials.retry(connection, studies.lock(connection, study), number)
-    )
+    return store.change(study, foreign_trials.retry, number)

@@ -365,10 +365,10 @@ def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> Stor
     return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
 
 
-def set_priority(connection: Connection, study: StoredStudy, priority: int) -> StoredStudy:
+def set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
     """Write a new priority and return the study with it."""
-    connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(priority=priority))
-    return replace(study, priority=priority)
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
+    return replace(locked.study, priority=priority)
 
 
 def pause(connection: Connection, locked: LockedStudy, by: str) -> str:

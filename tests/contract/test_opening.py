@@ -323,10 +323,10 @@ def test_a_connection_that_dies_at_work_is_tried_again(
         with pytest.raises(
             StorageUnavailableError, match="the connection was lost in the middle of a commit"
         ):
-            lab.store._write(work)
+            lab.store.write(work)
         assert len(lab.store.trials(lab.study)) in (0, 2)
     else:
-        assert lab.store._write(work) == 2
+        assert lab.store.write(work) == 2
         assert [trial.number for trial in lab.store.trials(lab.study)] == [0, 1]
 
 
