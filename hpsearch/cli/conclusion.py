@@ -165,7 +165,7 @@ def _renew(
 def _renew_published(store: Store, study: StoredStudy, url: str) -> None:
     """Publish figures and notes again if the study has a note of ours for servers of Optuna's own dashboard."""
     from hpsearch.dashboard.stored_notes import is_published
-    from hpsearch.storage.as_optuna.storage import OptunaStorage
+    from hpsearch.storage.optuna.storage import OptunaStorage
 
     storage = OptunaStorage(url)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from hpsearch.analysis.formats import format_count, format_parameters
 from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage.keeping import enqueue
+from hpsearch.storage.edits import enqueue
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest

@@ -13,7 +13,7 @@ from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName
 from hpsearch.cli.output import answer, say
 
 if TYPE_CHECKING:
-    from hpsearch.storage.copying import Copied
+    from hpsearch.storage.transfer import Copied
 
 NewStudyName = Annotated[str, typer.Argument(metavar="NEW", help="A name that no study has.")]
 
@@ -25,7 +25,7 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     """
     from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.names import check_name
-    from hpsearch.storage.keeping import rename_named
+    from hpsearch.storage.edits import rename_named
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
@@ -42,7 +42,7 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     """
     from hpsearch.analysis.formats import format_count
     from hpsearch.cli.names import check_name
-    from hpsearch.storage.keeping import copy_named
+    from hpsearch.storage.edits import copy_named
     from hpsearch.storage.store import open_store
 
     check_name("NEW", new)
@@ -60,7 +60,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """
     from hpsearch.analysis.formats import format_count
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.storage.keeping import stop_study
+    from hpsearch.storage.edits import stop_study
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -96,8 +96,7 @@ def export(
 
     Example: hpsearch study export digits --output digits.db
     """
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     selection = Selection(names=(name,), running=include_running)
     with _new_file(output) as unfinished:
@@ -126,8 +125,7 @@ def import_studies(
     Example: hpsearch study import digits.db
     """
     from hpsearch.storage.address import parse_address
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     _check_no_study_file(file)
     shown = parse_address(storage).shown

@@ -127,14 +127,14 @@ def _damage(error: Exception) -> HpsearchError | None:
     faults = _loaded_faults()
     if faults is None:
         return None
-    from hpsearch.storage.examination import explained
+    from hpsearch.storage.integrity import explained
 
     return explained(error, tuple(faults.used.values()), within_s=DIAGNOSE_WITHIN_S)
 
 
 def _loaded_faults() -> ModuleType | None:
-    """Return `hpsearch.storage.faults` if a command has loaded it: help does without."""
-    return sys.modules.get("hpsearch.storage.faults")
+    """Return `hpsearch.storage.driver_errors` if a command has loaded it: help does without."""
+    return sys.modules.get("hpsearch.storage.driver_errors")
 
 
 def _crashed(error: Exception) -> int:

@@ -10,8 +10,8 @@ from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
-    from hpsearch.storage.copying import Copied
-    from hpsearch.storage.times import LocalTimes
+    from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.upgrade import LocalTimes
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
 
@@ -119,8 +119,7 @@ def copy(
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
     """
     from hpsearch.errors import UsageError
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.storage.transfer import Selection, copy_studies
 
     if study and everything:
         raise UsageError("storage copy: --study and --all exclude each other: leave one out")
@@ -164,7 +163,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
         ("trials", f"{health.trials:,}"),
         *([("times", _local_times(health.local_times))] if health.local_times is not None else []),
         *([] if health.faults is None else [("faults", f"{len(health.faults):,}")]),
-        *_outlook_rows(health),
+        *_forecast_rows(health),
     ]
 
 
@@ -184,7 +183,7 @@ def _whole_ms(seconds: float) -> int:
     return round(seconds * 1e3)
 
 
-def _outlook_rows(health: "Health") -> list[tuple[str, str]]:
+def _forecast_rows(health: "Health") -> list[tuple[str, str]]:
     """Return what the budgets that are left will cost."""
     from hpsearch.analysis.formats import format_count, format_duration
 

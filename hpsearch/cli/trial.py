@@ -179,7 +179,7 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
     Example: hpsearch trial fail digits 17
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.storage.keeping import fail_trial
+    from hpsearch.storage.edits import fail_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -198,7 +198,7 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
     """
     from hpsearch.cli.conclusion import renew_report
     from hpsearch.cli.enqueuing import write_budget_hint
-    from hpsearch.storage.keeping import retry_trial
+    from hpsearch.storage.edits import retry_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:

@@ -15,7 +15,7 @@ from hpsearch.dashboard.routes import Routes
 from hpsearch.dashboard.stock import stock_dashboard
 from hpsearch.dashboard.tokens import TokenGuard
 from hpsearch.dashboard.wsgi import Guard, guarded
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, final
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.storage.trial_reads import Mark
 from hpsearch.telemetry import Series
 from hpsearch.trials import Trial
 

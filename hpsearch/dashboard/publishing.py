@@ -18,7 +18,7 @@ from hpsearch.dashboard.stored_notes import (
     version_key,
 )
 from hpsearch.report.figures.catalogue import exhibits
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 
 AT_ONCE: Final = 200
 """Notes that are written in one transaction."""

@@ -15,7 +15,7 @@ from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.options import Options
 from hpsearch.dashboard.warming import warm_in_background
 from hpsearch.errors import HpsearchError
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import open_store
 from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch
 

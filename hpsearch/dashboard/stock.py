@@ -18,7 +18,7 @@ from hpsearch.dashboard.annotations import Annotations, bare, hear
 from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.requests import CheckedRequests
 from hpsearch.dashboard.wsgi import JSON, Answer, method_of, number_of, path_of, send
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.study.schema import STUDY
 
 _RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")

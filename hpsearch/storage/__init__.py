@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from hpsearch.storage.as_optuna.heartbeats import StaleTrialCallback
+    from hpsearch.storage.optuna.writes import StaleTrialCallback
 
 __all__ = ["open_storage"]
 
@@ -37,7 +37,7 @@ def open_storage(
 
     Raises StorageError, StorageUnavailableError if a server does not answer, and ValueError for a bad argument.
     """
-    from hpsearch.storage.as_optuna.storage import OptunaStorage  # noqa: PLC0415  # Optuna is slow to import
+    from hpsearch.storage.optuna.storage import OptunaStorage  # noqa: PLC0415  # Optuna is slow to import
 
     if heartbeat_stale_trial_callback is not None and failed_trial_callback is not None:
         raise ValueError(

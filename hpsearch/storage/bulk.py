@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from hpsearch.errors import ValueRefusedError
-from hpsearch.storage.direct import Direct, RawRow, run
+from hpsearch.storage.driver_statements import DriverStatement, RawRow, run
 
 _LARGE: Final = 2**19
 """So many characters or bytes of a row may be too many for a server. The smallest limit in use is 1 MiB."""
@@ -179,21 +179,21 @@ def _json(value: object) -> str:
 
 
 @lru_cache(maxsize=64)
-def _unfold(parts: tuple[_Part, ...]) -> Direct:
+def _unfold(parts: tuple[_Part, ...]) -> DriverStatement:
     """Return PostgreSQL's insert of the rows in the parameters `document_0`, `document_1`, ..., one for each part."""
     inserts = [_insert_of_document(part, f"document_{i}") for i, part in enumerate(parts)]
     if len(inserts) == 1:
-        return Direct(inserts[0])
-    return Direct(
+        return DriverStatement(inserts[0])
+    return DriverStatement(
         select(literal_column("1")).add_cte(*(each.cte(f"part_{i}") for i, each in enumerate(inserts)))
     )
 
 
 @lru_cache(maxsize=64)
-def _returning(part: _Part, columns: tuple[str, ...]) -> Direct:
+def _returning(part: _Part, columns: tuple[str, ...]) -> DriverStatement:
     """Return PostgreSQL's insert of the rows in the parameter `document_0`, which yields their `columns`."""
     insert = _insert_of_document(part, "document_0")
-    return Direct(insert.returning(*(part.table.c[name] for name in columns)))
+    return DriverStatement(insert.returning(*(part.table.c[name] for name in columns)))
 
 
 def _insert_of_document(part: _Part, parameter: str) -> PostgresqlInsert:

@@ -6,15 +6,14 @@ from typing import Final, final
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import migration, optuna_schema, registry, schema, studies
+from hpsearch.storage import migration, optuna_schema, schema, studies, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import make_engine, reading
-from hpsearch.storage.examination import examine
-from hpsearch.storage.faults import attempt
-from hpsearch.storage.outlook import Outlook, outlook
-from hpsearch.storage.pace import WriteRate, clock, write_rate
+from hpsearch.storage.forecast import Forecast, WriteRate, clock, forecast, write_rate
+from hpsearch.storage.integrity import examine
 from hpsearch.storage.records import UnreadableStudy
-from hpsearch.storage.times import LocalTimes, local_times_in
+from hpsearch.storage.upgrade import LocalTimes, local_times_in
 
 _VERSION: Final = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}
 
@@ -61,7 +60,7 @@ class Health:
     unreadable_studies: int
     foreign_studies: int
     trials: int
-    outlook: Outlook | None
+    outlook: Forecast | None
     local_times: LocalTimes | None
     faults: tuple[str, ...] | None = None
 
@@ -129,13 +128,13 @@ def _health(
         clock_difference_s=clock_difference_s,
         write_rate=rate,
         no_write_rate=no_rate,
-        workers_alive=len(registry.alive(connection)) if is_ours else 0,
+        workers_alive=len(workers.alive(connection)) if is_ours else 0,
         studies=len(listed),
         unreadable_studies=sum(isinstance(study, UnreadableStudy) for study in listed),
         foreign_studies=_count(connection, optuna_schema.studies.name) - len(listed),
         trials=trials,
         outlook=(
-            outlook(connection, trials=trials, round_trip_s=round_trip_s, write_rate=rate)
+            forecast(connection, trials=trials, round_trip_s=round_trip_s, write_rate=rate)
             if is_ours
             else None
         ),

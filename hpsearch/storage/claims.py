@@ -10,15 +10,15 @@ from typing import Any, Final, final
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
-from hpsearch.storage import foreign_trials, optuna_schema, registry, schema
+from hpsearch.storage import foreign_trials, optuna_schema, schema, workers
 from hpsearch.storage.bulk import insert_returning, insert_rows
-from hpsearch.storage.cells import shown_value
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
-from hpsearch.storage.direct import Direct
+from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all, renew
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
-from hpsearch.storage.records import Claim
+from hpsearch.storage.records import ClaimedTrial
+from hpsearch.storage.stored_values import shown_value
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.trials import ParameterValue
 
@@ -63,7 +63,7 @@ def enough_for(failed: int) -> int:
 
 def claim(
     connection: Connection, locked: LockedStudy, *, worker: str, count: int, lease_s: float
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Take up to `count` trials out of the budget, waiting ones first, and return them by number.
 
     A suspect comes last, and alone, to a worker that holds nothing.
@@ -76,7 +76,7 @@ def claim(
     if stops or min(left, count) <= 0:
         return []
     # A lease is measured from when its worker was last seen, and the worker asks for one now.
-    if registry.appear(connection, worker, lease_s=lease_s):
+    if workers.appear(connection, worker, lease_s=lease_s):
         # Its older leases would run for as long as the clock was set back.
         renew(connection, worker=worker, lease_s=lease_s)
     lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
@@ -108,7 +108,7 @@ class _Lease:
 _UNFINISHED: Final = _theirs.c.state.in_((WAITING, RUNNING))
 
 # One row of sums: a group for each state would be sorted first, which takes longer than the counting.
-_COUNTS: Final = Direct(
+_COUNTS: Final = DriverStatement(
     select(
         *(func.count(case((_theirs.c.state == state, 1))).label(state) for state in STATES),
         func.max(_theirs.c.trial_id).label("last_trial_id"),
@@ -188,7 +188,7 @@ def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
 
 def _take_waiting(
     connection: Connection, locked: LockedStudy, lease: _Lease, count: int, *, but: Sequence[int]
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Set the waiting trials with the lowest numbers, `but` these ids, running under `lease`."""
     candidates = connection.execute(
         select(_theirs.c.trial_id)
@@ -206,7 +206,7 @@ def _take_waiting(
 
 def _take(
     connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Set those of these trials that still wait running under `lease`."""
     # Another Optuna client takes a waiting trial by locking its row alone, so ask again under that lock.
     rows = connection.execute(
@@ -277,7 +277,7 @@ def _claims(
     numbers: Mapping[int, int],
     *,
     past: Mapping[int, _Past],
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Return the claims of waiting trials, with the parameters that they have or ask for."""
     params = params_of(connection, locked.study.study_id, list(numbers))
     attributes = system_attributes_of(connection, locked.study.study_id, list(numbers))
@@ -288,7 +288,7 @@ def _claims(
         asked, ignored = _asked(attributes.get(trial_id, {}).get("fixed_params", {}))
         whole = searched <= set(stored)
         claims.append(
-            Claim(
+            ClaimedTrial(
                 number=number,
                 trial_id=trial_id,
                 token=lease.token,
@@ -320,7 +320,7 @@ def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
     )
 
 
-_MADE: Final = Direct(
+_MADE: Final = DriverStatement(
     select(_theirs.c.trial_id, _theirs.c.number)
     .where(
         _theirs.c.study_id == bindparam("study_id"),
@@ -333,7 +333,7 @@ _MADE: Final = Direct(
 
 def _take_new(
     connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
-) -> list[Claim]:
+) -> list[ClaimedTrial]:
     """Make `count` new trials, numbered on, running under `lease`."""
     if count <= 0:
         return []
@@ -351,7 +351,7 @@ def _take_new(
     numbers: dict[int, int] = {row[0]: row[1] for row in sorted(made, key=lambda row: row[1])}
     _lease_first(connection, locked, lease, numbers)
     return [
-        Claim(number=number, trial_id=trial_id, token=lease.token, attempt=1)
+        ClaimedTrial(number=number, trial_id=trial_id, token=lease.token, attempt=1)
         for trial_id, number in numbers.items()
     ]
 

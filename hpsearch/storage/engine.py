@@ -13,6 +13,7 @@ decide this for the whole server (innodb_flush_log_at_trx_commit).
 """
 
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -21,15 +22,14 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
-from hpsearch.storage import drivers, forks
+from hpsearch.storage import drivers, fork_safety
 from hpsearch.storage.address import Address
-from hpsearch.storage.codes import UNCERTAIN, Kind, kind_of
-from hpsearch.storage.direct import is_lost, run
-from hpsearch.storage.replacing import follow_file
+from hpsearch.storage.driver_statements import is_lost, run
+from hpsearch.storage.error_codes import UNCERTAIN, Kind, kind_of
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -47,9 +47,9 @@ _WAL: Final = "hpsearch_wal"
 def make_engine(address: Address, *, works_long: bool = False) -> Engine:
     """Return an engine for `address`. Nothing is connected yet.
 
-    Threads may share it, and so may the child of a fork (see `forks`). One that `works_long` gives servers hours for a
-    statement. Raises StorageError, as every connection does, if the driver cannot work with the URL's options, and
-    StorageUnavailableError, as every connection does, if a server does not answer in time.
+    Threads may share it, and so may the child of a fork (see `fork_safety`). One that `works_long` gives servers hours
+    for a statement. Raises StorageError, as every connection does, if the driver cannot work with the URL's options,
+    and StorageUnavailableError, as every connection does, if a server does not answer in time.
     """
     with _told_of_options(address):
         engine = (
@@ -69,7 +69,7 @@ def _sqlite_engine(address: Address, path: Path) -> Engine:
 
     engine = create_engine(address.url, hide_parameters=True, pool_size=4, pool_logging_name=_LOGGING_NAME)
     follow_file(engine, path, shown=address.shown)
-    forks.follow(engine, path, shown=address.shown)  # before the listener that connects
+    fork_safety.follow(engine, path, shown=address.shown)  # before the listener that connects
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -97,7 +97,7 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
         # Transactions end before their connections go back. PyMySQL would send a rollback after each query, too.
         pool_reset_on_return="rollback" if address.family == "postgresql" else None,
     )
-    forks.follow(engine, None, shown=address.shown)
+    fork_safety.follow(engine, None, shown=address.shown)
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
@@ -120,14 +120,14 @@ def close_connections(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection on which everything is read as of one moment."""
-    with forks.connected(), engine.connect() as connection, connection.begin():
+    with fork_safety.connected(), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def glancing(engine: Engine) -> Iterator[Connection]:
     """Give a connection without a transaction: each statement reads what is committed when it begins."""
-    with forks.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
+    with fork_safety.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
@@ -140,7 +140,7 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     """
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
     with (
-        forks.connected(),
+        fork_safety.connected(),
         _noting_writes(engine),
         engine.connect().execution_options(**options) as connection,
     ):
@@ -295,3 +295,45 @@ def _begin_server(connection: Connection) -> None:
     if not writes:
         run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
     run(connection, "BEGIN", ())
+
+
+_FILE: Final = "hpsearch_file"
+
+
+def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
+    """Let every transaction of `engine` go to the file that is at `path` when it begins.
+
+    Where another file is there than before, its connections are new. Where none is there, a transaction raises
+    StorageUnavailableError, so that no empty file takes its place.
+    """
+    gone = f"{shown}: the file is gone: put it back, or stop what works on it"
+    was_there = threading.Event()
+
+    def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
+        # The driver makes a file that is missing, which only the first connection may let it.
+        if was_there.is_set() and _identity(path) is None:
+            raise StorageUnavailableError(gone)
+
+    def note(_connection: Any, record: Any) -> None:
+        was_there.set()
+        record.info[_FILE] = _identity(path)
+
+    def compare(_connection: Any, record: Any, _proxy: Any) -> None:
+        present = _identity(path)
+        if present is None:
+            raise StorageUnavailableError(gone)
+        if present != record.info[_FILE]:
+            raise DisconnectionError(f"{path}: another file is there than before")
+
+    event.listen(engine, "do_connect", look)
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the device and the number of the file, or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

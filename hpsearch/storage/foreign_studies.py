@@ -12,10 +12,9 @@ from sqlalchemy import Connection, func, select
 
 from hpsearch.errors import ForeignStudyError
 from hpsearch.storage import optuna_schema
-from hpsearch.storage.cells import is_number
-from hpsearch.storage.parameters import as_value
+from hpsearch.storage.details import as_value
 from hpsearch.storage.records import Foreign, StoredStudy
-from hpsearch.storage.stored_json import plain_json
+from hpsearch.storage.stored_values import is_number, plain_json
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
 
 METRIC_NAMES: Final = "study:metric_names"

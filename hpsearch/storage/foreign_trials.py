@@ -30,16 +30,15 @@ from sqlalchemy import (
 
 from hpsearch.errors import HpsearchError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import is_number
 from hpsearch.storage.clock import naive_utc, utc
 from hpsearch.storage.details import system_attributes_of, write_attributes
 from hpsearch.storage.leases import NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
-from hpsearch.storage.reads import no_such_trial
 from hpsearch.storage.records import ForeignTrial
-from hpsearch.storage.stored_json import plain_json
+from hpsearch.storage.stored_values import is_number, plain_json
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.storage.trial_reads import no_such_trial
 from hpsearch.trials import FIXED, OTHERS
 from hpsearch.verdicts import Cause, Finding
 

@@ -13,16 +13,16 @@ from typing import Any, Final, final, get_args
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
-from hpsearch.storage import optuna_schema, registry, schema
+from hpsearch.storage import optuna_schema, schema, workers
 from hpsearch.storage.bulk import insert_rows
-from hpsearch.storage.cells import is_number, is_whole
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
-from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
-from hpsearch.storage.records import AttemptKind, Claim
+from hpsearch.storage.records import AttemptKind, ClaimedTrial
+from hpsearch.storage.stored_values import is_number, is_whole
 from hpsearch.storage.studies import LockedStudy
+from hpsearch.storage.workers import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3
@@ -227,7 +227,7 @@ def release_all(
     return _take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
-def forgive(connection: Connection, study_key: str, claims: Collection[Claim]) -> None:
+def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
     """Note of `claims` whose leases ran out that their workers live: those attempts count for nothing any more.
 
     Their rows are locked. What has ended meanwhile stays as it is.
@@ -285,7 +285,7 @@ def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
     """Return number -> how the attempt ends whose lease is over. See the state machine in `schema`."""
     if not rows:
         return {}
-    lives, alone = registry.lives(connection), _alone(connection, rows)
+    lives, alone = workers.lives(connection), _alone(connection, rows)
     endings = {}
     for row in rows:
         if lives_on(lives.get(row.worker), until_s=row.lease_until):
@@ -447,8 +447,8 @@ def _fail(
             .values(state=FAIL, datetime_complete=naive_utc(locked.now_s))
         )
         ending = endings[row.number]
-        workers = _expired_before(connection, row) if ending.fails else lost[row.number]
-        finding = _worker_lost(workers, ending.why)
+        count = _expired_before(connection, row) if ending.fails else lost[row.number]
+        finding = _worker_lost(count, ending.why)
         connection.execute(
             update(_ours)
             .where(_at(locked, [row]))
@@ -458,12 +458,12 @@ def _fail(
         write_attributes(connection, optuna_schema.trial_user_attributes, {row.trial_id: end})
 
 
-def _worker_lost(workers: int, why: str) -> Finding:
+def _worker_lost(count: int, why: str) -> Finding:
     return Finding(
         cause=Cause.WORKER_LOST,
         confidence=1.0,
         first_step=0,
-        evidence={"workers_lost": float(workers)},
+        evidence={"workers_lost": float(count)},
         remedy=f"each of its workers was lost, the last one because: {why}; "
         "find what ends them, such as a lack of memory, or leave this configuration out",
     )

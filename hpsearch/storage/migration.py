@@ -17,10 +17,10 @@ from sqlalchemy.schema import DropTable
 
 import hpsearch
 from hpsearch.errors import StorageError
-from hpsearch.storage import drivers, forks, optuna_schema, schema
+from hpsearch.storage import drivers, fork_safety, optuna_schema, schema
 from hpsearch.storage.address import Address
+from hpsearch.storage.driver_errors import is_transient
 from hpsearch.storage.engine import reading, use_wal, writing
-from hpsearch.storage.faults import is_transient
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -337,7 +337,7 @@ def _collided(error: SQLAlchemyError) -> bool:
 
 def make_theirs(address: Address) -> None:
     """Let Optuna make those of its tables that are missing, and stamp their revision. Raises SQLAlchemyError."""
-    with forks.connected(), optunas_own(address, skip_table_creation=False):
+    with fork_safety.connected(), optunas_own(address, skip_table_creation=False):
         pass
 
 
@@ -372,7 +372,7 @@ def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:
     if found.optuna not in (None, UNFINISHED, optuna_schema.HEAD):
         _drop_what_came_too_early(engine, found)
         # Tables of today that are made before the revisions run would have the columns that those add.
-        with forks.connected(), optunas_own(address, skip_table_creation=True) as storage:
+        with fork_safety.connected(), optunas_own(address, skip_table_creation=True) as storage:
             storage.upgrade()
     make_theirs(address)
 

@@ -1,6 +1,12 @@
-"""Where studies stand, from sums that the database makes: of one, or of all at once."""
+"""Where studies stand and what they have left to do, from sums that the database makes: of one, or of all at once.
 
+Each function reads in its caller's transaction. What is left to do comes from a look that costs little however many
+trials the studies have.
+"""
+
+import math
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
@@ -10,22 +16,24 @@ from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.details import IDS_MAX
 from hpsearch.storage.foreign_studies import every
 from hpsearch.storage.foreign_trials import every as every_foreign_trial
-from hpsearch.storage.foreign_trials import look
+from hpsearch.storage.foreign_trials import look as look_at_trials
 from hpsearch.storage.leases import kind_of
-from hpsearch.storage.optuna_schema import COMPLETE, STATES
-from hpsearch.storage.reads import by_id, trials
+from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES
 from hpsearch.storage.records import (
     ForeignTrial,
     Listed,
+    Opening,
     Progress,
     StoredStudy,
     Tally,
     UnreadableStudy,
     attempt_cause,
 )
-from hpsearch.storage.studies import check_there, linked, not_found, read, row_of
+from hpsearch.storage.studies import check_there, linked, not_found, read, row_of, study_of
+from hpsearch.storage.trial_reads import by_id, trials
 from hpsearch.trials import Fate, Trial, TrialState, best_trials, fate_of, ledger_key, ledger_of
 from hpsearch.verdicts import Cause, known_cause
 
@@ -59,7 +67,11 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         best=best.get(study.study_id),
         paused=own.stopped,
     )
-    return replace(stands, foreign=look(connection, study.key, own.now_s)) if stands.running else stands
+    return (
+        replace(stands, foreign=look_at_trials(connection, study.key, own.now_s))
+        if stands.running
+        else stands
+    )
 
 
 def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
@@ -327,3 +339,87 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
         f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
         f"`hpsearch study edit {name} --trials {enough_for(failed)}` continues it"
     )
+
+
+def opening(connection: Connection, study: StoredStudy) -> Opening:
+    """Return what one study has left. Raises StudyNotFoundError when it was deleted, and StudyUnreadableError."""
+    row = row_of(connection, study)
+    return _openings(connection, [(row, study_of(row))])[0]
+
+
+def openings(connection: Connection, *, above: StoredStudy | None) -> list[Opening]:
+    """Return all studies, or those whose priority is above that of a study now; without those that cannot be read.
+
+    Those of higher priority are in front, and of equals the older ones. None is above a study that was deleted.
+    """
+    return openings_and_unreadable(connection, above=above)[0]
+
+
+def openings_and_unreadable(
+    connection: Connection, *, above: StoredStudy | None = None
+) -> tuple[list[Opening], list[UnreadableStudy]]:
+    """Return what `openings` does, and the studies that cannot be read."""
+    rows: list[tuple[Row[Any], StoredStudy]] = []
+    unreadable: list[UnreadableStudy] = []
+    for row in linked(connection):
+        if isinstance(study := read(row), UnreadableStudy):
+            unreadable.append(study)
+        else:
+            rows.append((row, study))
+    if above is not None:
+        floor = next((study.priority for _, study in rows if study.key == above.key), math.inf)
+        rows = [(row, study) for row, study in rows if study.priority > floor]
+    rows.sort(key=lambda pair: (-pair[1].priority, pair[1].created))
+    return _openings(connection, rows), unreadable
+
+
+def _openings(connection: Connection, rows: list[tuple[Row[Any], StoredStudy]]) -> list[Opening]:
+    counts = {
+        study.key: Counter(
+            {COMPLETE: row.settled_complete, PRUNED: row.settled_pruned, FAIL: row.settled_failed}
+        )
+        for row, study in rows
+    }
+    keys = list(counts)
+    for start in range(0, len(keys), IDS_MAX):
+        statement = _UNSETTLED.where(_studies.c.study_key.in_(keys[start : start + IDS_MAX]))
+        for key, state, count in connection.execute(statement):
+            counts[key][state] += count
+    return [_opening(connection, row, study, counts[study.key]) for row, study in rows]
+
+
+_UNSETTLED: Final = (
+    select(_studies.c.study_key, _theirs.c.state, func.count())
+    .join(
+        _theirs,
+        and_(
+            _theirs.c.study_id == _studies.c.study_id,
+            _theirs.c.trial_id > _studies.c.settled_trial_id,
+        ),
+    )
+    .group_by(_studies.c.study_key, _theirs.c.state)
+)
+
+
+def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: Counter[str]) -> Opening:
+    left = row.budget - counts[COMPLETE] - counts[PRUNED]
+    is_stopped = row.stopped is not None or counts[FAIL] >= failed_limit(row.budget)
+    is_open = left > 0 and not is_stopped
+    running = counts[RUNNING]
+    seen = _foreign(connection, study) if is_open and running >= left else ()
+    counting = tuple(trial for trial in seen if trial.counts)
+    room = max(0, left - running + len(seen) - len(counting)) if is_open else 0
+    return Opening(
+        study=study,
+        room=room,
+        is_open=is_open,
+        is_stopped=left > 0 and is_stopped,
+        waits_for=counting if not room and running == len(seen) else (),
+        foreign=seen,
+    )
+
+
+def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
+    """Return the trials of other Optuna clients, which are looked at only if nothing else is left to claim."""
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    return look_at_trials(connection, study.key, now_s)

@@ -94,7 +94,7 @@ class UnreadableStudy:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class ClaimedTrial:
     """One trial that a worker took out of the budget, and the token that fences its writes.
 
     `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
@@ -119,14 +119,14 @@ class Claim:
 class Assignment:
     """The parameters that a sampler chose for a claim, and what the sampler wants kept with the trial."""
 
-    claim: Claim
+    claim: ClaimedTrial
     params: Mapping[str, ParameterValue]
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended. `value` is None where the metric is not a number; infinity is kept."""
 
     state: TrialState
@@ -144,12 +144,12 @@ class Update:
     have lost those that it was given before, and takes what it lacks.
     """
 
-    claim: Claim
+    claim: ClaimedTrial
     reports: Mapping[int, float]
     epochs: int
     steps: int
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
-    outcome: Outcome | None = None
+    outcome: TrialOutcome | None = None
     assignment: Assignment | None = None
 
 

@@ -18,7 +18,7 @@ The state is Optuna's `trials.state`:
 * `lease_until` is not null exactly while a worker of ours runs the trial. A lease that has run out is lost
   when somebody sweeps it, not before. All times are the database's, in seconds since 1970-01-01 UTC.
 * Clocks jump, and machines sleep. So who sweeps a lease that has run out first watches it stand still, by a
-  monotonic clock, for half its length and at most 15 s: a heart that beats moves it (`expiry`). At once
+  monotonic clock, for half its length and at most 15 s: a heart that beats moves it (`workers`). At once
   go leases whose worker has left the registry, has beaten without renewing them, or, on SQLite, is no
   process of this machine any more. A parent sweeps no child that runs.
 * How an attempt came to nothing is its `kind`:

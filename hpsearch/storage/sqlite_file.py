@@ -20,9 +20,8 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, select, 
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
-from hpsearch.storage.cells import shown_value
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
-from hpsearch.storage.stored_values import BLOB_MAX
+from hpsearch.storage.stored_values import BLOB_MAX, shown_value
 from hpsearch.storage.studies import is_link
 
 _LEAST_S: Final = 20.0

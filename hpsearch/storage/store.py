@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, final
+from typing import Concatenate, ParamSpec, Self, TypeVar, final
 
 from sqlalchemy import Connection, Engine
 
@@ -16,24 +16,21 @@ from hpsearch.storage import (
     foreign_trials,
     leases,
     migration,
-    openings,
     orphans,
-    reads,
-    registry,
+    progress,
     studies,
-    writes,
+    trial_reads,
+    trial_writes,
+    workers,
 )
-from hpsearch.storage import progress as sums
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.driver_errors import attempt, tries
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
-from hpsearch.storage.expiry import Watch
-from hpsearch.storage.faults import attempt
-from hpsearch.storage.reads import Mark
 from hpsearch.storage.records import (
     Assignment,
     Attempt,
     Beat,
-    Claim,
+    ClaimedTrial,
     Evaluation,
     ForeignTrial,
     Listed,
@@ -47,11 +44,15 @@ from hpsearch.storage.records import (
     WorkerIdentity,
     WorkerRecord,
 )
+from hpsearch.storage.studies import LockedStudy
+from hpsearch.storage.trial_reads import Mark
+from hpsearch.storage.workers import Watch
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Store":
@@ -143,11 +144,7 @@ class Store:
         stays. `parent` is the study that it follows up; a new one begins with the configurations of `enqueued`. Raises
         StudyExistsError, saying what differs, where the name belongs to another study.
         """
-        return self._write(
-            lambda connection: creation.created(
-                connection, spec, fingerprint, parent=parent, enqueued=enqueued
-            )
-        )
+        return self.write(creation.created, spec, fingerprint, parent=parent, enqueued=enqueued)
 
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
@@ -156,7 +153,7 @@ class Store:
         names, or saying that another Optuna client made the study.
         """
         self._check_tables(name)
-        return self._after_sweep(lambda connection: studies.find(connection, name))
+        return self._after_sweep(studies.find, name)
 
     def followed(self, study: StoredStudy) -> StoredStudy:
         """Return the study as it is now, also under another name or, after another client's rename, another id.
@@ -164,7 +161,7 @@ class Store:
         Raises StudyNotFoundError when it was deleted.
         """
         self.sweep_orphans()
-        return self._read(lambda connection: studies.current(connection, study))
+        return self._read(studies.current, study)
 
     def any_study(self, name: str) -> StoredStudy:
         """Return the study of that name, made by any client.
@@ -172,7 +169,7 @@ class Store:
         Raises StudyUnreadableError for one that this version cannot read, StudyNotFoundError with the nearest names.
         """
 
-        def find(connection: Connection) -> StoredStudy:
+        def find(connection: Connection, name: str) -> StoredStudy:
             found = studies.named(connection, name) if self.has_ours else None
             if found is None and (found := foreign_studies.find(connection, name)) is None:
                 raise studies.not_found(connection, name)
@@ -180,18 +177,18 @@ class Store:
 
         if not self._has_theirs:
             self._check_tables(name)
-        study = self._after_sweep(find)
+        study = self._after_sweep(find, name)
         is_copy = study.foreign is not None and self.sweep_orphans()
-        return self._read(find) if is_copy else study
+        return self._read(find, name) if is_copy else study
 
-    def _after_sweep(self, find: Callable[[Connection], StoredStudy]) -> StoredStudy:
+    def _after_sweep(self, find: Callable[[Connection, str], StoredStudy], name: str) -> StoredStudy:
         """Return what `find` finds, if need be after studies that other Optuna clients renamed were followed."""
         try:
-            return self._read(find)
+            return self._read(find, name)
         except StudyNotFoundError:
             if not self.sweep_orphans():
                 raise
-            return self._read(find)
+            return self._read(find, name)
 
     def listing(self) -> list[Listed]:
         """Return all studies, made by any client, oldest first, with where they stand.
@@ -202,7 +199,7 @@ class Store:
             return []
         self.sweep_orphans()
         self.sweep_all()
-        found = self._read(lambda connection: sums.listing(connection, has_ours=self.has_ours))
+        found = self._read(progress.listing, has_ours=self.has_ours)
         self._note([trial for one in found if one.progress is not None for trial in one.progress.foreign])
         return found
 
@@ -210,7 +207,7 @@ class Store:
         """Return how many trials of each state the study of that name has, made by any client, readable or not."""
         if not self._has_theirs:
             self._check_tables(name)
-        return self._read(lambda connection: sums.count_trials(connection, name))
+        return self._read(progress.count_trials, name)
 
     def _check_tables(self, name: str) -> None:
         """Raise StudyNotFoundError if there are no tables that could hold a study of ours of that name."""
@@ -219,7 +216,7 @@ class Store:
                 f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
             )
         if not self.has_ours:
-            raise self._read(lambda connection: studies.not_found(connection, name))
+            raise self._read(studies.not_found, name)
 
     def studies(self) -> list[StoredStudy]:
         """Return all studies that hpsearch made and that can be read, oldest first."""
@@ -241,28 +238,22 @@ class Store:
         """
         if trials < 1:
             raise ValueError(f"trials: must be at least 1 (got {trials})")
-        return self._write(
-            lambda connection: studies.set_budget(connection, studies.lock(connection, study), trials)
-        )
+        return self.change(study, studies.set_budget, trials)
 
     def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
         """Set the priority and return the study with it. Workers without a study of their own look at it next."""
-        return self._write(
-            lambda connection: studies.set_priority(
-                connection, studies.lock(connection, study).study, priority
-            )
-        )
+        return self.change(study, studies.set_priority, priority)
 
     def pause(self, study: StoredStudy, *, by: str) -> str:
         """Let the study's claims give nothing until it is resumed; return by whom and when it was paused.
 
         Trials in training go on to their end. One that is paused already stays as it is.
         """
-        return self._write(lambda connection: studies.pause(connection, studies.lock(connection, study), by))
+        return self.change(study, studies.pause, by)
 
     def resume(self, study: StoredStudy) -> bool:
         """Let the study's claims give trials again; return whether it was paused."""
-        return self._write(lambda connection: studies.resume(connection, studies.lock(connection, study)))
+        return self.change(study, studies.resume)
 
     def delete_named(self, name: str) -> None:
         """Delete the study of that name, made by any client, readable or not. Workers that train it lose their leases.
@@ -289,7 +280,7 @@ class Store:
         def change(connection: Connection) -> _T:
             return work(connection, studies.place_named(connection, name, has_ours=self.has_ours))
 
-        return self._write(change)
+        return self.write(change)
 
     def sweep_orphans(self) -> bool:
         """Follow studies that other Optuna clients renamed, and forget what they deleted, if we may write.
@@ -299,59 +290,55 @@ class Store:
         found = self.has_ours and self._read(orphans.has_orphans)
         if found:
             with contextlib.suppress(StorageReadOnlyError):
-                self._write(orphans.sweep)
+                self.write(orphans.sweep)
         return found
 
     def trials(self, study: StoredStudy) -> list[Trial]:
         """Return all trials by number."""
-        return self._read(lambda connection: reads.trials(connection, study))
+        return self._read(trial_reads.trials, study)
 
     def trial(self, study: StoredStudy, number: int) -> Trial:
         """Return one trial. Raises TrialNotFoundError."""
-        return self._read(lambda connection: reads.trial(connection, study, number))
+        return self._read(trial_reads.trial, study, number)
 
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
         """Return the attempts at a trial that came to nothing, oldest first."""
         if study.foreign is not None:
             return []
-        return self._read(lambda connection: reads.attempts(connection, study, number))
+        return self._read(trial_reads.attempts, study, number)
 
     def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
         """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
         if study.foreign is not None:
             return {}
-        return self._read(lambda connection: reads.every_attempt(connection, study))
+        return self._read(trial_reads.every_attempt, study)
 
     def evaluations(self, study: StoredStudy) -> list[Evaluation]:
         """Return what became of trials' configurations with other seeds, by number, part and seed."""
         if study.foreign is not None:
             return []
-        return self._read(lambda connection: evaluations.evaluations(connection, study))
+        return self._read(evaluations.evaluations, study)
 
     def write_evaluations(self, study: StoredStudy, made: Sequence[Evaluation]) -> None:
         """Store evaluations, each in place of one of the same number, part and seed; their times are the database's."""
-        self._write(lambda connection: evaluations.write(connection, studies.lock(connection, study), made))
+        self.change(study, evaluations.write, made)
 
     def unsealing(self, study: StoredStudy) -> Unsealing | None:
         """Return how the study's sealed test part was opened, None where it never was."""
         if study.foreign is not None:
             return None
-        return self._read(lambda connection: evaluations.unsealing(connection, study))
+        return self._read(evaluations.unsealing, study)
 
     def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
         """Note permanently that the sealed test part is opened for trial `number`; return what the first call noted."""
-        return self._write(
-            lambda connection: evaluations.unseal(
-                connection, studies.lock(connection, study), number=number, command=command, seeds=seeds
-            )
-        )
+        return self.change(study, evaluations.unseal, number=number, command=command, seeds=seeds)
 
     def changes(self, study: StoredStudy, since: Mark | None) -> tuple[list[Trial], Mark]:
         """Return the trials that are new or different since the mark, by number, and the next mark.
 
         None is the mark before everything. One small query where nothing has changed.
         """
-        return self._read(lambda connection: reads.changes(connection, study, since or Mark()))
+        return self._read(trial_reads.changes, study, since or Mark())
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one.
@@ -360,7 +347,7 @@ class Store:
         """
         if study.foreign is not None:
             return {}
-        return self._read(lambda connection: reads.series(connection, study, numbers))
+        return self._read(trial_reads.series, study, numbers)
 
     def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
         """Return where the study stands, after leases that are over were swept, as far as we may.
@@ -368,14 +355,14 @@ class Store:
         Those of workers in `living` are not, which the caller can see alive.
         """
         self.sweep(study, living=living)
-        found = self._read(lambda connection: sums.progress(connection, study))
+        found = self._read(progress.progress, study)
         self._note(found.foreign)
         return found
 
     def opening(self, study: StoredStudy) -> Opening:
         """Return what the study has left to do, after leases that are over were swept, as far as we may."""
         self.sweep(study)
-        found = self._read(lambda connection: openings.opening(connection, study))
+        found = self._read(progress.opening, study)
         self._note(found.foreign)
         return found
 
@@ -391,7 +378,7 @@ class Store:
         """Return what `openings` does, and the studies that cannot be read."""
         self.sweep_orphans()
         self.sweep_all()
-        found, unreadable = self._read(lambda connection: openings.look(connection, above=above))
+        found, unreadable = self._read(progress.openings_and_unreadable, above=above)
         self._note([trial for opening in found for trial in opening.foreign])
         return found, unreadable
 
@@ -399,9 +386,9 @@ class Store:
         """Write down signs of life of other clients' trials that are not noted yet, if we may write."""
         if any(trial.note is not None for trial in trials):
             with contextlib.suppress(StorageReadOnlyError):
-                self._write(lambda connection: foreign_trials.note(connection, trials), durable=False)
+                self._write_lightly(foreign_trials.note, trials)
 
-    def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[Claim]:
+    def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[ClaimedTrial]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
 
         Waiting trials come first, then new ones, then suspects: one alone, to a worker that holds nothing, and
@@ -411,21 +398,21 @@ class Store:
         renewed.
         """
 
-        def claim(connection: Connection) -> list[Claim]:
+        def claim(connection: Connection) -> list[ClaimedTrial]:
             locked = studies.lock(connection, study)
             if locked.has_expired:
                 found = leases.over(connection, self._watch, study.key)
                 leases.sweep(connection, locked, found.get(study.key, {}))
             return claims.claim(connection, locked, worker=worker, count=count, lease_s=lease_s)
 
-        return self._write(claim, durable=False)
+        return self._write_lightly(claim)
 
     def assign(self, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
         """Store the parameters of claimed trials; the last call counts.
 
         Writes all trials whose token still holds and returns the numbers of the others.
         """
-        return self._write(lambda connection: writes.assign(connection, study, assignments), durable=False)
+        return self._write_lightly(trial_writes.assign, study, assignments)
 
     def record(self, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
         """Store reports and outcomes of claimed trials; what was stored before is left alone.
@@ -433,8 +420,9 @@ class Store:
         Writes all trials whose token still holds and returns the numbers of the others. A trial that the
         same claim has ended already is left as it is and is not among them.
         """
-        durable = any(update.outcome is not None for update in updates)
-        return self._write(lambda connection: writes.record(connection, study, updates), durable=durable)
+        is_durable = any(update.outcome is not None for update in updates)
+        write = self.write if is_durable else self._write_lightly
+        return write(trial_writes.record, study, updates)
 
     def release(
         self, study: StoredStudy, *, worker: str, numbers: Sequence[int] | None, why: str, crashed: bool
@@ -444,29 +432,21 @@ class Store:
         They wait under the same number with the same parameters, and the epochs that they began count as
         lost. With `crashed` this counts against the trial: after three it fails with `worker_lost`.
         """
-        return self._write(
-            lambda connection: leases.release(
-                connection,
-                studies.lock(connection, study),
-                worker=worker,
-                numbers=numbers,
-                ending=leases.Ending(
-                    why=why, kind=leases.CRASHED if crashed else leases.HANDED_BACK, crashed=crashed
-                ),
-            )
-        )
+        kind = leases.CRASHED if crashed else leases.HANDED_BACK
+        ending = leases.Ending(why=why, kind=kind, crashed=crashed)
+        return self.change(study, leases.release, worker=worker, numbers=numbers, ending=ending)
 
     def held(self, study: StoredStudy, *, worker: str) -> list[int]:
         """Return the numbers of the running trials that the worker holds leases of."""
-        return self._read(lambda connection: leases.held(connection, study.key, worker=worker))
+        return self._read(leases.held, study.key, worker=worker)
 
     def register_worker(self, identity: WorkerIdentity) -> None:
         """Enter a worker into the registry, in place of one of the same name."""
-        self._write(lambda connection: registry.enter(connection, identity), durable=False)
+        self._write_lightly(workers.enter, identity)
 
     def unregister_worker(self, name: str) -> None:
         """Take a worker that ends out of the registry."""
-        self._write(lambda connection: registry.leave(connection, name), durable=False)
+        self._write_lightly(workers.leave, name)
 
     def beat(
         self, identity: WorkerIdentity, *, lease_s: float, tokens: Collection[int] | None = None
@@ -478,11 +458,11 @@ class Store:
         """
 
         def beat(connection: Connection) -> Beat:
-            should_stop = registry.beat(connection, identity, lease_s=lease_s)
+            should_stop = workers.beat(connection, identity, lease_s=lease_s)
             leases_renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
             return Beat(leases=leases_renewed, should_stop=should_stop)
 
-        return self._write(beat, durable=False)
+        return self._write_lightly(beat)
 
     def workers(self) -> list[WorkerRecord]:
         """Return all registered workers, those that started first in front.
@@ -492,11 +472,11 @@ class Store:
         if not self.has_ours:
             return []
         self.sweep_all()
-        return self._read(registry.every)
+        return self._read(workers.every)
 
     def ask_to_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
-        self._write(lambda connection: registry.ask_to_stop(connection, name), durable=False)
+        self._write_lightly(workers.ask_to_stop, name)
 
     def sweep(self, study: StoredStudy, *, living: Collection[str] = ()) -> list[int]:
         """Let the trials wait again whose lease is over; return their numbers.
@@ -506,14 +486,14 @@ class Store:
         """
         if study.foreign is not None:
             return []
-        found = self._read(lambda connection: leases.over(connection, self._watch, study.key))
+        found = self._read(leases.over, self._watch, study.key)
         return self._sweep(study, found[study.key], living) if found else []
 
     def sweep_all(self) -> None:
         """Let the trials of all studies wait again whose lease is over, if we may write."""
         if not self.has_ours:
             return
-        found = self._read(lambda connection: leases.over(connection, self._watch))
+        found = self._read(leases.over, self._watch)
         for study in self._read(studies.every) if found else ():
             if study.key in found:
                 with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
@@ -521,25 +501,45 @@ class Store:
 
     def _sweep(self, study: StoredStudy, ends: Mapping[int, float], living: Collection[str]) -> list[int]:
         with contextlib.suppress(StorageReadOnlyError):
-            return self._write(
-                lambda connection: leases.sweep(connection, studies.lock(connection, study), ends, but=living)
-            )
+            return self.change(study, leases.sweep, ends, but=living)
         return []
 
-    def write(self, work: Callable[[Connection], _T]) -> _T:
+    def change(
+        self,
+        study: StoredStudy,
+        work: Callable[Concatenate[Connection, LockedStudy, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Return what `work`, a function of this package, makes of the locked study in one durable transaction."""
+
+        def locked(connection: Connection) -> _T:
+            return work(connection, studies.lock(connection, study), *args, **kwargs)
+
+        return self.write(locked)
+
+    def write(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
         """Return what `work`, a function of this package, makes of one durable transaction."""
-        return self._write(work)
+        for one_try in tries(self._address):
+            with one_try, writing(self._engine, durable=True) as connection:
+                return work(connection, *args, **kwargs)
+        raise AssertionError("unreachable: the last try returns or raises")
 
-    def _read(self, work: Callable[[Connection], _T]) -> _T:
-        def transaction() -> _T:
-            with reading(self._engine) as connection:
-                return work(connection)
+    def _write_lightly(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return what `work` makes of one transaction that a power cut may undo."""
+        for one_try in tries(self._address):
+            with one_try, writing(self._engine, durable=False) as connection:
+                return work(connection, *args, **kwargs)
+        raise AssertionError("unreachable: the last try returns or raises")
 
-        return attempt(transaction, self._address)
-
-    def _write(self, work: Callable[[Connection], _T], *, durable: bool = True) -> _T:
-        def transaction() -> _T:
-            with writing(self._engine, durable=durable) as connection:
-                return work(connection)
-
-        return attempt(transaction, self._address)
+    def _read(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        for one_try in tries(self._address):
+            with one_try, reading(self._engine) as connection:
+                return work(connection, *args, **kwargs)
+        raise AssertionError("unreachable: the last try returns or raises")

@@ -1,12 +1,16 @@
-"""What the columns of a stored row may hold. SQLite keeps anything in any column, so its rows are checked as they are.
+"""What a stored value may be: SQLite takes any value in any column, so what is read is checked.
 
-A row that comes from elsewhere is read here before anything else looks at it. A value that its column must not hold
-raises StorageError with table, row, column, rule and value.
+Functions that name a `column` raise ValueError, with the column in front, for what no hpsearch writes. JSON that may
+come from anywhere is read within bounds, and never into anything but plain values.
 """
 
+import json
+import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
@@ -27,7 +31,137 @@ from sqlalchemy import (
 from sqlalchemy.types import NULLTYPE
 
 from hpsearch.errors import StorageError
-from hpsearch.storage.cells import is_number, is_whole, shown_value
+from hpsearch.storage.clock import utc
+
+MOST: Final = 2**63 - 1
+"""The largest whole number that every database holds."""
+
+
+def is_whole(value: Any, *, low: int = 0, high: int = MOST) -> bool:
+    """True for a whole number from `low` to `high`."""
+    return type(value) is int and low <= value <= high
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number that a float holds."""
+    return math.isfinite(value) if type(value) is float else is_whole(value, low=-_LARGEST, high=_LARGEST)
+
+
+_LARGEST: Final = 2**1023
+"""Whole numbers up to here are floats too."""
+
+
+def whole(value: object, column: str, *, low: int | None = None) -> int:
+    """Return a whole number, at least `low`."""
+    if not isinstance(value, int) or not is_whole(value, low=-MOST if low is None else low):
+        least = "" if low is None else f" from {low} on"
+        raise ValueError(f"{column}: must be a whole number{least} (got {shown_value(value)})")
+    return value
+
+
+def counted(value: object) -> int:
+    """Return a count; 0 for what is none. It raises nothing."""
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def text_cell(value: object, column: str) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{column}: must be a text (got {shown_value(value)})")  # noqa: TRY004  # damage, no bug
+    return value
+
+
+def moment(value: object, column: str) -> datetime:
+    """Return a time in UTC."""
+    try:
+        return utc(seconds(value, column))
+    except (OverflowError, OSError, ValueError) as error:
+        raise ValueError(f"{column}: must be seconds since 1970 (got {shown_value(value)})") from error
+
+
+def seconds(value: Any, column: str) -> float:
+    """Return a time as seconds since 1970."""
+    if not is_number(value):
+        raise ValueError(f"{column}: must be seconds since 1970 (got {shown_value(value)})")
+    return float(value)
+
+
+def shown_value(value: object) -> str:
+    """Return a value for a message, shortened if it is long."""
+    text = f"{len(value)} bytes" if isinstance(value, bytes) and len(value) > 40 else repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+DEEPEST: Final = 100
+"""Most levels of lists and tables in stored JSON; Python's reader stops at about 1,000."""
+
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+NOT_JSON: Final = object()
+"""What `plain_json` returns for text that is no JSON, or too deep."""
+
+
+def plain_json(text: str) -> Any:
+    """Return the value of JSON text, or `NOT_JSON`. NaN and infinity pass: Python's JSON, and so Optuna's, has them."""
+    if depth_of(text) > DEEPEST:
+        return NOT_JSON
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def depth_of(text: str) -> int:
+    """Return how deep lists and tables are nested in JSON text; if there are few, how many there are."""
+    if (most := text.count("[") + text.count("{")) <= DEEPEST:
+        return most
+    depth = deepest = 0
+    for token in _STRUCTURE.finditer(text):
+        step = {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        depth += step
+        deepest = max(deepest, depth)
+        if deepest > DEEPEST:
+            break
+    return deepest
+
+
+def is_choice(value: Any) -> bool:
+    """True for what a choice of Optuna's, and so a parameter, may be."""
+    return value is None or isinstance(value, str | bool) or is_number(value)
+
+
+@lru_cache(maxsize=1024)
+def stored_distribution(text: str) -> Any:
+    """Return the distribution of JSON text, or None."""
+    from optuna.distributions import CategoricalDistribution, json_to_distribution  # noqa: PLC0415  # slow to import
+
+    if depth_of(text) > DEEPEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of choices that are lists, which are refused below
+            found: Any = json_to_distribution(text)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
+        return None
+    if isinstance(found, CategoricalDistribution):
+        return found if all(is_choice(choice) for choice in found.choices) else None
+    bounds = [found.low, found.high, *([] if found.step is None else [found.step])]
+    are_numbers = all(is_number(bound) for bound in bounds) and isinstance(found.log, bool)
+    return found if are_numbers and found.low <= found.high else None
+
+
+def holds(distribution: Any, value: float) -> bool:
+    """True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
+    from optuna.distributions import FloatDistribution  # noqa: PLC0415  # slow to import
+
+    try:
+        if not isinstance(distribution, FloatDistribution) and value != int(value):
+            return False
+        distribution.to_external_repr(value)
+        return bool(distribution._contains(value))  # noqa: SLF001  # Optuna has no public test for one value
+    except (ValueError, TypeError, LookupError, OverflowError, ArithmeticError):
+        return False
+
 
 TEXT_MAX: Final = 16 * 2**20
 """Most characters of one text, such as the value of an attribute: what a MEDIUMTEXT of MySQL holds."""

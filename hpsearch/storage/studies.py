@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, inser
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.cells import moment, shown_value, text_cell, whole
 from hpsearch.storage.clock import EpochSeconds, utc
-from hpsearch.storage.direct import Direct
+from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.drivers import working_long
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
 from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
+from hpsearch.storage.stored_values import moment, shown_value, text_cell, whole
 from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
 from hpsearch.study.messages import did_you_mean
 from hpsearch.study.spec import StudySpec
@@ -282,7 +282,7 @@ def _why_unreadable(row: Row[Any], error: Exception) -> str:
     )
 
 
-_LOCK: Final = Direct(
+_LOCK: Final = DriverStatement(
     select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("at_study_id")).with_for_update()
 )
 
@@ -301,7 +301,7 @@ _ROW: Final = (
     .where(_ours.c.study_key == bindparam("at_key"))
 )
 
-_LOCKED_ROW: Final = Direct(_ROW)
+_LOCKED_ROW: Final = DriverStatement(_ROW)
 
 
 def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
@@ -365,10 +365,10 @@ def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> Stor
     return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
 
 
-def set_priority(connection: Connection, study: StoredStudy, priority: int) -> StoredStudy:
+def set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
     """Write a new priority and return the study with it."""
-    connection.execute(update(_ours).where(_ours.c.study_key == study.key).values(priority=priority))
-    return replace(study, priority=priority)
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
+    return replace(locked.study, priority=priority)
 
 
 def pause(connection: Connection, locked: LockedStudy, by: str) -> str:

@@ -1,6 +1,7 @@
 """Both schemas of a database, brought to the revisions that this version of hpsearch reads and writes."""
 
 import logging
+import re
 import sqlite3
 import tempfile
 import time
@@ -9,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import forks, optuna_schema, registry, schema
+from hpsearch.storage import fork_safety, optuna_schema, schema, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.driver_errors import attempt, is_transient, translated
 from hpsearch.storage.engine import BUSY_TIMEOUT_S, UncertainCommitError, make_engine, reading, writing
-from hpsearch.storage.faults import attempt, is_transient, translated
 from hpsearch.storage.migration import (
     Revisions,
     alone,
@@ -27,7 +28,69 @@ from hpsearch.storage.migration import (
     revisions_of,
     upgrade_theirs,
 )
-from hpsearch.storage.times import LocalTimes, local_times
+from hpsearch.storage.schema import LINK_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_UTC_SINCE: Final = 5
+"""The major version of Optuna that writes times in UTC."""
+
+_UPGRADED_INDEX: Final = "trials_study_id_key"
+"""The index that the revision v3.2.0.a adds; new tables have `ix_trials_study_id` instead."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalTimes:
+    """The trials, of studies that hpsearch did not make, whose times may be local.
+
+    `optuna` is the version that made the tables, or "before 3.2".
+    """
+
+    optuna: str
+    trials: int
+
+
+def local_times(engine: Engine, found: Revisions) -> LocalTimes | None:
+    """Return what `local_times_in` does, in a transaction of its own."""
+    with reading(engine) as connection:
+        return local_times_in(connection, found)
+
+
+def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | None:
+    """Return which trials may have times of Optuna before 5.0, None if none can. Tables of any revision will do."""
+    version = None if found.optuna is None else _maker(connection)
+    if version is None:
+        return None
+    trials, links = optuna_schema.trials, optuna_schema.study_user_attributes
+    # Trials of our own studies have never had other times than UTC.
+    ours = select(links.c.study_id).where(links.c.key == LINK_ATTRIBUTE)
+    count = connection.execute(
+        select(func.count())
+        .select_from(trials)
+        .where(trials.c.datetime_start.is_not(None), trials.c.study_id.not_in(ours))
+    ).scalar_one()
+    return LocalTimes(optuna=version, trials=count) if count else None
+
+
+def _maker(connection: Connection) -> str | None:
+    """Return the version before 5.0 of the Optuna that made the tables, None for a newer or unknown one."""
+    inspector, info = inspect(connection), optuna_schema.version_info
+    if not inspector.has_table(info.name):
+        return None
+    version: str | None = connection.execute(select(info.c.library_version)).scalars().first()
+    if version is not None and _major(version) < _UTC_SINCE:
+        return version
+    indexes = {index["name"] for index in inspector.get_indexes(optuna_schema.trials.name)}
+    return "before 3.2" if _UPGRADED_INDEX in indexes else None
+
+
+def _major(version: str) -> int:
+    """Return the major version; what does not look like a version is taken for a new one."""
+    match = re.match(r"(\d+)\.", version)
+    return _UTC_SINCE if match is None else int(match[1])
+
 
 _AFTERWARDS: Final = {
     "sqlite": "the file is as it was: {remedy}",
@@ -98,7 +161,7 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
 
 def _refuse_workers(engine: Engine, address: Address) -> None:
     with reading(engine) as connection:
-        alive = registry.alive(connection)
+        alive = workers.alive(connection)
     if alive:
         raise StorageError(
             f"{address.shown}: no worker may run while its tables change "
@@ -107,8 +170,6 @@ def _refuse_workers(engine: Engine, address: Address) -> None:
 
 
 def _upgrade_ours(engine: Engine) -> None:
-    from hpsearch.storage.revisions import upgrade_tables  # noqa: PLC0415  # Alembic is slow to import
-
     with writing(engine, durable=True) as connection:
         upgrade_tables(connection)
 
@@ -129,7 +190,7 @@ def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]
     if address.path is None:
         yield engine, address
         return
-    with forks.connected(), _folder_beside(address.path, address.shown) as folder:
+    with fork_safety.connected(), _folder_beside(address.path, address.shown) as folder:
         path = Path(folder) / "copy.db"
         there = replace(address, url=URL.create("sqlite+pysqlite", database=str(path)), path=path)
         copied = make_engine(there)
@@ -223,3 +284,28 @@ def _logging_as_it_is() -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
+
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+"""Where the revisions are. `migrations` says how to write one."""
+
+
+def scripts(folder: Path = FOLDER) -> "Config":
+    """Return what Alembic needs to know to find the revisions in `folder`."""
+    from alembic.config import Config  # noqa: PLC0415  # Alembic is slow to import
+
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    return config
+
+
+def upgrade_tables(connection: Connection, *, folder: Path = FOLDER, to: str = "head") -> None:
+    """Run the revisions that the tables lack, up to `to`, in the caller's transaction, and stamp the last one.
+
+    Alembic keeps its place in the process, so only one thread at a time may be here. Raises SQLAlchemyError.
+    """
+    from alembic import command  # noqa: PLC0415  # Alembic is slow to import
+
+    config = scripts(folder)
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)

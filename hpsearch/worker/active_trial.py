@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.storage.records import Assignment, Claim, Outcome, Update
+from hpsearch.storage.records import Assignment, ClaimedTrial, TrialOutcome, Update
 from hpsearch.telemetry import Telemetry, series_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import AUDITED_AT, Cause, Finding
@@ -54,12 +54,12 @@ class ActiveTrial:
     telemetry: Telemetry | None = None
     reported: int = 0
     audited_finding: Finding | None = None
-    outcome: Outcome | None = None
+    outcome: TrialOutcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
     unsaved: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> ClaimedTrial:
         """The claim that the trial is held by."""
         return self.assignment.claim
 
@@ -79,7 +79,7 @@ class ActiveTrial:
         value = self.value(-1) if telemetry.epochs else math.nan
         if state is TrialState.COMPLETE and not math.isfinite(value):
             state = TrialState.PRUNED
-        self.outcome = Outcome(
+        self.outcome = TrialOutcome(
             state=state,
             value=None if math.isnan(value) else value,
             finding=finding,

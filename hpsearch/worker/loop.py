@@ -16,9 +16,9 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.search.searcher import Searcher
-from hpsearch.storage.reads import Mark
-from hpsearch.storage.records import Assignment, Claim, Opening, Outcome, StoredStudy, Update
+from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
+from hpsearch.storage.trial_reads import Mark
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.loop import Trainer
@@ -178,7 +178,7 @@ class Worker:
         for assignment in self._choose(claims):
             self._join(assignment)
 
-    def _claim(self) -> list[Claim]:
+    def _claim(self) -> list[ClaimedTrial]:
         return self._store.claim(
             self._study,
             worker=self._options.name,
@@ -199,7 +199,7 @@ class Worker:
                 crashed=False,
             )
 
-    def _choose(self, claims: Sequence[Claim]) -> list[Assignment]:
+    def _choose(self, claims: Sequence[ClaimedTrial]) -> list[Assignment]:
         """Return every claim's parameters, after storing those that are new."""
         assignments = [self._assignment(claim) for claim in claims]
         new = [assignment for assignment in assignments if assignment.claim.params is None]
@@ -207,7 +207,7 @@ class Worker:
             self._reconnect.call(lambda: self._store.assign(self._study, new))
         return assignments
 
-    def _assignment(self, claim: Claim) -> Assignment:
+    def _assignment(self, claim: ClaimedTrial) -> Assignment:
         """Return the parameters that the claim has, or else those that the searcher suggests."""
         if claim.params is not None:
             return Assignment(claim=claim, params=claim.params)
@@ -232,7 +232,7 @@ class Worker:
             metric=self._spec.metric,
         )
 
-    def _fail_trial(self, claim: Claim, reason: str) -> None:
+    def _fail_trial(self, claim: ClaimedTrial, reason: str) -> None:
         """Fail a trial whose parameters, set by another program, are none of this study's."""
         finding = Finding(
             cause=Cause.CODE_ERROR,
@@ -241,7 +241,7 @@ class Worker:
             evidence={},
             remedy=f"Enqueue it again: {reason}.",
         )
-        outcome = Outcome(state=TrialState.FAILED, value=None, finding=finding, series={})
+        outcome = TrialOutcome(state=TrialState.FAILED, value=None, finding=finding, series={})
         update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
         self._reconnect.call(lambda: self._store.record(self._study, [update]))
 

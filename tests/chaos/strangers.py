@@ -21,7 +21,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.storage import schema
-from hpsearch.storage.keeping import retry_trial
+from hpsearch.storage.edits import retry_trial
 from hpsearch.trials import Trial
 from tests.chaos import laws
 from tests.chaos.crew import REPOSITORY, Crew, Job

@@ -12,7 +12,7 @@ import pytest
 
 from hpsearch.dashboard.stored_notes import stored_note
 from hpsearch.report.request import origin_of
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.records import Evaluation
 from hpsearch.storage.store import open_store
 from hpsearch.trials import best_trials

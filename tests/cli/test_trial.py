@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
-from hpsearch.storage.records import Assignment, Outcome, Update
+from hpsearch.storage.records import Assignment, TrialOutcome, Update
 from hpsearch.storage.store import open_store
 from hpsearch.trials import ParameterValue, TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -53,7 +53,7 @@ def eventful(command: Command, study_file: Path, tmp_path: Path) -> str:
             store.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
         (claim,) = store.claim(study, worker="eve", count=1, lease_s=600.0)
         store.assign(study, [Assignment(claim=claim, params=params)])
-        outcome = Outcome(state=TrialState.PRUNED, value=0.375, finding=finding, series={})
+        outcome = TrialOutcome(state=TrialState.PRUNED, value=0.375, finding=finding, series={})
         store.record(study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)])
     return "flowers"
 

@@ -12,11 +12,11 @@ from sqlalchemy import make_url
 
 from hpsearch.storage.records import (
     Assignment,
-    Claim,
+    ClaimedTrial,
     Evaluation,
-    Outcome,
     Part,
     StoredStudy,
+    TrialOutcome,
     Update,
     WorkerIdentity,
 )
@@ -50,7 +50,7 @@ class Lab:
     opened: list[optuna.storages.RDBStorage] = field(default_factory=list)
     worker: str = field(default_factory=lambda: f"worker-{uuid4().hex}")
 
-    def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[Claim]:
+    def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[ClaimedTrial]:
         """Claim trials. A lease of less than 0 s has run out already."""
         return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
 
@@ -68,17 +68,17 @@ class Lab:
             "model.activation": ("relu", "tanh", "elu")[number % 3],
         }
 
-    def assign(self, claims: Sequence[Claim]) -> frozenset[int]:
+    def assign(self, claims: Sequence[ClaimedTrial]) -> frozenset[int]:
         """Give claims the parameters of their numbers."""
         return self.store.assign(
             self.study, [Assignment(claim=claim, params=self.params(claim.number)) for claim in claims]
         )
 
-    def end(self, claims: Sequence[Claim], **outcome: Any) -> frozenset[int]:
+    def end(self, claims: Sequence[ClaimedTrial], **outcome: Any) -> frozenset[int]:
         """Record that claims ended, after two epochs, as `update` says."""
         return self.store.record(self.study, [update(claim, **outcome) for claim in claims])
 
-    def finish(self, count: int, **outcome: Any) -> list[Claim]:
+    def finish(self, count: int, **outcome: Any) -> list[ClaimedTrial]:
         """Claim, assign and end `count` trials."""
         claims = self.claim(count)
         self.assign(claims)
@@ -99,7 +99,7 @@ class Lab:
 
 
 def update(
-    claim: Claim,
+    claim: ClaimedTrial,
     *,
     state: TrialState = TrialState.COMPLETE,
     value: float | None = 0.5,
@@ -109,7 +109,7 @@ def update(
 ) -> Update:
     """Return the end of a trial after as many epochs as it has reports, ten steps each."""
     curve = {0: 0.25, 1: 0.5} if reports is None else reports
-    outcome = Outcome(
+    outcome = TrialOutcome(
         state=state,
         value=value,
         finding=finding,

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from hpsearch.storage.engine import writing
 from hpsearch.storage.leases import EXPIRIES_MAX
-from hpsearch.storage.records import Attempt, Claim, WorkerIdentity
+from hpsearch.storage.records import Attempt, ClaimedTrial, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause
@@ -31,7 +31,7 @@ class Hand:
 
     store: Store
     identity: WorkerIdentity
-    held: list[Claim] = field(default_factory=list)
+    held: list[ClaimedTrial] = field(default_factory=list)
     silent: bool = False
 
     def beat(self) -> None:
@@ -60,7 +60,7 @@ class Crew:
         self.hands.append(Hand(store=store, identity=identity))
         return self.hands[-1]
 
-    def claim(self, hand: Hand, count: int) -> list[Claim]:
+    def claim(self, hand: Hand, count: int) -> list[ClaimedTrial]:
         """Let a worker claim trials."""
         hand.held += hand.store.claim(self.lab.study, worker=hand.identity.name, count=count, lease_s=LEASE_S)
         self.lab.assign(hand.held)

@@ -17,11 +17,10 @@ from sqlalchemy import make_url, select, update
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.copying import Copied, copy_studies
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.records import Update
-from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
+from hpsearch.storage.transfer import Copied, Selection, copy_studies
 from hpsearch.trials import TrialState
 from tests.contract.golden_database import facts
 from tests.contract.laboratory import Lab, a_spec, evaluation, note_of, stock_storage, write_notes
@@ -319,8 +318,8 @@ def test_all_means_ours_unless_more_is_asked(fresh_url: str, target: str, tmp_pa
 KILLED: Final = """
 import os, signal, sys
 from sqlalchemy import Engine, event
-from hpsearch.storage.copying import copy_studies
-from hpsearch.storage.selection import Selection
+from hpsearch.storage.transfer import copy_studies
+from hpsearch.storage.transfer import Selection
 
 def kill(connection, cursor, statement, *rest):
     if statement.startswith("UPDATE hpsearch_studies"):

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.storage.keeping import enqueue
+from hpsearch.storage.edits import enqueue
 from hpsearch.trials import ParameterValue
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 

@@ -14,7 +14,7 @@ from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage import schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.orphans import RENAMED
-from hpsearch.storage.records import Claim, StoredStudy, Update
+from hpsearch.storage.records import ClaimedTrial, StoredStudy, Update
 from hpsearch.storage.store import Store, open_store
 from hpsearch.trials import Trial, TrialState, ledger_key, ledger_of
 from tests.contract.laboratory import Lab, a_spec
@@ -23,7 +23,7 @@ from tests.contract.stock import closed_stock, stock_of
 __all__ = ["closed_stock"]
 
 Labs = Callable[..., Lab]
-Meanwhile = Callable[[Lab, list[Claim]], object]
+Meanwhile = Callable[[Lab, list[ClaimedTrial]], object]
 Rename = Callable[[Lab, str, Callable[[], object]], None]
 
 BUDGET: Final = 12
@@ -65,12 +65,12 @@ def by_the_dashboard(lab: Lab, new: str, meanwhile: Callable[[], object]) -> Non
 RENAMES: Final[Mapping[str, Rename]] = {"copy": by_copying, "dashboard": by_the_dashboard}
 
 
-def begun(claim: Claim) -> Update:
+def begun(claim: ClaimedTrial) -> Update:
     """Return what a worker writes of a trial after its first epoch."""
     return Update(claim=claim, reports={0: 0.25}, epochs=1, steps=10)
 
 
-def claim_and_end(lab: Lab, count: int, **outcome: Any) -> list[Claim]:
+def claim_and_end(lab: Lab, count: int, **outcome: Any) -> list[ClaimedTrial]:
     """Claim and end trials; those that wait with parameters keep them."""
     claims = lab.claim(count, worker="another")
     lab.assign([claim for claim in claims if claim.params is None])
@@ -78,14 +78,14 @@ def claim_and_end(lab: Lab, count: int, **outcome: Any) -> list[Claim]:
     return claims
 
 
-def end_trials(lab: Lab, held: list[Claim]) -> None:
+def end_trials(lab: Lab, held: list[ClaimedTrial]) -> None:
     """End what is held, what waits, and trials that the copy does not know; hold some more of those."""
     lab.end(held)
     claim_and_end(lab, 6)
     lab.claim(2)
 
 
-def hand_back(lab: Lab, _held: list[Claim]) -> None:
+def hand_back(lab: Lab, _held: list[ClaimedTrial]) -> None:
     """Hand back what is held and what the copy does not know, and ask for more."""
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
     lab.claim(5, worker="another")
@@ -93,20 +93,20 @@ def hand_back(lab: Lab, _held: list[Claim]) -> None:
     stock_of(lab).enqueue_trial({})
 
 
-def lose_workers(lab: Lab, held: list[Claim]) -> None:
+def lose_workers(lab: Lab, held: list[ClaimedTrial]) -> None:
     """Let the holder crash, and trials fail, known and unknown."""
     lab.store.record(lab.study, [begun(claim) for claim in held])
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="gone", crashed=True)
     claim_and_end(lab, 4, state=TrialState.FAILED, value=None)
 
 
-def spend_all(lab: Lab, held: list[Claim]) -> None:
+def spend_all(lab: Lab, held: list[ClaimedTrial]) -> None:
     """Spend the budget."""
     lab.end(held)
     claim_and_end(lab, BUDGET)
 
 
-def claim_only(lab: Lab, _held: list[Claim]) -> None:
+def claim_only(lab: Lab, _held: list[ClaimedTrial]) -> None:
     """Hold everything that can be held, all of it without parameters but for what has some."""
     lab.claim(BUDGET, worker="another")
 
@@ -120,7 +120,7 @@ MEANWHILE: Final[Sequence[tuple[str, Meanwhile]]] = (
 )
 
 
-def a_busy_study(new_lab: Labs) -> tuple[Lab, list[Claim]]:
+def a_busy_study(new_lab: Labs) -> tuple[Lab, list[ClaimedTrial]]:
     """Return a lab with trials in every state, and the claims that its worker holds: one has no parameters yet."""
     lab = new_lab(trials=BUDGET)
     lab.finish(1)

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from hpsearch.errors import HpsearchError, TrialNotFoundError
 from hpsearch.storage import schema
+from hpsearch.storage.edits import fail_trial, rename_named, retry_trial, stop_study
 from hpsearch.storage.foreign_trials import SILENT_AFTER_BEAT_S, SILENT_AFTER_S, Retried, waiting_sentence
-from hpsearch.storage.keeping import fail_trial, rename_named, retry_trial, stop_study
 from hpsearch.storage.records import ForeignTrial, Update
 from hpsearch.trials import OTHERS, Fate, TrialState
 from hpsearch.verdicts import Cause

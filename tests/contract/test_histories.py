@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
-from hpsearch.storage import enqueuing
+from hpsearch.storage import creation
 from hpsearch.storage.engine import UncertainCommitError, reading, writing
 from hpsearch.storage.leases import CRASHES_MAX
-from hpsearch.storage.records import Attempt, Claim, StoredStudy, Update, WorkerIdentity
+from hpsearch.storage.records import Attempt, ClaimedTrial, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import open_store
 from hpsearch.trials import Trial, TrialState
 from tests.contract.clocks import Clocks, kept_clocks
@@ -77,7 +77,7 @@ class Hand:
 
     name: str
     slot: int
-    claims: dict[int, Claim] = field(default_factory=dict)
+    claims: dict[int, ClaimedTrial] = field(default_factory=dict)
     epochs: dict[int, int] = field(default_factory=dict)
     unanswered: list[Update] = field(default_factory=list)
     is_dead: bool = False
@@ -257,7 +257,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             hand = self.alive(slot)
             if any(claim.is_suspect for claim in hand.claims.values()):
                 return
-            claims: list[Claim] | None = None
+            claims: list[ClaimedTrial] | None = None
             with site.answering(answer):
                 try:
                     claims = site.stores[slot].claim(
@@ -322,7 +322,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
                 if number in lost or entry.outcome is not None:
                     hand.claims.pop(number, None)
 
-        def check_forgiven(self, claim: Claim) -> None:
+        def check_forgiven(self, claim: ClaimedTrial) -> None:
             """An attempt whose worker showed its token counts for nothing, unless the trial has ended."""
             if not self.seen.trials[claim.number].state.is_final:
                 attempts = self.seen.attempts.get(claim.number, ())
@@ -419,7 +419,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         @rule()
         def enqueue(self) -> None:
             asked = {"learning_rate": 0.5}
-            numbers = site.people.write(lambda c: enqueuing.enqueue(c, self.study, [asked]))
+            numbers = site.people.write(lambda c: creation.enqueue(c, self.study, [asked]))
             self.check(lambda number, _before, after: number in numbers and after.token(number) is None)
 
         @precondition(lambda self: len(self.seen.trials) > 2)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, update
 
 from hpsearch.storage import schema
-from hpsearch.storage.records import Assignment, Claim, Update
+from hpsearch.storage.records import Assignment, ClaimedTrial, Update
 from hpsearch.trials import Fate, TrialState
 from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab
@@ -17,7 +17,7 @@ EXPIRED_S = -1.0
 """A lease that has run out when it begins, so that no test has to wait."""
 
 
-def begun(claim: Claim, epochs: int) -> Update:
+def begun(claim: ClaimedTrial, epochs: int) -> Update:
     """Return an update of a trial that goes on after some epochs."""
     reports = {epoch: 0.1 * epoch for epoch in range(epochs)}
     return Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)

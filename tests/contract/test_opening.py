@@ -28,8 +28,8 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import claims, optuna_schema, schema, studies
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.check import check
-from hpsearch.storage.direct import Direct
-from hpsearch.storage.faults import attempt
+from hpsearch.storage.driver_errors import attempt
+from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.store import open_store
 from hpsearch.storage.upgrade import upgrade
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
@@ -271,7 +271,7 @@ def test_a_connection_that_dies_at_birth_is_tried_again(
     if way == "transaction":
         assert len(lab.claim(2)) == 2
     else:
-        one = Direct(select(literal(1)))
+        one = DriverStatement(select(literal(1)))
         rows = attempt(lambda: one.alone(lab.store._engine, {}), parse_address(lab.url))
         assert [tuple(row) for row in rows] == [(1,)]
     assert next(deaths, None) is None
@@ -323,10 +323,10 @@ def test_a_connection_that_dies_at_work_is_tried_again(
         with pytest.raises(
             StorageUnavailableError, match="the connection was lost in the middle of a commit"
         ):
-            lab.store._write(work)
+            lab.store.write(work)
         assert len(lab.store.trials(lab.study)) in (0, 2)
     else:
-        assert lab.store._write(work) == 2
+        assert lab.store.write(work) == 2
         assert [trial.number for trial in lab.store.trials(lab.study)] == [0, 1]
 
 

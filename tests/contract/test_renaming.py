@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
-from hpsearch.storage.keeping import copy_named, rename_named, stop_study
+from hpsearch.storage.edits import copy_named, rename_named, stop_study
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.trials import TrialState

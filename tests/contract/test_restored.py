@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, MetaData, Table, TextClause, create_engine, make_url, text
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.storage.records import Claim, WorkerIdentity
+from hpsearch.storage.records import ClaimedTrial, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
@@ -15,7 +15,7 @@ from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 Backup: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 """The rows of each table."""
 
-Restored: TypeAlias = tuple[Lab, list[Claim], list[Claim]]
+Restored: TypeAlias = tuple[Lab, list[ClaimedTrial], list[ClaimedTrial]]
 """A lab, what it had claimed before the backup and had not ended, and what it has claimed since."""
 
 _LAST_ID: Final = {

@@ -127,7 +127,7 @@ def test_a_statement_that_an_administrator_ends_is_run_again(
             kill_others(lab, dialect) if strike == "kill" else take_too_long(connection, dialect)
         return len(connection.execute(text("SELECT 1")).all())
 
-    assert lab.store._write(work) == 1
+    assert lab.store.write(work) == 1
     assert [record for record in caplog.records if record.exc_info] == []
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from hpsearch.storage.records import Claim
+from hpsearch.storage.records import ClaimedTrial
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause
 from tests.contract.laboratory import Lab
@@ -15,7 +15,7 @@ def crash(lab: Lab, worker: str) -> None:
     lab.store.release(lab.study, worker=worker, numbers=None, why="it was killed", crashed=True)
 
 
-def told(claims: list[Claim]) -> list[tuple[int, int]]:
+def told(claims: list[ClaimedTrial]) -> list[tuple[int, int]]:
     """Return number and crashes of claims."""
     return [(claim.number, claim.crashes) for claim in claims]
 

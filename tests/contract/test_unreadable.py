@@ -10,9 +10,9 @@ from sqlalchemy import func, insert, select, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.edits import copy_named, rename_named
 from hpsearch.storage.engine import writing
 from hpsearch.storage.foreign_studies import METRIC_NAMES
-from hpsearch.storage.keeping import copy_named, rename_named
 from hpsearch.storage.migration import revisions_of
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.json_form import spec_to_json

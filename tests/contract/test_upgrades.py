@@ -24,10 +24,8 @@ from hpsearch.storage.address import parse_address
 from hpsearch.storage.engine import make_engine, reading, writing
 from hpsearch.storage.migration import Revisions
 from hpsearch.storage.records import WorkerIdentity
-from hpsearch.storage.revisions import FOLDER, scripts, upgrade_tables
 from hpsearch.storage.store import open_store
-from hpsearch.storage.times import LocalTimes
-from hpsearch.storage.upgrade import Upgrade, upgrade
+from hpsearch.storage.upgrade import FOLDER, LocalTimes, Upgrade, scripts, upgrade, upgrade_tables
 from tests.contract.golden_database import facts, load, missing
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 

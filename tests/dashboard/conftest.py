@@ -10,7 +10,7 @@ from wsgiref.types import WSGIApplication
 import pytest
 
 from hpsearch.dashboard.application import make_site
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from tests.dashboard.populate import populate

@@ -4,7 +4,14 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update, WorkerIdentity
+from hpsearch.storage.records import (
+    Assignment,
+    ClaimedTrial,
+    StoredStudy,
+    TrialOutcome,
+    Update,
+    WorkerIdentity,
+)
 from hpsearch.storage.store import Store
 from hpsearch.trials import Trial, TrialState
 
@@ -30,7 +37,9 @@ def populate(store: Store, snapshot: Snapshot, *, worker: str = "worker-0") -> S
     return study
 
 
-def _write(store: Store, study: StoredStudy, snapshot: Snapshot, pairs: list[tuple[Claim, Trial]]) -> None:
+def _write(
+    store: Store, study: StoredStudy, snapshot: Snapshot, pairs: list[tuple[ClaimedTrial, Trial]]
+) -> None:
     lost = store.assign(
         study, [Assignment(claim=claim, params=trial.params) for claim, trial in pairs if trial.params]
     )
@@ -41,11 +50,11 @@ def _write(store: Store, study: StoredStudy, snapshot: Snapshot, pairs: list[tup
     assert not lost
 
 
-def _update(claim: Claim, trial: Trial, snapshot: Snapshot) -> Update:
+def _update(claim: ClaimedTrial, trial: Trial, snapshot: Snapshot) -> Update:
     outcome = None
     if trial.state.is_final:
         assert trial.finding is not None
-        outcome = Outcome(
+        outcome = TrialOutcome(
             state=trial.state,
             value=trial.value,
             finding=trial.finding,

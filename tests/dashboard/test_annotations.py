@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
-from hpsearch.storage.records import Assignment, Evaluation, Outcome, Update
+from hpsearch.storage.records import Assignment, Evaluation, TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from tests.dashboard.asking import Asked, ask
@@ -200,7 +200,7 @@ def test_a_page_shows_one_state(site: Site) -> None:
     for number in range(3):
         [claim] = site.store.claim(site.digits, worker="worker-0", count=1, lease_s=60.0)
         value = 0.9999 + number / 1e6
-        outcome = Outcome(
+        outcome = TrialOutcome(
             state=TrialState.COMPLETE, value=value, finding=synthetic.finding(Cause.HEALTHY), series={}
         )
         site.store.assign(

@@ -15,8 +15,8 @@ from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
-from hpsearch.storage import keeping
-from hpsearch.storage.records import Outcome, Update
+from hpsearch.storage import edits
+from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from tests.dashboard.asking import ask
@@ -59,7 +59,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     """A trial that ends after the first look is in the next one with its result, its verdict and its curve."""
     ask(site.site, "/reports/digits")
     [claim] = site.store.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
-    outcome = Outcome(
+    outcome = TrialOutcome(
         state=TrialState.COMPLETE,
         value=0.9997,
         finding=synthetic.finding(Cause.HEALTHY),
@@ -148,7 +148,7 @@ def test_what_is_not_there_is_said(site: Site) -> None:
 
 def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
     """Before it begins its page has the values that were given, and says so."""
-    (number,) = keeping.enqueue(site.store, site.digits, [{"learning_rate": 0.0123}])
+    (number,) = edits.enqueue(site.store, site.digits, [{"learning_rate": 0.0123}])
     page = ask(site.site, trial_link("digits", number)).text
     assert "0.0123 (given in advance)" in page
 

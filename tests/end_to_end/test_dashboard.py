@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser
 
-from hpsearch.storage.records import Outcome, Update
+from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.storage.store import open_store
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause
@@ -155,7 +155,7 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page.evaluate("scrollTo(0, 700)")
         [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
         finding = synthetic.finding(Cause.HEALTHY)
-        outcome = Outcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
+        outcome = TrialOutcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
         store.record(study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)])
         shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
         page.wait_for_selector("html[data-drawn]")

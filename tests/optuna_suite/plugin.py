@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 
 from hpsearch.storage import open_storage
-from hpsearch.storage.as_optuna.storage import OptunaStorage
+from hpsearch.storage.optuna.storage import OptunaStorage
 
 if "fakeredis" not in sys.modules:
     # Optuna's tests need it for a storage that is not tried here.

@@ -14,9 +14,8 @@ import pytest
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine, schema
 from hpsearch.storage.check import check
-from hpsearch.storage.copying import copy_studies
-from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import open_store
+from hpsearch.storage.transfer import Selection, copy_studies
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 NOBODY = 65534

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from hpsearch.errors import StorageError
-from hpsearch.storage import mounts
-from hpsearch.storage.mounts import network_mount, network_mount_of
+from hpsearch.storage import address
+from hpsearch.storage.address import network_mount, network_mount_of
 from hpsearch.storage.store import open_store
 
 MOUNTINFO = r"""
@@ -59,7 +59,7 @@ def test_a_database_on_a_network_file_system_is_refused(
     (tmp_path / "link").symlink_to(away)
     table = tmp_path / "mountinfo"
     table.write_text(f"22 1 0:1 / / rw - ext4 /dev/vda rw\n23 22 0:2 / {away} rw - nfs filer:/x rw\n")
-    monkeypatch.setattr(mounts, "_MOUNTS", table)
+    monkeypatch.setattr(address, "_MOUNTS", table)
     for folder in ("away", "link"):
         url = f"sqlite:///{tmp_path / folder / 'hpsearch.db'}"
         with pytest.raises(StorageError) as caught:
@@ -74,7 +74,7 @@ def test_a_database_on_a_network_file_system_is_refused(
 
 def test_what_cannot_be_seen_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Linux's table, and behind links that lead in a circle, nothing is known."""
-    monkeypatch.setattr(mounts, "_MOUNTS", tmp_path / "missing")
+    monkeypatch.setattr(address, "_MOUNTS", tmp_path / "missing")
     assert network_mount_of(tmp_path / "hpsearch.db") is None
     monkeypatch.undo()
     (tmp_path / "a").symlink_to(tmp_path / "b")

@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 
 from hpsearch.search.space import distributions
-from hpsearch.storage.parameters import parameter, stored_parameters
+from hpsearch.storage.details import parameter, stored_parameters
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
 from hpsearch.trials import ParameterValue
 

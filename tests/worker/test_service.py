@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 import hpsearch
 from hpsearch.errors import FingerprintError, StudyNotFoundError, VersionError
-from hpsearch.storage.keeping import retry_trial
+from hpsearch.storage.edits import retry_trial
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec

@@ -1,4 +1,4 @@
-"""The history of our tables, one module a revision, which Alembic runs (`hpsearch.storage.revisions`).
+"""The history of our tables, one module a revision, which Alembic runs (`hpsearch.storage.upgrade`).
 
 `schema` says what the tables are now; new databases get them from there, stamped with its `REVISION`. To change
 them:

@@ -1,4 +1,4 @@
-"""What Alembic runs to reach the database: on the connection, and in the transaction, of `revisions`."""
+"""What Alembic runs to reach the database: on the connection, and in the transaction, of `upgrade`."""
 
 from alembic import context
 

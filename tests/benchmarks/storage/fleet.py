@@ -15,7 +15,7 @@ from typing import Final, final
 from sqlalchemy import create_engine, text
 
 import hpsearch
-from hpsearch.storage.records import Claim, StoredStudy, Update, WorkerIdentity
+from hpsearch.storage.records import ClaimedTrial, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.heartbeat import BEATS_PER_LEASE, SLOWEST_BEAT_S
 from hpsearch.worker.loop import LEASE_S, REFILL_SHARE, WRITE_EVERY_S
@@ -144,7 +144,7 @@ class Squad:
     study: StoredStudy
     names: list[str]
     seconds: float
-    held: dict[str, list[Claim]] = field(default_factory=dict)
+    held: dict[str, list[ClaimedTrial]] = field(default_factory=dict)
     epoch: int = 0
 
     def join(self) -> int:

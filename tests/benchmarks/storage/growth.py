@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select, text
 from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.bulk import insert_rows
+from hpsearch.storage.details import stored_parameters
 from hpsearch.storage.engine import make_engine, writing
-from hpsearch.storage.parameters import stored_parameters
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
-from hpsearch.storage.records import Claim, StoredStudy
+from hpsearch.storage.records import ClaimedTrial, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from tests.benchmarks.storage.databases import on_server
 from tests.benchmarks.storage.tables import say, show
@@ -129,7 +129,7 @@ def _write(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
 def _details(study: StoredStudy, ids: dict[int, int]) -> dict[Any, list[dict[str, Any]]]:
     """Return the rows of finished trials, by table."""
     params = stored_parameters(study.spec, {"learning_rate": 0.01, "weight_decay": 1e-4})
-    outcome = end(Claim(number=0, trial_id=0, token=0, attempt=1)).outcome
+    outcome = end(ClaimedTrial(number=0, trial_id=0, token=0, attempt=1)).outcome
     assert outcome is not None
     attributes = {"verdict": '"healthy"', "epochs": "5", "worker": '"benchmark"'}
     return {

@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import make_url
 
 from hpsearch.storage import open_storage
-from hpsearch.storage.records import Assignment, Claim, Outcome, StoredStudy, Update
+from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, Range, StudySpec
 from hpsearch.trials import TrialState
@@ -47,15 +47,15 @@ def new_study(store: Store, trials: int) -> StoredStudy:
     return store.create_study(spec, fingerprint="0123456789abcdef")
 
 
-def assignment(claim: Claim) -> Assignment:
+def assignment(claim: ClaimedTrial) -> Assignment:
     """Return parameters for a claim."""
     place = (claim.number % 1000 + 1) / 1001
     return Assignment(claim=claim, params={"learning_rate": place, "weight_decay": place / 10})
 
 
-def end(claim: Claim) -> Update:
+def end(claim: ClaimedTrial) -> Update:
     """Return the end of a trial."""
-    outcome = Outcome(state=TrialState.COMPLETE, value=0.9, finding=_FINDING, series=_SERIES)
+    outcome = TrialOutcome(state=TrialState.COMPLETE, value=0.9, finding=_FINDING, series=_SERIES)
     return Update(claim=claim, reports=REPORTS, epochs=len(REPORTS), steps=500, outcome=outcome)
 
 

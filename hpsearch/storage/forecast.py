@@ -1,0 +1,172 @@
+"""How fast a database answers and commits, and what the budgets that are left will cost it."""
+
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import Final, final
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, literal, select, text
+
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.engine import writing
+from hpsearch.storage.progress import openings
+
+_ROUND_TRIPS: Final = 9
+
+_BURST_S: Final = 0.25
+_COMMITS_MIN: Final = 3
+_COMMITS_MAX: Final = 100
+
+_PAYLOAD: Final = bytes(64)
+
+_KEY: Final = "hpsearch storage check"
+"""The study of the rows that a burst writes. No study has such a key, and no reader looks for one."""
+
+
+def clock(connection: Connection) -> tuple[float, float]:
+    """Return the round-trip time, as the median of a few empty queries, and the database's clock minus ours, in s."""
+    trips = []
+    for _ in range(_ROUND_TRIPS):
+        began = time.perf_counter()
+        connection.execute(select(literal(1))).scalar_one()
+        trips.append(time.perf_counter() - began)
+    before = time.time()
+    there = connection.execute(select(EpochSeconds())).scalar_one()
+    return median(trips), float(there) - (before + time.time()) / 2
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteRate:
+    """How many small transactions one connection commits.
+
+    `durable` ones outlive a power cut, as finished trials do; `light` ones, such as claims, need not (`engine`).
+    """
+
+    durable_per_s: float
+    light_per_s: float
+
+
+def write_rate(engine: Engine) -> WriteRate:
+    """Return how fast the database commits, from two bursts of a quarter of a second or 100 transactions.
+
+    Each transaction puts one row of 64 bytes into our table of series. All of them are removed at the end, with
+    those of a check that was killed. Raises SQLAlchemyError where the user may not write.
+    """
+    series = schema.series
+    try:
+        return WriteRate(
+            durable_per_s=_burst(engine, durable=True), light_per_s=_burst(engine, durable=False)
+        )
+    finally:
+        with writing(engine, durable=True) as connection:
+            connection.execute(delete(series).where(series.c.study_key == _KEY))
+
+
+def _burst(engine: Engine, *, durable: bool) -> float:
+    """Return commits per second."""
+    began = time.perf_counter()
+    for count in range(1, _COMMITS_MAX + 1):
+        with writing(engine, durable=durable) as connection:
+            row = {"study_key": _KEY, "number": _number(), "format": 0, "payload": _PAYLOAD}
+            connection.execute(insert(schema.series).values(**row))
+        elapsed_s = time.perf_counter() - began
+        if elapsed_s > _BURST_S and count >= _COMMITS_MIN:
+            break
+    return count / elapsed_s
+
+
+def _number() -> int:
+    """Return a number that another check at the same time does not have."""
+    return time.time_ns() % 2**31
+
+
+STATEMENTS_PER_TRIAL: Final = 10
+"""A trial that is claimed alone is claimed, given its parameters, and ended, in one transaction each, of which only
+the last is durable. So many statements are in them beside one each."""
+
+BYTES_PER_TRIAL: Final = {"sqlite": 2_600, "postgresql": 5_000, "mysql": 5_200, "mariadb": 5_200}
+"""Measured with four parameters, 20 epochs and their series."""
+
+MEASURED_FROM: Final = 1_000
+"""Trials from which on the tables' own size tells more: fewer do not outweigh what empty tables take."""
+
+_TABLES: Final = tuple(
+    table.name for table in (optuna_schema.trials, *optuna_schema.TRIAL_DETAILS, *schema.STUDY_DETAILS)
+)
+
+_SIZES: Final = {
+    "sqlite": (
+        "SELECT (pages.page_count - free.freelist_count) * page_size AS size, NULL AS trials "
+        "FROM pragma_page_count() AS pages, pragma_freelist_count() AS free, pragma_page_size()"
+    ),
+    "postgresql": (
+        "SELECT SUM(pg_total_relation_size(oid)) AS size, NULL AS trials FROM pg_class "
+        "WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relname IN :tables"
+    ),
+}
+
+_MYSQL_SIZES: Final = (
+    "SELECT SUM(data_length + index_length) AS size, "
+    "MAX(CASE WHEN table_name = 'trials' THEN table_rows END) AS trials "
+    "FROM information_schema.tables WHERE table_schema = database() AND table_name IN :tables"
+)
+"""MySQL and MariaDB answer from statistics, which lag; `trials` tells of how many."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """What the open studies have left, and what that costs at most.
+
+    `trials` are those of the budgets that nobody has claimed yet. `seconds` is the time that one connection waits
+    for the database when each of them is claimed alone; claims of 32 need about a tenth. It is None where commits
+    could not be measured. Heartbeats and reports of running trials, a transaction or two per worker and second, come
+    on top. `bytes_are_measured` tells whether the size of a trial is this database's or `BYTES_PER_TRIAL`.
+    """
+
+    open_studies: int
+    trials: int
+    seconds_per_trial: float | None
+    seconds: float | None
+    bytes_per_trial: float
+    bytes_are_measured: bool
+    size_bytes: float
+
+
+def forecast(
+    connection: Connection, *, trials: int, round_trip_s: float, write_rate: WriteRate | None
+) -> Forecast:
+    """Return what is left, in a database with `trials` trials that answers and commits so fast."""
+    opened = [opening for opening in openings(connection, above=None) if opening.is_open]
+    left = sum(opening.room for opening in opened)
+    measured = _bytes_per_trial(connection, trials)
+    size = BYTES_PER_TRIAL[connection.dialect.name] if measured is None else measured
+    seconds = None
+    if write_rate is not None:
+        seconds = (
+            1 / write_rate.durable_per_s + 2 / write_rate.light_per_s + STATEMENTS_PER_TRIAL * round_trip_s
+        )
+    return Forecast(
+        open_studies=len(opened),
+        trials=left,
+        seconds_per_trial=seconds,
+        seconds=None if seconds is None else left * seconds,
+        bytes_per_trial=size,
+        bytes_are_measured=measured is not None,
+        size_bytes=left * size,
+    )
+
+
+def _bytes_per_trial(connection: Connection, trials: int) -> float | None:
+    """Return what a trial takes, indexes included, or None where there are too few, or no statistics of them."""
+    if trials < MEASURED_FROM:
+        return None
+    query = text(_SIZES.get(connection.dialect.name, _MYSQL_SIZES))
+    if connection.dialect.name != "sqlite":
+        query = query.bindparams(bindparam("tables", value=_TABLES, expanding=True))
+    row = connection.execute(query).one()
+    if row.trials is not None and not trials / 2 < row.trials < trials * 2:
+        return None
+    return float(row.size) / trials

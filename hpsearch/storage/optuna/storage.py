@@ -1,0 +1,294 @@
+"""Optuna's interface to a storage, over the database. `hpsearch.storage.open_storage` opens one."""
+
+import json
+import logging
+import os
+import weakref
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final, cast, final
+
+import optuna.logging
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table
+
+from hpsearch.errors import StorageError, ValueRefusedError
+from hpsearch.storage.optuna import studies, writes
+from hpsearch.storage.optuna.database import Database
+from hpsearch.storage.optuna.records import (
+    BaseHeartbeat,
+    Details,
+    FrozenStudy,
+    copied,
+    name_of,
+    param_of,
+    step_of,
+)
+from hpsearch.storage.optuna.trials import Trials
+from hpsearch.storage.optuna.writes import StaleTrialCallback
+
+_log: Final = logging.getLogger(__name__)
+
+_optunas_log: Final = optuna.logging.get_logger("optuna.storages.hpsearch")
+"""What users switch on and off with `optuna.logging`."""
+
+_ALL_STATES: Final = frozenset(TrialState)
+
+
+@final
+class OptunaStorage(BaseStorage, BaseHeartbeat):
+    """A database as a storage for Optuna. Threads may share it; pickled, it is its URL and what is said of heartbeats.
+
+    What is set on a running trial is in the database with the next change of a state, or half a second later; this
+    process reads it at once. All other writes are in the database when they return.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        heartbeat_interval: float | None = None,
+        grace_period: float | None = None,
+        heartbeat_stale_trial_callback: StaleTrialCallback | None = None,
+    ) -> None:
+        """Open the database at `url`; tables that are missing are made. The rest is as `open_storage` has it.
+
+        Raises StorageError, and ValueError for a period that is none.
+        """
+        writes.check_heartbeat_periods(heartbeat_interval=heartbeat_interval, grace_period=grace_period)
+        self.heartbeat_interval = heartbeat_interval
+        self.grace_period = grace_period
+        self.heartbeat_stale_trial_callback = heartbeat_stale_trial_callback
+        self._url = url
+        self._database = Database(url)
+        self._trials = Trials(self._database)
+        _storages[id(self)] = self
+
+    def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[Any, ...]]:
+        self._trials.flush()
+        periods = self.heartbeat_interval, self.grace_period
+        return OptunaStorage, (self._url, *periods, self.heartbeat_stale_trial_callback)
+
+    @property
+    def url(self) -> str:
+        """The URL as it was given, with its password. `RDBStorage` has it as well."""
+        return self._url
+
+    def remove_session(self) -> None:
+        """Write everything that waits, and close the connections. The next call opens new ones."""
+        self._trials.flush()
+        self._database.close()
+
+    def before_fork(self) -> None:
+        """Write everything that waits, so that a child process finds the trials that it is given as they are."""
+        try:
+            self._trials.flush()
+        except StorageError as error:
+            _log.warning("what was set on running trials was not stored before the process forked: %s", error)
+
+    def after_fork(self) -> None:
+        """Start afresh in a child process: what waits all the same is the parent's to write."""
+        self._trials = Trials(self._database)
+
+    # Studies
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        """Store a study and return its id. Raises DuplicatedStudyError when the name is taken."""
+        name = studies.new_name() if study_name is None else name_of("study name", study_name)
+        study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
+        if study_id is None:
+            raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
+        self._trials.forget_study(study_id)
+        _optunas_log.info("A new study created in RDB with name: %s", name)  # as Optuna says it
+        return study_id
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete everything of a study. Raises KeyError when there is none."""
+        self._trials.forget_study(study_id)
+        self._database.write(lambda connection: studies.delete(connection, study_id))
+
+    def rename_study(self, study_id: int, name: str) -> None:
+        """Give a study another name and keep everything else, its id and its workers' leases too.
+
+        Optuna has no such call. Raises KeyError when there is no such study, and DuplicatedStudyError.
+        """
+        key = name_of("study name", name)
+        self._trials.flush()
+        if not self._database.write(lambda connection: studies.rename(connection, study_id, key)):
+            raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Store an attribute of a study. Raises KeyError if there is no such study, and ValueError."""
+        self._set_study_attribute(studies.USER, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Store an attribute of a study that is Optuna's own. Raises KeyError if there is no such study."""
+        self._set_study_attribute(studies.SYSTEM, study_id, key, value)
+
+    def _set_study_attribute(self, table: Table, study_id: int, key: str, value: Any) -> None:
+        attribute = name_of("attribute key", key), json.dumps(value)
+        try:
+            self._database.rewrite(
+                lambda connection, _: studies.set_attribute(connection, table, study_id, attribute)
+            )
+        except ValueRefusedError as error:
+            raise ValueRefusedError(f'attribute "{key}" of the study: {error}') from error
+
+    def revise_study_system_attrs(
+        self, study_id: int, keys: Sequence[str], revise: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> None:
+        """Store, in one transaction, the attributes that `revise` makes of those that are there under `keys`.
+
+        Optuna has no such call: it stores one attribute in each transaction. Raises KeyError when there is no such
+        study.
+        """
+        self._database.write(lambda connection: studies.revise_attributes(connection, study_id, keys, revise))
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the id of the study of that name. Raises KeyError when there is none."""
+        return self._database.glance(lambda connection: studies.id_of(connection, study_name))
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return a study's name. Raises KeyError when there is no such study."""
+        name, _ = self._database.glance(lambda connection: studies.name_and_directions(connection, study_id))
+        return name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return what a study wants of each objective. Raises KeyError when there is no such study."""
+        _, directions = self._database.glance(
+            lambda connection: studies.name_and_directions(connection, study_id)
+        )
+        return directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes of a study. Raises KeyError when there is no such study."""
+        return self._database.glance(
+            lambda connection: studies.attributes(connection, studies.USER, study_id)
+        )
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes of a study that are Optuna's own. Raises KeyError when there is no such study."""
+        return self._database.glance(
+            lambda connection: studies.attributes(connection, studies.SYSTEM, study_id)
+        )
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return all studies by id."""
+        return self._database.read(studies.every)
+
+    # Trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Store a running trial, or one as `template_trial`, and return its id.
+
+        Raises KeyError when there is no such study, and ValueError for what cannot be stored.
+        """
+        return self._trials.create(study_id, template_trial)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Set a parameter of a trial.
+
+        Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
+        distribution under that name.
+        """
+        self._trials.set_param(
+            trial_id, name_of("parameter name", param_name), param_of(param_value_internal, distribution)
+        )
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Write a trial's state and values and say whether the state changed.
+
+        Of many that set a waiting trial running, one does. Raises KeyError, UpdateFinishedTrialError, and ValueError
+        for a value that is NaN.
+        """
+        return self._trials.set_state(trial_id, state, values)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Set the value that a trial reports for a step. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(trial_id, Details(reports={step_of(step): float(intermediate_value)}))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a trial. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(
+            trial_id, Details(user_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of a trial that is Optuna's own. Raises KeyError, and UpdateFinishedTrialError."""
+        self._trials.set(
+            trial_id, Details(system_attributes={name_of("attribute key", key): json.dumps(value)})
+        )
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial. Raises KeyError when there is none."""
+        return self._trials.one(trial_id)
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
+        return self._trials.trial_id(study_id, trial_number)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,  # noqa: FBT001, FBT002  # as Optuna
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return a study's trials in `states` by number, copies with `deepcopy`. Raises KeyError for no such study."""
+        wanted = _ALL_STATES if states is None else frozenset(s for s in TrialState if s in states)
+        trials = self._trials.all(study_id, wanted)
+        return [copied(trial) for trial in trials] if deepcopy else trials
+
+    # Heartbeats
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Store that a trial is being run at this moment. Raises KeyError when there is none."""
+        self._database.rewrite(
+            lambda connection, _: writes.record_heartbeat(connection, trial_id), durable=False
+        )
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """Return the ids of the study's running trials whose heartbeats have stopped. Their leases count as well."""
+        interval_s, grace_s = self.heartbeat_interval, self.grace_period
+        if interval_s is None:
+            return []
+        grace_s = 2 * interval_s if grace_s is None else grace_s
+        return self._database.read(
+            lambda connection: writes.stale_trials(connection, study_id, grace_s=grace_s)
+        )
+
+    def get_heartbeat_interval(self) -> int | None:
+        """Return how many seconds are between two heartbeats, None without heartbeats."""
+        # Optuna says `int` and takes any number of seconds.
+        return cast("int | None", self.heartbeat_interval)
+
+    def get_heartbeat_stale_trial_callback(self) -> StaleTrialCallback | None:
+        """Return what Optuna calls with each trial that it failed because its heartbeats stopped."""
+        return self.heartbeat_stale_trial_callback
+
+
+_storages: Final[weakref.WeakValueDictionary[int, OptunaStorage]] = weakref.WeakValueDictionary()
+
+
+def _open_storages() -> list[OptunaStorage]:
+    return [storage for reference in _storages.valuerefs() if (storage := reference()) is not None]
+
+
+def _before_fork() -> None:
+    for storage in _open_storages():
+        storage.before_fork()
+
+
+def _after_fork() -> None:
+    for storage in _open_storages():
+        storage.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    # After `fork_safety`, which closes the connections: what is registered last is called first before a fork.
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

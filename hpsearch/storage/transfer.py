@@ -1,0 +1,397 @@
+"""Studies copied from one database into another, whole or not at all: which ones, and what prevents it."""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias, final
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
+from hpsearch.search.cmaes_state import with_plain_pickles, without_pickles
+from hpsearch.storage import migration, optuna_schema, orphans, studies
+from hpsearch.storage.address import Address, parse_address, prepare_file
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.driver_errors import attempt, translated
+from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.integrity import broken_studies, reader, study_faults
+from hpsearch.storage.optuna_schema import RUNNING
+from hpsearch.storage.records import Place
+from hpsearch.storage.sqlite_file import REMEDY, check_file, check_stamps, unlinked_problems
+from hpsearch.storage.study_rows import (
+    BATCH,
+    StudyRows,
+    TrialRows,
+    at_rest,
+    finish_study,
+    in_whole_seconds,
+    read_study,
+    read_trials,
+    write_study,
+    write_trials,
+)
+from hpsearch.study.messages import did_you_mean
+
+_trials = optuna_schema.trials
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which studies to copy: those named, else all of ours, and with `foreign` those of other Optuna clients too.
+
+    With `running`, trials that run are copied as waiting ones; without, a study that has some is refused.
+    """
+
+    names: Sequence[str] = ()
+    foreign: bool = False
+    running: bool = False
+
+
+def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, Place]:
+    """Return name -> place of the studies to copy, oldest first."""
+    with reading(engine) as connection:
+        ours = {}
+        if migration.revisions(connection).hpsearch is not None:
+            ours = {row.study_id: row.study_key for row in studies.linked(connection)}
+        rows = connection.execute(
+            select(optuna_schema.studies).order_by(optuna_schema.studies.c.study_id)
+        ).all()
+        _refuse_doubles([row.study_name for row in rows], address)
+        places = {row.study_name: Place(study_id=row.study_id, key=ours.get(row.study_id)) for row in rows}
+        for name in selection.names:
+            _require(name, places)
+        wanted = {name: place for name, place in places.items() if _is_chosen(name, place, selection)}
+        if not wanted:
+            remedy = "copy those with --all" if places else "check the URL"
+            raise StudyNotFoundError(
+                f"{address.shown}: must hold studies of hpsearch (got {len(places)} of other Optuna clients): {remedy}"
+            )
+        if not selection.running:
+            refuse_running(connection, wanted, address)
+        return wanted
+
+
+def _refuse_doubles(names: Sequence[str], address: Address) -> None:
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise StorageError(
+            f"{address.shown}: table studies, column study_name: must be there once (got {doubled[0]!r} twice): "
+            "get the file again, or restore a backup"
+        )
+
+
+def _is_chosen(name: str, place: Place, selection: Selection) -> bool:
+    if selection.names:
+        return name in selection.names
+    return place.key is not None or selection.foreign
+
+
+def _require(name: str, places: Mapping[str, Place]) -> None:
+    if name not in places:
+        hint = did_you_mean(name, places, otherwise="`hpsearch study list` shows what there is")
+        raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+
+
+def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
+    """Raise StorageError, with all of them, for studies that have running trials."""
+    running = {name: running_trials(connection, place) for name, place in places.items()}
+    if any(running.values()):
+        listed = ", ".join(f'{count} of "{name}"' for name, count in running.items() if count)
+        raise StorageError(
+            f"{address.shown}: no trial of a study that is copied may run (got {listed}): "
+            "stop its workers, or copy such trials as waiting ones with --include-running"
+        )
+
+
+def running_trials(connection: Connection, place: Place) -> int:
+    """Return how many trials of a study run, as far as its database knows."""
+    rows = select(func.count()).where(_trials.c.study_id == place.study_id, _trials.c.state == RUNNING)
+    return connection.execute(rows).scalar_one()
+
+
+def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) -> None:
+    """Raise StudyExistsError for names, and for studies under other names, that the target has already."""
+    with reading(engine) as connection:
+        known = {row.study_key: row.study_name for row in studies.linked(connection)}
+        taken = {
+            name: known[place.key] if place.key in known else studies.holder(connection, name)
+            for name, place in places.items()
+        }
+    listed = ", ".join(
+        f'"{name}"' if name == other else f'"{name}" as "{other}"'
+        for name, other in taken.items()
+        if other is not None
+    )
+    if listed:
+        raise StudyExistsError(
+            f"{address.shown}: must not have what is copied (got {listed}): "
+            "delete it there, or choose studies with --study"
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """A study that is in the target now: its trials, and how many of them run in the source and wait there.
+
+    `in_whole_seconds` is true if the target keeps no finer times of its trials. `faults` are why no import will take
+    an exported study.
+    """
+
+    name: str
+    trials: int
+    returned: int
+    in_whole_seconds: bool
+    faults: tuple[str, ...] = ()
+
+
+Kind: TypeAlias = Literal["copy", "export", "import"]
+"""What a copy is for. An export takes what is there, and an import takes nothing on trust."""
+
+
+def copy_studies(
+    source: str,
+    target: str,
+    selection: Selection,
+    *,
+    tell: Callable[[Copied], None],
+    kind: Kind = "copy",
+) -> list[Copied]:
+    """Copy studies from the database `source` into `target`, one transaction each; tell of each when it is there.
+
+    Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times stay,
+    which is checked by reading both databases before the transaction ends. Tables that the target lacks are made.
+    The source is read as of one moment per study, and stays as it is; workers there go on. Before the target is
+    opened, every row is held against `stored_values` and against `invariants`. A study that breaks them is exported
+    with its `faults`, keeps an import from taking anything, and is left out of a copy, which takes the others.
+
+    Raises UsageError for one database twice, StudyNotFoundError, StudyExistsError for what the target has already,
+    and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for studies
+    that break a rule: at the end, when the others are copied.
+    """
+    here, there = parse_address(source), parse_address(target)
+    if _identity(here) == _identity(there):
+        raise UsageError(f"storage copy: source and target must be two databases (got {here.shown} twice)")
+    with _source(here, kind) as reads:
+        places = attempt(lambda: chosen(reads, here, selection), here)
+        broken = attempt(lambda: _broken(reads, places), here)
+        if kind == "import" and broken:
+            raise broken_studies(here, broken, remedy=f"nothing was imported: {REMEDY}")
+        refused = {} if kind == "export" else broken
+        good = {name: place for name, place in places.items() if name not in refused}
+        if not good:
+            raise _left_out(here, refused)
+        with _target(there) as writes:
+            attempt(lambda: refuse_taken(writes, good, there), there)
+            done = []
+            for name, place in good.items():
+                origin = _Origin(engine=reads, address=here, place=place, running=selection.running)
+                copied = attempt(partial(_copy, origin, writes, there), there)
+                done.append(replace(copied, faults=tuple(broken.get(name, ()))))
+                tell(done[-1])
+            if refused:
+                raise _left_out(here, refused)
+            return done
+
+
+def _broken(engine: Engine, places: Mapping[str, Place]) -> dict[str, list[str]]:
+    """Return name -> what is wrong, for studies that break a law."""
+    with reading(engine) as connection:
+        found = {name: study_faults(connection, place) for name, place in places.items()}
+    return {name: faults for name, faults in found.items() if faults}
+
+
+def _left_out(address: Address, broken: Mapping[str, Sequence[str]]) -> StorageError:
+    """Return the error for studies that a copy has left out."""
+    names = "".join(
+        f"\n  hpsearch study delete --storage {shlex.quote(address.shown)} -- {shlex.quote(n)}"
+        for n in broken
+    )
+    remedy = f"not copied: restore a backup, choose other studies with --study NAME, or delete these:{names}"
+    return broken_studies(address, broken, remedy=remedy)
+
+
+def _identity(address: Address) -> URL | Path:
+    return address.url if address.path is None else address.path.resolve()
+
+
+@contextmanager
+def _source(address: Address, kind: Kind) -> Iterator[Engine]:
+    """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
+    prepare_file(address, create=False, is_source=True)
+    with reader(address) as engine:
+        if address.path is not None:
+            attempt(lambda: check_stamps(engine, shown=address.shown), address)
+        found = attempt(lambda: migration.revisions_of(engine), address)
+        if found.optuna is None:
+            raise StorageError(f"{address.shown}: holds no studies: check the URL")
+        migration.check_revisions(found, shown=address.shown)
+        if address.path is not None:
+            attempt(lambda: check_file(engine, shown=address.shown), address)
+        if address.path is not None and kind == "import":
+            attempt(lambda: _refuse_unlinked(engine, address), address)
+        yield engine
+
+
+def _refuse_unlinked(engine: Engine, address: Address) -> None:
+    with reading(engine) as connection:
+        problems = unlinked_problems(connection)
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise StorageError(f"{address.shown}: every row must belong to a study:\n{listed}")
+
+
+@contextmanager
+def _target(address: Address) -> Iterator[Engine]:
+    """Give an engine on a database with all tables, and without leftovers of studies that are gone."""
+
+    def sweep() -> None:
+        with writing(engine, durable=True) as connection:
+            orphans.sweep(connection)
+
+    prepare_file(address, create=True)
+    engine = make_engine(address, works_long=True)
+    try:
+        attempt(lambda: migration.ensure(engine, address, create=True), address)
+        attempt(sweep, address)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Origin:
+    """A study in the source. Its errors are the source's: they are raised as such and end the copy."""
+
+    engine: Engine
+    address: Address
+    place: Place
+    running: bool
+
+    @contextmanager
+    def opened(self, *, whole_seconds: bool) -> Iterator["_Picture"]:
+        """Give the study as of one moment. Raises StorageError for a trial that runs and may not."""
+        with ExitStack() as stack:
+            with _blaming(self.address):
+                connection = stack.enter_context(reading(self.engine))
+                now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+                study = read_study(connection, self.place)
+                returned = running_trials(connection, self.place)
+                if not self.running:
+                    refuse_running(connection, {study.name: self.place}, self.address)
+            yield _Picture(
+                connection=connection,
+                address=self.address,
+                place=self.place,
+                study=study,
+                returned=returned,
+                now_s=now_s,
+                whole_seconds=whole_seconds,
+            )
+
+
+@contextmanager
+def _blaming(address: Address) -> Iterator[None]:
+    """Turn an error of a driver, or of a row, into the StorageError of the database at `address`."""
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(f"{address.shown}: {str(error).removeprefix(f'{address.shown}: ')}") from error
+    except (DBAPIError, PoolTimeoutError) as error:
+        raise translated(error, address) from error
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Picture:
+    """A study of the source as it will be in the target."""
+
+    connection: Connection
+    address: Address
+    place: Place
+    study: StudyRows
+    returned: int
+    now_s: float
+    whole_seconds: bool
+
+    def batches(self) -> Iterator[list[TrialRows]]:
+        """Yield all trials in the order of their ids."""
+        last: int | None = None
+        while True:
+            with _blaming(self.address):
+                trials = read_trials(self.connection, self.place, after=last)
+            if not trials:
+                return
+            last = max(trials)
+            resting = [
+                _without_code(at_rest(rows, now_s=self.now_s), is_ours=self.place.key is not None)
+                for rows in trials.values()
+            ]
+            yield [in_whole_seconds(rows) for rows in resting] if self.whole_seconds else resting
+
+
+def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
+    """Return the trial without pickles that are more than numbers, which Optuna's CMA-ES would run; ours keep none."""
+    table = optuna_schema.trial_system_attributes.name
+    if not any("optimizer" in row["key"] for row in rows.details[table]):
+        return rows
+    stored = {row["key"]: row["value_json"] for row in rows.details[table]}
+    attributes = {key: json.loads(text) for key, text in stored.items() if "cma" in key}
+    kept = without_pickles(attributes) if is_ours else with_plain_pickles(attributes)
+    new = {key: json.dumps(value) for key, value in kept.items() if key not in stored}
+    texts = {key: text for key, text in stored.items() if key not in attributes or key in kept} | new
+    listed = [{"key": key, "value_json": text} for key, text in texts.items()]
+    return replace(rows, details={**rows.details, table: listed})
+
+
+def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:
+    """Copy one study, compare, and commit."""
+    seconds = engine.dialect.name in ("mysql", "mariadb")
+    with writing(engine, durable=True) as there, origin.opened(whole_seconds=seconds) as picture:
+        name = picture.study.name
+        try:
+            trials = _write(there, picture)
+        except IntegrityError as error:
+            raise StudyExistsError(
+                f'study "{name}": {address.shown} got a study of that name or key at this moment: '
+                "choose studies with --study"
+            ) from error
+        except DataError as error:
+            raise StorageError(f'study "{name}": {translated(error, address)}') from error
+        return Copied(name=name, trials=trials, returned=picture.returned, in_whole_seconds=seconds)
+
+
+def _write(there: Connection, picture: _Picture) -> int:
+    """Write the study, and read it back; return the number of its trials. Raises StorageError where it differs."""
+    place = write_study(there, picture.study)
+    ids: list[int] = []
+    for batch in picture.batches():
+        ids += write_trials(there, place, batch, after=max(ids[-BATCH:], default=-1))
+    finish_study(there, place, picture.study, ids=ids)
+    if read_study(there, place) != picture.study:
+        raise _differs(picture, "it")
+    last: int | None = None
+    for batch in picture.batches():
+        copies = read_trials(there, place, after=last)
+        last = max(copies)
+        for rows, copy in zip(batch, copies.values(), strict=True):
+            if rows != copy:
+                raise _differs(picture, f"trial {rows.trial['number']}")
+    return len(ids)
+
+
+def _differs(picture: _Picture, what: str) -> StorageError:
+    return StorageError(
+        f'study "{picture.study.name}": {what} reads back otherwise than it was written, so nothing was copied: '
+        "see whether the target's character set and types can hold it"
+    )

@@ -1,0 +1,281 @@
+"""The registry of workers: who they are, when they were last seen, who was asked to stop, and whether one is lost.
+
+Functions that take a connection work inside their caller's transaction. A worker writes its own row, and every process
+may set `should_stop` of it. A worker that vanished stays listed as lost for a day.
+
+Whether a lease that has run out is over is decided purely from rows and clocks that come as arguments. No rule trusts a
+difference between two clocks alone, because clocks are set, jump with a suspended machine, and differ between machines
+that share an SQLite file.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
+
+from hpsearch.errors import WorkerNotFoundError
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.records import WorkerIdentity, WorkerRecord
+from hpsearch.storage.stored_values import is_number, moment, seconds, text_cell, whole
+from hpsearch.study.messages import did_you_mean
+
+QUIET_SHARE: Final = 0.5
+"""Share of its length for which a process must watch a lease that has run out stand still before it sweeps it. A heart
+beats three times in a lease at least."""
+
+QUIET_MOST_S: Final = 15.0
+
+QUIET_UNDATED_S: Final = 30.0
+"""How long a lease must stand still whose worker was seen in the future: the clock was set back since."""
+
+STEP_MOST_S: Final = 2.5
+"""How much of the time between two looks counts at most: a process that could not look, perhaps because
+the database was away, has not seen the time between. Hearts beat every 2 s at least."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """What the registry holds of a worker, in seconds by the database's clock.
+
+    It has beaten without a gap since `steady_since`, None if an older hpsearch wrote the row. One that `has_parent`
+    was started by a process that sees it end.
+    """
+
+    worker: str
+    started_s: float
+    seen_s: float
+    steady_since_s: float | None
+    has_parent: bool
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """A lease that may be over: by its claim's token, until when it runs, and how long it must stand still."""
+
+    token: int
+    until_s: float
+    quiet_s: float
+
+
+def quiet_s(*, until_s: float, seen_s: float | None, now_s: float, is_gone: bool) -> float:
+    """Return how long a lease must be seen to stand still before it is over.
+
+    That is no time at all for one whose worker left the registry, is known to be gone, or has beaten since without
+    renewing it, and so no longer needs it.
+    """
+    if seen_s is None or is_gone:
+        return 0.0
+    if until_s >= now_s:
+        return QUIET_UNDATED_S
+    return min(max(until_s - seen_s, 0.0) * QUIET_SHARE, QUIET_MOST_S)
+
+
+@final
+class Watch:
+    """Watches leases that may be over, by a monotonic clock (`time.monotonic`).
+
+    A lease whose end moves is renewed by a live worker, whatever the clocks show.
+    """
+
+    def __init__(self) -> None:
+        self._looked_s: dict[str, float] = {}
+        self._still: dict[str, dict[int, tuple[float, float]]] = {}
+
+    def over(self, study: str, doubts: Iterable[Doubt], *, now_s: float) -> dict[int, float]:
+        """Look at all leases of a study that may be over; return token -> end of those that are."""
+        step_s = min(max(now_s - self._looked_s.get(study, now_s), 0.0), STEP_MOST_S)
+        before = self._still.get(study, {})
+        still, over = {}, {}
+        for doubt in doubts:
+            until_s, quiet = before.get(doubt.token, (None, 0.0))
+            quiet = quiet + step_s if until_s == doubt.until_s else 0.0
+            still[doubt.token] = doubt.until_s, quiet
+            if quiet >= doubt.quiet_s:
+                over[doubt.token] = doubt.until_s
+        self._looked_s[study], self._still[study] = now_s, still
+        return over
+
+
+def lives_on(life: Life | None, *, until_s: float) -> bool:
+    """True for a worker that was seen after its lease had run out."""
+    return life is not None and life.seen_s > until_s
+
+
+def is_lost(name: str, *, until_s: float, registry: Mapping[str, Life]) -> bool:
+    """True when a worker whose lease ran out at `until_s` was lost, and not what all workers stand on.
+
+    It never left the registry, no process of ours saw it end, and others lived through its silence, or no other worker
+    was there. A machine that slept, a clock that was set, and a database that was away silence all workers.
+    """
+    life = registry.get(name)
+    if life is None or life.has_parent or life.seen_s > until_s:
+        return False
+    lease_s = until_s - life.seen_s
+    others = [
+        other
+        for other in registry.values()
+        if other.worker != name and other.started_s <= until_s and other.seen_s >= life.seen_s - lease_s
+    ]
+    return not others or any(_lived_through(other, until_s) for other in others)
+
+
+def _lived_through(life: Life, moment_s: float) -> bool:
+    return life.steady_since_s is not None and life.steady_since_s <= moment_s < life.seen_s
+
+
+LOST_AFTER_S: Final = 30.0
+"""A worker that was not seen for this long is called lost. Its leases decide about its trials, not this."""
+
+FORGET_AFTER_S: Final = 86_400.0
+
+_workers = schema.workers
+_ours = schema.trials
+_theirs = optuna_schema.studies
+
+
+def enter(connection: Connection, identity: WorkerIdentity) -> None:
+    """Write the row of a worker that starts, in place of one of the same name, and forget those long lost.
+
+    Those that hold leases are not forgotten: a clock that was set may be all that is wrong.
+    """
+    holds = exists().where(_ours.c.worker == _workers.c.worker, _ours.c.lease_until.is_not(None))
+    stale = and_(_workers.c.seen < EpochSeconds() - FORGET_AFTER_S, ~holds)
+    connection.execute(delete(_workers).where((_workers.c.worker == identity.name) | stale))
+    connection.execute(
+        insert(_workers).values(
+            worker=identity.name,
+            host=identity.host,
+            process_id=identity.process_id,
+            hpsearch_version=identity.version,
+            started=EpochSeconds(),
+            seen=EpochSeconds(),
+            should_stop=False,
+            steady_since=EpochSeconds(),
+            has_parent=identity.has_parent,
+        )
+    )
+
+
+def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
+    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again."""
+    if not _see(connection, identity.name, lease_s=lease_s):
+        enter(connection, identity)
+        return False
+    asked = select(_workers.c.should_stop).where(_workers.c.worker == identity.name)
+    return bool(connection.execute(asked).scalar_one())
+
+
+def appear(connection: Connection, name: str, *, lease_s: float) -> bool:
+    """Note that the worker lives; return True if it was last seen in the future, because a clock was set back."""
+    seen = select(_workers.c.seen > EpochSeconds()).where(_workers.c.worker == name)
+    was_in_future = bool(connection.execute(seen).scalar())
+    _see(connection, name, lease_s=lease_s)
+    return was_in_future
+
+
+def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
+    """Note that the worker is seen now; return False if it has no row.
+
+    A gap of half a lease since it was last seen ends the time in which it was steady.
+    """
+    gap_s = EpochSeconds() - _workers.c.seen
+    steady = and_(gap_s >= -lease_s / 2, gap_s <= lease_s / 2)
+    seen = connection.execute(
+        update(_workers)
+        .where(_workers.c.worker == name)
+        .ordered_values(  # MySQL sets them one after the other
+            (_workers.c.steady_since, case((steady, _workers.c.steady_since), else_=EpochSeconds())),
+            (_workers.c.seen, EpochSeconds()),
+        )
+    )
+    return seen.rowcount > 0
+
+
+def leave(connection: Connection, name: str) -> None:
+    """Delete the row of a worker that ends."""
+    connection.execute(delete(_workers).where(_workers.c.worker == name))
+
+
+def ask_to_stop(connection: Connection, name: str) -> None:
+    """Ask a worker to stop at its next beat. Raises WorkerNotFoundError with the nearest names."""
+    names = [
+        found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
+    ]
+    if name not in names:
+        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` shows who there is")
+        raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
+    connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
+
+
+def every(connection: Connection) -> list[WorkerRecord]:
+    """Return all workers, those that started first in front."""
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    holds: dict[str, list[Row[Any]]] = {}
+    for row in _holdings(connection):
+        holds.setdefault(row.worker, []).append(row)
+    rows = connection.execute(select(_workers).order_by(_workers.c.started, _workers.c.worker))
+    found = []
+    for row in rows:
+        with contextlib.suppress(ValueError):  # a damaged row is no worker
+            found.append(_record(row, now_s, holds.get(row.worker, ())))
+    return found
+
+
+def alive(connection: Connection) -> list[str]:
+    """Return the names of the workers that were seen lately, in order. Tables of an older revision will do."""
+    seen = select(_workers.c.worker, _workers.c.seen).where(_workers.c.seen >= EpochSeconds() - LOST_AFTER_S)
+    return [row.worker for row in connection.execute(seen.order_by(_workers.c.worker)) if is_number(row.seen)]
+
+
+def lives(connection: Connection) -> dict[str, Life]:
+    """Return what is known of the lives of all registered workers, by name."""
+    found = {}
+    for row in connection.execute(select(_workers)):
+        with contextlib.suppress(ValueError):  # of a damaged row nothing is known
+            found[row.worker] = Life(
+                worker=text_cell(row.worker, "worker"),
+                started_s=seconds(row.started, "started"),
+                seen_s=seconds(row.seen, "seen"),
+                steady_since_s=None
+                if row.steady_since is None
+                else seconds(row.steady_since, "steady_since"),
+                has_parent=bool(row.has_parent),
+            )
+    return found
+
+
+def _holdings(connection: Connection) -> Sequence[Row[Any]]:
+    """Return one row per worker and study in which it holds leases: worker, study_name, trials."""
+    studies = schema.studies
+    return connection.execute(
+        select(_ours.c.worker, _theirs.c.study_name, func.count().label("trials"))
+        .join(studies, studies.c.study_key == _ours.c.study_key)
+        .join(_theirs, and_(_theirs.c.study_id == studies.c.study_id))
+        .where(_ours.c.lease_until.is_not(None))
+        .group_by(_ours.c.worker, _theirs.c.study_name)
+        .order_by(_ours.c.worker, _theirs.c.study_name)
+    ).all()
+
+
+def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
+    """Return the worker of a row. Raises ValueError for one that no hpsearch wrote."""
+    seen = moment(row.seen, "seen")
+    return WorkerRecord(
+        identity=WorkerIdentity(
+            name=text_cell(row.worker, "worker"),
+            host=str(row.host),
+            process_id=whole(row.process_id, "process_id"),
+            version=str(row.hpsearch_version),
+            has_parent=bool(row.has_parent),
+        ),
+        started=moment(row.started, "started"),
+        seen=seen,
+        is_lost=now_s - row.seen > LOST_AFTER_S,
+        should_stop=bool(row.should_stop),
+        running={held.study_name: held.trials for held in holds},
+    )

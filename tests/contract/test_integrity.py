@@ -1,0 +1,120 @@
+"""The full look at a database: a healthy one breaks no law, on any server, and a broken row is named."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy import update
+
+from hpsearch.storage import schema
+from hpsearch.storage.address import parse_address
+from hpsearch.storage.check import check
+from hpsearch.storage.engine import writing
+from hpsearch.storage.integrity import explained
+from hpsearch.storage.leases import CRASHES_MAX
+from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.trials import TrialState
+from tests.contract.laboratory import Lab, evaluation, stock_storage
+
+Labs = Callable[..., Lab]
+
+
+@pytest.fixture
+def url(fresh_url: str) -> str:
+    """Give the URL of a database in which no other test has studies, because all of it is examined."""
+    return fresh_url
+
+
+def fill(lab: Lab) -> None:
+    """Give a study trials of every kind and fate."""
+    lab.finish(2, value=math.inf, reports={0: math.nan, 1: -math.inf})
+    lab.finish(2, state=TrialState.PRUNED, value=None, series={"loss": [0.5, math.nan]})
+    lab.finish(1, state=TrialState.FAILED, value=None, reports={})
+    lab.finish(3)
+    (waiting,) = lab.claim(1)
+    lab.assign([waiting])
+    for _ in range(CRASHES_MAX):
+        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="killed", crashed=True)
+        lab.claim(1)
+    lab.claim(2)
+    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    lab.store.write_evaluations(lab.study, [evaluation(0), evaluation(1, part="test", loss=None)])
+    lab.store.unseal(lab.study, number=1, command="test")
+    study = lab.stock()
+    study.enqueue_trial({"learning_rate": 0.5})
+    told = study.ask()
+    study.tell(told, state=optuna.trial.TrialState.FAIL)
+    study.ask()
+    lab.claim(1)
+
+
+def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
+    """Complete, pruned, failed, lost, waiting and running trials, of ours and of others, are as they should be."""
+    lab = new_lab(trials=40)
+    fill(lab)
+    assert check(lab.url, full=True).faults == ()
+    assert check(lab.url).faults is None
+    assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is None
+
+
+def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) -> None:
+    """Optuna's studies may be called anything, are found healthy, and are copied; the rule on names is for ours."""
+    lab = new_lab()
+    name = "a\nb \x1b[31m"
+    lab.opened.append(stock_storage(lab.url))
+    study = optuna.create_study(study_name=name, storage=lab.opened[-1])
+    study.tell(study.ask(), 0.5)
+    assert check(lab.url, full=True).faults == ()
+    copies: list[Copied] = []
+    copy_studies(lab.url, f"sqlite:///{tmp_path / 'x.db'}", Selection(names=(name,)), tell=copies.append)
+    assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
+
+
+def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
+    """Each fault has its study, table, trial and column, the rule and the value; all are listed at once."""
+    lab = new_lab(trials=40)
+    lab.finish(3)
+    ours, series = schema.trials, schema.series
+    with writing(lab.store._engine, durable=False) as connection:
+        mine = ours.c.study_key == lab.study.key
+        connection.execute(update(ours).where(mine, ours.c.number == 1).values(epochs=-5))
+        bomb = series.c.study_key == lab.study.key
+        connection.execute(update(series).where(bomb, series.c.number == 2).values(payload=b"bomb"))
+    faults = check(lab.url, full=True).faults or ()
+    name = lab.study.spec.name
+    assert len(faults) == 3
+    assert faults[0] == (
+        f'study "{name}": table hpsearch_trials, trial 1, column epochs: must be from 0 to 2.14748e+09 (got -5)'
+    )
+    assert faults[2].startswith(
+        f'study "{name}": table hpsearch_series, trial 2, column payload: series: must be zlib'
+    )
+    told = explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0)
+    assert told is not None
+    assert faults[0] in str(told)
+    assert "(ValueError: x)" in str(told)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
+    """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
+    lab = new_lab()
+    away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
+    assert explained(ValueError("x"), [away, here], within_s=60.0) is None
+    with writing(lab.store._engine, durable=False) as connection:
+        connection.execute(update(schema.studies).values(settled_failed=9))
+    told = explained(ValueError("x"), [away, here], within_s=60.0)
+    assert str(told).startswith(f"{here.shown}: the database is damaged")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
+    """A command that looks for the reason of its failure does not look for ever."""
+    lab = new_lab()
+    lab.finish(1)
+    with writing(lab.store._engine, durable=False) as connection:
+        connection.execute(update(schema.studies).values(settled_failed=9))
+    assert explained(ValueError("x"), [parse_address(lab.url)], within_s=-1.0) is None
+    assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is not None
