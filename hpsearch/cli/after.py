@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
     AnswerFormat,
     Format,
@@ -15,6 +14,8 @@ from hpsearch.cli.options import (
     Trials,
     trial_number,
 )
+from hpsearch.cli.output import say
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 MOST_SEEDS = 1000
 
@@ -42,13 +43,22 @@ def confirm(
     Example: hpsearch study confirm digits --best 3 --seeds 10
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.confirming import confirm_study
+    from hpsearch.cli.confirming import write_confirmation
+    from hpsearch.cli.progress import until_stopped
     from hpsearch.storage.store import open_store
+    from hpsearch.worker.shutdown import INTERRUPTED
+    from hpsearch.workflows.confirmation import confirm as train_again
 
     with open_store(storage, foreign=True) as store:
-        code = confirm_study(store, name, best=best, seeds=seeds, form=form)
+        with until_stopped() as listener:
+            confirmed = train_again(store, name, best=best, seeds=seeds, listener=listener)
+        if confirmed.is_complete:
+            write_confirmation(confirmed, form)
+        else:
+            say("Stopped: the same command continues from here")
         renew_report(store, name, url=storage)
-    raise typer.Exit(code)
+    if not confirmed.is_complete:
+        raise typer.Exit(INTERRUPTED)
 
 
 def open_test_part(
@@ -80,13 +90,25 @@ def open_test_part(
     Example: hpsearch study test flowers --trial 17 --yes
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.sealed import open_once
+    from hpsearch.cli.progress import until_stopped
+    from hpsearch.cli.sealed import approve, write_test
     from hpsearch.storage.store import open_store
+    from hpsearch.worker.shutdown import INTERRUPTED
+    from hpsearch.workflows import sealed_test
 
     with open_store(storage, foreign=True) as store:
-        code = open_once(store, name, trial=trial, seeds=seeds, yes=yes, form=form)
+        with until_stopped() as listener:
+            tested = sealed_test.open_test_part(
+                store, name, trial=trial, seeds=seeds, approve=None if yes else approve, listener=listener
+            )
+        if tested.found is not None:
+            write_test(tested, tested.found, form)
+        else:
+            command = sealed_test.opened_command(tested.study, tested.opened.number, tested.seeds)
+            say(f"Stopped before the result: {command} finishes it")
         renew_report(store, name, url=storage)
-    raise typer.Exit(code)
+    if tested.found is None:
+        raise typer.Exit(INTERRUPTED)
 
 
 def narrow(
@@ -113,10 +135,18 @@ def narrow(
     Example: hpsearch study narrow digits --yes
     """
     from hpsearch.cli.names import check_name
-    from hpsearch.cli.narrowing import narrow_study
+    from hpsearch.cli.narrowing import write_follow_up, write_narrowing, write_remedy
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.narrowing import follow_up
+    from hpsearch.workflows.narrowing import narrow as propose
 
     if new_name is not None:
         check_name("--name", new_name)
     with open_store(storage, foreign=True) as store:
-        narrow_study(store, store.study(name), yes=yes, name=new_name, trials=trials, form=form)
+        narrowing = propose(store, name)
+        write_narrowing(narrowing, form)
+        if yes:
+            made = follow_up(store, narrowing, name=new_name, trials=trials)
+            write_follow_up(narrowing, made, trials=trials, form=form, where=store.url_shown)
+        elif form is Format.TABLE:
+            write_remedy(narrowing, new_name)

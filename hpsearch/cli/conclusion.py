@@ -1,14 +1,10 @@
 """What a run ends with: the best, the fates, the report, the dashboard."""
 
-import re
 import shlex
-import zlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 
 from hpsearch.analysis.best_trials import best_lines, rival_words
 from hpsearch.analysis.formats import format_count
@@ -17,35 +13,30 @@ from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.dashboard import EXTRA
 from hpsearch.cli.output import answer, say
 from hpsearch.cli.overview import write_advice, write_fates
-from hpsearch.cli.progress import busy
-from hpsearch.errors import HpsearchError, StudyUnreadableError, mask
-from hpsearch.report.file import write_page
-from hpsearch.report.request import ReportRequest, check_request
+from hpsearch.cli.progress import TERMINAL, busy
+from hpsearch.errors import HpsearchError, mask
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.records import Evaluation, StoredStudy
-from hpsearch.storage.store import Store
-from hpsearch.telemetry import Series
+from hpsearch.storage.store import Store, open_store
 from hpsearch.trials import Trial
-
-_LONGEST_FILE_NAME: Final = 100
-
-_MOST_LISTED: Final = 5
-"""Trials that a warning lists."""
+from hpsearch.workflows import report
+from hpsearch.workflows.snapshot import take_snapshot
 
 
-def conclude(store: Store, study: StoredStudy, *, url: str, report: Path | None) -> None:
-    """Write the result of a study, as it stands, to stdout, and its report to a file.
+def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
+    """Write the result of a study to stdout, and its report to a file.
 
-    `report` is where the report goes; None is `default_report_path`.
+    `output` is where the report goes; None is the default place.
     """
-    snapshot = take_snapshot(store, study)
+    study = snapshot.study
     try:
         _write_results(snapshot)
     finally:  # a stdout that takes nothing does not cost the report
         with busy("Writing the report"):
-            path = save_report(snapshot, report or default_report_path(url, study.spec.name))
-    if report is not None:
-        renew_report(store, study.spec.name, url=url)
+            path = report.write_report(snapshot, output or report.default_report_path(url, study.spec.name))
+    if output is not None:
+        with open_store(url, foreign=True) as store:
+            renew_report(store, study.spec.name, url=url)
     answer(f"Report: {path}")
     answer(f"Dashboard: {dashboard_command(url)}")
 
@@ -72,94 +63,23 @@ def write_best(
         answer(rival)
 
 
-def read_series(store: Store, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series]:
-    """Return number -> series of those trials that have some, and warn of those that cannot be read."""
-    found = store.series(study, numbers)
-    unreadable = [number for number, series in found.items() if series is None]
-    if unreadable:
-        listed = ", ".join(map(str, unreadable[:_MOST_LISTED]))
-        more = f" and {len(unreadable) - _MOST_LISTED:,} more" if len(unreadable) > _MOST_LISTED else ""
-        trials = "trial" if len(unreadable) == 1 else "trials"
-        say(
-            f'Warning: study "{study.name}": the series of {trials} {listed}{more} cannot be read and are left out: '
-            "see `hpsearch storage check --full`"
-        )
-    return {number: series for number, series in found.items() if series}
-
-
-def take_snapshot(store: Store, study: StoredStudy) -> Snapshot:
-    """Read everything that a report is made from."""
-    store.sweep(study)
-    trials = store.trials(study)
-    return Snapshot(
-        study=study,
-        progress=store.progress(study),
-        trials=trials,
-        series=read_series(store, study, [trial.number for trial in trials]),
-        taken=datetime.now(UTC),
-        attempts=store.every_attempt(study),
-        workers=store.workers(),
-        evaluations=store.evaluations(study),
-        unsealing=store.unsealing(study),
-    )
-
-
-def save_report(snapshot: Snapshot, path: Path, request: ReportRequest | None = None) -> Path:
-    """Write the report and return its path. Raises HpsearchError where that cannot be."""
-    from hpsearch.report.page import render
-
-    write_page(render(snapshot, request or ReportRequest()), path)
-    return path
-
-
 def renew_report(store: Store, name: str, *, url: str, before: str | None = None) -> None:
     """Write the report of a study again if it has one at the default place, and its published notes if it has any.
 
-    `before` is the name under which the report was written, if it is another one: that file goes away. Nothing is
-    renewed if the report in that place is not of this study, nor for a study that cannot be read or that another Optuna
-    client made. A report that cannot be written is a warning: the command that changed the study has done its work.
+    `before` is the name under which the report was written, if it is another one. A report that cannot be written is a
+    warning: the command that changed the study has done its work.
     """
-    from hpsearch.report.request import origin_of
-
-    try:
-        study = store.any_study(name)
-    except StudyUnreadableError:
+    renewed = report.renew_report(store, name, url=url, before=before, listener=TERMINAL)
+    if renewed is None:
         return
-    if study.foreign is not None:
-        return
-    old, new = report_path(url, before or name), report_path(url, name)
-    origin = origin_of(old)
-    is_free = new == old or not new.exists() or _is_of(study, new)
-    try:
-        if origin is not None and origin.study == study.key and is_free:
-            _renew(store, study, origin.trials, origin.others, new)
-            if new != old:
-                old.unlink()
-        _renew_published(store, study, url)
-    except (HpsearchError, OSError) as error:
+    error = renewed.error
+    if error is None:
+        try:
+            _renew_published(store, renewed.study, url)
+        except (HpsearchError, OSError) as failed:
+            error = str(failed)
+    if error is not None:
         say(f'Warning: what is shown of "{name}" is older than the study: {error}')
-
-
-def _is_of(study: StoredStudy, path: Path) -> bool:
-    from hpsearch.report.request import origin_of
-
-    origin = origin_of(path)
-    return origin is not None and origin.study == study.key
-
-
-def _renew(
-    store: Store, study: StoredStudy, trials: tuple[int, ...], others: Sequence[str], path: Path
-) -> None:
-    """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
-    with busy("Writing the report again"):
-        compared = [other for other in store.studies() if other.key in others]
-        request = ReportRequest(
-            trials=trials, others=tuple(take_snapshot(store, other) for other in compared)
-        )
-        snapshot = take_snapshot(store, study)
-        check_request(snapshot, request)
-        save_report(snapshot, path, request)
-    say(f"Report written again: {path}")
 
 
 def _renew_published(store: Store, study: StoredStudy, url: str) -> None:
@@ -180,41 +100,8 @@ def _renew_published(store: Store, study: StoredStudy, url: str) -> None:
         return
     from hpsearch.dashboard.publishing import publish
 
-    publish(url, take_snapshot(store, study))
+    publish(url, take_snapshot(store, study, notify=say))
     say("Published again: figures and notes for Optuna's own dashboard")
-
-
-def default_report_path(url: str, name: str) -> Path:
-    """Return where a study's report goes, in a folder that is there then.
-
-    It is `reports/` beside an SQLite file, else below the current folder. Raises HpsearchError where it cannot be made.
-    """
-    path = report_path(url, name)
-    folder = path.parent
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise HpsearchError(
-            f"report: its folder must be writable (got {folder}: {error.strerror}): name a file elsewhere"
-        ) from error
-    return path
-
-
-def report_path(url: str, name: str) -> Path:
-    """Return where a study's report goes, whether its folder is there or not."""
-    database = parse_address(url).path
-    folder = Path("reports") if database is None else database.parent / "reports"
-    return folder / f"{file_name_part(name)}.html"
-
-
-def file_name_part(name: str, *, longest: int = _LONGEST_FILE_NAME) -> str:
-    """Return a name as part of a file's name on any system, different for different names.
-
-    Letters, digits, dots, dashes and underscores stay, `longest` of them; where that changes the name, its checksum is
-    added.
-    """
-    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:longest]
-    return safe if safe == name else f"{safe or 'study'}-{zlib.crc32(name.encode()):08x}"
 
 
 def dashboard_command(url: str) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage
+from hpsearch.cli.options import Storage
 from hpsearch.cli.output import answer, say
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
 """The packages that the extra `dashboard` brings."""

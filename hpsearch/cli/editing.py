@@ -6,10 +6,10 @@ import socket
 
 from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.output import answer
-from hpsearch.cli.storing import with_budget
 from hpsearch.errors import UsageError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.workflows.studies import with_budget
 
 
 def edit_study(store: Store, name: str, *, trials: int | None, priority: int | None) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName
+from hpsearch.cli.options import Storage, StudyName
 from hpsearch.cli.output import answer, say
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.storage.copying import Copied

@@ -1,103 +1,49 @@
-"""What a follow-up study should search, shown beside what this one searched, and the follow-up itself."""
+"""What a follow-up study should search, next to what this one searched, for people and for programs."""
 
-import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Final
 
-from hpsearch.analysis.audit import is_audited, wrong_stops
 from hpsearch.analysis.formats import format_count, format_parameter
 from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
-from hpsearch.errors import HpsearchError
-from hpsearch.search.narrowing import Proposal, Revision, propose, warm_start
+from hpsearch.search.narrowing import Proposal, Revision
 from hpsearch.storage.records import StoredStudy
-from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
+from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
 
-_ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
 _RIGHT: Final = frozenset({"before", "after"})
 _MANY: Final = 12
 """More trials than this are counted and not listed."""
 
 
-def narrow_study(
-    store: Store, study: StoredStudy, *, yes: bool, name: str | None, trials: int | None, form: Format
-) -> None:
-    """Show what a follow-up should search, and with `yes` create it, unless it is stored already.
-
-    Raises HpsearchError where the trials are too few to say, and with `yes` where nothing would change.
-    """
-    store.sweep(study)
-    found = store.trials(study)
-    proposal = proposal_for(study, found)
-    if form is not Format.TABLE:
-        _write_for_programs(proposal, form)
+def write_narrowing(narrowing: Narrowing, form: Format) -> None:
+    """Write what a follow-up should search to stdout."""
+    if form is Format.TABLE:
+        write_proposal(narrowing)
     else:
-        write_proposal(study, proposal)
-    name = name or round_name(study.spec.name)
-    if not yes:
-        if form is Format.TABLE:
-            _write_remedy(study, proposal, name)
-        return
-    if not proposal.changes:
-        raise HpsearchError(
-            f'study "{study.spec.name}": must have trials that suggest other ranges (got no change): '
-            f"continue the search with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
-        )
-    known = {other.key for other in store.studies()}
-    made, warm = follow_up(store, study, proposal, found, name=name, trials_wanted=trials)
-    if made.key in known:
-        _tell_stored(store, study, made, trials, tell=answer if form is Format.TABLE else say)
+        _write_for_programs(narrowing.proposal, form)
+
+
+def write_follow_up(
+    narrowing: Narrowing, made: FollowUp, *, trials: int | None, form: Format, where: str
+) -> None:
+    """Write what was created in the database `where`, or that it was there, and how to go on."""
+    if not made.is_new:
+        _tell_stored(narrowing.study, made, trials, tell=answer if form is Format.TABLE else say)
     elif form is Format.TABLE:
         answer()
-        write_created(store, made, warm)
-        answer(f"Run it with: hpsearch study run {shlex.quote(made.spec.name)}")
+        write_created(made, where)
+        answer(f"Run it with: hpsearch study run {shlex.quote(made.study.spec.name)}")
 
 
-def proposal_for(study: StoredStudy, trials: Sequence[Trial]) -> Proposal:
-    """Return the proposal of a study's trials, without those that diagnosis would have stopped and that ran on.
-
-    One of these that ended among the best counts: there diagnosis was wrong.
-    """
-    wrong = {trial.number for trial in wrong_stops(trials, maximize=study.maximize)}
-    counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
-    return propose(study.spec, counted, maximize=study.maximize)
-
-
-def follow_up(
-    store: Store,
-    study: StoredStudy,
-    proposal: Proposal,
-    trials: Sequence[Trial],
-    *,
-    name: str,
-    trials_wanted: int | None = None,
-) -> tuple[StoredStudy, int]:
-    """Create the follow-up study where it is not stored, and return it with how many configurations it begins with.
-
-    It keeps the seed, and with it the split: results of both studies are on the same validation examples. Weights
-    follow from the seed and the trial's number, which begins at 0 again.
-    """
-    budget = trials_wanted or study.spec.trials
-    spec = replace(study.spec, name=name, trials=budget, search=proposal.search)
-    warm = warm_start(spec, trials, maximize=study.maximize)
-    made = store.create_study(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
-    return made, len(warm)
-
-
-def round_name(name: str) -> str:
-    """Return the name of the study that follows: `x-round-2` after `x`, `x-round-3` after `x-round-2`."""
-    found = _ROUND.match(name)
-    return f"{name}-round-2" if found is None else f"{found['name']}-round-{int(found['round']) + 1}"
-
-
-def write_proposal(study: StoredStudy, proposal: Proposal) -> None:
+def write_proposal(narrowing: Narrowing) -> None:
     """Write the bounds before and after, with reasons, and the trials that lie inside, to stdout."""
+    study, proposal = narrowing.study, narrowing.proposal
     answer(f"{study.spec.name}: by the best {len(proposal.best)} trials: {_listed(proposal.best)}")
     answer()
     write_listing(proposal_listing(proposal), Format.TABLE)
@@ -125,10 +71,11 @@ def write_listing_of(before: Sequence[Dimension], after: Sequence[Dimension]) ->
     write_table(("searched", "end", "before", "after"), [row[:-1] for row in rows], right=_RIGHT)
 
 
-def write_created(store: Store, study: StoredStudy, warm: int) -> None:
-    """Write what was created to stdout, and what to know of its numbers."""
+def write_created(made: FollowUp, where: str) -> None:
+    """Write what was created in the database `where` to stdout, and what to know of its numbers."""
+    study, warm = made.study, made.warm
     budget = format_count(study.spec.trials, "trial")
-    answer(f'Study "{study.spec.name}": created with a budget of {budget} in {store.url_shown}')
+    answer(f'Study "{study.spec.name}": created with a budget of {budget} in {where}')
     answer(
         f"It keeps the seed {study.spec.seed}, and so the split: results compare. Its trials are numbered from 0, "
         "with the weights of these numbers."
@@ -140,11 +87,11 @@ def write_created(store: Store, study: StoredStudy, warm: int) -> None:
 
 
 def _tell_stored(
-    store: Store, study: StoredStudy, stored: StoredStudy, trials: int | None, *, tell: Callable[[str], None]
+    study: StoredStudy, made: FollowUp, trials: int | None, *, tell: Callable[[str], None]
 ) -> None:
     """Tell that the follow-up is stored already and was not changed, where it stands, and what to do now."""
+    stored, progress = made.study, made.progress
     name, parent = shlex.quote(stored.spec.name), shlex.quote(study.spec.name)
-    progress = store.progress(stored)
     tell("")
     budget = format_count(stored.spec.trials, "trial")
     tell(f'Study "{stored.spec.name}": is stored already, with a budget of {budget}; nothing was changed')
@@ -158,10 +105,12 @@ def _tell_stored(
     tell(f"Create another follow-up with: hpsearch study narrow {parent} --name OTHER --yes")
 
 
-def _write_remedy(study: StoredStudy, proposal: Proposal, name: str) -> None:
+def write_remedy(narrowing: Narrowing, name: str | None) -> None:
+    """Write the command that creates the follow-up, under `name` or that of the next round, to stdout."""
+    study = narrowing.study
     answer()
-    if proposal.changes:
-        own = "" if name == round_name(study.spec.name) else f" --name {shlex.quote(name)}"
+    if narrowing.proposal.changes:
+        own = f" --name {shlex.quote(name)}" if name and name != round_name(study.spec.name) else ""
         answer(f"Create it with: hpsearch study narrow {shlex.quote(study.spec.name)}{own} --yes")
     else:
         answer("Nothing to narrow: the trials suggest no other ranges.")

@@ -3,23 +3,20 @@
 import os
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, final
 
 import typer
 
 from hpsearch.study.schema import MOST_TRIALS
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLES
 
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
 
-DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
 MOST_INTEGER: Final = 2**31 - 1
 """The greatest whole number that every database takes."""
 MOST_WORKERS: Final = 1000
 """The greatest number of processes that one command starts."""
-STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
-"""Environment variables that name the database, the first that is set and not empty wins."""
 
 
 @final
@@ -54,11 +51,6 @@ def trial_number(text: str) -> int:
             f"must be a trial's number, a whole number from 0 to {MOST_INTEGER} (got {text})"
         )
     return int(text)
-
-
-def is_unmade(url: str) -> bool:
-    """True where `url` is the default database and nobody has made it yet."""
-    return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()
 
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:

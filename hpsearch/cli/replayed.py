@@ -1,9 +1,8 @@
 """What a replay showed, for people and for programs, and its page."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
@@ -15,33 +14,9 @@ from hpsearch.analysis.replay import (
     nonfinite_sentence,
     settings_words,
 )
-from hpsearch.cli.conclusion import default_report_path, file_name_part
 from hpsearch.cli.output import answer, write_table
-from hpsearch.cli.progress import busy
-from hpsearch.report.file import write_page
 from hpsearch.training.recording import Recording
 from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
-
-_LONGEST_SUFFIX: Final = 60
-"""Characters of settings that a page's name shows."""
-
-
-def save_replay(replay: Replay, output: Path | None, url: str) -> Path:
-    """Write the page of a replay, to `output` or beside the reports, and return its path.
-
-    Beside the reports, replays of a trial with other settings have pages of their own.
-    """
-    from hpsearch.report.replay_page import render_replay
-
-    path = output
-    if path is None:
-        report = default_report_path(url, replay.stored.study.spec.name)
-        changes = settings_words(dict(sorted(replay.settings.items())))
-        suffix = f"-{file_name_part(changes, longest=_LONGEST_SUFFIX)}" if changes else ""
-        path = report.with_name(f"{report.stem}-trial-{replay.stored.trial.number}{suffix}.html")
-    with busy("Writing the page"):
-        write_page(render_replay(replay, taken=datetime.now(UTC)), path)
-    return path
 
 
 def write_replay(replay: Replay, page: Path) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName, complete_study_name
-from hpsearch.cli.output import answer
+from hpsearch.cli.options import Storage, StudyName, complete_study_name
+from hpsearch.cli.output import answer, say
 from hpsearch.errors import UsageError
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.analysis.snapshot import Snapshot
@@ -68,11 +69,11 @@ def report(
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
-    from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
     from hpsearch.report.figure_file import figure_file
     from hpsearch.report.file import check_report_path, write_page
-    from hpsearch.report.request import ReportRequest, check_request, parse_trials
+    from hpsearch.report.request import parse_trials
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.report import default_report_path, request_report, write_report
 
     if figure is None and form is not FigureForm.HTML:
         raise UsageError(
@@ -84,15 +85,13 @@ def report(
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
-        # Only studies of ours have what comparing and publishing need.
-        study = store.study(name) if compare or publish else store.any_study(name)
-        snapshot = take_snapshot(store, study)
-        others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
-    request = ReportRequest(trials=numbers, others=others)
-    check_request(snapshot, request)
+        # Only studies of ours have what publishing needs.
+        snapshot, request = request_report(
+            store, name, trials=numbers, compare=compare or (), ours=publish, notify=say
+        )
     path = output or default_report_path(storage, name)
     if figure is None:
-        answer(str(save_report(snapshot, path, request)))
+        answer(str(write_report(snapshot, path, request)))
         if publish:
             _publish(storage, snapshot)
         return

@@ -8,7 +8,6 @@ import typer
 
 from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
     MOST_WORKERS,
     Format,
@@ -20,10 +19,10 @@ from hpsearch.cli.options import (
     StudyName,
     Trials,
     complete_study_name,
-    is_unmade,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
 from hpsearch.trials import TrialState
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
 
@@ -45,14 +44,15 @@ def create(
 
     Example: hpsearch study create digits --dry-run
     """
-    from hpsearch.cli.beforehand import warn_before
-    from hpsearch.cli.storing import store_study
     from hpsearch.study.files import with_examples
     from hpsearch.worker.capacity import job_of
     from hpsearch.worker.preparation import prepare_file
+    from hpsearch.workflows.preparation import warnings_before
+    from hpsearch.workflows.studies import store_study
 
     study = prepare_file(with_examples(file), name=name, trials=trials)
-    warn_before(study)
+    for line in warnings_before(study):
+        say(line)
     if dry_run:
         from hpsearch.cli.dry_run import write_plan
 
@@ -117,14 +117,13 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.running import RunOptions, found_target, run_study
+    from hpsearch.cli.running import run_all_rounds, run_study
+    from hpsearch.workflows.running import RunOptions, found_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
     study = found_target(study, storage)
     if rounds > 1:
-        from hpsearch.cli.rounds import run_rounds
-
-        raise typer.Exit(run_rounds(study, options, rounds=rounds))
+        raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
 
 

@@ -6,7 +6,6 @@ import typer
 
 from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
     Format,
     OutputFormat,
@@ -14,8 +13,8 @@ from hpsearch.cli.options import (
     Storage,
     complete_study_name,
     complete_worker,
-    is_unmade,
 )
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Take trials from a database and train them.")
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from hpsearch.cli.rounds import _best_configurations
 from hpsearch.trials import Trial, TrialState
+from hpsearch.workflows.running import best_of_rounds
 from tests.report.synthetic import SPEC, study_of
 
 Command = Callable[..., CompletedProcess[str]]
@@ -170,7 +170,7 @@ def test_a_configuration_is_among_the_best_once(
         return Trial(number=number, state=TrialState.COMPLETE, params=params, value=sign * value)
 
     first, second = (study_of(replace(SPEC, name=name, metric=metric)) for name in ("x", "x-round-2"))
-    found = _best_configurations(
+    found = best_of_rounds(
         [
             (first, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.8), *(tried(i, i, 0.01 * i) for i in range(2, 9))]),
             (second, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.85), tried(2, 0.3, 0.7)]),

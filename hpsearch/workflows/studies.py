@@ -1,4 +1,4 @@
-"""Storing a study, and what to say about it."""
+"""Studies, stored and changed."""
 
 from dataclasses import dataclass
 from typing import final
