@@ -134,11 +134,11 @@ def narrow(
 
     Example: hpsearch study narrow digits --yes
     """
-    from hpsearch.cli.names import check_name
     from hpsearch.cli.narrowing import write_follow_up, write_narrowing, write_remedy
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.narrowing import follow_up
     from hpsearch.workflows.narrowing import narrow as propose
+    from hpsearch.workflows.studies import check_name
 
     if new_name is not None:
         check_name("--name", new_name)

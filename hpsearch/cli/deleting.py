@@ -1,36 +1,30 @@
-"""Deleting a study, with a word on the workers that train it."""
+"""What is asked before a study is deleted, and what is said of the workers that train it."""
 
 from hpsearch.analysis.formats import format_count
 from hpsearch.cli.asking import ask
 from hpsearch.cli.output import answer, say
-from hpsearch.storage.store import Store
-from hpsearch.trials import TrialState
+from hpsearch.workflows.studies import Deletion
 
 
-def delete_study(store: Store, name: str, *, yes: bool) -> None:
-    """Delete a study, after a yes where it was not given, and say what was in training.
-
-    Raises UsageError where nobody can be asked, and Abort after a no.
-    """
-    store.sweep_all()
-    trials = store.count_trials(name)
-    running = trials[TrialState.RUNNING]
-    what = f'study "{name}" with {format_count(sum(trials.values()), "trial")} in {store.url_shown}'
-    if not yes:
-        in_training = f", {running} of them in training," if running else ""
-        ask(f"Delete the {what}{in_training} permanently?", refusal=f'Not deleting "{name}"')
-    lost = _in_training(store, name, store.count_trials(name)[TrialState.RUNNING])
-    store.delete_named(name)
-    answer(f"Deleted the {what}.")
-    if lost:
-        say(f"Warning: {lost}: their work is lost")
+def approve_deletion(deletion: Deletion) -> None:
+    """Return after a yes. Raises UsageError if there is no terminal, and Abort after a no."""
+    in_training = f", {deletion.running} of them in training," if deletion.running else ""
+    ask(f"Delete the {_what(deletion)}{in_training} permanently?", refusal=f'Not deleting "{deletion.name}"')
 
 
-def _in_training(store: Store, name: str, running: int) -> str:
-    """Say how many trials were in training and who held them; nothing where none was."""
-    if not running:
-        return ""
-    held = {worker.identity.name: worker.running.get(name, 0) for worker in store.workers()}
-    by = ", ".join(f"{worker} ({trials:,})" for worker, trials in held.items() if trials)
-    count = format_count(running, "trial")
-    return f"{count} {'was' if running == 1 else 'were'} in training{f', by {by}' if by else ''}"
+def write_deletion(deletion: Deletion) -> None:
+    """Write what was deleted, and what was in training."""
+    answer(f"Deleted the {_what(deletion)}.")
+    if deletion.running:
+        say(f"Warning: {_in_training(deletion)}: their work is lost")
+
+
+def _what(deletion: Deletion) -> str:
+    return f'study "{deletion.name}" with {format_count(deletion.trials, "trial")} in {deletion.where}'
+
+
+def _in_training(deletion: Deletion) -> str:
+    """Return how many trials were in training and which workers held them."""
+    by = ", ".join(f"{worker} ({trials:,})" for worker, trials in deletion.workers.items() if trials)
+    count = format_count(deletion.running, "trial")
+    return f"{count} {'was' if deletion.running == 1 else 'were'} in training{f', by {by}' if by else ''}"

@@ -5,30 +5,19 @@ from collections.abc import Iterator
 from hpsearch.analysis.formats import format_count
 from hpsearch.cli.output import answer
 from hpsearch.study.messages import format_size
-from hpsearch.study.plan import Plan, plan
 from hpsearch.study.spec import fault_in_words
-from hpsearch.training.examples import output_count
-from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
-from hpsearch.worker.machine import core_count
 from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.studies import DryRun
 
 
-def write_plan(study: PreparedStudy) -> None:
-    """Write to stdout what the study would run on this machine. Raises StudyFileError where it has no room for it."""
-    job = job_of(study)
-    check_memory(job)
-    outputs = output_count(study.data, study.spec.model)
-    planned = plan(
-        study.spec,
-        training_examples=len(study.data.training.inputs),
-        inputs=study.data.inputs,
-        outputs=outputs,
-    )
-    for name, value in _lines(study, planned, job.bytes_per_row):
+def write_plan(dry_run: DryRun) -> None:
+    """Write to stdout what the study would run on this machine."""
+    for name, value in _lines(dry_run):
         answer(f"{name:<22}{value}")
 
 
-def _lines(study: PreparedStudy, planned: Plan, bytes_per_row: int) -> Iterator[tuple[str, str]]:
+def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
+    study, planned = dry_run.study, dry_run.plan
     spec, data = study.spec, study.data
     yield "study", planned.name
     yield "trials", f"{planned.trials:,}"
@@ -50,10 +39,8 @@ def _lines(study: PreparedStudy, planned: Plan, bytes_per_row: int) -> Iterator[
             yield "search", line
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning
-    workers = min(core_count(), spec.trials)
-    rows = rows_per_worker(bytes_per_row, budget=spec.trials, workers=workers)
-    yield "workers here", f"{workers}, each with a cohort of {format_count(rows, 'row')}"
-    yield "memory of a cohort", format_size(bytes_per_row * rows)
+    yield "workers here", f"{dry_run.workers}, each with a cohort of {format_count(dry_run.rows, 'row')}"
+    yield "memory of a cohort", format_size(dry_run.bytes_per_row * dry_run.rows)
 
 
 def _examples(study: PreparedStudy) -> str:

@@ -1,8 +1,5 @@
 """`hpsearch study rename`, `copy`, `stop`, `export` and `import`: studies under other names and in other places."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,9 +22,9 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     Example: hpsearch study rename digits digits-2026
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.names import check_name
     from hpsearch.storage.keeping import rename_named
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.studies import check_name
 
     check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
@@ -42,9 +39,9 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     Example: hpsearch study copy digits digits-before
     """
     from hpsearch.analysis.formats import format_count
-    from hpsearch.cli.names import check_name
     from hpsearch.storage.keeping import copy_named
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.studies import check_name
 
     check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
@@ -59,26 +56,13 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study stop digits
     """
-    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.storage.keeping import stop_study
+    from hpsearch.cli.editing import write_stopped
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        before = store.study(name)
-        ended = stop_study(store, before)
-        progress = store.progress(ended)
-        budget = format_count(ended.spec.trials, "trial")
-        if ended.spec.trials != before.spec.trials:
-            answer(f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})')
-        elif progress.is_done:
-            answer(
-                f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop'
-            )
-        else:
-            answer(f'Study "{name}": has begun all of its {budget}: there is nothing to stop')
-        if progress.running:
-            answer(f"In training, and going on to their end: {progress.running:,}")
+        write_stopped(studies.stop(store, name))
         renew_report(store, name, url=storage)
 
 
@@ -97,12 +81,9 @@ def export(
 
     Example: hpsearch study export digits --output digits.db
     """
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.workflows.transfer import export_study
 
-    selection = Selection(names=(name,), running=include_running)
-    with _new_file(output) as unfinished:
-        (made,) = copy_studies(storage, _file_url(unfinished), selection, tell=lambda _: None, kind="export")
+    made = export_study(storage, name, output, include_running=include_running)
     answer(_copied(made, str(output)))
     if made.faults:
         say(
@@ -127,70 +108,12 @@ def import_studies(
     Example: hpsearch study import digits.db
     """
     from hpsearch.storage.address import parse_address
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.workflows import transfer
 
-    _check_no_study_file(file)
     shown = parse_address(storage).shown
-    selection = Selection(names=tuple(study or ()), foreign=True, running=True)
-    copy_studies(
-        _file_url(file), storage, selection, tell=lambda made: answer(_copied(made, shown)), kind="import"
+    transfer.import_studies(
+        file, storage, names=study or (), imported=lambda made: answer(_copied(made, shown))
     )
-
-
-def _check_no_study_file(file: Path) -> None:
-    """Raise HpsearchError for a study file, which `study create` takes."""
-    import shlex
-
-    from hpsearch.errors import HpsearchError
-
-    if file.suffix == ".toml" and file.is_file():
-        raise HpsearchError(
-            f"FILE: must be a file that `study export` wrote (got the study file {file}): "
-            f"hpsearch study create {shlex.quote(str(file))}"
-        )
-
-
-@contextmanager
-def _new_file(output: Path) -> Iterator[Path]:
-    """Give a path for what is to become the file `output`, whole or not at all.
-
-    Raises HpsearchError if that is no new file in a folder that can be written.
-    """
-    from hpsearch.errors import HpsearchError
-
-    # In the same folder, since a rename is atomic within one file system only.
-    unfinished = output.with_name(f".hpsearch-{secrets.token_hex(4)}.db")
-    try:
-        _check_new(output)
-        unfinished.touch(exist_ok=False)
-        yield unfinished
-        _check_new(output)
-        unfinished.rename(output)
-    except OSError as error:
-        raise HpsearchError(
-            f"--output: must be a file that can be made (got {output}: {error.strerror}): name another one"
-        ) from error
-    finally:
-        for ending in ("", "-wal", "-shm"):
-            with suppress(OSError):
-                unfinished.with_name(f"{unfinished.name}{ending}").unlink()
-
-
-def _check_new(output: Path) -> None:
-    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be looked at."""
-    from hpsearch.errors import HpsearchError
-
-    if not output.parent.is_dir():
-        raise HpsearchError(
-            f"--output: its folder must exist (got {output.parent}): make it, or name another file"
-        )
-    if output.exists() or output.is_symlink():
-        raise HpsearchError(f"--output: must be a new file (got {output}, which exists): name another one")
-
-
-def _file_url(path: Path) -> str:
-    return f"sqlite:///{path}"
 
 
 def _copied(made: "Copied", where: str) -> str:

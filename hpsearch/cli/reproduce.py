@@ -69,9 +69,12 @@ def reproduce(
 
     Example: hpsearch reproduce relu-learning-rates
     """
-    from hpsearch.cli.output import write_listing
-    from hpsearch.cli.reproduced import asked_studies, listing, run, save
+    from hpsearch.cli.output import say, write_listing
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.cli.reproduced import listing
+    from hpsearch.workflows.reproduction import asked_studies, run, write_reproduction
 
+    page = output or FOLDER.with_suffix(".html")
     studies = asked_studies(names or [], is_full=is_full)
     shown = run(
         studies,
@@ -80,7 +83,9 @@ def reproduce(
         images=None if images is None else images.value,
         workers=workers,
         folder=FOLDER,
-        output=output or FOLDER.with_suffix(".html"),
+        output=page,
+        listener=TERMINAL,
     )
     write_listing(listing(shown), form)
-    save(shown, output or FOLDER.with_suffix(".html"))
+    write_reproduction(shown, page)
+    say(f"Page: {page}")

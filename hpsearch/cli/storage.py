@@ -119,13 +119,8 @@ def copy(
 
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
     """
-    from hpsearch.errors import UsageError
-    from hpsearch.storage.copying import copy_studies
-    from hpsearch.storage.selection import Selection
+    from hpsearch.workflows.transfer import copy_database
 
-    if study and everything:
-        raise UsageError("storage copy: --study and --all exclude each other: leave one out")
-    selection = Selection(names=tuple(study or ()), foreign=everything, running=include_running)
     done: list[Copied] = []
 
     def tell(copied: "Copied") -> None:
@@ -133,7 +128,14 @@ def copy(
         answer(_copied(copied))
 
     try:
-        copy_studies(source, target, selection, tell=tell)
+        copy_database(
+            source,
+            target,
+            names=study or (),
+            everything=everything,
+            include_running=include_running,
+            copied=tell,
+        )
     finally:
         if any(copied.in_whole_seconds for copied in done):
             say("MySQL and MariaDB keep when trials began and ended to the second.")

@@ -44,27 +44,21 @@ def create(
 
     Example: hpsearch study create digits --dry-run
     """
-    from hpsearch.study.files import with_examples
-    from hpsearch.worker.capacity import job_of
-    from hpsearch.worker.preparation import prepare_file
-    from hpsearch.workflows.preparation import warnings_before
-    from hpsearch.workflows.studies import store_study
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
-    study = prepare_file(with_examples(file), name=name, trials=trials)
-    for line in warnings_before(study):
-        say(line)
     if dry_run:
         from hpsearch.cli.dry_run import write_plan
 
-        write_plan(study)
+        write_plan(studies.dry_run(file, name=name, trials=trials, listener=TERMINAL))
         return
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.storage.store import open_store
 
-    with open_store(storage) as store:
-        stored = store_study(store, job_of(study), trials=trials)
-        answer(stored.sentence)
-        if not stored.is_new and trials is not None:
+    stored = studies.create(storage, file, name=name, trials=trials, listener=TERMINAL)
+    answer(stored.sentence)
+    if not stored.is_new and trials is not None:
+        with open_store(storage) as store:
             renew_report(store, stored.study.spec.name, url=storage)
 
 
@@ -279,11 +273,12 @@ def edit(
     Example: hpsearch study edit digits --trials 400 --priority 5
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import edit_study
+    from hpsearch.cli.editing import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        edit_study(store, name, trials=trials, priority=priority)
+        write_edited(studies.edit(store, name, trials=trials, priority=priority))
         renew_report(store, name, url=storage)
 
 
@@ -294,11 +289,12 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     Example: hpsearch study pause digits
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import pause_study
+    from hpsearch.cli.editing import user, write_paused
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        pause_study(store, name)
+        write_paused(studies.pause(store, name, by=user()))
         renew_report(store, name, url=storage)
 
 
@@ -309,11 +305,12 @@ def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     Example: hpsearch study resume digits
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import resume_study
+    from hpsearch.cli.editing import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        resume_study(store, name)
+        write_edited(studies.resume(store, name))
         renew_report(store, name, url=storage)
 
 
@@ -328,8 +325,9 @@ def delete(
 
     Example: hpsearch study delete digits --yes
     """
-    from hpsearch.cli.deleting import delete_study
+    from hpsearch.cli.deleting import approve_deletion, write_deletion
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        delete_study(store, name, yes=yes)
+        write_deletion(studies.delete(store, name, approve=None if yes else approve_deletion))

@@ -115,16 +115,15 @@ def replay(
 
     Example: hpsearch trial replay digits 17 --set learning_rate=0.01
     """
-    from hpsearch.cli.progress import TERMINAL, busy
+    from hpsearch.cli.progress import TERMINAL
     from hpsearch.cli.replayed import replay_object, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
+    from hpsearch.study.settings import parse_settings
     from hpsearch.training.recording import RecordingOptions
-    from hpsearch.worker.replay import ReplayRequest, StoredTrial
-    from hpsearch.worker.replay import replay as train_again
+    from hpsearch.worker.replay import ReplayRequest
+    from hpsearch.workflows.replay import read_trial, replay_trial
     from hpsearch.workflows.report import write_replay_page
-    from hpsearch.workflows.snapshot import read_series
 
     request = ReplayRequest(
         epochs=epochs,
@@ -134,11 +133,8 @@ def replay(
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
-        found = store.study(study)
-        series = read_series(store, found, [number], notify=say)
-        stored = StoredTrial(study=found, trial=store.trial(found, number), series=series.get(number, {}))
-    with busy("Training it again"), settings_as_usage_errors(request.settings):
-        made = train_again(stored, request)
+        stored = read_trial(store, study, number, notify=say)
+    made = replay_trial(stored, request, listener=TERMINAL)
     page = write_replay_page(made, output, storage, listener=TERMINAL)
     if form is TableFormat.JSON:
         write_json(replay_object(made, page))
@@ -163,11 +159,12 @@ def enqueue(
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
     from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.enqueuing import enqueue_trial
+    from hpsearch.cli.enqueuing import write_enqueued
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.enqueuing import enqueue as enqueue_trial
 
     with open_store(storage, foreign=True) as store:
-        enqueue_trial(store, study, settings or ())
+        write_enqueued(enqueue_trial(store, study, settings or ()))
         renew_report(store, study, url=storage)
 
 
@@ -208,5 +205,5 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
         waits = "already waits" if retried.waited else "waits"
         place = "" if retried.number == number else f" in place of trial {number}"
         answer(f'Study "{study}": trial {retried.number} {waits}{place}')
-        write_budget_hint(store, stored)
+        write_budget_hint(stored, store.progress(stored))
         renew_report(store, study, url=storage)

@@ -1,0 +1,110 @@
+"""Configurations of the user's own, trained before those that a study samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.storage import keeping
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import nearest
+from hpsearch.study.plan import dimension_in_words
+from hpsearch.study.schema import SEARCHED
+from hpsearch.study.search_space import as_parameter
+from hpsearch.study.settings import full_key, parse_settings
+from hpsearch.study.spec import Range
+from hpsearch.trials import ParameterValue
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """How many points a grid has, and how many trials of the study have given parameters instead."""
+
+    points: int
+    given: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enqueued:
+    """A trial that waits with `params`. `sampled` are the names that will be sampled; `grid` is None for no grid."""
+
+    study: StoredStudy
+    number: int
+    params: Mapping[str, ParameterValue]
+    sampled: tuple[str, ...]
+    grid: Grid | None
+    progress: Progress
+
+
+def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
+    """Let a trial with these values, each `KEY=VALUE`, wait in a study.
+
+    Raises UsageError, with every problem, for values that the study does not search.
+    """
+    study = store.study(name)
+    if study.spec.configurations:
+        raise HpsearchError(
+            f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
+            "add it to the list in the study file, and create that under another name"
+        )
+    params = asked_for(study, parse_settings(settings))
+    (number,) = keeping.enqueue(store, study, [params])
+    return Enqueued(
+        study=study,
+        number=number,
+        params=params,
+        sampled=tuple(d.name for d in study.spec.search if d.name not in params),
+        grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
+        progress=store.progress(study),
+    )
+
+
+def _grid(store: Store, study: StoredStudy) -> Grid:
+    from hpsearch.search.searcher import has_given_parameters
+    from hpsearch.search.space import grid_size
+
+    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials(study))))
+
+
+def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
+    """Return parameters by the names that the study searches. Raises UsageError with every problem."""
+    if not settings:
+        raise UsageError(
+            "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
+        )
+    names = {full_key(dimension.name): dimension.name for dimension in study.spec.search}
+    problems = [
+        f"--set {key}: {problem}"
+        for key, raw in settings.items()
+        if (problem := _problem(study, names, key, raw)) is not None
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return {names[key]: _value(study, names[key], raw) for key, raw in settings.items()}
+
+
+def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:
+    """Return what is wrong with one setting, None where nothing is."""
+    from hpsearch.search.space import distributions, internal_value
+
+    if key not in names:
+        near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
+        hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
+        return f'must be searched by study "{study.spec.name}" (got {raw!r}): {hint}'
+    name = names[key]
+    if wrong := SEARCHED[key].problems(key, raw):
+        return wrong[0].message
+    if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
+        words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
+        return f"must lie in the search, {words} (got {raw!r}): choose a value of it"
+    return None
+
+
+def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
+    """Return a raw value as a trial holds it."""
+    value = as_parameter(SEARCHED[full_key(name)].value(raw))
+    is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
+    return float(value) if is_float else value
