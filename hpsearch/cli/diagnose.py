@@ -49,7 +49,7 @@ def diagnose(
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """
-    from hpsearch.cli.examined import Question, examination_object, write_examination
+    from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import TERMINAL
     from hpsearch.study.settings import parse_settings

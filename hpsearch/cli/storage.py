@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
-from hpsearch.cli.options import Format, OutputFormat, Storage
+from hpsearch.cli.options import CommandGroup, Format, OutputFormat, Storage
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 

@@ -5,9 +5,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
     MOST_INTEGER,
+    CommandGroup,
     Format,
     OutputFormat,
     Storage,
@@ -48,8 +48,8 @@ def show(
     Example: hpsearch trial show digits 17
     """
     from hpsearch.analysis.json_objects import trial_object
-    from hpsearch.cli.curves import write_curves
-    from hpsearch.cli.single_trial import attempt_object, write_trial
+    from hpsearch.cli.trial_curves import write_curves
+    from hpsearch.cli.trial_rendering import attempt_object, write_trial
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.snapshot import read_series
 
@@ -116,7 +116,7 @@ def replay(
     Example: hpsearch trial replay digits 17 --set learning_rate=0.01
     """
     from hpsearch.cli.progress import TERMINAL
-    from hpsearch.cli.replayed import replay_object, write_replay
+    from hpsearch.cli.trial_rendering import replay_object, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
     from hpsearch.study.settings import parse_settings
@@ -158,8 +158,8 @@ def enqueue(
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.enqueuing import write_enqueued
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.trial_rendering import write_enqueued
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.enqueuing import enqueue as enqueue_trial
 
@@ -176,7 +176,7 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
 
     Example: hpsearch trial fail digits 17
     """
-    from hpsearch.cli.conclusion import renew_report
+    from hpsearch.cli.report import renew_report
     from hpsearch.storage.keeping import fail_trial
     from hpsearch.storage.store import open_store
 
@@ -194,8 +194,8 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
 
     Example: hpsearch trial retry digits 17
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.enqueuing import write_budget_hint
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.trial_rendering import write_budget_hint
     from hpsearch.storage.keeping import retry_trial
     from hpsearch.storage.store import open_store
 

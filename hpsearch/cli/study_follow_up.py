@@ -1,20 +1,166 @@
-"""What a follow-up study should search, next to what this one searched, for people and for programs."""
+"""What fresh seeds, the sealed test part and narrowing show, for people and for programs."""
 
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from hpsearch.analysis.formats import format_count, format_parameter
+from hpsearch.analysis.confirmation import (
+    Repeated,
+    confirmation,
+    interval_words,
+    mean_words,
+    ranked_trials,
+    sentence,
+)
+from hpsearch.analysis.formats import (
+    format_count,
+    format_parameter,
+    format_parameters,
+    format_result,
+    format_short_metric,
+    format_time,
+)
+from hpsearch.analysis.json_objects import moment_text, trial_object
 from hpsearch.analysis.study_state import state_sentence
-from hpsearch.cli.options import Format
-from hpsearch.cli.output import Listing, answer, say, write_json, write_listing, write_table
+from hpsearch.cli.options import AnswerFormat, Format
+from hpsearch.cli.output import Listing, answer, ask, say, write_json, write_listing, write_table
 from hpsearch.search.narrowing import Proposal, Revision
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
+from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
+from hpsearch.workflows.confirmation import Confirmation
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
+from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
+
+
+def write_confirmation(confirmed: Confirmation, form: Format) -> None:
+    """Write what fresh seeds say about the best configurations to stdout."""
+    write_listing(confirmation_listing(confirmed.found, confirmed.study), form)
+    if form is Format.TABLE:
+        answer()
+        answer(sentence(confirmed.found))
+
+
+def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listing:
+    """Return configurations over fresh seeds, the best mean first."""
+    metric = study.spec.metric
+    searched = [dimension.name for dimension in study.spec.search]
+    short = format_short_metric(metric)
+    return Listing(
+        objects=[repeated_object(one) for one in found],
+        heads=(
+            "rank",
+            "trial",
+            "in the search",
+            f"{short}, fresh seeds",
+            "95 % interval",
+            "seeds",
+            *searched,
+        ),
+        rows=[
+            (
+                str(one.rank),
+                str(one.number),
+                format_result(one.in_search, metric),
+                mean_words(one, metric),
+                interval_words(one, metric),
+                str(len(one.values)),
+                *(format_parameter(one.params[name]) if name in one.params else "" for name in searched),
+            )
+            for one in found
+        ],
+        right=frozenset({"rank", "trial", "in the search", f"{short}, fresh seeds", "seeds", *searched}),
+    )
+
+
+def confirmed_objects(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """Return the best trial and `confirmed`, what fresh seeds say, the best mean first, as JSON has them."""
+    metric, maximize = study.spec.metric, study.maximize
+    best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    return {
+        "best": trial_object(best[0]) if best else None,
+        "confirmed": [repeated_object(one) for one in found],
+    }
+
+
+def repeated_object(one: Repeated) -> dict[str, Any]:
+    """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
+    low, high = one.interval or (None, None)
+    return {
+        "rank": one.rank,
+        "number": one.number,
+        "value": one.in_search,
+        "mean": one.mean,
+        "low": low,
+        "high": high,
+        "is_behind": one.is_behind,
+        "seeds": [{"seed": seed, "value": value} for seed, value in one.values.items()],
+        "params": dict(one.params),
+    }
+
+
+def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> str:
+    """Say that the test part was opened, when, for what and by which command."""
+    unfinished = "" if has_result else "; it was stopped before the result, and the same command finishes it"
+    return (
+        f"{study.spec.name}: the test part was opened on {format_time(opened.opened)} for trial {opened.number} "
+        f"by `{opened.command}`{unfinished}."
+    )
+
+
+def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
+    """Return the opening of the test part as a JSON object; null while it is sealed."""
+    if opened is None:
+        return None
+    return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
+
+
+def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
+    """Tell that the test part was opened, where it was."""
+    if (opened := store.unsealing(study)) is not None:
+        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
+
+
+def approve(study: StoredStudy, chosen: Trial) -> None:
+    """Return after a yes. Raises UsageError where nobody can be asked, and Abort after a no."""
+    name, params = study.spec.name, format_parameters(chosen.params, study.spec.search)
+    ask(
+        f'Open the sealed test part of "{name}" for trial {chosen.number}? It opens once',
+        refusal=f'Not opening the sealed test part of "{name}", which opens once',
+        lines=[f"Trial {chosen.number} | {params}"],
+    )
+
+
+def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
+    """Write what the chosen configuration reaches on the test part, and who opened it, to stdout."""
+    study = tested.study
+    if form is AnswerFormat.JSON:
+        shown = {
+            key: value for key, value in repeated_object(found).items() if key not in ("rank", "is_behind")
+        }
+        write_json(shown | {"test": opened_object(tested.opened)})
+        return
+    answer(f"Trial {tested.trial.number} | {format_parameters(tested.trial.params, study.spec.search)}")
+    answer(result_sentence(found, study.spec.metric))
+    answer(opened_words(study, tested.opened, has_result=True))
+
+
+def result_sentence(found: Repeated, metric: str) -> str:
+    """Say what a configuration reaches on the test part."""
+    kind = "accuracy" if metric == "validation_accuracy" else "loss"
+    span = interval_words(found, metric)
+    held = f", 95 % interval {span}" if span else ""
+    return (
+        f"Test {kind}: {mean_words(found, metric)}{held}, over {len(found.values)} fresh seeds "
+        f"(validation {kind} in the search: {format_result(found.in_search, metric)})."
+    )
+
 
 _RIGHT: Final = frozenset({"before", "after"})
 _MANY: Final = 12

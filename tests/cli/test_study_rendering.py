@@ -1,22 +1,8 @@
-"""What a run ends with: how the dashboard is opened, and what to say of nothing."""
+"""What is said of a study in which nothing completed."""
 
-import shlex
-
-import pytest
-
-from hpsearch.cli.conclusion import dashboard_command, why_nothing
+from hpsearch.cli.study_rendering import why_nothing
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
-
-
-def test_the_dashboards_command_has_no_password() -> None:
-    """The command for the dashboard names the database for a shell, with its password masked."""
-    pytest.importorskip("psycopg", reason="needs the extra `postgres`")
-    for url in ("postgresql://ann:s3cret@host/d", "postgresql://host/d?user=ann&password=s3cret"):
-        command = dashboard_command(url)
-        assert "s3cret" not in command
-        assert shlex.split(command)[:3] == ["hpsearch", "dashboard", "--storage"]
-    assert shlex.split(dashboard_command("sqlite:///my data.db"))[3] == "sqlite:///my data.db"
 
 
 def trial(number: int, state: TrialState, cause: Cause, remedy: str) -> Trial:
