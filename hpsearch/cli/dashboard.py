@@ -1,13 +1,15 @@
 """`hpsearch dashboard`: Optuna's dashboard with our pages before it."""
 
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage
+from hpsearch.cli.options import Storage
 from hpsearch.cli.output import answer, say
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
 """The packages that the extra `dashboard` brings."""
@@ -78,6 +80,21 @@ def check_extra(what: str = "dashboard") -> None:
         raise HpsearchError(
             f"{what}: needs {' and '.join(missing)} (not installed): pip install 'hpsearch[dashboard]'"
         )
+
+
+def dashboard_command(url: str) -> str:
+    """Return the command that serves the dashboard, and how to install it where it is missing.
+
+    A password in the URL is masked.
+    """
+    from hpsearch.errors import mask
+    from hpsearch.storage.address import parse_address
+
+    address = parse_address(url)
+    shown = address.shown if address.path else mask(address.url.render_as_string(hide_password=True))
+    command = f"hpsearch dashboard --storage {shlex.quote(shown)}"
+    is_missing = any(find_spec(name) is None for name in EXTRA)
+    return f"{command} (install it first: pip install 'hpsearch[dashboard]')" if is_missing else command
 
 
 def _tell(address: str) -> None:

@@ -1,13 +1,16 @@
 """`hpsearch data`: what there is to learn from, and what it holds."""
 
+import math
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
-from hpsearch.cli.options import Format, OutputFormat
+from hpsearch.cli.options import CommandGroup, Format, OutputFormat
 from hpsearch.cli.output import Listing, answer, write_listing, write_properties
+
+if TYPE_CHECKING:
+    from hpsearch.data.description import Description
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, inspect and download data.")
 
@@ -57,12 +60,11 @@ def show(
     """
     import os
 
-    from hpsearch.cli.described import described, described_rows
     from hpsearch.data.description import describe
     from hpsearch.data.sources import load
 
     description = describe(load(source, target=target, environment=os.environ))
-    write_properties(described_rows(description), described(description), form)
+    write_properties(_described_rows(description), _described(description), form)
 
 
 @app.command()
@@ -88,3 +90,43 @@ def fetch(
         answer(f"mnist: in {fetch_mnist(os.environ)}")
     else:
         answer(f"{source}: nothing to fetch, it comes with scikit-learn")
+
+
+_MANY: Final = 12
+"""More names than this are shortened for people."""
+
+
+def _described(description: "Description") -> dict[str, Any]:
+    """Return a JSON object. A number that there is not, since all inputs are missing, is null."""
+    item = asdict(description)
+    for key in ("minimum", "maximum", "mean"):
+        if not math.isfinite(item[key]):
+            item |= {key: None, f"{key}_reason": "nan"}
+    return item
+
+
+def _described_rows(description: "Description") -> list[tuple[str, str]]:
+    """Return (property, value) for people."""
+    from hpsearch.study.messages import format_number
+
+    classes = [f"{name} ({count:,})" for name, count in description.classes.items()]
+    return [
+        ("source", description.name),
+        ("task", description.task),
+        ("examples", f"{description.examples:,}"),
+        ("inputs", f"{description.inputs:,}"),
+        ("outputs", f"{description.outputs:,}"),
+        *([("classes", _shortened(classes))] if classes else []),
+        *([("features", _shortened(description.features))] if description.features else []),
+        ("smallest input", format_number(description.minimum, digits=4)),
+        ("largest input", format_number(description.maximum, digits=4)),
+        ("mean input", format_number(description.mean, digits=4)),
+        ("missing inputs", f"{description.missing:,}"),
+        ("sealed for testing", f"{description.sealed:,}"),
+        ("origin", description.origin),
+    ]
+
+
+def _shortened(names: list[str] | tuple[str, ...]) -> str:
+    more = len(names) - _MANY
+    return ", ".join(names[:_MANY]) + (f" and {more:,} more" if more > 0 else "")

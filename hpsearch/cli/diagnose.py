@@ -49,24 +49,24 @@ def diagnose(
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """
-    from hpsearch.cli.examined import Question, examination_object, write_examination
+    from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
-    from hpsearch.cli.progress import busy
-    from hpsearch.study.files import with_examples
-    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
-    from hpsearch.worker.capacity import check_memory, job_of
-    from hpsearch.worker.preparation import prepare_configuration
-    from hpsearch.worker.trial_diagnosis import diagnose_configuration
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.study.settings import parse_settings
+    from hpsearch.workflows.diagnosis import diagnose as train_until_clear
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
     )
-    with busy("Reading the study and its data"), settings_as_usage_errors(parse_settings(question.settings)):
-        study = prepare_configuration(with_examples(file), question.changes(), chosen=configuration)
-        check_memory(job_of(study))
-    with busy("Training"):
-        examination = diagnose_configuration(study)
+    diagnosed = train_until_clear(
+        file,
+        parse_settings(question.settings),
+        data=data,
+        seed=seed,
+        configuration=configuration,
+        listener=TERMINAL,
+    )
     if form is AnswerFormat.JSON:
-        write_json(examination_object(examination))
+        write_json(examination_object(diagnosed.diagnosis))
     else:
-        write_examination(examination, study.spec, question)
+        write_examination(diagnosed.diagnosis, diagnosed.spec, question)

@@ -1,7 +1,4 @@
-"""The command `hpsearch`: its commands, and the one place that turns errors into exit codes.
-
-0 done; 1 an error that the user can put right; 2 wrong usage; 3 a fault of ours, with a crash file; 130 Ctrl-C.
-"""
+"""The command `hpsearch`: its commands, and the one place that turns errors into exit codes."""
 
 import sys
 from types import ModuleType
@@ -11,12 +8,10 @@ import typer
 
 import hpsearch
 from hpsearch.cli import (
-    after,
     dashboard,
     data,
     diagnose,
     init,
-    keeping,
     report,
     reproduce,
     storage,
@@ -24,14 +19,11 @@ from hpsearch.cli import (
     trial,
     worker,
 )
-from hpsearch.cli.commands import CommandGroup
+from hpsearch.cli.exit_codes import DONE, INTERRUPTED, OUR_FAULT, USER_ERROR, WRONG_USAGE
+from hpsearch.cli.options import CommandGroup
 from hpsearch.cli.output import answer, discard_stdout, make_output_safe, output_error, say
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch, StopNowError, StopRequest
-
-USER_ERROR = 1
-WRONG_USAGE = 2
-OUR_FAULT = 3
+from hpsearch.worker.shutdown import END_WITHIN_S, DrainWatch, StopNowError, StopRequest
 
 DIAGNOSE_WITHIN_S = 20.0
 """How long a command that failed for no known reason looks for it in its database."""
@@ -44,17 +36,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb, command in (
-    ("confirm", after.confirm),
-    ("test", after.open_test_part),
-    ("narrow", after.narrow),
-    ("stop", keeping.stop),
-    ("rename", keeping.rename),
-    ("copy", keeping.copy),
-    ("export", keeping.export),
-    ("import", keeping.import_studies),
-):
-    study.app.command(name=verb)(command)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
@@ -100,7 +81,7 @@ def _run() -> int:
     try:
         app(prog_name="hpsearch")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        return end.code if isinstance(end.code, int) else DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except StopNowError as error:
@@ -111,7 +92,7 @@ def _run() -> int:
         return WRONG_USAGE if isinstance(error, UsageError) else USER_ERROR
     except Exception as error:  # noqa: BLE001 # this is the boundary
         return _failed(error)
-    return 0
+    return DONE
 
 
 def _failed(error: Exception) -> int:

@@ -1,25 +1,23 @@
-"""Options and arguments that several commands share, and the completion of studies' names."""
+"""Groups of commands, options and arguments that several commands share, and the completion of studies' names."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 
 import typer
+from typer.core import TyperGroup
 
 from hpsearch.study.schema import MOST_TRIALS
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLES
 
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
 
-DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
 MOST_INTEGER: Final = 2**31 - 1
 """The greatest whole number that every database takes."""
 MOST_WORKERS: Final = 1000
 """The greatest number of processes that one command starts."""
-STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
-"""Environment variables that name the database, the first that is set and not empty wins."""
 
 
 @final
@@ -54,11 +52,6 @@ def trial_number(text: str) -> int:
             f"must be a trial's number, a whole number from 0 to {MOST_INTEGER} (got {text})"
         )
     return int(text)
-
-
-def is_unmade(url: str) -> bool:
-    """True where `url` is the default database and nobody has made it yet."""
-    return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()
 
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
@@ -129,3 +122,41 @@ Priority: TypeAlias = Annotated[
         help="Workers without a study of their own serve higher ones first; it begins with 0.",
     ),
 ]
+
+
+_MOST_CHARACTERS: Final = 500
+"""The longest first sentence of a command's help that a list of commands shows; each is shown whole."""
+
+
+@final
+class CommandGroup(TyperGroup):
+    """A Typer group that lists commands with whole sentences and finds the noun of a verb: `hpsearch run`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with the first sentence of its help, wrapped instead of cut."""
+        commands = ((name, self.commands[name]) for name in self.list_commands(ctx))
+        rows = [
+            (name, known.get_short_help_str(_MOST_CHARACTERS)) for name, known in commands if not known.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that `args` begin with; name those of other groups in the error for an unknown one."""
+        root = ctx.find_root()
+        elsewhere = [words for words in _words(root.command) if words[-1] == args[0]]
+        if args[0] not in self.commands and elsewhere:
+            meant = " or ".join(f"'{root.info_name} {' '.join(words)}'" for words in elsewhere)
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
+
+
+def _words(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command below `group`."""
+    for name, command in group.commands.items():
+        words = (*before, name)
+        if isinstance(command, TyperGroup):
+            yield from _words(command, *words)
+        else:
+            yield words

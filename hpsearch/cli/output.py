@@ -1,4 +1,4 @@
-"""What commands write: listings on stdout as table, JSON or CSV; everything else on stderr."""
+"""What commands write: listings on stdout as table, JSON or CSV; everything else on stderr, questions too."""
 
 import contextlib
 import csv
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
+import typer
+
 from hpsearch.cli.options import Format
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, UsageError
 
 _WIDE = 10_000
 """Columns of an output that is not a terminal: nothing is cut or folded there."""
@@ -342,3 +344,15 @@ def _flat(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _cell(value: Any) -> Any:
     """Return a value as CSV has it: booleans and lists as in JSON."""
     return json.dumps(value, allow_nan=False) if isinstance(value, (bool, list, tuple)) else value
+
+
+def ask(question: str, *, refusal: str, lines: Sequence[str] = ()) -> None:
+    """Return after a yes, asked for on stderr below `lines`.
+
+    Raises UsageError, with `refusal`, if there is no terminal, and Abort after a no.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{refusal}: there is no terminal to confirm. Add --yes.")
+    for line in lines:
+        say(line)
+    typer.confirm(question, abort=True, err=True)

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -20,7 +20,8 @@ from hpsearch.analysis.study_state import fate_rows
 from hpsearch.cli.output import folded, printable, printable_cell, say
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.trials import Fate
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import StopRequest, do_nothing, stop_on_signals
+from hpsearch.workflows.listener import Listener, Show
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1
@@ -81,6 +82,23 @@ class Pace:
         if done <= 0:
             return None
         return (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
+
+
+@contextmanager
+def _watch(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> Iterator[Show]:
+    with Display(study, stop, notes=notes) as display:
+        yield display.show
+
+
+TERMINAL: Final = Listener(notify=say, stage=busy, watch=_watch)
+"""Progress on stderr."""
+
+
+@contextmanager
+def until_stopped(*, last: Callable[[], None] = do_nothing) -> Iterator[Listener]:
+    """Give a listener that takes signals as requests to stop, from its `begin` on until the context is left."""
+    with ExitStack() as stack:
+        yield replace(TERMINAL, begin=lambda stop: stack.enter_context(stop_on_signals(stop, last=last)))
 
 
 @final

@@ -1,17 +1,23 @@
 """`hpsearch report`: the report of a study, or one figure of it, written to a file."""
 
+import shlex
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, Storage, StudyName, complete_study_name
-from hpsearch.cli.output import answer
+from hpsearch.cli.dashboard import EXTRA, check_extra
+from hpsearch.cli.options import Storage, StudyName, complete_study_name
+from hpsearch.cli.output import answer, say
 from hpsearch.errors import UsageError
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.analysis.snapshot import Snapshot
+    from hpsearch.storage.records import StoredStudy
+    from hpsearch.storage.store import Store
 
 
 @final
@@ -68,11 +74,11 @@ def report(
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
-    from hpsearch.cli.conclusion import default_report_path, save_report, take_snapshot
     from hpsearch.report.figure_file import figure_file
     from hpsearch.report.file import check_report_path, write_page
-    from hpsearch.report.request import ReportRequest, check_request, parse_trials
+    from hpsearch.report.request import parse_trials
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.report import default_report_path, request_report, write_report
 
     if figure is None and form is not FigureForm.HTML:
         raise UsageError(
@@ -84,15 +90,13 @@ def report(
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
-        # Only studies of ours have what comparing and publishing need.
-        study = store.study(name) if compare or publish else store.any_study(name)
-        snapshot = take_snapshot(store, study)
-        others = tuple(take_snapshot(store, store.study(other)) for other in dict.fromkeys(compare or ()))
-    request = ReportRequest(trials=numbers, others=others)
-    check_request(snapshot, request)
+        # Only studies of ours have what publishing needs.
+        snapshot, request = request_report(
+            store, name, trials=numbers, compare=compare or (), ours=publish, notify=say
+        )
     path = output or default_report_path(storage, name)
     if figure is None:
-        answer(str(save_report(snapshot, path, request)))
+        answer(str(write_report(snapshot, path, request)))
         if publish:
             _publish(storage, snapshot)
         return
@@ -103,8 +107,6 @@ def report(
 
 
 def _check_publish(figure: str | None) -> None:
-    from hpsearch.cli.dashboard import check_extra
-
     if figure is not None:
         raise UsageError(f"--publish: is for the whole report (got --figure {figure}): leave one of them out")
     check_extra("--publish")
@@ -121,3 +123,49 @@ def _publish(url: str, snapshot: "Snapshot") -> None:
     answer(
         f"Published: {format_count(done.figures, 'figure')}, {format_count(done.notes, 'note')} ({others})."
     )
+
+
+def renew_report(store: "Store", name: str, *, url: str, before: str | None = None) -> None:
+    """Write the report of a study again if it has one at the default place, and its published notes if it has any.
+
+    `before` is the name under which the report was written, if it is another one. A report that cannot be written is a
+    warning: the command that changed the study has done its work.
+    """
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.errors import HpsearchError
+    from hpsearch.workflows import report
+
+    renewed = report.renew_report(store, name, url=url, before=before, listener=TERMINAL)
+    if renewed is None:
+        return
+    error = renewed.error
+    if error is None:
+        try:
+            _renew_published(store, renewed.study, url)
+        except (HpsearchError, OSError) as failed:
+            error = str(failed)
+    if error is not None:
+        say(f'Warning: what is shown of "{name}" is older than the study: {error}')
+
+
+def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:
+    """Publish figures and notes again if the study has a note of ours for servers of Optuna's own dashboard."""
+    from hpsearch.dashboard.stored_notes import is_published
+    from hpsearch.storage.optuna.storage import OptunaStorage
+
+    storage = OptunaStorage(url)
+    try:
+        attributes = storage.get_study_system_attrs(study.study_id)
+    finally:
+        storage.remove_session()
+    if not is_published(attributes):
+        return
+    if any(find_spec(name) is None for name in EXTRA):
+        command = f"hpsearch report {shlex.quote(study.spec.name)} --publish"
+        say(f"Warning: the notes for Optuna's dashboard are older than the study: {command} renews them")
+        return
+    from hpsearch.dashboard.publishing import publish
+    from hpsearch.workflows.snapshot import take_snapshot
+
+    publish(url, take_snapshot(store, study, notify=say))
+    say("Published again: figures and notes for Optuna's own dashboard")

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
-from hpsearch.cli.options import DEFAULT_STORAGE, Format, OutputFormat, Storage
+from hpsearch.cli.options import CommandGroup, Format, OutputFormat, Storage
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.storage.check import Health
@@ -118,12 +118,8 @@ def copy(
 
     Example: hpsearch storage copy sqlite:///old.db postgresql://ann@host/trials
     """
-    from hpsearch.errors import UsageError
-    from hpsearch.storage.transfer import Selection, copy_studies
+    from hpsearch.workflows.transfer import copy_database
 
-    if study and everything:
-        raise UsageError("storage copy: --study and --all exclude each other: leave one out")
-    selection = Selection(names=tuple(study or ()), foreign=everything, running=include_running)
     done: list[Copied] = []
 
     def tell(copied: "Copied") -> None:
@@ -131,7 +127,14 @@ def copy(
         answer(_copied(copied))
 
     try:
-        copy_studies(source, target, selection, tell=tell)
+        copy_database(
+            source,
+            target,
+            names=study or (),
+            everything=everything,
+            include_running=include_running,
+            copied=tell,
+        )
     finally:
         if any(copied.in_whole_seconds for copied in done):
             say("MySQL and MariaDB keep when trials began and ended to the second.")

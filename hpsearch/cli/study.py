@@ -1,16 +1,18 @@
-"""`hpsearch study`: make studies, run them, look at them, delete them."""
+"""`hpsearch study`: make studies, run them, look at them, follow them up, take them elsewhere, delete them."""
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
+import hpsearch
+from hpsearch.cli.exit_codes import INTERRUPTED
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
     MOST_WORKERS,
+    AnswerFormat,
+    CommandGroup,
     Format,
     NewName,
     OutputFormat,
@@ -20,12 +22,20 @@ from hpsearch.cli.options import (
     StudyName,
     Trials,
     complete_study_name,
-    is_unmade,
+    trial_number,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
 from hpsearch.trials import TrialState
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+
+if TYPE_CHECKING:
+    from hpsearch.storage.transfer import Copied
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
+
+MOST_SEEDS = 1000
+
+NewStudyName = Annotated[str, typer.Argument(metavar="NEW", help="A name that no study has.")]
 
 
 @app.command()
@@ -45,26 +55,21 @@ def create(
 
     Example: hpsearch study create digits --dry-run
     """
-    from hpsearch.cli.beforehand import warn_before
-    from hpsearch.cli.storing import store_study
-    from hpsearch.study.files import with_examples
-    from hpsearch.worker.capacity import job_of
-    from hpsearch.worker.preparation import prepare_file
-
-    study = prepare_file(with_examples(file), name=name, trials=trials)
-    warn_before(study)
-    if dry_run:
-        from hpsearch.cli.dry_run import write_plan
-
-        write_plan(study)
-        return
-    from hpsearch.cli.conclusion import renew_report
+    from hpsearch.cli.progress import TERMINAL
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
-    with open_store(storage) as store:
-        stored = store_study(store, job_of(study), trials=trials)
-        answer(stored.sentence)
-        if not stored.is_new and trials is not None:
+    if dry_run:
+        from hpsearch.cli.study_tables import write_plan
+
+        write_plan(studies.dry_run(file, name=name, trials=trials, listener=TERMINAL))
+        return
+    from hpsearch.cli.report import renew_report
+
+    stored = studies.create(storage, file, name=name, trials=trials, listener=TERMINAL)
+    answer(stored.sentence)
+    if not stored.is_new and trials is not None:
+        with open_store(storage) as store:
             renew_report(store, stored.study.spec.name, url=storage)
 
 
@@ -117,14 +122,13 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.running import RunOptions, found_target, run_study
+    from hpsearch.cli.study_rendering import run_all_rounds, run_study
+    from hpsearch.workflows.running import RunOptions, found_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
     study = found_target(study, storage)
     if rounds > 1:
-        from hpsearch.cli.rounds import run_rounds
-
-        raise typer.Exit(run_rounds(study, options, rounds=rounds))
+        raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
 
 
@@ -134,7 +138,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
     Example: hpsearch study list --format json
     """
-    from hpsearch.cli.listings import studies_listing
+    from hpsearch.cli.study_tables import studies_listing
     from hpsearch.storage.store import open_store
 
     if is_unmade(storage):
@@ -153,10 +157,9 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     """
     from hpsearch.analysis.json_objects import study_object
     from hpsearch.analysis.summary import summary_object
-    from hpsearch.cli.confirming import confirmed_objects
-    from hpsearch.cli.family import parent_object, write_parent
-    from hpsearch.cli.overview import write_foreign_overview, write_overview
-    from hpsearch.cli.sealed import opened_object, tell_if_opened
+    from hpsearch.cli.study_follow_up import confirmed_objects, opened_object, tell_if_opened
+    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview
+    from hpsearch.cli.study_tables import parent_object, write_parent
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -197,9 +200,9 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.analysis.best_trials import leading_trials
-    from hpsearch.cli.conclusion import write_best
-    from hpsearch.cli.listings import best_listing
-    from hpsearch.cli.sealed import tell_if_opened
+    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_rendering import write_best
+    from hpsearch.cli.study_tables import best_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -227,7 +230,7 @@ def configurations(
     Example: hpsearch study configurations relu-learning-rates
     """
     from hpsearch.analysis.configurations import configuration_rows
-    from hpsearch.cli.listings import configurations_listing
+    from hpsearch.cli.study_tables import configurations_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -259,7 +262,7 @@ def trials(
 
     Example: hpsearch study trials digits --state pruned --limit 20
     """
-    from hpsearch.cli.listings import trials_listing
+    from hpsearch.cli.study_tables import trials_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -279,12 +282,13 @@ def edit(
 
     Example: hpsearch study edit digits --trials 400 --priority 5
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import edit_study
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_rendering import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        edit_study(store, name, trials=trials, priority=priority)
+        write_edited(studies.edit(store, name, trials=trials, priority=priority))
         renew_report(store, name, url=storage)
 
 
@@ -294,12 +298,13 @@ def pause(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study pause digits
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import pause_study
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_rendering import user, write_paused
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        pause_study(store, name)
+        write_paused(studies.pause(store, name, by=user()))
         renew_report(store, name, url=storage)
 
 
@@ -309,12 +314,13 @@ def resume(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
     Example: hpsearch study resume digits
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.editing import resume_study
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_rendering import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        resume_study(store, name)
+        write_edited(studies.resume(store, name))
         renew_report(store, name, url=storage)
 
 
@@ -329,8 +335,254 @@ def delete(
 
     Example: hpsearch study delete digits --yes
     """
-    from hpsearch.cli.deleting import delete_study
+    from hpsearch.cli.study_rendering import approve_deletion, write_deletion
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        delete_study(store, name, yes=yes)
+        write_deletion(studies.delete(store, name, approve=None if yes else approve_deletion))
+
+
+@app.command()
+def confirm(
+    name: StudyName,
+    *,
+    best: Annotated[
+        int,
+        typer.Option(
+            "--best", metavar="N", min=1, max=MOST_INTEGER, help="How many of the best configurations."
+        ),
+    ] = 5,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=2, max=MOST_SEEDS, help="How many fresh seeds.")
+    ] = 5,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Train the best configurations again with fresh seeds, and report whether the best differs by more than chance.
+
+    A fresh seed changes weights, dropout and the order of the data, not the split. What is stored is not trained
+    again: after Ctrl-C the same command continues, and only the cohort in training is lost.
+
+    Example: hpsearch study confirm digits --best 3 --seeds 10
+    """
+    from hpsearch.cli.progress import until_stopped
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_follow_up import write_confirmation
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows.confirmation import confirm as train_again
+
+    with open_store(storage, foreign=True) as store:
+        with until_stopped() as listener:
+            confirmed = train_again(store, name, best=best, seeds=seeds, listener=listener)
+        if confirmed.is_complete:
+            write_confirmation(confirmed, form)
+        else:
+            say("Stopped: the same command continues from here")
+        renew_report(store, name, url=storage)
+    if not confirmed.is_complete:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command("test")
+def open_test_part(
+    name: StudyName,
+    *,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            "--trial",
+            metavar="NUMBER",
+            parser=trial_number,
+            help="The configuration.  [default: the best, by fresh seeds if there are any]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=2, max=MOST_SEEDS, help="How many fresh seeds.")
+    ] = 5,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    form: Annotated[
+        AnswerFormat, typer.Option("--format", help="How to write the answer.")
+    ] = AnswerFormat.TEXT,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Open the sealed test part, once, and print what one configuration reaches there over fresh seeds.
+
+    It trains on the training part as the search did. That the part was opened, when and by which command, is recorded
+    first and permanently; later calls print the stored result.
+
+    Example: hpsearch study test flowers --trial 17 --yes
+    """
+    from hpsearch.cli.progress import until_stopped
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_follow_up import approve, write_test
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows import sealed_test
+
+    with open_store(storage, foreign=True) as store:
+        with until_stopped() as listener:
+            tested = sealed_test.open_test_part(
+                store, name, trial=trial, seeds=seeds, approve=None if yes else approve, listener=listener
+            )
+        if tested.found is not None:
+            write_test(tested, tested.found, form)
+        else:
+            command = sealed_test.opened_command(tested.study, tested.opened.number, tested.seeds)
+            say(f"Stopped before the result: {command} finishes it")
+        renew_report(store, name, url=storage)
+    if tested.found is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def narrow(
+    name: StudyName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Create the follow-up study.")] = False,
+    new_name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NEW",
+            help="Its name.  [default: NAME-round-2, or X-round-3 if NAME is X-round-2]",
+        ),
+    ] = None,
+    trials: Trials = None,
+    form: OutputFormat = Format.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Propose what to search next, from the best trials and the deaths, with a reason for every bound.
+
+    With --yes it creates the follow-up study. That keeps the seed and the split, so results compare, and begins with
+    the best configurations that lie inside, which are trained again and count.
+
+    Example: hpsearch study narrow digits --yes
+    """
+    from hpsearch.cli.study_follow_up import write_follow_up, write_narrowing, write_remedy
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows.narrowing import follow_up
+    from hpsearch.workflows.narrowing import narrow as propose
+    from hpsearch.workflows.studies import check_name
+
+    if new_name is not None:
+        check_name("--name", new_name)
+    with open_store(storage, foreign=True) as store:
+        narrowing = propose(store, name)
+        write_narrowing(narrowing, form)
+        if yes:
+            made = follow_up(store, narrowing, name=new_name, trials=trials)
+            write_follow_up(narrowing, made, trials=trials, form=form, where=store.url_shown)
+        elif form is Format.TABLE:
+            write_remedy(narrowing, new_name)
+
+
+@app.command()
+def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """End a study early: its budget becomes the number of finished trials. Trials in training end and count.
+
+    `study edit --trials N` opens it again; `study pause` stops it for a while.
+
+    Example: hpsearch study stop digits
+    """
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.study_rendering import write_stopped
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows import studies
+
+    with open_store(storage, foreign=True) as store:
+        write_stopped(studies.stop(store, name))
+        renew_report(store, name, url=storage)
+
+
+@app.command()
+def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Give a study another name. Everything else of it stays; a report of it is written again under the new name.
+
+    Example: hpsearch study rename digits digits-2026
+    """
+    from hpsearch.cli.report import renew_report
+    from hpsearch.storage.edits import rename_named
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows.studies import check_name
+
+    check_name("NEW", new)
+    with open_store(storage, foreign=True) as store:
+        rename_named(store, name, new)
+        answer(f'Study "{name}": renamed to "{new}"')
+        renew_report(store, new, url=storage, before=name)
+
+
+@app.command()
+def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Copy a study with all its trials to another name in the same database. Trials in training wait in the copy.
+
+    Example: hpsearch study copy digits digits-before
+    """
+    from hpsearch.analysis.formats import format_count
+    from hpsearch.storage.edits import copy_named
+    from hpsearch.storage.store import open_store
+    from hpsearch.workflows.studies import check_name
+
+    check_name("NEW", new)
+    with open_store(storage, foreign=True) as store:
+        trials = format_count(copy_named(store, name, new), "trial")
+    answer(f'Study "{name}": copied to "{new}" with {trials}')
+
+
+@app.command()
+def export(
+    name: StudyName,
+    *,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="A new SQLite file.")],
+    include_running: Annotated[
+        bool, typer.Option("--include-running", help="Take trials that run as waiting ones.")
+    ] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write a study into a new SQLite file, to keep, send or import elsewhere; the file is read back as a check.
+
+    A damaged study is written as it is, with a warning: `study import` will refuse the file.
+
+    Example: hpsearch study export digits --output digits.db
+    """
+    from hpsearch.workflows.transfer import export_study
+
+    made = export_study(storage, name, output, include_running=include_running)
+    answer(_copied(made, str(output)))
+    if made.faults:
+        say(
+            f"Warning: `study import` of hpsearch {hpsearch.__version__} will refuse {output} as it is:\n"
+            + "\n".join(f"  {fault}" for fault in made.faults)
+        )
+
+
+@app.command("import")
+def import_studies(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `study export` wrote.")],
+    *,
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="NAME", help="Only this one; may be given again."),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Take the studies of an exported file into the database, with their numbers, times and history.
+
+    The file is only read: nothing in it is run. It is imported whole or, if it breaks a rule, not at all.
+
+    Example: hpsearch study import digits.db
+    """
+    from hpsearch.storage.address import parse_address
+    from hpsearch.workflows import transfer
+
+    shown = parse_address(storage).shown
+    transfer.import_studies(
+        file, storage, names=study or (), imported=lambda made: answer(_copied(made, shown))
+    )
+
+
+def _copied(made: "Copied", where: str) -> str:
+    from hpsearch.analysis.formats import format_count
+
+    returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""
+    return f'Study "{made.name}": {format_count(made.trials, "trial")}{returned} in {where}, and read back'

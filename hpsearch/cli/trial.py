@@ -5,10 +5,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
+    CommandGroup,
     Format,
     OutputFormat,
     Storage,
@@ -16,8 +15,9 @@ from hpsearch.cli.options import (
     complete_study_name,
     trial_number,
 )
-from hpsearch.cli.output import answer, write_csv, write_json
+from hpsearch.cli.output import answer, say, write_csv, write_json
 from hpsearch.study.schema import MOST_EPOCHS
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, help="Inspect, replay, enqueue, retry or give up one trial."
@@ -48,16 +48,16 @@ def show(
     Example: hpsearch trial show digits 17
     """
     from hpsearch.analysis.json_objects import trial_object
-    from hpsearch.cli.conclusion import read_series
-    from hpsearch.cli.curves import write_curves
-    from hpsearch.cli.single_trial import attempt_object, write_trial
+    from hpsearch.cli.trial_curves import write_curves
+    from hpsearch.cli.trial_rendering import attempt_object, write_trial
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.snapshot import read_series
 
     with open_store(storage, foreign=True) as store:
         stored = store.any_study(study)
         store.sweep(stored)
         found, attempts = store.trial(stored, number), store.attempts(stored, number)
-        series = read_series(store, stored, [number]) if form is Format.TABLE else {}
+        series = read_series(store, stored, [number], notify=say) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
         write_curves(found, stored, series.get(number, {}))
@@ -115,15 +115,15 @@ def replay(
 
     Example: hpsearch trial replay digits 17 --set learning_rate=0.01
     """
-    from hpsearch.cli.conclusion import read_series
-    from hpsearch.cli.progress import busy
-    from hpsearch.cli.replayed import replay_object, save_replay, write_replay
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.cli.trial_rendering import replay_object, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings, settings_as_usage_errors
+    from hpsearch.study.settings import parse_settings
     from hpsearch.training.recording import RecordingOptions
-    from hpsearch.worker.replay import ReplayRequest, StoredTrial
-    from hpsearch.worker.replay import replay as train_again
+    from hpsearch.worker.replay import ReplayRequest
+    from hpsearch.workflows.replay import read_trial, replay_trial
+    from hpsearch.workflows.report import write_replay_page
 
     request = ReplayRequest(
         epochs=epochs,
@@ -133,12 +133,9 @@ def replay(
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
-        found = store.study(study)
-        series = read_series(store, found, [number])
-        stored = StoredTrial(study=found, trial=store.trial(found, number), series=series.get(number, {}))
-    with busy("Training it again"), settings_as_usage_errors(request.settings):
-        made = train_again(stored, request)
-    page = save_replay(made, output, storage)
+        stored = read_trial(store, study, number, notify=say)
+    made = replay_trial(stored, request, listener=TERMINAL)
+    page = write_replay_page(made, output, storage, listener=TERMINAL)
     if form is TableFormat.JSON:
         write_json(replay_object(made, page))
     else:
@@ -161,12 +158,13 @@ def enqueue(
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.enqueuing import enqueue_trial
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.trial_rendering import write_enqueued
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.enqueuing import enqueue as enqueue_trial
 
     with open_store(storage, foreign=True) as store:
-        enqueue_trial(store, study, settings or ())
+        write_enqueued(enqueue_trial(store, study, settings or ()))
         renew_report(store, study, url=storage)
 
 
@@ -178,7 +176,7 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
 
     Example: hpsearch trial fail digits 17
     """
-    from hpsearch.cli.conclusion import renew_report
+    from hpsearch.cli.report import renew_report
     from hpsearch.storage.edits import fail_trial
     from hpsearch.storage.store import open_store
 
@@ -196,8 +194,8 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
 
     Example: hpsearch trial retry digits 17
     """
-    from hpsearch.cli.conclusion import renew_report
-    from hpsearch.cli.enqueuing import write_budget_hint
+    from hpsearch.cli.report import renew_report
+    from hpsearch.cli.trial_rendering import write_budget_hint
     from hpsearch.storage.edits import retry_trial
     from hpsearch.storage.store import open_store
 
@@ -207,5 +205,5 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
         waits = "already waits" if retried.waited else "waits"
         place = "" if retried.number == number else f" in place of trial {number}"
         answer(f'Study "{study}": trial {retried.number} {waits}{place}')
-        write_budget_hint(store, stored)
+        write_budget_hint(stored, store.progress(stored))
         renew_report(store, study, url=storage)

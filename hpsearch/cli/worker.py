@@ -1,23 +1,29 @@
 """`hpsearch worker`: processes that take trials from a database and train them."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hpsearch.cli.commands import CommandGroup
 from hpsearch.cli.options import (
-    DEFAULT_STORAGE,
     MOST_INTEGER,
+    CommandGroup,
     Format,
     OutputFormat,
     Rows,
     Storage,
     complete_study_name,
     complete_worker,
-    is_unmade,
 )
+from hpsearch.cli.output import Listing, answer, say, write_listing
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+
+if TYPE_CHECKING:
+    from hpsearch.storage.records import WorkerRecord
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Take trials from a database and train them.")
+
+_FIELDS: Final = ("id", "state", "host", "process", "version", "started", "seen", "trains")
 
 
 @app.callback()
@@ -56,7 +62,6 @@ def start(
 
     Example: hpsearch worker start --study digits --exit-when-idle
     """
-    from hpsearch.cli.output import say
     from hpsearch.worker.loop import LEASE_S
     from hpsearch.worker.service import ServiceOptions, work
 
@@ -79,16 +84,14 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
     Example: hpsearch worker list --format json
     """
-    from hpsearch.cli.output import say, write_listing
-    from hpsearch.cli.workers import workers_listing
     from hpsearch.storage.store import open_store
 
     if is_unmade(storage):
         say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
-        write_listing(workers_listing([]), form)
+        write_listing(_workers_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(workers_listing(store.workers()), form)
+        write_listing(_workers_listing(store.workers()), form)
 
 
 @app.command()
@@ -107,12 +110,54 @@ def stop(
 
     Example: hpsearch worker stop node7-4711-9f3c --wait
     """
-    from hpsearch.cli.workers import stop_worker
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.workers import stop_worker
 
     with open_store(storage, create=False) as store:
-        stop_worker(store, worker, wait=wait)
+        stop_worker(store, worker, wait=wait, notify=answer)
 
 
 def _tell_nobody(_: str) -> None:
     """Leave what happens to the parent, which shows what matters."""
+
+
+def _workers_listing(workers: Sequence["WorkerRecord"]) -> Listing:
+    """Return workers with what they train."""
+    from hpsearch.analysis.formats import format_time
+
+    return Listing(
+        objects=[_object(worker) for worker in workers],
+        heads=("worker", "state", "host", "process", "version", "started", "last seen", "trains"),
+        rows=[
+            (
+                worker.identity.name,
+                worker.state,
+                worker.identity.host,
+                str(worker.identity.process_id),
+                worker.identity.version,
+                format_time(worker.started),
+                format_time(worker.seen),
+                ", ".join(f"{study} ({trials})" for study, trials in worker.running.items()),
+            )
+            for worker in workers
+        ],
+        right=frozenset({"process"}),
+        fields=_FIELDS,
+    )
+
+
+def _object(worker: "WorkerRecord") -> dict[str, Any]:
+    from hpsearch.analysis.json_objects import moment_text
+
+    identity = worker.identity
+    values = (
+        identity.name,
+        worker.state,
+        identity.host,
+        identity.process_id,
+        identity.version,
+        moment_text(worker.started),
+        moment_text(worker.seen),
+        [{"study": study, "trials": trials} for study, trials in worker.running.items()],
+    )
+    return dict(zip(_FIELDS, values, strict=True))

@@ -5,8 +5,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, final
 
 from hpsearch.analysis.snapshot import Snapshot
@@ -15,6 +14,7 @@ from hpsearch.storage.store import Store
 from hpsearch.storage.trial_reads import Mark
 from hpsearch.telemetry import Series
 from hpsearch.trials import Trial
+from hpsearch.workflows.snapshot import assemble_snapshot
 
 _T = TypeVar("_T")
 
@@ -69,36 +69,16 @@ class LiveStudy:
                 found = self._store.series(study, ended)
                 self._series |= {number: series for number, series in found.items() if series}
             before = self._seen
-            snapshot = self._taken(study)
-            if before is not None and not changed and _same(before.snapshot, snapshot):
-                return before
-            snapshot = replace(
-                snapshot, attempts=self._store.every_attempt(study), workers=self._store.workers()
+            snapshot = assemble_snapshot(
+                self._store,
+                study,
+                tuple(self._trials[number] for number in sorted(self._trials)),
+                dict(self._series),
+                before=None if before is None or changed else before.snapshot,
             )
-            self._seen = Seen(version=next(_versions), snapshot=snapshot)
-            return self._seen
-
-    def _taken(self, study: StoredStudy) -> Snapshot:
-        """Return what is known of the trials, and the rest as it is now: all that tells whether it changed."""
-        return Snapshot(
-            study=study,
-            progress=self._store.progress(study),
-            trials=tuple(self._trials[number] for number in sorted(self._trials)),
-            series=dict(self._series),
-            taken=datetime.now(UTC),
-            evaluations=self._store.evaluations(study),
-            unsealing=self._store.unsealing(study),
-        )
-
-
-def _same(one: Snapshot, other: Snapshot) -> bool:
-    """True when two looks at the same trials saw the same of their study."""
-    return (one.study, one.progress, one.evaluations, one.unsealing) == (
-        other.study,
-        other.progress,
-        other.evaluations,
-        other.unsealing,
-    )
+            if before is None or snapshot is not before.snapshot:
+                self._seen = before = Seen(version=next(_versions), snapshot=snapshot)
+            return before
 
 
 @final

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.report.replay_page import render_replay
-from hpsearch.storage.store import Store
-from hpsearch.worker.replay import ReplayRequest, StoredTrial, replay
+from hpsearch.worker.replay import ReplayRequest, StoredTrial
+from hpsearch.workflows.replay import replay_trial
 
 KEPT: Final = 8
 """So many pages stay in memory, of several MB each; the one asked for first goes first."""
@@ -23,7 +23,9 @@ _Key: TypeAlias = tuple[str, int]
 def replayed_page(stored: StoredTrial) -> str:
     """Return the page of a trial that was trained again. Raises HpsearchError where that cannot be."""
     navigation = way_back(stored.study, stored.trial.number)
-    return render_replay(replay(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation)
+    return render_replay(
+        replay_trial(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation
+    )
 
 
 @final
@@ -69,10 +71,3 @@ class Replays:
                 made.set_result(self._make(stored))
             except BaseException as error:  # noqa: BLE001 # whoever asks for the page is told
                 made.set_exception(error)
-
-
-def stored_trial(store: Store, name: str, number: int) -> StoredTrial:
-    """Return a trial as the database has it. Raises StudyNotFoundError and TrialNotFoundError."""
-    study = store.study(name)
-    trial = store.trial(study, number)
-    return StoredTrial(study=study, trial=trial, series=store.series(study, [number]).get(number) or {})

@@ -15,7 +15,7 @@ from hpsearch.dashboard.pages.frame import Page
 from hpsearch.dashboard.pages.reports import report_page, reports_page
 from hpsearch.dashboard.pages.trial import trial_page, waiting_page
 from hpsearch.dashboard.pages.workers import workers_page
-from hpsearch.dashboard.replays import Replays, stored_trial
+from hpsearch.dashboard.replays import Replays
 from hpsearch.dashboard.wsgi import (
     HTML,
     Answer,
@@ -40,6 +40,7 @@ from hpsearch.errors import (
     StudyUnreadableError,
     TrialNotFoundError,
 )
+from hpsearch.workflows.replay import read_trial
 
 _PRIVATE: Final[Header] = ("Cache-Control", "private, no-cache")
 _NO_STORE: Final[Header] = ("Cache-Control", "no-store")
@@ -116,7 +117,7 @@ class Routes:
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""
         name, number = links.name_of(found["name"]), min(number_of(found["number"]), _MOST_NUMBER)
-        stored = stored_trial(self._live.store, name, number)
+        stored = read_trial(self._live.store, name, number)
         if not is_reading(environ):
             if self._replays.ask(stored):
                 return redirect(links.replay_link(name, number))

@@ -23,7 +23,7 @@ from hpsearch.analysis.confirmation import (
     sentence,
     unconfirmed_words,
 )
-from hpsearch.cli.after import confirm
+from hpsearch.cli.study import confirm
 from hpsearch.storage.records import Evaluation, Part, StoredStudy
 from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.reader import parse_study

@@ -1,5 +1,6 @@
 """`hpsearch dashboard`: what it refuses before it listens."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -33,3 +34,13 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         HpsearchError, match=r"needs no_such_package \(not installed\): pip install 'hpsearch\[da"
     ):
         dashboard.dashboard(port=0)
+
+
+def test_the_dashboards_command_has_no_password() -> None:
+    """The command for the dashboard names the database for a shell, with its password masked."""
+    pytest.importorskip("psycopg", reason="needs the extra `postgres`")
+    for url in ("postgresql://ann:s3cret@host/d", "postgresql://host/d?user=ann&password=s3cret"):
+        command = dashboard.dashboard_command(url)
+        assert "s3cret" not in command
+        assert shlex.split(command)[:3] == ["hpsearch", "dashboard", "--storage"]
+    assert shlex.split(dashboard.dashboard_command("sqlite:///my data.db"))[3] == "sqlite:///my data.db"

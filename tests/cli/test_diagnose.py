@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.cli.examined import Question, examination_object, write_examination
+from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
+from hpsearch.study.settings import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.verdicts import Cause, Finding, Verdict
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
+from hpsearch.workflows.diagnosis import changes_of
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -192,7 +194,8 @@ def test_words_have_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_question_means_what_it_says() -> None:
     """Data and seed are settings too; the command for the remedy leaves out what the remedy replaces."""
     question = Question(file=Path("x.toml"), settings=("seed=3", "model.hidden=[3]"), data="wine", seed=4)
-    assert question.changes() == {"seed": 4, "model.hidden": [3], "data.source": "wine"}
+    changes = changes_of(parse_settings(question.settings), data=question.data, seed=question.seed)
+    assert changes == {"seed": 4, "model.hidden": [3], "data.source": "wine"}
     assert question.with_remedy({"data.source": "iris"}).endswith(
         "x.toml --seed 4 --set seed=3 --set 'model.hidden=[3]' --set data.source=iris"
     )

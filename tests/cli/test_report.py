@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.report.best_card import best_card
 from hpsearch.storage.store import open_store
+from hpsearch.workflows.snapshot import take_snapshot
 
 Command = Callable[..., CompletedProcess[str]]
 

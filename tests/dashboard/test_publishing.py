@@ -11,9 +11,9 @@ import pytest
 from optuna.storages import RDBStorage
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.dashboard.notes import escaped
 from hpsearch.dashboard.publishing import Published, publish
+from hpsearch.workflows.snapshot import take_snapshot
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 

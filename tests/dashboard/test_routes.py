@@ -7,7 +7,6 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.dashboard.application import make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.dashboard.live import LiveStudies
@@ -19,6 +18,7 @@ from hpsearch.storage import edits
 from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
+from hpsearch.workflows.snapshot import take_snapshot
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic

@@ -9,7 +9,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from hpsearch.analysis.configurations import configuration_rows
-from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.data.idx import write_idx
 from hpsearch.report.page import render
 from hpsearch.storage.store import open_store
@@ -19,6 +18,7 @@ from hpsearch.study.spec import ExactConfiguration, StudySpec
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.preparation import prepare_study
 from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows.snapshot import take_snapshot
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))

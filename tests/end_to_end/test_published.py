@@ -10,9 +10,9 @@ import waitress
 from optuna.storages import RDBStorage
 from playwright.sync_api import Browser
 
-from hpsearch.cli.conclusion import take_snapshot
 from hpsearch.dashboard.publishing import publish
 from hpsearch.storage.store import open_store
+from hpsearch.workflows.snapshot import take_snapshot
 from tests.dashboard.populate import populate
 from tests.end_to_end.browser import sight
 from tests.report import synthetic

@@ -2,16 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-
-from hpsearch.cli.rounds import _best_configurations
-from hpsearch.trials import Trial, TrialState
-from tests.report.synthetic import SPEC, study_of
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -157,34 +152,6 @@ def test_rounds_go_on_where_they_stopped(command: Command, wide: str, tmp_path: 
         for trial in shown(command("study", "best", name, "--count", "1", "--format", "json"))
     ]
     assert f"Best-1 (val acc {max(values):.3f}, " in rest
-
-
-@pytest.mark.parametrize(("metric", "sign"), [("validation_accuracy", 1), ("validation_loss", -1)])
-def test_a_configuration_is_among_the_best_once(
-    metric: Literal["validation_accuracy", "validation_loss"], sign: int
-) -> None:
-    """What a later round trained again has its best result, of equal ones the first, and makes room for others."""
-
-    def tried(number: int, rate: float, value: float) -> Trial:
-        params = {"learning_rate": rate}
-        return Trial(number=number, state=TrialState.COMPLETE, params=params, value=sign * value)
-
-    first, second = (study_of(replace(SPEC, name=name, metric=metric)) for name in ("x", "x-round-2"))
-    found = _best_configurations(
-        [
-            (first, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.8), *(tried(i, i, 0.01 * i) for i in range(2, 9))]),
-            (second, [tried(0, 0.1, 0.9), tried(1, 0.2, 0.85), tried(2, 0.3, 0.7)]),
-        ]
-    )
-    assert [
-        (study.spec.name, trial.params["learning_rate"], sign * (trial.value or 0)) for study, trial in found
-    ] == [
-        ("x", 0.1, 0.9),
-        ("x-round-2", 0.2, 0.85),
-        ("x-round-2", 0.3, 0.7),
-        ("x", 8, 0.08),
-        ("x", 7, 0.07),
-    ]
 
 
 def test_rounds_stop_where_trials_say_nothing(command: Command, finished: str) -> None:

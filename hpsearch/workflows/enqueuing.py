@@ -1,14 +1,12 @@
-"""Configurations of the user's own, put in front of what a study samples."""
+"""Configurations of the user's own, trained before those that a study samples."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
-from hpsearch.analysis.formats import format_count, format_parameters
-from hpsearch.cli.output import answer
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage.edits import enqueue
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage import edits
+from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest
 from hpsearch.study.plan import dimension_in_words
@@ -19,10 +17,32 @@ from hpsearch.study.spec import Range
 from hpsearch.trials import ParameterValue
 
 
-def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
-    """Let a trial with these `KEY=VALUE` wait, and say its number.
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """How many points a grid has, and how many trials of the study have given parameters instead."""
 
-    Raises UsageError for what the study does not search, or not there, with everything that is wrong.
+    points: int
+    given: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enqueued:
+    """A trial that waits with `params`. `sampled` are the names that will be sampled; `grid` is None for no grid."""
+
+    study: StoredStudy
+    number: int
+    params: Mapping[str, ParameterValue]
+    sampled: tuple[str, ...]
+    grid: Grid | None
+    progress: Progress
+
+
+def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
+    """Let a trial with these values, each `KEY=VALUE`, wait in a study.
+
+    Raises UsageError, with every problem, for values that the study does not search.
     """
     study = store.study(name)
     if study.spec.configurations:
@@ -31,39 +51,22 @@ def enqueue_trial(store: Store, name: str, settings: Sequence[str]) -> None:
             "add it to the list in the study file, and create that under another name"
         )
     params = asked_for(study, parse_settings(settings))
-    (number,) = enqueue(store, study, [params])
-    left = [d.name for d in study.spec.search if d.name not in params]
-    rest = f"; {', '.join(left)} will be sampled" if left else ""
-    answer(f'Study "{name}": trial {number} waits with {format_parameters(params, study.spec.search)}{rest}')
-    if study.spec.sampler.name == "grid":
-        _write_grid_hint(store, study)
-    write_budget_hint(store, study)
+    (number,) = edits.enqueue(store, study, [params])
+    return Enqueued(
+        study=study,
+        number=number,
+        params=params,
+        sampled=tuple(d.name for d in study.spec.search if d.name not in params),
+        grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
+        progress=store.progress(study),
+    )
 
 
-def write_budget_hint(store: Store, study: StoredStudy) -> None:
-    """If trials wait and the budget is spent, write how to raise it."""
-    name, progress = study.spec.name, store.progress(study)
-    if progress.is_done and progress.waiting:
-        more = progress.finished + progress.waiting  # other clients may have finished more than the budget
-        answer(
-            f"The budget of {format_count(progress.budget, 'trial')} is spent: "
-            f"`hpsearch study edit {shlex.quote(name)} --trials {more}` lets it run"
-        )
-
-
-def _write_grid_hint(store: Store, study: StoredStudy) -> None:
-    """Write the budget that trains every point of the grid besides the trials with given parameters."""
+def _grid(store: Store, study: StoredStudy) -> Grid:
     from hpsearch.search.searcher import has_given_parameters
     from hpsearch.search.space import grid_size
 
-    points, given = grid_size(study.spec), sum(map(has_given_parameters, store.trials(study)))
-    if study.spec.trials < points + given:
-        budget = format_count(study.spec.trials, "trial")
-        answer(
-            f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
-            f"{'is' if given == 1 else 'are'} not of it: "
-            f"`hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given}` trains all"
-        )
+    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials(study))))
 
 
 def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:

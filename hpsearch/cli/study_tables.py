@@ -1,20 +1,30 @@
-"""Studies and trials as listings."""
+"""Studies and trials as listings, and what a study would run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from hpsearch.analysis.best_trials import setting_words
 from hpsearch.analysis.configurations import ConfigurationRow, row_cells, row_heads, row_object
 from hpsearch.analysis.confirmation import Repeated, mean_words, repeat
-from hpsearch.analysis.formats import format_parameter, format_result, format_short_metric, format_time
+from hpsearch.analysis.formats import (
+    format_count,
+    format_parameter,
+    format_result,
+    format_short_metric,
+    format_time,
+)
 from hpsearch.analysis.json_objects import study_object, trial_object, unreadable_object
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
-from hpsearch.cli.family import GONE, existing
-from hpsearch.cli.output import Listing
+from hpsearch.cli.output import Listing, answer
 from hpsearch.storage.records import Evaluation, Listed, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import format_size
+from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Trial, TrialState
+from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.studies import DryRun
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
 
@@ -182,3 +192,69 @@ def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy)
         right=frozenset({heads[1], "complete"}),
         fields=("name", "params", "mean", "interval", "values", "ended", "verdicts"),
     )
+
+
+GONE: Final = "(deleted)"
+
+
+def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
+    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
+    if study.parent is None:
+        return None
+    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
+
+
+def existing(name: str | None) -> str | None:
+    """Return the parent's name for programs: null where there is none, or it is gone."""
+    return None if name == GONE else name
+
+
+def parent_object(store: Store, study: StoredStudy) -> str | None:
+    """Return the name of the study that `study` follows up, for programs."""
+    return None if study.parent is None else existing(parent_name(study, store.studies()))
+
+
+def write_parent(store: Store, study: StoredStudy) -> None:
+    """Write which study this one follows up to stdout, below an empty line; nothing where there is none."""
+    if study.parent is not None:
+        answer()
+        answer(f"Follows up: {parent_name(study, store.studies())}")
+
+
+def write_plan(dry_run: DryRun) -> None:
+    """Write to stdout what the study would run on this machine."""
+    for name, value in _lines(dry_run):
+        answer(f"{name:<22}{value}")
+
+
+def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
+    study, planned = dry_run.study, dry_run.plan
+    spec, data = study.spec, study.data
+    yield "study", planned.name
+    yield "trials", f"{planned.trials:,}"
+    yield "epochs per trial", f"{planned.epochs} at most"
+    yield "steps per epoch", str(planned.steps_per_epoch)
+    yield (
+        "parameters",
+        f"{planned.parameters} per network, {planned.inputs} inputs, {planned.outputs} outputs",
+    )
+    yield "metric", spec.metric
+    yield "data", data.origin
+    if spec.data.fault is not None:
+        yield "fault on purpose", fault_in_words(spec.data.fault)
+    yield "examples", _examples(study)
+    for line in planned.configurations:
+        yield "configuration", line
+    if not planned.configurations:
+        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+            yield "search", line
+    yield "sampler", planned.sampler
+    yield "pruning", planned.pruning
+    yield "workers here", f"{dry_run.workers}, each with a cohort of {format_count(dry_run.rows, 'row')}"
+    yield "memory of a cohort", format_size(dry_run.bytes_per_row * dry_run.rows)
+
+
+def _examples(study: PreparedStudy) -> str:
+    data = study.data
+    test = "" if data.test is None else f", {len(data.test.inputs):,} sealed for testing"
+    return f"{len(data.training.inputs):,} to train on, {len(data.validation.inputs):,} to validate{test}"

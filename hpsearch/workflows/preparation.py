@@ -1,28 +1,31 @@
-"""What is wrong with a study before anything is trained, as warnings."""
+"""A study before it runs: its data, and what is wrong with it, as warnings."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hpsearch.cli.output import say
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.static_checks import static_findings
+from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.spec import configure, fault_in_words
 from hpsearch.telemetry import DataFacts
 from hpsearch.verdicts import Cause, Finding
-from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_study
+from hpsearch.workflows.listener import Listener
 
 LARGE_TARGETS: Final = 1000.0
 """A standard deviation of targets from which on the default range of learning rates mostly diverges."""
 
 
-def warn_before(study: PreparedStudy) -> None:
-    """Write a line to stderr for each thing that is wrong with the study's fixed values and its data."""
-    for line in warnings_before(study):
-        say(line)
+def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
+    """Return a stored study with its data. Raises FingerprintError if the data here is not the study's."""
+    with listener.stage("Reading the data"):
+        prepared = prepare_study(study.spec)
+    check_data(study, prepared.data)
+    return prepared
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:

@@ -12,8 +12,7 @@ from hpsearch.analysis.json_objects import finding_object, with_reasons
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.output import answer
 from hpsearch.study.messages import toml_text
-from hpsearch.study.schema import BUILTIN_SOURCES
-from hpsearch.study.settings import full_key, parse_settings
+from hpsearch.study.settings import full_key
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
@@ -32,15 +31,6 @@ class Question:
     seed: int | None = None
     configuration: str | None = None
 
-    def changes(self) -> dict[str, Any]:
-        """Return key path -> raw value of everything that was asked for. Raises UsageError for a wrong setting."""
-        changes = parse_settings(self.settings)
-        if self.data is not None:
-            changes["data.source"] = _source(self.data)
-        if self.seed is not None:
-            changes["seed"] = self.seed
-        return changes
-
     def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
         """Return the command that asks the same with the `suggested` values."""
         remedied = {full_key(name) for name in suggested}
@@ -54,15 +44,6 @@ class Question:
         if self.seed is not None:
             words += ["--seed", str(self.seed)]
         return shlex.join([*words, *(word for text in settings for word in ("--set", text))])
-
-
-def _source(data: str) -> str:
-    """Return a source as the study file would say it: a path is one from the current folder, not the file's."""
-    try:
-        is_path = data not in BUILTIN_SOURCES and Path(data).exists()
-    except (OSError, ValueError):
-        return data  # too long, or with a zero byte: the reader says what is wrong
-    return str(Path(data).resolve()) if is_path else data
 
 
 def _setting(value: ParameterValue) -> str:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hpsearch.cli.curves import plot
+from hpsearch.cli.trial_curves import plot
 
 
 def body(lines: list[str]) -> list[str]:

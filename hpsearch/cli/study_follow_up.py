@@ -1,0 +1,316 @@
+"""What fresh seeds, the sealed test part and narrowing show, for people and for programs."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from hpsearch.analysis.confirmation import (
+    Repeated,
+    confirmation,
+    interval_words,
+    mean_words,
+    ranked_trials,
+    sentence,
+)
+from hpsearch.analysis.formats import (
+    format_count,
+    format_parameter,
+    format_parameters,
+    format_result,
+    format_short_metric,
+    format_time,
+)
+from hpsearch.analysis.json_objects import moment_text, trial_object
+from hpsearch.analysis.study_state import state_sentence
+from hpsearch.cli.options import AnswerFormat, Format
+from hpsearch.cli.output import Listing, answer, ask, say, write_json, write_listing, write_table
+from hpsearch.search.narrowing import Proposal, Revision
+from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import format_number
+from hpsearch.study.spec import Choices, Dimension
+from hpsearch.trials import ParameterValue, Trial
+from hpsearch.workflows.confirmation import Confirmation
+from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
+from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
+
+
+def write_confirmation(confirmed: Confirmation, form: Format) -> None:
+    """Write what fresh seeds say about the best configurations to stdout."""
+    write_listing(confirmation_listing(confirmed.found, confirmed.study), form)
+    if form is Format.TABLE:
+        answer()
+        answer(sentence(confirmed.found))
+
+
+def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listing:
+    """Return configurations over fresh seeds, the best mean first."""
+    metric = study.spec.metric
+    searched = [dimension.name for dimension in study.spec.search]
+    short = format_short_metric(metric)
+    return Listing(
+        objects=[repeated_object(one) for one in found],
+        heads=(
+            "rank",
+            "trial",
+            "in the search",
+            f"{short}, fresh seeds",
+            "95 % interval",
+            "seeds",
+            *searched,
+        ),
+        rows=[
+            (
+                str(one.rank),
+                str(one.number),
+                format_result(one.in_search, metric),
+                mean_words(one, metric),
+                interval_words(one, metric),
+                str(len(one.values)),
+                *(format_parameter(one.params[name]) if name in one.params else "" for name in searched),
+            )
+            for one in found
+        ],
+        right=frozenset({"rank", "trial", "in the search", f"{short}, fresh seeds", "seeds", *searched}),
+    )
+
+
+def confirmed_objects(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """Return the best trial and `confirmed`, what fresh seeds say, the best mean first, as JSON has them."""
+    metric, maximize = study.spec.metric, study.maximize
+    best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    return {
+        "best": trial_object(best[0]) if best else None,
+        "confirmed": [repeated_object(one) for one in found],
+    }
+
+
+def repeated_object(one: Repeated) -> dict[str, Any]:
+    """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
+    low, high = one.interval or (None, None)
+    return {
+        "rank": one.rank,
+        "number": one.number,
+        "value": one.in_search,
+        "mean": one.mean,
+        "low": low,
+        "high": high,
+        "is_behind": one.is_behind,
+        "seeds": [{"seed": seed, "value": value} for seed, value in one.values.items()],
+        "params": dict(one.params),
+    }
+
+
+def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> str:
+    """Say that the test part was opened, when, for what and by which command."""
+    unfinished = "" if has_result else "; it was stopped before the result, and the same command finishes it"
+    return (
+        f"{study.spec.name}: the test part was opened on {format_time(opened.opened)} for trial {opened.number} "
+        f"by `{opened.command}`{unfinished}."
+    )
+
+
+def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
+    """Return the opening of the test part as a JSON object; null while it is sealed."""
+    if opened is None:
+        return None
+    return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
+
+
+def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
+    """Tell that the test part was opened, where it was."""
+    if (opened := store.unsealing(study)) is not None:
+        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
+
+
+def approve(study: StoredStudy, chosen: Trial) -> None:
+    """Return after a yes. Raises UsageError where nobody can be asked, and Abort after a no."""
+    name, params = study.spec.name, format_parameters(chosen.params, study.spec.search)
+    ask(
+        f'Open the sealed test part of "{name}" for trial {chosen.number}? It opens once',
+        refusal=f'Not opening the sealed test part of "{name}", which opens once',
+        lines=[f"Trial {chosen.number} | {params}"],
+    )
+
+
+def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
+    """Write what the chosen configuration reaches on the test part, and who opened it, to stdout."""
+    study = tested.study
+    if form is AnswerFormat.JSON:
+        shown = {
+            key: value for key, value in repeated_object(found).items() if key not in ("rank", "is_behind")
+        }
+        write_json(shown | {"test": opened_object(tested.opened)})
+        return
+    answer(f"Trial {tested.trial.number} | {format_parameters(tested.trial.params, study.spec.search)}")
+    answer(result_sentence(found, study.spec.metric))
+    answer(opened_words(study, tested.opened, has_result=True))
+
+
+def result_sentence(found: Repeated, metric: str) -> str:
+    """Say what a configuration reaches on the test part."""
+    kind = "accuracy" if metric == "validation_accuracy" else "loss"
+    span = interval_words(found, metric)
+    held = f", 95 % interval {span}" if span else ""
+    return (
+        f"Test {kind}: {mean_words(found, metric)}{held}, over {len(found.values)} fresh seeds "
+        f"(validation {kind} in the search: {format_result(found.in_search, metric)})."
+    )
+
+
+_RIGHT: Final = frozenset({"before", "after"})
+_MANY: Final = 12
+"""More trials than this are counted and not listed."""
+
+
+def write_narrowing(narrowing: Narrowing, form: Format) -> None:
+    """Write what a follow-up should search to stdout."""
+    if form is Format.TABLE:
+        write_proposal(narrowing)
+    else:
+        _write_for_programs(narrowing.proposal, form)
+
+
+def write_follow_up(
+    narrowing: Narrowing, made: FollowUp, *, trials: int | None, form: Format, where: str
+) -> None:
+    """Write what was created in the database `where`, or that it was there, and how to go on."""
+    if not made.is_new:
+        _tell_stored(narrowing.study, made, trials, tell=answer if form is Format.TABLE else say)
+    elif form is Format.TABLE:
+        answer()
+        write_created(made, where)
+        answer(f"Run it with: hpsearch study run {shlex.quote(made.study.spec.name)}")
+
+
+def write_proposal(narrowing: Narrowing) -> None:
+    """Write the bounds before and after, with reasons, and the trials that lie inside, to stdout."""
+    study, proposal = narrowing.study, narrowing.proposal
+    answer(f"{study.spec.name}: by the best {len(proposal.best)} trials: {_listed(proposal.best)}")
+    answer()
+    write_listing(proposal_listing(proposal), Format.TABLE)
+    answer()
+    count = format_count(len(proposal.inside), "trial")
+    answer(f"Inside the new space: {count}{f': {_listed(proposal.inside)}' if proposal.inside else ''}")
+
+
+def proposal_listing(proposal: Proposal) -> Listing:
+    """Return the revised dimensions, each bound with its reason on a line of its own."""
+    return Listing(
+        objects=[_revision_object(revision) for revision in proposal.revisions],
+        heads=("searched", "end", "before", "after", "reason"),
+        rows=[row for revision in proposal.revisions for row in _rows(revision)],
+        right=_RIGHT,
+    )
+
+
+def write_listing_of(before: Sequence[Dimension], after: Sequence[Dimension]) -> None:
+    """Write two search spaces of the same dimensions beside each other to stdout, without reasons."""
+    revisions = [
+        Revision(before=old, after=new, reasons=("", "")) for old, new in zip(before, after, strict=True)
+    ]
+    rows = [row for revision in revisions for row in _rows(revision)]
+    write_table(("searched", "end", "before", "after"), [row[:-1] for row in rows], right=_RIGHT)
+
+
+def write_created(made: FollowUp, where: str) -> None:
+    """Write what was created in the database `where` to stdout, and what to know of its numbers."""
+    study, warm = made.study, made.warm
+    budget = format_count(study.spec.trials, "trial")
+    answer(f'Study "{study.spec.name}": created with a budget of {budget} in {where}')
+    answer(
+        f"It keeps the seed {study.spec.seed}, and so the split: results compare. Its trials are numbered from 0, "
+        "with the weights of these numbers."
+    )
+    if warm:
+        first = "best configuration" if warm == 1 else f"best {warm:,} configurations"
+        are, count = ("is", "counts") if warm == 1 else ("are", "count")
+        answer(f"The {first} inside {are} trained again first, and {count} against its budget.")
+
+
+def _tell_stored(
+    study: StoredStudy, made: FollowUp, trials: int | None, *, tell: Callable[[str], None]
+) -> None:
+    """Tell that the follow-up is stored already and was not changed, where it stands, and what to do now."""
+    stored, progress = made.study, made.progress
+    name, parent = shlex.quote(stored.spec.name), shlex.quote(study.spec.name)
+    tell("")
+    budget = format_count(stored.spec.trials, "trial")
+    tell(f'Study "{stored.spec.name}": is stored already, with a budget of {budget}; nothing was changed')
+    tell(f"{stored.spec.name}: {state_sentence(progress)}")
+    if trials is not None and trials != stored.spec.trials:
+        tell(f"Change its budget with: hpsearch study edit {name} --trials {trials}")
+    if progress.is_done:
+        tell(f"Narrow it in turn with: hpsearch study narrow {name}")
+    else:
+        tell(f"Run it with: hpsearch study run {name}")
+    tell(f"Create another follow-up with: hpsearch study narrow {parent} --name OTHER --yes")
+
+
+def write_remedy(narrowing: Narrowing, name: str | None) -> None:
+    """Write the command that creates the follow-up, under `name` or that of the next round, to stdout."""
+    study = narrowing.study
+    answer()
+    if narrowing.proposal.changes:
+        own = f" --name {shlex.quote(name)}" if name and name != round_name(study.spec.name) else ""
+        answer(f"Create it with: hpsearch study narrow {shlex.quote(study.spec.name)}{own} --yes")
+    else:
+        answer("Nothing to narrow: the trials suggest no other ranges.")
+
+
+def _write_for_programs(proposal: Proposal, form: Format) -> None:
+    if form is Format.CSV:
+        write_listing(proposal_listing(proposal), form)
+        return
+    write_json(
+        {
+            "best": [trial.number for trial in proposal.best],
+            "inside": [trial.number for trial in proposal.inside],
+            "search": [_revision_object(revision) for revision in proposal.revisions],
+        }
+    )
+
+
+def _revision_object(revision: Revision) -> dict[str, Any]:
+    return {
+        "name": revision.before.name,
+        "change": revision.change,
+        "before": _dimension_object(revision.before),
+        "after": _dimension_object(revision.after),
+        "reasons": list(revision.reasons),
+    }
+
+
+def _dimension_object(dimension: Dimension) -> dict[str, Any]:
+    return {key: value for key, value in asdict(dimension).items() if key != "name"}
+
+
+def _rows(revision: Revision) -> list[tuple[str, ...]]:
+    before, after = revision.before, revision.after
+    if isinstance(before, Choices) or isinstance(after, Choices):
+        listed = [_choices(dimension) for dimension in (before, after)]
+        first = (before.name, "choices", *listed, revision.reasons[0])
+        return [first, *(("", "", "", "", reason) for reason in revision.reasons[1:])]
+    ends = (("low", before.low, after.low), ("high", before.high, after.high))
+    return [
+        (before.name if end == "low" else "", end, _number(old), _number(new), reason)
+        for (end, old, new), reason in zip(ends, revision.reasons, strict=True)
+    ]
+
+
+def _choices(dimension: Dimension) -> str:
+    values: tuple[ParameterValue, ...] = dimension.choices if isinstance(dimension, Choices) else ()
+    return ", ".join(map(format_parameter, values))
+
+
+def _number(value: float) -> str:
+    return format_number(value, digits=4)
+
+
+def _listed(trials: Sequence[Trial]) -> str:
+    listed = ", ".join(str(trial.number) for trial in trials[:_MANY])
+    return listed + (f" and {len(trials) - _MANY:,} more" if len(trials) > _MANY else "")

@@ -1,0 +1,114 @@
+"""The best configurations of a study, trained again with fresh seeds, to see which of them is really the best."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from hpsearch.analysis.confirmation import Repeated, best_configurations, confirmation
+from hpsearch.analysis.formats import format_count
+from hpsearch.errors import HpsearchError
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.configurations import why_untrainable
+from hpsearch.trials import Trial
+from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
+from hpsearch.worker.preparation import check_version
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows.listener import SILENT, Listener, Notify
+from hpsearch.workflows.preparation import read_data
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmation:
+    """What fresh seeds say about the best configurations, the best mean first.
+
+    It is not complete if it was stopped: then `found` has what is stored so far.
+    """
+
+    study: StoredStudy
+    found: Sequence[Repeated]
+    is_complete: bool
+
+
+def confirm(
+    store: Store,
+    name: str,
+    *,
+    best: int = 5,
+    seeds: int = 5,
+    stop: StopRequest | None = None,
+    listener: Listener = SILENT,
+) -> Confirmation:
+    """Train the best `best` configurations with `seeds` fresh seeds, except those that are stored, and compare them.
+
+    Raises HpsearchError if no trial is ranked.
+    """
+    study = store.study(name)
+    store.sweep(study)
+    chosen = trainable(study, store.trials(study), count=best, notify=listener.notify)
+    if not chosen:
+        raise HpsearchError(
+            f'study "{name}": must have a complete trial with a finite result to confirm (got none): '
+            f"hpsearch study run {shlex.quote(name)}"
+        )
+    is_complete = _train(store, study, chosen, seeds=seeds, stop=stop or StopRequest(), listener=listener)
+    found = confirmation(chosen, store.evaluations(study), metric=study.spec.metric, maximize=study.maximize)
+    return Confirmation(study=study, found=found, is_complete=is_complete)
+
+
+def trainable(study: StoredStudy, trials: Sequence[Trial], *, count: int, notify: Notify) -> list[Trial]:
+    """Return the best trial of each of the `count` best configurations that can be trained again.
+
+    `notify` gets those that another Optuna client reported, and that cannot, with the reason.
+    """
+    chosen: list[Trial] = []
+    for trial in best_configurations(trials, maximize=study.maximize, count=len(trials)):
+        if len(chosen) == count:
+            break
+        if (why := why_untrainable(study.spec, trial.params)) is None:
+            chosen.append(trial)
+        else:
+            notify(
+                f"Left out: trial {trial.number}, which another Optuna client reported: "
+                f"it cannot be trained again ({why})"
+            )
+    return chosen
+
+
+def _train(
+    store: Store,
+    study: StoredStudy,
+    chosen: Sequence[Trial],
+    *,
+    seeds: int,
+    stop: StopRequest,
+    listener: Listener,
+) -> bool:
+    """Train what is not stored yet, and store each cohort as it ends; return whether all is there."""
+    stored = {(one.number, one.seed) for one in store.evaluations(study) if one.part == "validation"}
+    wanted = {
+        seed: [trial.number for trial in chosen if (trial.number, seed) not in stored]
+        for seed in fresh_seeds(study.spec.seed, "validation", seeds)
+    }
+    missing = sum(map(len, wanted.values()))
+    if not missing:
+        return True
+    check_version(study)
+    prepared = read_data(study, listener)
+    job = job_of(prepared)
+    check_memory(job)
+    rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)
+    planned = repetitions(prepared, {trial.number: trial.params for trial in chosen}, wanted, rows=rows)
+    listener.notify(
+        f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
+    )
+    done = 0
+    listener.begin(stop)
+    for made in train(prepared, planned, part="validation", stop=stop):
+        store.write_evaluations(study, made)
+        done += len(made)
+        listener.notify(f"{done:,} of {missing:,}")
+    return done == missing

@@ -1,0 +1,13 @@
+"""The database that is used if none is named."""
+
+from pathlib import Path
+from typing import Final
+
+DEFAULT_STORAGE: Final = "sqlite:///storage/hpsearch.db"
+STORAGE_VARIABLES: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE")
+"""Environment variables that name the database, the first that is set and not empty wins."""
+
+
+def is_unmade(url: str) -> bool:
+    """True if `url` is the default database and does not exist yet."""
+    return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()

@@ -1,0 +1,45 @@
+"""How a use case reports its progress to its caller."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.worker.shutdown import StopRequest
+
+Notify: TypeAlias = Callable[[str], None]
+Show: TypeAlias = Callable[[Progress], None]
+
+
+def ignore(_: object) -> None:
+    """Do nothing with what is reported."""
+
+
+def _silent_stage(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@contextmanager
+def _silent_watch(*_: object) -> Iterator[Show]:
+    yield ignore
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listener:
+    """The callbacks of a use case. By default they do nothing.
+
+    `notify` gets sentences as they arise, warnings too. `stage` is entered during work that takes a moment, with its
+    name, such as "Reading the data". `begin` is called before the first training, with the request that stops it.
+    `watch` is entered while workers run a study, with the study, the request that stops it, and a list of notes that
+    grows; what it gives is called with the progress now and then.
+    """
+
+    notify: Notify = ignore
+    stage: Callable[[str], AbstractContextManager[None]] = _silent_stage
+    begin: Callable[[StopRequest], None] = ignore
+    watch: Callable[[StoredStudy, StopRequest, Sequence[str]], AbstractContextManager[Show]] = _silent_watch
+
+
+SILENT: Final = Listener()

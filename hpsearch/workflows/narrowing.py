@@ -1,0 +1,90 @@
+"""What a follow-up study should search, and the follow-up itself."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from hpsearch.analysis.audit import is_audited, wrong_stops
+from hpsearch.errors import HpsearchError
+from hpsearch.search.narrowing import Proposal, propose, warm_start
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.trials import Trial
+
+_ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Narrowing:
+    """What a follow-up of `study` should search, by its `trials`."""
+
+    study: StoredStudy
+    trials: Sequence[Trial]
+    proposal: Proposal
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FollowUp:
+    """A follow-up study, where it stands, with how many trained configurations it begins, and whether it is new."""
+
+    study: StoredStudy
+    progress: Progress
+    warm: int
+    is_new: bool
+
+
+def narrow(store: Store, name: str) -> Narrowing:
+    """Return what a follow-up of the study should search.
+
+    Raises CannotNarrowError if the trials are too few.
+    """
+    study = store.study(name)
+    store.sweep(study)
+    return narrowing_of(study, store.trials(study))
+
+
+def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
+    """Return what the trials suggest to search, without those that diagnosis would have stopped and that ran on.
+
+    One of these that ended among the best counts: there diagnosis was wrong.
+    """
+    wrong = {trial.number for trial in wrong_stops(trials, maximize=study.maximize)}
+    counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
+    proposal = propose(study.spec, counted, maximize=study.maximize)
+    return Narrowing(study=study, trials=trials, proposal=proposal)
+
+
+def follow_up(
+    store: Store, narrowing: Narrowing, *, name: str | None = None, trials: int | None = None
+) -> FollowUp:
+    """Create the follow-up study if it is not stored. By default its name is that of the next round.
+
+    It keeps the seed, and with it the split: results of both studies are on the same validation examples. Weights
+    follow from the seed and the trial's number, which begins at 0 again. Raises HpsearchError if nothing would change.
+    """
+    study, proposal = narrowing.study, narrowing.proposal
+    if not proposal.changes:
+        raise HpsearchError(
+            f'study "{study.spec.name}": must have trials that suggest other ranges (got no change): '
+            f"continue the search with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
+        )
+    known = {other.key for other in store.studies()}
+    spec = replace(
+        study.spec,
+        name=name or round_name(study.spec.name),
+        trials=trials or study.spec.trials,
+        search=proposal.search,
+    )
+    warm = warm_start(spec, narrowing.trials, maximize=study.maximize)
+    made = store.create_study(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
+    return FollowUp(study=made, progress=store.progress(made), warm=len(warm), is_new=made.key not in known)
+
+
+def round_name(name: str) -> str:
+    """Return the name of the study that follows: `x-round-2` after `x`, `x-round-3` after `x-round-2`."""
+    found = _ROUND.match(name)
+    return f"{name}-round-2" if found is None else f"{found['name']}-round-{int(found['round']) + 1}"

@@ -1,0 +1,172 @@
+"""Reports, written and written again, and the places where they go."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, final
+
+from hpsearch.analysis.replay import settings_words
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.errors import HpsearchError, StudyUnreadableError
+from hpsearch.report.file import write_page
+from hpsearch.report.request import ReportRequest, check_request, origin_of
+from hpsearch.storage.address import parse_address
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.worker.replay import Replay
+from hpsearch.workflows.listener import SILENT, Listener, Notify
+from hpsearch.workflows.snapshot import take_snapshot
+
+_LONGEST_FILE_NAME: Final = 100
+_LONGEST_SUFFIX: Final = 60
+"""Characters of settings that the name of a replay's page shows."""
+
+
+def request_report(
+    store: Store, name: str, *, trials: tuple[int, ...], compare: Sequence[str], ours: bool, notify: Notify
+) -> tuple[Snapshot, ReportRequest]:
+    """Return the snapshot of a study and the request for its report, checked.
+
+    With `ours`, or something to compare with, the study must be one that hpsearch made. Raises HpsearchError if the
+    request does not fit the study.
+    """
+    study = store.study(name) if compare or ours else store.any_study(name)
+    snapshot = take_snapshot(store, study, notify=notify)
+    others = tuple(
+        take_snapshot(store, store.study(other), notify=notify) for other in dict.fromkeys(compare)
+    )
+    request = ReportRequest(trials=trials, others=others)
+    check_request(snapshot, request)
+    return snapshot, request
+
+
+def write_report(snapshot: Snapshot, path: Path, request: ReportRequest | None = None) -> Path:
+    """Write the report and return its path. Raises HpsearchError if the file cannot be written."""
+    from hpsearch.report.page import render
+
+    write_page(render(snapshot, request or ReportRequest()), path)
+    return path
+
+
+def write_replay_page(replay: Replay, output: Path | None, url: str, *, listener: Listener = SILENT) -> Path:
+    """Write the page of a replay, to `output` or next to the reports, and return its path.
+
+    Next to the reports, replays of a trial with other settings have pages of their own.
+    """
+    from hpsearch.report.replay_page import render_replay
+
+    path = output
+    if path is None:
+        report = default_report_path(url, replay.stored.study.spec.name)
+        changes = settings_words(dict(sorted(replay.settings.items())))
+        suffix = f"-{file_name_part(changes, longest=_LONGEST_SUFFIX)}" if changes else ""
+        path = report.with_name(f"{report.stem}-trial-{replay.stored.trial.number}{suffix}.html")
+    with listener.stage("Writing the page"):
+        write_page(render_replay(replay, taken=datetime.now(UTC)), path)
+    return path
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenewedReport:
+    """A study of ours whose report was to be written again.
+
+    `path` is None if it has no report of its own at the default place. `error` is why it is older than the study now.
+    """
+
+    study: StoredStudy
+    path: Path | None = None
+    error: str | None = None
+
+
+def renew_report(
+    store: Store, name: str, *, url: str, before: str | None = None, listener: Listener = SILENT
+) -> RenewedReport | None:
+    """Write the report of a study again if it has one at the default place.
+
+    `before` is the name under which the report was written, if it is another one: that file goes away. Nothing is
+    renewed if the report in that place is not of this study. Return None for a study that cannot be read or that
+    another Optuna client made.
+    """
+    try:
+        study = store.any_study(name)
+    except StudyUnreadableError:
+        return None
+    if study.foreign is not None:
+        return None
+    old, new = report_path(url, before or name), report_path(url, name)
+    origin = origin_of(old)
+    is_free = new == old or not new.exists() or _is_of(study, new)
+    if origin is None or origin.study != study.key or not is_free:
+        return RenewedReport(study=study)
+    try:
+        _renew(store, study, origin.trials, origin.others, new, listener=listener)
+        if new != old:
+            old.unlink()
+    except (HpsearchError, OSError) as error:
+        return RenewedReport(study=study, error=str(error))
+    return RenewedReport(study=study, path=new)
+
+
+def _is_of(study: StoredStudy, path: Path) -> bool:
+    origin = origin_of(path)
+    return origin is not None and origin.study == study.key
+
+
+def _renew(
+    store: Store,
+    study: StoredStudy,
+    trials: tuple[int, ...],
+    others: Sequence[str],
+    path: Path,
+    *,
+    listener: Listener,
+) -> None:
+    """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
+    with listener.stage("Writing the report again"):
+        compared = [other for other in store.studies() if other.key in others]
+        request = ReportRequest(
+            trials=trials,
+            others=tuple(take_snapshot(store, other, notify=listener.notify) for other in compared),
+        )
+        snapshot = take_snapshot(store, study, notify=listener.notify)
+        check_request(snapshot, request)
+        write_report(snapshot, path, request)
+    listener.notify(f"Report written again: {path}")
+
+
+def default_report_path(url: str, name: str) -> Path:
+    """Return where a study's report goes, in a folder that is there then.
+
+    It is `reports/` next to an SQLite file, else below the current folder. Raises HpsearchError if the folder cannot
+    be made.
+    """
+    path = report_path(url, name)
+    folder = path.parent
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise HpsearchError(
+            f"report: its folder must be writable (got {folder}: {error.strerror}): name a file elsewhere"
+        ) from error
+    return path
+
+
+def report_path(url: str, name: str) -> Path:
+    """Return where a study's report goes, whether its folder is there or not."""
+    database = parse_address(url).path
+    folder = Path("reports") if database is None else database.parent / "reports"
+    return folder / f"{file_name_part(name)}.html"
+
+
+def file_name_part(name: str, *, longest: int = _LONGEST_FILE_NAME) -> str:
+    """Return a name as part of a file's name on any system, different for different names.
+
+    Letters, digits, dots, dashes and underscores stay, `longest` of them; if that changes the name, its checksum is
+    added.
+    """
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:longest]
+    return safe if safe == name else f"{safe or 'study'}-{zlib.crc32(name.encode()):08x}"

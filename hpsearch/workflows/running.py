@@ -1,0 +1,317 @@
+"""A study run on this machine, from a study file or a name to its end, and the rounds that follow it."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, final
+
+from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.study_state import state_sentence
+from hpsearch.errors import (
+    HpsearchError,
+    StorageError,
+    StorageUnavailableError,
+    StudyExistsError,
+    StudyNotFoundError,
+    UsageError,
+)
+from hpsearch.report.file import check_report_path
+from hpsearch.search.narrowing import CannotNarrowError
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.files import example_files
+from hpsearch.study.reader import read_study
+from hpsearch.trials import ParameterValue, Trial, best_trials
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
+from hpsearch.worker.machine import core_count
+from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
+from hpsearch.worker.preparation import is_study_file, prepare_file
+from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows.default_storage import is_unmade
+from hpsearch.workflows.listener import SILENT, Listener, ignore
+from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
+from hpsearch.workflows.preparation import read_data, warnings_before
+from hpsearch.workflows.snapshot import take_snapshot
+from hpsearch.workflows.studies import Stored, store_study, with_budget
+
+_BEST: Final = 5
+"""Configurations that are the best of all rounds."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The options of a run; None is what it decides itself. `report` is where the report will go."""
+
+    url: str
+    workers: int | None = None
+    name: str | None = None
+    trials: int | None = None
+    cohort: int | None = None
+    report: Path | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A study after a run, with everything that its report is made from.
+
+    `progress` is how it stood when its workers ended; `problem` is why it has not reached its end, if it has not.
+    """
+
+    progress: Progress
+    snapshot: Snapshot
+    problem: str | None
+
+
+def found_target(target: str, url: str) -> str:
+    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
+    example = None if is_study_file(target) else example_files().get(target)
+    return target if example is None or _is_stored(target, url) else str(example)
+
+
+def _is_stored(name: str, url: str) -> bool:
+    """True if the database at `url`, if there is one, has a study of that name."""
+    try:
+        with open_store(url, create=False) as store:
+            store.study(name)
+    except StorageUnavailableError:
+        raise
+    except (StorageError, StudyNotFoundError):
+        return False
+    return True
+
+
+def run(
+    target: str, options: RunOptions, *, stop: StopRequest | None = None, listener: Listener = SILENT
+) -> Run:
+    """Run the study that `target`, a file or a name, means, and return how it stands then."""
+    _check(target, options)
+    stop = stop or StopRequest()
+    job, warnings = _read_file(target, options, listener) if is_study_file(target) else (None, [])
+    with open_store(options.url, create=job is not None, foreign=job is None) as store:
+        if job is not None:
+            found = store_study(store, job, trials=options.trials)
+        else:
+            job = _job_of_other_budget(store, target, options, listener)
+            found = _known(store, target, options)
+        listener.notify(found.sentence)
+        for line in warnings if found.is_new else ():
+            listener.notify(line)
+        study = found.study
+        progress = store.progress(study)
+        if progress.is_done:
+            listener.notify("It is finished: add --trials N to continue to N trials")
+        elif progress.stopped is None:
+            listener.begin(stop)
+            job = job or _read_data(study, options, listener)
+            progress, study = _work(store, study, job, options, stop=stop, listener=listener)
+        snapshot = take_snapshot(store, study, notify=listener.notify)
+    return Run(progress=progress, snapshot=snapshot, problem=_problem(progress))
+
+
+def _problem(progress: Progress) -> str | None:
+    if progress.is_done:
+        return None
+    remedy = "" if progress.stopped else " Its workers were stopped: the same command continues from here"
+    return f'study "{progress.name}": {state_sentence(progress)}{remedy}'
+
+
+def _check(target: str, options: RunOptions) -> None:
+    """Raise what is wrong with the options before anything is read."""
+    if not is_study_file(target) and is_unmade(options.url):
+        raise StudyNotFoundError(
+            f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
+        )
+    if options.name is not None and not is_study_file(target):
+        raise UsageError(f'--name: is for study files (got the stored study "{target}"): leave it out')
+    if options.report is not None:
+        check_report_path(options.report)
+
+
+def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Job, list[str]]:
+    """Return a file's job, and what is wrong with it before anything is trained.
+
+    Raises StudyFileError for a study that cannot run here.
+    """
+    with listener.stage("Reading the study and its data"):
+        study = prepare_file(Path(target), name=options.name, trials=options.trials)
+        job = job_of(study)
+        check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
+        return job, warnings_before(study)
+
+
+def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
+    """Return a stored study's job.
+
+    Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
+    """
+    job = job_of(read_data(study, listener))
+    check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
+    return job
+
+
+def _job_of_other_budget(store: Store, target: str, options: RunOptions, listener: Listener) -> Job | None:
+    """Return a stored study's job where another budget is asked for and leaves trials to train, else None.
+
+    So data that cannot be read leaves the budget as it was.
+    """
+    study = store.study(target)
+    if options.trials is None or options.trials == study.spec.trials:
+        return None
+    progress = store.progress(study)
+    return (
+        None
+        if progress.is_paused or progress.finished >= options.trials
+        else _read_data(study, options, listener)
+    )
+
+
+def _known(store: Store, target: str, options: RunOptions) -> Stored:
+    """Return the stored study, with the budget that was asked for."""
+    study = store.study(target)
+    if options.trials is not None and options.trials != study.spec.trials:
+        return with_budget(store, study, options.trials)
+    budget = format_count(study.spec.trials, "trial")
+    return Stored(study=study, sentence=f'Study "{target}": has a budget of {budget}')
+
+
+def _work(
+    store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest, listener: Listener
+) -> tuple[Progress, StoredStudy]:
+    """Let local workers run the study to its end, or until it is asked to stop; return it as it is called then."""
+    pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
+    with listener.watch(study, stop, pool.notes) as show:
+        try:
+            return pool.run(stop, show=show), pool.study
+        except WorkersFailedError as error:
+            # It holds what a worker wrote for people, which is what we write again.
+            raise HpsearchError(str(error).removeprefix("Error: ")) from error
+
+
+def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
+    """Return how many workers to start, never more than trials are left, and how many rows each has."""
+    asked = options.workers or workers_that_fit(job, core_count())
+    workers = min(asked, progress.budget - progress.finished)
+    rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
+    return PoolOptions(workers=workers, rows=rows, url=options.url, environment=os.environ)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextRound:
+    """What follows the study `parent`, in the database `where`.
+
+    `study` is None if nothing follows, for the `reason`. `narrowing` is None if the trials do not say how to go on.
+    `created` is the follow-up if it is new.
+    """
+
+    parent: StoredStudy
+    where: str
+    study: StoredStudy | None = None
+    narrowing: Narrowing | None = None
+    created: FollowUp | None = None
+    reason: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rounds:
+    """The studies that ran one after the other, and the best configurations of all, with the studies that have them.
+
+    If the last one has not reached its end, nothing is said of the best: `is_done` is False.
+    """
+
+    names: Sequence[str]
+    metric: str = ""
+    best: Sequence[tuple[StoredStudy, Trial]] = ()
+    is_done: bool = False
+
+
+def run_rounds(
+    target: str,
+    options: RunOptions,
+    *,
+    rounds: int,
+    run_one: Callable[[str, RunOptions], bool] = lambda target, options: run(target, options).problem is None,
+    next_round: Callable[[NextRound], None] = ignore,
+    listener: Listener = SILENT,
+) -> Rounds:
+    """Run the study that `target` means and those that follow it, `rounds` in all.
+
+    Rounds that are finished are not run again, and follow-ups that are there are taken as they are, so the same call
+    continues after an interruption. It ends before the last round if the trials do not say how to go on. `run_one` runs
+    one round and returns True if it has reached its end; `next_round` gets what follows it.
+    """
+    if options.report is not None:
+        raise UsageError(
+            f"--report: must name one file for one study (got {options.report} for {rounds} rounds): leave it out, and "
+            "each round writes its own"
+        )
+    names = [options.name or read_study(Path(target)).name if is_study_file(target) else target]
+    for number in range(1, rounds + 1):
+        listener.notify(f"Round {number} of {rounds}: {names[-1]}")
+        first = number == 1
+        if not run_one(target if first else names[-1], options if first else replace(options, name=None)):
+            return Rounds(names=names)
+        with open_store(options.url) as store:
+            following = None
+            if number < rounds:
+                following = _following(store, store.study(names[-1]), options)
+                next_round(following)
+            if following is None or following.study is None:
+                return _best_of(store, names)
+        names.append(following.study.spec.name)
+    return Rounds(names=names)
+
+
+def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
+    """Return the next round, created if needed.
+
+    Raises StudyExistsError for a study of that name that does not follow `study`.
+    """
+    found = NextRound(parent=study, where=store.url_shown)
+    name = round_name(study.spec.name)
+    there = next((other for other in store.studies() if other.spec.name == name), None)
+    if there is not None and there.parent != study.key:
+        raise StudyExistsError(
+            f'study "{there.spec.name}": must follow up "{study.spec.name}" to be its next round (it does not): '
+            f"rename it, or begin with another name: --name OTHER, or "
+            f"hpsearch study narrow {shlex.quote(study.spec.name)} --name OTHER --yes"
+        )
+    try:
+        narrowing = narrowing_of(study, store.trials(study))
+    except CannotNarrowError as error:
+        return replace(found, study=there, reason=str(error))
+    if there is not None:
+        return replace(found, study=there, narrowing=narrowing)
+    if not narrowing.proposal.changes:
+        return replace(found, narrowing=narrowing, reason="the trials suggest no other ranges.")
+    created = follow_up(store, narrowing, name=name, trials=options.trials)
+    return replace(found, study=created.study, narrowing=narrowing, created=created)
+
+
+def _best_of(store: Store, names: Sequence[str]) -> Rounds:
+    studies = [store.study(name) for name in names]
+    best = best_of_rounds([(study, store.trials(study)) for study in studies])
+    return Rounds(names=names, metric=studies[0].spec.metric, best=best, is_done=True)
+
+
+def best_of_rounds(
+    rounds: Sequence[tuple[StoredStudy, Sequence[Trial]]],
+) -> list[tuple[StoredStudy, Trial]]:
+    """Return the best configurations of all rounds, each with its best result, of equal results the first."""
+    maximize = rounds[0][0].maximize
+    ranked = [
+        (trial.value or 0.0, study, trial)
+        for study, trials in rounds
+        for trial in best_trials(trials, maximize=maximize, count=len(trials))
+    ]
+    ranked.sort(key=lambda one: one[0], reverse=maximize)  # stable, in either direction
+    found: dict[frozenset[tuple[str, ParameterValue]], tuple[StoredStudy, Trial]] = {}
+    for _, study, trial in ranked:
+        found.setdefault(frozenset(trial.params.items()), (study, trial))
+    return list(found.values())[:_BEST]

@@ -1,0 +1,226 @@
+"""Studies, stored and changed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, final
+
+from hpsearch.analysis.formats import format_count
+from hpsearch.errors import StudyExistsError, UsageError
+from hpsearch.storage import edits
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.files import with_examples
+from hpsearch.study.plan import Plan, plan
+from hpsearch.study.schema import STUDY
+from hpsearch.study.spec import StudySpec
+from hpsearch.training.examples import output_count
+from hpsearch.trials import TrialState
+from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
+from hpsearch.worker.machine import core_count
+from hpsearch.worker.preparation import PreparedStudy, prepare_file
+from hpsearch.workflows.listener import SILENT, Listener
+from hpsearch.workflows.preparation import warnings_before
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A study in the database, a sentence that says what happened to it, and whether it was created just now."""
+
+    study: StoredStudy
+    sentence: str
+    is_new: bool = False
+
+
+def create(
+    url: str, file: Path, *, name: str | None = None, trials: int | None = None, listener: Listener = SILENT
+) -> Stored:
+    """Store the study of a file, or of the example of that name, with `name` and `trials` in place of its own.
+
+    The listener gets what is wrong with it before anything is trained.
+    """
+    study = _read(file, name, trials, listener)
+    with open_store(url) as store:
+        return store_study(store, job_of(study), trials=trials)
+
+
+def _read(file: Path, name: str | None, trials: int | None, listener: Listener) -> PreparedStudy:
+    study = prepare_file(with_examples(file), name=name, trials=trials)
+    for line in warnings_before(study):
+        listener.notify(line)
+    return study
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """What a study would run on this machine: so many workers, each with a cohort of so many rows."""
+
+    study: PreparedStudy
+    plan: Plan
+    workers: int
+    rows: int
+    bytes_per_row: int
+
+
+def dry_run(
+    file: Path, *, name: str | None = None, trials: int | None = None, listener: Listener = SILENT
+) -> DryRun:
+    """Return what the study of a file would run on this machine. Raises StudyFileError if it has no room for it."""
+    study = _read(file, name, trials, listener)
+    job = job_of(study)
+    check_memory(job)
+    planned = plan(
+        study.spec,
+        training_examples=len(study.data.training.inputs),
+        inputs=study.data.inputs,
+        outputs=output_count(study.data, study.spec.model),
+    )
+    workers = min(core_count(), study.spec.trials)
+    rows = rows_per_worker(job.bytes_per_row, budget=study.spec.trials, workers=workers)
+    return DryRun(study=study, plan=planned, workers=workers, rows=rows, bytes_per_row=job.bytes_per_row)
+
+
+def check_name(where: str, name: str) -> None:
+    """Return for a name that a study file could give. Raises UsageError for another one."""
+    if problems := STUDY["name"].problems(where, name):
+        raise UsageError(str(problems[0]))
+
+
+def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
+    """Store the study unless the same one is there already, with the budget `trials` where that is given.
+
+    Raises StudyExistsError where another study has the name, and HpsearchError for a sampler that cannot run.
+    """
+    known = {other.key: other.spec.name for other in store.studies()}
+    if job.spec.name not in known.values():
+        from hpsearch.search.samplers import check_sampler
+
+        check_sampler(job.spec)
+    try:
+        found = store.create_study(job.spec, fingerprint=job.fingerprint)
+    except StudyExistsError as error:
+        raise StudyExistsError(f"{error}: --name OTHER gives this one another name") from error
+    name, budget = found.spec.name, format_count(found.spec.trials, "trial")
+    if found.key not in known:
+        return Stored(
+            study=found,
+            sentence=f'Study "{name}": created with a budget of {budget} in {store.url_shown}{_grid_hint(found.spec)}',
+            is_new=True,
+        )
+    if trials is not None and trials != found.spec.trials:
+        return with_budget(store, found, trials)
+    hint = ""
+    if job.spec.trials != found.spec.trials:
+        hint = f" (the file has {job.spec.trials:,}: --trials {job.spec.trials} sets that)"
+    return Stored(study=found, sentence=f'Study "{name}": is stored already, with a budget of {budget}{hint}')
+
+
+def _grid_hint(spec: StudySpec) -> str:
+    """Say so where a grid has fewer points than the study has trials, so that points are tried again."""
+    from hpsearch.search.space import grid_size
+
+    if spec.sampler.name != "grid" or (points := grid_size(spec)) >= spec.trials:
+        return ""
+    return f"; its grid has {format_count(points, 'point')} only, so trials repeat them"
+
+
+def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:
+    """Give a stored study the budget `trials`. Trials that are finished stay, also where they are more."""
+    before = study.spec.trials
+    changed = store.set_budget(study, trials)
+    sentence = (
+        f'Study "{study.spec.name}": the budget is {format_count(trials, "trial")} now (it was {before:,})'
+    )
+    return Stored(study=changed, sentence=sentence)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edited:
+    """A study after a change, where it stands, and a sentence for each change."""
+
+    study: StoredStudy
+    progress: Progress
+    sentences: tuple[str, ...]
+
+
+def edit(store: Store, name: str, *, trials: int | None = None, priority: int | None = None) -> Edited:
+    """Set the budget, the priority, or both. Raises UsageError if neither is given."""
+    if trials is None and priority is None:
+        raise UsageError("study edit: needs a value to set (got none): add --trials N or --priority N")
+    study = store.study(name)
+    sentences = []
+    if trials is not None:
+        sentences.append(with_budget(store, study, trials).sentence)
+    if priority is not None:
+        store.set_priority(study, priority)
+        sentences.append(f'Study "{name}": the priority is {priority} now (it was {study.priority})')
+    return Edited(study=study, progress=store.progress(study), sentences=tuple(sentences))
+
+
+def pause(store: Store, name: str, *, by: str) -> Edited:
+    """Keep workers from taking more trials of a study. `by` is who paused it."""
+    study = store.study(name)
+    sentence = f'Study "{name}": {store.pause(study, by=by)}'
+    return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
+
+
+def resume(store: Store, name: str) -> Edited:
+    """Let workers take trials of a paused study again."""
+    study = store.study(name)
+    sentence = f'Study "{name}": {"goes on" if store.resume(study) else "was not paused"}'
+    return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
+
+
+def stop(store: Store, name: str) -> Edited:
+    """End a study early: its budget becomes the number of finished trials and those in training."""
+    before = store.study(name)
+    ended = edits.stop_study(store, before)
+    progress = store.progress(ended)
+    budget = format_count(ended.spec.trials, "trial")
+    if ended.spec.trials != before.spec.trials:
+        sentence = f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})'
+    elif progress.is_done:
+        sentence = f'Study "{name}": is finished, {progress.finished:,} of {budget}: there is nothing to stop'
+    else:
+        sentence = f'Study "{name}": has begun all of its {budget}: there is nothing to stop'
+    return Edited(study=ended, progress=progress, sentences=(sentence,))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deletion:
+    """A study `name` in the database `where`, its trials, and those in training by the workers that train them."""
+
+    name: str
+    where: str
+    trials: int
+    running: int
+    workers: Mapping[str, int]
+
+
+ApproveDeletion: TypeAlias = Callable[[Deletion], None]
+
+
+def delete(store: Store, name: str, *, approve: ApproveDeletion | None = None) -> Deletion:
+    """Delete a study and all its trials. `approve` is called before; what it raises prevents that."""
+    store.sweep_all()
+    asked = _deletion(store, name)
+    if approve is not None:
+        approve(asked)
+    lost = _deletion(store, name)
+    store.delete_named(name)
+    return Deletion(
+        name=name, where=asked.where, trials=asked.trials, running=lost.running, workers=lost.workers
+    )
+
+
+def _deletion(store: Store, name: str) -> Deletion:
+    trials = store.count_trials(name)
+    running = trials[TrialState.RUNNING]
+    held = {worker.identity.name: worker.running.get(name, 0) for worker in store.workers()}
+    return Deletion(
+        name=name, where=store.url_shown, trials=sum(trials.values()), running=running, workers=held
+    )

@@ -1,0 +1,39 @@
+"""Workers on any machine, asked to stop."""
+
+import time
+from typing import Final
+
+from hpsearch.analysis.formats import format_time
+from hpsearch.errors import HpsearchError
+from hpsearch.storage.records import WorkerRecord
+from hpsearch.storage.store import Store
+from hpsearch.workflows.listener import Notify, ignore
+
+_LOOK_EVERY_S: Final = 0.2
+
+
+def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify = ignore) -> None:
+    """Ask a worker to stop; with `wait` return when it has ended.
+
+    Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would have no end.
+    """
+    store.ask_to_stop(name)
+    asked = _seen(store, name)
+    notify(f'Worker "{name}": was asked to stop')
+    if wait:
+        while asked is not None and (found := _seen(store, name)) is not None:
+            # Another one of the same name is a worker that began later.
+            asked = found if found.started == asked.started else None
+            time.sleep(_LOOK_EVERY_S)
+        notify(f'Worker "{name}": has ended')
+
+
+def _seen(store: Store, name: str) -> WorkerRecord | None:
+    """Return the worker of that name, or None. Raises HpsearchError for one that is lost."""
+    worker = next((worker for worker in store.workers() if worker.identity.name == name), None)
+    if worker is not None and worker.is_lost:
+        raise HpsearchError(
+            f'worker "{name}": must have been seen lately (got {format_time(worker.seen)}): it is lost, and its '
+            "trials go back by themselves; if it comes back, it stops"
+        )
+    return worker

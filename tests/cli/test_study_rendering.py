@@ -1,0 +1,24 @@
+"""What is said of a study in which nothing completed."""
+
+from hpsearch.cli.study_rendering import why_nothing
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
+
+
+def trial(number: int, state: TrialState, cause: Cause, remedy: str) -> Trial:
+    """Return a trial with a verdict."""
+    finding = Finding(cause=cause, confidence=1.0, first_step=0, evidence={}, remedy=remedy)
+    return Trial(number=number, state=state, params={}, finding=finding)
+
+
+def test_a_study_in_which_nothing_completed_says_why() -> None:
+    """Where no trial completed, the causes are counted and the most common remedy is said."""
+    trials = [trial(i, TrialState.PRUNED, Cause.DIVERGED_LR, "Lower the learning rate.") for i in range(3)]
+    trials.append(trial(3, TrialState.FAILED, Cause.WORKER_LOST, "Look at its log."))
+    assert why_nothing([*trials, Trial(number=4, state=TrialState.WAITING, params={})]) == [
+        "No trial completed. 4 trials ended otherwise:",
+        "  diverged_lr: 3",
+        "  worker_lost: 1",
+        "Most common remedy (3 of 4): Lower the learning rate.",
+    ]
+    assert why_nothing([]) == ["No trial has finished yet."]

@@ -1,0 +1,185 @@
+"""Use cases called from Python: they return records, report to a listener, and print nothing."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import open_store
+from hpsearch.trials import Trial, TrialState
+from hpsearch.worker.replay import ReplayRequest
+from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows import studies
+from hpsearch.workflows.confirmation import confirm
+from hpsearch.workflows.diagnosis import diagnose
+from hpsearch.workflows.enqueuing import enqueue
+from hpsearch.workflows.listener import Listener, Show, ignore
+from hpsearch.workflows.narrowing import follow_up, narrow
+from hpsearch.workflows.replay import read_trial, replay_trial
+from hpsearch.workflows.running import RunOptions, run, run_rounds
+from hpsearch.workflows.sealed_test import open_test_part
+from hpsearch.workflows.snapshot import assemble_snapshot, take_snapshot
+from hpsearch.workflows.transfer import export_study, import_studies
+
+STUDY = """
+name = "flowers"
+trials = 30
+seed = 3
+data = { source = "iris", test_fraction = 0.2 }
+
+[training]
+epochs = 3
+batch_size = 20
+
+[search]
+learning_rate = { low = 1e-4, high = 1.0, log = true }
+"""
+
+
+@pytest.fixture
+def file() -> Path:
+    """Return a study file in the current folder: 30 trials on iris, of which a fifth is sealed."""
+    path = Path("flowers.toml")
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Return the URL of a database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+@pytest.fixture
+def finished(url: str, file: Path) -> str:
+    """Return the URL of a database with the finished study "flowers"."""
+    assert run(str(file), RunOptions(url=url, workers=1)).problem is None
+    return url
+
+
+def test_a_search_from_python_prints_nothing(finished: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A study is confirmed, narrowed, tested, replayed and snapshotted without a word on stdout and stderr."""
+    with open_store(finished) as store:
+        confirmed = confirm(store, "flowers", best=2, seeds=2)
+        assert confirmed.is_complete
+        assert [len(one.values) for one in confirmed.found] == [2, 2]
+        tested = open_test_part(store, "flowers", seeds=2)
+        assert tested.found is not None
+        assert len(tested.found.values) == 2
+        made = follow_up(store, narrow(store, "flowers"))
+        assert (made.study.spec.name, made.is_new) == ("flowers-round-2", True)
+        stored = read_trial(store, "flowers", tested.trial.number)
+        assert replay_trial(stored, ReplayRequest()).check.difference is None
+        snapshot = take_snapshot(store, store.study("flowers"))
+        assert snapshot.progress.is_done
+        assert snapshot.unsealing == tested.opened
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_unchanged_snapshot_is_the_same(finished: str) -> None:
+    """A snapshot of a study that has not changed since is the earlier one; after a change it is another."""
+    with open_store(finished) as store:
+        study = store.study("flowers")
+        before = take_snapshot(store, study)
+        again = assemble_snapshot(store, study, before.trials, before.series, before=before)
+        assert again is before
+        store.set_budget(study, 40)
+        changed = store.study("flowers")
+        assert assemble_snapshot(store, changed, before.trials, before.series, before=before) is not before
+
+
+def test_progress_goes_to_the_listener(url: str, file: Path) -> None:
+    """A run reports its stages, its sentences, the request that stops it, and the progress of its workers."""
+    stages: list[str] = []
+    said: list[str] = []
+    begun: list[StopRequest] = []
+    watched: list[str] = []
+
+    def stage(name: str) -> AbstractContextManager[None]:
+        stages.append(name)
+        return nullcontext()
+
+    def watch(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> AbstractContextManager[Show]:
+        watched.append(study.spec.name)
+        assert stop is begun[0]
+        return nullcontext(ignore)
+
+    listener = Listener(notify=said.append, stage=stage, begin=begun.append, watch=watch)
+    done = run(str(file), RunOptions(url=url, workers=1, trials=2), listener=listener)
+    assert (done.problem, done.progress.finished) == (None, 2)
+    assert stages == ["Reading the study and its data"]
+    assert said[0].startswith('Study "flowers": created with a budget of 2 trials in ')
+    assert (len(begun), watched) == (1, ["flowers"])
+
+
+def test_a_run_that_is_stopped_has_a_problem(url: str, file: Path) -> None:
+    """A run that was asked to stop before it began returns what there is, and why it is not done."""
+    stop = StopRequest()
+    stop.ask()
+    done = run(str(file), RunOptions(url=url, workers=1), stop=stop)
+    assert not done.progress.is_done
+    assert done.problem is not None
+    assert done.problem.endswith("the same command continues from here")
+
+
+def test_what_cannot_be_undone_waits_for_approval(finished: str) -> None:
+    """The test part stays sealed, and a study stays, if the approval raises."""
+
+    def refuse(*_: object) -> None:
+        raise UsageError("no")
+
+    def refuse_test(study: StoredStudy, trial: Trial) -> None:
+        assert trial.state is TrialState.COMPLETE
+        refuse()
+
+    with open_store(finished) as store:
+        with pytest.raises(UsageError, match="no"):
+            open_test_part(store, "flowers", approve=refuse_test)
+        assert store.unsealing(store.study("flowers")) is None
+        with pytest.raises(UsageError, match="no"):
+            studies.delete(store, "flowers", approve=refuse)
+        deleted = studies.delete(store, "flowers")
+        assert (deleted.trials, deleted.running) == (30, 0)
+        assert store.studies() == []
+
+
+def test_changes_are_records(url: str, file: Path) -> None:
+    """Creating, editing, pausing, resuming, enqueuing and stopping return the study and where it stands."""
+    assert studies.dry_run(file).plan.trials == 30
+    created = studies.create(url, file, name="other", trials=5)
+    assert (created.is_new, created.study.spec.trials) == (True, 5)
+    with open_store(url) as store:
+        edited = studies.edit(store, "other", trials=6, priority=2)
+        assert edited.progress.budget == 6
+        assert len(edited.sentences) == 2
+        assert studies.pause(store, "other", by="ann").progress.is_paused
+        assert not studies.resume(store, "other").progress.is_paused
+        assert enqueue(store, "other", ["learning_rate=0.01"]).params == {"learning_rate": 0.01}
+        with pytest.raises(HpsearchError):
+            studies.stop(store, "other")
+
+
+def test_rounds_end_with_the_best_of_all(url: str, file: Path) -> None:
+    """Two rounds run one after the other; the best of both is returned, each configuration once."""
+    rounds = run_rounds(str(file), RunOptions(url=url, workers=1), rounds=2)
+    assert (rounds.is_done, rounds.names) == (True, ["flowers", "flowers-round-2"])
+    params = [tuple(trial.params.items()) for _, trial in rounds.best]
+    assert len(params) == len(set(params)) == 5
+
+
+def test_a_study_travels_in_a_file(finished: str, tmp_path: Path) -> None:
+    """An exported study is imported into another database with all its trials."""
+    made = export_study(finished, "flowers", tmp_path / "flowers.db")
+    assert (made.trials, made.faults) == (30, ())
+    (taken,) = import_studies(tmp_path / "flowers.db", f"sqlite:///{tmp_path / 'other.db'}")
+    assert (taken.name, taken.trials) == ("flowers", 30)
+
+
+def test_a_configuration_is_diagnosed(file: Path) -> None:
+    """A learning rate that no network tolerates has a verdict, without a database."""
+    found = diagnose(file, {"training.learning_rate": 1e6, "training.epochs": 20})
+    assert found.spec.search == ()
+    assert found.diagnosis.verdict.primary.cause.value != "healthy"
