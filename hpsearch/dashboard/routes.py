@@ -105,10 +105,8 @@ class Routes:
         return version_tag(f"{self._live.began} {study.key} {seen.version}".encode())
 
     def _trial(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        number = number_of(found["number"])
+        number = _number(found)
         seen = self._live.named(links.name_of(found["name"]))
-        if number > _MOST_NUMBER:
-            raise TrialNotFoundError(f"trial: there is none of that number (got {number}): see the report")
         study, store = seen.snapshot.study, self._live.store
         trial, attempts = store.trial(study, number), store.attempts(study, number)
         can_replay = not self._read_only and study.foreign is None
@@ -116,7 +114,7 @@ class Routes:
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         """Train a trial again where that is asked with POST, and show what came of it."""
-        name, number = links.name_of(found["name"]), min(number_of(found["number"]), _MOST_NUMBER)
+        name, number = links.name_of(found["name"]), _number(found)
         stored = read_trial(self._live.store, name, number)
         if not is_reading(environ):
             if self._replays.ask(stored):
@@ -178,6 +176,16 @@ def _refused(error: HpsearchError) -> Answer:
             return refusal(HTTPStatus.FORBIDDEN, str(error))
         case _:
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _number(found: re.Match[str]) -> int:
+    """Return the trial's number in a path. Raises TrialNotFoundError for one that no database holds."""
+    number = number_of(found["number"])
+    if number > _MOST_NUMBER:
+        raise TrialNotFoundError(
+            f"trial: there is none of that number (got {found['number']}): see the report"
+        )
+    return number
 
 
 def _shown(environ: WSGIEnvironment, page: Page) -> Answer:

@@ -180,7 +180,8 @@ def copy_studies(
     """
     here, there = parse_address(source), parse_address(target)
     if _identity(here) == _identity(there):
-        raise UsageError(f"storage copy: source and target must be two databases (got {here.shown} twice)")
+        command = "study import" if kind == "import" else "storage copy"
+        raise UsageError(f"{command}: source and target must be two databases (got {here.shown} twice)")
     with _source(here, kind) as reads:
         places = attempt(lambda: chosen(reads, here, selection), here)
         broken = attempt(lambda: _broken(reads, places), here)

@@ -284,7 +284,8 @@ def _trial(
 ) -> Trial:
     state = STATES[row.state]
     # Another Optuna client's attempt, perhaps after some of ours, has no row; those of ours have a worker.
-    is_foreign = state is not TrialState.WAITING and row.worker is None
+    # A trial without a start was given up while it waited, which is no attempt.
+    is_foreign = state is not TrialState.WAITING and row.worker is None and row.datetime_start is not None
     return Trial(
         number=row.number,
         state=state,

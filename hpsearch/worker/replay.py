@@ -188,7 +188,10 @@ def configuration_of(stored: StoredTrial) -> Configuration:
     trial, spec = stored.trial, stored.study.spec
     missing = [dimension.name for dimension in spec.search if dimension.name not in trial.params]
     if missing:
-        what = "it waits to be sampled" if trial.state is TrialState.WAITING else "another program made it"
+        if trial.state is TrialState.WAITING:
+            what = "it waits to be sampled"
+        else:
+            what = "it ended before a worker took it" if trial.started is None else "another program made it"
         raise HpsearchError(
             f"{_name(stored)}: must have a value of {', '.join(missing)} (got none: {what}): "
             "replay one that a worker has begun"

@@ -64,8 +64,8 @@ def _new_file(output: Path) -> Iterator[Path]:
 
     Raises HpsearchError if that is no new file in a folder that can be written.
     """
-    # In the same folder, since a rename is atomic within one file system only.
-    unfinished = output.with_name(f".hpsearch-{secrets.token_hex(4)}.db")
+    # In the same folder, since a rename is atomic within one file system only. "." and "/" have no name to replace.
+    unfinished = output.parent / f".hpsearch-{secrets.token_hex(4)}.db"
     try:
         _check_new(output)
         unfinished.touch(exist_ok=False)

@@ -63,7 +63,7 @@ def test_a_figure_is_a_file_of_its_own(command: Command, finished: str) -> None:
             "name one of best-so-far-trials, best-so-far-epochs",
         ),
         (("--figure", "ledger", "--publish"), 2, "--publish: is for the whole report (got --figure ledger)"),
-        (("--figure", "studies"), 1, "there is nothing to draw: No other study was named"),
+        (("--figure", "studies"), 1, "to draw: No other study was named: add one with `hpsearch report NAME"),
         (("--format", "svg"), 2, "--format svg: is for a single figure (got no --figure): name one"),
         (("--trials", "1"), 2, "--trials: must be 2 to 6 different trials (got 1): write 3,17,42"),
         (("--trials", "0,99"), 1, 'study "flowers": has no trial 99 (got 0,99)'),

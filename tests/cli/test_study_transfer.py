@@ -135,6 +135,26 @@ def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
     assert not Path("nodir").exists()
 
 
+@pytest.mark.parametrize("output", ["", ".", "/", ".."])
+def test_an_export_to_a_folder_is_refused(command: Command, finished: str, output: str) -> None:
+    """A path without a file's name is wrong input, not a fault of hpsearch."""
+    ended = command("study", "export", finished, "--output", output)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"Error: --output: must be a new file (got {Path(output)}, which exists): name another one\n"
+    )
+    assert not list(Path().glob(".hpsearch-*"))
+
+
+def test_an_import_of_its_own_database_is_refused_by_its_name(command: Command, finished: str) -> None:
+    """The message names the command that was given."""
+    ended = command("study", "import", "default.db")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "Error: study import: source and target must be two databases (got sqlite:///default.db twice)\n"
+    )
+
+
 KILLED = """
 import os, signal, sys
 from sqlalchemy import Engine, event

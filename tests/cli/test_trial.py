@@ -257,6 +257,18 @@ def test_a_retry_on_a_spent_budget_names_the_budget_that_lets_it_run(
     ]
 
 
+def test_a_trial_that_ended_before_it_began_has_no_attempt_and_no_replay(
+    command: Command, finished: str
+) -> None:
+    """An enqueued trial that is given up was never tried, and the replay does not blame another program."""
+    assert command("trial", "enqueue", finished, "--set", "learning_rate=0.05").returncode == 0
+    assert command("trial", "fail", finished, "12").returncode == 0
+    shown = command("trial", "show", finished, "12", "--format", "json").stdout
+    assert json.loads(shown)["attempts"] == 0
+    replayed = command("trial", "replay", finished, "12")
+    assert (replayed.returncode, "it ended before a worker took it" in replayed.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("verb", ["fail", "retry"])
 def test_trials_of_a_study_that_another_client_made_are_left_to_it(command: Command, verb: str) -> None:
     """The message says who made the study and what works, also if the database holds only Optuna's tables."""

@@ -252,6 +252,7 @@ def test_a_waiting_trial_can_be_given_up(new_lab: Labs) -> None:
     assert [claim.number for claim in lab.claim(1)] == [2]
     given_up = lab.store.trials(lab.study)[:2]
     assert [(trial.verdict, trial.owner) for trial in given_up] == [(Cause.STOPPED, None)] * 2
+    assert [trial.attempts for trial in given_up] == [0, 1]
     assert [len(lab.store.attempts(lab.study, trial.number)) for trial in given_up] == [0, 1]
 
 

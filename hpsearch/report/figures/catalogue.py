@@ -264,7 +264,7 @@ def _comparison_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
 def _studies_exhibit(snapshot: Snapshot, request: ReportRequest) -> Exhibit:
     name, title = "studies", "Studies compared"
     if not request.others:
-        caption = "No other study was named: `hpsearch report NAME --compare OTHER` does."
+        caption = "No other study was named: add one with `hpsearch report NAME --compare OTHER`."
         return Exhibit(name=name, title=title, caption=caption)
     data = studies_compared(snapshot, request.others)
     if not data.lines:
