@@ -52,6 +52,7 @@ def create(
     connection.execute(insert(_theirs).values(study_name=spec.name))
     same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
     study_id = connection.execute(same_name).scalar_one()
+    remove_strays(connection, study_id)
     key = str(uuid.uuid4())
     created_s = connection.execute(select(EpochSeconds())).scalar_one()
     connection.execute(
@@ -395,12 +396,27 @@ def remove(connection: Connection, place: Place) -> None:
 
 def remove_theirs(connection: Connection, study_id: int) -> None:
     """Delete Optuna's rows of a study."""
-    trial_ids = select(optuna_schema.trials.c.trial_id).where(optuna_schema.trials.c.study_id == study_id)
     with working_long(connection):
-        for table in optuna_schema.TRIAL_DETAILS:
-            connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
-        for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS, _theirs):
-            connection.execute(delete(table).where(table.c.study_id == study_id))
+        _remove_details(connection, study_id)
+        connection.execute(delete(_theirs).where(_theirs.c.study_id == study_id))
+
+
+def remove_strays(connection: Connection, study_id: int) -> None:
+    """Delete what a deleted study left behind under the id that a new study has got.
+
+    SQLite gives an id again. Other Optuna clients do not enforce foreign keys there, so that a trial which a worker
+    began while they deleted its study stays, and would count in the new one.
+    """
+    if connection.dialect.name == "sqlite":
+        _remove_details(connection, study_id)
+
+
+def _remove_details(connection: Connection, study_id: int) -> None:
+    trial_ids = select(optuna_schema.trials.c.trial_id).where(optuna_schema.trials.c.study_id == study_id)
+    for table in optuna_schema.TRIAL_DETAILS:
+        connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
+    for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS):
+        connection.execute(delete(table).where(table.c.study_id == study_id))
 
 
 def forget(connection: Connection, key: str) -> None:

@@ -27,6 +27,7 @@ from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import Place
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
+from hpsearch.storage.studies import remove_strays
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -115,6 +116,7 @@ def write_study(connection: Connection, rows: StudyRows) -> Place:
     connection.execute(insert(studies).values(study_name=rows.name))
     same_name = select(studies.c.study_id).where(studies.c.study_name == rows.name)
     study_id = connection.execute(same_name).scalar_one()
+    remove_strays(connection, study_id)
     for table in optuna_schema.STUDY_DETAILS:
         insert_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
     if rows.ours is None:

@@ -1,10 +1,13 @@
 """Studies: created once, found by name, compared, deleted whole; and what other Optuna clients do to them."""
 
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -13,8 +16,10 @@ from sqlalchemy import func, select
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
 from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.copying import copy_studies
 from hpsearch.storage.engine import reading
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY
+from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
@@ -32,6 +37,23 @@ def rows(store: Store) -> dict[str, int]:
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in tables
         }
+
+
+@pytest.mark.parametrize("way", ["create", "copy"])
+def test_a_new_study_takes_no_trial_of_a_deleted_one(tmp_path: Path, way: str) -> None:
+    """SQLite gives an id again: what another client's deletion left under it is not the new study's."""
+    url, other = f"sqlite:///{tmp_path}/new.db", f"sqlite:///{tmp_path}/other.db"
+    open_store(url).close()
+    with closing(sqlite3.connect(tmp_path / "new.db")) as raw, raw:
+        raw.execute("INSERT INTO trials (trial_id, number, study_id, state) VALUES (1, 11, 1, 'RUNNING')")
+        raw.execute("INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (1, 'a', '1')")
+    with open_store(url if way == "create" else other) as made:
+        study = made.create_study(a_spec(), fingerprint=FINGERPRINT)
+    if way == "copy":
+        copy_studies(other, url, Selection(names=(study.spec.name,)), tell=lambda _: None)
+    with open_store(url) as store:
+        assert store.trials(store.study(study.spec.name)) == []
+        assert {rows(store)[name] for name in ("trials", "trial_system_attributes")} == {0}
 
 
 def test_a_study_is_read_as_it_was_created(store: Store) -> None:
