@@ -15,12 +15,11 @@ from sqlalchemy import func, select
 
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
-from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.copying import copy_studies
+from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY
-from hpsearch.storage.selection import Selection
 from hpsearch.storage.store import Store, open_store
+from hpsearch.storage.transfer import Selection, copy_studies
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
 from hpsearch.trials import TrialState
@@ -39,7 +38,7 @@ def rows(store: Store) -> dict[str, int]:
         }
 
 
-@pytest.mark.parametrize("way", ["create", "copy"])
+@pytest.mark.parametrize("way", ["create", "copy", "optuna"])
 def test_a_new_study_takes_no_trial_of_a_deleted_one(tmp_path: Path, way: str) -> None:
     """SQLite gives an id again: what another client's deletion left under it is not the new study's."""
     url, other = f"sqlite:///{tmp_path}/new.db", f"sqlite:///{tmp_path}/other.db"
@@ -47,12 +46,18 @@ def test_a_new_study_takes_no_trial_of_a_deleted_one(tmp_path: Path, way: str) -
     with closing(sqlite3.connect(tmp_path / "new.db")) as raw, raw:
         raw.execute("INSERT INTO trials (trial_id, number, study_id, state) VALUES (1, 11, 1, 'RUNNING')")
         raw.execute("INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (1, 'a', '1')")
-    with open_store(url if way == "create" else other) as made:
-        study = made.create_study(a_spec(), fingerprint=FINGERPRINT)
+    name = a_spec().name
+    if way == "optuna":
+        storage = open_storage(url)
+        optuna.create_study(study_name=name, storage=storage)
+        storage.remove_session()
+    else:
+        with open_store(url if way == "create" else other) as made:
+            made.create_study(a_spec(name=name), fingerprint=FINGERPRINT)
     if way == "copy":
-        copy_studies(other, url, Selection(names=(study.spec.name,)), tell=lambda _: None)
-    with open_store(url) as store:
-        assert store.trials(store.study(study.spec.name)) == []
+        copy_studies(other, url, Selection(names=(name,)), tell=lambda _: None)
+    with open_store(url, foreign=True) as store:
+        assert store.trials(store.any_study(name)) == []
         assert {rows(store)[name] for name in ("trials", "trial_system_attributes")} == {0}
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.bulk import upsert_rows
 from hpsearch.storage.optuna.records import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy, frozen_study
-from hpsearch.storage.studies import remove_theirs
+from hpsearch.storage.studies import remove_strays, remove_theirs
 
 _studies = optuna_schema.studies
 _ours = schema.studies
@@ -37,6 +37,7 @@ def create(connection: Connection, name: str, directions: Sequence[StudyDirectio
     except IntegrityError:
         return None
     study_id = id_of(connection, name)
+    remove_strays(connection, study_id)
     connection.execute(
         insert(_directions),
         [
