@@ -49,7 +49,7 @@ from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import report
-from hpsearch.workflows.running import NextRound, Rounds, RunOptions, run, run_rounds
+from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
 from hpsearch.workflows.studies import Deletion, Edited
 
 

@@ -161,7 +161,7 @@ def enqueue(
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.trial_rendering import write_enqueued
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.enqueuing import enqueue as enqueue_trial
+    from hpsearch.workflows.enqueue import enqueue as enqueue_trial
 
     with open_store(storage, foreign=True) as store:
         write_enqueued(enqueue_trial(store, study, settings or ()))

@@ -17,7 +17,7 @@ from hpsearch.worker.preparation import check_version
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.listener import SILENT, Listener, Notify
-from hpsearch.workflows.preparation import read_data
+from hpsearch.workflows.preflight import read_data
 
 
 @final

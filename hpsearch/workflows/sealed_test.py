@@ -18,7 +18,7 @@ from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.confirmation import trainable
 from hpsearch.workflows.listener import SILENT, Listener, Notify
-from hpsearch.workflows.preparation import read_data
+from hpsearch.workflows.preflight import read_data
 
 Approve: TypeAlias = Callable[[StoredStudy, Trial], None]
 

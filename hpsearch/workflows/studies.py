@@ -20,7 +20,7 @@ from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
-from hpsearch.workflows.preparation import warnings_before
+from hpsearch.workflows.preflight import warnings_before
 
 
 @final

@@ -33,7 +33,7 @@ from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.default_storage import is_unmade
 from hpsearch.workflows.listener import SILENT, Listener, ignore
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
-from hpsearch.workflows.preparation import read_data, warnings_before
+from hpsearch.workflows.preflight import read_data, warnings_before
 from hpsearch.workflows.snapshot import take_snapshot
 from hpsearch.workflows.studies import Stored, store_study, with_budget
 

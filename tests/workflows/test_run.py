@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from hpsearch.trials import Trial, TrialState
-from hpsearch.workflows.running import best_of_rounds
+from hpsearch.workflows.run import best_of_rounds
 from tests.report.synthetic import SPEC, study_of
 
 
