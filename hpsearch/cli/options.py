@@ -1,7 +1,7 @@
 """Groups of commands, options and arguments that several commands share, and the completion of studies' names."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 
@@ -130,7 +130,19 @@ _MOST_CHARACTERS: Final = 500
 
 @final
 class CommandGroup(TyperGroup):
-    """A Typer group that lists commands with whole sentences and finds the noun of a verb: `hpsearch run`."""
+    """A Typer group that lists commands with whole sentences and finds the noun of a verb: `hpsearch run`.
+
+    An option or argument with a wrong value is reported with the rule and the value.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the line names."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (rule := _broken_rule(error.__cause__)) is not None and hasattr(error, "message"):
+                error.message = rule
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each command with the first sentence of its help, wrapped instead of cut."""
@@ -150,6 +162,36 @@ class CommandGroup(TyperGroup):
             meant = " or ".join(f"'{root.info_name} {' '.join(words)}'" for words in elsewhere)
             ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}?")
         return super().resolve_command(ctx, args)
+
+
+_RULES: Final[Mapping[str, str]] = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be below {lt}",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": f"must be a whole number, at most {MOST_INTEGER}",
+    "int_from_float": "must be a whole number",
+}
+"""Kinds of errors of pydantic, with which Typer checks values -> the rule."""
+
+
+def _broken_rule(cause: Any) -> str | None:
+    """Return `must be at least 1 (got 0)` if `cause` is a ValidationError of pydantic, None for anything else."""
+    if type(cause).__name__ != "ValidationError":
+        return None
+    broken = cause.errors()[0]
+    got, about = broken["input"], broken.get("ctx", {})
+    reason = str(about.get("error", broken["msg"])).rstrip(".")
+    if broken["type"] in _RULES:
+        reason = _RULES[broken["type"]].format(**about)
+    elif " is not one of " in reason:
+        reason = f"must be one of {reason.rpartition(' is not one of ')[2].replace(chr(39), '')}"
+    elif "null byte" in reason or "null character" in reason:
+        reason = "must have no NUL character"
+    return f"{reason} (got {got})"
 
 
 def _words(group: Any, *before: str) -> Iterator[tuple[str, ...]]:

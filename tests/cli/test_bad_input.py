@@ -433,3 +433,23 @@ def test_workers_without_room_are_refused(command: Command, tmp_path: Path) -> N
     check_memory(job, workers=fitting)
     with pytest.raises(HpsearchError, match="--workers"):
         check_memory(job, workers=fitting + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("study", "list", "--format", "yaml"), "'--format': must be one of table, json, csv (got yaml)"),
+        (("study", "run", "x", "--workers", "1001"), "'--workers': must be at most 1000 (got 1001)"),
+        (("study", "run", "x", "--trials", "1.5"), "'--trials': must be a whole number (got 1.5)"),
+        (("dashboard", "--port", "-1"), "'--port': must be at least 0 (got -1)"),
+        (("report", "x", "--output", "a\0b"), "'--output': must have no NUL character (got a"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_rule(
+    command: Callable[..., CompletedProcess[str]], arguments: tuple[str, ...], message: str
+) -> None:
+    """Rules of the command line are worded as those of study files, and by no library."""
+    ended = command(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"Error: Invalid value for {message}" in ended.stderr
+    assert "Input should" not in ended.stderr

@@ -103,7 +103,7 @@ def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
     [
         (("--set", "learning_rate"), 2, "--set: must be KEY=VALUE"),
         (("--set", "search.momentum=1"), 2, "[search] is left aside"),
-        (("--format", "csv"), 2, "'csv' is not one of"),
+        (("--format", "csv"), 2, "must be one of text, json (got csv)"),
         (("--seed", "-1"), 2, "Invalid value for '--seed'"),
         (("--set", "model.activaton=tanh"), 2, 'model.activaton: unknown key; did you mean "activation"?'),
         (("--set", "learning_rate=fast"), 2, "training.learning_rate: must be a number above 0"),

@@ -63,8 +63,9 @@ def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, fi
     ("arguments", "message"),
     [
         ((), "study edit: needs a value to set (got none): add --trials N or --priority N"),
-        (("--trials", "0"), "Input should be greater than or equal to 1"),
-        (("--priority", "high"), "Input should be a valid integer"),
+        (("--trials", "0"), "must be at least 1 (got 0)"),
+        (("--trials", "9" * 27), f"must be at most 10000000 (got {'9' * 27})"),
+        (("--priority", "high"), "must be a whole number (got high)"),
     ],
 )
 def test_an_edit_that_sets_nothing_is_wrong_usage(
