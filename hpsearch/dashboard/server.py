@@ -87,7 +87,7 @@ def _listening(site: WSGIApplication, options: Options) -> Any:
             max_request_body_size=LimitGuard(has_artifacts=options.artifacts is not None).largest_bytes,
             cleanup_interval=LOOK_EVERY_S,
             ident=None,
-            clear_untrusted_proxy_headers=False,  # `proxied` does, after a look at them
+            clear_untrusted_proxy_headers=False,  # `behind_proxy` does, after reading one of them
         )
         return GuardedServer(protected(site, asked), adjustments, tuple(asked))
     except (OSError, ValueError) as error:
