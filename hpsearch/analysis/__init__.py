@@ -1,1 +1,1 @@
-"""What a finished search means: how sure its best results are, why trials failed, what to change next."""
+"""Conclusions from a finished search: certainty of the best results, causes of failures, suggested changes."""

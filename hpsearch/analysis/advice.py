@@ -1,8 +1,8 @@
 """One sentence of advice: what to change in the study file before the next search.
 
-What is wrong with the data comes first, since no search mends it. Then what the search space shows: a part of it in
-which every trial died, then the best trials at its edge. Where it shows nothing, the cause that cost most epochs says
-its remedy, unless it is a trifle; then a finished search is advised to confirm its best, or to narrow its ranges.
+Faults of the data come first, since no search fixes them; then evidence about the search space: a part of it in which
+every trial died, then the best trials at its edge. Without these, the costliest cause gives its remedy, unless its
+epochs are negligible; then a finished search is advised to confirm its best, or to narrow its ranges.
 """
 
 import re
@@ -35,9 +35,9 @@ DATA_CAUSES: Final = frozenset(
 )
 DATA_MAJORITY: Final = 0.5
 LEAST_SHARE: Final = 0.05
-"""A cause that cost a smaller share of all epochs is a trifle: to cure it would save next to nothing."""
+"""A cause with a smaller share of all epochs is negligible: fixing it would save next to nothing."""
 FEWEST_RANKED: Final = 10
-"""So many ranked trials make it worth while to ask which of them is the best."""
+"""With this many ranked trials, determining the best of them is worthwhile."""
 FEWEST_WITNESSES: Final = 3
 EDGE_MAJORITY: Final = 0.8
 MOST_DIGITS: Final = 17
@@ -46,10 +46,10 @@ MOST_DIGITS: Final = 17
 def advice(
     spec: StudySpec, trials: Sequence[Trial], *, maximize: bool, is_confirmed: bool = False
 ) -> str | None:
-    """Return what the ended ones of `trials` advise, as a clause without capital and full stop; None for nothing.
+    """Return the advice from the ended `trials`, as a clause without capital and full stop; None if there is none.
 
-    A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it
-    ended among the best. A study of exact configurations has no ranges to change. `is_confirmed` is true if its best
+    A trial that diagnosis would have stopped, and that ran on to be audited, neither survived nor died, unless it ended
+    among the best. A study of exact configurations has no ranges to change. `is_confirmed` is true if its best trials
     were trained with fresh seeds.
     """
     every = trials
@@ -72,7 +72,7 @@ def advice(
 
 
 def _data_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> str | None:
-    """Say so where half of the trials that ended, or that trained to their end, show that the data are broken."""
+    """Return a clause if half of the trials that ended, or trained to their end, indicate broken data; else None."""
     ended = [trial for trial in trials if trial.state.is_final]
     complete = [trial for trial in ended if trial.state is TrialState.COMPLETE]
     for group, noun in ((ended, "trial"), (complete, "complete trial")):
@@ -112,7 +112,7 @@ def _noun(name: str) -> str:
 
 
 def _edge_words(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]) -> str | None:
-    """Say so where most of the best trials sit at an edge of the range that can be moved, and not by chance."""
+    """Return a clause if most of the best trials are at a movable edge of the range, and not by chance; else None."""
     everybody = [place(dimension, point.value) for point in points(dimension, trials)]
     places = [place(dimension, point.value) for point in points(dimension, best)]
     if not places:
@@ -147,7 +147,7 @@ def _costliest_words(search: Sequence[Dimension], trials: Sequence[Trial]) -> st
 
 
 def _next_words(spec: StudySpec, trials: Sequence[Trial], *, is_confirmed: bool) -> str | None:
-    """Return what would help a search whose budget is spent and in which nothing is wrong; None for any other."""
+    """Return the next step for a search with a spent budget and no fault; None for any other."""
     ended = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     ranked = sum(trial.is_ranked for trial in trials)
     if ended < spec.trials or ranked < FEWEST_RANKED:

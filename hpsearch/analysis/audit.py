@@ -1,4 +1,4 @@
-"""How often stopping a trial for its verdict was wrong, by the trials that ran on all the same."""
+"""How often stopping a trial for its verdict was wrong, measured on audited trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from hpsearch.trials import Trial, best_trials
 from hpsearch.verdicts import AUDITED_AT
 
 BEST_OF: Final = 10
-"""The best tenth: one of so many."""
+"""The best tenth, as its divisor."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """What became of the audited trials of a study.
+    """The outcome of the audited trials of a study.
 
     `audited` of them have ended, and `wrong` of those as well as the best tenth of the study's complete trials.
     """
@@ -25,17 +25,17 @@ class Audit:
 
     @property
     def false_stop_rate(self) -> float | None:
-        """The share of stops that would have been wrong; None where nothing was audited."""
+        """The share of stops that would have been wrong; None if nothing was audited."""
         return self.wrong / self.audited if self.audited else None
 
     @property
     def interval(self) -> Interval:
-        """The 95 % interval of that share; all of 0..1 where nothing was audited."""
+        """The 95 % interval of that share; all of 0..1 if nothing was audited."""
         return share_interval(self.wrong, self.audited)
 
 
 def audit_of(trials: Sequence[Trial], *, maximize: bool) -> Audit:
-    """Return what the ended ones of `trials` say about stopping. Who equals the last of the best tenth is one of it."""
+    """Return the audit of the ended `trials`. A value equal to the last of the best tenth counts as one of it."""
     audited = sum(is_audited(trial) for trial in trials)
     return Audit(audited=audited, wrong=len(wrong_stops(trials, maximize=maximize)))
 
@@ -47,12 +47,12 @@ def wrong_stops(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
 
 
 def is_audited(trial: Trial) -> bool:
-    """True for a trial that ran on, and has ended, although diagnosis would have stopped it."""
+    """Return True for a trial that diagnosis would have stopped, but that ran on and has ended."""
     return trial.finding is not None and AUDITED_AT in trial.finding.evidence
 
 
 def _worst_of_the_best(trials: Sequence[Trial], *, maximize: bool) -> float | None:
-    """Return the value of the last trial of the best tenth, rounded up; None where no trial is ranked."""
+    """Return the value of the last trial of the best tenth, rounded up; None if no trial is ranked."""
     ranked = sum(trial.is_ranked for trial in trials)
     best = best_trials(trials, maximize=maximize, count=-(-ranked // BEST_OF))
     return best[-1].value if best else None

@@ -1,4 +1,4 @@
-"""Axes that span the whole search space, whatever the trials did in it."""
+"""Axes that span the whole search space, independent of the trials."""
 
 import math
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ class Tick:
 class Axis:
     """One searched dimension as an axis from `low` to `high`.
 
-    Units are the parameter's own on log and linear axes, and the index of the choice on category axes,
-    where trials of one choice stand apart by `stride` and their numbers, so that they do not hide each other.
+    Units are the parameter's own on log and linear axes, and the index of the choice on category axes, where trials of
+    one choice are separated by `stride` and their numbers, so that they do not hide each other.
     """
 
     title: str
@@ -45,9 +45,9 @@ class Axis:
     stride: float = FIRST_STRIDE
 
     def place(self, value: ParameterValue, number: int) -> float | None:
-        """Return where trial `number` with `value` stands, moved to the nearest edge where it lies outside.
+        """Return the position of trial `number` with `value`, moved to the nearest edge if it is outside.
 
-        None where the axis has no place for it.
+        Return None if the axis has no place for it.
         """
         if self.kind == "category":
             return self._place_choice(value, number)
@@ -56,7 +56,7 @@ class Axis:
         return min(max(float(value), self.low), self.high)
 
     def holds(self, value: ParameterValue) -> bool:
-        """True when `value` is inside the search space."""
+        """Return True if `value` is inside the search space."""
         if self.kind == "category":
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
@@ -68,7 +68,7 @@ class Axis:
 
 
 def coordinate(trial: Trial, axis: Axis) -> float | None:
-    """Return where a trial stands on the axis; None where it has no value, or one without a place."""
+    """Return a trial's position on the axis; None if it has no value, or a value without a place."""
     value = trial.params.get(axis.title)
     return None if value is None else axis.place(value, trial.number)
 
@@ -87,7 +87,7 @@ def axis_of(dimension: Dimension, *, stride: float = FIRST_STRIDE) -> Axis:
 
 
 def learning_rate_of(search: Sequence[Dimension]) -> Range | None:
-    """Return the searched range of learning rates, None where the study searches none."""
+    """Return the searched range of learning rates; None if the study searches none."""
     for dimension in search:
         if isinstance(dimension, Range) and dimension.name.removeprefix("training.") == "learning_rate":
             return dimension
@@ -95,7 +95,7 @@ def learning_rate_of(search: Sequence[Dimension]) -> Range | None:
 
 
 def ticks_between(low: float, high: float, *, log: bool) -> tuple[Tick, ...]:
-    """Return 2 to 11 ticks at round numbers in [low, high]; on a log axis decades before anything else."""
+    """Return 2 to 11 ticks at round numbers in [low, high]; on a log axis decades take precedence."""
     values = _log_values(low, high) if log else _linear_values(low, high)
     return tuple(Tick(at=value, text=format_tick(value)) for value in values)
 
@@ -133,7 +133,7 @@ def _log_values(low: float, high: float) -> list[float]:
 
 
 def _linear_values(low: float, high: float) -> list[float]:
-    """Return multiples of 1, 2 or 5 times a power of ten, at most 7 of them; `low` alone where it is all."""
+    """Return multiples of 1, 2 or 5 times a power of ten, at most 7 of them; `low` alone if the range is a point."""
     if not high > low:
         return [low]
     raw = (high - low) / 6

@@ -28,11 +28,11 @@ from hpsearch.trials import Fate, Trial
 def best_lines(
     trials: Sequence[Trial], study: StoredStudy, count: int = 5, *, evaluations: Sequence[Evaluation] = ()
 ) -> list[str]:
-    """Return `Best-1 (val acc 0.989) | learning_rate 0.79, weight_decay 9.5e-06`, one line a trial.
+    """Return `Best-1 (val acc 0.989) | learning_rate 0.79, weight_decay 9.5e-06`, one line per trial.
 
-    At most `count` lines, best first; none if no trial is complete with a finite value. `evaluations` are those of
-    the study: a trial that was trained with fresh seeds has their mean, `val acc 0.925 over 5 fresh seeds, 0.905 in
-    the search`, and these come first.
+    Return at most `count` lines, best first; none if no trial is complete with a finite value. A trial of the study's
+    `evaluations`, trained with fresh seeds, shows their mean, `val acc 0.925 over 5 fresh seeds, 0.905 in the search`;
+    such trials come first.
     """
     if has_several_objectives(study):
         front = leading_trials(trials, study, count=count)
@@ -60,7 +60,7 @@ def result_words(trial: Trial, confirmed: Repeated | None, metric: str) -> str:
 def rival_words(
     trials: Sequence[Trial], study: StoredStudy, *, evaluations: Sequence[Evaluation] = ()
 ) -> str | None:
-    """Return what to do if a trial did better in the search than all that were confirmed; None if none did."""
+    """Return an action if a trial did better in the search than all confirmed ones; None if none did."""
     metric = study.spec.metric
     rival = rival_of(trials, evaluations, metric=metric, maximize=study.maximize)
     if rival is None:
@@ -72,16 +72,16 @@ def rival_words(
 
 
 def has_several_objectives(study: StoredStudy) -> bool:
-    """True for a study of another Optuna client that has no one best trial, but a front of several objectives."""
+    """Return True for another Optuna client's study with a front of several objectives instead of one best trial."""
     return study.foreign is not None and len(study.foreign.metrics) > 1
 
 
 def leading_trials(
     trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation] = (), *, count: int
 ) -> list[Trial]:
-    """Return the best trials, best first, as `ranked_trials` orders them.
+    """Return the best trials, best first, in the order of `ranked_trials`.
 
-    Of several objectives these are the trials that no other one beats in all of them, by number.
+    For several objectives, return the Pareto-optimal trials, by number.
     """
     if study.foreign is None or not has_several_objectives(study):
         metric = study.spec.metric
@@ -103,7 +103,7 @@ def leading_trials(
 
 
 def value_words(trial: Trial, study: StoredStudy) -> str:
-    """Return what the trial reached, with the name of what is measured: `val acc 0.989`; of several objectives all."""
+    """Return the trial's value with the name of its metric: `val acc 0.989`; for several objectives, all values."""
     if study.foreign is not None and len(study.foreign.metrics) > 1:
         pairs = zip(study.foreign.metrics, trial.values, strict=False)
         return ", ".join(f"{name} {format_result(value, name)}" for name, value in pairs)
@@ -117,7 +117,7 @@ def _told_words(trial: Trial, study: StoredStudy) -> str:
 
 
 def setting_words(trial: Trial, spec: StudySpec) -> str:
-    """Say what the trial trains: the name of its exact configuration, or else its parameters."""
+    """Return the name of the trial's exact configuration, or else its parameters."""
     name = configuration_name(spec, trial.params)
     return format_parameters(trial.params, spec.search) if name is None else name
 
@@ -135,7 +135,7 @@ ROWS = 10
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestRow:
-    """One of the best trials; `params` follows the table's `names`, empty if the trial has no such value.
+    """One of the best trials; `params` follows the table's `names`, with an empty text for a missing value.
 
     `seeds` is the mean over fresh seeds, empty if the trial was not trained with any.
     """

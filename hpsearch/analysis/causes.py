@@ -1,4 +1,4 @@
-"""Why trials ended as they did: one row for each cause."""
+"""Causes of the trials' ends: one row for each cause."""
 
 import math
 from collections import Counter
@@ -21,10 +21,10 @@ from hpsearch.verdicts import AUDITED_AT, Cause, Finding
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CauseRow:
-    """One cause: how many trials, where in the search space, at what price, by what evidence, and the remedy.
+    """One cause: its number of trials, their place in the search space, cost, evidence, and the remedy.
 
-    `ended` says how many of its trials were not stopped, where any were not: those of which the cause is told at their
-    end, and those that ran on to be audited. It is empty where all were stopped. `epochs` are those that they began.
+    `ended` counts its trials that were not stopped: those diagnosed at their end, and those that ran on to be audited.
+    It is empty if all were stopped. `epochs` are those that they began.
     """
 
     cause: Cause
@@ -40,14 +40,14 @@ class CauseRow:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CauseTable:
-    """The causes, most frequent first. `dimension` names the parameter of `span`, None where there is no range."""
+    """The causes, most frequent first. `dimension` is the parameter of `span`, None if there is no range."""
 
     dimension: str | None
     rows: tuple[CauseRow, ...]
 
 
 def cause_table(snapshot: Snapshot) -> CauseTable:
-    """Return a row for each cause that a trial carries, `healthy` left out: it explains no end."""
+    """Return a row for each cause of a trial except `healthy`, which does not explain an end."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in snapshot.trials:
         if trial.verdict is not None and trial.verdict is not Cause.HEALTHY:
@@ -123,14 +123,14 @@ def _evidence(findings: Sequence[Finding]) -> str:
         name: [finding.evidence[name] for finding in findings if name in finding.evidence] for name in names
     }
     words = [f"{name} {format_number(_median(values))}" for name, values in columns.items()]
-    # A rank, a crash or a lost worker begins at no step of the optimizer.
+    # A rank, a crash or a lost worker does not begin at a step of the optimizer.
     diagnosed = [finding for finding in findings if finding.cause not in OUTSIDE]
     steps = [float(finding.first_step) for finding in diagnosed if finding.first_step > 0]
     return ", ".join([*words, f"from step {_median(steps):,.0f}"] if steps else words)
 
 
 def _median(values: Sequence[float]) -> float:
-    """Return the median; where values are not finite an element in the middle, NaN standing above all others."""
+    """Return the median; if values are not finite, a middle element, with NaN ordered last."""
     if all(math.isfinite(value) for value in values):
         return median(values)
     ordered = sorted(values, key=lambda value: (math.isnan(value), value))

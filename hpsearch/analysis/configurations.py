@@ -1,4 +1,4 @@
-"""What each exact configuration of a study reached, over its trials."""
+"""The results of each exact configuration of a study, over its trials."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from hpsearch.trials import Trial
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigurationRow:
-    """What one configuration reached.
+    """The results of one configuration.
 
-    `values` are the finite results of its complete trials, in the order of their numbers, and `interval` the 95 %
-    interval of their mean, None for fewer than two; `ended` counts all of its trials that have ended; `verdicts`
-    counts these by verdict, most frequent first.
+    `values` are the finite results of its complete trials, in order of trial number, and `interval` the 95 % interval
+    of their mean, None for fewer than two; `ended` counts all of its trials that have ended; `verdicts` counts these by
+    verdict, most frequent first.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ConfigurationRow:
 
     @property
     def mean(self) -> float | None:
-        """The mean result; None where no trial has one."""
+        """The mean result; None if no trial has one."""
         return fmean(self.values) if self.values else None
 
 
@@ -50,7 +50,7 @@ def configuration_rows(study: StoredStudy, trials: Sequence[Trial]) -> tuple[Con
 
 
 def configuration_name(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
-    """Return the name of the exact configuration that a trial with `params` trains; None where there is none."""
+    """Return the name of the exact configuration that a trial with `params` trains; None if there is none."""
     exact = configuration_of(spec, params)
     return None if exact is None else exact.name
 
@@ -82,7 +82,7 @@ def row_cells(row: ConfigurationRow, metric: str) -> tuple[str, ...]:
 
 
 def row_heads(short_metric: str) -> tuple[str, ...]:
-    """Return the heads of what `row_cells` gives."""
+    """Return the heads of the cells of `row_cells`."""
     return ("configuration", f"mean {short_metric}", "95 % interval", "range", "complete", "verdicts")
 
 

@@ -1,4 +1,4 @@
-"""What fresh seeds say about the best configurations: means, intervals, and who can be told from the best."""
+"""Confirmation of the best configurations with fresh seeds: means, intervals, and differences from the best."""
 
 import shlex
 import statistics
@@ -25,9 +25,9 @@ from hpsearch.trials import ParameterValue, Trial, best_trials
 class Repeated:
     """One configuration over fresh seeds.
 
-    `values` maps seeds to the metric, None where it is no finite number; `mean` is None where any is. `interval` holds
-    the mean at 95 %, and is None for fewer than two seeds. `is_behind` says that it is worse than the best beyond what
-    seeds explain; None for the best itself, and where there is nothing to tell by.
+    `values` maps seeds to the metric, None if it is not a finite number; `mean` is None if any value is. `interval` is
+    the 95 % interval of the mean, None for fewer than two seeds. `is_behind` is true if it is worse than the best
+    beyond the variation of seeds; None for the best itself, and if the difference cannot be tested.
     """
 
     rank: int
@@ -41,12 +41,12 @@ class Repeated:
 
     @property
     def broken(self) -> int:
-        """With how many seeds the metric was no finite number."""
+        """The number of seeds for which the metric was not finite."""
         return sum(value is None for value in self.values.values())
 
 
 def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
-    """Return the best trial of each of the `count` best configurations: some studies train one several times."""
+    """Return the best trial of each of the `count` best configurations, since some studies train one several times."""
     chosen: list[Trial] = []
     for trial in best_trials(trials, maximize=maximize, count=len(trials)):
         if len(chosen) < count and not any(trial.params == other.params for other in chosen):
@@ -55,7 +55,7 @@ def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) 
 
 
 def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> Repeated:
-    """Return what the evaluations of `trial` on `part` say, ranked first for want of others."""
+    """Return the evaluations of `trial` on `part`, ranked first since there are no others."""
     mine = (one for one in evaluations if (one.number, one.part) == (trial.number, part))
     values = {one.seed: one.value(metric) for one in mine}
     finite = [value for value in values.values() if value is not None]
@@ -74,10 +74,10 @@ def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metri
 def confirmation(
     trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
 ) -> list[Repeated]:
-    """Return those of `trials` that were trained with fresh seeds, the best mean first, each held against the best.
+    """Return those of `trials` that were trained with fresh seeds, the best mean first, each compared with the best.
 
-    One that ended without a number with any seed comes last. The differences to the best are taken seed by seed, and
-    their intervals hold together at 95 % (Bonferroni).
+    A trial without a finite number for any seed comes last. The differences to the best are taken seed by seed, and
+    their intervals hold jointly at 95 % (Bonferroni).
     """
     trained = {one.number for one in evaluations if one.part == "validation"}
     found = [
@@ -101,7 +101,7 @@ def _order(one: Repeated, *, maximize: bool) -> tuple[int, float, int]:
 
 
 def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | None:
-    """Say whether `other` differs from `best` beyond what seeds explain; None where they share fewer than two."""
+    """Return whether `other` differs from `best` beyond the variation of seeds; None if they share fewer than two."""
     if best.mean is None:
         return None
     if other.mean is None:
@@ -114,7 +114,7 @@ def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | N
 
 
 def sentence(found: Sequence[Repeated]) -> str:
-    """Say plainly whether the best of `found`, the first, can be told from the others."""
+    """Return a sentence: whether the best of `found`, the first, is separable from the others."""
     best, others = found[0], found[1:]
     if best.mean is None:
         return "No configuration gave a finite number with every seed."
@@ -141,7 +141,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def best_confirmed(
     trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
 ) -> Trial | None:
-    """Return the trial with the best mean over fresh seeds; None where none was trained with any."""
+    """Return the trial with the best mean over fresh seeds; None if no trial was trained with fresh seeds."""
     found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
     if not found or found[0].mean is None:
         return None
@@ -151,10 +151,10 @@ def best_confirmed(
 def ranked_trials(
     trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool, count: int
 ) -> list[Trial]:
-    """Return the `count` best trials, best first: fresh seeds win over the search.
+    """Return the `count` best trials, best first; fresh seeds take precedence over the search.
 
-    Trials with a mean over fresh seeds come first, by that mean; then all others by the search, and last those that
-    gave no number with a fresh seed.
+    Trials with a mean over fresh seeds come first, by that mean; then all others by the search; last those without a
+    finite number for a fresh seed.
     """
     ranked = best_trials(trials, maximize=maximize, count=len(trials))
     found = confirmation(ranked, evaluations, metric=metric, maximize=maximize)
@@ -163,7 +163,7 @@ def ranked_trials(
 
 
 def best_of(snapshot: Snapshot, count: int) -> list[Trial]:
-    """Return the `count` best trials of a study, as `ranked_trials` orders them."""
+    """Return the `count` best trials of a study in the order of `ranked_trials`."""
     study = snapshot.study
     return ranked_trials(
         snapshot.trials,
@@ -177,7 +177,7 @@ def best_of(snapshot: Snapshot, count: int) -> list[Trial]:
 def rival_of(
     trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
 ) -> Trial | None:
-    """Return the best trial of the search if it beats all that were trained with fresh seeds, and was not itself."""
+    """Return the best trial of the search if it was not confirmed and beats all trials with fresh seeds."""
     found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
     best = next(iter(best_trials(trials, maximize=maximize, count=1)), None)
     if best is None or not found or any(one.params == best.params for one in found):
@@ -193,29 +193,29 @@ def seeds_words(one: Repeated, metric: str) -> str:
 
 
 def mean_words(one: Repeated, metric: str) -> str:
-    """Return the mean over fresh seeds, or how many of them gave no number."""
+    """Return the mean over fresh seeds, or the number of seeds without a finite result."""
     if one.mean is None:
         return f"no number with {one.broken} of {len(one.values)}"
     return format_result(one.mean, metric)
 
 
 def interval_words(one: Repeated, metric: str) -> str:
-    """Return `0.961 to 0.985`; empty where there is no interval."""
+    """Return `0.961 to 0.985`; empty if there is no interval."""
     if one.interval is None:
         return ""
     return " to ".join(format_result(bound, metric) for bound in one.interval)
 
 
 CONFIRMED: Final = 5
-"""How many configurations `study confirm` trains again where it is not told."""
+"""Number of configurations that `study confirm` trains again by default."""
 
 _ALL: Final = ("", "it", "both", "all three", "all four", "all five")
 
 
 def unconfirmed_words(study: StoredStudy, trials: Sequence[Trial]) -> str:
-    """Say how sure the best of `trials` is, and which command tells more. At least one of them is ranked.
+    """Return how certain the best of `trials` is, and which command to run next. At least one of them is ranked.
 
-    Where exact configurations have several seeds, these say whether the best mean can be told from the next one.
+    If exact configurations have several seeds, these determine whether the best mean differs from the next one.
     """
     rows = [row for row in configuration_rows(study, trials) if row.values]
     has_seeds = any(len(row.values) > 1 for row in rows)
@@ -236,13 +236,13 @@ def _once_words(trials: Sequence[Trial]) -> str:
 
 
 def _which(study: StoredStudy, trials: Sequence[Trial]) -> str:
-    """Return `the best five`, or that it is all of those that have a result where they are no more."""
+    """Return `the best five`, or a phrase for all trials with a result if there are no more."""
     found = best_configurations(trials, maximize=study.maximize, count=CONFIRMED + 1)
     return _ALL[len(found)] if len(found) <= CONFIRMED else "the best five"
 
 
 def _seeds_say(study: StoredStudy, trials: Sequence[Trial], rows: Sequence[ConfigurationRow]) -> list[str]:
-    """Return sentences: the best mean, whether it can be told from the next, and how lucky the best trial was."""
+    """Return sentences on the best mean, whether it differs from the next, and the luck of the best trial."""
     first, metric = rows[0], study.spec.metric
     said = [f"{_named(first)} has {_best_of(len(rows))} {_mean_words(first, metric)}."]
     if len(rows) > 1:
@@ -267,7 +267,7 @@ def _named(row: ConfigurationRow) -> str:
 
 
 def _mean_words(row: ConfigurationRow, metric: str) -> str:
-    """Return `0.961 over 10 seeds (95 % interval 0.955 to 0.967)`; seeds that gave no result are counted too."""
+    """Return `0.961 over 10 seeds (95 % interval 0.955 to 0.967)`; seeds without a result are counted too."""
     some = "" if len(row.values) == row.ended else f"{len(row.values):,} of "
     seeds = f"{format_result(row.mean, metric)} over {some}{format_count(row.ended, 'seed')}"
     if row.interval is None:
@@ -277,7 +277,7 @@ def _mean_words(row: ConfigurationRow, metric: str) -> str:
 
 
 def _told_apart(first: ConfigurationRow, second: ConfigurationRow, metric: str, *, comparisons: int) -> str:
-    """Say whether the best mean is better than the next one, at 95 % for all that it was picked from (Bonferroni)."""
+    """Return whether the best mean is better than the next, at 95 % for all candidates (Bonferroni)."""
     next_one = f"the next, {_named(second)}, {_mean_words(second, metric)}"
     span = difference_interval(first.values, second.values, confidence=1 - (1 - CONFIDENCE) / comparisons)
     if span is None:

@@ -1,4 +1,4 @@
-"""How parameters, results and times are written for people: one place for the report and the command line."""
+"""Text formats of parameters, results and times, shared by the report and the command line."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from hpsearch.trials import ParameterValue
 
 
 def format_parameter(value: ParameterValue) -> str:
-    """Return a parameter's value: floats with 2 significant digits, whole numbers and text as they are."""
+    """Return a parameter's value: floats with 2 significant digits, whole numbers and text unchanged."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return format_number(value) if isinstance(value, float) else str(value)
 
 
 def format_parameters(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> str:
-    """Return `learning_rate 0.79, weight_decay 9.5e-06`: the order of `search`, then what else was set."""
+    """Return `learning_rate 0.79, weight_decay 9.5e-06`: in the order of `search`, then other settings."""
     searched = [dimension.name for dimension in search if dimension.name in params]
     names = [*searched, *sorted(set(params) - set(searched))]
     return ", ".join(f"{name} {format_parameter(params[name])}" for name in names)
@@ -33,12 +33,12 @@ def format_result(value: float | None, metric: str) -> str:
 
 
 def format_metric(metric: str) -> str:
-    """Return the metric in words: `validation accuracy`."""
+    """Return the name of the metric: `validation accuracy`."""
     return metric.replace("_", " ")
 
 
 def format_short_metric(metric: str) -> str:
-    """Return the metric as the best lines have it: `val acc` or `val loss`."""
+    """Return the metric's short name in the best lines: `val acc` or `val loss`."""
     return {"validation_accuracy": "val acc", "validation_loss": "val loss"}.get(metric, metric)
 
 
@@ -50,7 +50,7 @@ def format_count(count: int, noun: str = "") -> str:
 
 
 def format_share(part: float, whole: float) -> str:
-    """Return `part` of `whole` in percent: `0 %`, `below 1 %`, `37 %`; of nothing it is `0 %`."""
+    """Return `part` of `whole` in percent: `0 %`, `below 1 %`, `37 %`; for a `whole` of 0, `0 %`."""
     percent = 100 * part / whole if whole else 0.0
     return "below 1 %" if 0 < percent < 1 else f"{percent:.0f} %"
 

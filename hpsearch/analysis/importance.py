@@ -1,11 +1,11 @@
-"""How much each searched parameter matters: for the survivors, and for all trials.
+"""The importance of each searched parameter: for the survivors, and for all trials.
 
 The importance of a parameter is the share of the variance of the trials' ranks that it explains alone: the correlation
 ratio eta squared of ranks over groups of its values (the first-order effect of a functional analysis of variance), with
-Kelley's correction for what groups explain by chance (Kelley 1935, "An unbiased correlation ratio measure"). Ranks hold
-deaths, whose values mean nothing, as the worst results. Of Optuna's evaluators PED-ANOVA gives parameters that do
-nothing their part too, and takes tens of milliseconds for 1,000 trials, too long for hundreds of resamples; fANOVA
-takes longer.
+Kelley's correction for chance (Kelley 1935, "An unbiased correlation ratio measure"). Ranks include deaths, whose
+values are meaningless, as the worst results. Of Optuna's evaluators, PED-ANOVA also assigns a share to parameters
+without effect, and takes tens of milliseconds for 1,000 trials, too long for hundreds of resamples; fANOVA takes
+longer.
 """
 
 import math
@@ -26,17 +26,17 @@ from hpsearch.trials import Trial, TrialState
 Floats: TypeAlias = NDArray[np.float64]
 
 FEWEST: Final = 20
-"""Trials below which an importance is mostly chance."""
+"""With fewer trials, an importance is mostly chance."""
 
 MOST: Final = 5000
-"""Trials that are looked at; of more, so many, spread evenly over their numbers."""
+"""Maximum number of trials evaluated; if there are more, they are spread evenly over the numbers."""
 
 RESAMPLES: Final = 400
 CONFIDENCE: Final = 0.9
 
 PER_GROUP: Final = 10
 MOST_GROUPS: Final = 12
-"""A range is cut into groups of equally many trials: of about 10, at most 12 of them."""
+"""A range is split into at most 12 groups of equally many trials, about 10 in each."""
 
 _METHOD: Final = (
     "How much of the variance of the trials' ranks each parameter explains alone (correlation ratio, corrected for"
@@ -46,7 +46,7 @@ _METHOD: Final = (
 )
 
 IMPORTANCE_STREAM: Final = int.from_bytes(b"impt")
-"""Second word of the seed of the resamples; the first is the study's seed. No other stream has it."""
+"""Second word of the seed of the resamples; the first is the study's seed. No other stream uses it."""
 
 
 @final
@@ -63,7 +63,7 @@ class Importance:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportancePanel:
-    """The parameters of one group of trials, in the order of both panels. `trials` were looked at."""
+    """The parameters of one group of trials, in the common order of both panels. `trials` were evaluated."""
 
     title: str
     trials: int
@@ -73,7 +73,7 @@ class ImportancePanel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportanceFigure:
-    """The panels of the survivors and of all trials; one that has too few trials, or equal ones, is missing."""
+    """The panels of the survivors and of all trials; a panel with too few or only equal trials is missing."""
 
     panels: tuple[ImportancePanel, ...]
     caption: str
@@ -82,7 +82,7 @@ class ImportanceFigure:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Group:
-    """Trials with their ranks (n,), the worst first; `why_not` says why they tell nothing, and is empty if they do."""
+    """Trials with their ranks (n,), the worst first; `why_not` is the reason if they are uninformative, else empty."""
 
     title: str
     trials: Sequence[Trial]
@@ -91,7 +91,7 @@ class _Group:
 
 
 def importance(snapshot: Snapshot) -> ImportanceFigure:
-    """Return what the ended trials with a result say of each searched parameter; without panels where that is nothing.
+    """Return the importance of each searched parameter over the ended trials with a result; no panels if unknown.
 
     It depends on the snapshot alone: the resamples of the bootstrap are seeded with the study's seed.
     """
@@ -111,8 +111,8 @@ def importance(snapshot: Snapshot) -> ImportanceFigure:
 def explained(ranks: Floats, groups: NDArray[np.intp], weights: Floats) -> Floats:
     """Return the corrected share (R,) of the variance of `ranks` (n,) between `groups` (n,), for each row of `weights`.
 
-    `weights` (R, n) count how often each resample has each trial. With k groups and n trials the share is
-    1 - (within / (n - k)) / (total / (n - 1)): 0 on average where groups explain nothing, and not below 0 here.
+    `weights` (R, n) count each trial's occurrences in each resample. With k groups and n trials the share is 1 -
+    (within / (n - k)) / (total / (n - 1)), clipped at 0. Unclipped, it is 0 on average if groups explain nothing.
     """
     counts = weights @ _members(groups)
     sums = weights @ (_members(groups) * ranks[:, None])
@@ -126,7 +126,7 @@ def explained(ranks: Floats, groups: NDArray[np.intp], weights: Floats) -> Float
 
 
 def _is_known(trial: Trial, search: Sequence[Dimension]) -> bool:
-    """True for a trial that ended with a result, or died, and has all parameters in their ranges' type."""
+    """Return True for a trial that ended with a result, or died, and has all parameters in their ranges' type."""
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         return False
     has_all = all(_holds(dimension, trial) for dimension in search)
@@ -157,7 +157,7 @@ def _group(title: str, trials: Sequence[Trial], snapshot: Snapshot) -> _Group:
 
 
 def _ranks(trials: Sequence[Trial], *, maximize: bool) -> Floats:
-    """Return ranks (n,) from the worst, equals sharing their mean; all the dead are one class of equals at the end."""
+    """Return ranks (n,) from the worst; ties share their mean, and all dead trials are tied as the worst."""
     worst = -math.inf
     values = [worst if is_dead(trial) else (last_value(trial) or 0.0) for trial in trials]
     signed = [value if maximize or value == worst else -value for value in values]
@@ -173,7 +173,7 @@ def _panel(group: _Group, search: Sequence[Dimension], *, seed: int) -> Importan
 
 
 def _importance(dimension: Dimension, group: _Group, resamples: Floats) -> Importance:
-    """Return one parameter's share with the percentiles of its resamples, moved by the resamples' mean error.
+    """Return one parameter's share with the percentiles of its resamples, shifted by the resamples' mean error.
 
     Resamples repeat trials, so their groups look tighter than they are: Davison and Hinkley 1997, "Bootstrap Methods
     and their Application", sections 2.1.2 and 5.2.
@@ -188,19 +188,19 @@ def _importance(dimension: Dimension, group: _Group, resamples: Floats) -> Impor
 
 
 def _groups_of(dimension: Dimension, trials: Sequence[Trial]) -> NDArray[np.intp]:
-    """Return the number of each trial's group (n,): its choice, or its place among equally large groups of values."""
+    """Return the number of each trial's group (n,): its choice, or its index among equally large groups of values."""
     values = [trial.params[dimension.name] for trial in trials]
     if isinstance(dimension, Choices):
         return np.array([dimension.choices.index(value) for value in values], np.intp)
     numbers = np.array(values, np.float64)
     count = int(np.clip(len(trials) // PER_GROUP, 2, MOST_GROUPS))
-    # Equal values are in one group, so whole numbers of few values are groups of their own.
+    # Equal values are in one group, so the few values of a small integer range are groups of their own.
     places = np.asarray(rankdata(numbers, method="min"), np.float64) - 1
     return np.minimum(places * count // len(trials), count - 1).astype(np.intp)
 
 
 def _members(groups: NDArray[np.intp]) -> Floats:
-    """Return which trial is in which group (n, k) as 0 and 1."""
+    """Return the membership of trials in groups (n, k) as 0 and 1."""
     return np.eye(int(groups.max()) + 1)[groups]
 
 

@@ -1,6 +1,6 @@
-"""How sure a mean or a share is: the intervals that the report and the command line state, at 95 %.
+"""The uncertainty of a mean or a share: the 95 % intervals in the report and on the command line.
 
-SciPy is imported when an interval is computed: it takes a third of the time of a command that needs none.
+SciPy is imported when an interval is computed, because importing it takes a third of the time of other commands.
 """
 
 import math
@@ -16,17 +16,17 @@ _EVERYTHING: Final[Interval] = (-math.inf, math.inf)
 
 
 def metric_bounds(metric: str) -> Interval:
-    """Return what values of the metric lie between: an accuracy in 0..1, a loss above 0."""
+    """Return the bounds of the metric's values: an accuracy in 0..1, a loss above 0."""
     return 0.0, 1.0 if metric == "validation_accuracy" else math.inf
 
 
 def within(interval: Interval, bounds: Interval) -> Interval:
-    """Return what of the interval lies within the bounds."""
+    """Return the part of the interval within the bounds."""
     return max(interval[0], bounds[0]), min(interval[1], bounds[1])
 
 
 def students_quantile(freedom: float, *, confidence: float = CONFIDENCE) -> float:
-    """Return how many standard errors reach to either end of an interval, with `freedom` degrees of freedom.
+    """Return the distance from the mean to an interval's end in standard errors, with `freedom` degrees of freedom.
 
     Student (1908), "The probable error of a mean".
     """
@@ -38,9 +38,9 @@ def students_quantile(freedom: float, *, confidence: float = CONFIDENCE) -> floa
 def mean_interval(
     values: Sequence[float], *, bounds: Interval = _EVERYTHING, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Return the interval, within `bounds`, of the mean that `values` are draws around; None for fewer than two.
+    """Return the interval, within `bounds`, of the mean of which `values` are draws; None for fewer than two.
 
-    Mean plus and minus t(n - 1) s / sqrt(n), see `students_quantile`.
+    It is mean plus and minus t(n - 1) s / sqrt(n), see `students_quantile`.
     """
     if len(values) < 2:
         return None
@@ -52,11 +52,11 @@ def mean_interval(
 def difference_interval(
     one: Sequence[float], other: Sequence[float], *, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Return the interval of the mean behind `one` less that behind `other`; None where one has fewer than two draws.
+    """Return the interval of the mean of `one` less that of `other`; None if one has fewer than two draws.
 
     The draws are independent and their spreads may differ: Welch (1947), "The generalization of Student's problem when
-    several different population variances are involved", with v = s^2 / n of each and
-    (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)) degrees of freedom.
+    several different population variances are involved", with v = s^2 / n of each and (v1 + v2)^2 / (v1^2 / (n1 - 1) +
+    v2^2 / (n2 - 1)) degrees of freedom.
     """
     if min(len(one), len(other)) < 2:
         return None
@@ -70,9 +70,9 @@ def difference_interval(
 
 
 def share_interval(hits: int, of: int) -> Interval:
-    """Return the interval of the share that `hits` of `of` draws are evidence of: it errs on the wide side.
+    """Return the interval of the true share, given `hits` of `of` draws: it is conservatively wide.
 
-    Exact: quantiles of beta distributions (Clopper and Pearson 1934, "The use of confidence or fiducial limits").
+    It is exact: quantiles of beta distributions (Clopper and Pearson 1934, "The use of confidence or fiducial limits").
     """
     from scipy.special import betaincinv  # noqa: PLC0415  # see the module's docstring
 
@@ -83,10 +83,10 @@ def share_interval(hits: int, of: int) -> Interval:
 
 
 def wilson_interval(share: float, of: int) -> Interval:
-    """Return the interval of a share seen in `of` draws: it holds the true one as often as it says, on average.
+    """Return the interval of a share seen in `of` draws, with the nominal coverage on average.
 
-    Wilson (1927), "Probable inference, the law of succession, and statistical inference": the shares p with
-    |share - p| <= z sqrt(p (1 - p) / of).
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference": the shares p with |share - p|
+    <= z sqrt(p (1 - p) / of).
     """
     from scipy.special import ndtri  # noqa: PLC0415  # see the module's docstring
 
@@ -94,5 +94,5 @@ def wilson_interval(share: float, of: int) -> Interval:
     middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
     spread = z / (1 + z**2 / of) * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
     low, high = within((middle - spread, middle + spread), (0.0, 1.0))
-    # Where all draws agree the bound is theirs, which rounding would miss.
+    # If all draws agree, the bound is exact; rounding would miss it.
     return (low if share > 0 else 0.0, high if share < 1 else 1.0)

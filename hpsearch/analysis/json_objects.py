@@ -1,7 +1,7 @@
 """Trials and studies as JSON objects for programs.
 
-JSON has no NaN and no infinity. Such a number is `null`, with the reason beside it under the same name and
-`_reason`: `nan`, `infinity` or `-infinity`; for a missing value `no_epoch` or the trial's state.
+JSON has no NaN and no infinity. Such a number is `null`, with the reason in a field of the same name and `_reason`:
+`nan`, `infinity` or `-infinity`; for a missing value `no_epoch` or the trial's state.
 """
 
 import json
@@ -27,7 +27,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 def trial_object(trial: Trial) -> dict[str, Any]:
     """Return a trial; times are ISO 8601 in UTC, `params` flat with dotted names.
 
-    `given` is what it was enqueued with, which `params` has too once the trial has begun.
+    `given` are its enqueued values, which `params` also contains once the trial has begun.
     """
     finding = trial.finding
     return {
@@ -57,7 +57,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:
-    """Return one thing that diagnosis found; `suggested` maps flat, dotted names to values."""
+    """Return one finding of diagnosis; `suggested` maps flat, dotted names to values."""
     return {
         "cause": finding.cause.value,
         "confidence": finding.confidence,
@@ -71,7 +71,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
 
-    `fault` says what is wrong with its data on purpose, and is null where nothing is.
+    `fault` describes a deliberate error in its data, and is null if there is none.
     """
     fault = study.spec.data.fault
     return {
@@ -101,7 +101,7 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
 
 
 def foreign_object(trial: ForeignTrial) -> dict[str, Any]:
-    """Return a running trial of another Optuna client: when it was last seen, and whether it counts."""
+    """Return a running trial of another Optuna client: its last sign of life, and whether it counts."""
     return {
         "number": trial.number,
         "started": moment_text(trial.started),
@@ -112,7 +112,7 @@ def foreign_object(trial: ForeignTrial) -> dict[str, Any]:
 
 
 def unreadable_object(listed: Listed) -> dict[str, Any]:
-    """Return a study of ours that cannot be read: the fields of `study_object` that are known."""
+    """Return a study of ours that cannot be read: the available fields of `study_object`."""
     count = listed.trials
     return {
         "name": listed.name,
@@ -126,7 +126,7 @@ def unreadable_object(listed: Listed) -> dict[str, Any]:
 
 
 def _objectives(study: StoredStudy) -> list[dict[str, str]]:
-    """Return what is measured, and in which direction it gets better."""
+    """Return the names of the objectives and their directions."""
     metrics = (study.spec.metric,) if study.foreign is None else study.foreign.metrics
     maximize = (study.maximize,) if study.foreign is None else study.foreign.maximize
     return [
@@ -145,7 +145,7 @@ def _value_reason(trial: Trial) -> str | None:
 
 
 def with_reasons(values: Mapping[str, ParameterValue]) -> dict[str, Any]:
-    """Return `values` with null for a number that is not finite, and its reason beside it."""
+    """Return `values` with null for a number that is not finite, and its reason in a second field."""
     written: dict[str, Any] = {}
     for name, value in values.items():
         reason = reason_of(value) if isinstance(value, float) else None
@@ -156,12 +156,12 @@ def with_reasons(values: Mapping[str, ParameterValue]) -> dict[str, Any]:
 
 
 def finite(number: float | None) -> float | None:
-    """Return a number that JSON has, and None for any other."""
+    """Return a finite number, and None for any other."""
     return number if number is not None and math.isfinite(number) else None
 
 
 def reason_of(number: float) -> str | None:
-    """Return why a number is written as null; None for one that is not."""
+    """Return the reason why a number is written as null; None for a finite one."""
     if math.isnan(number):
         return "nan"
     if math.isinf(number):

@@ -1,4 +1,4 @@
-"""How much seeds alone change a result: differences below that are no differences."""
+"""The effect of seeds alone on a result: smaller differences are noise."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,15 +14,15 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.trials import Trial
 
 _LEAST_STEP: Final = 1e-6
-"""Accuracies that differ by less are the same, stored with fewer digits."""
+"""Accuracies that differ by less are equal but stored with fewer digits."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoiseFloor:
-    """From `low` to `high` the metric may come out for the best configuration by chance alone, at 95 %.
+    """The range of the metric, `low` to `high`, for the best configuration by chance alone, at 95 %.
 
-    `is_estimate` is true where no configuration has several seeds; `words` says where the numbers come from.
+    `is_estimate` is true if no configuration has several seeds; `words` names the source of the numbers.
     """
 
     low: float
@@ -32,7 +32,7 @@ class NoiseFloor:
 
 
 def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
-    """Return the band around the best value; None where there is no best, or nothing tells how wide it is."""
+    """Return the band around the best value; None if there is no best value, or no evidence for its width."""
     if best is None or snapshot.study.foreign is not None:
         return None
     return _measured(snapshot, best) or _estimated(snapshot, best)
@@ -64,7 +64,7 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
 
 
 def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
-    """Return the results of configurations that were trained again, those of each together."""
+    """Return the results of configurations that were trained again, grouped by configuration."""
     metric = snapshot.study.spec.metric
     groups: dict[int, list[float]] = {}
     for evaluation in snapshot.evaluations:
@@ -76,7 +76,7 @@ def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
 
 def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     """Return the interval that the size of the validation part allows an accuracy; None for a loss."""
-    if not snapshot.study.maximize or not 0 <= best <= 1:  # another Optuna client may tell any number
+    if not snapshot.study.maximize or not 0 <= best <= 1:  # another Optuna client may report any number
         return None
     examples = _examples(snapshot.trials)
     if examples is None:
@@ -95,10 +95,10 @@ def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
 
 
 def _examples(trials: Sequence[Trial]) -> int | None:
-    """Return how many validation examples there are by the smallest step between accuracies; None without one.
+    """Return the number of validation examples from the smallest step between accuracies; None without a step.
 
-    Accuracies are whole numbers of examples, so two different ones are at least one example apart. Where no two are
-    neighbours the number comes out too small, and the band too wide.
+    Accuracies are whole numbers of examples, so two different ones are at least one example apart. If no two are
+    adjacent, the number is too small, and the band too wide.
     """
     values = sorted(set(_accuracies(trials)))
     steps = [high - low for low, high in pairwise(values) if high - low > _LEAST_STEP]

@@ -1,4 +1,4 @@
-"""What a replay showed: in sentences, and which hidden units fired for the last time, and when."""
+"""The results of a replay: in sentences, and the last firing of each silenced hidden unit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hpsearch.worker.replay import Difference, ReplayCheck
 
 
 def check_sentence(check: ReplayCheck) -> str:
-    """Say what came of the comparison with the stored curve."""
+    """Return the result of the comparison with the stored curve, as a sentence."""
     if check.difference is not None:
         return difference_sentence(check.difference)
     if not check.numbers:
@@ -26,7 +26,7 @@ def check_sentence(check: ReplayCheck) -> str:
 
 
 def difference_sentence(difference: Difference) -> str:
-    """Say where a replay parts from what is stored, and what may have done it."""
+    """Return where a replay deviates from the stored curve, and the possible cause, as a sentence."""
     return (
         f"differs from the stored curve in epoch {difference.epoch + 1:,} (steps {difference.first_step:,} to "
         f"{difference.last_step:,}): {difference.series} is {format_number(difference.replayed, digits=9)} and was "
@@ -35,27 +35,27 @@ def difference_sentence(difference: Difference) -> str:
 
 
 def length_words(recording: Recording) -> str:
-    """Say how long a run was: `132 steps, in 3 epochs`."""
+    """Return the length of a run: `132 steps, in 3 epochs`."""
     epochs = -(-recording.steps // recording.subject.steps_per_epoch)
     return f"{format_count(recording.steps, 'step')}, in {format_count(epochs, 'epoch')}"
 
 
 def settings_words(settings: Mapping[str, Any]) -> str:
-    """Return what was changed, as it would stand on the command line."""
+    """Return the changed settings in command-line syntax."""
     return ", ".join(
         f"{name}={value if isinstance(value, str) else toml_text(value)}" for name, value in settings.items()
     )
 
 
 def finding_words(finding: Finding) -> str:
-    """Say what a run's verdict is, how sure, and by what evidence."""
+    """Return a run's verdict, its confidence, and its evidence, as text."""
     evidence = ", ".join(f"{name} {value}" for name, value in evidence_facts(finding))
     sure = f"confidence {format_share(finding.confidence, 1)}"
     return f"{cause_words(finding)} ({sure}{'; ' if evidence else ''}{evidence})"
 
 
 def nonfinite_sentence(recording: Recording) -> str:
-    """Say where the first number that is not finite was; empty where there is none."""
+    """Return the place of the first non-finite number, as a sentence; empty if there is none."""
     found = recording.nonfinite
     if found is None:
         return ""
@@ -79,7 +79,7 @@ class LayerUnits:
 
 
 def layer_units(recording: Recording) -> tuple[LayerUnits, ...]:
-    """Return what became of the units of each hidden layer."""
+    """Return the deaths in each hidden layer."""
     fold = recording.subject.data.validation
     shares = evaluate(recording.network, recording.final, fold).never_positive
     return tuple(
@@ -97,8 +97,8 @@ def layer_units(recording: Recording) -> tuple[LayerUnits, ...]:
 def deaths(recording: Recording, layer: int) -> dict[int, int]:
     """Return the step of the last firing of each unit that was silent to the end, or until numbers were not finite.
 
-    Silent is a unit that did not fire in the last 1,000 examples or more, or in the second half of a run of fewer
-    than 2,000, which dying trials often are. NaN does not fire and is no death.
+    A unit is silent if it did not fire in the last 1,000 examples or more, or in the second half of a run of fewer than
+    2,000, as dying trials often have. NaN counts neither as firing nor as a death.
     """
     end = recording.steps if recording.nonfinite is None else recording.nonfinite.step
     patience = min(-(-SILENT_EXAMPLES // recording.subject.configuration.training.batch_size), end // 2)

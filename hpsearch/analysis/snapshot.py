@@ -1,4 +1,4 @@
-"""What a report is made from: one study as it stood at one moment."""
+"""The input of a report: one study as it was at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ from hpsearch.trials import Trial
 class Snapshot:
     """A study with its trials, read from the database at `taken` (aware, UTC).
 
-    `series` maps trial numbers to per-epoch series, `attempts` to the attempts that came to nothing; trials without an
-    entry have none. `workers` are those registered with the database, of this study or not. `evaluations` are trials'
+    `series` maps trial numbers to per-epoch series, `attempts` to unfinished attempts; trials without an entry have
+    none. `workers` are those registered with the database, of this study or not. `evaluations` are trials'
     configurations with other seeds; `unsealing` is None while the sealed test part is closed.
     """
 

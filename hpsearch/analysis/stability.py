@@ -1,4 +1,4 @@
-"""The stability boundary: where in the search map half of the trials break down, and how sure that is."""
+"""The stability boundary: where in the search map half of the trials break down, with its uncertainty."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from hpsearch.trials import Fate, Trial
 from hpsearch.verdicts import Cause
 
 LEAST: Final = 5
-"""At least so many deaths, and so many survivors, are needed for a boundary between them."""
+"""Minimum number of deaths, and of survivors, for a boundary between them."""
 
 _NINETY_FIVE: Final = 1.959964
 """The 97.5 % quantile of the normal distribution."""
@@ -22,7 +22,7 @@ _POINTS: Final = 41
 _ITERATIONS: Final = 60
 _TOLERANCE: Final = 1e-8
 _WIDEST: Final = 0.5
-"""Where the band is wider than this share of the axis at its narrowest, it says nothing."""
+"""A band whose narrowest width exceeds this share of the axis is not informative."""
 
 _ALIVE: Final = frozenset({Fate.COMPLETE, Fate.OUTRANKED, Fate.TOO_SLOW})
 _UNSTABLE: Final = frozenset({Fate.DIVERGED, Fate.DYING})
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoundaryPoint:
-    """Where the boundary crosses one value `y` of the second dimension: at `x`, with 95 % between `low` and `high`.
+    """The crossing of the boundary at `y` of the second dimension: at `x`, with 95 % between `low` and `high`.
 
     All are in the axes' own units, and may lie outside the search space.
     """
@@ -47,7 +47,7 @@ class BoundaryPoint:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boundary:
-    """The boundary from the lowest to the highest `y`, and how many trials it was fitted to."""
+    """The boundary from the lowest to the highest `y`, and the number of trials in its fit."""
 
     points: tuple[BoundaryPoint, ...]
     deaths: int
@@ -57,7 +57,7 @@ class Boundary:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoBoundary:
-    """Why no boundary is drawn, as a clause."""
+    """The reason for a missing boundary, as a clause."""
 
     why: str
 
@@ -72,12 +72,12 @@ class _Fit:
 
 
 def stability_boundary(trials: Sequence[Trial], x: Axis, y: Axis) -> Boundary | NoBoundary:
-    """Return where a trial is as likely to diverge or die as not, over both dimensions.
+    """Return the line of both dimensions on which a trial diverges or dies with probability one half.
 
-    The chance of a death is a logistic function of both places (logarithms on log axes), fitted with Firth's penalty.
-    Trials that ended for other reasons tell nothing and are left out. The band is the delta method's: the logit at x
-    has the variance v' C v with v = (1, x, y) and C the coefficients' covariance, which divided by the squared
-    slope along x is the variance of the crossing (Wasserman 2004, "All of Statistics", theorem 9.24).
+    The probability of a death is a logistic function of both places (logarithms on log axes), fitted with Firth's
+    penalty. Trials that ended for other reasons are left out as uninformative. The band is the delta method's: the
+    logit at x has the variance v' C v with v = (1, x, y) and C the coefficients' covariance, which divided by the
+    squared slope along x is the variance of the crossing (Wasserman 2004, "All of Statistics", theorem 9.24).
     """
     if "category" in (x.kind, y.kind):
         return NoBoundary(why="choices have no boundary between them")
@@ -96,7 +96,7 @@ def stability_boundary(trials: Sequence[Trial], x: Axis, y: Axis) -> Boundary | 
 
 
 def _place(trial: Trial, x: Axis, y: Axis) -> tuple[float, float] | None:
-    """Return both coordinates as shares of the axes; None where the trial tells nothing about stability."""
+    """Return both coordinates as shares of the axes; None if the trial is no evidence about stability."""
     if trial.fate not in _ALIVE | _UNSTABLE or trial.verdict in (Cause.BORN_DEAD, Cause.LOG_ZERO):
         return None
     found = [coordinate(trial, axis) for axis in (x, y)]
@@ -119,20 +119,19 @@ def _plain(axis: Axis, value: float) -> float:
 
 
 def _value(axis: Axis, share: float) -> float:
-    """Return the value at a share of the axis, which may be outside of 0..1."""
+    """Return the value at a share of the axis, which may be outside 0..1."""
     low, high = _plain(axis, axis.low), _plain(axis, axis.high)
     plain = low + share * (high - low)
     return float(10.0 ** min(max(plain, -300.0), 300.0)) if axis.kind == "log" else float(plain)
 
 
 def _fit(places: Floats, is_dead: Floats) -> _Fit | None:
-    """Fit a logistic regression with Firth's penalty; None where it does not converge.
+    """Fit a logistic regression with Firth's penalty; return None if it does not converge.
 
-    places (N, 2), is_dead (N,). The score is X' (y - p + h (1/2 - p)), h being the diagonal of the hat matrix
-    W^(1/2) X (X' W X)^-1 X' W^(1/2): Firth (1993), "Bias reduction of maximum likelihood estimates"; Heinze and
-    Schemper (2002), "A solution to the problem of separation in logistic regression", equation 2. It is finite where
-    deaths and survivors are separated completely, as they often are. A dimension that does not vary is left out by
-    the pseudo-inverse.
+    places (N, 2), is_dead (N,). The score is X' (y - p + h (1/2 - p)), h being the diagonal of the hat matrix W^(1/2) X
+    (X' W X)^-1 X' W^(1/2): Firth (1993), "Bias reduction of maximum likelihood estimates"; Heinze and Schemper (2002),
+    "A solution to the problem of separation in logistic regression", equation 2. It is finite if deaths and survivors
+    are separated completely, as they often are. The pseudo-inverse leaves out a dimension that does not vary.
     """
     design = np.column_stack([np.ones(len(places)), places])
     coefficients = np.zeros(3)
@@ -152,7 +151,7 @@ def _fit(places: Floats, is_dead: Floats) -> _Fit | None:
 
 
 def _state(design: Floats, coefficients: Floats) -> tuple[Floats, Floats]:
-    """Return the chances (N,) and the inverse Fisher information (3, 3)."""
+    """Return the probabilities (N,) and the inverse Fisher information (3, 3)."""
     chance = 1 / (1 + np.exp(-np.clip(design @ coefficients, -30, 30)))
     information = design.T @ (design * (chance * (1 - chance))[:, None])
     return chance, np.asarray(np.linalg.pinv(information, hermitian=True), dtype=np.float64)
@@ -178,7 +177,7 @@ def _boundary(fit: _Fit, x: Axis, y: Axis, *, deaths: int, survivors: int) -> Bo
 
 
 def _crossing(fit: _Fit, share: float) -> tuple[float, float, float]:
-    """Return the share of y, the share of x at which the chance is one half, and half the width of the band."""
+    """Return the share of y, the share of x at which the probability is one half, and half the width of the band."""
     constant, slope, other = (float(number) for number in fit.coefficients)
     at = -(constant + other * share) / slope
     direction = np.array([1.0, at, share])

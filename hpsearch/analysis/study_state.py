@@ -1,4 +1,4 @@
-"""How a study stands, in a word, in a sentence, and by the fates of its trials."""
+"""The state of a study, in a word, in a sentence, and by the fates of its trials."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
@@ -15,7 +15,7 @@ MADE_BY_OPTUNA = "made by Optuna"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FateRow:
-    """How many trials met one fate, and the epochs that they began."""
+    """The number of trials with one fate, and the epochs that they began."""
 
     fate: Fate
     trials: int
@@ -23,7 +23,7 @@ class FateRow:
 
 
 def fate_rows(progress: Progress) -> list[FateRow]:
-    """Return the fates that at least one trial met, in the order of `Fate`."""
+    """Return the fates of at least one trial, in the order of `Fate`."""
     tallies = [(fate, progress.fates.get(fate)) for fate in Fate]
     return [
         FateRow(fate=fate, trials=tally.trials, epochs=tally.epochs)
@@ -33,7 +33,7 @@ def fate_rows(progress: Progress) -> list[FateRow]:
 
 
 def state_of(progress: Progress) -> StudyState:
-    """Say in one word how the study stands; `open` is waiting for a worker, `idle` is another client's at rest."""
+    """Return the study's state in one word; `open` waits for a worker, `idle` is another client's inactive study."""
     if progress.is_foreign:
         return "running" if progress.running else "idle"
     if progress.is_done:
@@ -44,7 +44,7 @@ def state_of(progress: Progress) -> StudyState:
 
 
 def state_sentence(progress: Progress) -> str:
-    """Say in one sentence how the study stands."""
+    """Return the study's state as a sentence."""
     if progress.is_foreign:
         return f"{MADE_BY_OPTUNA}: {_state_counts(progress)}.".capitalize().replace("optuna", "Optuna")
     done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"

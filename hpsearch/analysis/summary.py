@@ -1,4 +1,4 @@
-"""What the trials of a study say together: by decade of the learning rate, and as JSON for programs."""
+"""Summary of a study's trials: by decade of the learning rate, and as JSON for programs."""
 
 import math
 from collections import Counter
@@ -18,9 +18,9 @@ from hpsearch.trials import Fate, Trial
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decade:
-    """The trials with a learning rate in [`low`, `high`): how many met which fate, in the order of `Fate`.
+    """The trials with a learning rate in [`low`, `high`): the number with each fate, in the order of `Fate`.
 
-    The last decade of the search space has its upper end as well.
+    The last decade of the search space includes its upper end.
     """
 
     low: float
@@ -29,12 +29,12 @@ class Decade:
 
     @property
     def trials(self) -> int:
-        """How many trials there are."""
+        """The number of trials."""
         return sum(self.fates.values())
 
 
 def fates_by_decade(search: Sequence[Dimension], trials: Sequence[Trial]) -> tuple[Decade, ...]:
-    """Return the decades in which trials ended, lowest first; none where no range of learning rates is searched."""
+    """Return the decades in which trials ended, lowest first; none if no range of learning rates is searched."""
     dimension = learning_rate_of(search)
     if dimension is None:
         return ()
@@ -47,7 +47,7 @@ def fates_by_decade(search: Sequence[Dimension], trials: Sequence[Trial]) -> tup
 
 
 def _exponent(trial: Trial, dimension: Range) -> int | None:
-    """Return the decade's power of ten; None for a rate that has none, which some other program may have set."""
+    """Return the decade's power of ten; None for a rate without one, which another program may have set."""
     rate = trial.params.get(dimension.name)
     if not isinstance(rate, int | float) or not 0 < rate < math.inf:
         return None
@@ -67,9 +67,9 @@ def _decade(exponent: int, counts: Mapping[Fate, int]) -> Decade:
 def summary_object(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
 ) -> dict[str, Any]:
-    """Return what stands beside the counts of a study: `advice` is a sentence, or null.
+    """Return the additions to the counts of a study: `advice` is a sentence, or null.
 
-    `configurations` is empty where the study searches.
+    `configurations` is empty if the study searches.
     """
     return {
         "fates_by_decade": [_decade_object(row) for row in fates_by_decade(study.spec.search, trials)],
@@ -80,13 +80,13 @@ def summary_object(
 
 
 def _decade_object(row: Decade) -> dict[str, Any]:
-    """Return what became of the trials with a learning rate from `low` to `high`."""
+    """Return the fates of the trials with a learning rate from `low` to `high`."""
     fates = {fate.value: count for fate, count in row.fates.items()}
     return {"low": row.low, "high": row.high, "trials": row.trials, "fates": fates}
 
 
 def _audit(study: StoredStudy, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return what the audit found; `share` is the study's own, `interval` holds the rate at 95 %."""
+    """Return the result of the audit; `share` is the study's own, `interval` holds the rate at 95 %."""
     audit = audit_of(trials, maximize=study.maximize)
     rate = audit.false_stop_rate
     return {

@@ -1,4 +1,4 @@
-"""What is known of one trial, as names and texts, for the terminal and for pages alike."""
+"""The facts of one trial, as names and texts, for the terminal and for pages."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from hpsearch.trials import FIXED, OTHERS, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
-"""Causes that no step of the optimizer brought about."""
+"""Causes unrelated to any step of the optimizer."""
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
-    """Return what the trial was enqueued with, by whatever Optuna client; nothing for one that was not."""
+    """Return the values with which any Optuna client enqueued the trial; empty if it was not enqueued."""
     given = trial.system_attributes.get(FIXED)
     if not isinstance(given, dict):
         return {}
@@ -21,7 +21,7 @@ def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
 
 
 def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the parameters, numbers with six digits; those that the trial was enqueued with before it begins, too."""
+    """Yield the parameters, numbers with six digits, including enqueued ones before the trial begins."""
     given = given_in_advance(trial)
     for name, value in {**given, **trial.params}.items():
         mark = " (given in advance)" if name in given and given[name] == value else ""
@@ -35,12 +35,12 @@ def evidence_facts(finding: Finding) -> list[tuple[str, str]]:
 
 
 def suggested_facts(finding: Finding) -> list[tuple[str, str]]:
-    """Return the values that should heal the trial."""
+    """Return the values that should fix the trial."""
     return [(name, format_parameter(value)) for name, value in finding.suggested.items()]
 
 
 def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield how the trial stands, what it trained, by whom and when; what is not known yet is left out."""
+    """Yield the trial's state, its training, worker and times; facts that are not yet available are left out."""
     yield "state", trial.state.value
     yield "epochs", f"{trial.epochs:,}"
     yield "steps", f"{trial.steps:,}"
@@ -54,7 +54,7 @@ def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
 
 
 def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
-    """Yield what a trial of another Optuna client's study reached, and its course: it has no epochs and attempts."""
+    """Yield the results and course of a trial in another Optuna client's study, which has no epochs and attempts."""
     values = trial.values or (trial.value,)
     for name, value in zip(foreign.metrics, values, strict=False):
         yield name, format_result(value, name)
@@ -65,7 +65,7 @@ def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
 
 
 def verdict_words(trial: Trial) -> str:
-    """Say why the trial ended: `diverged_lr from step 132`, `healthy`; how it stands before it has a verdict."""
+    """Return the reason for the trial's end: `diverged_lr from step 132`, `healthy`; its state if it has no verdict."""
     if trial.finding is None:
         if trial.state is TrialState.RUNNING and trial.worker is None:
             return f"run by {OTHERS}"
@@ -74,6 +74,6 @@ def verdict_words(trial: Trial) -> str:
 
 
 def cause_words(finding: Finding) -> str:
-    """Return `diverged_lr from step 132`, or the cause alone if it began at no step."""
+    """Return `diverged_lr from step 132`, or the cause alone if it has no first step."""
     is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
     return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

@@ -1,4 +1,4 @@
-"""Optuna's dashboard with our notes and figures in what it says of a study."""
+"""Optuna's dashboard with our notes and figures added to its study details."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ from hpsearch.dashboard.wsgi import Header, method_of, number_of, path_of
 _STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
 _CONDITIONS: Final = frozenset({"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"})
 _LOOKS: Final = 4
-"""So often Optuna's dashboard is asked again while a study changes."""
+"""Maximum number of requests to Optuna's dashboard while a study changes."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """A whole answer of another application."""
+    """A complete answer of another application."""
 
     status: str
     headers: list[Header]
@@ -46,7 +46,7 @@ class Heard:
 
 
 def hear(application: WSGIApplication, environ: WSGIEnvironment) -> Heard:
-    """Return the whole answer of an application to a request."""
+    """Return an application's complete answer to a request."""
     heads: list[tuple[str, list[Header]]] = []
     written: list[bytes] = []
 
@@ -71,19 +71,19 @@ def _sent(heard: Heard, body: bytes, start_response: StartResponse) -> list[byte
 
 
 def bare(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """Return a request as it came, without what an application that answered it has kept in it."""
+    """Return a request in its original state, without objects stored in it by an application."""
     return {key: value for key, value in environ.items() if not key.startswith(("bottle.", "route."))}
 
 
 def _is_on_screen(environ: WSGIEnvironment) -> bool:
-    """True if the page that asks shows the study already: it asks for the trials after those that it has."""
+    """Return True if the requesting page already shows the study: it requests only trials newer than its own."""
     after = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])
     return after[-1] != "0"
 
 
 @final
 class Annotations:
-    """Optuna's dashboard, whose details of studies are put right and completed on their way."""
+    """Optuna's dashboard with corrected and completed study details."""
 
     def __init__(
         self,
@@ -120,17 +120,17 @@ class Annotations:
         return _sent(heard, body, start_response)
 
     def _landing(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer with a page of Optuna's dashboard that has the way to ours."""
-        # A browser that keeps Optuna's own page would not see ours: it is asked for anew.
+        """Answer with a page of Optuna's dashboard that has links to ours."""
+        # A cached copy of Optuna's own page would lack our links, so the browser must load it again.
         asked = {key: value for key, value in environ.items() if key not in _CONDITIONS}
         heard = hear(self._stock, asked)
         kept = [header for header in heard.headers if header[0].lower() not in ("last-modified", "etag")]
         return _sent(replace(heard, headers=kept), add_links(heard.body), start_response)
 
     def _at_one_moment(self, study_id: int, environ: WSGIEnvironment) -> tuple[Heard, Seen | None]:
-        """Return what Optuna's dashboard shows of a study, and a look at it: of one state, unless it keeps changing.
+        """Return Optuna's details of a study and our view of it, both of one state unless it keeps changing.
 
-        A study that was the same before and after Optuna's dashboard was asked was the same in between.
+        A study that was the same before and after the request to Optuna's dashboard was the same during it.
         """
         for _ in range(_LOOKS):
             before = self._looked.get(study_id)
@@ -161,7 +161,7 @@ class Annotations:
         )
 
     def _confirmed(self, detail: Detail, seen: Seen | None, environ: WSGIEnvironment) -> Detail:
-        """Return the detail with the best trial of fresh seeds as the best one, as everywhere on our pages."""
+        """Return the detail with the best trial by fresh seeds as the best one, as on all our pages."""
         best = [] if seen is None or not seen.snapshot.evaluations else best_of(seen.snapshot, 1)
         if not best or [best[0].number] == [trial["number"] for trial in detail["best_trials"]]:
             return detail

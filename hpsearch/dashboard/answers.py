@@ -1,4 +1,4 @@
-"""Answers that were made before: pages ask again every few seconds, and mostly nothing has changed."""
+"""A cache of answers: pages request updates every few seconds, and mostly nothing has changed."""
 
 import threading
 from collections import OrderedDict
@@ -6,21 +6,21 @@ from collections.abc import Callable, Hashable
 from typing import Final, final
 
 KEPT: Final = 8
-"""So many answers stay in memory; that about a large study takes 10 MB."""
+"""Maximum number of answers in memory; one about a large study takes 10 MB."""
 
 
 @final
 class Answers:
-    """The answers that were given last, by all that they were made of. Threads may share it."""
+    """The last answers, by all their sources. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
 
     def once(self, sources: Hashable, make: Callable[[], bytes]) -> bytes:
-        """Return the answer from these sources: kept from the last time, or made now.
+        """Return the answer from these sources: from the cache, or made now.
 
-        Two who ask for it at once may both make it.
+        Two simultaneous requests may both make it.
         """
         with self._lock:
             if (kept := self._kept.get(sources)) is not None:

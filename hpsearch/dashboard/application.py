@@ -22,21 +22,21 @@ from hpsearch.storage.store import Store
 def make_site(
     store: Store, storage: OptunaStorage, artifacts: Path | None = None, *, read_only: bool = False
 ) -> WSGIApplication:
-    """Return all pages of the database that `store` and `storage` lead to, open to anybody.
+    """Return all pages of the database of `store` and `storage`, without guards.
 
-    With `read_only` our pages offer nothing that would be refused; `protected` refuses it.
+    With `read_only`, our pages omit actions that would be refused; `protected` refuses them.
     """
     live = LiveStudies(store)
     return Routes(live, stock_dashboard(storage, live, artifacts), read_only=read_only)
 
 
 def protected(site: WSGIApplication, asked: Sequence[Guard]) -> WSGIApplication:
-    """Return the site, which answers after the guards that are `asked`, as a proxy may have sent requests on."""
+    """Return the site with the guards `asked`, for requests that a proxy may have forwarded."""
     return with_headers(behind_proxy(guarded(site, asked)))
 
 
 def guards(options: Options) -> list[Guard]:
-    """Return what refuses requests, in the order in which they are asked."""
+    """Return the guards that refuse requests, in the order of their checks."""
     hosts = HostGuard((*options.allowed_hosts, options.host), any_address=is_unspecified(options.host))
     asked: list[Guard] = [hosts]
     if options.token is not None:

@@ -1,8 +1,8 @@
-"""Connections: what a client may take of the server before it has shown that it may.
+"""Connections: limits on the server resources that a client can use before it is authenticated.
 
-Waitress reads a whole request, body and all, before it calls the application, and counts a connection as busy as long
-as a byte comes now and then. Here the guards look at the head of a request before its body is read, a request has a
-time in which to arrive, and when all connections are taken the one that has kept the server waiting longest goes.
+Waitress reads a whole request, including its body, before it calls the application, and treats a connection as busy if
+a byte arrives now and then. Here the guards check the head of a request before its body is read, a request has a
+deadline to arrive, and if all connections are in use, the one that has kept the server waiting longest is closed.
 """
 
 import time
@@ -18,19 +18,19 @@ from waitress.server import TcpWSGIServer
 from hpsearch.dashboard.wsgi import Answer, Guard
 
 HEAD_S: Final = 10.0
-"""The time in which the head of a request must arrive, or the first byte of a new connection."""
+"""Time limit for the head of a request, or for the first byte of a new connection."""
 
 BODY_BYTES_PER_S: Final = 20_000
-"""The slowest body: a telephone line of the nineties would do."""
+"""Minimum rate of a body: a telephone line of the nineties suffices."""
 
 LOOK_EVERY_S: Final = 2
 FREED_SHARE: Final = 10
-"""When no connection is free, a tenth of them is freed."""
+"""If no connection is free, one in this many is closed."""
 
 
 @final
 class GuardedServer(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
-    """A waitress server that asks `guards` before it reads a body, and frees connections that only wait."""
+    """A waitress server that calls `guards` before it reads a body, and closes connections that only wait."""
 
     def __init__(self, application: Any, adjustments: Any, guards: tuple[Guard, ...]) -> None:
         self.guards = guards
@@ -45,13 +45,13 @@ class GuardedServer(TcpWSGIServer):  # type: ignore[misc]  # waitress has no typ
                 channel.will_close = True
 
     def readable(self) -> bool:
-        """Say whether a new connection can be taken, after making room for one."""
+        """Return whether a new connection can be accepted, after making room for one."""
         if len(self._map) >= self.adj.connection_limit:
             self._make_room()
         return bool(super().readable())
 
     def _make_room(self) -> None:
-        """Close a tenth of the connections, of those that wait: of the busiest address first, the oldest first."""
+        """Close a tenth of the waiting connections: those of the busiest address first, the oldest first."""
         waiting = [channel for channel in self.active_channels.values() if channel.waits]
         addresses = Counter(channel.address for channel in waiting)
         waiting.sort(key=lambda channel: (-addresses[channel.address], channel.waits_since()))
@@ -69,22 +69,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         super().__init__(server, sock, addr, adj, map=map)
 
     def handle_close(self) -> None:
-        """Close the connection, and the file that holds what has arrived of a body."""
+        """Close the connection, and the file that holds the received part of a body."""
         if self.request is not None:
             self.request.close()
         super().handle_close()
 
     @property
     def waits(self) -> bool:
-        """True while nothing is computed for this connection and nothing is on its way to it."""
+        """True if nothing is being computed for this connection or sent to it."""
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def waits_since(self) -> float:
-        """Return when the request that is arriving began, or when something last happened."""
+        """Return the start of the request that is arriving, or the time of the last activity."""
         return float(self.last_activity if self.request is None else self.request.began)
 
     def deadline(self) -> float:
-        """Return the time by which what is awaited must have arrived; an idle connection has waitress's own."""
+        """Return the time by which the awaited data must arrive; an idle connection has waitress's own limit."""
         if self.request is not None:
             return float(self.request.began + HEAD_S + self.request.body_bytes_received / BODY_BYTES_PER_S)
         is_new = self.last_activity == self.creation_time
@@ -93,7 +93,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
 @final
 class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
-    """A request that arrives. The guards are asked when its head is there and a body is to come."""
+    """A request that is arriving. The guards are called when its head is complete and a body follows."""
 
     def __init__(self, guards: tuple[Guard, ...], address: str, adj: Any) -> None:
         super().__init__(adj)
@@ -120,7 +120,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
 @final
 class _Refusal:
-    """A guard's answer, as waitress sends errors: the connection is closed after it."""
+    """A guard's answer in waitress's form for errors: the connection is closed after it."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -133,7 +133,7 @@ class _Refusal:
 
 
 def _environ(request: Any, address: str) -> WSGIEnvironment:
-    """Return what guards read of a request whose body has not arrived. A chunked body has no length."""
+    """Return the part of a request that guards read before its body arrives. A chunked body has no length."""
     length = "chunked" if request.chunked else request.headers.get("CONTENT_LENGTH", "0")
     return {
         **{f"HTTP_{name}": value for name, value in request.headers.items()},

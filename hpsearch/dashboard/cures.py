@@ -1,6 +1,6 @@
-"""What Optuna's dashboard shows, put right. Each function but `add_links` changes the detail of a study in place.
+"""Patches of Optuna's dashboard. Each function but `add_links` changes the detail of a study in place.
 
-A detail is what `/api/studies/ID` answers, as JSON has it.
+A detail is the parsed JSON answer of `/api/studies/ID`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ _LINKS: Final = f"""<style>
 </style>
 <nav id="hpsearch-links" aria-label="hpsearch"><a href="{REPORTS}">Reports</a> <a href="{WORKERS}">Workers</a></nav>
 """
-"""Outside the element that Optuna's script draws in, which leaves it alone."""
+"""Outside the element that Optuna's script draws in, so the script does not change it."""
 
 
 def add_links(page: bytes) -> bytes:
-    """Return a page of Optuna's dashboard with links to our reports and workers; anything else as it is."""
+    """Return a page of Optuna's dashboard with links to our reports and workers; anything else unchanged."""
     before, end, after = page.rpartition(b"</body>")
     return before + _LINKS.encode() + end + after if end else page
 
 
 def name_zones(detail: Detail) -> None:
-    """Say of every time, in place, in which zone it is: without that a browser elsewhere takes it for its own."""
+    """Add the time zone to every time, in place: without it a browser elsewhere interprets it as local time."""
     for trial in (*detail["trials"], *detail["best_trials"]):
         for name in ("datetime_start", "datetime_complete"):
             if name in trial:
@@ -47,7 +47,7 @@ def name_zones(detail: Detail) -> None:
 def keep_axes(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
     """Keep the axes, in place, of parameters that every trial with parameters has.
 
-    Optuna's dashboard drops them all when it sees a trial that waits and has none yet.
+    Optuna's dashboard drops all axes if there is a waiting trial without parameters.
     """
     chosen = [set(t.params) for t in trials if t.params and t.state is not TrialState.FAIL]
     common = set.intersection(*chosen) if chosen else set()
@@ -57,18 +57,18 @@ def keep_axes(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
 
 
 def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
-    """Leave out, in place, the plot of intermediate values of a large study: our learning curves stand for it.
+    """Remove, in place, the plot of intermediate values of a large study: our learning curves replace it.
 
-    It has a line and a place in the legend for every trial; 5,000 of them keep a browser busy for half a minute.
+    It has a line and a legend entry for every trial; 5,000 of them keep a browser busy for half a minute.
     """
     if len(trials) > MOST_CURVES:
         detail["has_intermediate_values"] = False
 
 
 def add_notes(detail: Detail, study_note: str, trial_notes: Mapping[int, str]) -> None:
-    """Put our notes, in place, where no user wrote one. `trial_notes` are by trial number.
+    """Add our notes, in place, if no user wrote one. `trial_notes` are by trial number.
 
-    Version 0 has no author: the first that a user writes is version 1, and stays, even an empty one. What was published
+    Version 0 has no author: the first that a user writes is version 1, and is kept, even if empty. A published note
     (`publishing`) is ours, and older.
     """
     if _is_free(detail["note"]):
@@ -83,7 +83,7 @@ def _is_free(note: Mapping[str, Any]) -> bool:
 
 
 def add_figures(detail: Detail, figures: Mapping[str, str]) -> None:
-    """Put our figures, in place, before those that others saved; one under the same id is replaced."""
+    """Add our figures, in place, preceding those that others saved; replace one with the same id."""
     others = [one for one in detail["plotly_graph_objects"] if one["id"] not in figures]
     ours = [{"id": name, "graph_object": text} for name, text in figures.items()]
     detail["plotly_graph_objects"] = [*ours, *others]

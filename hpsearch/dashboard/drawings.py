@@ -1,4 +1,4 @@
-"""Figures for Optuna's dashboard, drawn in a thread of their own: a page does not wait long for a picture."""
+"""Figures for Optuna's dashboard, drawn in a separate thread so that a page does not wait long for a picture."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ from hpsearch.dashboard.live import Seen
 from hpsearch.report.figures.catalogue import exhibits
 
 PATIENCE_S: Final = 0.3
-"""So long a new page waits for figures; without them it is completed when it looks again, some seconds later."""
+"""How long a new page waits for figures; without them it is completed by its next request, some seconds later."""
 
 LONG_PATIENCE_S: Final = 10.0
-"""So long a page that is on a screen waits for newer figures: until they come it shows the state before."""
+"""How long a visible page waits for newer figures; until they are ready it shows the previous state."""
 
 WAITING_MOST: Final = 4
-"""So many requests wait that long at once: the server's other threads answer all other requests."""
+"""Maximum number of requests that wait that long: the server's other threads answer all others."""
 
 _log: Final = logging.getLogger(__name__)
 _NAME: Final = "figures"
@@ -32,9 +32,9 @@ def drawn_figures(seen: Seen) -> Figures:
 
 @final
 class Drawings:
-    """The figures of studies, by id as JSON text. One thread draws them, so they take one core at most.
+    """The figures of studies, by id as JSON text. One thread draws them, so they use one core at most.
 
-    Figures are those of the look that is asked for, or none: older ones next to newer numbers would contradict them.
+    Figures are those of the requested state, or none: older ones next to newer numbers would contradict them.
     """
 
     def __init__(self, draw: Callable[[Seen], Figures] = drawn_figures) -> None:
@@ -45,13 +45,13 @@ class Drawings:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="hpsearch-drawings")
 
     def of(self, seen: Seen, *, patience_s: float = PATIENCE_S) -> Figures:
-        """Return the figures of a study as it was seen, or none if drawing them takes longer than `patience_s`."""
+        """Return the figures of a study's state, or none if drawing them takes longer than `patience_s`."""
         key = seen.snapshot.study.key
         with self._lock:
             version, drawing = self._newest.get(key, (None, None))
             if drawing is None or version != seen.version:
                 if drawing is not None:
-                    drawing.cancel()  # it has not begun, or it runs on and no request waits for it
+                    drawing.cancel()  # it has not begun, or it continues without a waiting request
                 drawing = self._pool.submit(self._drawn, seen)
                 self._newest[key] = (seen.version, drawing)
         is_patient = patience_s > PATIENCE_S and self._waiting.acquire(blocking=False)
@@ -66,6 +66,6 @@ class Drawings:
     def _drawn(self, seen: Seen) -> Figures:
         try:
             return self._draw(seen)
-        except Exception:  # noqa: BLE001 # a picture never stands in the way of a page
+        except Exception:  # noqa: BLE001 # a failed picture must not prevent the page
             _log.exception("study %s: its figures could not be drawn", seen.snapshot.study.spec.name)
             return {}

@@ -12,11 +12,11 @@ SHOWN: Final = ("search-map", "learning-rates", "learning-curves")
 PREFIX: Final = "hpsearch-"
 
 _LEGEND: Final = -0.24
-"""The top of the legend in heights of the plot: in Optuna's dashboard it is low, and the axis has a title."""
+"""The top of the legend in heights of the plot: in Optuna's dashboard the plot is low, and the axis has a title."""
 
 
 def study_figures(drawn: Sequence[Exhibit]) -> dict[str, go.Figure]:
-    """Return id -> figure, with a title, and as large as their place in Optuna's dashboard."""
+    """Return id -> figure, with a title, and in the size of its place in Optuna's dashboard."""
     return {
         f"{PREFIX}{panel.name}": _placed(panel.figure, _title(exhibit, panel))
         for exhibit in drawn
@@ -31,7 +31,7 @@ def figure_texts(drawn: Sequence[Exhibit]) -> Mapping[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Return what `to_plotly_json` gave as plain JSON values."""
+    """Return a result of `to_plotly_json` as plain JSON values."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
 
 
 def _title(exhibit: Exhibit, panel: Panel) -> str:
-    """Return a title that fits half of a phone: the exhibit's, or what the panel shows if there are several."""
+    """Return a title that fits half of a phone: the exhibit's, or the panel's label if there are several."""
     label = panel.label.removesuffix(".")
     return exhibit.title if len(exhibit.panels) == 1 else f"{label[:1].upper()}{label[1:]}"
 
@@ -64,7 +64,7 @@ def _is_coloured_by_result(trace: Any) -> bool:
 
 
 def _key(trace: go.Scatter) -> go.Scatter:
-    """Return the trace's entry in the legend in the colour of its fate: Plotly would paint it black."""
+    """Return the trace's legend entry in the colour of its fate: Plotly would draw it black."""
     look = {"symbol": trace.marker.symbol, "size": trace.marker.size, "color": trace.marker.line.color}
     return go.Scatter(
         x=[None], y=[None], mode="markers", name=trace.name, legendgroup=trace.legendgroup, marker=look

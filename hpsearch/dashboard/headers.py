@@ -1,4 +1,4 @@
-"""Headers that every answer carries, whoever made it."""
+"""Headers added to every answer of any application."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,7 +19,7 @@ _FRAMES = "frame-ancestors 'self'"
 def with_headers(application: WSGIApplication) -> WSGIApplication:
     """Return the application with headers that keep other sites out, and artifacts from running as one of our pages.
 
-    Optuna's dashboard lets every site read artifacts (`Access-Control-Allow-Origin: *`); that is taken away.
+    Optuna's dashboard lets every site read artifacts (`Access-Control-Allow-Origin: *`); that header is removed.
     """
 
     def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -36,8 +36,8 @@ def with_headers(application: WSGIApplication) -> WSGIApplication:
 def behind_proxy(application: WSGIApplication) -> WSGIApplication:
     """Return the application with the scheme that a proxy reports, and without its other headers.
 
-    Any client may write these headers, so only what harms no other user is believed: with `X-Forwarded-Proto: https`
-    its own cookie is marked `Secure`, and so stays off plain connections.
+    Any client may send these headers, so only a harmless one is trusted: with `X-Forwarded-Proto: https` the client's
+    own cookie is marked `Secure`, and is therefore not sent over plain connections.
     """
 
     def answering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -52,7 +52,7 @@ def behind_proxy(application: WSGIApplication) -> WSGIApplication:
 
 
 def completed(headers: Iterable[Header], *, is_artifact: bool) -> list[Header]:
-    """Return the headers of an answer with ours; a page's own policy holds beside the one that is added."""
+    """Return the headers of an answer with ours; a page's own policy applies in addition to ours."""
     ours = {name.lower() for name, _ in _EVERYWHERE}
     kept = [
         (name, value)

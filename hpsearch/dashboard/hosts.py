@@ -1,4 +1,4 @@
-"""The `Host` header: a page of another site must not reach us under a name of its own (DNS rebinding)."""
+"""The `Host` header: a page of another site must not reach us under its own name (DNS rebinding)."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 @final
 class HostGuard:
-    """Lets requests pass that name this server as its users do.
+    """Accepts requests that address this server by a name that its users use.
 
-    With `any_address` every IP address is such a name: no DNS can make one lead elsewhere.
+    With `any_address` every IP address is such a name: no DNS can redirect it.
     """
 
     def __init__(self, allowed: Iterable[str], *, any_address: bool) -> None:
@@ -37,7 +37,7 @@ class HostGuard:
 
 
 def host_name(host: str) -> str:
-    """Return the name in `name:port` or `[address]:port`, in small letters; empty where it is malformed."""
+    """Return the name in `name:port` or `[address]:port`, in lower case; empty if it is malformed."""
     name, colon, port = host.strip().lower().rpartition(":")
     if not colon or port.endswith("]"):
         name, port = host.strip().lower(), ""
@@ -49,7 +49,7 @@ def host_name(host: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """True when the host is an IP address."""
+    """Return True if the host is an IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -58,10 +58,10 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """True when only programs on this machine can reach the host."""
+    """Return True if only programs on this machine can reach the host."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_unspecified(host: str) -> bool:
-    """True when the host stands for all addresses of this machine."""
+    """Return True if the host stands for all addresses of this machine."""
     return host == "" or (is_address(host) and ipaddress.ip_address(host).is_unspecified)

@@ -1,4 +1,4 @@
-"""Bodies of requests are no longer than what the dashboard has a use for."""
+"""Limits on the length of request bodies to the dashboard's needs."""
 
 from http import HTTPStatus
 from typing import final
@@ -7,24 +7,24 @@ from wsgiref.types import WSGIEnvironment
 from hpsearch.dashboard.wsgi import Answer, path_of, refusal
 
 BODY_BYTES = 1 << 20
-"""A note of a megabyte is a book."""
+"""A note of a megabyte is as long as a book."""
 ARTIFACT_BYTES = 128 << 20
 
 
 @final
 class LimitGuard:
-    """Lets bodies pass up to a megabyte; artifacts, where they are kept, up to 128."""
+    """Accepts bodies up to a megabyte; artifacts, if they are stored, up to 128."""
 
     def __init__(self, *, has_artifacts: bool) -> None:
         self._has_artifacts = has_artifacts
 
     @property
     def largest_bytes(self) -> int:
-        """The longest body that any request may have."""
+        """The maximum length of any request's body."""
         return ARTIFACT_BYTES if self._has_artifacts else BODY_BYTES
 
     def __call__(self, environ: WSGIEnvironment) -> Answer | None:
-        """Refuse a request whose body is too long, or whose length is not given."""
+        """Refuse a request whose body is too long, or whose length is missing."""
         length = str(environ.get("CONTENT_LENGTH") or "0")
         is_artifact = path_of(environ).startswith("/api/artifacts/")
         most = self.largest_bytes if is_artifact else BODY_BYTES

@@ -23,7 +23,7 @@ def trial_link(name: str, number: int) -> str:
 
 
 def trials_link(name: str) -> str:
-    """Return what the paths of all pages of a study's trials begin with; the trial's number follows."""
+    """Return the prefix of the paths of all pages of a study's trials; the trial's number follows."""
     return f"/trials/{_part(name)}/"
 
 
@@ -45,11 +45,11 @@ def stock_trial_link(study_id: int, number: int) -> str:
 def _part(name: str) -> str:
     """Return a name as one part of a path.
 
-    Browsers take `.` and `..` for steps, even when they are quoted, so such names get a slash at their end, quoted too.
+    Browsers interpret `.` and `..` as steps, even if they are quoted, so such names get a final slash, also quoted.
     """
     return quote(name + "/" if _STEPS.fullmatch(name) else name, safe="")
 
 
 def name_of(part: str) -> str:
-    """Return the name that `report_link` made a part of a path of; servers give it unquoted."""
+    """Return the name from a part of a path of `report_link`; servers pass it unquoted."""
     return part.removesuffix("/") if _STEPS.fullmatch(part) else part

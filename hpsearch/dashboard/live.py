@@ -1,4 +1,4 @@
-"""Studies as they stand now, kept in memory and brought up to date by what has changed."""
+"""Current state of studies, kept in memory and updated incrementally."""
 
 import itertools
 import secrets
@@ -21,13 +21,13 @@ _T = TypeVar("_T")
 _versions: Final = itertools.count()
 
 _KEPT: Final = 16
-"""So many studies stay in memory; a large one takes tens of MB."""
+"""Maximum number of studies in memory; a large one takes tens of MB."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """A study as it stood at one look. Two looks with the same `version` saw the same."""
+    """A study's state at one moment. Equal `version`s mean equal states."""
 
     version: int
     snapshot: Snapshot
@@ -35,8 +35,8 @@ class Seen:
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[Snapshot], _T]) -> _T:
-        """Return what `make` makes of the snapshot: made for the first who asks, and kept under its name."""
-        # A lock for each name: who wants a note does not wait for a figure.
+        """Return the result of `make` for the snapshot, computed on first use and stored under its name."""
+        # A lock for each name, so that a request for a note does not wait for a figure.
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._made:
                 self._made[name] = make(self.snapshot)
@@ -46,7 +46,7 @@ class Seen:
 
 @final
 class LiveStudy:
-    """One study: what was read of it so far, and how far that goes. Threads may share it."""
+    """One study: the state read so far, with its change mark. Threads may share it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -57,9 +57,9 @@ class LiveStudy:
         self._seen: Seen | None = None
 
     def look(self, study: StoredStudy) -> Seen:
-        """Return the study as it stands now. Where nothing has changed that costs a few small queries.
+        """Return the current state of the study. If nothing has changed, this takes a few small queries.
 
-        Raises StudyNotFoundError when it was deleted, and StorageUnavailableError.
+        Raises StudyNotFoundError if it was deleted, and StorageUnavailableError.
         """
         with self._lock:
             changed, self._mark = self._store.changes(study, self._mark)
@@ -83,9 +83,9 @@ class LiveStudy:
 
 @final
 class LiveStudies:
-    """All studies of a database, those that were looked at last in memory. Threads may share it.
+    """All studies of a database; the last ones used are kept in memory. Threads may share it.
 
-    `began` tells its versions from those of another start.
+    `began` distinguishes its versions from those of another start.
     """
 
     def __init__(self, store: Store) -> None:
@@ -95,19 +95,19 @@ class LiveStudies:
         self._studies: OrderedDict[tuple[str, int], LiveStudy] = OrderedDict()
 
     def named(self, name: str) -> Seen:
-        """Return the study of that name as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
+        """Return the current state of the named study. Raises StudyNotFoundError, StorageUnavailableError."""
         return self.look(self.store.any_study(name))
 
     def numbered(self, study_id: int) -> Seen | None:
-        """Return the study that Optuna knows under that id; None where hpsearch did not make it."""
+        """Return the study with that Optuna id; None if hpsearch did not create it."""
         found = [study for study in self.store.studies() if study.study_id == study_id]
         return self.look(found[0]) if found else None
 
     def look(self, study: StoredStudy) -> Seen:
-        """Return a stored study as it stands now. Raises StudyNotFoundError, StorageUnavailableError."""
+        """Return the current state of a stored study. Raises StudyNotFoundError, StorageUnavailableError."""
         with self._lock:
             # A study that another Optuna client has copied to a new name has other trials under its key; one that
-            # hpsearch did not make has no key.
+            # hpsearch did not create has no key.
             place = study.key or study.name, study.study_id
             live = self._studies.setdefault(place, LiveStudy(self.store))
             self._studies.move_to_end(place)

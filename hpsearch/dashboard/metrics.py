@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus can watch, read from the database at each scrape."""
+"""`/metrics`: the metrics for Prometheus, read from the database at each scrape."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ _WORKER_STATES: Final = ("working", "idle", "stopping", "lost")
 
 @final
 class DatabaseCollector(Collector):
-    """Metrics of all studies and workers of a database; where it does not answer, only that."""
+    """Metrics of all studies and workers of a database; if it is unavailable, only that fact."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics as they stand now."""
+        """Yield the current values of all metrics."""
         try:
             listed = self._store.listing()
             workers = self._store.workers()
@@ -54,7 +54,7 @@ def metrics_text(store: Store) -> bytes:
 
 
 def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
-    """Yield what is known of the studies."""
+    """Yield the metrics of the studies."""
     yield _gauge(
         "hpsearch_study_budget_trials",
         "Trials that are to finish.",
@@ -94,7 +94,7 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
 
 
 def worker_metrics(workers: list[WorkerRecord]) -> Metric:
-    """Return how many workers there are, by how they stand."""
+    """Return the number of workers in each state."""
     counts = Counter(worker.state for worker in workers)
     return _gauge(
         "hpsearch_workers",

@@ -1,4 +1,4 @@
-"""Notes in Markdown, as Optuna's dashboard shows them beside a study or a trial. Text from outside is escaped."""
+"""Notes in Markdown, as Optuna's dashboard shows them for a study or a trial. External text is escaped."""
 
 import re
 import shlex
@@ -18,18 +18,18 @@ from hpsearch.verdicts import Finding
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@$^=])")
 _KEY: Final = re.compile(r"(?:hpsearch study (?:confirm|narrow) )?[\w.-]+")
-"""What cannot be markup, not even in code, where nothing can be escaped."""
+"""Text that cannot be markup, even in code, in which escaping is impossible."""
 
 
 def escaped(text: object) -> str:
-    """Return any text as Markdown that shows it as it is, on one line."""
+    """Return any text as one line of Markdown that shows it literally."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def escaped_with_code(text: str) -> str:
-    """Return any text as Markdown, on one line; keys of study files between backquotes are set as code.
+    """Return any text as one line of Markdown; keys of study files between backquotes are set as code.
 
-    Where anything else stands between them, or one is left over, all of it is text.
+    If backquotes enclose anything else, or are unpaired, all of it is text.
     """
     parts = " ".join(text.split()).split("`")
     if len(parts) % 2 == 0 or not all(map(_KEY.fullmatch, parts[1::2])):
@@ -40,14 +40,14 @@ def escaped_with_code(text: str) -> str:
 
 
 def trial_note(trial: Trial, study: StoredStudy) -> str:
-    """Return the note of a trial that has ended: its verdict, evidence, remedy, and where its page is."""
+    """Return the note of a trial that has ended: its verdict, evidence, remedy, and a link to its page."""
     name = study.spec.name
     page = f"[Trial {trial.number} with its curve]({trial_link(name, trial.number)})"
     return f"{published_trial_note(trial)}\n\n{page} · [Report]({report_link(name)})"
 
 
 def published_trial_note(trial: Trial) -> str:
-    """Return the note of a trial that has ended for a server that has no pages of ours: without links."""
+    """Return the note of a trial that has ended for a server without our pages: without links."""
     parts = [
         f"**{escaped(verdict_words(trial))}** ({escaped(trial.fate.value)})",
         *(_finding_parts(trial.finding) if trial.finding is not None else ()),
@@ -71,14 +71,14 @@ def _escaped(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def study_note(snapshot: Snapshot) -> str:
-    """Return the note of a study: how it stands, its best, its fates, its advice, and where its report is."""
+    """Return the note of a study: its state, best trial, fates and advice, and a link to its report."""
     name = snapshot.study.spec.name
     links = f"[Report]({report_link(name)}) · [All reports]({REPORTS}) · [Workers]({WORKERS})"
     return _study_note(snapshot, links)
 
 
 def published_study_note(snapshot: Snapshot) -> str:
-    """Return the note of a study for a server that has no pages of ours: with the time of which it speaks."""
+    """Return the note of a study for a server without our pages: with the time of the state it describes."""
     command = f"hpsearch report {shlex.quote(snapshot.study.spec.name)} --publish"
     renewed = f"As of {format_time(snapshot.taken)}; renewed by {escaped(command)}."
     return _study_note(snapshot, renewed)

@@ -1,4 +1,4 @@
-"""How a dashboard is to be served, checked before anything is opened."""
+"""The options of a dashboard server, checked before anything is opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ SHORTEST_TOKEN: Final = 12
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How a dashboard is to be served. Raises UsageError where that would be open to anybody."""
+    """The options of a dashboard server. Raises UsageError if they would make it open to everyone."""
 
     url: str
     host: str = "127.0.0.1"
@@ -25,7 +25,7 @@ class Options:
     artifacts: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check what belongs together."""
+        """Check options that depend on each other."""
         if self.token is None and not is_loopback(self.host):
             raise UsageError(
                 f"--host: an address that other machines reach needs a token (got {self.host}): set HPSEARCH_TOKEN, "

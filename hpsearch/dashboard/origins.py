@@ -1,4 +1,4 @@
-"""Requests that change something come from our own pages, or from no page at all."""
+"""The origin of changing requests: our own pages, or no page at all."""
 
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -10,8 +10,8 @@ from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, refusal
 def refuse_other_origins(environ: WSGIEnvironment) -> Answer | None:
     """Refuse a request that changes something and was sent by a page of another site.
 
-    Browsers say so themselves, in `Sec-Fetch-Site` or else in `Origin`, and no page can forge that. A request with
-    neither comes from a program, which no site can make use of.
+    Browsers report this in `Sec-Fetch-Site` or else in `Origin`, and no page can forge that. A request with neither
+    comes from a program, which no site can control.
     """
     if is_reading(environ) or _is_same(environ):
         return None
@@ -27,7 +27,7 @@ def _is_same(environ: WSGIEnvironment) -> bool:
         return site == "same-origin"
     if origin is None:
         return True
-    # Not the scheme: behind a proxy that ends TLS it is another one here.
+    # The scheme is not compared: behind a proxy that terminates TLS it differs.
     try:
         return urlsplit(origin).netloc.lower() == (header_of(environ, "Host") or "").lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Figures and notes written into the database, for servers of Optuna's dashboard that know nothing of hpsearch."""
+"""Publication of figures and notes in the database, for servers of Optuna's dashboard without hpsearch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.storage.optuna.storage import OptunaStorage
 
 AT_ONCE: Final = 200
-"""Notes that are written in one transaction."""
+"""Maximum number of notes written in one transaction."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """How many figures and notes were written, how many notes were there already, and how many are a user's."""
+    """Numbers of figures and notes written, of notes that were already current, and of users' notes."""
 
     figures: int
     notes: int
@@ -36,9 +36,9 @@ class Published:
 
 
 def publish(url: str, snapshot: Snapshot) -> Published:
-    """Write a study's figures, its note and those of its ended trials where any Optuna dashboard finds them.
+    """Write the figures and notes of a study and its ended trials to the place that any Optuna dashboard reads.
 
-    What was published before is replaced; a note that a user wrote or changed stays. Raises StorageError.
+    Earlier publications are replaced; a note that a user wrote or changed is kept. Raises StorageError.
     """
     storage = OptunaStorage(url)
     try:
@@ -92,7 +92,7 @@ def _write(
     before: Mapping[int | None, StoredNote],
     wanted: Mapping[int | None, str],
 ) -> int:
-    """Write notes in one transaction and return how many; one that got another version meanwhile is a user's now."""
+    """Write notes in one transaction and return how many; skip a note with a new version, which is now a user's."""
     written = 0
 
     def revise(versions: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`--read-only`: everybody may look, nobody may change anything."""
+"""`--read-only`: all clients may read, none may change anything."""
 
 from http import HTTPStatus
 from wsgiref.types import WSGIEnvironment

@@ -1,4 +1,4 @@
-"""Trials that are trained again because somebody asked on their page: one at a time, behind the back of requests."""
+"""Replays of trials requested on their pages: one at a time, in the background."""
 
 import threading
 from collections import OrderedDict
@@ -14,14 +14,14 @@ from hpsearch.worker.replay import ReplayRequest, StoredTrial
 from hpsearch.workflows.replay import replay_trial
 
 KEPT: Final = 8
-"""So many pages stay in memory, of several MB each; the one asked for first goes first."""
+"""Maximum number of pages in memory, of several MB each; the oldest request is dropped first."""
 WAITING_MOST: Final = 4
 
 _Key: TypeAlias = tuple[str, int]
 
 
 def replayed_page(stored: StoredTrial) -> str:
-    """Return the page of a trial that was trained again. Raises HpsearchError where that cannot be."""
+    """Return the page of a trial that was trained again. Raises HpsearchError if that is impossible."""
     navigation = way_back(stored.study, stored.trial.number)
     return render_replay(
         replay_trial(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation
@@ -30,20 +30,20 @@ def replayed_page(stored: StoredTrial) -> str:
 
 @final
 class Replays:
-    """The replays that were asked for: made, under way, or waiting for their turn. Threads may share them."""
+    """The requested replays: finished, running, or queued. Threads may share them."""
 
     def __init__(self, make: Callable[[StoredTrial], str] = replayed_page) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._asked: OrderedDict[_Key, Future[str]] = OrderedDict()
         self._waiting: SimpleQueue[tuple[StoredTrial, Future[str]]] = SimpleQueue()
-        # A daemon: a server that is told to stop does not wait for a training that may take long.
+        # A daemon: a server that is stopping does not wait for a training that may take long.
         threading.Thread(target=self._work, name="hpsearch-replays", daemon=True).start()
 
     def ask(self, stored: StoredTrial) -> bool:
-        """Let a trial be trained again unless it was, or is; return False where too many wait already.
+        """Queue a replay of a trial unless it has one; return False if the queue is full.
 
-        One that failed is tried again.
+        A failed replay is tried again.
         """
         key = stored.study.key, stored.trial.number
         with self._lock:
@@ -60,14 +60,14 @@ class Replays:
             return True
 
     def of(self, study_key: str, number: int) -> Future[str] | None:
-        """Return the replay of a trial, done or not; None where nobody has asked for it."""
+        """Return the replay of a trial, done or not; None if it was not requested."""
         return self._asked.get((study_key, number))
 
     def _work(self) -> None:
-        """Train what waits, one after the other, for ever."""
+        """Train the queued trials one after the other, without end."""
         while True:
             stored, made = self._waiting.get()
             try:
                 made.set_result(self._make(stored))
-            except BaseException as error:  # noqa: BLE001 # whoever asks for the page is told
+            except BaseException as error:  # noqa: BLE001 # requests for the page report it
                 made.set_exception(error)

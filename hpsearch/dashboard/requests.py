@@ -1,4 +1,4 @@
-"""Requests to Optuna's dashboard, checked before it gets them: it answers malformed ones with status 500."""
+"""Checks of requests to Optuna's dashboard, which answers malformed ones with status 500."""
 
 import io
 import json
@@ -21,7 +21,7 @@ Fits: TypeAlias = Callable[[Any], bool]
 
 
 def _is_text(value: Any) -> bool:
-    """True for text that every database takes: no NUL, no half of a surrogate pair."""
+    """Return True for text that every database accepts: no NUL, no half of a surrogate pair."""
     return isinstance(value, str) and UNSTORABLE.search(value) is None
 
 
@@ -98,7 +98,7 @@ _FIELDS: Final[tuple[tuple[str, re.Pattern[str], Mapping[str, tuple[Fits, str]]]
     ("POST", re.compile(r"/api/trials/\d+/user-attrs/?"), {"user_attrs": (_is_attributes, "an object")}),
     ("POST", re.compile(r"/api/artifacts/\d+(/\d+)?/?"), _FILE),
 )
-"""Method, path -> the fields of the body: what they must be, as a test and in words."""
+"""Method, path -> the required fields of the body, each as a test and in words."""
 
 _IDS: Final = re.compile(
     r"/(?:api/studies|api/artifacts|artifacts|csv)/(?P<study>-?\d+)(?:/(?P<trial>-?\d+))?(?:/.*)?"
@@ -112,7 +112,7 @@ _PLOT: Final = re.compile(r"/api/studies/\d+/plot/[^/]*/?")
 
 @final
 class CheckedRequests:
-    """Optuna's dashboard after a check of paths, queries and bodies; what it cannot use gets 400 or 404."""
+    """Optuna's dashboard after a check of paths, queries and bodies; requests that it cannot use get 400 or 404."""
 
     def __init__(self, stock: WSGIApplication, storage: BaseStorage) -> None:
         self._stock = stock
@@ -131,7 +131,7 @@ class CheckedRequests:
     def _missing(self, environ: WSGIEnvironment) -> Answer | None:
         """Return the refusal if the study or trial of the path does not exist.
 
-        Optuna's dashboard finds out itself if it only reads, but for plots and for numbers that no column holds.
+        Optuna's dashboard checks this itself for reads, except for plots and for numbers too large for a column.
         """
         path = path_of(environ)
         found = _IDS.fullmatch(path) or _TRIAL.fullmatch(path)
@@ -175,9 +175,9 @@ _NO_GZIP: Final = re.compile(r"gzip\s*;\s*q\s*=\s*0(\.0*)?\s*(,|$)")
 
 
 def _set_encoding(environ: WSGIEnvironment) -> None:
-    """Set `Accept-Encoding`, in place, to what Optuna's dashboard understands.
+    """Set `Accept-Encoding`, in place, to a value that Optuna's dashboard understands.
 
-    It fails without that header, as curl and health checks send none, and takes `gzip;q=0` for a wish.
+    It fails without that header, which curl and health checks omit, and takes `gzip;q=0` for a request.
     """
     accepted = environ.get(_ENCODING, "")
     environ[_ENCODING] = "" if _NO_GZIP.search(accepted) else accepted
@@ -194,7 +194,7 @@ def _bad_query(environ: WSGIEnvironment) -> Answer | None:
 
 
 def _bad_body(environ: WSGIEnvironment) -> Answer | None:
-    """Return what is wrong with the body of a change, or None; the body can be read again afterwards."""
+    """Return the refusal of a malformed body of a change, or None; the body can be read again afterwards."""
     if is_reading(environ):
         return None
     path, method = path_of(environ), method_of(environ)

@@ -1,4 +1,4 @@
-"""Our paths, before those of Optuna's dashboard."""
+"""Routing: our paths precede those of Optuna's dashboard."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ _MOST_NUMBER: Final = 2**31 - 1
 
 @final
 class Routes:
-    """The whole site: our pages by their paths, and for all other paths `stock`."""
+    """The whole site: our pages by their paths, and `stock` for all other paths."""
 
     def __init__(self, live: LiveStudies, stock: WSGIApplication, *, read_only: bool = False) -> None:
         self._live = live
@@ -95,12 +95,12 @@ class Routes:
         headers = (("ETag", tag), _PRIVATE)
         if is_known(environ, tag):
             return Answer(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        # Who asks for the head alone only wants to know whether there is something new: nothing is drawn for that.
+        # A HEAD request only checks for changes, so nothing is drawn for it.
         body = b"" if method_of(environ) == "HEAD" else report_page(seen, tag).encode()
         return Answer(body=body, kind=HTML, headers=headers)
 
     def _tag(self, seen: Seen) -> str:
-        """Return the tag of a look at a study, another one after each start of the server."""
+        """Return the tag of a study's state; it differs after each start of the server."""
         study = seen.snapshot.study
         return version_tag(f"{self._live.began} {study.key} {seen.version}".encode())
 
@@ -113,7 +113,7 @@ class Routes:
         return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=can_replay))
 
     def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        """Train a trial again where that is asked with POST, and show what came of it."""
+        """Train a trial again if the request is a POST, and show the result."""
         name, number = links.name_of(found["name"]), _number(found)
         stored = read_trial(self._live.store, name, number)
         if not is_reading(environ):
@@ -154,7 +154,7 @@ def _answer(
     found: re.Match[str],
     answering: Callable[[WSGIEnvironment, re.Match[str]], Answer],
 ) -> Answer:
-    """Return the answer, or what says why there is none."""
+    """Return the answer, or the reason for its absence."""
     if not (is_reading(environ) or found.re.pattern.endswith("/replay")):
         return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", ("Allow", "GET, HEAD"))
     try:
@@ -164,7 +164,7 @@ def _answer(
 
 
 def _refused(error: HpsearchError) -> Answer:
-    """Return what says why there is no answer."""
+    """Return the error's message as an answer."""
     match error:
         case StudyNotFoundError() | TrialNotFoundError():
             return refusal(HTTPStatus.NOT_FOUND, str(error))
@@ -179,7 +179,7 @@ def _refused(error: HpsearchError) -> Answer:
 
 
 def _number(found: re.Match[str]) -> int:
-    """Return the trial's number in a path. Raises TrialNotFoundError for one that no database holds."""
+    """Return the trial number in a path. Raises TrialNotFoundError for a number too large for a database."""
     number = number_of(found["number"])
     if number > _MOST_NUMBER:
         raise TrialNotFoundError(

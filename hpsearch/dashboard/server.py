@@ -1,4 +1,4 @@
-"""The server: a process that serves the dashboard until it is told to stop."""
+"""The server: a process that serves the dashboard until it is stopped."""
 
 import signal
 from collections.abc import Callable
@@ -25,8 +25,8 @@ CONNECTIONS: Final = 500
 def serve(options: Options, tell: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM, and return the exit code: 130 or 0.
 
-    `tell` gets the server's address once it listens. Raises HpsearchError where the port is taken or the host is not
-    ours, and StorageError for the database.
+    `tell` is called with the server's address once it listens. Raises HpsearchError if the port is in use or the host
+    is not local, and StorageError for the database.
     """
     stop = _Stop()
     with open_store(options.url, foreign=True) as found:
@@ -34,7 +34,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
             open_store(options.url, create=False).close()  # raises if something is missing
     with ExitStack() as opened:
         opened.enter_context(DrainWatch(stop, within_s=END_WITHIN_S))
-        storage = OptunaStorage(options.url)  # makes our tables as well as Optuna's
+        storage = OptunaStorage(options.url)  # creates our tables as well as Optuna's
         opened.callback(storage.remove_session)
         store = opened.enter_context(open_store(options.url, create=False))
         site = make_site(store, storage, options.artifacts, read_only=options.read_only)
@@ -42,14 +42,14 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         stop.listen()
         tell(_address(options.host, server))
         warm_in_background(site, store)
-        # It returns after one of the signals, when the requests that were under way have their answers.
+        # It returns after one of the signals, once the pending requests are answered.
         server.run()
     return stop.exit_code
 
 
 @final
 class _Stop:
-    """Remembers which signal ended the server."""
+    """Stores which signal ended the server."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -57,7 +57,7 @@ class _Stop:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C; 0 after SIGTERM, which is how a service is stopped."""
+        """130 after Ctrl-C; 0 after SIGTERM, which stops services."""
         return INTERRUPTED if self.signal == signal.SIGINT else 0
 
     def ask(self) -> None:
@@ -77,17 +77,17 @@ def _listening(site: WSGIApplication, options: Options) -> Any:
     asked = guards(options)
     try:
         adjustments = Adjustments(
-            # One address and so one port, where "localhost" may mean two.
+            # One address and therefore one port, although "localhost" may resolve to two addresses.
             host="127.0.0.1" if options.host == "localhost" else options.host,
             port=options.port,
             threads=options.threads,
-            # An open page keeps several connections, and idle ones cost no thread; `select` has no room for so many.
+            # An open page keeps several connections, and idle ones need no thread; `select` cannot handle so many.
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,
             max_request_body_size=LimitGuard(has_artifacts=options.artifacts is not None).largest_bytes,
             cleanup_interval=LOOK_EVERY_S,
             ident=None,
-            clear_untrusted_proxy_headers=False,  # `proxied` does, after a look at them
+            clear_untrusted_proxy_headers=False,  # `behind_proxy` does, after reading one of them
         )
         return GuardedServer(protected(site, asked), adjustments, tuple(asked))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Optuna's dashboard on our storage, with what we cure of it."""
+"""Optuna's dashboard on our storage, with patches."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ _RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")
 
 
 def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path | None) -> WSGIApplication:
-    """Return Optuna's dashboard, with our notes and figures, that renames studies without a copy.
+    """Return Optuna's dashboard, with our notes and figures, and with renaming that does not copy the study.
 
     `artifacts` is the folder of artifacts; without it there are none.
     """
@@ -36,9 +36,9 @@ def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path |
 
 
 def _forget_trials(stock: Any, study_id: int) -> None:
-    """Make Optuna's dashboard read the trials of a study again. It keeps them for 2 to 10 s, but not its best trial.
+    """Make Optuna's dashboard read the trials of a study again. It caches them for 2 to 10 s, but not its best trial.
 
-    Our storage keeps what has not changed, so this costs little. A version that keeps trials elsewhere is left alone.
+    Our storage caches unchanged trials, so this costs little. A version with another cache is left alone.
     """
     with contextlib.suppress(AttributeError):
         cache = stock._inmemory_cache  # noqa: SLF001  # Optuna's dashboard has no other name for it
@@ -48,9 +48,9 @@ def _forget_trials(stock: Any, study_id: int) -> None:
 
 @final
 class Renaming:
-    """Optuna's dashboard, where a study that gets another name keeps everything else.
+    """Optuna's dashboard with a renaming that keeps everything else of the study.
 
-    Optuna's own way copies the study and deletes it, and with it saved figures, artifacts, and what workers hold.
+    Optuna's own way copies and deletes the study, and thereby loses saved figures, artifacts, and workers' trials.
     """
 
     def __init__(self, stock: WSGIApplication, storage: OptunaStorage) -> None:
@@ -81,7 +81,7 @@ class Renaming:
         return _said(HTTPStatus.CREATED, self._summary(study_id, environ))
 
     def _summary(self, study_id: int, environ: WSGIEnvironment) -> Any:
-        """Return what Optuna's dashboard says of the study in its list."""
+        """Return the study's entry in the list of Optuna's dashboard."""
         asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "CONTENT_LENGTH": "0"}
         listed = json.loads(hear(self._stock, {**bare(environ), **asked}).body)["study_summaries"]
         return next(one for one in listed if one["study_id"] == study_id)

@@ -1,6 +1,6 @@
-"""Notes as Optuna's dashboard keeps them among the system attributes of a study, and which of them are ours.
+"""Notes as Optuna's dashboard stores them in the system attributes of a study, and which of them are ours.
 
-A note has a version, which every change raises, and a body in pieces: `dashboard:TRIAL_ID:note_ver` and
+A note has a version, which every change increments, and a body in pieces: `dashboard:TRIAL_ID:note_ver` and
 `dashboard:TRIAL_ID:note_str:0`, `:1` and so on; without `TRIAL_ID:` it is the study's own.
 """
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 _PIECE: Final = 2045
-"""Characters; the longest that any version of Optuna's tables takes."""
+"""Characters; the maximum length that all versions of Optuna's tables accept."""
 
 _SIGNATURE: Final = "\n\n[hpsearch]: # ({digest})"
-"""A definition that nothing refers to: Markdown does not show it."""
+"""A definition without references: Markdown does not show it."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredNote:
-    """A note as it is stored; version 0 is none."""
+    """A stored note; version 0 means that there is none."""
 
     version: int
     body: str
@@ -28,23 +28,23 @@ class StoredNote:
 
     @property
     def is_free(self) -> bool:
-        """True where the note may be written over: there is none, or it is one of ours as we wrote it."""
+        """True if the note may be overwritten: there is none, or it is one of ours and unchanged."""
         return self.version == 0 or is_ours(self.body)
 
 
 def signed(text: str) -> str:
-    """Return the text as a note that `is_ours` knows, until somebody changes a letter of it."""
+    """Return the text as a note that `is_ours` recognizes as long as it is unchanged."""
     return text + _SIGNATURE.format(digest=_digest(text))
 
 
 def is_ours(body: str) -> bool:
-    """True for what `signed` returned; False for everything that a user wrote or changed."""
+    """Return True for a result of `signed`; False for everything that a user wrote or changed."""
     text, _, _ = body.rpartition("\n\n")
     return body == signed(text)
 
 
 def is_published(attributes: Mapping[str, Any]) -> bool:
-    """True if the study with these system attributes has a note of ours, which no user has changed since."""
+    """Return True if the study with these system attributes has a note of ours that no user has changed."""
     note = stored_note(attributes, None)
     return note.version > 0 and is_ours(note.body)
 
@@ -55,7 +55,7 @@ def version_key(trial_id: int | None) -> str:
 
 
 def stored_note(attributes: Mapping[str, Any], trial_id: int | None) -> StoredNote:
-    """Return the note of a trial, or of the study for None, among its study's system attributes."""
+    """Return the note of a trial, or of the study for None, from its study's system attributes."""
     pieces: list[str] = []
     while (piece := attributes.get(_piece_key(trial_id, len(pieces)))) is not None:
         pieces.append(str(piece))
@@ -64,7 +64,7 @@ def stored_note(attributes: Mapping[str, Any], trial_id: int | None) -> StoredNo
 
 
 def note_attributes(before: StoredNote, trial_id: int | None, body: str) -> dict[str, Any]:
-    """Return the attributes that put `body` in the place of a note; pieces that are left over become empty."""
+    """Return the attributes that replace a note by `body`; surplus pieces become empty."""
     count = max(before.pieces, math.ceil(len(body) / _PIECE))
     pieces = {
         _piece_key(trial_id, index): body[index * _PIECE : (index + 1) * _PIECE] for index in range(count)

@@ -1,4 +1,4 @@
-"""The token: who has it may look, and nothing is served to anybody else."""
+"""The token guard: requests without the token are refused."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ from wsgiref.types import WSGIEnvironment
 from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, path_of, query_of, redirect, refusal
 
 FREE_FAILURES = 10
-"""So many wrong tokens in a row an address may give at once."""
+"""Number of wrong tokens an address may send in quick succession."""
 MOST_ADDRESSES = 10_000
 
 _NO_STORE = ("Cache-Control", "no-store")
@@ -25,13 +25,13 @@ _NO_STORE = ("Cache-Control", "no-store")
 
 @final
 class TokenGuard:
-    """Lets requests pass that bring the token: as a cookie, a bearer token, or a password with any name.
+    """Accepts requests with the token: as a cookie, a bearer token, or a password with any name.
 
-    `?token=` sets the cookie and sends the browser on, so that the token stays in no address. The cookie is not the
-    token: it is made of it, and its name too, since cookies are not separated by port.
+    `?token=` sets the cookie and redirects the browser, so that no address contains the token. The cookie is derived
+    from the token, and so is its name, since cookies are not separated by port.
 
-    An address that has given `FREE_FAILURES` wrong tokens may try one more each second. In between its tokens are not
-    compared, right or wrong, so guessing is no faster; cookies, which cannot be guessed, still count.
+    An address that has sent `FREE_FAILURES` wrong tokens may try one more each second. In between, its tokens are not
+    compared, right or wrong, so guessing is no faster; cookies, which cannot be guessed, are still accepted.
     """
 
     def __init__(self, token: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,7 +79,8 @@ class TokenGuard:
         )
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        # Not `http.cookies`, which reads nothing where another program of this host has a cookie that it dislikes.
+        # `http.cookies` is not used: it reads nothing if another program of this host sets a cookie that it cannot
+        # parse.
         pairs = (pair.strip().partition("=") for pair in (header_of(environ, "Cookie") or "").split(";"))
         given = [value for name, _, value in pairs if name == self._cookie_name]
         return any(hmac.compare_digest(value.encode(), self._cookie.encode()) for value in given)
@@ -92,13 +93,13 @@ class TokenGuard:
 
 @final
 class _Failures:
-    """How many wrong tokens each address has given: one is forgiven each second."""
+    """The number of wrong tokens from each address; one is forgiven each second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._empty_at: OrderedDict[str, float] = OrderedDict()
-        """Address -> when all of its failures will be forgiven; the address that failed last comes last."""
+        """Address -> time at which all of its failures are forgiven; the last address to fail comes last."""
 
     def wait_s(self, address: str) -> float:
         """Return how long this address must wait until its next try; 0 or less if it need not."""
@@ -115,7 +116,7 @@ class _Failures:
 
 
 def _authorization(environ: WSGIEnvironment) -> str | None:
-    """Return the token that the header Authorization tries, None if it tries none."""
+    """Return the token in the header Authorization; None if there is none."""
     scheme, _, credentials = (header_of(environ, "Authorization") or "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -127,7 +128,7 @@ def _authorization(environ: WSGIEnvironment) -> str | None:
 
 
 def _password(credentials: str) -> str:
-    """Return the password of Basic credentials; empty where they are malformed."""
+    """Return the password of Basic credentials; empty if they are malformed."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError):
@@ -138,6 +139,6 @@ def _without_token(environ: WSGIEnvironment) -> str:
     """Return the request's address without the token, always a path of this server."""
     pairs = parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
     query = urlencode([pair for pair in pairs if pair[0] != "token"])
-    # Two slashes in front would name another server.
+    # Two leading slashes would refer to another server.
     path = "/" + quote(path_of(environ).lstrip("/"), safe="/")
     return f"{path}?{query}" if query else path

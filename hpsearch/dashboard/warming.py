@@ -1,4 +1,4 @@
-"""What the first visitor will ask for, asked for before: large studies take seconds to read and to draw."""
+"""Preparation of the pages of the first visitor: large studies take seconds to read and to draw."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 def warm_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
-    """Let a thread ask the site, behind its guards, for the newest study and its report; return the thread."""
+    """Start a thread that requests the newest study and its report, bypassing the guards; return the thread."""
     thread = threading.Thread(target=_warm, args=(site, store), name="hpsearch-warming", daemon=True)
     thread.start()
     return thread
@@ -27,9 +27,9 @@ def _warm(site: WSGIApplication, store: Store) -> None:
         for study in store.studies()[-1:]:
             hear(site, _request(f"/api/studies/{study.study_id}"))
             hear(site, _request(unquote(report_link(study.spec.name))))
-    except HpsearchError as error:  # visitors will meet it, and be told
+    except HpsearchError as error:  # visitors will get the same error as an answer
         _log.info("nothing could be prepared: %s", error)
-    except Exception:  # noqa: BLE001 # no fault of a preparation ends the server, but none is hidden
+    except Exception:  # noqa: BLE001 # an error in preparation must not end the server, and is not hidden
         _log.exception("nothing could be prepared")
 
 

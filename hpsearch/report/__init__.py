@@ -1,1 +1,1 @@
-"""What people see: figures, tables and pages."""
+"""Visible results: figures, tables and pages."""

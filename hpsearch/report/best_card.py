@@ -1,4 +1,4 @@
-"""The best configuration as a card: what to copy, how to train it again, and how sure it is that it is best."""
+"""A card of the best configuration: settings to copy, commands to train it again, and how certain it is the best."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec
 from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"
-"""What the card calls the study file that it shows."""
+"""File name of the study file that the card shows."""
 
 _LONGEST_NAME: Final = 200
 
@@ -37,7 +37,7 @@ _LONGEST_NAME: Final = 200
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A line for a shell, and what it is for."""
+    """A shell command and its purpose."""
 
     purpose: str
     line: str
@@ -48,11 +48,11 @@ class Command:
 class BestCard:
     """The best trial, by fresh seeds if any were trained with them. `study_file` is TOML, `json` one object.
 
-    `untrainable` holds why it cannot be trained again, and is empty if it can; if it is not, `study_file` is empty
+    `untrainable` is the reason if the trial cannot be trained again, else empty; if it cannot, `study_file` is empty
     and there are no commands.
 
-    `repeated` are the configurations that were trained with fresh seeds, the best mean first; `sure` says what
-    follows from them. `test` says how the sealed test part stands.
+    `repeated` are the configurations trained with fresh seeds, the best mean first; `sure` is the conclusion from them.
+    `test` is the state of the sealed test part.
     """
 
     number: int
@@ -68,7 +68,7 @@ class BestCard:
 
 
 def best_card(snapshot: Snapshot) -> BestCard | None:
-    """Return the card of the best trial; None where no trial is complete with a finite result."""
+    """Return the card of the best trial; None if no trial is complete with a finite result."""
     study = snapshot.study
     best = next(iter(best_of(snapshot, 1)), None)
     if best is None:
@@ -103,7 +103,7 @@ def _sure(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
 def one_configuration(spec: StudySpec, params: Mapping[str, ParameterValue]) -> StudySpec:
     """Return a study of one trial of exactly this configuration, trained to its end.
 
-    The values stand in `[model]` and `[training]`, where `diagnose` looks, and as the only choice of the search, since
+    The values are in `[model]` and `[training]`, which `diagnose` reads, and are the only choices of the search, since
     a study file without a search would search the default ranges.
     """
     configuration = configure(spec, params)
@@ -171,7 +171,7 @@ def _test_words(snapshot: Snapshot) -> str:
 
 
 def _unopened_words(spec: StudySpec) -> str:
-    """Say whether there is a test part to open. Only MNIST and folders of IDX files have one of their own."""
+    """Return whether there is a test part to open, in words. Only MNIST and folders of IDX files have one."""
     data = spec.data
     is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
     has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)
@@ -193,7 +193,7 @@ _TITLE = "The best configuration, to take along"
 
 
 def best_card_section(snapshot: Snapshot) -> Markup:
-    """Return the card; a sentence where no trial is the best."""
+    """Return the card; a sentence if no trial is the best."""
     card, metric = best_card(snapshot), snapshot.study.spec.metric
     return piece(
         "best_card.html",
@@ -214,7 +214,7 @@ def best_card_section(snapshot: Snapshot) -> Markup:
 
 
 def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
-    """Return the facts of the card; what fresh seeds add, if the trial was trained with any."""
+    """Return the facts of the card, including those from fresh seeds if the trial was trained with any."""
     mine = [one for one in card.repeated if one.number == card.number]
     return [
         ("Trial", str(card.number)),

@@ -1,6 +1,6 @@
-"""One figure of the report as a file of its own: a page, Plotly's JSON, or a picture.
+"""One figure of the report as a separate file: a page, Plotly's JSON, or a picture.
 
-Kaleido makes pictures; it drives the Chromium or Chrome that is installed.
+Pictures are made with Kaleido, which runs the installed Chromium or Chrome.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ _NOTHING_ASKED: Final = ReportRequest()
 def figure_file(
     snapshot: Snapshot, name: str, form: FigureFormat, request: ReportRequest = _NOTHING_ASKED
 ) -> bytes:
-    """Return the content of a file that holds the figure `name` alone: a page, Plotly's JSON, or a picture.
+    """Return the content of a file with only the figure `name`: a page, Plotly's JSON, or a picture.
 
-    `name` is that of an exhibit, which HTML shows with all its panels, or of a panel. Raises UsageError for a name that
-    is none, and for an exhibit of several panels where one is needed; HpsearchError where there is nothing to draw,
-    or nothing to draw a picture with.
+    `name` is that of an exhibit, which HTML shows with all its panels, or of a panel. Raises UsageError for an unknown
+    name, and for an exhibit of several panels if one is needed; HpsearchError if there is nothing to draw, or if the
+    software for pictures is missing.
     """
     shown = find_exhibit(exhibits(snapshot, request), name)
     if not shown.panels:
@@ -63,7 +63,7 @@ def _alone(exhibit: Exhibit, panel: Panel) -> Exhibit:
 
 
 def _one_panel(shown: Exhibit, form: FigureFormat) -> Panel:
-    """Return the panel that has the exhibit's own name, or is its only one."""
+    """Return the panel with the exhibit's own name, or its only panel."""
     named = [panel for panel in shown.panels if panel.name == shown.name] or shown.panels
     if len(named) == 1:
         return named[0]
@@ -78,7 +78,7 @@ ImageFormat: TypeAlias = Literal["png", "svg"]
 
 WIDTH_PX: Final = 900
 PNG_SCALE: Final = 2
-"""Pixels of a PNG per pixel of the drawing: sharp on today's screens, and on paper."""
+"""Pixels of a PNG per pixel of the drawing: sharp on current screens, and on paper."""
 
 LONGEST_S: Final = 90
 
@@ -86,7 +86,7 @@ LONGEST_S: Final = 90
 def image_of(figure: go.Figure, form: ImageFormat) -> bytes:
     """Return the picture of a drawing on light paper. Nothing is loaded from a network.
 
-    Raises HpsearchError where kaleido or the browser is missing, or where the browser fails.
+    Raises HpsearchError if kaleido or the browser is missing, or if the browser fails.
     """
     if find_spec("kaleido") is None:
         raise HpsearchError(
@@ -102,7 +102,7 @@ def image_of(figure: go.Figure, form: ImageFormat) -> bytes:
         "height": figure.layout.height,
         "scale": PNG_SCALE if form == "png" else 1,
     }
-    # MathJax would come from its makers' server.
+    # MathJax would be loaded from its makers' server.
     options = {"mathjax": False, "timeout": LONGEST_S}
     try:
         picture: bytes = kaleido.calc_fig_sync(figure.to_plotly_json(), opts=settings, kopts=options)

@@ -1,4 +1,4 @@
-"""The report's file: checked before a run, and written whole or not at all."""
+"""The report's file: checked before a run, and written atomically."""
 
 import contextlib
 import secrets
@@ -8,20 +8,20 @@ from hpsearch.errors import HpsearchError
 
 
 def check_report_path(path: Path) -> None:
-    """Raise HpsearchError where a report could not be written to `path`: better before a run than behind it.
+    """Raise HpsearchError if a report cannot be written to `path`: better before a run than after it.
 
-    Only writing tells whether a folder can be written, so a file is made beside `path`, and removed again.
+    Only writing shows whether a folder is writable, so a file is created next to `path` and removed again.
     """
     _check_place(path)
     _write_beside("", path, replace=False)
 
 
 def _check_place(path: Path) -> None:
-    """Raise HpsearchError where `path` has no folder, is one, or is a device: a file would take its place."""
+    """Raise HpsearchError if `path` has no folder, or is a folder or a device, which a file would replace."""
     try:
         has_folder, is_folder = path.parent.is_dir(), path.is_dir()
         is_device = path.exists() and not (is_folder or path.is_file())
-    except OSError as error:  # a name that is too long, say
+    except OSError as error:  # for example, a name that is too long
         raise _unwritable(path, error) from error
     if not has_folder:
         raise HpsearchError(
@@ -34,17 +34,17 @@ def _check_place(path: Path) -> None:
 
 
 def write_page(page: str | bytes, path: Path) -> None:
-    """Write a page, or a figure, to `path`, whole or not at all. What stood there before is replaced.
+    """Write a page, or a figure, to `path`, whole or not at all. An existing file is replaced.
 
-    Raises HpsearchError where that cannot be.
+    Raises HpsearchError if that is impossible.
     """
     _check_place(path)
     _write_beside(page, path, replace=True)
 
 
 def _write_beside(page: str | bytes, path: Path, *, replace: bool) -> None:
-    """Write a page to a new file in the folder of `path`; let it replace `path`, or remove it again."""
-    # Beside the target, since a rename is atomic within one file system only.
+    """Write a page to a new file in the folder of `path`; replace `path` with it, or remove it again."""
+    # Next to the target, since a rename is atomic within one file system only.
     unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")
     try:
         if isinstance(page, str):

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network."""
+"""The report: one self-contained HTML file."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ _CHARSET: Final = '<meta charset="utf-8">'
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serving:
-    """What a page has that a server sends, and a file has not.
+    """The parts of a page that only a server sends.
 
     `plotly` is the path of Plotly's script on the server; `navigation` is HTML above the page, `script` runs last.
     """
@@ -42,9 +42,9 @@ def render(
     serving: Serving | None = None,
     drawn: Sequence[Exhibit] | None = None,
 ) -> str:
-    """Return the report as one HTML page: with everything inside it, or as a server sends it.
+    """Return the report as one HTML page: self-contained, or with the server's parts.
 
-    `drawn` is `exhibits(snapshot, request)` where somebody has it already.
+    `drawn` is `exhibits(snapshot, request)` if the caller has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
     page = document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
@@ -52,7 +52,7 @@ def render(
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
-    """Return one figure of the report as an HTML page with everything inside it."""
+    """Return one figure of the report as a self-contained HTML page."""
     body = [
         sections.figure_header(snapshot, shown),
         sections.fate_filter(snapshot),
@@ -65,10 +65,10 @@ def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
 def document(
     title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None, *, navigation: str = ""
 ) -> str:
-    """Return an HTML page with the drawings of the exhibits that stand in its `body`.
+    """Return an HTML page with the drawings of the exhibits that its `body` contains.
 
-    `title` is text, `body` is HTML, `navigation` HTML above a page that has no `serving`.
-    Without `serving` the page needs no network.
+    `title` is text, `body` is HTML, `navigation` is HTML above a page without `serving`. Without `serving` the page
+    needs no network.
     """
     drawing = [get_plotlyjs()] if shown and serving is None else []
     inline = [*drawing, *([asset("page.js")] if shown else []), *([serving.script] if serving else [])]
@@ -91,7 +91,7 @@ def _title(snapshot: Snapshot) -> str:
 
 
 def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) -> Markup:
-    """Return the report; of a study that another Optuna client made, what can be said of it."""
+    """Return the report; for a study of another Optuna client, the parts that its data supports."""
     named = {one.name: one for one in shown}
     values: dict[str, Any] = {}
     if snapshot.study.foreign is None:
@@ -117,9 +117,9 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) 
 
 
 def _data(shown: Sequence[Exhibit]) -> str:
-    """Return the drawings and the dark colours as JSON that no HTML parser takes for markup.
+    """Return the drawings and dark colours as JSON that no HTML parser mistakes for markup.
 
-    Texts of hovering stand once in `texts`, and `hovertext` numbers them: most trials are in every figure.
+    Hover texts are stored once in `texts` and numbered in `hovertext`: most trials are in every figure.
     """
     numbers: dict[str, int] = {}
     figures = {panel.name: panel.figure.to_plotly_json() for exhibit in shown for panel in exhibit.panels}
@@ -132,7 +132,7 @@ def _data(shown: Sequence[Exhibit]) -> str:
 
 
 def _numbered(texts: Sequence[Any], numbers: dict[str, int]) -> list[Any]:
-    """Return the number of every text, row by row where there are rows; new texts get numbers, in place."""
+    """Return the number of every text, row by row if there are rows; add new texts to `numbers` in place."""
     return [
         numbers.setdefault(text, len(numbers)) if isinstance(text, str) else _numbered(text, numbers)
         for text in texts
@@ -140,7 +140,7 @@ def _numbered(texts: Sequence[Any], numbers: dict[str, int]) -> list[Any]:
 
 
 def _policy(scripts: Sequence[str], *, is_served: bool) -> str:
-    """Return a policy that runs these scripts and no other, and loads nothing but from a server of its own."""
+    """Return a policy that allows only these scripts, and loads only from the page's own server."""
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     served, own = (" 'self'", "'self'") if is_served else ("", "'none'")

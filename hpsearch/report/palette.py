@@ -1,8 +1,8 @@
 """Colours and symbols, defined once for figures, tables and the filter.
 
-Hues are those of Okabe and Ito (2008, "Color Universal Design"), with their lightness moved so that each two
-fates differ for people with protanopia, deuteranopia and tritanopia, on white and on dark paper. Figures
-are drawn in the light colours; `DARK` turns each of them into its dark one.
+Hues are those of Okabe and Ito (2008, "Color Universal Design"), with adjusted lightness so that any two fates differ
+for people with protanopia, deuteranopia and tritanopia, on white and on dark paper. Figures are drawn in the light
+colours; `DARK` maps each of them to its dark one.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ RESULT_COLOURS = ("#addc30", "#5ec962", "#28ae80", "#21918c", "#2c728e", "#3b528
 """From the worst result to the best: viridis without its palest end, which is invisible on white."""
 
 RAIL_COLOURS = ("#b2b2b2", "#c24a00", "#1a1a1a")
-"""What has no place among the colours of a heat map: far above, infinite, NaN."""
+"""Values without a place among the colours of a heat map: far above, infinite, NaN."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FateLook:
-    """How one fate is drawn: Plotly's symbol filled and hollow, the colour, and the symbol as an SVG path.
+    """The drawing of one fate: Plotly's symbol filled and hollow, the colour, and the symbol as an SVG path.
 
-    The path lies in a square from -8 to 8. `is_line` is true for symbols that have no area to fill.
+    The path is in a square from -8 to 8. `is_line` is true for symbols that have no area to fill.
     """
 
     symbol: str
@@ -93,7 +93,7 @@ LINE_COLOURS = (
     "#8a5a2b",
     "#a8003c",
 )
-"""Ten lines of one figure, such as ten units of a layer, each in a colour of its own."""
+"""Ten lines of one figure, such as ten units of a layer, each with its own colour."""
 
 DARK: Mapping[str, str] = {
     INK: "#e8ecf0",
@@ -123,7 +123,7 @@ DARK: Mapping[str, str] = {
         )
     ),
 }
-"""Each colour of a figure on dark paper. Colours that are not here are the same on both."""
+"""Each colour of a figure on dark paper. Colours that are not listed are the same on both."""
 
 
 def variable(fate: Fate) -> str:

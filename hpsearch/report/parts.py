@@ -1,4 +1,4 @@
-"""The pieces that all pages are made of, from the templates.
+"""The template pieces that all pages share.
 
 `render` and `piece` fill a template, which escapes every text that is not Markup. The other functions serve pages built
 from strings, such as those of the dashboard. They return `str`, because adding a string to Markup would escape it.
@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
 
 
 def asset(name: str) -> str:
-    """Return a file of the report's own: a template, the style sheet or the script."""
+    """Return a file of the report: a template, the style sheet or the script."""
     return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -38,12 +38,12 @@ def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
 
 
 def text(raw: object) -> str:
-    """Return any text as HTML that shows it and runs nothing."""
+    """Return any text as HTML that displays it literally."""
     return html.escape(str(raw), quote=True)
 
 
 def text_with_code(raw: str) -> Markup:
-    """Return any text as HTML; what stands between backquotes, such as a command, is set as code."""
+    """Return any text as HTML; parts between backquotes, such as a command, are set as code."""
     parts = (text(part) for part in raw.split("`"))
     return _trusted(
         "".join(
@@ -53,17 +53,17 @@ def text_with_code(raw: str) -> Markup:
 
 
 def whole_options(code: str) -> str:
-    """Return a command, HTML, whose options are not broken at their hyphens: `--trials`."""
+    """Return a command, HTML, with options that do not break at their hyphens: `--trials`."""
     return _OPTION.sub(r'<span class="option">\g<0></span>', code)
 
 
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
-    """Return a page whose numbers of trials are links to `link(number)`; nothing else on it can look like one."""
+    """Return a page with links to `link(number)` on its trial numbers, which have a unique markup."""
     return _TRIAL_NUMBER.sub(lambda found: f'<a href="{text(link(int(found[1])))}">{found[1]}</a>', page)
 
 
 def contents(sections: str) -> Markup:
-    """Return links to the sections, HTML that `section` made, in their order."""
+    """Return links to the sections, HTML from `section`, in order."""
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(sections))
     return _trusted(f'<nav class="contents" aria-label="Contents">{links}</nav>')
 
@@ -79,20 +79,20 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def table_of(caption: str, heads: Sequence[str], body: str) -> str:
-    """Return a table that scrolls where it is too wide; caption and heads are texts, `body` is the HTML of its rows.
+    """Return a table that scrolls if it is too wide; caption and heads are texts, `body` is the HTML of its rows.
 
-    Without a caption it has none.
+    The caption may be empty.
     """
     return str(piece("parts.html", "table", caption, heads, caller=lambda: _trusted(body)))
 
 
 def rows_of(rows: Iterable[Iterable[str]]) -> str:
-    """Return the HTML of a table's rows, whose cells are HTML."""
+    """Return the HTML of a table's rows; cells are HTML."""
     return str(piece("parts.html", "rows", [[_trusted(cell) for cell in row] for row in rows]))
 
 
 def empty(words: str) -> str:
-    """Return what stands where there is nothing to show; `words` are text, with commands between backquotes."""
+    """Return the message for an empty section; `words` are text, with commands between backquotes."""
     return str(piece("parts.html", "empty", words))
 
 
@@ -102,7 +102,7 @@ def _escaped(value: object) -> Markup:
 
 
 def _trusted(made: str) -> Markup:
-    """Mark HTML as such: the texts in it are escaped already."""
+    """Mark HTML as Markup: the texts in it are escaped already."""
     return Markup(made)  # noqa: S704
 
 

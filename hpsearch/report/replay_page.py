@@ -1,4 +1,4 @@
-"""The page of a replay: one trial from the inside, step by step, as one HTML file that needs no network."""
+"""The page of a replay: the internals of one trial, step by step, in one HTML file without external resources."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -36,15 +36,15 @@ _PAIRS = (
     ("depth-mean", "depth-variance"),
     ("depth-gradient-mean", "depth-gradient-variance"),
 )
-"""Figures that stand side by side where each has one drawing."""
+"""Figures that are placed side by side if each has one drawing."""
 
 _LISTED_UNITS = 12
 
 
 def render_replay(replay: Replay, *, taken: datetime, navigation: str = "") -> str:
-    """Return the page of a replay, made at `taken` (aware), with everything inside it.
+    """Return the self-contained page of a replay, made at `taken` (aware).
 
-    `navigation` is HTML above the page, for one that a server sends.
+    `navigation` is HTML above the page, for a page that a server sends.
     """
     shown = replay_exhibits(_actors(replay))
     stored, recording = replay.stored, replay.original.recording
@@ -87,7 +87,7 @@ def _actors(replay: Replay) -> list[Actor]:
 
 
 def _finding(replay: Replay) -> Finding:
-    """Return the verdict that the trial was given when it ended, or else that of its replay."""
+    """Return the verdict stored when the trial ended, or else that of its replay."""
     return replay.stored.trial.finding or replay.original.verdict.primary
 
 
@@ -114,7 +114,7 @@ def _widths(replay: Replay) -> list[int]:
 
 
 def _verdicts(replay: Replay) -> list[tuple[str, list[str]]]:
-    """Return why each run ended, by what evidence, and what to do: a heading and lines for each."""
+    """Return for each run why it ended, the evidence, and the remedy: a heading and lines."""
     if replay.altered is None:
         return [("", _lines(replay.original, _finding(replay)))]
     heading = f"With {settings_words(replay.settings)}, {length_words(replay.altered.recording)}"
@@ -135,7 +135,7 @@ def _lines(run: RecordedRun, finding: Finding) -> list[str]:
 
 
 def _rows(shown: Sequence[Exhibit], *, is_pair: bool) -> list[tuple[Exhibit, ...]]:
-    """Return the figures in their order; those of one drawing in pairs."""
+    """Return the figures in order; those with one drawing in pairs."""
     named = {exhibit.name: exhibit for exhibit in shown}
     seconds = {} if is_pair else dict(_PAIRS)
     beside = set(seconds.values())
@@ -147,7 +147,7 @@ def _rows(shown: Sequence[Exhibit], *, is_pair: bool) -> list[tuple[Exhibit, ...
 
 
 def _units(replay: Replay) -> list[tuple[str, list[list[str]]]]:
-    """Return which hidden units fell silent, and when, of each run: a caption and rows for each."""
+    """Return the silenced hidden units of each run, with the step: a caption and rows."""
     if replay.altered is None:
         return [_unit_table("", replay.original)]
     heading = f"With {settings_words(replay.settings)}"

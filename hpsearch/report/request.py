@@ -1,4 +1,4 @@
-"""What a report compares beyond the study itself, and the mark in its file from which it can be written again."""
+"""The comparisons of a report, and the mark in its file from which it can be written again."""
 
 import html
 import json
@@ -15,14 +15,14 @@ from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
 
 FEWEST_COMPARED: Final = 2
 MOST_COMPARED: Final = 6
-"""Trials that can be told apart side by side."""
+"""Maximum number of trials distinguishable side by side."""
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportRequest:
-    """The numbers of trials to compare, none for a choice of ours, and the studies to compare with, in their order."""
+    """The numbers of trials to compare, empty for an automatic choice, and the studies to compare with, in order."""
 
     trials: tuple[int, ...] = ()
     others: tuple[Snapshot, ...] = ()
@@ -43,7 +43,7 @@ def parse_trials(text: str) -> tuple[int, ...]:
 
 
 def check_request(snapshot: Snapshot, request: ReportRequest) -> None:
-    """Raise HpsearchError where the request does not fit the study: unknown trials, or another metric."""
+    """Raise HpsearchError if the request does not fit the study: unknown trials, or another metric."""
     known = {trial.number for trial in snapshot.trials}
     missing = [number for number in request.trials if number not in known]
     if missing:
@@ -71,7 +71,7 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 _HEAD_BYTES: Final = 4096
-"""The mark stands within so many bytes of the file's beginning."""
+"""The mark is within this many bytes of the file's beginning."""
 
 _MARK: Final = re.compile(r'<meta name="hpsearch-report" content="([^"]*)">')
 
@@ -79,7 +79,7 @@ _MARK: Final = re.compile(r'<meta name="hpsearch-report" content="([^"]*)">')
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """The key of a report's study, the trials that stand side by side in it, and the keys of the studies compared."""
+    """The key of a report's study, the numbers of its compared trials, and the keys of the compared studies."""
 
     study: str
     trials: tuple[int, ...]
@@ -97,7 +97,7 @@ def origin_mark(snapshot: Snapshot, request: ReportRequest) -> str:
 
 
 def origin_of(path: Path) -> Origin | None:
-    """Return what the report at `path` is of; None if there is no file, or one that is not a report with a mark."""
+    """Return the origin of the report at `path`; None if there is no file, or it is not a report with a mark."""
     try:
         with path.open("rb") as file:
             found = _MARK.search(file.read(_HEAD_BYTES).decode("utf-8", errors="replace"))

@@ -1,4 +1,4 @@
-"""The sections of the report: what each of them shows, for its template."""
+"""The sections of the report: the contents of each, for its template."""
 
 from markupsafe import Markup
 
@@ -30,7 +30,7 @@ from hpsearch.trials import Fate
 
 
 def header(snapshot: Snapshot) -> Markup:
-    """Return the heading: name, how the study stands, and the facts about it."""
+    """Return the heading: name, state of the study, and its facts."""
     return piece(
         "sections.html",
         "header",
@@ -42,7 +42,7 @@ def header(snapshot: Snapshot) -> Markup:
 
 
 def figure_header(snapshot: Snapshot, shown: Exhibit) -> Markup:
-    """Return the heading of a page of one figure: of which study, which figure, and as of when."""
+    """Return the heading of a single-figure page: the study, the figure, and the time."""
     taken = format_time(snapshot.taken)
     return piece("sections.html", "figure_header", shown, snapshot.study.spec.name, taken)
 
@@ -67,17 +67,17 @@ def best(snapshot: Snapshot) -> Markup:
 
 
 def exhibit(shown: Exhibit) -> Markup:
-    """Return a figure: places for its drawings, and its caption."""
+    """Return a figure: placeholders for its drawings, and its caption."""
     return piece("parts.html", "exhibit", shown)
 
 
 def budget(snapshot: Snapshot) -> Markup:
-    """Return what is done and left of the budget."""
+    """Return the finished and remaining parts of the budget."""
     return piece("sections.html", "budget", ledger(snapshot).facts)
 
 
 def causes(snapshot: Snapshot) -> Markup:
-    """Return what the trials advise, and the table of causes."""
+    """Return the advice from the trials, and the table of causes."""
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
@@ -85,12 +85,12 @@ def causes(snapshot: Snapshot) -> Markup:
 
 
 def specification(snapshot: Snapshot) -> Markup:
-    """Return the study file, folded away."""
+    """Return the study file, collapsed."""
     return piece("sections.html", "specification", specification_text(snapshot.study.spec))
 
 
 def footer(snapshot: Snapshot) -> Markup:
-    """Return who made the page and when."""
+    """Return the page's maker and date."""
     fingerprint = "" if snapshot.study.foreign is not None else snapshot.study.fingerprint
     return piece("sections.html", "footer", __version__, format_time(snapshot.taken), fingerprint)
 
@@ -119,7 +119,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def _best_value(snapshot: Snapshot) -> str:
-    """Return what the best trial reached, over fresh seeds if it was trained with any."""
+    """Return the best trial's result, over fresh seeds if it was trained with any."""
     metric, best = snapshot.study.spec.metric, best_of(snapshot, 1)
     if not best:
         return "none yet"
@@ -144,7 +144,7 @@ def _foreign_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def _training_time(snapshot: Snapshot) -> str:
-    """Return the time from the first start to the last end of a trial; empty where none has ended."""
+    """Return the time from the first start to the last end of a trial; empty if none has ended."""
     started = [trial.started for trial in snapshot.trials if trial.started is not None]
     finished = [trial.finished for trial in snapshot.trials if trial.finished is not None]
     if not started or not finished:
@@ -166,7 +166,7 @@ def _best_table(snapshot: Snapshot) -> Markup:
 
 
 def _configurations(snapshot: Snapshot) -> Markup:
-    """Return the table of the exact configurations; nothing where the study searches."""
+    """Return the table of the exact configurations; empty if the study searches."""
     study = snapshot.study
     rows = configuration_rows(study, snapshot.trials)
     if not rows:
@@ -177,7 +177,7 @@ def _configurations(snapshot: Snapshot) -> Markup:
 
 
 def comparison(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> Markup:
-    """Return a few trials side by side: which of them are shown, their table, and their drawings."""
+    """Return the compared trials: their selection, their table, and their drawings."""
     chosen = chosen_trials(snapshot, request.trials) if shown.panels else ()
     if not chosen:
         return exhibit(shown)
@@ -185,7 +185,7 @@ def comparison(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> Ma
 
 
 def studies(snapshot: Snapshot, request: ReportRequest, shown: Exhibit) -> Markup:
-    """Return the comparison with other studies and what they do otherwise; nothing where none was asked for."""
+    """Return the comparison with other studies and their differences; empty if none was requested."""
     if not request.others:
         return Markup()
     snapshots = (snapshot, *request.others)

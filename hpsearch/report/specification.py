@@ -1,4 +1,4 @@
-"""A specification as the text of a study file that makes the same study."""
+"""A specification as the text of a study file that defines the same study."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Fault, Initializer, Range, StudySpec
 
 _WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
-"""Fields whose choices are lists or tables, which trials carry as their JSON text."""
+"""Fields whose choices are lists or tables, which trials store as their JSON text."""
 
 
 def specification_text(spec: StudySpec) -> str:
-    """Return `spec` as TOML, every key written out."""
+    """Return `spec` as TOML, with every key."""
     top = [f"{key} = {_value(getattr(spec, key))}" for key in ("name", "trials", "seed", "metric")]
     blocks = [
         "\n".join(top),
@@ -27,12 +27,12 @@ def specification_text(spec: StudySpec) -> str:
 
 
 def value_text(name: str, value: Any) -> str:
-    """Return a trial's value of the parameter `name` as TOML: its JSON text of a list or table is one."""
+    """Return a trial's value of the parameter `name` as TOML, in which the JSON text of a list or table is valid."""
     return _choice(name, value)
 
 
 def _data(data: DataSpec) -> list[tuple[str, str]]:
-    """Return the fields of `data` that its study file may have: a sealed validation part is no fraction."""
+    """Return the fields of `data` that are allowed in a study file: a sealed validation part is not a fraction."""
     unsaid = {"validation_fraction"} if data.sealed == "validation" else set()
     return [(key, value) for key, value in _pairs(data) if key not in unsaid]
 
@@ -42,7 +42,7 @@ def _search(spec: StudySpec) -> str:
 
 
 def _exact(spec: StudySpec) -> list[str]:
-    """Return a block for each configuration; what they span follows from them."""
+    """Return a block for each configuration; the space they span follows from them."""
     return [
         _section(
             "[configurations]",
@@ -60,7 +60,7 @@ def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _pairs(record: Any) -> list[tuple[str, str]]:
-    """Return the fields of a record of the specification; what is None is left out, as in a study file."""
+    """Return the fields of a record of the specification, without those that are None, as in a study file."""
     values = [(field.name, getattr(record, field.name)) for field in fields(record)]
     return [(name, _value(value)) for name, value in values if value is not None]
 
@@ -98,7 +98,7 @@ def _value(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(_value(item) for item in value)}]"
         case bool() | str():
-            # Flags and strings of JSON are flags and strings of TOML.
+            # Flags and strings of JSON are also valid TOML.
             return json.dumps(value, ensure_ascii=False)
         case _:
             return repr(value)

@@ -1,1 +1,1 @@
-"""The experiments of the documents that hpsearch was made from: what is claimed beside what is measured."""
+"""The experiments of the documents on which hpsearch is based: each claim with its measurement."""

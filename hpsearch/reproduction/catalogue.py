@@ -1,4 +1,4 @@
-"""All experiments by the name of their study, and what the documents claim, which is in `studies/claims/`."""
+"""All experiments by the name of their study, and the documents' claims from `studies/claims/`."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,10 +13,10 @@ from hpsearch.reproduction.records import Claim, Condition, Document, Outcome
 from hpsearch.study.files import example_files
 
 _FILES: Final = ("relu-article", "elu-article", "book-notes", "normalization-slides", "list-of-troubles")
-"""The documents' files in the order in which the documents are shown."""
+"""The documents' files in display order."""
 
 EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
-    # The longest first, so that two processes end together.
+    # The longest first, so that two processes finish together.
     "activations-300-epochs": articles.activations_300_epochs,
     "random-search-book": random_search.random_search_book,
     "initial-weights": book.initial_weights,
@@ -44,12 +44,12 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Lab], Outcome]]] = {
 }
 
 ONLY_FULL: Final = frozenset({"activations-300-epochs"})
-"""Studies that the quick set leaves out."""
+"""Studies that the quick set omits."""
 
 
 @cache
 def documents() -> tuple[Document, ...]:
-    """Return the documents with their claims, in the order in which they are shown.
+    """Return the documents with their claims, in display order.
 
     Raises HpsearchError if a file of the installation is missing.
     """

@@ -1,4 +1,4 @@
-"""From what was measured to a judgement: pure functions."""
+"""Judgements from measurements: pure functions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from hpsearch.reproduction.words import missed_words
 
 
 def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_full: bool) -> Judged:
-    """Return what became of `claim`, by the outcomes of the studies that were run, by name.
+    """Return the judgement of `claim` from the outcomes of the studies that were run, by name.
 
-    A claim whose details alone are unmet holds in part. A condition that no seed shows is neither met nor unmet: the
-    claim is not tested, unless another condition is unmet.
+    A claim of which only details are unmet holds in part. A condition without a seed's evidence is neither met nor
+    unmet: the claim is not tested, unless another condition is unmet.
     """
     if not claim.conditions:
         return Judged(claim=claim, measured=(), judgement=Judgement.UNTESTED, reason=claim.answer)
@@ -32,7 +32,7 @@ def judge(claim: Claim, outcomes: Mapping[str, Outcome], *, is_mnist: bool, is_f
 
 
 def _judgement(measured: Sequence[Measured]) -> tuple[Judgement, str]:
-    """Return what the measures say, and the reason where they say nothing."""
+    """Return the judgement from the measures, with its reason if there is one."""
     missed = [one for one in measured if one.count and not one.is_met and not one.is_undecided]
     if any(not one.condition.is_detail for one in missed):
         return Judgement.FAILS, ""
@@ -46,9 +46,9 @@ def _judgement(measured: Sequence[Measured]) -> tuple[Judgement, str]:
 
 
 def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Measured:
-    """Return what was measured over seeds, those without a number left aside; NaN where that leaves nothing.
+    """Return the measurement over seeds, without seeds that have no number; NaN if none is left.
 
-    Where it was not there when a run ended, what it is above stands for it: the true median is no smaller.
+    If a run ended before the event, its lower bound is used instead: the true median is no smaller.
 
     Raises KeyError for a measure that the experiment does not have: a bug.
     """
@@ -73,7 +73,7 @@ def measure(condition: Condition, values: Mapping[str, Sequence[float]]) -> Meas
 
 
 def _known(condition: Condition, values: Mapping[str, Sequence[float]]) -> Array:
-    """Return the numbers of the seeds that have one, and what is below it for those whose runs ended before it."""
+    """Return the numbers of the seeds that have one, and the lower bounds of those whose runs ended earlier."""
     own = values[condition.measure]
     below = values[condition.beyond] if condition.beyond else own
     pairs = [pair for pair in zip(own, below, strict=True) if not math.isnan(pair[0])]

@@ -1,4 +1,4 @@
-"""Outcomes that were kept: a second call does not train again what the first one has finished."""
+"""Stored outcomes: a second call does not repeat the finished trainings of the first."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ def key_of(study: str, lab: Lab, source_digest: str) -> str:
 
 
 def source_digest(source: Source) -> str:
-    """Return a digest of the examples of a source. Raises DataError where they cannot be read."""
+    """Return a digest of the examples of a source. Raises DataError if they cannot be read."""
     dataset = load(source, target=None, task="auto", environment=os.environ)
     whole = hashlib.sha256()
     for array in (dataset.inputs, dataset.targets):
@@ -36,7 +36,7 @@ def source_digest(source: Source) -> str:
 
 
 def code_digest() -> str:
-    """Return a digest of the program's source: another version may come to other numbers."""
+    """Return a digest of the program's source: another version may produce other numbers."""
     package = Path(str(resources.files("hpsearch")))
     whole = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -46,7 +46,7 @@ def code_digest() -> str:
 
 
 def kept(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
-    """Return the outcome that was kept under that key; None where there is none that can be read."""
+    """Return the outcome stored under that key; None if there is none that can be read."""
     try:
         raw = json.loads(_path(folder, study, lab).read_text(encoding="utf-8"))
         return _outcome(raw["outcome"]) if raw["key"] == key else None
@@ -55,7 +55,7 @@ def kept(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
 
 
 def keep(folder: Path, outcome: Outcome, lab: Lab, key: str) -> str:
-    """Keep an outcome in place of an older one; return why it could not be written, empty where it was."""
+    """Store an outcome in place of an older one; return the error if writing failed, else an empty text."""
     text = json.dumps({"key": key, "outcome": asdict(outcome)}, separators=(",", ":"))
     path = _path(folder, outcome.study, lab)
     unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")

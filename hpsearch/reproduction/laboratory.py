@@ -1,4 +1,4 @@
-"""Where experiments run: their data, their size, and the seed of their trials."""
+"""The settings of experiments: their data, their size, and the seed of their trials."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -28,13 +28,13 @@ _SMALL_STEPS: Final = 20
 _MOST_DIGITS: Final = 1797
 
 CURVE_EXAMPLES: Final = 500
-"""Held-back examples that are asked after every epoch of trainings with many short epochs."""
+"""Held-back examples evaluated after every epoch of trainings with many short epochs."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Trained:
-    """What became of a study: its data, and the runs of each of its configurations, by name, one per seed."""
+    """The result of a study: its data, and the runs of each of its configurations, by name, one per seed."""
 
     spec: StudySpec
     data: PreparedData
@@ -44,9 +44,9 @@ class Trained:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """How much of a study is run where the lab is not full: at most so many `seeds`, and steps of each trial.
+    """The part of a study that runs unless the lab is full: at most `seeds` seeds, and `steps` of each trial.
 
-    `is_curve` has a few held-back examples stand in for all after each epoch, where epochs are many and short.
+    `is_curve` evaluates a few held-back examples instead of all after each epoch, for many short epochs.
     """
 
     seeds: int
@@ -57,7 +57,7 @@ class Extent:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lab:
-    """How experiments are run: on which data, how large, with which seed, for all of a study's trials.
+    """The data, size and seed of the experiments, for all trials of a study.
 
     `small` is a tiny version of everything, for tests: one seed and a few steps.
     """
@@ -67,7 +67,7 @@ class Lab:
     seed: int
 
     def pick(self, *, small: int, quick: int, full: int) -> int:
-        """Return the number that belongs to the size."""
+        """Return the number for the lab's size."""
         return {"small": small, "quick": quick, "full": full}[self.size]
 
     def study(self, name: str) -> StudySpec:
@@ -82,14 +82,14 @@ class Lab:
         return replace(data, source=self.source, sealed="test", examples=few)
 
     def prepare(self, spec: StudySpec) -> PreparedStudy:
-        """Return a study with its data, which is read once for all studies that want the same."""
+        """Return a study with its data, which is read once for all studies with the same data."""
         data = _prepared(spec.data, spec.seed, spec.training.precision)
         return PreparedStudy(spec=resolve(spec, task=data.task), data=data)
 
     def run(self, name: str, extent: Extent, *, only: Collection[str] = (), **changes: Any) -> Trained:
-        """Train the study of that name, trial n as `study run` would train it with the lab's seed.
+        """Train the study of that name; trial n trains as in `study run` with the lab's seed.
 
-        `only` names configurations that are run alone, `changes` are fields of [training] in place of the study's own.
+        `only` restricts the run to the named configurations; `changes` replace fields of the study's [training].
         """
         spec = self.study(name)
         study = self.prepare(replace(spec, training=replace(spec.training, **changes)))
@@ -108,12 +108,12 @@ class Lab:
         return Trained(spec=study.spec, data=study.data, runs=named)
 
     def seeds(self, spec: StudySpec, extent: Extent) -> int:
-        """Return how many seeds each configuration of a study has here."""
+        """Return the number of seeds that each configuration of a study has here."""
         own = spec.trials // len(spec.configurations)
         return {"small": 1, "quick": min(extent.seeds, own), "full": own}[self.size]
 
     def steps(self, extent: Extent) -> int | None:
-        """Return after how many steps trials end here; None is with their epochs."""
+        """Return the number of steps that end trials here; None trains all epochs."""
         return {"small": _SMALL_STEPS, "quick": extent.steps, "full": None}[self.size]
 
     def train(
@@ -123,7 +123,7 @@ class Lab:
         return train(trials, data, seed=self.seed, steps=steps)
 
     def record(self, run: Run, data: PreparedData, *, watch: RecordingOptions | None = None) -> Recording:
-        """Return the replay of a run of these data: the same trial again, seen from the inside."""
+        """Return the replay of a run of these data: the same trial again, with its internals recorded."""
         steps = len(run.loss)
         epochs = -(-steps // -(-len(data.training.inputs) // run.configuration.training.batch_size))
         training = replace(run.configuration.training, epochs=epochs)
@@ -138,18 +138,18 @@ class Lab:
 
 
 def held_back(run: Run, data: PreparedData) -> NetworkEvaluation:
-    """Return how a run did in the end on the examples that were held back."""
+    """Return a run's final evaluation on the held-back examples."""
     return evaluate(run.network, run.final, data.validation)
 
 
 def accuracy_on(run: Run, fold: Fold) -> float:
-    """Return the share of right answers of a run, in the end, in evaluation mode."""
+    """Return a run's final share of right answers, in evaluation mode."""
     accuracy = evaluate(run.network, run.final, fold).accuracy
     return float("nan") if accuracy is None else accuracy
 
 
 def biases_of(run: Run) -> Sequence[Array]:
-    """Return the biases of each dense layer (O,) in the end, input side first."""
+    """Return the final biases (O,) of each dense layer, input side first."""
     return [view.b[0] for view in run.network.views(run.final.parameters[None])]
 
 

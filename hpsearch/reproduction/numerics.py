@@ -1,4 +1,4 @@
-"""Arithmetic that needs no training: where textbook formulas break, and what products of matrices come to."""
+"""Arithmetic without training: where textbook formulas break, and the condition of matrix products."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ TEXTBOOK: Final[Loss] = PlainLoss("binary_cross_entropy", ACTIVATIONS["sigmoid"]
 STABLE: Final[Loss] = SigmoidCrossEntropy()
 
 LARGEST_LOGIT: Final = 1e4
-"""Up to where a logit that breaks a loss is looked for."""
+"""Largest logit in the search for one that breaks a loss."""
 
 _BISECTIONS: Final = 60
 
@@ -28,16 +28,16 @@ def sigmoid_of(z: float, precision: Precision) -> float:
 
 
 def binary_loss(loss: Loss, z: float, precision: Precision) -> float:
-    """Return the loss of one logit `z` whose target is 0: softplus(z), where it is computed well."""
+    """Return the loss of one logit `z` whose target is 0: softplus(z), if it is computed well."""
     logits, targets = np.array([[[z]]], precision), np.zeros((1, 1, 1), precision)
     with np.errstate(all="ignore"):
         return float(loss.evaluate(logits, targets, np.empty_like(logits))[0, 0])
 
 
 def breaking_logit(loss: Loss, precision: Precision, *, most: float = LARGEST_LOGIT) -> float:
-    """Return the smallest logit up to `most` whose loss for target 0 is not finite; infinity where there is none.
+    """Return the smallest logit up to `most` whose loss for target 0 is not finite; infinity if there is none.
 
-    Found by bisection, to the last digit of the precision.
+    It is found by bisection, to the last digit of the precision.
     """
     low, high = 0.0, most
     if np.isfinite(binary_loss(loss, high, precision)):
@@ -52,9 +52,9 @@ def breaking_logit(loss: Loss, precision: Precision, *, most: float = LARGEST_LO
 
 
 def textbook_cross_entropy(logits: Array, labels: Array) -> float:
-    """Return the mean of -sum t log softmax(z), as it stands in textbooks, of logits (N, C) and labels (N,).
+    """Return the mean of -sum t log softmax(z), as written in textbooks, of logits (N, C) and labels (N,).
 
-    Stable in its exponents alone: an output of 0 makes its logarithm -infinity, and 0 times that NaN.
+    Only its exponents are stable: an output of 0 makes its logarithm -infinity, and 0 times that is NaN.
     """
     with np.errstate(all="ignore"):
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -73,8 +73,8 @@ def stable_cross_entropy(logits: Array, labels: Array) -> float:
 def product_condition(factors: int, size: int, generator: np.random.Generator) -> float:
     """Return the condition number of a product of `factors` square matrices of standard normal numbers.
 
-    It is norm(A1 ... An) norm(An^-1 ... A1^-1). The inverse is multiplied up from those of the factors, since a
-    product whose condition is above 1e16 has lost its smallest singular values in float64.
+    It is norm(A1 ... An) norm(An^-1 ... A1^-1). The inverse is the product of the factors' inverses, since a product
+    whose condition is above 1e16 has lost its smallest singular values in float64.
     """
     product, inverse = np.eye(size), np.eye(size)
     for _ in range(factors):
@@ -86,7 +86,7 @@ def product_condition(factors: int, size: int, generator: np.random.Generator) -
 def activations_by_layer(
     activation: Activation, initializer: Initializer, *, generator: np.random.Generator, layers: int = 5
 ) -> list[Array]:
-    """Return what each of `layers` layers of 100 units gives (1000, 100) for 1,000 standard normal inputs."""
+    """Return the outputs (1000, 100) of each of `layers` layers of 100 units for 1,000 standard normal inputs."""
     x = generator.standard_normal((1000, 100))
     found = []
     for _ in range(layers):

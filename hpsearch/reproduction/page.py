@@ -1,4 +1,4 @@
-"""The page of a reproduction: every claim beside what was measured, and the figures of our own runs."""
+"""The page of a reproduction: every claim with its measurement, and the figures of our own runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _FATES: Final[Mapping[Judgement, Fate]] = {
     Judgement.FAILS: Fate.DIVERGED,
     Judgement.UNTESTED: Fate.WAITING,
 }
-"""Whose symbol and colour a judgement has."""
+"""Judgement -> the fate whose symbol and colour it uses."""
 
 SOURCES: Final = {
     "mnist": "MNIST: 60,000 images to train on, its 10,000 others held back",
@@ -36,7 +36,7 @@ SOURCES: Final = {
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reproduction:
-    """Everything that the page shows: the claims with their judgements, and the outcomes by study."""
+    """The page's contents: the claims with their judgements, and the outcomes by study."""
 
     lab: Lab
     judged: Sequence[Judged]
@@ -45,7 +45,7 @@ class Reproduction:
 
 
 def render(shown: Reproduction) -> str:
-    """Return the page, with everything inside it."""
+    """Return the page as one self-contained file."""
     by_study = {name: _exhibits(outcome) for name, outcome in shown.outcomes.items()}
     body = [
         _header(shown),
@@ -130,7 +130,7 @@ def _measured(judged: Judged) -> Iterator[str]:
 
 
 def _document(of: Document, shown: Reproduction, by_study: Mapping[str, Sequence[Exhibit]]) -> str:
-    """Return the figures and lines of a document's studies; nothing is shown twice."""
+    """Return the figures and lines of a document's studies; each is shown only once."""
     name = of.name
     studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == name)
     listed = ", ".join(f"<code>{text(study)}.toml</code>" for study in studies)
@@ -183,7 +183,7 @@ def _footer(shown: Reproduction) -> str:
 
 
 def _command(shown: Reproduction) -> str:
-    """Return the command that makes this page again; studies are named where they are not all of the set."""
+    """Return the command that makes this page again; it names the studies unless the whole set was run."""
     lab = shown.lab
     whole = {name for name in EXPERIMENTS if lab.size == "full" or name not in ONLY_FULL}
     names = () if shown.outcomes.keys() == whole else tuple(shown.outcomes)

@@ -1,4 +1,4 @@
-"""Pictures of runs and recordings, as the page shows them."""
+"""Pictures of runs and recordings for the page."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def five_panels(name: str, title: str, recording: Recording) -> Picture:
 
 
 def charts(name: str, title: str, caption: str, shown: Mapping[str, Chart]) -> Picture:
-    """Return charts side by side, each under its heading, which is empty for one alone."""
+    """Return charts side by side, each under its heading, which is empty for a single chart."""
     drawings = [
         drawing(
             f"{name}-{place}",
@@ -63,7 +63,7 @@ def charts(name: str, title: str, caption: str, shown: Mapping[str, Chart]) -> P
 
 
 def drawing(name: str, label: str, data: LinePanel | Chart, *, heading: str = "") -> Drawing:
-    """Return one drawing, as JSON that Plotly reads."""
+    """Return one drawing, as JSON for Plotly."""
     figure = (
         draw_chart(data, heading=heading) if isinstance(data, Chart) else draw_lines(data, heading=heading)
     )
@@ -71,7 +71,7 @@ def drawing(name: str, label: str, data: LinePanel | Chart, *, heading: str = ""
 
 
 def curve(name: str, values: Array | Sequence[float], *, first: int = 0) -> ChartSeries:
-    """Return numbers one after the other as a line, at most 300 points of it, evenly spread."""
+    """Return successive numbers as a line of at most 300 evenly spread points."""
     places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _POINTS)).astype(int))
     points = (ChartPoint(x=float(place + first), y=float(values[place])) for place in places.tolist())
     return ChartSeries(name=name, points=tuple(points))
@@ -83,7 +83,7 @@ def dots(name: str, pairs: Iterable[tuple[float, float]]) -> ChartSeries:
 
 
 def smoothed(values: Array, width: int) -> Array:
-    """Return the means (S - width + 1,) of `width` neighbours; all of `values` (S,) where there are fewer."""
+    """Return the means (S - width + 1,) of `width` neighbours; all of `values` (S,) if there are fewer."""
     if len(values) <= width:
         return values
     kernel = np.full(width, 1 / width)

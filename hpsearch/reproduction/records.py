@@ -1,4 +1,4 @@
-"""What a document claims, what was measured of it, and what that means."""
+"""The claims of documents, their measurements, and the resulting judgements."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from enum import StrEnum
 from typing import Any, Literal, TypeAlias, final
 
 Values: TypeAlias = Mapping[str, Sequence[float]]
-"""What an experiment measured, by name: one number per seed, NaN where a seed has none."""
+"""An experiment's measurements, by name: one number per seed, NaN for a seed without one."""
 
 Needs: TypeAlias = Literal["nothing", "mnist", "full"]
 
 
 @final
 class Judgement(StrEnum):
-    """What became of a claim."""
+    """The result of testing a claim."""
 
     HOLDS = "holds"
     PARTLY = "holds in part"
@@ -25,12 +25,12 @@ class Judgement(StrEnum):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One thing that must be so: the median over seeds of `measure` lies in [low, high].
+    """One condition of a claim: the median over seeds of `measure` is in [low, high].
 
-    `words` says what is measured. With `is_share` the measure is 1 or 0 for each seed, and its mean counts.
-    `digits` are the significant digits that are shown. A measure that is infinite where a run ended before it was
-    there has in `beyond` the measure of what it is above, by what that run shows, and in `never` what was not there.
-    A claim holds in part if all that is unmet is a detail, `is_detail`.
+    `words` describes the measure. With `is_share` the measure is 1 or 0 for each seed, and its mean is used. `digits`
+    is the number of significant digits shown. If a measure is infinite because a run ended before the event, `beyond`
+    names the measure of the lower bound from that run, and `never` describes the missing event. A claim holds in part
+    if every unmet condition is a detail, `is_detail`.
     """
 
     measure: str
@@ -47,12 +47,12 @@ class Condition:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """One claim of a document, in our words, with the configuration it is about and when it holds.
+    """One claim of a document, in our words, with its configuration and conditions.
 
-    `study` is the file in `studies/`, without its suffix, which asks the same. `document` is the name of its document.
-    `why` is why the ranges of the conditions were chosen. A claim without conditions is answered by the
-    product itself, in the words of `answer`. `needs` is "mnist" where the
-    numbers are about these images, and "full" where a run is too long for the quick set, on MNIST as well.
+    `study` is the file in `studies/`, without its suffix, that tests it. `document` is the name of its document. `why`
+    is the reason for the ranges of the conditions. A claim without conditions is answered by the product itself, in the
+    words of `answer`. `needs` is "mnist" if the numbers are about these images, and "full" if a run is too long for the
+    quick set, also on MNIST.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Claim:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A document by the name that listings have for it; `about` has its author, title and year as far as known."""
+    """A document by its name in listings; `about` has its author, title and year as far as known."""
 
     name: str
     about: str
@@ -80,11 +80,11 @@ class Document:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A condition with what was measured over `count` seeds, which may be 0.
+    """A condition with its measurement over `count` seeds, which may be 0.
 
-    `value` is the median and `low` to `high` the range of the seeds; of a share it is the share, with its 95 %
-    interval (Wilson 1927). With `never` seeds it was not there when their runs ended, and they count with what it is
-    above; `is_bound` says that the median is above `value`, not at it.
+    `value` is the median and `low` to `high` the range of the seeds; for a share it is the share, with its 95 %
+    interval (Wilson 1927). In `never` seeds, runs ended before the event, and count with their lower bounds; `is_bound`
+    is true if the median is above `value`, not at it.
     """
 
     condition: Condition
@@ -97,20 +97,20 @@ class Measured:
 
     @property
     def is_met(self) -> bool:
-        """True where the value lies in the condition's range, also if it is only known to be above `value`."""
+        """True if the value is in the condition's range, even if it is only a lower bound."""
         is_inside = self.condition.low <= self.value <= self.condition.high
         return is_inside and not (self.is_bound and math.isfinite(self.condition.high))
 
     @property
     def is_undecided(self) -> bool:
-        """True where the range may hold the value, which is only known to be above `value`."""
+        """True if the value is only a lower bound, and the range may contain the true one."""
         return self.is_bound and not self.is_met and self.value < self.condition.high
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """A claim, what was measured of it, and the judgement with its reason where there is one."""
+    """A claim, its measurements, and the judgement with its reason if there is one."""
 
     claim: Claim
     measured: tuple[Measured, ...]
@@ -121,7 +121,7 @@ class Judged:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """One drawing as Plotly's JSON, `label` says in words what it shows."""
+    """One drawing as Plotly's JSON; `label` describes it in words."""
 
     name: str
     label: str
@@ -131,7 +131,7 @@ class Drawing:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """Drawings that belong together, with a title and a caption."""
+    """Related drawings, with a title and a caption."""
 
     name: str
     title: str
@@ -142,7 +142,7 @@ class Picture:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What one study's experiment gave: numbers by name, pictures, and lines of text for the page."""
+    """The outcome of one study's experiment: numbers by name, pictures, and lines of text for the page."""
 
     study: str
     values: Values

@@ -1,4 +1,4 @@
-"""Experiments run side by side, in processes of their own, each with one thread."""
+"""Experiments run side by side, in separate processes with one thread each."""
 
 import multiprocessing
 import os
@@ -25,9 +25,9 @@ from hpsearch.reproduction.records import Outcome
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """A study whose experiment is there: just now, or kept from an earlier call. So many of `wanted` are.
+    """A study whose experiment has finished, now or in an earlier call, and the number `wanted` in all.
 
-    `unkept` says why it could not be written for the next call.
+    `unkept` is the reason if it could not be stored for the next call.
     """
 
     study: str
@@ -39,7 +39,7 @@ class Ended:
 
 
 def keys_of(studies: Sequence[str], lab: Lab) -> dict[str, str]:
-    """Return what the outcome of each study is kept under. Raises DataError where the lab's source cannot be read."""
+    """Return the storage key of each study's outcome. Raises DataError if the lab's source cannot be read."""
     digest = source_digest(lab.source)
     return {study: key_of(study, lab, digest) for study in studies}
 
@@ -47,9 +47,9 @@ def keys_of(studies: Sequence[str], lab: Lab) -> dict[str, str]:
 def reproduce(
     keys: Mapping[str, str], lab: Lab, *, folder: Path, workers: int, show: Callable[[Ended], None]
 ) -> dict[str, Outcome]:
-    """Return the outcomes of the studies of `keys_of`, by name; those that are kept below `folder` are not run again.
+    """Return the outcomes of the studies of `keys_of`, by name; those stored under `folder` are not run again.
 
-    Each is kept as soon as it is there. An interrupt ends the processes and leaves nothing half written.
+    Each is stored as soon as it is complete. An interrupt ends the processes and leaves no partial file.
     """
     outcomes: dict[str, Outcome] = {}
 
@@ -77,7 +77,7 @@ def reproduce(
 
 
 def run_one(study: str, lab: Lab) -> Outcome:
-    """Return the outcome of one study, run here with one thread."""
+    """Return the outcome of one study, run in this process with one thread."""
     began = time.monotonic()
     with threadpool_limits(limits=1):
         outcome = EXPERIMENTS[study](lab)
@@ -85,7 +85,7 @@ def run_one(study: str, lab: Lab) -> Outcome:
 
 
 def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outcome]:
-    """Yield the outcomes as they come. Raises HpsearchError where a process dies."""
+    """Yield the outcomes as they complete. Raises HpsearchError if a process dies."""
     if workers == 1 or len(studies) <= 1:
         yield from (run_one(study, lab) for study in studies)
         return
@@ -105,21 +105,21 @@ def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outc
 
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Give processes that are gone afterwards, however it ends."""
+    """Yield processes that are terminated on exit, even after an error."""
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_the_parent)
     try:
         yield executor
         executor.shutdown()
     finally:
-        # Also after an interrupt, where those that train would train on.
+        # Also after an interrupt, since processes that train would continue.
         executor.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
 
 
 def _belong_to_the_parent() -> None:
-    """Leave interrupts to the parent, and end with it, also where it is killed and can end nobody."""
+    """Ignore interrupts, and end when the parent ends, even if it is killed and cannot end its children."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
@@ -127,4 +127,4 @@ def _belong_to_the_parent() -> None:
 def _end_with_the_parent() -> None:
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
-        os._exit(1)  # from a thread of its own nothing else ends a process that trains
+        os._exit(1)  # from its own thread, nothing else ends a process that trains

@@ -1,4 +1,4 @@
-"""Configurations trained side by side in cohorts, with what every minibatch showed."""
+"""Configurations trained side by side in cohorts, with measurements of every minibatch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from hpsearch.training.workspace import Lane
 
 MOST_ROWS: Final = 20
 LAST_STEPS: Final = 50
-"""Minibatches at the end over which accuracies and losses of training are averaged."""
+"""Number of final minibatches over which training accuracies and losses are averaged."""
 
 
 @final
@@ -28,9 +28,9 @@ LAST_STEPS: Final = 50
 class Run:
     """One trained trial: `number` of the study with that seed.
 
-    Of each of S steps, on its minibatch before the update: the mean `loss` (S,), the `accuracy` (S,), NaN in
+    For each of S steps, on its minibatch before the update: the mean `loss` (S,), the `accuracy` (S,), NaN in
     regression, and the shares of hidden units that were positive for no example, `silent` (S, H). `first_logits` (B, C)
-    are those of step 0. `epochs` are the finished ones, `final` is what training left.
+    are those of step 0. `epochs` are the finished ones, `final` is the state after training.
     """
 
     configuration: Configuration
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def nan_step(self) -> int | None:
-        """The first step whose loss was NaN; None where none was. An infinite loss can be recovered from."""
+        """The first step whose loss was NaN; None if there is none. A run can recover from an infinite loss."""
         broken = np.flatnonzero(np.isnan(self.loss))
         return int(broken[0]) if len(broken) else None
 
@@ -74,8 +74,8 @@ def train(
 ) -> dict[int, Run]:
     """Return the runs of `trials`, by their numbers, trained for `steps` or all their epochs.
 
-    Those of one shape and equally many steps share cohorts of at most `MOST_ROWS`. They have the numbers that a worker
-    would give them (law 1). NaN ends nothing.
+    Those with one shape and equally many steps share cohorts of at most `MOST_ROWS`. Their numbers equal those of a
+    worker (law 1). NaN does not end a run.
     """
     lengths: dict[int, dict[int, Configuration]] = {}
     for number, configuration in trials.items():
@@ -129,7 +129,7 @@ def _train(
 
 @final
 class _Watcher:
-    """Keeps what each step of a cohort shows, all of whose rows are of one age and stay to the end."""
+    """Records each step of a cohort whose rows all have one age and stay to the end."""
 
     def __init__(self, *, rows: int, steps: int) -> None:
         self.step = 0
@@ -139,7 +139,7 @@ class _Watcher:
         self.first_logits = np.empty(0)
 
     def after_forward(self, lane: Lane) -> None:
-        """Note who answers right and who is silent."""
+        """Record the accuracies and the silent units."""
         hidden = lane.batch.blocks[:-1]
         if not self.silent:
             self.first_logits = lane.batch.logits.copy()
@@ -150,6 +150,6 @@ class _Watcher:
         self.accuracy[self.step] = (logits.argmax(axis=2) == targets.argmax(axis=2)).mean(axis=1)
 
     def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
-        """Note the losses, and that the step is over."""
+        """Record the losses, and the end of the step."""
         self.loss[self.step] = losses
         self.step += 1

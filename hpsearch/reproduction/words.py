@@ -1,4 +1,4 @@
-"""What was measured, in words, for the page and the command line alike."""
+"""Measurements in words, for the page and the command line."""
 
 import math
 
@@ -10,7 +10,7 @@ from hpsearch.study.messages import format_number
 def measured_words(measured: Measured) -> str:
     """Return `training accuracy 0.935 [0.921, 0.944], 10 seeds`: the median and range, or a share and its interval.
 
-    Where runs ended before it was there: `times more than 12 [9.1, more than 14], 3 seeds (not reached in 2 of 3)`.
+    If runs ended before the event: `times more than 12 [9.1, more than 14], 3 seeds (not reached in 2 of 3)`.
     """
     name = measured.condition.words
     if not measured.count:
@@ -32,7 +32,7 @@ def _never_words(measured: Measured) -> str:
 
 
 def rule_words(condition: Condition) -> str:
-    """Return in which range a condition is met: `at most 0.15`; empty where it is told for its own sake."""
+    """Return the range in which a condition is met: `at most 0.15`; empty if it is only informative."""
     low, high = (format_number(bound, digits=condition.digits) for bound in (condition.low, condition.high))
     if condition.low == condition.high:
         return f"exactly {low}"

@@ -1,4 +1,4 @@
-"""What all our pages have in common: the way to the others, and a script that shows what is new."""
+"""Common parts of all our pages: links to the others, and a script that loads new data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from hpsearch.storage.records import StoredStudy
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """A page as HTML, and the tag of its version: two pages with one tag show the same."""
+    """A page as HTML, and the tag of its version: two pages with one tag have the same contents."""
 
     tag: str
     html: str
@@ -37,9 +37,9 @@ def framed(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str =
 
 
 def serving(tag: str, *, stock: str = HOME, trials: str = "") -> Serving:
-    """Return what makes a page one of ours: it looks every few seconds whether its version is still `tag`.
+    """Return the server's parts of a page, which checks every few seconds whether its version is still `tag`.
 
-    With `trials`, which the paths of trials' pages begin with, a click on a trial in a figure opens its page.
+    With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page.
     """
     data = f' data-version="{text(tag)}"' + (f' data-trials="{text(trials)}"' if trials else "")
     return Serving(

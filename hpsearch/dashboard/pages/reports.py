@@ -1,4 +1,4 @@
-"""The list of all studies, with the way to their reports; and a study's report, live."""
+"""The list of all studies, with links to their reports; and a study's live report."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _HEADS = ("study", "state", "finished", "running", "waiting", "failed", "best in
 
 
 def reports_page(studies: Sequence[Listed]) -> Page:
-    """Return the list of studies, made by any client, readable or not, the newest in front."""
+    """Return the list of studies, made by any client, readable or not, the newest first."""
     rows = [_row(listed) for listed in reversed(studies)]
     body = head("hpsearch", "Reports")
     body += table(_HEADS, rows) if rows else empty("No study yet: `hpsearch study run FILE` makes one.")

@@ -1,4 +1,4 @@
-"""One trial: how it ended and why, what to change, its curve, and the attempts that were lost."""
+"""The page of one trial: how it ended and why, suggested changes, its curve, and its lost attempts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ _CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
 def trial_page(
     snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt], *, can_replay: bool = True
 ) -> Page:
-    """Return the page of a trial of the study that `snapshot` shows. `can_replay` offers to train it again."""
+    """Return the page of a trial of the study in `snapshot`. `can_replay` offers to train it again."""
     study = snapshot.study
     has_button = can_replay and trial.state.is_final and bool(trial.params)
     parameters = list(parameter_facts(trial))
@@ -52,7 +52,7 @@ def trial_page(
 
 
 def waiting_page(study: StoredStudy, number: int) -> Page:
-    """Return what stands in for the replay of a trial until it is made."""
+    """Return the placeholder for the replay of a trial until it is ready."""
     name = study.spec.name
     lead = "It is being trained again. This page then shows the replay."
     body = (
@@ -63,14 +63,14 @@ def waiting_page(study: StoredStudy, number: int) -> Page:
 
 
 def _replay_form(study: StoredStudy, trial: Trial) -> str:
-    """Return a button that has the trial trained again."""
+    """Return a button that starts another training of the trial."""
     action = text(replay_link(study.spec.name, trial.number))
     return f'<form method="post" action="{action}"><button>Replay: train it again and look inside</button></form>'
 
 
 def _lead(trial: Trial) -> str:
     words = verdict_words(trial)
-    if trial.finding is not None:  # the verdict is an identifier, which is written as it is
+    if trial.finding is not None:  # the verdict is an identifier, which needs no escaping
         return f"Verdict: {words}."
     return f"{words[:1].upper()}{words[1:]}."
 
@@ -84,7 +84,7 @@ def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
 
 
 def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
-    """Yield links to what is near this trial."""
+    """Yield links to pages related to this trial."""
     study = snapshot.study
     numbers = [other.number for other in snapshot.trials]
     place = numbers.index(trial.number)

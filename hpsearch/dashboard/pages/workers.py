@@ -1,4 +1,4 @@
-"""Who works on what, and who was lost."""
+"""The workers: their trials, and the lost workers."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _HEADS = ("worker", "state", "trains", "host", "process", "started", "last seen"
 
 
 def workers_page(workers: Sequence[WorkerRecord]) -> Page:
-    """Return the list of workers, those that started first in front."""
+    """Return the list of workers, those that started first at the top."""
     alive = sum(not worker.is_lost for worker in workers)
     lost = len(workers) - alive
     lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize()

@@ -1,1 +1,1 @@
-"""Plotly figures out of figure data. Only the page, which holds Plotly itself, imports it elsewhere."""
+"""Plotly figures from figure data. Only the page, which embeds Plotly itself, imports it elsewhere."""

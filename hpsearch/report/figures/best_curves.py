@@ -57,7 +57,7 @@ class BestCurve:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestCurves:
-    """The best trials, best first, on the scale, the rails and the epochs that all of them share."""
+    """The best trials, best first, with their common scale, rails and epochs."""
 
     scale: ResultScale
     rails: tuple[str, ...]
@@ -68,7 +68,7 @@ class BestCurves:
 
 
 def best_curves(snapshot: Snapshot) -> BestCurves | None:
-    """Return the best 20 trials that have recorded losses; None where there is none."""
+    """Return the best 20 trials with recorded losses; None if there are none."""
     best = best_of(snapshot, BEST)
     recorded = [(rank, trial) for rank, trial in enumerate(best, start=1) if trial.number in snapshot.series]
     if not recorded:
@@ -126,7 +126,7 @@ _MARGIN: Final = {"l": 40, "r": 8, "t": 24, "b": 24}
 
 
 def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
-    """Return the curves of one of the best trials; all of them have the axes of `data`."""
+    """Draw the curves of one of the best trials, on the common axes of `data`."""
     places, height = domains(result_bands(data.scale, data.rails, _PLOT_PX))
     layout: dict[str, Any] = {
         "xaxis": plain_axis(
@@ -146,7 +146,7 @@ def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
 
 
 def _few(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
-    """Return at most three ticks, evenly spread, so that labels keep apart in a small figure."""
+    """Return at most three evenly spread ticks, so that labels do not overlap in a small figure."""
     stride = max(-(-(len(ticks) - 1) // (_LABELS - 1)), 1)
     return tuple(ticks[::stride])
 
@@ -170,7 +170,7 @@ def _traces(trial: BestCurve, data: BestCurves) -> Iterator[go.Scatter]:
 
 
 def _line(curve: PartCurve, trial: BestCurve) -> go.Scatter:
-    """Return the line of one part; what is on a rail is a gap in it, and a single point is a dot."""
+    """Return the line of one part; values on a rail are gaps, and a single point is a dot."""
     heights = [
         None if point.place.position is None else rounded(point.place.position) for point in curve.points
     ]
@@ -190,6 +190,6 @@ def _colour(curve: PartCurve) -> str:
 
 
 def _words(curve: PartCurve, trial: BestCurve, epoch: int, value: float | None) -> str:
-    """Return what hovering says: the point, and at its end the whole trial."""
+    """Return the hover text: the point, and at the last point the whole trial."""
     here = f"epoch {epoch}: {curve.part} loss {format_result(value, 'loss')}"
     return hover((here, *trial.hover) if epoch == len(curve.points) else (here, *trial.hover[:2]))

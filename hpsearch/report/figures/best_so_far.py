@@ -1,4 +1,4 @@
-"""The best result so far, against finished trials, the epochs that they took, and time."""
+"""The best result so far, against finished trials, trained epochs, and time."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -40,10 +40,10 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestStep:
-    """One ended trial: it was the `trials`-th to end, at `ended`, and `epochs` epochs had been begun by then.
+    """One ended trial: the `trials`-th to end, at `ended`, after `epochs` epochs had been begun.
 
-    `best` is the best ranked value of all trials up to it, None while there is none; `is_record` is true
-    where this trial made it better.
+    `best` is the best ranked value of all trials up to it, or None if there is none; `is_record` is true if this trial
+    improved it.
     """
 
     number: int
@@ -60,10 +60,10 @@ class BestStep:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestSoFar:
-    """Every ended trial in the order of their ends. `trials` and `epochs` are the lengths of two of the axes.
+    """Every ended trial in order of ending. `trials` and `epochs` are the lengths of two of the axes.
 
-    The axis of time goes from `start` to the last end. `noise` is the band that chance alone can reach, None where
-    nothing tells; `band` is where it lies on the scale.
+    The time axis runs from `start` to the last end. `noise` is the band within reach of chance alone, or None if it is
+    unknown; `band` is its place on the scale.
     """
 
     scale: ResultScale
@@ -78,7 +78,7 @@ class BestSoFar:
 
 
 def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
-    """Return the trials in the order in which they ended (then by number); None where none has ended."""
+    """Return the trials in order of ending (then by number); None if no trial has ended."""
     ended = [trial for trial in snapshot.trials if trial.state.is_final]
     if not ended:
         return None
@@ -125,14 +125,14 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
 
 
 def _start(snapshot: Snapshot) -> datetime:
-    """Return when the first trial began or, if no trial has a start, ended; else when the study was made."""
+    """Return the first trial's start or, if no trial has one, the first end; without trials, the study's creation."""
     started = [trial.started for trial in snapshot.trials if trial.started is not None]
     ended = [trial.finished for trial in snapshot.trials if trial.finished is not None]
     return min(started or ended, default=snapshot.study.created or snapshot.taken)
 
 
 def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
-    """Return the band in positions of the scale, cut off at its ends."""
+    """Return the band in positions of the scale, clipped to its ends."""
     ends = [scale.place(value).position for value in (noise.low, noise.high)]
     low, high = (scale.high if end is None else min(max(end, scale.low), scale.high) for end in ends)
     return low, high
@@ -152,7 +152,7 @@ def _infinite_words(ended: Sequence[Trial]) -> str:
 
 
 def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None, study: StoredStudy) -> str:
-    """Return what the band is, or that it is unknown how much chance changes; nothing for other clients' studies."""
+    """Return a description of the band, or that chance is unmeasured; empty for other clients' studies."""
     if steps[-1].best is None or study.foreign is not None:
         return ""
     if noise is None:
@@ -194,7 +194,7 @@ Against: TypeAlias = Literal["trials", "epochs", "time"]
 
 
 def draw_best_so_far(data: BestSoFar, against: Against) -> go.Figure:
-    """Return every ended trial, and the best of them as a line, against trials, epochs or time."""
+    """Draw every ended trial, and the best so far as a line, against trials, epochs or time."""
     places, height = domains(result_bands(data.scale, data.rails, 270))
     layout: dict[str, Any] = {
         "xaxis": _axis(data, against),
@@ -222,7 +222,7 @@ def _ends(data: BestSoFar, against: Against) -> tuple[float, float]:
 
 
 def _noise(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
-    """Return the band of results that chance alone can reach from the best."""
+    """Yield the band of results within reach of the best by chance alone."""
     if data.band is None:
         return
     (left, right), (low, high) = _ends(data, against), data.band
@@ -266,7 +266,7 @@ def _points(fate: Fate, steps: Sequence[BestStep], against: Against, **settings:
 
 
 def _line(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
-    """Return the best so far: a line that steps where a record fell, and runs on to the last trial."""
+    """Yield the best so far as a line with a step at each record, extended to the last trial."""
     records = [step for step in data.steps if step.is_record]
     if not records:
         return

@@ -1,4 +1,4 @@
-"""Every figure of the report by name, with the sentence that stands in for it where there is nothing to draw."""
+"""Every figure of the report by name, with the sentence that replaces it if there is nothing to draw."""
 
 from dataclasses import dataclass
 from typing import Final, final
@@ -29,7 +29,7 @@ from hpsearch.report.request import ReportRequest
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One drawing. `label` says in words what it shows, for those who cannot see it."""
+    """One drawing. `label` describes it in words for users who cannot see it."""
 
     name: str
     label: str
@@ -39,9 +39,9 @@ class Panel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exhibit:
-    """One figure of the report: its drawings side by side, or none and a caption that says why.
+    """One figure of the report: its drawings side by side, or none and a caption with the reason.
 
-    `is_small` drawings are many and small, `is_stacked` ones stand below each other at every width.
+    `is_small` marks many small drawings; `is_stacked` drawings are stacked vertically at every width.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Exhibit:
 
     @property
     def arrangement(self) -> str:
-        """How the drawings stand together, as a class of the page's style sheet."""
+        """The arrangement of the drawings, as a class of the page's style sheet."""
         return "small" if self.is_small else "plots-1" if self.is_stacked else f"plots-{len(self.panels)}"
 
 
@@ -61,9 +61,9 @@ _NOTHING_ASKED: Final = ReportRequest()
 
 
 def exhibits(snapshot: Snapshot, request: ReportRequest = _NOTHING_ASKED) -> tuple[Exhibit, ...]:
-    """Return the report's figures in their order, drawn in light colours.
+    """Return the report's figures in order, drawn in light colours.
 
-    Of a study that another Optuna client made these are the ones that its data suffices for.
+    For a study of another Optuna client, return the figures for which its data suffices.
     """
     if snapshot.study.foreign is not None:
         return (

@@ -1,4 +1,4 @@
-"""Numbers against numbers, with their ranges over seeds: what one chart shows, and on which scales."""
+"""Data and scales of a chart of numbers against numbers, with their ranges over seeds."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ Style: TypeAlias = Literal["line", "dots", "steps"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChartPoint:
-    """A number `y` at `x`, and the range around it: of the seeds for a median, 95 % for a share."""
+    """A number `y` at `x`, and its range: over the seeds for a median, 95 % for a share."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class ChartPoint:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChartSeries:
-    """Points under one name: joined by a line, as dots alone, or as the steps of a histogram."""
+    """Points with one name: joined by a line, as dots alone, or as the steps of a histogram."""
 
     name: str
     points: tuple[ChartPoint, ...]
@@ -50,7 +50,7 @@ class ChartSeries:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """Series on common axes. On a log axis every number is above 0; `left_out` points had no place."""
+    """Series on common axes. On a log axis every number is above 0; `left_out` counts points without a place."""
 
     x_title: str
     y_title: str
@@ -85,7 +85,7 @@ def chart(
 
 
 def over_seeds(x: float, values: Sequence[float]) -> ChartPoint:
-    """Return the median of `values` at `x` with their range; NaN where one of them is."""
+    """Return the median of `values` at `x` with their range; NaN if one of them is."""
     numbers = np.asarray(values, np.float64)
     low, median, high = (float(number) for number in np.quantile(numbers, (0, 0.5, 1)))
     return ChartPoint(x=x, y=median, low=low, high=high)
@@ -116,7 +116,7 @@ _SHAPES: Final = {"line": "linear", "dots": "linear", "steps": "hvh"}
 
 
 def draw_chart(data: Chart, *, heading: str = "") -> go.Figure:
-    """Return the chart, with `heading` and the names of its series above it."""
+    """Draw the chart, with `heading` and the names of its series above it."""
     key = _key(data)
     key_px = key_height_px(key)
     layout: dict[str, Any] = {
@@ -129,7 +129,7 @@ def draw_chart(data: Chart, *, heading: str = "") -> go.Figure:
 
 
 def _key(data: Chart) -> list[KeyEntry]:
-    """Return the names of the series; nothing of one, and of so many that hovering must tell them apart."""
+    """Return the names of the series; none for a single one, or for so many that only hover texts identify them."""
     if not 1 < len(data.series) <= _MOST_NAMES:
         return []
     return [
@@ -178,7 +178,7 @@ def _bars(points: tuple[ChartPoint, ...]) -> dict[str, Any] | None:
 
 
 def _length(low: float | None, high: float | None) -> float:
-    """Return how far it is from `low` to `high`; 0 where one of them is missing or not finite."""
+    """Return the distance from `low` to `high`; 0 if one of them is missing or not finite."""
     if low is None or high is None or not math.isfinite(high - low):
         return 0.0
     return rounded(high - low)

@@ -1,4 +1,4 @@
-"""A few trials side by side, epoch by epoch: curves, and what was measured inside the networks."""
+"""Figure data and drawings that compare a few trials epoch by epoch: learning curves and network health."""
 
 import math
 import shlex
@@ -35,13 +35,13 @@ from hpsearch.search.ranking import is_dead
 from hpsearch.trials import Fate, Trial, best_trials
 
 TYPICAL: Final = 4
-"""Trials that are compared unless somebody names others."""
+"""Number of trials that are compared if the request names none."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chosen:
-    """A trial to compare, and why: `the best`, `median of the complete`, a cause of death; empty where it was named."""
+    """A trial to compare, and why: `the best`, `median of the complete`, a failure cause; empty if it was requested."""
 
     trial: Trial
     why: str
@@ -50,7 +50,7 @@ class Chosen:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedRow:
-    """One property of the trials, a cell each in their order; `differs` where the cells are not all equal."""
+    """One property of the trials, with one cell per trial; `differs` is true if the cells are not all equal."""
 
     name: str
     cells: tuple[str, ...]
@@ -60,7 +60,7 @@ class ComparedRow:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedHead:
-    """The head of a trial's column."""
+    """The heading of a trial's column."""
 
     number: int
     fate: Fate
@@ -70,14 +70,14 @@ class ComparedHead:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedTable:
-    """The trials side by side: searched parameters first, then what became of them."""
+    """The compared trials as a table: searched parameters first, then the outcome."""
 
     heads: tuple[ComparedHead, ...]
     rows: tuple[ComparedRow, ...]
 
 
 def chosen_trials(snapshot: Snapshot, numbers: Sequence[int]) -> tuple[Chosen, ...]:
-    """Return the trials of these numbers, which are there; else the best, a middling one, and the deadliest causes'."""
+    """Return the trials with these numbers, all of which exist; else the best, the median and the deadliest causes'."""
     if numbers:
         by_number = {trial.number: trial for trial in snapshot.trials}
         return tuple(Chosen(trial=by_number[number], why="") for number in numbers)
@@ -85,7 +85,7 @@ def chosen_trials(snapshot: Snapshot, numbers: Sequence[int]) -> tuple[Chosen, .
 
 
 def compared_table(snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedTable:
-    """Return the trials side by side."""
+    """Return the table of the compared trials."""
     metric = snapshot.study.spec.metric
     searched = [dimension.name for dimension in snapshot.study.spec.search]
     others = sorted({name for one in chosen for name in one.trial.params} - set(searched))
@@ -115,7 +115,7 @@ def _typical(snapshot: Snapshot) -> tuple[Chosen, ...]:
     taken = {one.trial.number for one in chosen}
     for cause, _ in Counter(trial.verdict for trial in dead).most_common():
         own = [trial for trial in dead if trial.verdict is cause and trial.number not in taken]
-        # Of a cause's trials the one that lived longest shows most.
+        # Of a cause's trials, the longest-lived one is the most informative.
         longest = max(own, key=lambda trial: (len(trial.curve), -trial.number), default=None)
         if longest is not None and len(chosen) < TYPICAL:
             chosen.append(Chosen(trial=longest, why=str(cause)))
@@ -123,7 +123,7 @@ def _typical(snapshot: Snapshot) -> tuple[Chosen, ...]:
 
 
 def _parameter_row(name: str, chosen: Sequence[Chosen]) -> ComparedRow:
-    """Return a parameter's row. Values that differ where their short forms do not are written out."""
+    """Return a parameter's row. Values are written in full if they differ but their short forms are equal."""
     values = [one.trial.params.get(name) for one in chosen]
     short = ["" if value is None else format_parameter(value) for value in values]
     written = short if len(set(short)) == len(set(values)) else ["" if v is None else str(v) for v in values]
@@ -141,7 +141,7 @@ HEALTH: Final[Mapping[str, str]] = {
     "output_range": "distance of outputs",
     "logit_max": "largest output before activation",
 }
-"""The stored series of health with their titles, in the order of their panels."""
+"""The stored series of network health with their titles, in panel order."""
 
 
 @final
@@ -157,9 +157,9 @@ class ComparedPoint:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedLine:
-    """One trial's values; one that finished no epoch has a point on the rail at epoch 0.
+    """One trial's values. A trial that finished no epoch has a point on the rail at epoch 0.
 
-    `order` is the trial's place among the compared, from 0.
+    `order` is the trial's index among the compared trials, from 0.
     """
 
     number: int
@@ -173,7 +173,7 @@ class ComparedLine:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedPanel:
-    """One series of all the compared trials. `epochs` ends the epoch axis."""
+    """One series of all compared trials. `epochs` is the end of the epoch axis."""
 
     name: str
     scale: ResultScale
@@ -194,7 +194,7 @@ class Comparison:
 
 
 def comparison(snapshot: Snapshot, request: ReportRequest) -> Comparison | None:
-    """Return the trials that were asked for, or typical ones; None where there are not two."""
+    """Return the requested trials, or typical ones; None if there are fewer than two."""
     chosen = chosen_trials(snapshot, request.trials)
     if len(chosen) < FEWEST_COMPARED:
         return None
@@ -238,7 +238,7 @@ def _line(trial: Trial, name: str, scale: ResultScale, snapshot: Snapshot, *, or
 
 
 def _series(trial: Trial, snapshot: Snapshot, name: str) -> dict[int, float]:
-    """Return finished epochs (from 1) -> value; of the metric, what was reported while the trial ran."""
+    """Return finished epochs (from 1) -> value; for the metric, the values reported during training."""
     if name == snapshot.study.spec.metric and trial.curve:
         return snapshot.study.numbered(trial.curve)
     return dict(enumerate(snapshot.series.get(trial.number, {}).get(name, ()), start=1))
@@ -258,7 +258,7 @@ def _loss_scale(snapshot: Snapshot, chosen: Sequence[Chosen]) -> ResultScale:
 
 
 def _health_scale(name: str, values: Sequence[float]) -> ResultScale:
-    """Return a scale of shares from 0 to 1, or of logarithms with a place of its own for 0 below all others."""
+    """Return a linear scale for shares from 0 to 1, or a log scale with a separate place for 0 below it."""
     if name == "dead_share":
         scale = scale_of(HEALTH[name], [])
         return replace(scale, low=-0.04, high=1.04, ticks=ticks_between(0, 1, log=False))
@@ -291,13 +291,13 @@ def _caption(chosen: Sequence[Chosen], study: str) -> str:
 
 _NUMBER_WIDTH: Final = 0.08
 _NUMBER_HEIGHT: Final = 0.06
-"""A number's share of the width and of the height of a plot, 13 of 230 px."""
+"""Share of the plot's width and height that a trial number occupies: 13 of 230 px."""
 
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def draw_comparison(data: ComparedPanel) -> go.Figure:
-    """Return one series of the compared trials, with its rails."""
+    """Draw one series of the compared trials, with its rails."""
     places, height = domains(result_bands(data.scale, data.rails, 230))
     span = [-0.02 * data.epochs, 1.1 * data.epochs]
     anchor = lowest_axis(data.scale, data.rails)
@@ -324,7 +324,7 @@ def _traces(line: ComparedLine, data: ComparedPanel) -> Iterator[go.Scatter]:
 
 
 def _number_place(line: ComparedLine, data: ComparedPanel) -> str:
-    """Return where the number of a trial stands at the end of its line: apart from those of lines that end close by."""
+    """Return the text position of the trial number at its line's end, clear of numbers of lines that end nearby."""
     own = _height_at_end(line, data)
     near = sorted(
         (_height_at_end(other, data), other.order)
@@ -352,7 +352,7 @@ def _on_rail(line: ComparedLine, points: list[ComparedPoint], data: ComparedPane
 
 
 def _end(line: ComparedLine, data: ComparedPanel) -> go.Scatter:
-    """Return the mark where the trial ended or stands, with its number beside it."""
+    """Return the marker at the trial's last point, with its number next to it."""
     last = line.points[-1]
     settings: dict[str, Any] = {"y": [_height(last)]}
     if last.place.rail is not None:
@@ -377,7 +377,7 @@ def _trace(
     data: ComparedPanel,
     **settings: Any,
 ) -> go.Scatter:
-    """Return a trace that the filter of fates, and the choice of trials, show and hide."""
+    """Return a trace that the fate filter and the trial selection can show and hide."""
     return go.Scatter(
         name=f"trial {compared.number}: {compared.fate.value}",
         legendgroup=str(compared.number),
@@ -394,7 +394,7 @@ def _height(point: ComparedPoint) -> float | None:
 
 
 def _words(line: ComparedLine, point: ComparedPoint, data: ComparedPanel) -> str:
-    """Say all of the trial at its end, and elsewhere the trial and its parameters: a file holds every text."""
+    """Return the hover text: at the last point all about the trial, elsewhere, to save bytes, its parameters only."""
     said = line.hover if point == line.points[-1] else (line.label,)
     value = format_result(point.value, data.scale.metric)
     return hover((f"epoch {point.epoch}: {data.scale.title} {value}", *said))

@@ -1,4 +1,4 @@
-"""What all figures have in common: paper, axes, rails, marks, the key and the text of hovering."""
+"""Common parts of all figures: paper, axes, rails, markers, the key and hover texts."""
 
 import html
 import math
@@ -26,14 +26,14 @@ _EDGE_MARGIN = 0.02
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Band:
-    """One of the panels that share an x axis: a name for it and its height in pixels."""
+    """One of several panels with a common x axis: its name and its height in pixels."""
 
     name: str
     height_px: int
 
 
 def domains(bands: Sequence[Band]) -> tuple[dict[str, list[float]], int]:
-    """Return the vertical domain of every band, the first at the top, and the height of all in pixels."""
+    """Return the vertical domain of each band, the first at the top, and the total height in pixels."""
     total = sum(band.height_px for band in bands) + GAP_PX * (len(bands) - 1)
     top = total
     found = {}
@@ -44,7 +44,7 @@ def domains(bands: Sequence[Band]) -> tuple[dict[str, list[float]], int]:
 
 
 def figure(traces: Iterable[Any], layout: Mapping[str, Any], *, plot_px: int, top_px: int = 0) -> go.Figure:
-    """Return a figure on light paper whose plot is `plot_px` high, with `top_px` of free room above it."""
+    """Return a figure on light paper with a plot height of `plot_px`, and `top_px` of free room above it."""
     margin = {**MARGIN, "t": MARGIN["t"] + top_px}
     common = {
         "template": go.layout.Template(),
@@ -82,7 +82,7 @@ def plain_axis(title: str, **settings: Any) -> dict[str, Any]:
 
 
 def ticked(ticks: Sequence[Tick]) -> dict[str, Any]:
-    """Return the settings that put labels at `ticks` and nowhere else."""
+    """Return the settings that put labels at `ticks` only."""
     return {
         "tickmode": "array",
         "tickvals": [rounded(tick.at) for tick in ticks],
@@ -91,7 +91,7 @@ def ticked(ticks: Sequence[Tick]) -> dict[str, Any]:
 
 
 def search_axis(axis: Axis, **settings: Any) -> dict[str, Any]:
-    """Return the settings of an axis that spans the whole search space, and a little more for the markers."""
+    """Return the settings of an axis over the whole search space, with a margin for the markers."""
     low, high = _plotted(axis, axis.low), _plotted(axis, axis.high)
     margin = _EDGE_MARGIN * (high - low) or 0.5
     kind = "log" if axis.kind == "log" else "linear"
@@ -101,12 +101,12 @@ def search_axis(axis: Axis, **settings: Any) -> dict[str, Any]:
 
 
 def _plotted(axis: Axis, value: float) -> float:
-    """Return a value of the axis as Plotly has it in ranges and shapes: logarithms on log axes."""
+    """Return the value in Plotly's units for ranges and shapes: its logarithm on log axes."""
     return math.log10(value) if axis.kind == "log" else value
 
 
 def colour_bar(title: str, ticks: Sequence[Tick], *, length: float = 0.75) -> dict[str, Any]:
-    """Return the settings of a bar of colours that lies above its figure, and takes `length` of its width."""
+    """Return the settings of a colour bar above the figure, over `length` of its width."""
     return {
         "orientation": "h",
         "x": 0,
@@ -125,7 +125,7 @@ def colour_bar(title: str, ticks: Sequence[Tick], *, length: float = 0.75) -> di
 
 
 def result_bands(scale: Scale, rails: Sequence[str], height_px: int) -> list[Band]:
-    """Return the bands `results` and, on the bad side of the scale, `rails` where there are any."""
+    """Return the band `results` and, on the bad side of the scale, `rails` if there are any."""
     results = Band(name="results", height_px=height_px)
     if not rails:
         return [results]
@@ -134,7 +134,7 @@ def result_bands(scale: Scale, rails: Sequence[str], height_px: int) -> list[Ban
 
 
 def result_axes(scale: Scale, rails: Sequence[str], places: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Return the layout of `yaxis` for results and, where there are rails, of `yaxis2` and its shaded ground."""
+    """Return the layout of `yaxis` for results and, if there are rails, of `yaxis2` and its shaded background."""
     results = plain_axis(
         scale.title, range=[scale.low, scale.high], domain=places["results"], **ticked(scale.ticks)
     )
@@ -150,18 +150,18 @@ def result_axes(scale: Scale, rails: Sequence[str], places: Mapping[str, list[fl
 
 
 def lowest_axis(scale: Scale, rails: Sequence[str]) -> str:
-    """Return the vertical axis that an x axis below results and rails belongs to."""
+    """Return the vertical axis that anchors an x axis below results and rails."""
     return "y2" if rails and scale.maximize else "y"
 
 
 def rail_rows(rails: Sequence[str], scale: Scale) -> dict[str, int]:
-    """Return the row of each rail: the rail nearest to the scale is its neighbour in the drawing too."""
+    """Return the row of each rail: the rail nearest to the scale is drawn nearest to it."""
     last = len(rails) - 1
     return {rail: last - row if scale.maximize else row for row, rail in enumerate(rails)}
 
 
 def ground(domain: Sequence[float]) -> dict[str, Any]:
-    """Return the shaded ground of the rails, which sets them apart from the scale."""
+    """Return the shaded background that separates the rails from the scale."""
     return {
         "type": "rect",
         "xref": "paper",
@@ -177,13 +177,13 @@ def ground(domain: Sequence[float]) -> dict[str, Any]:
 
 
 def heading_words(text: str, *, shift_px: int = 4) -> Iterator[dict[str, Any]]:
-    """Yield `text`, where there is any, as a heading `shift_px` above the plot's left corner."""
+    """Yield `text`, unless it is empty, as a heading `shift_px` above the plot's left corner."""
     if text:
         yield words_above(f"<b>{escaped(text)}</b>", yshift=shift_px, font={"size": 12, "color": INK})
 
 
 def words_above(words: str, **settings: Any) -> dict[str, Any]:
-    """Return `words` (HTML that Plotly knows) as an annotation above the plot's left corner."""
+    """Return `words` (HTML that Plotly supports) as an annotation above the plot's left corner."""
     return {
         "x": 0,
         "y": 1,
@@ -209,19 +209,19 @@ def marker(fate: Fate, *, size: float, hollow: bool = False) -> dict[str, Any]:
 
 
 def marker_size(count: int) -> float:
-    """Return the size of markers in pixels that keeps `count` of them apart."""
+    """Return the marker size in pixels that keeps `count` markers apart."""
     return 10 if count <= 300 else 8 if count <= 1000 else 6
 
 
 def fate_trace(fate: Fate, **settings: Any) -> go.Scatter:
-    """Return a trace that the filter of fates shows and hides, with one entry per fate in the legend."""
+    """Return a trace that the fate filter can show and hide, with one legend entry per fate."""
     return go.Scatter(
         name=fate.value, legendgroup=fate.value, meta={"fate": fate.value}, hoverinfo="text", **settings
     )
 
 
 def escaped(text: str) -> str:
-    """Return text that Plotly shows as it is: it would take `<b>` and `&lt;` for markup."""
+    """Return text that Plotly shows literally: it would interpret `<b>` and `&lt;` as markup."""
     return html.escape(text, quote=False)
 
 
@@ -231,21 +231,21 @@ def hover(lines: Sequence[str]) -> str:
 
 
 def rounded(value: float) -> float:
-    """Return `value` with 6 significant digits: what a screen can show, in half the bytes."""
+    """Return `value` with 6 significant digits: the resolution of a screen, in half the bytes."""
     return float(f"{value:.6g}")
 
 
 def instant(moment: datetime) -> float:
-    """Return a time as Plotly has it on axes of dates: milliseconds since 1970 in UTC."""
+    """Return a time in Plotly's unit for date axes: milliseconds since 1970 in UTC."""
     return float(round(moment.timestamp() * 1000))
 
 
 def placed_marks(
     marks: Sequence[PlacedMark], rails: Sequence[str], scale: Scale, *, in_legend: bool, **settings: Any
 ) -> Iterator[go.Scatter]:
-    """Yield the marks of each fate: filled on the scale, hollow on a rail. With `in_legend` each fate is named once.
+    """Yield the markers of each fate: filled on the scale, hollow on a rail. `in_legend` adds one entry per fate.
 
-    `settings` are of Plotly's traces.
+    `settings` are passed to Plotly's traces.
     """
     size = marker_size(len(marks)) - 2
     rows = rail_rows(rails, scale)
@@ -275,7 +275,7 @@ def _points(fate: Fate, marks: Sequence[PlacedMark], **settings: Any) -> go.Scat
 
 
 _WIDTH_PX: Final = 280
-"""Room of the names in a row, which a phone has too."""
+"""Width of a row of names, which fits a phone."""
 _ROW_PX: Final = 17
 _LETTER_PX: Final = 6.2
 
@@ -283,7 +283,7 @@ _LETTER_PX: Final = 6.2
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyEntry:
-    """One line of a figure: its name, its colour, and the sign that stands for it (as HTML)."""
+    """The key entry of a line: its name, its colour, and its symbol (as HTML)."""
 
     name: str
     colour: str
@@ -291,7 +291,7 @@ class KeyEntry:
 
 
 def key_height_px(entries: Sequence[KeyEntry]) -> int:
-    """Return how much room above the plot the key takes."""
+    """Return the height of the key above the plot."""
     return _ROW_PX * len(_rows(entries))
 
 
@@ -310,7 +310,7 @@ def key_words(entries: Sequence[KeyEntry], *, shift_px: int = 0) -> list[dict[st
 
 
 def _rows(entries: Sequence[KeyEntry]) -> list[list[tuple[float, KeyEntry]]]:
-    """Return the entries in rows from above, each with its place in pixels from the left."""
+    """Return the entries in rows from the top, each with its offset in pixels from the left."""
     rows: list[list[tuple[float, KeyEntry]]] = []
     at = 0.0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What hovering over a trial says."""
+"""The hover text of a trial."""
 
 import textwrap
 from functools import lru_cache
@@ -13,11 +13,11 @@ from hpsearch.trials import OTHERS, Trial, TrialState
 
 _WIDTH: Final = 60
 _REMEMBERED: Final = 16_384
-"""Texts: the parameters and remedies of some thousand trials, each of which is in eight figures."""
+"""Number of texts: the parameters and remedies of some thousand trials, each of which is in eight figures."""
 
 
 def hover_lines(trial: Trial, spec: StudySpec) -> tuple[str, ...]:
-    """Name the trial, its parameters, its result, its verdict and the remedy: plain text, short lines."""
+    """Return the trial's number, parameters, result, verdict and remedy: plain text, short lines."""
     params = format_parameters(trial.params, spec.search) or "no parameters yet"
     name = configuration_name(spec, trial.params)
     return (
@@ -37,7 +37,7 @@ def _wrapped(text: str) -> tuple[str, ...]:
 
 
 def _result_words(trial: Trial, spec: StudySpec) -> str:
-    """Return what the trial reached in how many epochs: `val acc 0.971, 12 epochs begun`; other clients have none."""
+    """Return the trial's result and epochs: `val acc 0.971, 12 epochs begun`; other clients' trials have no epochs."""
     value = measured(trial)
     reached = (
         "no result"
@@ -52,5 +52,5 @@ def _result_words(trial: Trial, spec: StudySpec) -> str:
 
 
 def _remedy_words(trial: Trial) -> str:
-    """Return the remedy of the trial's verdict, empty where there is none."""
+    """Return the remedy of the trial's verdict; empty if there is none."""
     return "" if trial.finding is None else trial.finding.remedy

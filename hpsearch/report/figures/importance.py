@@ -13,7 +13,7 @@ _ROW_PX = 40
 
 
 def draw_importance(data: ImportancePanel) -> go.Figure:
-    """Return one group of trials: a row for each parameter, shares from 0 to 1."""
+    """Draw one group of trials: a row for each parameter, shares from 0 to 1."""
     count = len(data.rows)
     rows = {
         "tickvals": list(range(count)),

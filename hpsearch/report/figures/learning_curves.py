@@ -1,4 +1,4 @@
-"""Learning curves by fate: what each trial did epoch by epoch, where it ended and why."""
+"""Learning curves by fate: each trial's values epoch by epoch, and where and why it ended."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ OTHERS_PER_FATE = 12
 class CurvePoint:
     """A value after `epoch` finished epochs (from 1), and its place on the panel's scale or rails.
 
-    In the study of another Optuna client `epoch` is the step (from 0) that was reported.
+    For a study of another Optuna client, `epoch` is the reported step (from 0).
     """
 
     epoch: int
@@ -52,9 +52,10 @@ class CurvePoint:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One trial's line. `end` is where the end marker stands: the last point, or the rail at epoch 0.
+    """One trial's line. `end` is the place of the end marker: the last point, or the rail at epoch 0.
 
-    `is_best` is true for the best 20 trials, and for one that is alone. `end` is None while the trial waits or runs.
+    `is_best` is true for the best 20 trials, and for a trial that is alone. `end` is None while the trial waits or
+    runs.
     """
 
     number: int
@@ -69,7 +70,7 @@ class Curve:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePanel:
-    """All drawn curves of one series on its scale. `epochs` ends the axis of `unit`; `best` numbers the best trial."""
+    """All drawn curves of one series on its scale. `epochs` ends the axis of `unit`; `best` is the best trial."""
 
     scale: ResultScale
     rails: tuple[str, ...]
@@ -83,7 +84,7 @@ class CurvePanel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearningCurves:
-    """The panels of training loss and of the study's metric, and how many trials are in them."""
+    """The panels of training loss and of the study's metric, with their numbers of trials."""
 
     training: CurvePanel
     metric: CurvePanel
@@ -95,7 +96,7 @@ class LearningCurves:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Line:
-    """A trial with its values: finished epochs (from 1) -> value. `is_empty`: no epoch of it ever finished."""
+    """A trial with its values: finished epochs (from 1) -> value. `is_empty` is true if it finished no epoch."""
 
     trial: Trial
     values: Mapping[int, float]
@@ -103,7 +104,7 @@ class _Line:
 
 
 def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
-    """Return both panels; None if no trial has finished an epoch: without a number there is no scale."""
+    """Return both panels; None if no trial has finished an epoch, since a scale needs a value."""
     begun = [trial for trial in snapshot.trials if trial.epochs or trial.curve]
     if not begun:
         return None
@@ -123,7 +124,7 @@ def learning_curves(snapshot: Snapshot) -> LearningCurves | None:
 
 
 def _chosen(trials: Sequence[Trial], best: frozenset[int]) -> list[Trial]:
-    """Return the best trials and, of each fate, up to 12 others spread evenly over the trial numbers."""
+    """Return the best trials and, for each fate, up to 12 others spread evenly over the trial numbers."""
     ordered = sorted(trials, key=lambda trial: trial.number)
     chosen = [trial for trial in ordered if trial.number in best]
     for fate in Fate:
@@ -139,7 +140,7 @@ def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
 
 
 def _line(trial: Trial, snapshot: Snapshot, series: str) -> _Line:
-    """Return a recorded series of the trial; of the metric, what was reported while it ran."""
+    """Return a recorded series of the trial; for the metric, the values reported during training."""
     recorded = snapshot.series.get(trial.number, {})
     values = dict(enumerate(recorded.get(series, ()), start=1))
     if series == snapshot.study.spec.metric and trial.curve:
@@ -197,7 +198,7 @@ def _curve(line: _Line, scale: ResultScale, study: StoredStudy, *, is_best: bool
 
 
 def _end_words(trial: Trial, points: Sequence[CurvePoint], study: StoredStudy) -> str:
-    """Return `in epoch 3` or `after epoch 3`, the epoch in which or after which the trial ended."""
+    """Return `in epoch 3` or `after epoch 3`, the epoch in or after which the trial ended."""
     if study.foreign is not None and points:
         return f"after step {points[-1].epoch}"
     return f"in epoch {trial.epochs}" if trial.epochs > len(points) else f"after epoch {len(points)}"
@@ -214,7 +215,7 @@ def _caption(shown: int, total: int, study: StoredStudy) -> str:
 
 
 def draw_learning_curves(data: CurvePanel) -> go.Figure:
-    """Return the panel of one series with its rails."""
+    """Draw the panel of one series with its rails."""
     places, height = domains(result_bands(data.scale, data.rails, 320))
     span = [-0.02 * data.epochs, 1.03 * data.epochs]
     anchor = lowest_axis(data.scale, data.rails)
@@ -238,7 +239,7 @@ def _traces(data: CurvePanel) -> Iterator[go.Scatter]:
 
 
 def _lines(fate: Fate, curves: Sequence[Curve], data: CurvePanel, *, is_best: bool) -> go.Scatter:
-    """Return all lines of a group as one trace; a gap parts one line from the next, and shows what is on a rail."""
+    """Return a group's lines as one trace; gaps separate the lines and mark values on a rail."""
     x: list[int | None] = []
     y: list[float | None] = []
     texts: list[str] = []
@@ -260,7 +261,7 @@ def _lines(fate: Fate, curves: Sequence[Curve], data: CurvePanel, *, is_best: bo
 
 
 def _railed(fate: Fate, curves: Sequence[Curve], data: CurvePanel) -> Iterator[go.Scatter]:
-    """Return a dot on its rail for every value that has no place on the scale, the end marker apart."""
+    """Yield a dot on its rail for each value without a place on the scale, except the end marker."""
     dots = [
         (curve, point)
         for curve in curves

@@ -1,4 +1,4 @@
-"""Where the epochs of a study went, and what its budget still holds."""
+"""The ledger: where the epochs of a study went, and the rest of its budget."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _FATES = {
     Cause.WORKER_LOST.value: Fate.LOST,
     Cause.STOPPED.value: Fate.WAITING,
 }
-"""The fates of entries that no trial stands for. A trial that was handed back waits."""
+"""The fates of entries without a trial. A trial that was handed back is waiting."""
 
 
 @final
@@ -40,7 +40,7 @@ class LedgerBar:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetPart:
-    """So many trials that met one fate; `fate` is None for those that the budget has left."""
+    """The number of trials with one fate; `fate` is None for the trials left in the budget."""
 
     fate: Fate | None
     trials: int
@@ -52,8 +52,8 @@ class BudgetPart:
 class Ledger:
     """The entries, largest first; their epochs add up to `epochs`. `facts` are pairs of a name and a value.
 
-    `saved` epochs would have been trained as well, had no trial been stopped. `budget` is the study's budget in trials:
-    what is finished, running and left, and the failed trials, which do not count against it.
+    `saved` is the number of epochs avoided by stopping trials. `budget` is the study's budget in trials: finished,
+    running and left, plus the failed trials, which do not count against it.
     """
 
     bars: tuple[LedgerBar, ...]
@@ -65,7 +65,7 @@ class Ledger:
 
 
 def ledger(snapshot: Snapshot) -> Ledger:
-    """Return the ledger of the study's progress with the trials behind every entry."""
+    """Return the ledger of the study's progress with the trials of every entry."""
     entries = sorted(snapshot.progress.ledger.items(), key=lambda entry: (-entry[1], entry[0]))
     total = sum(snapshot.progress.ledger.values())
     keys = [ledger_key(trial.state, trial.verdict) for trial in snapshot.trials]
@@ -93,7 +93,7 @@ def ledger(snapshot: Snapshot) -> Ledger:
 
 
 def _budget(snapshot: Snapshot) -> tuple[BudgetPart, ...]:
-    """Return the fates that at least one trial met, in their order, and what is left for new trials."""
+    """Return the fates of at least one trial, in their order, and the number left for new trials."""
     progress = snapshot.progress
     counts: list[tuple[Fate | None, int]] = [
         (fate, tally.trials) for fate in Fate if (tally := progress.fates.get(fate)) is not None
@@ -150,7 +150,7 @@ _HOLLOW = {"color": PAPER, "line": {"color": SOFT_INK, "width": 1}}
 
 
 def draw_ledger(data: Ledger) -> go.Figure:
-    """Return one horizontal bar for each cause, the largest at the top, and below them what was saved."""
+    """Draw one horizontal bar for each cause, the largest at the top, with the saved epochs below them."""
     labels = [_row_words(bar) for bar in data.bars] + ["saved by<br>stopping early"] * bool(data.saved)
     count = len(labels)
     longest = max((*(bar.epochs for bar in data.bars), data.saved, 1))
@@ -172,13 +172,13 @@ def draw_ledger(data: Ledger) -> go.Figure:
 
 
 def _few_ticks(longest: int) -> tuple[Tick, ...]:
-    """Return at most four ticks: the labels of rows leave little room on a phone."""
+    """Return at most four ticks: row labels leave little room on a phone."""
     ticks = count_ticks(longest)
     return ticks[:: -(-len(ticks) // _TICKS)]
 
 
 def draw_budget(data: Ledger) -> go.Figure:
-    """Return the budget as one bar: the fates of its trials, and what is left as an outline."""
+    """Draw the budget as one bar: the fates of its trials, and the rest as an outline."""
     whole = sum(part.trials for part in data.budget)
     layout: dict[str, Any] = {
         "xaxis": plain_axis("trials", range=[0, whole], **ticked(count_ticks(whole))),
@@ -206,7 +206,7 @@ def _parts(data: Ledger) -> Iterator[go.Bar]:
 
 
 def _saved_bars(data: Ledger) -> Iterator[go.Bar]:
-    """Return the epochs that nobody trained as the outline of a bar."""
+    """Yield the untrained epochs as the outline of a bar."""
     if data.saved:
         yield go.Bar(
             orientation="h",

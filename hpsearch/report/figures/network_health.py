@@ -1,4 +1,4 @@
-"""What the networks looked like inside: against the learning rate, and trial by epoch."""
+"""Network health: figures of the statistics against the learning rate and per trial and epoch."""
 
 import math
 from bisect import bisect_left
@@ -51,7 +51,7 @@ from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, Trial
 
 ROWS: Final = 150
-"""So many trials are told apart in a heat map; of more, as many are spread evenly over the learning rates."""
+"""Maximum number of heat map rows; more trials than this are sampled evenly over the learning rates."""
 
 SHARE: Final = "dead_share"
 TITLES: Final[Mapping[str, str]] = {
@@ -60,10 +60,10 @@ TITLES: Final[Mapping[str, str]] = {
     "weight_norm": "weight norm",
     "output_range": "spread of the outputs",
 }
-"""The statistics against the learning rate: series -> title."""
+"""The statistics drawn against the learning rate: series -> title."""
 
 HEAT: Final = (SHARE, "gradient_norm")
-"""The statistics trial by epoch."""
+"""The statistics drawn per trial and epoch."""
 
 _CAP_OVER_SURVIVORS: Final = 1e3
 _SHARE_TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -73,10 +73,10 @@ _LABELS: Final = 8
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthScale:
-    """A scale of one statistic: linear over 0..1 for shares (`floor` is None), else logarithmic.
+    """The scale of one statistic: linear over 0..1 for shares (`floor` is None), else logarithmic.
 
-    On a logarithmic scale 0 stands at `floor`, below everything else, with a label of its own.
-    What is above `cap` goes to a rail.
+    On a logarithmic scale, 0 is drawn at `floor`, below all other values, with its own label. Values above `cap` are
+    drawn on a rail.
     """
 
     title: str
@@ -88,12 +88,12 @@ class HealthScale:
 
     @property
     def maximize(self) -> bool:
-        """False: rails are above the scale, where what overflows belongs."""
+        """False: the rails are above the scale, next to overflowing values."""
         return False
 
     @property
     def rails(self) -> tuple[str, ...]:
-        """Every rail that the scale can have, the one nearest to the scale first."""
+        """All possible rails of the scale, the nearest to the scale first."""
         return rails_beyond(self.cap)
 
     def place(self, value: float | None) -> ScalePlace:
@@ -119,7 +119,7 @@ class HealthPanel:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeatRow:
-    """One trial: a place and a text for each epoch that it finished."""
+    """One trial: a place and a text for each finished epoch."""
 
     number: int
     fate: Fate
@@ -131,7 +131,7 @@ class HeatRow:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeatMap:
-    """One statistic trial by epoch, the row of the lowest learning rate first; `ticks` label rows."""
+    """One statistic per trial and epoch, with the lowest learning rate in the first row; `ticks` label rows."""
 
     name: str
     title: str
@@ -145,7 +145,7 @@ class HeatMap:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkHealth:
-    """Panels against the learning rate, none where nothing is searched, and heat maps trial by epoch."""
+    """Panels against the learning rate (empty if nothing is searched), and heat maps per trial and epoch."""
 
     panels: tuple[HealthPanel, ...]
     maps: tuple[HeatMap, ...]
@@ -153,9 +153,9 @@ class NetworkHealth:
 
 
 def network_health(snapshot: Snapshot) -> NetworkHealth | None:
-    """Return the health of all trials that have ended with series; None where there are none.
+    """Return the health of all ended trials with recorded series; None if there are none.
 
-    Where no learning rate is searched, the first searched dimension stands in for it.
+    If no learning rate is searched, the first searched dimension replaces it.
     """
     looked = [trial for trial in snapshot.trials if snapshot.series.get(trial.number, {}).get(SHARE)]
     if not looked:
@@ -186,7 +186,7 @@ def _panel(snapshot: Snapshot, axis: Axis, name: str) -> HealthPanel:
 
 
 def _belongs(trial: Trial, snapshot: Snapshot, name: str) -> bool:
-    """True for an ended trial whose statistic is known, or that finished no epoch to look at."""
+    """Return True for an ended trial whose statistic is recorded, or that finished no epoch."""
     series = snapshot.series.get(trial.number, {})
     return trial.state.is_final and (name in series or not (trial.curve or any(map(len, series.values()))))
 
@@ -213,7 +213,7 @@ def _scale(name: str, values: Iterable[float | None], *, survivors: Iterable[flo
 
 
 def _log_scale(title: str, values: Sequence[float], cap: float) -> HealthScale:
-    """Return the scale over the positive ones of `values`, at least a decade; 0 has a label below them."""
+    """Return a scale over the positive `values`, at least one decade long, with a label for 0 below it."""
     positive = [value for value in values if value > 0] or [1.0]
     first, last = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     last = max(last, first + 1)
@@ -271,7 +271,7 @@ def _row(trial: Trial, values: Sequence[float], scale: HealthScale, snapshot: Sn
 
 
 def _row_ticks(trials: Sequence[Trial], axis: Axis | None) -> tuple[Tick, ...]:
-    """Return labels for rows: ticks of the axis at the first row that reaches them, or numbers of trials."""
+    """Return row labels: each axis tick at the first row that reaches it, or trial numbers if there is no axis."""
     if axis is None:
         stride = max(1, len(trials) // _LABELS)
         return tuple(Tick(at=row, text=str(trials[row].number)) for row in range(0, len(trials), stride))
@@ -303,11 +303,11 @@ def _caption(trials: Sequence[Trial], names: Sequence[str], axis: Axis | None) -
 
 _ROW_PX = 4
 _STEP = 0.15
-"""How much of the colours each rail takes, as a share of the scale."""
+"""Share of the colour scale that each rail occupies."""
 
 
 def draw_health_panel(data: HealthPanel) -> go.Figure:
-    """Return one statistic against the learning rate: a mark for each trial, rails above it."""
+    """Draw one statistic against the learning rate: a marker for each trial, with rails above the scale."""
     places, height = domains(result_bands(data.scale, data.rails, 200))
     layout: dict[str, Any] = {
         "xaxis": search_axis(data.x, anchor=lowest_axis(data.scale, data.rails)),
@@ -318,7 +318,7 @@ def draw_health_panel(data: HealthPanel) -> go.Figure:
 
 
 def draw_heat_map(data: HeatMap) -> go.Figure:
-    """Return a statistic as colour, a row for each trial; the fates are traces of their own, for the filter."""
+    """Draw a statistic as colours, one row per trial. Fates are separate traces, so that they can be filtered."""
     rows = len(data.rows)
     layout: dict[str, Any] = {
         "xaxis": plain_axis(
@@ -359,7 +359,7 @@ def _cell_words(row: HeatRow | None) -> list[str]:
 
 
 def _colour(place: ScalePlace, data: HeatMap) -> float:
-    """Return the place's position on the colours: rails are beyond the upper end."""
+    """Return the place's position on the colour scale; rails are above the upper end."""
     if place.position is not None:
         return rounded(place.position)
     return rounded(_rail_position(place.rail or "", data))
@@ -375,7 +375,7 @@ def _rail_index(rail: str) -> int:
 
 
 def _colour_axis(data: HeatMap) -> dict[str, Any]:
-    """Return colours from little to much, and behind them one for each of the rails that are in use."""
+    """Return the colour axis from low to high values, followed by one colour for each rail in use."""
     used = {place.rail for row in data.rows for place in row.places if place.rail is not None}
     rails = [rail for rail in data.scale.rails if rail in used]
     last = max((_rail_index(rail) for rail in rails), default=-1)

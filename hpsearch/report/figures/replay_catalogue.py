@@ -1,4 +1,4 @@
-"""Every figure of a replay by name: the original and, where there is one, the altered run beside it."""
+"""Every figure of a replay by name: the original run and, if there is one, the altered run next to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from hpsearch.verdicts import Finding
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Actor:
-    """One run as figures show it: `heading` says which one it is, where there are two; `finding` is its verdict."""
+    """One run in the figures: `heading` identifies it if there are two; `finding` is its verdict."""
 
     heading: str
     recording: Recording
@@ -68,7 +68,7 @@ def replay_exhibits(actors: Sequence[Actor]) -> tuple[Exhibit, ...]:
 
 
 def _layers(actors: Sequence[Actor]) -> range:
-    """Return the places of the layers that have heat maps: as many as the run that shows most has."""
+    """Return the indices of the layers with heat maps: as many as the run with the most has."""
     return range(max(len(shown_layers(actor.recording)) for actor in actors))
 
 
@@ -113,7 +113,7 @@ def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
 
 
 def _heat_panel(place: int, name: str, actor: Actor, panel_name: str) -> Panel | None:
-    """Return one map; None where the run has no such layer, or the layer no activation to be behind of."""
+    """Return one map; None if the run has no such layer, or the layer has no activation."""
     layers = shown_layers(actor.recording)
     if place >= len(layers):
         return None

@@ -1,4 +1,4 @@
-"""Lines over the steps of a training or over the layers of a network, on scales that hold whatever a replay shows."""
+"""Lines over training steps or network layers, on scales that hold every value of a replay."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,10 +33,10 @@ from hpsearch.trials import Fate
 LineScaleKind: TypeAlias = Literal["linear", "log", "symlog"]
 
 POINTS = 200
-"""Most stretches of steps that a line is drawn from; each shows its lowest and its highest number."""
+"""Maximum number of step intervals per line; each shows its lowest and its highest value."""
 
 GROWTH = 100.0
-"""Lines that grow beyond so many times their beginning are drawn on a logarithmic scale of either sign."""
+"""Lines that grow by more than this factor are drawn on a symmetric logarithmic scale."""
 
 _SMALLEST_BEGINNING = 0.1
 _LARGEST_LINEAR = 1e12
@@ -46,7 +46,7 @@ _MOST_TICKS = 7
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineScale:
-    """Where numbers stand: as they are, by log10, or, on both sides of 0, by sign(v) log10(1 + |v| / `unit`)."""
+    """A scale for values: linear, log10, or symmetric around 0 as sign(v) log10(1 + |v| / `unit`)."""
 
     kind: LineScaleKind
     unit: float
@@ -55,14 +55,14 @@ class LineScale:
     ticks: tuple[Tick, ...]
 
     def place(self, value: float) -> float | None:
-        """Return where `value` stands; None for what belongs on a rail."""
+        """Return the position of `value`; None if it belongs on a rail."""
         return None if rail_of(value, self.kind) else _position(value, self.kind, self.unit)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinePoint:
-    """A number at `x`, or at a stretch that begins there."""
+    """A value at `x`, or at the interval that begins there."""
 
     x: int
     value: float
@@ -71,7 +71,7 @@ class LinePoint:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One line; `marked` is where something ended, in the words of `mark`."""
+    """One line; `marked` is the position of an ending, labelled `mark`."""
 
     name: str
     points: tuple[LinePoint, ...]
@@ -82,7 +82,7 @@ class Line:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineEvent:
-    """What happened at `x`, in a word or two."""
+    """An event at `x`, in one or two words."""
 
     x: int
     text: str
@@ -91,7 +91,7 @@ class LineEvent:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineAxis:
-    """What lines are drawn over: whole numbers from `low` to `high`, above it."""
+    """The x axis of the lines: whole numbers from `low` to `high`."""
 
     title: str
     low: int
@@ -101,7 +101,7 @@ class LineAxis:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinePanel:
-    """Lines with one scale over one span. `rails` are those that any of their numbers needs."""
+    """Lines with one scale over one x axis. `rails` are those that any of their values needs."""
 
     title: str
     span: LineAxis
@@ -112,7 +112,7 @@ class LinePanel:
 
 
 def rail_of(value: float, kind: LineScaleKind = "linear") -> str | None:
-    """Return the rail of a number that no scale of that kind has; None where it has it."""
+    """Return the rail of a number without a place on that kind of scale; None if it has one."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -121,11 +121,11 @@ def rail_of(value: float, kind: LineScaleKind = "linear") -> str | None:
 
 
 RAILS = ("exactly 0", "-infinite", "infinite", "NaN")
-"""All rails in the order in which they stand below a scale."""
+"""All rails in their order below a scale."""
 
 
 def track_points(track: Track, column: int) -> tuple[LinePoint, ...]:
-    """Return a line through at most `POINTS` stretches: the low and the high of each, and NaN where there was one."""
+    """Return a line of at most `POINTS` intervals: the low and high value of each, and NaN if it contains one."""
     group = -(-len(track.steps) // POINTS) or 1
     points: list[LinePoint] = []
     for start in range(0, len(track.steps), group):
@@ -145,7 +145,7 @@ def track_points(track: Track, column: int) -> tuple[LinePoint, ...]:
 
 
 def scale_over(lines: Sequence[Line], kind: LineScaleKind | None = None) -> LineScale:
-    """Return the scale of the lines' finite numbers: `kind`, or linear where they do not outgrow their beginning."""
+    """Return a scale over the finite values: of `kind`, or linear unless the lines outgrow their beginning."""
     values = [point.value for line in lines for point in line.points]
     if kind is None:
         unit = max([_SMALLEST_BEGINNING, *(_beginning(line) for line in lines)])
@@ -183,7 +183,7 @@ def _position(value: float, kind: LineScaleKind, unit: float) -> float:
 
 
 def _ticks(low: float, high: float, kind: LineScaleKind, unit: float) -> tuple[Tick, ...]:
-    """Return ticks at round numbers; none on a linear scale, whose ticks the drawing finds."""
+    """Return ticks at round numbers; none for a linear scale, whose ticks Plotly chooses."""
     if kind == "linear":
         return ()
     if kind == "log":
@@ -193,7 +193,7 @@ def _ticks(low: float, high: float, kind: LineScaleKind, unit: float) -> tuple[T
 
 
 def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
-    """Return 0 and, from the largest down, the powers of ten that keep their distance."""
+    """Return 0 and, from the largest down, the powers of ten that are far enough apart."""
     gap = (high - low) / _MOST_TICKS
     largest = max(abs(low), abs(high))
     kept = [0.0]
@@ -208,7 +208,7 @@ def _symlog_ticks(low: float, high: float, unit: float) -> tuple[Tick, ...]:
 
 
 def panel(title: str, lines: Sequence[Line], span: LineAxis, kind: LineScaleKind | None = None) -> LinePanel:
-    """Return the panel of `lines`, with the scale and the rails that they need."""
+    """Return the panel of `lines` with the scale and rails that they need."""
     scale = scale_over(lines, kind)
     return LinePanel(
         title=title, span=span, scale=scale, rails=rails_over(lines, scale.kind), lines=tuple(lines)
@@ -219,11 +219,12 @@ _HEIGHT_PX: Final = 230
 _DASHES: Final = ("solid", "dot")
 _SIGNS: Final = {"solid": "&#9473;", "dot": "&#9477;"}
 _EVENTS_PX: Final = 16
-"""Room of the words of an event, between the plot and the key. Each event has a row: they are often near each other."""
+"""Height of an event label between the plot and the key. Each event has a row because events are often close together.
+"""
 
 
 def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
-    """Return the panel, with `heading` and the names of its lines above it."""
+    """Draw the panel, with `heading` and the names of its lines above it."""
     key = _key(data)
     key_px = key_height_px(key)
     events_px = _EVENTS_PX * max(len(data.events), 1)
@@ -262,7 +263,7 @@ def _look(number: int) -> tuple[str, str]:
 
 
 def _key(data: LinePanel) -> list[KeyEntry]:
-    """Return the names of the lines; nothing of one, and of so many that looks repeat."""
+    """Return the lines' names; none for one line, or for so many that styles repeat."""
     if not 1 < len(data.lines) <= len(LINE_COLOURS) * len(_DASHES):
         return []
     looks = [(line.name, *_look(number)) for number, line in enumerate(data.lines)]
@@ -330,7 +331,7 @@ def _event_line(x: int) -> dict[str, Any]:
 
 
 def _event_words(data: LinePanel) -> Iterator[dict[str, Any]]:
-    """Yield the words of the events above the plot, on the side of their line that has more room."""
+    """Yield the event labels above the plot, each on the side of its line with more room."""
     for row, event in enumerate(data.events):
         is_left = 2 * event.x > data.span.low + data.span.high
         yield {

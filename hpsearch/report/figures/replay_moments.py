@@ -22,10 +22,10 @@ _MOST_LAYERS = 6
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistributionMap:
-    """How the numbers of one array were distributed at each kept step.
+    """The distribution of one array's numbers at each kept step.
 
-    `shares` has a row for each of the `bins`, which are named from the lowest up, and a column for each of the
-    `steps`; shares are in 0..1, of all numbers, NaN included in those but in no bin but `NaN`, which is the last.
+    `shares` (bins, steps) has a row for each of the `bins`, which are named from the lowest up, and a column for each
+    of the `steps`; shares are in 0..1 of all numbers. NaN counts only in the last bin, `NaN`.
     """
 
     title: str
@@ -37,7 +37,7 @@ class DistributionMap:
 def distribution_map(recording: Recording, layer: int, name: str) -> DistributionMap | None:
     """Return the map of a dense layer (from 0): `before` or `after` its activation, or its `gradient`.
 
-    None where no moment was kept.
+    Return None if no moment was kept.
     """
     title, pick = HEAT_MAPS[name]
     found = [pick(moment.layers[layer]) for moment in recording.moments]
@@ -82,7 +82,7 @@ HEAT_MAPS: Final[Mapping[str, tuple[str, Pick]]] = {
     "after": ("after the activation", lambda layer: layer.after),
     "gradient": ("gradient of the weights", lambda layer: layer.gradient),
 }
-"""The heat maps of a layer, by name; the output layer has its logits before and after."""
+"""The heat maps of a layer, by name; for the output layer, both activation maps show its logits."""
 
 _Measure: TypeAlias = Callable[[LayerMoment], float]
 
@@ -93,7 +93,7 @@ DEPTH_PANELS: Final[Mapping[str, tuple[str, LineScaleKind | None, _Measure]]] = 
     "depth-gradient-variance": ("variance of gradients", "log", lambda layer: layer.gradient.variance),
     "depth-kurtosis": ("kurtosis of gradients", "log", lambda layer: layer.gradient.kurtosis),
 }
-"""What is drawn against depth: a title, a scale, and what of a layer."""
+"""The quantities drawn against depth: a title, a scale, and a function of a layer."""
 
 
 def depth_panel(name: str, recording: Recording) -> LinePanel | None:
@@ -117,7 +117,7 @@ def depth_panel(name: str, recording: Recording) -> LinePanel | None:
 
 
 def shown_layers(recording: Recording) -> tuple[int, ...]:
-    """Return the layers that have heat maps: all, or six of them, the first and the last among them."""
+    """Return the layers that have heat maps: all, or six of them including the first and the last."""
     return evenly_spaced(len(recording.network.blocks), _MOST_LAYERS)
 
 
@@ -127,7 +127,7 @@ _MOST_LABELS: Final = 9
 
 
 def draw_distributions(data: DistributionMap, *, heading: str = "") -> go.Figure:
-    """Return the map, with `heading` above it."""
+    """Draw the map, with `heading` above it."""
     labels = [*range(0, len(data.bins), -(-len(data.bins) // _MOST_LABELS))]
     layout: dict[str, Any] = {
         "xaxis": plain_axis("step", tickformat=",d", nticks=7),
@@ -147,7 +147,7 @@ def draw_distributions(data: DistributionMap, *, heading: str = "") -> go.Figure
 
 def _trace(data: DistributionMap) -> go.Heatmap:
     last = len(RESULT_COLOURS)
-    # Squared places show shares as their roots do: a hundredth of the numbers can still be seen.
+    # Squared positions show shares by their roots, so that one hundredth of the numbers is still visible.
     stops = [(place / last) ** 2 for place in range(last + 1)]
     return go.Heatmap(
         x=list(data.steps),

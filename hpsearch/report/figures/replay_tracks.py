@@ -25,7 +25,7 @@ PanelOf: TypeAlias = Callable[[Recording], LinePanel | None]
 
 
 def step_panel(name: str, recording: Recording, finding: Finding | None) -> LinePanel | None:
-    """Return the panel of that name with its events marked; None where the network has nothing to show in it."""
+    """Return the panel of that name with its events marked; None if the network has no data for it."""
     made = STEP_PANELS[name](recording)
     return None if made is None else replace(made, events=events(recording, finding))
 
@@ -143,4 +143,4 @@ STEP_PANELS: Final[Mapping[str, PanelOf]] = {
     "weight-gradients": _weight_gradients,
     "bias-gradients": _bias_gradients,
 }
-"""What is drawn against steps, by name."""
+"""The quantities drawn against steps, by name."""

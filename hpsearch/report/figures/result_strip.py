@@ -1,4 +1,4 @@
-"""Results against one searched dimension, and how many trials met which fate along it."""
+"""Results against one searched dimension, and the number of trials of each fate along it."""
 
 import math
 from collections import Counter
@@ -34,7 +34,7 @@ from hpsearch.trials import Fate, Trial
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bin:
-    """The trials whose value lies in [low, high); the last bin holds its upper edge too."""
+    """The trials with a value in [low, high); the last bin includes its upper edge."""
 
     low: float
     high: float
@@ -56,13 +56,13 @@ class ResultStrip:
 
 
 def learning_rate_strip(snapshot: Snapshot) -> ResultStrip | None:
-    """Return the strip over learning rates, None where the study searches none."""
+    """Return the strip over learning rates; None if the study searches none."""
     dimension = learning_rate_of(snapshot.study.spec.search)
     return None if dimension is None else result_strip(snapshot, dimension)
 
 
 def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
-    """Return all trials that have a result, or have ended without one, along `dimension`."""
+    """Return all trials along `dimension` that have a result, or ended without one."""
     axis, scale = axis_of(dimension), result_scale(snapshot)
     marks = [_mark(trial, snapshot, axis, scale) for trial in snapshot.trials]
     drawn = tuple(mark for mark in marks if mark is not None)
@@ -86,7 +86,7 @@ def _mark(trial: Trial, snapshot: Snapshot, axis: Axis, scale: ResultScale) -> P
 
 
 def _bins(axis: Axis, dimension: Dimension, trials: Sequence[Trial]) -> tuple[Bin, ...]:
-    """Return half decades on a log axis, one bin a choice on a category axis, else 12 equal bins."""
+    """Return bins: half decades on a log axis, one per choice on a category axis, else 12 equal ones."""
     edges = _edges(axis)
     counts: list[Counter[Fate]] = [Counter() for _ in pairwise(edges)]
     for trial in trials:
@@ -135,7 +135,7 @@ def _caption(dimension: Dimension, drawn: int, ended: int) -> str:
 
 
 def draw_result_strip(data: ResultStrip) -> go.Figure:
-    """Return the strip with its rails, and stacked bars of fates below it on the same x axis."""
+    """Draw the strip with its rails, and stacked bars of fates below it on the same x axis."""
     bands = [*result_bands(data.scale, data.rails, 270), Band(name="fates", height_px=130)]
     places, height = domains(bands)
     counts = {"domain": places["fates"], "rangemode": "tozero", "nticks": 5, "tickformat": ",d"}
@@ -150,7 +150,7 @@ def draw_result_strip(data: ResultStrip) -> go.Figure:
 
 
 def _bars(data: ResultStrip) -> Iterator[go.Bar]:
-    # Plotly reads a bar's place and width in the axis's own units, on log axes too: its edges are the bin's.
+    # Plotly reads a bar's position and width in the axis's own units, on log axes too, so its edges are the bin's.
     centres = [rounded((part.low + part.high) / 2) for part in data.bins]
     widths = [rounded(part.high - part.low) or 1.0 for part in data.bins]
     for fate in Fate:

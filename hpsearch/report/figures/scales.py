@@ -1,7 +1,7 @@
-"""The scale that results stand on, and the rails for what has no place on it.
+"""The scale of the results, and the rails for values without a place on it.
 
-Accuracies stand on the logarithm of the error (0.9, 0.99, 0.999 are equally far apart), losses on their
-own logarithm: that is where good trials differ.
+Accuracies are drawn on the logarithm of the error (0.9, 0.99 and 0.999 are equally spaced), losses on their own
+logarithm, because good trials differ there.
 """
 
 import math
@@ -23,17 +23,17 @@ NO_ACCURACY = "not in 0 to 1"
 _ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 1.0)
 _CAP_OVER_SURVIVORS = 10.0
 _FEWEST_RANKED = 8
-"""Complete trials that it takes to say what a usual result is."""
+"""Minimum number of complete trials that define a typical result."""
 _LEAST_SPAN = 0.08
-"""Decades of the error: results that are closer together than this are equal to the eye."""
+"""Decades of the error: results closer together than this are visually equal."""
 _SQUEEZED = 0.2
-"""A rail for bad results is worth while if it frees this share of the scale."""
+"""A rail for bad results is used if it frees at least this share of the scale."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScalePlace:
-    """Where a result is drawn: at a position of its scale, or on the rail of that label."""
+    """The place of a result: a position on its scale, or the rail with that label."""
 
     position: float | None
     rail: str | None
@@ -42,7 +42,7 @@ class ScalePlace:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedMark:
-    """One trial: where it stands on a searched dimension, and the place of what was measured of it."""
+    """One trial: its place on a searched dimension, and the place of its measured value."""
 
     number: int
     fate: Fate
@@ -52,18 +52,18 @@ class PlacedMark:
 
 
 class Scale(Protocol):
-    """What numbers are drawn on: from `low` to `high` in positions, with rails for what has no position.
+    """A scale from `low` to `high` in positions, with rails for values without a position.
 
-    The rails are on the bad side: below the scale where it is good to have more, else above.
+    The rails are on the bad side: below the scale if higher is better, else above.
     """
 
     @property
     def title(self) -> str:
-        """What is measured, in words."""
+        """The name of the measured quantity."""
 
     @property
     def maximize(self) -> bool:
-        """True where more is better."""
+        """True if higher is better."""
 
     @property
     def low(self) -> float:
@@ -75,11 +75,11 @@ class Scale(Protocol):
 
     @property
     def ticks(self) -> tuple[Tick, ...]:
-        """Labelled places, in positions."""
+        """The labelled ticks, in positions."""
 
     @property
     def rails(self) -> tuple[str, ...]:
-        """Every rail that the scale can have, the one nearest to the scale first."""
+        """All possible rails of the scale, the nearest to the scale first."""
 
     def place(self, value: float | None) -> ScalePlace:
         """Return the place of a value; None, NaN and infinities are on rails."""
@@ -93,10 +93,10 @@ ScaleKind: TypeAlias = Literal["accuracy", "logarithm", "linear"]
 class ResultScale:
     """A scale from `low` to `high`, in positions, with ticks in positions and labels in the metric.
 
-    `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is
-    told apart. Losses above `cap`, and accuracies below `worst`, go to a rail: they would squeeze all others together.
-    Accuracies outside 0..1, which only another Optuna client reports, do so too. `kind` is what positions are: of the
-    error, or of the value. `nothing` is the rail of trials without any value.
+    `position` rises with the accuracy, or with the loss. `floor` is the smallest error, or loss, that is distinguished.
+    Losses above `cap` and accuracies below `worst` are on a rail, since they would compress the rest. So are accuracies
+    outside 0..1, which only another Optuna client reports. `kind` is the quantity of positions: the error or the value.
+    `nothing` is the rail of trials without a value.
     """
 
     metric: str
@@ -112,12 +112,12 @@ class ResultScale:
 
     @property
     def title(self) -> str:
-        """The metric in words."""
+        """The name of the metric."""
         return format_metric(self.metric)
 
     @property
     def rails(self) -> tuple[str, ...]:
-        """Every rail that the scale can have, the one nearest to the scale first."""
+        """All possible rails of the scale, the nearest to the scale first."""
         below = (_below(self.worst),) if math.isfinite(self.worst) else ()
         strange = (NO_ACCURACY,) if self.kind == "accuracy" else ()
         return (*below, *strange, *rails_beyond(self.cap, nothing=self.nothing))
@@ -142,13 +142,13 @@ class ResultScale:
 
 
 def rails_beyond(cap: float, *, nothing: str = NO_EPOCH) -> tuple[str, ...]:
-    """Return the rails of a scale that ends at `cap`, the one nearest to it first."""
+    """Return the rails of a scale that ends at `cap`, the nearest to it first."""
     above = (_above(cap),) if math.isfinite(cap) else ()
     return (*above, INFINITE, NOT_A_NUMBER, nothing)
 
 
 def placed(value: float | None, *, cap: float, position: Callable[[float], float]) -> ScalePlace:
-    """Return the place of a value: at its `position`, or on a rail where it is none, not finite or above `cap`."""
+    """Return the place of a value: its `position`, or a rail if it is missing, not finite or above `cap`."""
     if value is None:
         return ScalePlace(position=None, rail=NO_EPOCH)
     if math.isnan(value):
@@ -171,10 +171,10 @@ def _below(worst: float) -> str:
 def scale_of(
     metric: str, values: Iterable[float], *, survivors: Iterable[float] = (), worst: float = -math.inf
 ) -> ResultScale:
-    """Return the scale that holds the finite `values`, of accuracies those that are not below `worst`.
+    """Return a scale over the finite `values`; for accuracies, over those that are at least `worst`.
 
-    `survivors` are the losses of trials that no diagnosis stopped; what is far above them is off the
-    scale. Where there are none, nothing is.
+    `survivors` are the losses of trials that no diagnosis stopped. Losses far above them are off the scale. Without
+    survivors, no loss is off the scale.
     """
     maximize = _is_accuracy(metric)
     cap = math.inf if maximize else cap_over(survivors)
@@ -198,16 +198,16 @@ def scale_of(
 
 
 def _is_accuracy(metric: str) -> bool:
-    """True for a metric of ours that lies in 0..1."""
+    """Return True for a metric of ours that is in 0..1."""
     return metric in ("validation_accuracy", "training_accuracy")
 
 
 _DECADES: Final = 3
-"""A metric of another Optuna client's, always above 0, stands on a logarithm from so many decades on."""
+"""Another Optuna client's metric is drawn on a log scale if it is always above 0 and spans this many decades."""
 
 
 def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> ResultScale:
-    """Return the scale of what another Optuna client measures, which may be any number."""
+    """Return the scale of another Optuna client's metric, which may have any value."""
     finite = [value for value in values if math.isfinite(value) and abs(value) < _LARGEST]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     if low > 0 and high / low >= 10.0**_DECADES:
@@ -237,9 +237,9 @@ def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> Re
 
 
 def result_scale(snapshot: Snapshot) -> ResultScale:
-    """Return the scale of final results: of losses that of the study, of accuracies one that tells good ones apart.
+    """Return the scale of final results: for losses the study's scale, for accuracies one that resolves the good ones.
 
-    The better half of the complete trials takes at least half of it; what is far below is on a rail.
+    The better half of the complete trials occupies at least half of it; values far below are on a rail.
     """
     whole = study_scale(snapshot)
     if whole.kind != "accuracy":
@@ -251,12 +251,12 @@ def result_scale(snapshot: Snapshot) -> ResultScale:
 
 
 def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | None:
-    """Return the accuracy from which on results are told apart; None if all results can be."""
+    """Return the lowest accuracy that is drawn on the scale; None if the scale can hold all results."""
     ranked, final = ([value for value in values if 0 <= value <= 1] for values in (ranked, final))
     if len(ranked) < _FEWEST_RANKED:
         return None
     ordered = sorted(ranked)
-    # An accuracy of 1 has no position: half of the smallest error that is not 0 stands for it.
+    # An accuracy of 1 has no position: half of the smallest nonzero error replaces it.
     floor = min((1 - value for value in ordered if value < 1 - 1e-12), default=1e-3) / 2
     best, median, least = (
         _position(value, maximize=True, floor=floor)
@@ -274,11 +274,11 @@ def _worst_shown(ranked: Sequence[float], final: Sequence[float]) -> float | Non
 
 
 _LARGEST: Final = 1e150
-"""Numbers beyond it, whose distance may be no number, are on a rail."""
+"""Numbers beyond it are on a rail: their differences may overflow."""
 
 
 def study_scale(snapshot: Snapshot) -> ResultScale:
-    """Return the one scale of the study's metric, over every value that any trial reported."""
+    """Return the one scale of the study's metric, over all reported values."""
     final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
     curves = [value for trial in snapshot.trials for value in trial.curve.values()]
     if snapshot.study.foreign is not None:
@@ -294,14 +294,14 @@ def study_scale(snapshot: Snapshot) -> ResultScale:
 
 
 def measured(trial: Trial) -> float | None:
-    """Return the trial's result, or the last value that it reported; None before its first epoch ended."""
+    """Return the trial's result, or its last reported value; None before its first epoch has ended."""
     if trial.value is not None:
         return trial.value
     return trial.curve[max(trial.curve)] if trial.curve else None
 
 
 def place_of(trial: Trial, scale: ResultScale) -> ScalePlace | None:
-    """Return where the trial's result is drawn; None while it waits, or runs without a result."""
+    """Return the place of the trial's result; None if it is waiting, or is running without a result."""
     value = measured(trial)
     if value is None and trial.state in (TrialState.WAITING, TrialState.RUNNING):
         return None
@@ -309,16 +309,16 @@ def place_of(trial: Trial, scale: ResultScale) -> ScalePlace | None:
 
 
 def rails_of(scale: Scale, places: Iterable[ScalePlace | None]) -> tuple[str, ...]:
-    """Return the rails that at least one of the places is on, in the scale's order."""
+    """Return the rails that contain at least one of the places, in the scale's order."""
     used = {place.rail for place in places if place is not None}
     return tuple(rail for rail in scale.rails if rail in used)
 
 
 def cap_over(survivors: Iterable[float], *, times: float = _CAP_OVER_SURVIVORS) -> float:
-    """Return so many times what nine tenths of the survivors' numbers stay below, rounded up to one digit.
+    """Return `times` the 90th percentile of the survivors' values, rounded up to one digit.
 
-    Infinity where no survivor has one above 0. A tenth is left aside: a rank, too, can stop a trial
-    whose loss is astronomic.
+    Return infinity if no survivor has a value above 0. A tenth is ignored because rank pruning, too, can stop a trial
+    with an astronomic loss.
     """
     positive = sorted(value for value in survivors if math.isfinite(value) and value > 0)
     if not positive:
@@ -335,7 +335,7 @@ def _position(value: float, *, maximize: bool, floor: float) -> float:
 def _frame(
     lowest: float, highest: float, *, maximize: bool, floor: float
 ) -> tuple[float, float, tuple[Tick, ...]]:
-    """Return low, high and ticks so that all positions lie between two ticks, or a little inside the frame."""
+    """Return low, high and ticks such that all positions are between two ticks, or just inside the frame."""
     margin = max(0.04 * (highest - lowest), 0.02)
     low, high = lowest - margin, highest + margin
     ticks = _accuracy_ticks(floor) if maximize else _loss_ticks(low, high)
@@ -343,7 +343,7 @@ def _frame(
     below = [tick for tick in ticks if tick.at < low][-1:]
     above = [tick for tick in ticks if tick.at > high][:1]
     if len(inside) < 3:
-        # Neighbouring ticks of accuracies can be far away, and would squeeze what is between them.
+        # Adjacent accuracy ticks can be far apart, and would compress the values between them.
         fine = _fine_accuracy_ticks(low, high, floor) if maximize else []
         inside = fine or [*below, *inside, *above]
         low = min([low, *(tick.at for tick in inside)])
@@ -360,7 +360,7 @@ def _accuracy_ticks(floor: float) -> Sequence[Tick]:
 
 
 def _fine_accuracy_ticks(low: float, high: float, floor: float) -> list[Tick]:
-    """Return ticks at round accuracies between two positions; none if these are fewer than three."""
+    """Return ticks at round accuracies between two positions; none if there would be fewer than three."""
     values = [tick.at for tick in ticks_between(1 - 10.0**-low, 1 - 10.0**-high, log=False)]
     ticks = [
         Tick(at=_position(value, maximize=True, floor=floor), text=f"{value:.6g}")

@@ -33,7 +33,7 @@ from hpsearch.trials import Fate, Trial
 class MapMark:
     """One trial in the map. `result` is its position on the scale, None if it has no finite result.
 
-    A result below the scale has the position, and so the colour, of the scale's low end.
+    A result below the scale has the position, and therefore the colour, of the scale's low end.
     """
 
     number: int
@@ -49,8 +49,8 @@ class MapMark:
 class SearchMap:
     """All trials that have parameters, over the whole search space. `best` is also among the marks.
 
-    `boundary` parts the trials that diverge or die from the others; its own x is the map's y where
-    `is_transposed`. `stability` says in a sentence what it is, or why there is none.
+    `boundary` separates the trials that diverge or die from the others; its own x is the map's y if `is_transposed`.
+    `stability` describes it in a sentence, or gives the reason for its absence.
     """
 
     x: Axis
@@ -65,7 +65,7 @@ class SearchMap:
 
 
 def search_map(snapshot: Snapshot) -> SearchMap | None:
-    """Return the map of the first two searched dimensions, None where fewer than two are searched."""
+    """Return the map of the first two searched dimensions; None if fewer than two are searched."""
     search = snapshot.study.spec.search
     if len(search) < 2:
         return None
@@ -134,12 +134,12 @@ def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axi
 
 
 def _is_outside(trial: Trial, axes: tuple[Axis, Axis]) -> bool:
-    """True when a trial that some client enqueued asks for what is not searched."""
+    """Return True if a trial, enqueued by some client, has values outside the search."""
     return any(axis.title in trial.params and not axis.holds(trial.params[axis.title]) for axis in axes)
 
 
 def draw_search_map(data: SearchMap) -> go.Figure:
-    """Return the map: fill is the result, symbol and edge are the fate, hollow is without a finite result."""
+    """Draw the map: fill is the result, symbol and edge are the fate, hollow is without a finite result."""
     layout = {
         "xaxis": search_axis(data.x),
         "yaxis": search_axis(data.y),
@@ -166,7 +166,7 @@ def _traces(data: SearchMap) -> Iterator[go.Scatter]:
 
 
 def _boundary(boundary: Boundary, *, is_transposed: bool) -> Iterator[go.Scatter]:
-    """Return the band of the stability boundary, and its line above it."""
+    """Yield the band of the stability boundary, followed by its line."""
     points = boundary.points
     around = [*((p.low, p.y) for p in points), *((p.high, p.y) for p in reversed(points))]
     colour = LOOKS[Fate.DIVERGED].colour
@@ -220,7 +220,7 @@ def _colour_axis(scale: ResultScale, *, shown: bool) -> dict[str, Any]:
 
 
 def _colour_title(scale: ResultScale) -> str:
-    """Return the metric, and from which result on colours differ."""
+    """Return the metric, and the result from which colours differ."""
     if not math.isfinite(scale.worst):
         return scale.title
     return f"{scale.title}, {scale.rails[0]} all in one colour"

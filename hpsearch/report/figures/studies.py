@@ -1,4 +1,4 @@
-"""Studies compared: the best result so far of each against the epochs that it took, and what they do otherwise."""
+"""Compared studies: the best result so far of each against its trained epochs, and their differences."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _NOT_COMPARED = frozenset({"name"})
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
-    """A result that was the best of its study when `epochs` had been begun; `position` is its place on the scale."""
+    """A result that was its study's best after `epochs` had been begun; `position` is its place on the scale."""
 
     epochs: int
     value: float
@@ -35,7 +35,7 @@ class StudyRecord:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyLine:
-    """One study: its records, oldest first, and the `epochs` that its ended trials had begun in all."""
+    """One study: its records, oldest first, and the total `epochs` begun by its ended trials."""
 
     name: str
     order: int
@@ -46,7 +46,7 @@ class StudyLine:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyDifference:
-    """One key of the study files that is not the same in all of them; a cell for each study, empty where it is not."""
+    """One study file key with different values; one cell per study, empty if the key is missing."""
 
     key: str
     cells: tuple[str, ...]
@@ -55,7 +55,7 @@ class KeyDifference:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudiesCompared:
-    """The lines of all studies that have a result, the study of the report first, and what the studies do otherwise."""
+    """The lines of all studies with a result, the report's own study first, and the differences between the studies."""
 
     scale: ResultScale
     lines: tuple[StudyLine, ...]
@@ -65,7 +65,7 @@ class StudiesCompared:
 
 
 def studies_compared(snapshot: Snapshot, others: Sequence[Snapshot]) -> StudiesCompared:
-    """Return the studies on one scale. They have the same metric; other data is said in the caption."""
+    """Return the studies on one scale. They have the same metric; the caption mentions different data."""
     snapshots = (snapshot, *others)
     steps = [_steps(one) for one in snapshots]
     values = [step.best for own in steps for step in own if step.is_record and step.best is not None]
@@ -147,7 +147,7 @@ _SAMPLE_PX: Final = 34
 
 
 def draw_studies(data: StudiesCompared) -> go.Figure:
-    """Return the best so far of every study against epochs."""
+    """Draw the best result so far of every study against epochs."""
     span = [-0.02 * data.epochs, 1.03 * data.epochs]
     scale = data.scale
     layout: dict[str, Any] = {
@@ -173,14 +173,14 @@ def _trace(line: StudyLine) -> go.Scatter:
 
 
 def _names(lines: Sequence[StudyLine]) -> Iterator[dict[str, Any]]:
-    """Yield the names, a row each above the plot, where no line goes through them."""
+    """Yield the names in separate rows above the plot, clear of the lines."""
     for row, line in enumerate(reversed(lines)):
         font = {"size": 12, "color": _look(line)["color"]}
         yield words_above(escaped(_short(line.name)), xshift=_SAMPLE_PX, yshift=2 + _ROW_PX * row, font=font)
 
 
 def _samples(lines: Sequence[StudyLine]) -> Iterator[dict[str, Any]]:
-    """Yield a piece of each line, which stands before its name."""
+    """Yield a sample of each line, to the left of its name."""
     for row, line in enumerate(reversed(lines)):
         height = 2 + _ROW_PX * (row + 0.5)
         yield {

@@ -1,4 +1,4 @@
-"""Who trained what and when: a lane for each worker, idle gaps, heartbeats and lost leases."""
+"""Worker activity over time: a lane for each worker, with idle gaps, heartbeats and lost leases."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from hpsearch.trials import Fate, Trial
 from hpsearch.verdicts import Cause
 
 NO_WORKER: Final = "another program"
-"""The lane of trials that carry no worker of ours."""
+"""The lane of trials without a worker of ours."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A span of time in which one trial was trained. `row` counts from the top of its lane, from 0."""
+    """A time span in which one trial was trained. `row` counts from the top of its lane, from 0."""
 
     number: int
     fate: Fate
@@ -38,7 +38,7 @@ class Bar:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerEvent:
-    """Something at one moment in a lane: a heartbeat, or a lease that was lost."""
+    """An event at one moment in a lane: a heartbeat, or the loss of a lease."""
 
     at: datetime
     hover: tuple[str, ...]
@@ -47,9 +47,9 @@ class WorkerEvent:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLane:
-    """One worker. `rows` bars at most are beside each other; `busy` is the share of its time that it trained, in words.
+    """One worker. `rows` is the largest number of overlapping bars; `busy` is its training share of the time, as text.
 
-    `beat` is its last heartbeat, None where it is not registered any more.
+    `beat` is its last heartbeat, or None if it is no longer registered.
     """
 
     worker: str
@@ -63,7 +63,7 @@ class WorkerLane:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workers:
-    """The lanes, whoever began first at the top, between `start` and `end`."""
+    """The lanes between `start` and `end`, in order of their first start from the top."""
 
     lanes: tuple[WorkerLane, ...]
     start: datetime
@@ -74,7 +74,7 @@ class Workers:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Span:
-    """A bar before it has a row."""
+    """A bar without an assigned row."""
 
     number: int
     fate: Fate
@@ -84,7 +84,7 @@ class _Span:
 
 
 def workers(snapshot: Snapshot) -> Workers | None:
-    """Return a lane for everyone who trained a trial of the study, or holds one; None where nobody did."""
+    """Return a lane for each worker that trained or holds a trial of the study; None if there is none."""
     spans = _spans(snapshot)
     lost = _lost(snapshot)
     registered = {record.identity.name: record for record in snapshot.workers}
@@ -104,7 +104,7 @@ def workers(snapshot: Snapshot) -> Workers | None:
 
 
 def _spans(snapshot: Snapshot) -> dict[str, list[_Span]]:
-    """Return the spans of training by worker: of every trial its last attempt, and those that came to nothing."""
+    """Return the training spans by worker: the last attempt of each trial, and its unfinished earlier attempts."""
     found: dict[str, list[_Span]] = {}
     for trial in snapshot.trials:
         for attempt in snapshot.attempts.get(trial.number, ()):
@@ -127,7 +127,7 @@ def _trial_span(trial: Trial, end: datetime, snapshot: Snapshot) -> _Span:
 
 
 def _attempt_span(trial: Trial, attempt: Attempt, snapshot: Snapshot) -> _Span:
-    """Return an attempt that came to nothing: lost, or handed back to wait for another worker."""
+    """Return the span of an unfinished attempt: lost, or returned to the queue."""
     start = attempt.started or attempt.ended
     end = max(attempt.ended, start)
     first, params, *_ = hover_lines(trial, snapshot.study.spec)
@@ -144,7 +144,7 @@ def _attempt_words(attempt: Attempt) -> tuple[str, str]:
 
 
 def _is_lost(attempt: Attempt) -> bool:
-    """True for an attempt that was not handed back, whether or not that counts against the trial."""
+    """Return True for an attempt that was not handed back, whether or not it counts against the trial."""
     return attempt.cause is Cause.WORKER_LOST
 
 
@@ -153,7 +153,7 @@ def _when(worker: str, start: datetime, end: datetime) -> str:
 
 
 def _lost(snapshot: Snapshot) -> dict[str, list[WorkerEvent]]:
-    """Return by worker the moments at which a lease was found to be lost."""
+    """Return by worker the moments at which a lost lease was detected."""
     found: dict[str, list[WorkerEvent]] = {}
     for number, attempts in snapshot.attempts.items():
         for attempt in attempts:
@@ -187,7 +187,7 @@ def _lane(
 
 
 def _packed(spans: Iterable[_Span]) -> tuple[Bar, ...]:
-    """Return the spans in as few rows as hold them without overlaps: each in the lowest row that is free."""
+    """Return the spans in the fewest rows without overlaps: each in the lowest free row."""
     ordered = sorted(spans, key=lambda span: (span.start, span.end, span.number))
     free: list[int] = []
     taken: list[tuple[datetime, int]] = []
@@ -208,7 +208,7 @@ def _packed(spans: Iterable[_Span]) -> tuple[Bar, ...]:
 
 
 def _busy(spans: Sequence[_Span]) -> str:
-    """Say for which share of the time from its first start to its last end the worker trained anything."""
+    """Return the share of the time between its first start and last end in which the worker trained, as text."""
     busy, reached = 0.0, None
     for start, end in sorted((span.start, span.end) for span in spans):
         begin = start if reached is None else max(start, reached)
@@ -219,7 +219,7 @@ def _busy(spans: Sequence[_Span]) -> str:
 
 
 def _beat(record: WorkerRecord, end: datetime) -> WorkerEvent:
-    """Return the last heartbeat; one after the last training stands at the end of the axis."""
+    """Return the last heartbeat; a heartbeat after the last training is placed at the end of the axis."""
     identity = record.identity
     state = "lost" if record.is_lost else "asked to stop" if record.should_stop else "alive"
     lines = (
@@ -255,11 +255,11 @@ _LANE_PX: Final = 16.0
 _TWO_LINES_PX: Final = 32.0
 _NAME: Final = 22
 _LEAST_SHARE: Final = 1 / 2000
-"""A bar takes at least this share of the axis, so that the shortest trial can be seen and hovered over."""
+"""Minimum bar width as a share of the axis, so that the shortest trial is visible and can be hovered over."""
 
 
 def draw_workers(data: Workers) -> go.Figure:
-    """Return the lanes on shaded grounds, whoever began first at the top."""
+    """Draw the lanes on shaded backgrounds, the earliest worker at the top."""
     row_px = _row_px(data.lanes)
     heights = [max(lane.rows, _LANE_PX / row_px) + 1 for lane in data.lanes]
     tops = [0.0, *accumulate(heights)]
@@ -305,7 +305,7 @@ def _lane_words(lane: WorkerLane, height_px: float) -> str:
 
 
 def _short(name: str) -> str:
-    """Return a name that leaves room for the lanes: its beginning and its end, which tells workers apart."""
+    """Return a shortened name: its beginning and its end, which distinguishes workers."""
     return name if len(name) <= _NAME else f"{name[: _NAME // 2 - 1]}…{name[-_NAME // 2 :]}"
 
 

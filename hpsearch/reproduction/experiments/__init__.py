@@ -1,1 +1,1 @@
-"""What is measured of each study: one module per document, one function per study."""
+"""The measurements of each study: one module per document, one function per study."""

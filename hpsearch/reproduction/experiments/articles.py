@@ -29,7 +29,7 @@ LEAKY_RATES: Final = ("0.03", "0.04", "0.05", "0.056", "0.057", "0.06", "0.07")
 
 
 def relu_learning_rates(lab: Lab) -> Outcome:
-    """ReLU at three rates: how many units die, how, and what is left to learn with."""
+    """Train ReLU at three rates: how many units die, how, and what capacity to learn remains."""
     study = "relu-learning-rates"
     trained = lab.run(study, Extent(seeds=_SEEDS, steps=600))
     values = values_of(trained)
@@ -44,7 +44,7 @@ def relu_learning_rates(lab: Lab) -> Outcome:
 
 
 def leaky_relu_divergence(lab: Lab) -> Outcome:
-    """LeakyReLU at seven rates: the share that ends in NaN, when, and how numbers grow before."""
+    """Train LeakyReLU at seven rates: the share that ends in NaN, when, and the growth before it."""
     study = "leaky-relu-divergence"
     trained = lab.run(study, Extent(seeds=20, steps=600))
     values = values_of(trained, sees_held_back=False)
@@ -68,7 +68,7 @@ def leaky_relu_divergence(lab: Lab) -> Outcome:
 
 
 def _diverging(trained: Trained) -> list[Run]:
-    """Return the first five runs at 0.057 that end in NaN; the first run where none does."""
+    """Return the first five runs at 0.057 that end in NaN; the first run if none does."""
     runs = trained.runs["LeakyReLU, 0.057"]
     return [run for run in runs if run.nan_step is not None][:5] or [runs[0]]
 
@@ -82,7 +82,7 @@ def _nan_shares(found: Mapping[str, Sequence[float]]) -> Picture:
 
 
 def batch_norm_learning_rates(lab: Lab) -> Outcome:
-    """Batch normalization at rates that kill without it, with and without gamma and beta."""
+    """Train batch normalization at rates that kill without it, with and without gamma and beta."""
     study = "batch-norm-learning-rates"
     trained = lab.run(study, Extent(seeds=_SEEDS, steps=600))
     values = values_of(trained)
@@ -101,7 +101,7 @@ def batch_norm_learning_rates(lab: Lab) -> Outcome:
 
 
 def _textbook_losses(trained: Trained) -> dict[str, list[float]]:
-    """Return for each run at 0.5 whether the textbook's loss of the held-back examples is NaN, and whether ours is."""
+    """Return for each run at 0.5 whether the textbook loss of the held-back examples is NaN, and whether ours is."""
     fold = trained.data.validation
     textbook, stable = [], []
     for run in trained.runs["BN, 0.5"]:
@@ -123,7 +123,7 @@ def _logits(run: Run, inputs: Array) -> Array:
 
 
 def elu_selu_learning_rates(lab: Lab) -> Outcome:
-    """ELU and SELU beside ReLU and LeakyReLU, at a rate that fails and at one that trains."""
+    """Compare ELU and SELU with ReLU and LeakyReLU, at a rate that fails and at one that trains."""
     study = "elu-selu-learning-rates"
     trained = lab.run(study, Extent(seeds=_SEEDS, steps=600))
     values = values_of(trained)
@@ -135,7 +135,7 @@ def elu_selu_learning_rates(lab: Lab) -> Outcome:
 
 
 def activations_300_epochs(lab: Lab) -> Outcome:
-    """Five activations after 300 epochs: the level that they reach, and whether their order is more than noise."""
+    """Train five activations for 300 epochs: their final levels, and whether their order exceeds noise."""
     study = "activations-300-epochs"
     trained = lab.run(study, Extent(seeds=1, is_curve=True))
     reached = {

@@ -1,4 +1,4 @@
-"""Document 001: deep networks on MNIST, their initial weights, and what keeps them from overfitting."""
+"""Document 001: deep networks on MNIST, their initial weights, and remedies for overfitting."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,11 +18,11 @@ SCALES: Final = ("1.0", "0.27", "0.072", "0.019", "0.0052", "0.0014", "0.00037",
 _LEARNS: Final = 0.5
 """Training accuracy above which a network learns: five times chance."""
 _ABOVE_CHANCE: Final = 0.2
-"""Training accuracy above which it knows anything at all: twice chance."""
+"""Training accuracy above which it learns anything at all: twice chance."""
 
 
 def initial_weights(lab: Lab) -> Outcome:
-    """Four hidden layers from three initial weights, under three activations; and what five layers give at first."""
+    """Train four hidden layers from three initial weights with three activations; measure the first outputs of five."""
     study = "initial-weights"
     trained = lab.run(study, Extent(seeds=3, is_curve=True))
     values = values_of(trained, sees_held_back=False)
@@ -106,7 +106,7 @@ def _histogram(activation: Activation, layers: Sequence[Array]) -> Chart:
 
 
 def batch_norm_and_initial_scale(lab: Lab) -> Outcome:
-    """Eight scales of initial weights, with batch normalization and without: at how many the network learns."""
+    """Train with eight scales of initial weights, with and without batch normalization; count those that learn."""
     study = "batch-norm-and-initial-scale"
     trained = lab.run(study, Extent(seeds=3, is_curve=True))
     reached = {name: [run.last_accuracy for run in runs] for name, runs in trained.runs.items()}
@@ -126,7 +126,7 @@ def batch_norm_and_initial_scale(lab: Lab) -> Outcome:
 
 
 def _scale_pictures(trained: Trained, reached: Mapping[str, Sequence[float]]) -> tuple[Picture, ...]:
-    """Return the accuracy that was `reached` in the end by scale, over seeds, and that of the first seed by step."""
+    """Return the final accuracy `reached` by scale, over seeds, and the first seed's accuracy by step."""
     series = [
         ChartSeries(
             name=name,
@@ -161,19 +161,19 @@ def _scale_pictures(trained: Trained, reached: Mapping[str, Sequence[float]]) ->
 
 
 def weight_decay_and_overfitting(lab: Lab) -> Outcome:
-    """300 images, with weight decay and without: the gap between training and held-back accuracy."""
+    """Train on 300 images with and without weight decay: the gap between training and held-back accuracy."""
     names = {"without": "without weight decay", "with": "weight decay 0.1"}
     return _overfitting(lab, "weight-decay-and-overfitting", names)
 
 
 def dropout_and_overfitting(lab: Lab) -> Outcome:
-    """300 images, with dropout of two kinds and without: the gap between training and held-back accuracy."""
+    """Train on 300 images with two kinds of dropout and without: the gap between training and held-back accuracy."""
     names = {"without": "without dropout", "with": "dropout 0.2", "inverted": "inverted dropout 0.2"}
     return _overfitting(lab, "dropout-and-overfitting", names)
 
 
 def _overfitting(lab: Lab, study: str, names: Mapping[str, str]) -> Outcome:
-    """Return the gaps of configurations, by a word for each, and how much smaller than the first's they are."""
+    """Return the gaps of configurations, each by a short name, and how much smaller they are than the first's."""
     trained = lab.run(study, Extent(seeds=5, is_curve=True))
     values: dict[str, list[float]] = {}
     first = next(iter(names))

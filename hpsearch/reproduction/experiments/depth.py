@@ -1,4 +1,4 @@
-"""Document 002: what batch normalization does to signals, gradients and learning rates of deep networks."""
+"""Document 002: the effect of batch normalization on signals, gradients and learning rates of deep networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from hpsearch.training.recording import RecordingOptions
 
 FACTORS: Final = (1, 5, 10, 20, 30)
 DIVERGENCE: Final = 1e3
-"""A loss of a minibatch above it is what the paper calls divergence (Bjorck et al. 2018, section 3)."""
+"""A minibatch loss above this is a divergence in the paper's sense (Bjorck et al. 2018, section 3)."""
 
 _LEARNS: Final = 2.0
 _SWEPT: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -30,11 +30,11 @@ _STARTS: Final[Mapping[str, str]] = {
     "residual": "residual, 0.1",
     "residual, normalized": "residual, normalized, 0.1",
 }
-"""The networks, and a configuration of each; at the first step the rate does not matter."""
+"""The networks, and a configuration of each; at the first step the rate has no effect."""
 
 
 def depth_and_batch_norm(lab: Lab) -> Outcome:
-    """Twenty plain layers over five decades of rates, and products of random matrices."""
+    """Train twenty plain layers over five decades of rates, and multiply random matrices."""
     study = "depth-and-batch-norm"
     trained = lab.run(study, Extent(seeds=3, steps=300, is_curve=True))
     values = _stable_rates(trained, ("plain", "BN"))
@@ -58,7 +58,7 @@ def depth_and_batch_norm(lab: Lab) -> Outcome:
 
 
 def residual_depth(lab: Lab) -> Outcome:
-    """Twenty layers, plain and residual, with and without normalization: signals, gradients, rates."""
+    """Train twenty layers, plain and residual, with and without normalization: signals, gradients, rates."""
     study = "residual-depth"
     trained = lab.run(study, Extent(seeds=3, steps=300, is_curve=True))
     values = _stable_rates(trained, tuple(_STARTS))
@@ -84,7 +84,7 @@ def residual_depth(lab: Lab) -> Outcome:
 
 
 def _residual_sweep(lab: Lab, trained: Trained) -> list[Run]:
-    """Return runs of the normalized residual network between the rates of the study, where losses are large."""
+    """Return runs of the normalized residual network at rates between the study's, at which losses are large."""
     own = trained.runs["residual, normalized, 0.1"][0].configuration
     rates = [rate for rate in _SWEPT for _ in range(lab.pick(small=1, quick=3, full=5))]
     trials = {
@@ -96,7 +96,7 @@ def _residual_sweep(lab: Lab, trained: Trained) -> list[Run]:
 
 
 def dropout_order(lab: Lab) -> Outcome:
-    """Dropout in front of every normalization, behind every activation, and behind the last normalization alone."""
+    """Compare dropout preceding every normalization, after every activation, and after the last normalization only."""
     study = "dropout-order"
     trained = lab.run(study, Extent(seeds=3, steps=1200, is_curve=True))
     values = values_of(trained)
@@ -120,7 +120,7 @@ def dropout_order(lab: Lab) -> Outcome:
 
 
 def growth(variances: Sequence[float]) -> float:
-    """Return the factor by which positive numbers grow from one to the next, as a geometric mean."""
+    """Return the geometric mean of the growth factors between successive positive numbers."""
     if len(variances) < 2 or min(variances) <= 0:
         return float("nan")
     return float((variances[-1] / variances[0]) ** (1 / (len(variances) - 1)))
@@ -131,7 +131,7 @@ def _is_above(run: Run) -> bool:
 
 
 def _has_recovered(run: Run) -> bool:
-    """Say whether a run learns in the end: its last losses are finite and below what guessing costs."""
+    """Return whether a run learns in the end: its last losses are finite and below the loss of guessing."""
     return run.last_loss < _LEARNS
 
 
@@ -140,15 +140,15 @@ def _rate_of(name: str) -> float:
 
 
 def _of_kind(trained: Trained, kind: str) -> dict[float, Sequence[Run]]:
-    """Return the runs of a kind of network by their rate, rising."""
+    """Return the runs of a kind of network by rate, in increasing order."""
     found = {_rate_of(name): runs for name, runs in trained.runs.items() if name.rpartition(", ")[0] == kind}
     return dict(sorted(found.items()))
 
 
 def _stable_rates(trained: Trained, kinds: Sequence[str]) -> dict[str, list[float]]:
-    """Return for each kind the largest rates at which it learns without a loss above 1e3, and without such a loss.
+    """Return for each kind the largest rates at which it learns, with any losses and with none above 1e3.
 
-    Seed by seed; 0 where there is none.
+    One value per seed; 0 if there is no such rate.
     """
     values: dict[str, list[float]] = {}
     for kind in kinds:
@@ -251,8 +251,8 @@ def _depth_picture(looks: Mapping[str, Sequence[tuple[LayerMoment, ...]]]) -> Pi
 def same_for_all(logits: Array) -> float:
     """Return |mean of the rows|^2 over the mean of |row|^2, in 0..1, of softmax(logits) - 1 / C, (B, C).
 
-    A gradient of the output layer is output minus target: at 1 it says the same about every input. That the outputs
-    sum to 1 says nothing, so 1 / C is taken off.
+    A gradient of the output layer is output minus target: at 1 it is the same for every input. The outputs always sum
+    to 1, so 1 / C is subtracted.
     """
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     outputs = powers / powers.sum(axis=1, keepdims=True) - 1 / logits.shape[1]

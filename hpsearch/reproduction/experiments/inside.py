@@ -20,14 +20,14 @@ MEASURES: Final[Mapping[str, Callable[[Run], float]]] = {
     "NaN step": lambda run: float("nan") if run.nan_step is None else float(run.nan_step),
     "bias": lambda run: float(np.abs(biases_of(run)[0]).max()),
 }
-"""What every run shows, by name: of its last minibatches, of its losses, of its first layer's largest bias."""
+"""Measures of every run, by name: of its last minibatches, its losses, and its first layer's largest bias."""
 
 
 def values_of(trained: Trained, *, sees_held_back: bool = True) -> dict[str, list[float]]:
     """Return every measure of every configuration, as `NAME: MEASURE`, one number per seed.
 
-    On the held-back examples: the share of units of the first layer that are positive for none of them, `dead`, and
-    the `held-back accuracy`.
+    On the held-back examples: the share of units of the first layer that are positive for none of them, `dead`, and the
+    `held-back accuracy`.
     """
     found: dict[str, list[float]] = {}
     for name, runs in trained.runs.items():
@@ -43,7 +43,7 @@ def values_of(trained: Trained, *, sees_held_back: bool = True) -> dict[str, lis
 def unfrozen_share(recording: Recording) -> float:
     """Return the share of parameters into the dead units of layer 1 that changed after a unit's last firing.
 
-    Bit for bit, from the first snapshot behind it to the end; NaN where no unit died in front of a snapshot.
+    Compared bit for bit, from the next snapshot to the end; NaN if no unit died before a snapshot.
     """
     changed, counted = 0, 0
     columns, bias = _first_layer(recording, recording.final.parameters)
@@ -58,9 +58,9 @@ def unfrozen_share(recording: Recording) -> float:
 
 
 def negative_share(recording: Recording) -> float:
-    """Return the share of units of layer 1 that fired once and died whose bias or mean weight fell below its beginning.
+    """Return the share, among layer 1's units that fired and then died, whose bias or mean weight decreased.
 
-    NaN where no unit died.
+    Return NaN if no unit died.
     """
     dead = [unit for unit, step in deaths(recording, 0).items() if step >= 0]
     if not dead:
@@ -79,7 +79,7 @@ def _first_layer(recording: Recording, parameters: Array) -> tuple[Array, Array]
 def flip_share(recording: Recording) -> float:
     """Return how often the mean weights of layer 2 change their sign on steps on which they grow.
 
-    A step grows a number whose magnitude after it is larger than before; counted until numbers are not finite.
+    A step grows a number if it increases its magnitude; steps are counted until numbers are not finite.
     """
     tracks = recording.output.weights.low
     end = len(tracks) if recording.nonfinite is None else recording.nonfinite.step
@@ -97,7 +97,7 @@ def flips(tracks: Array) -> float:
 def lead_steps(biases: Array, *, times: float = 10.0) -> float:
     """Return by how many steps the first of several biases (S, N) leads their median into divergence.
 
-    A unit diverges when its bias is larger than `times` the largest bias of the first tenth of the steps. NaN where
+    A unit diverges if its bias is larger than `times` the largest bias of the first tenth of the steps. Return NaN if
     fewer than half of the units do.
     """
     calm = np.nanmax(np.abs(biases[: max(1, len(biases) // 10)]))

@@ -25,7 +25,7 @@ _MIDDLE_RATE: Final = 10**-2.5
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Searched:
-    """One random search: N trials with their parameters, the runs, and the accuracy that each reached in the end."""
+    """One random search: N trials with their parameters, their runs, and their final accuracies."""
 
     spec: StudySpec
     params: Sequence[Mapping[str, ParameterValue]]
@@ -44,13 +44,13 @@ class Searched:
 
     @property
     def order(self) -> Array:
-        """The places (N,) of the trials, the best first."""
+        """The indices (N,) of the trials, the best first."""
         order: Array = np.argsort(-self.accuracies, kind="stable")
         return order
 
 
 def random_search_book(lab: Lab) -> Outcome:
-    """The book's random search, several times with other seeds: where the best are, and what a second round finds."""
+    """Repeat the book's random search with other seeds: the location of the best, and the gain of a second round."""
     study = "random-search-book"
     count = lab.pick(small=1, quick=3, full=5)
     labs = [replace(lab, seed=lab.seed + place) for place in range(count)]
@@ -88,7 +88,7 @@ def _gains(
 
 
 def _second_round(lab: Lab, first: Searched) -> Searched | None:
-    """Return as large a search of the ranges that `study narrow` proposes after the first; None where it cannot."""
+    """Return an equally large search of the ranges that `study narrow` proposes after the first; None if it fails."""
     trials = [
         Trial(number=n, state=TrialState.COMPLETE, params=params, value=float(value))
         for n, (params, value) in enumerate(zip(first.params, first.accuracies, strict=True))
@@ -116,7 +116,7 @@ def _search(lab: Lab, spec: StudySpec) -> Searched:
 
 
 def _median(search: Searched, *, low: float = 1e-3, high: float = 1e-2) -> float:
-    """Return the median accuracy of the trials whose rate is in [low, high); NaN where there are none."""
+    """Return the median accuracy of the trials whose rate is in [low, high); NaN if there are none."""
     inside = search.accuracies[(search.rates >= low) & (search.rates < high)]
     return float(np.median(inside)) if len(inside) else float("nan")
 
@@ -124,7 +124,7 @@ def _median(search: Searched, *, low: float = 1e-3, high: float = 1e-2) -> float
 def _decay_correlation(search: Searched) -> float:
     """Return the rank correlation of weight decay and accuracy among the trials that learn, rate above 1e-3.
 
-    NaN where fewer than three do.
+    Return NaN if fewer than three learn.
     """
     learns = search.rates > 1e-3
     if learns.sum() < 3:
@@ -152,7 +152,7 @@ def _early_share(search: Searched) -> float:
 
 
 def book_lines(search: Searched) -> list[str]:
-    """Return the best 20 in the words of the book: `Best-1(val acc:0.85) | lr:0.0092..., weight decay:7.2e-06`."""
+    """Return the best 20 in the book's format: `Best-1(val acc:0.85) | lr:0.0092..., weight decay:7.2e-06`."""
     return [
         f"Best-{rank}(val acc:{search.accuracies[place]:.2f}) | "
         f"lr:{float(search.rates[place])!r}, weight decay:{float(search.decays[place])!r}"

@@ -1,4 +1,4 @@
-"""The list of training troubles, each made on purpose, and whether its verdict names it."""
+"""Training troubles, each made on purpose, and whether its verdict identifies it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ MISFITS: Final = (
     'name = "minibatch"\ndata.source = "wine"\ntraining.batch_size = 100000',
     'name = "hidden"\ndata.source = "wine"\nmodel.hidden = [16, 0]',
 )
-"""Studies whose parts do not fit each other or their data."""
+"""Studies whose parts are incompatible with each other or their data."""
 
 NAMED: Final[Mapping[str, Mapping[str, tuple[Cause, ...]]]] = {
     "training-troubles": {
@@ -65,13 +65,13 @@ NAMED: Final[Mapping[str, Mapping[str, tuple[Cause, ...]]]] = {
         "ReLU": (Cause.HEALTHY,),
     },
 }
-"""The verdicts that name each trouble, by study and configuration."""
+"""The verdicts that identify each trouble, by study and configuration."""
 
 
 def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
-    """Return for each configuration of a study whether diagnosis names its trouble, 1 or 0, and its words.
+    """Return for each configuration of a study whether diagnosis identifies its trouble (1 or 0), and its verdict text.
 
-    As `hpsearch diagnose` looks at it, a few of the held-back examples standing in for all.
+    Like `hpsearch diagnose`, it evaluates a few of the held-back examples instead of all.
     """
     values, lines = {}, []
     spec = lab.study(study)
@@ -85,7 +85,7 @@ def named(lab: Lab, study: str) -> tuple[dict[str, list[float]], list[str]]:
 
 
 def training_troubles(lab: Lab) -> Outcome:
-    """Ten configurations, nine with a trouble: what diagnosis says of each; and where textbook formulas break."""
+    """Diagnose ten configurations, nine with a trouble, and find where textbook formulas break."""
     study = "training-troubles"
     values, lines = named(lab, study)
     values["all named"] = [float(np.mean([found[0] for found in values.values()]))]
@@ -101,7 +101,7 @@ def training_troubles(lab: Lab) -> Outcome:
 
 
 def refusal(misfit: str) -> str:
-    """Return in which words a study, as TOML, is refused before training; empty where it is not."""
+    """Return the message with which a study, as TOML, is refused before training; empty if it is accepted."""
     try:
         prepare_study(parse_study(misfit, source="misfit.toml"))
     except HpsearchError as error:
@@ -145,7 +145,7 @@ def _broken_losses() -> Picture:
 
 
 def huge_learning_rate(lab: Lab) -> Outcome:
-    """Two layers of 1,000 units at a rate of 1e9: NaN, and the accuracy of answering with the first class."""
+    """Train two layers of 1,000 units at a rate of 1e9: NaN, and the accuracy of always predicting the first class."""
     study = "huge-learning-rate"
     trained = lab.run(study, Extent(seeds=1, steps=20, is_curve=True))
     (runs,) = trained.runs.values()
@@ -160,7 +160,7 @@ def huge_learning_rate(lab: Lab) -> Outcome:
 
 
 def learning_rate_scale(lab: Lab) -> Outcome:
-    """Three rates with averaged gradients: one that moves nothing, one that is safe, one that learns."""
+    """Train at three rates with averaged gradients: one without effect, a safe one, and one that learns."""
     study = "learning-rate-scale"
     trained = lab.run(study, Extent(seeds=3))
     values = values_of(trained)
@@ -171,7 +171,7 @@ def learning_rate_scale(lab: Lab) -> Outcome:
 
 
 def losses(lab: Lab) -> Outcome:
-    """Cross-entropy and squared error: how many steps until 85 percent of the answers are right."""
+    """Compare the steps that cross-entropy and squared error need until 85 percent of the answers are right."""
     study = "losses"
     trained = lab.run(study, Extent(seeds=3, is_curve=True))
     steps = {name: [steps_to(run.accuracy, _REACHED) for run in runs] for name, runs in trained.runs.items()}
@@ -193,44 +193,44 @@ def losses(lab: Lab) -> Outcome:
 
 
 def steps_to(accuracy: Array, share: float) -> float:
-    """Return after how many steps the mean accuracy of 20 minibatches first reached `share`; infinity for never."""
+    """Return the steps until the mean accuracy of 20 minibatches first reaches `share`; infinity if it never does."""
     means = smoothed(accuracy, _NEIGHBOURS)
     reached = np.flatnonzero(means >= share)
     return float(reached[0] + min(_NEIGHBOURS, len(accuracy))) if len(reached) else float("inf")
 
 
 def times_slower(steps: float, others: float) -> float:
-    """Return how many times `others` steps are `steps`; infinity where only these never came, NaN without others."""
+    """Return the ratio `steps` / `others`; infinity if only `steps` is infinite, NaN if `others` is."""
     return math.nan if math.isinf(others) else steps / others
 
 
 def integer_inputs_255(lab: Lab) -> Outcome:
-    """Inputs divided by 255 as whole numbers."""
+    """Divide the inputs by 255 as whole numbers."""
     return _faulty(lab, "integer-inputs-255")
 
 
 def integer_inputs_256(lab: Lab) -> Outcome:
-    """Inputs divided by 256 as whole numbers."""
+    """Divide the inputs by 256 as whole numbers."""
     return _faulty(lab, "integer-inputs-256")
 
 
 def integer_inputs_100(lab: Lab) -> Outcome:
-    """Inputs divided by 100 as whole numbers."""
+    """Divide the inputs by 100 as whole numbers."""
     return _faulty(lab, "integer-inputs-100")
 
 
 def labels_shuffled_apart(lab: Lab) -> Outcome:
-    """Training labels shuffled apart from their images."""
+    """Shuffle the training labels separately from their images."""
     return _faulty(lab, "labels-shuffled-apart")
 
 
 def validation_shuffled_apart(lab: Lab) -> Outcome:
-    """Validation labels shuffled apart from their images."""
+    """Shuffle the validation labels separately from their images."""
     return _faulty(lab, "validation-shuffled-apart")
 
 
 def _faulty(lab: Lab, study: str) -> Outcome:
-    """Train a study whose data are wrong on purpose, and have it diagnosed."""
+    """Train and diagnose a study whose data are wrong on purpose."""
     trained = lab.run(study, Extent(seeds=2, steps=1200, is_curve=True))
     (runs,) = trained.runs.values()
     values, lines = named(lab, study)
@@ -241,7 +241,7 @@ def _faulty(lab: Lab, study: str) -> Outcome:
 
 
 def overfitting_unnoticed(lab: Lab) -> Outcome:
-    """500 images for 200 epochs: training loss falls on while the loss on other images rises."""
+    """Train on 500 images for 200 epochs: training loss keeps falling while the held-back loss rises."""
     study = "overfitting-unnoticed"
     trained = lab.run(study, Extent(seeds=3, is_curve=True))
     (runs,) = trained.runs.values()
@@ -258,13 +258,13 @@ def overfitting_unnoticed(lab: Lab) -> Outcome:
 
 
 def _rise(run: Run) -> float:
-    """Return how many times the held-back loss in the end is its smallest; NaN without an epoch."""
+    """Return the ratio of the final to the smallest held-back loss; NaN without an epoch."""
     found = [epoch.validation_loss for epoch in run.epochs]
     return found[-1] / min(found) if found else float("nan")
 
 
 def wrong_output_in_regression(lab: Lab) -> Outcome:
-    """Targets from 25 to 346 behind three output activations, of which sigmoid cannot give them."""
+    """Train on targets from 25 to 346 with three output activations, of which sigmoid cannot produce them."""
     study = "wrong-output-in-regression"
     trained = lab.run(study, Extent(seeds=3))
     values, lines = named(lab, study)
