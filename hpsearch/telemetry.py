@@ -135,7 +135,7 @@ class Sample:
 class NonFinite:
     """The first non-finite number of a trial: the step, and the first array with one.
 
-    Arrays are searched in the order of the computation: `weights` (written by the step before), `activations`,
+    Arrays are searched in the order of the computation: `weights` (written by the previous step), `activations`,
     `logits`, `loss`.
     """
 
@@ -206,5 +206,5 @@ def series_of(telemetry: Telemetry, *, steps_per_epoch: int) -> Series:
 
 
 def _last_sample(samples: Sequence[Sample], before_step: int) -> Sample | None:
-    """Return the newest sample taken at an earlier step than that one, or None."""
+    """Return the newest sample taken before that step, or None."""
     return next((sample for sample in reversed(samples) if sample.step < before_step), None)

@@ -41,8 +41,8 @@ def read_csv(path: Path, *, target: str | None) -> RawData:
 
     The delimiter is the one of comma, semicolon and tab that cuts the first row into most cells, or runs of spaces if
     none of these does and it begins with a number. The first row is a header if one of its inputs is text, or its
-    target is and the next row's is not. Blank lines are skipped. Raises DataError, with the line, if it is no table of
-    numbers.
+    target is and the next row's is not. Blank lines are skipped. Raises DataError, with the line, if the file is no
+    table of numbers.
     """
     with _opened(path) as file:
         try:

@@ -13,7 +13,7 @@ LARGEST_RATIO = 1032
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
-    """Return the memory of all processes on this machine: the machine's, or less if its control group has a limit.
+    """Return the memory limit of all processes here: the machine's memory, or less under a control group's limit.
 
     `root` is the folder of the system's own files. A system that reports none sets no bound.
     """
@@ -75,7 +75,7 @@ def _group_limits(root: Path) -> Iterator[int]:
 
 
 def _limit_files(root: Path) -> Iterator[Path]:
-    """Yield the folders that may have limits: each line is `id:controllers:group`, and all parent groups count too."""
+    """Yield the files that may have limits: each line is `id:controllers:group`, and all parent groups count too."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

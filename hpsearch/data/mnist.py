@@ -1,7 +1,7 @@
 """MNIST: 60,000 images to learn from, and 10,000 that are sealed.
 
-The 60,000 of the train files are what a study shuffles and splits. The 10,000 of the t10k files are the
-sealed part: a study without a `test_fraction` of its own has them as its test set.
+A study shuffles and splits the 60,000 of the train files. The 10,000 of the t10k files are the sealed part: a study
+without a `test_fraction` of its own has them as its test set.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
 def fetch_mnist(environment: Mapping[str, str]) -> Path:
     """Return this machine's folder of MNIST, read and valid, after a download if there was none.
 
-    Looks if `read_mnist` looks. Raises DataError, also if a download could not be stored.
+    It searches the places of `read_mnist`. Raises DataError, also if a download could not be stored.
     """
     read_mnist(environment)
     if named := environment.get("HPSEARCH_MNIST"):

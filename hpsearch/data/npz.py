@@ -23,7 +23,7 @@ def read_npz(path: Path) -> RawData:
     """Return the arrays x (N, ...) and y (N,) or (N, O) of `path`.
 
     Bytes, or more than one axis per example, mean images. Pickled objects are refused, never loaded. Raises DataError
-    if it is not such an archive.
+    if the file is no such archive.
     """
     if not zipfile.is_zipfile(path):
         raise DataError(

@@ -15,7 +15,7 @@ from hpsearch.errors import DataError
 def read_parquet(path: Path, *, target: str | None) -> RawData:
     """Return the table in `path`; the target is the column of that name, or the last one.
 
-    Raises DataError if pyarrow is missing, or if it is no table of numbers.
+    Raises DataError if pyarrow is missing, or if the file is no table of numbers.
     """
     table = _read_table(path)
     names = [str(name) for name in table.column_names]

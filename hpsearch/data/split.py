@@ -30,7 +30,7 @@ class Split:
 
 
 def split(dataset: Dataset, spec: DataSpec, *, seed: int) -> Split:
-    """Return the split that `spec` asks for, the same for the same seed (not negative) and number of rows.
+    """Return the split that `spec` requests, the same for the same seed (not negative) and number of rows.
 
     The stream is PCG64 from SeedSequence([seed, SPLIT_STREAM]); its permutation's head is the test part, then come
     validation and training. A part has round(N * fraction) rows, ties to even; validation at least 1 unless the

@@ -104,7 +104,7 @@ def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a minibatch that costs half as much again in evaluation mode: running statistics differ from training's.
 
-    The cause is dropout before batch normalization (Li et al. 2019) or minibatches too small for statistics.
+    Usual causes are dropout before batch normalization (Li et al. 2019) or minibatches too small for statistics.
     """
     if not facts.configuration.model.batch_norm:
         return None

@@ -46,7 +46,7 @@ _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
 def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Find a dead ReLU layer: 98 % of its units silent after ten samples above 85 %, or gradients of W1 exactly 0.
+    """Find a dead ReLU layer: 98 % of units or more silent after ten samples above 85 %, or W1 gradients of exactly 0.
 
     More samples if ten show fewer than 1,000 examples; during alarms they are taken at every step. Ten steps above 85 %
     caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three gradients of

@@ -90,7 +90,7 @@ def _overflow_at_start() -> Finding:
 
 
 def _huge_at_start(logit_max: float) -> Finding:
-    """Return the finding for a trial without steps: the learning rate is not the cause."""
+    """Return the finding before any step: the learning rate is not the cause."""
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
@@ -106,7 +106,7 @@ def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     last = last_samples(telemetry, SAMPLES_STAYING if may_come_back else SAMPLES_ABOVE)
     if not last:
         return None
-    limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 where the first is NaN
+    limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 if the first is NaN
     if any(sample.loss <= limit for sample in last):
         return None
     if may_come_back and not (telemetry.epochs and telemetry.epochs[-1].validation_loss > limit):

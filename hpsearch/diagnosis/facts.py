@@ -17,7 +17,7 @@ class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
     `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
-    part. `expected` are causes that the study has on purpose: they are never reported.
+    part. `expected` are causes that the study has on purpose: they never count as problems.
     """
 
     configuration: Configuration

@@ -27,8 +27,8 @@ def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARN
 def current_loss(telemetry: Telemetry) -> float:
     """Return the current loss: that of the last epoch, since one minibatch is noisy, or of the last samples.
 
-    The median of the last three samples counts until there is an epoch, and if it is three times the last epoch's or
-    not a number.
+    The median of the last three samples counts if there is no epoch, or if it is three times the last epoch's or not a
+    number.
     """
     recent = sorted(sample.loss for sample in telemetry.samples[-3:])
     now = recent[len(recent) // 2]

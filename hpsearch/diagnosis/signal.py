@@ -119,8 +119,8 @@ def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> b
 def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find sound steps that each lower their own minibatch's loss, but not the next one's: no shared signal.
 
-    It uses the steps 75 to 300, too early for a network to memorize a small data set: the loss stays near that of
-    chance, gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one the
+    It uses the steps 75 to 300, before a network can memorize a small data set: the loss stays near that of chance,
+    gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one the
     examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled labels
     (Zhang et al. 2017). If all inputs give nearly the same outputs the network is blind, and proves nothing about the
     labels.

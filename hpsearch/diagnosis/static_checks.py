@@ -1,4 +1,4 @@
-"""Causes visible in the study file and the data, without any step."""
+"""Causes visible in the study file and the data before the first step."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +156,7 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
 
 
 def static_findings(facts: TrialFacts) -> list[Finding]:
-    """Return the findings without any step, except the causes that the study expects."""
+    """Return the findings before the first step, without those that the study expects."""
     found = (rule(facts) for rule in STATIC_RULES)
     return [finding for finding in found if finding is not None and finding.cause not in facts.expected]
 

@@ -79,7 +79,7 @@ _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
 
 _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
-"""The problems that exist from the start, even in a trial that does well."""
+"""Problems from before the first step that count even in a trial that does well."""
 
 _MILD: Final = frozenset(
     {
@@ -90,7 +90,7 @@ _MILD: Final = frozenset(
         Cause.PLATEAU,
     }
 )
-"""The causes in trials that learn, which no problem from the start explains."""
+"""The causes in trials that learn, which no problem from before the first step explains."""
 
 
 def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
@@ -99,7 +99,7 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     A finding from the study file and the data explains all others, so it comes first if there are any, and last if
     there are none. Only proven findings precede it; a loss after the wrong output, or targets out of reach, always come
     first. Without a finding the trial is `healthy` once its loss is a tenth below both its first loss and that of
-    chance, and `inconclusive` until then. Causes that the study expects are not reported.
+    chance, and `inconclusive` until then. Causes that the study expects come last and do not count as problems.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
     before = static_findings(facts)
@@ -125,7 +125,7 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
-    """Return True if the problem from the start is the trial's problem.
+    """Return True if a problem from before the first step is the trial's problem.
 
     Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves.
     """

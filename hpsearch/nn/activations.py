@@ -27,7 +27,7 @@ class Activation(ABC):
 
     @abstractmethod
     def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
-        """Turn `da` = dL/da into dL/dz, in place. `a` is spent: its contents may change."""
+        """Turn `da` = dL/da into dL/dz, in place. The contents of `a` may change."""
 
 
 @final
@@ -36,10 +36,10 @@ class Identity(Activation):
     """a = z."""
 
     def apply(self, z: Array, scratch: Array) -> None:
-        """Leave `z` as it is."""
+        """Leave `z` unchanged."""
 
     def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
-        """Leave `da` as it is."""
+        """Leave `da` unchanged."""
 
 
 @final
@@ -201,7 +201,7 @@ class GELU(Gate):
         square = np.empty_like(z) if slope is None else slope
         np.maximum(z, _NEGLIGIBLE, out=z)
         np.multiply(z, z, out=square)
-        np.minimum(square, _NEGLIGIBLE**2, out=square)  # from there on p is 1, and this stays finite
+        np.minimum(square, _NEGLIGIBLE**2, out=square)  # p is 1 from there on, and this remains finite
         _gelu_share(z, square, scratch)
         np.multiply(z, scratch, out=z)
         if slope is not None:

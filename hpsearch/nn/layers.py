@@ -52,7 +52,7 @@ class Normalization:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchNorm:
-    """Batch normalization over B (Ioffe and Szegedy 2015, algorithm 1), to be followed by the activation.
+    """Batch normalization over B (Ioffe and Szegedy 2015, algorithm 1), before the activation.
 
     `epsilon` is added to the variance. Parameters, if `affine`: gamma (K, O), beta (K, O). Running statistics: mean and
     variance, each (K, O), moved by a tenth of the difference at each step, with the biased variance, and used in
@@ -122,8 +122,8 @@ class BatchNorm:
 def draw_dropout(mask: Array, rate: float, generator: np.random.Generator, *, is_inverted: bool) -> None:
     """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else the factor of kept units.
 
-    The factor is 1 / (1 - rate) in inverted dropout, if evaluation needs no factor (Srivastava et al. 2014, section
-    10), and 1 if evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
+    The factor is 1 / (1 - rate) in inverted dropout, whose evaluation needs none (Srivastava et al. 2014, section 10),
+    and 1 if evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
     minibatch uses the first of them.
     """
     generator.random(dtype=mask.dtype.type, out=mask)

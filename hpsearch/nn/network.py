@@ -210,7 +210,7 @@ class Network:
     ) -> None:
         """Write the gradients of sum over B of the losses into `gradients`, in place.
 
-        The output block's `y` holds dL/dz (K, B, C), in any scale of the caller's: gradients scale with it.
+        The output block's `y` holds dL/dz (K, B, C), in any scale: gradients scale with it.
         """
         last = len(self.blocks) - 1
         for i in range(last, -1, -1):

@@ -150,7 +150,7 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015, algorithm 1). With `decoupled` weight decay it is AdamW.
 
-    AdamW (Loshchilov and Hutter 2019, algorithm 2) shrinks the weights by 1 - lr wd and leaves the gradient alone.
+    AdamW (Loshchilov and Hutter 2019, algorithm 2) shrinks the weights by 1 - lr wd and leaves the gradient unchanged.
     """
 
     states = 2

@@ -64,9 +64,9 @@ def check_sampler(spec: StudySpec) -> None:
 def make_sampler(
     spec: StudySpec, mirror: Mirror, stream: int, given: AbstractSet[int] = _NONE
 ) -> BaseSampler:
-    """Return the study's sampler for trials that are asked for in `mirror`.
+    """Return the study's sampler for trials that are requested in `mirror`.
 
-    `stream` changes what a learning sampler draws, and nothing for the others. `given` are the numbers of trials with
+    `stream` changes a learning sampler's draws, and none of the others. `given` are the numbers of trials with
     parameters that the sampler did not choose; the set may grow. Raises HpsearchError like `check_sampler`.
     """
     check_sampler(spec)

@@ -39,9 +39,9 @@ class Searcher:
 
     It reads no database: `learn` adds the trials of others; store the results of `suggest` and `take_attributes`, so
     that others can learn them. With random and qmc the parameters of a trial depend on the study's seed and the trial's
-    number alone, with grid also on which smaller numbers were given their parameters. A learning sampler suggests the
-    same for the same number after the same history; numbers are never given twice, so workers do not draw the same
-    without any `stream`, which is mixed into what a learning sampler draws.
+    number alone, with grid also on the smaller numbers with given parameters. A learning sampler suggests the same for
+    the same number after the same history; numbers are never reused, so workers draw different values even without
+    `stream`, which is mixed into a learning sampler's draws.
 
     Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package that is
     not installed.

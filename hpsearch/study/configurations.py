@@ -42,7 +42,7 @@ def params_of_trial(spec: StudySpec, number: int) -> dict[str, ParameterValue]:
 def configuration_of(spec: StudySpec, params: Mapping[str, ParameterValue]) -> ExactConfiguration | None:
     """Return the configuration that a trial with `params` trains; None if it is none of the study's.
 
-    The parameters decide, not the number: another client of the database may have asked for others.
+    The parameters decide, not the number: another client of the database may have chosen others.
     """
     return next((exact for exact in spec.configurations if exact_params(spec, exact) == dict(params)), None)
 

@@ -53,7 +53,7 @@ def minor_version(text: object) -> tuple[int, int]:
 def checked_spec(text: str) -> StudySpec:
     """Return `spec_from_json` of a text from any source. Raises ValueError with the problem.
 
-    It checks only as much as all stages of a study need: stored studies stay readable when the rules of study files
+    It checks only as much as all stages of a study need: stored studies stay readable if the rules of study files
     (`spec_problems`) become stricter.
     """
     spec = _parsed(text)

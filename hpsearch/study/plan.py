@@ -1,4 +1,4 @@
-"""The plan of a study: what it would run, described before anything runs."""
+"""The plan of a study, described before anything runs."""
 
 import itertools
 import math

@@ -223,7 +223,7 @@ def _beside(path: Path) -> Locate:
     """Return a function that finds sources next to the study file `path`, or else below the current folder."""
 
     def locate(source: str) -> str | None:
-        # A source too long for a path, or in a forbidden folder, is left to the data's reader.
+        # The data's reader handles a source too long for a path, or in a folder without access.
         try:
             beside = path.resolve().parent / source
             return str(beside) if beside.exists() else source if Path(source).exists() else None

@@ -61,7 +61,7 @@ def full_key(name: str) -> str:
 def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document of a study file with every setting applied.
 
-    A value that should be a table is left alone: the reader reports it.
+    A value that should be a table is unchanged: the reader reports it.
     """
     changed = dict(document)
     for path, value in settings.items():

@@ -65,10 +65,10 @@ DEFAULT_FATAL: tuple[Cause, ...] = (
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Initializer:
-    """How initial weights are drawn; biases start at 0.
+    """Distribution of initial weights; biases start at 0.
 
-    `name` is he, xavier, lecun, normal or uniform. `scale` is the standard deviation of `normal`, the
-    bound of `uniform`, and None for the others, whose scale follows from the layer's size.
+    `name` is he, xavier, lecun, normal or uniform. `scale` is the standard deviation of `normal`, the bound of
+    `uniform`, and None for the others, whose scale follows from the layer's size.
     """
 
     name: Literal["he", "xavier", "lecun", "normal", "uniform"] = "he"
@@ -131,7 +131,7 @@ class DataSpec:
 class ModelSpec:
     """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers.
 
-    With `skip_connections` each hidden layer that is as wide as the hidden layer before it adds its inputs to its
+    With `skip_connections` each hidden layer that is as wide as the preceding hidden layer adds its inputs to its
     activations; the first has none. `dropout_layers` are the hidden layers that have dropout. `dropout_scaling` sets
     the compensation: in training the kept units are divided by 1 - dropout ("inverted"), or in evaluation all units are
     multiplied by it. `batch_norm_epsilon` is added to the variance, in the square of the outputs' unit.
@@ -207,7 +207,7 @@ Dimension: TypeAlias = Range | Choices
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExactConfiguration:
-    """One of the configurations that a study trains when it searches nothing.
+    """One of the configurations that a study trains instead of a search.
 
     `params` are the names (flat, dotted) and values that it sets, in the order of the study file; the study fixes the
     rest. `name` is unique in its study.
@@ -240,8 +240,8 @@ class PruningSpec:
     finished and a trial must be `warmup_epochs` old for median and percentile to stop it; `percentile` is the share in
     percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
 
-    `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which are
-    not reported; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
+    `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which never
+    count as problems; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
     would stop which run on, to measure the rate of wrong stops.
     """
 
@@ -284,7 +284,7 @@ HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """A whole study. Two studies are the same when these records are equal, `trials` aside.
+    """A whole study. Two studies are the same if these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
     values (`configurations.spanned`).

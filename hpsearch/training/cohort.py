@@ -30,10 +30,10 @@ class Observer(Protocol):
     """An observer of every step of a cohort's lanes. It reads the given arrays and changes none of them."""
 
     def after_forward(self, lane: Lane) -> None:
-        """Observe the forward pass, with activations as computed, until the loss overwrites the logits."""
+        """Observe the forward pass before the loss overwrites the logits: activations are as computed."""
 
     def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
-        """Observe the backward pass, until the optimizer overwrites the gradients.
+        """Observe the backward pass before the optimizer overwrites the gradients.
 
         `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is the factor of each example's gradient.
         """

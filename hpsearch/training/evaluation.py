@@ -57,7 +57,7 @@ def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bo
         x = inputs[None, first : first + EVALUATION_EXAMPLES]
         lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
         network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
-        # By its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
+        # By its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
         for ever, buffers in zip(fires, lane.batch.blocks, strict=False):
             np.logical_or(ever, buffers.y[0].max(axis=0) > 0, out=ever)
     return fires

@@ -61,6 +61,6 @@ def train_to_step(cohort: Cohort, steps: int, *, is_interrupted: Callable[[], bo
 
     while not is_over():
         cohort.advance(is_interrupted=is_over)
-    # Only a validation that the last step made due, and an interruption delayed, is left to do.
+    # Only a validation is left, if the last step made it due and `is_over` interrupted it.
     if cohort.is_validation_due:
         cohort.advance(is_interrupted=is_interrupted)

@@ -109,7 +109,7 @@ class SamplingContext:
 def measure_forward(
     context: SamplingContext, part: Lane, history: RowHistory, kept: Array
 ) -> ForwardStatistics:
-    """Measure the buffers of a forward pass for a part of a lane, until the loss overwrites the logits.
+    """Measure the buffers of a forward pass for a part of a lane before the loss overwrites the logits.
 
     A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
     `kept` (k,) are the shares of units that dropout keeps. Updates `history.silence`, in place.
@@ -241,7 +241,7 @@ class BackwardStatistics:
 def measure_backward(
     context: SamplingContext, part: Lane, history: RowHistory, *, activity: Array, scales: Array
 ) -> BackwardStatistics:
-    """Measure the gradients of a part of a lane, until the optimizer overwrites them. Update `history`, in place.
+    """Measure the gradients of a part of a lane before the optimizer overwrites them. Update `history`, in place.
 
     `scales` (k,) are the factors of each example's gradient; `activity` is `ForwardStatistics`'s.
     """

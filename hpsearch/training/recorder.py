@@ -20,7 +20,7 @@ from hpsearch.training.workspace import Lane
 class FirstNonFinite:
     """The first non-finite number anywhere in a trial: the step, the kind of array, and its layer, counted from 0.
 
-    Arrays are searched in the order of the computation: `weights` and `biases` (written by the step before),
+    Arrays are searched in the order of the computation: `weights` and `biases` (written by the previous step),
     `activations` of hidden layers, `logits`, `loss`, `gradients`. `layer` is None for the loss.
     """
 
@@ -68,7 +68,7 @@ class NetworkSnapshot:
 class UnitTracks:
     """Watched units of one layer: N indices `units`, and the tracks of their mean weights and their biases.
 
-    Both are the values at a step's forward pass, without the change by the step.
+    Both are the values at a step's forward pass, before its update.
     """
 
     units: tuple[int, ...]

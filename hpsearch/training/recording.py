@@ -46,11 +46,11 @@ class Subject:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingOptions:
-    """The contents of a recording. Empty fields mean: choose.
+    """The contents of a recording. Empty fields take defaults.
 
     `units` are the watched units of the first hidden layer (ten, evenly spread); `moments` are the steps whose
     distributions are kept (60, evenly spread over the run); of the steps in `snapshots`, none if it is empty, the
-    parameters are kept without the change by the step.
+    parameters are kept as they were before the step.
     """
 
     units: tuple[int, ...] = ()
@@ -63,7 +63,7 @@ class RecordingOptions:
 class Recording:
     """The inside of a trial during its training, from step 0 on.
 
-    Tracks hold at most `tracks.POINTS` points, however long the run; up to so many steps they are exact. L dense
+    Tracks hold at most `tracks.POINTS` points, however long the run; runs of at most so many steps are exact. L dense
     layers, H = L - 1 of them hidden. `loss` and `accuracy` (NaN in regression) are one number per step, of the
     minibatch before the step. `output` watches the first ten outputs, `first` units of the first hidden layer (None
     without one). `weight_gradients` and `bias_gradients` (M, L) are Euclidean norms, for the mean data loss; `firing`

@@ -27,7 +27,7 @@ class Shape:
 def shape_of(configuration: Configuration) -> Shape:
     """Return the shape of the cohorts in which `configuration` can train.
 
-    Rates, the number of epochs, the initializer and the share of dropped units belong to the row, the last not if
+    Rates, the number of epochs and the initializer belong to the row; so does the share of dropped units, unless
     evaluation multiplies by it.
     """
     model = configuration.model

@@ -18,8 +18,8 @@ class Track:
     """N numbers of each step, in M points of `stride` neighbouring steps; the last point may have fewer.
 
     `steps` (M,) int64 are the points' first steps. `low` and `high` (M, N) float64 are the smallest and the largest
-    number among a point's steps, without NaN, with infinity; they are NaN if all are NaN. `has_nan` (M, N) is True if
-    one is NaN.
+    number among a point's steps, without NaN, with infinity; they are NaN if all its numbers are. `has_nan` (M, N) is
+    True if one is NaN.
     """
 
     steps: NDArray[np.int64]
