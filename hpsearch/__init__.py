@@ -1,3 +1,3 @@
-"""hpsearch: a hyperparameter-search service that tells you why trials die."""
+"""hpsearch: a hyperparameter-search service that explains why trials fail."""
 
 __version__ = "0.2.0"

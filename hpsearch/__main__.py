@@ -1,4 +1,4 @@
-"""`python -m hpsearch` is the command `hpsearch`."""
+"""Run the command `hpsearch` as `python -m hpsearch`."""
 
 from hpsearch.cli.main import run
 

@@ -1,7 +1,6 @@
 """Errors that stop the program. A failed trial is not one of them: it is a verdict.
 
-A message says where: rule (got value): remedy. `hpsearch.cli.main` is the one place that turns these
-classes into exit codes.
+A message has the form "where: rule (got value): remedy". Only `hpsearch.cli.main` turns these classes into exit codes.
 """
 
 import re
@@ -9,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-# A password may hold anything, quotes and blanks too: all of a line up to the last @ goes, rather than too little.
+# A password may contain any character, quotes and blanks too, so everything in a line up to the last @ is replaced.
 _IN_URL: Final = re.compile(r"(//[^:/@\n]*):(?!//).*@")
 _IN_PART_OF_URL: Final = re.compile(r"((?:^|/)[^:/@\s]*):(?!//)\S*@", re.MULTILINE)
 _IN_OPTION: Final = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)=|--token )('[^']*'|[^&\s]*)")
 
 
 def mask(text: str) -> str:
-    """Return `text`, in which URLs may be, with what may be a password or a token replaced by ***."""
+    """Return `text`, which may contain URLs, with possible passwords and tokens replaced by ***."""
     return mask_options(_IN_PART_OF_URL.sub(r"\1:***@", _IN_URL.sub(r"\1:***@", text)))
 
 
@@ -26,20 +25,20 @@ def mask_options(text: str) -> str:
 
 
 class HpsearchError(Exception):
-    """Something that the user can put right: exit code 1."""
+    """An error that the user can fix: exit code 1."""
 
 
 class UsageError(HpsearchError):
-    """The command line itself is wrong: exit code 2."""
+    """Wrong usage of the command line: exit code 2."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing that is wrong with an input, and where.
+    """One problem of an input, and its place.
 
-    `where` is a key path (`search.learning_rate.low`) or a place in a file (`line 3`); `message` is
-    "rule (got value): remedy".
+    `where` is a key path (`search.learning_rate.low`) or a place in a file (`line 3`); `message` is "rule (got value):
+    remedy".
     """
 
     where: str
@@ -51,7 +50,7 @@ class Problem:
 
 @final
 class StudyFileError(HpsearchError):
-    """A study file cannot be used. It names every problem at once."""
+    """A study file cannot be used. The error lists every problem."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
@@ -76,12 +75,12 @@ class StorageUnavailableError(StorageError):
 
 @final
 class StorageReadOnlyError(StorageError):
-    """The user, or the database itself, may not write what the call would have written. Nothing was."""
+    """The user or the database has no permission for a write. Nothing was written."""
 
 
 @final
 class ValueRefusedError(StorageError, ValueError):
-    """The database does not take a value, such as a text that is too long for its column. Nothing was written."""
+    """The database rejects a value, such as a text that is too long for its column. Nothing was written."""
 
 
 @final
@@ -91,12 +90,12 @@ class StudyNotFoundError(HpsearchError):
 
 @final
 class StudyUnreadableError(HpsearchError):
-    """A study is stored, but what hpsearch stored of it is damaged, or of a version that this one cannot read."""
+    """A study's stored data is damaged, or of a version that this hpsearch cannot read."""
 
 
 @final
 class ForeignStudyError(HpsearchError):
-    """Another Optuna client made the study, so hpsearch cannot do with it what was asked."""
+    """Another Optuna client made the study, so hpsearch cannot do this with it."""
 
 
 @final
@@ -121,4 +120,4 @@ class StudyExistsError(HpsearchError):
 
 @final
 class FingerprintError(HpsearchError):
-    """The data here is not the data that the study was created with."""
+    """The local data differs from the data that the study was created with."""

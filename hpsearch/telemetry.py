@@ -1,4 +1,4 @@
-"""Telemetry: what was measured inside a trial while it trained, its series by epoch, and facts about its data."""
+"""Telemetry: the measurements inside a trial during training, its series by epoch, and facts about its data."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import TypeAlias, final
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """What diagnosis knows of a study's data: numbers over the training part, scaled as the network sees it.
+    """Facts about a study's data for diagnosis: numbers over the training part, scaled as the network sees it.
 
     `class_shares` are the shares of the classes, in 0..1, and empty in regression. `input_largest` is the largest
     magnitude among the inputs, `input_mean_square` the mean of their squares, `input_nonzero_share` the share of
-    numbers that are not 0; `input_is_binary` is True when every one is 0 or 1, `input_is_constant` when there are
-    several examples, all with the same inputs. `target_low` and `target_high` bound the targets (0 and 1 in
-    classification); `target_variance` is the mean over outputs of the targets' variances.
+    numbers that are not 0; `input_is_binary` is True if every one is 0 or 1, `input_is_constant` if there are several
+    examples, all with the same inputs. `target_low` and `target_high` bound the targets (0 and 1 in classification);
+    `target_variance` is the mean over outputs of the targets' variances.
     """
 
     examples: int
@@ -32,26 +32,26 @@ class DataFacts:
 
     @property
     def is_classification(self) -> bool:
-        """True where targets are classes."""
+        """True if targets are classes."""
         return bool(self.class_shares)
 
     @property
     def majority_share(self) -> float:
-        """The accuracy of always answering with the most frequent class; 0 in regression."""
+        """The accuracy of a constant answer, the most frequent class; 0 in regression."""
         return max(self.class_shares, default=0.0)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSample:
-    """What one dense layer of one trial looked like on one minibatch.
+    """Statistics of one dense layer of one trial on one minibatch.
 
     Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any example of the
-    minibatch; `silent_share` that of units which have not been positive in the last 1,000 examples looked at (rule
-    of three: they fire for less than 0.3 % of examples, at 95 %). `saturated_share` is the share of (unit, example)
-    pairs on a flat part of the activation: |z| > 5 for sigmoid, |z| > 2.5 for tanh, z < -5 for ELU and SELU; 0 for
-    the others. Norms are Euclidean, over the layer's weight matrix: `gradient_norm` is that of the data loss alone,
-    without weight decay, and exactly 0.0 when every element is zero; `update_norm` is that of the step's change.
+    minibatch; `silent_share` that of units that were not positive in the last 1,000 sampled examples (rule of three:
+    they fire for less than 0.3 % of examples, at 95 %). `saturated_share` is the share of (unit, example) pairs on a
+    flat part of the activation: |z| > 5 for sigmoid, |z| > 2.5 for tanh, z < -5 for ELU and SELU; 0 for the others.
+    Norms are Euclidean, over the layer's weight matrix: `gradient_norm` is that of the data loss alone, without weight
+    decay, and exactly 0.0 if every element is zero; `update_norm` is that of the step's change.
     """
 
     dead_share: float
@@ -65,24 +65,23 @@ class LayerSample:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One look inside one trial, taken on the minibatch of one step. NaN stands for what was not measured.
+    """One sample of one trial, taken on the minibatch of one step. NaN marks a missing measurement.
 
-    `step` counts optimizer steps from 0. `loss` is the minibatch mean of the data loss. `logit_max` is
-    the largest magnitude among the outputs before the output activation. `predicted_decrease` is
-    -(gradient . change of the parameters), the fall of the loss that the step promises to first order;
-    it is an average over examples even where gradients are summed. `layers` are all dense layers, input
-    side first; the last is the output layer, whose `dead_share` is 0.
+    `step` counts optimizer steps from 0. `loss` is the minibatch mean of the data loss. `logit_max` is the largest
+    magnitude among the outputs before the output activation. `predicted_decrease` is -(gradient . change of the
+    parameters), the first-order estimate of the fall of the loss; it is an average over examples even if gradients are
+    summed. `layers` are all dense layers, input side first; the last is the output layer, whose `dead_share` is 0.
 
-    `accuracy` is the share of right answers in the minibatch, `top_share` the share of the answer that was given
-    most often (classification only). `output_range` is the largest distance, over outputs, between two examples'
-    outputs before the output activation: exactly 0 for a constant network. `gradient_cosine` is the cosine between
-    this sample's gradient of the output layer's weights and the sample's before, on another minibatch.
-    `coherence` is that gradient's m-coherence (Chatterjee and Zielinski 2020), |sum g_b|^2 / sum |g_b|^2 over the
-    minibatch's examples: 1 where they are orthogonal, B where they are equal.
+    `accuracy` is the share of right answers in the minibatch, `top_share` the share of the most frequent answer
+    (classification only). `output_range` is the largest distance, over outputs, between two examples' outputs before
+    the output activation: exactly 0 for a constant network. `gradient_cosine` is the cosine between this sample's
+    gradient of the output layer's weights and the previous sample's, on another minibatch. `coherence` is that
+    gradient's m-coherence (Chatterjee and Zielinski 2020), |sum g_b|^2 / sum |g_b|^2 over the minibatch's examples: 1
+    if they are orthogonal, B if they are equal.
 
-    Some samples are probes: `actual_decrease` is then by how much the step lowered the loss of its own minibatch,
-    and `evaluation_loss` the loss of that minibatch after the step in evaluation mode (only where that differs: with
-    batch normalization or dropout).
+    Some samples are probes: `actual_decrease` is then the fall of the loss of the step's own minibatch, and
+    `evaluation_loss` the loss of that minibatch after the step in evaluation mode (only if it differs: with batch
+    normalization or dropout).
     """
 
     step: int
@@ -120,11 +119,11 @@ class Sample:
 
     @property
     def gain(self) -> float:
-        """Rho, the actual over the predicted decrease; NaN where the sample is no probe or nothing was promised.
+        """Rho, the actual over the predicted decrease; NaN if the sample is no probe or predicts no decrease.
 
-        On a quadratic it is 1 - lr kappa / 2, kappa being the curvature along the step: 1 says that the step is far
-        too small, 0.5 that it is the best along its line, 0 that it overshot to equal height, below 0 that it made
-        things worse. It is (1 - alpha) / 2 in the terms of Cockpit (Schneider et al. 2021, section 3.1).
+        On a quadratic it is 1 - lr kappa / 2, where kappa is the curvature along the step: at 1 the step is far too
+        small, at 0.5 it is the best along its line, at 0 it overshot to equal height, and below 0 it raised the loss.
+        It is (1 - alpha) / 2 in the terms of Cockpit (Schneider et al. 2021, section 3.1).
         """
         if not self.predicted_decrease > 0:
             return math.nan
@@ -134,10 +133,10 @@ class Sample:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NonFinite:
-    """The first non-finite number of a trial: the step, and the first array that held one.
+    """The first non-finite number of a trial: the step, and the first array with one.
 
-    Arrays are searched in the order of the computation: `weights` (written by the step before),
-    `activations`, `logits`, `loss`.
+    Arrays are searched in the order of the computation: `weights` (written by the previous step), `activations`,
+    `logits`, `loss`.
     """
 
     step: int
@@ -162,7 +161,7 @@ class Epoch:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
-    """Everything that was measured inside one trial so far, oldest first."""
+    """All measurements inside one trial so far, oldest first."""
 
     steps: int
     samples: Sequence[Sample]
@@ -171,11 +170,11 @@ class Telemetry:
 
 
 Series: TypeAlias = Mapping[str, Sequence[float]]
-"""The per-epoch series of a trial: name -> one number per finished epoch, NaN where there is none.
+"""The per-epoch series of a trial: name -> one number per finished epoch, NaN if there is none.
 
-Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's
-last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers),
-`logit_max` and `output_range`; trials of older versions lack the last. All series of a trial are equally long.
+Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's last sample
+`dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers), `logit_max` and
+`output_range`; trials of older versions lack the last. All series of a trial are equally long.
 """
 
 

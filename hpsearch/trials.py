@@ -1,4 +1,4 @@
-"""Trials: their states and fates, what the database keeps of each, and the ledger of their epochs."""
+"""Trials: their states and fates, their record in the database, and the ledger of their epochs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias, final
 from hpsearch.verdicts import Cause, Finding
 
 ParameterValue: TypeAlias = float | int | str | bool
-"""What a searched parameter can be. A list (such as the widths of layers) travels as its JSON text."""
+"""The types of a searched parameter. A list (such as the widths of layers) is passed as its JSON text."""
 
 
 @final
 class TrialState(StrEnum):
-    """Where a trial stands. `COMPLETE`, `PRUNED` and `FAILED` are final."""
+    """The state of a trial. `COMPLETE`, `PRUNED` and `FAILED` are final."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -25,13 +25,13 @@ class TrialState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when the trial will not change any more."""
+        """True if the trial will not change any more."""
         return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 
 
 @final
 class Fate(StrEnum):
-    """How a trial ended, or stands, in the words of the report."""
+    """How a trial ended, or its present state, in the words of the report."""
 
     COMPLETE = "complete"
     OUTRANKED = "pruned by rank"
@@ -64,7 +64,7 @@ _FAILED_FATES: Mapping[Cause | None, Fate] = {Cause.WORKER_LOST: Fate.LOST, Caus
 
 
 def fate_of(state: TrialState, cause: Cause | None) -> Fate:
-    """Say in the report's words how a trial in `state` with the verdict `cause` stands."""
+    """Return in the report's words the fate of a trial in `state` with the verdict `cause`."""
     match state:
         case TrialState.WAITING:
             return Fate.WAITING
@@ -75,12 +75,12 @@ def fate_of(state: TrialState, cause: Cause | None) -> Fate:
         case TrialState.FAILED:
             return _FAILED_FATES.get(cause, Fate.CRASHED)
         case TrialState.PRUNED:
-            # A trial that some other Optuna client pruned carries no verdict of ours.
+            # A trial that another Optuna client pruned has no verdict of ours.
             return Fate.OUTRANKED if cause is None else _FATE_OF_CAUSE.get(cause, Fate.OTHER)
 
 
 FIXED = "fixed_params"
-"""The system attribute in which Optuna keeps what an enqueued trial asks for."""
+"""The system attribute in which Optuna stores the parameters of an enqueued trial."""
 
 
 OTHERS: Final = "another Optuna client"
@@ -90,14 +90,13 @@ OTHERS: Final = "another Optuna client"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """One trial as the database knows it.
+    """One trial as it is stored in the database.
 
-    `params` has flat dotted names. `value` is the study's metric (the last one reported for a pruned
-    trial) and None where there is none; `curve` maps epochs (from 0) to the metric after them, NaN and
-    infinity included. `epochs` counts the epochs that the trial began, `steps` its optimizer steps.
-    Times are aware and in UTC. `system_attributes` is what Optuna's samplers and pruners keep with a trial,
-    JSON values that only they understand. `values` are those of all objectives, if a study of another Optuna
-    client has several; `value` is then the first.
+    `params` has flat dotted names. `value` is the study's metric (the last one reported for a pruned trial) and None if
+    there is none; `curve` maps epochs (from 0) to the metric after them, NaN and infinity included. `epochs` counts the
+    epochs that the trial started, `steps` its optimizer steps. Times are aware and in UTC. `system_attributes` holds
+    the JSON values that Optuna's samplers and pruners store with a trial. `values` are those of all objectives, if a
+    study of another Optuna client has several; `value` is then the first.
     """
 
     number: int
@@ -117,7 +116,7 @@ class Trial:
 
     @property
     def owner(self) -> str | None:
-        """Who trains the trial, or did: a worker's name, or `OTHERS`; None if it has not begun."""
+        """The owner of the trial, past or present: a worker's name, or `OTHERS`; None if it has not started."""
         if self.worker is not None:
             return self.worker
         has_begun = self.started is not None or self.verdict is not Cause.STOPPED
@@ -125,55 +124,55 @@ class Trial:
 
     @property
     def verdict(self) -> Cause | None:
-        """The cause that the trial's verdict names, or None where there is no verdict yet."""
+        """The cause that the trial's verdict names, or None if there is no verdict yet."""
         return None if self.finding is None else self.finding.cause
 
     @property
     def fate(self) -> Fate:
-        """How the trial ended, or stands."""
+        """How the trial ended, or its present state."""
         return fate_of(self.state, self.verdict)
 
     @property
     def is_ranked(self) -> bool:
-        """True when the trial can be the best: complete, with a finite value, within Optuna's constraints if any."""
+        """True if the trial can be the best: complete, with a finite value, within Optuna's constraints if any."""
         has_value = self.value is not None and math.isfinite(self.value)
         return self.state is TrialState.COMPLETE and has_value and not self.is_infeasible
 
     @property
     def is_foreign(self) -> bool:
-        """True when the trial has ended, and another Optuna client told how: no worker of ours, and no verdict."""
+        """True if another Optuna client ended the trial: no worker of ours, and no verdict."""
         return self.state.is_final and self.finding is None and self.worker is None
 
     @property
     def constraints(self) -> tuple[float, ...]:
-        """What Optuna keeps of the trial's constraints: one above 0 is violated."""
+        """The trial's constraints in Optuna: one above 0 is violated."""
         found = self.system_attributes.get("constraints")
         return tuple(c for c in found if isinstance(c, int | float)) if isinstance(found, list) else ()
 
     @property
     def is_infeasible(self) -> bool:
-        """True when the trial violates a constraint of its study."""
+        """True if the trial violates a constraint of its study."""
         return any(constraint > 0 for constraint in self.constraints)
 
 
 def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[Trial]:
-    """Return the `count` best ranked trials, best first; of equals the one with the lower number."""
+    """Return the `count` best ranked trials, best first; the lower number first if they are equal."""
     ranked = [(trial.value, trial) for trial in trials if trial.is_ranked and trial.value is not None]
     ranked.sort(key=lambda pair: (-pair[0] if maximize else pair[0], pair[1].number))
     return [trial for _, trial in ranked[:count]]
 
 
 def ledger_key(state: TrialState, cause: Cause | None) -> str:
-    """Return the key under which the ledger has the epochs of a trial in `state` with the verdict `cause`."""
+    """Return the ledger's key for the epochs of a trial in `state` with the verdict `cause`."""
     if state in (TrialState.PRUNED, TrialState.FAILED):
         return (cause or Cause.OUTRANKED).value
     return state.value
 
 
 def ledger_of(entries: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return where every epoch that was begun went: key -> epochs, largest first, without empty entries.
+    """Return the ledger of all started epochs: key -> epochs, largest first, without empty entries.
 
-    Each entry is a key with epochs: of a trial by `ledger_key`, of an attempt that came to nothing its `cause`.
+    The key is a trial's `ledger_key`, or the `cause` of an attempt without a result.
     """
     epochs: dict[str, int] = {}
     for key, count in entries:

@@ -1,4 +1,4 @@
-"""Verdicts: the causes that end or ail trials, findings with their evidence and remedy."""
+"""Verdicts: the causes that end or impair trials, findings with their evidence and remedy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from typing import Final, final
 
 @final
 class Cause(StrEnum):
-    """Why a trial ended, or what is wrong with it. Stored by name: append only, never rename.
+    """Why a trial ended, or its problem. Stored by name: append only, never rename.
 
-    The first block is the catalogue of diagnosis, the second what ends a trial from outside. The name `timeout` is
-    reserved for trials that take too long, which nothing ends yet.
+    The first block is the catalogue of diagnosis, the second lists external causes. The name `timeout` is reserved for
+    trials that take too long, but no code ends them yet.
     """
 
     NONFINITE_INPUT = "nonfinite_input"
@@ -51,7 +51,7 @@ class Cause(StrEnum):
 
 
 def known_cause(name: object) -> Cause:
-    """Return the cause of that name. One that only a newer version has is inconclusive to this one."""
+    """Return the cause of that name; `INCONCLUSIVE` for one that only a newer version has."""
     return _CAUSES.get(name, Cause.INCONCLUSIVE)
 
 
@@ -61,11 +61,11 @@ _CAUSES: Mapping[object, Cause] = {cause.value: cause for cause in Cause}
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that diagnosis found in a trial.
+    """One finding of diagnosis in a trial.
 
-    `confidence` is in 0..1; `first_step` is the optimizer step (0 is the first) at which it began;
-    `evidence` maps the name of a statistic to its value; `remedy` is one sentence; `suggested` maps
-    dotted names of study keys to values that should heal the trial.
+    `confidence` is in 0..1; `first_step` is the optimizer step (0 is the first) at which it began; `evidence` maps the
+    name of a statistic to its value; `remedy` is one sentence; `suggested` maps dotted names of study keys to values
+    that should fix the trial.
     """
 
     cause: Cause
@@ -79,7 +79,7 @@ class Finding:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a trial's telemetry means: findings, strongest first, at least one."""
+    """The meaning of a trial's telemetry: findings, strongest first, at least one."""
 
     findings: tuple[Finding, ...]
 
@@ -95,4 +95,4 @@ class Verdict:
 
 
 AUDITED_AT: Final = "audited_at"
-"""The evidence that says at which step an audited trial would have been stopped."""
+"""The evidence with the step at which an audited trial would have been stopped."""

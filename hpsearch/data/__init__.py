@@ -1,1 +1,1 @@
-"""What to learn from: sources, the shuffled split, scaling and the fingerprint."""
+"""Training data: sources, the shuffled split, scaling and the fingerprint."""

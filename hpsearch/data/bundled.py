@@ -1,7 +1,7 @@
 """The five small data sets that come with scikit-learn.
 
-Importing scikit-learn takes most of a second, in every worker. Its tables are plain files, so they are read
-as files, and scikit-learn itself is asked only where a file is not what it was. Tests hold both ways equal.
+Importing scikit-learn takes most of a second, in every worker. Its tables are plain files, so they are read as files;
+scikit-learn itself is imported only if a file has changed. Tests keep both ways equal.
 """
 
 import csv
@@ -28,11 +28,11 @@ _Reader: TypeAlias = Callable[[Path], Table]
 
 
 def read_bundled(name: str) -> RawData:
-    """Return one of `BUNDLED`. `diabetes` is in its measured units: scaling is the study's, not the source's."""
+    """Return one of `BUNDLED`. `diabetes` is in its measured units: the study scales it, not the source."""
     try:
         table = read_shipped(name)
     except (OSError, ValueError):
-        # Another version of scikit-learn keeps its tables elsewhere, or otherwise.
+        # Another version of scikit-learn keeps its tables elsewhere, or in another form.
         table = read_public(name)
     return RawData(
         inputs=table.inputs,
@@ -48,7 +48,7 @@ def read_bundled(name: str) -> RawData:
 def read_shipped(name: str) -> Table:
     """Return the table from scikit-learn's own files, without importing it.
 
-    Raises OSError or ValueError where they are missing or look different.
+    Raises OSError or ValueError if they are missing or look different.
     """
     package = find_spec("sklearn")
     if package is None or package.origin is None:
@@ -67,7 +67,7 @@ def read_public(name: str) -> Table:
 
 
 def _with_head(file_name: str) -> _Reader:
-    """Return a reader of tables whose first line is: examples, inputs, names of the classes."""
+    """Return a reader of tables with the first line: examples, inputs, names of the classes."""
 
     def read(folder: Path) -> Table:
         path = folder / file_name

@@ -17,11 +17,11 @@ from hpsearch.data.memory import check_size
 from hpsearch.data.table import MISSING, features_of, not_a_number, target_index, targets_of
 from hpsearch.errors import DataError
 
-# Of equals the first wins: a comma inside a cell is more likely than a tab.
+# The first wins a tie: a comma inside a cell is more likely than a tab.
 _DELIMITERS = "\t;,"
 
 _LONGEST_LINE = 2**24
-"""Characters of a line. A longer one is no row of a table, and might be a small file that unpacks to a huge one."""
+"""Characters of a line. A longer one is no row of a table, and may be a small file that unpacks to a huge one."""
 
 _ROWS_BETWEEN_CHECKS = 10_000
 
@@ -29,7 +29,7 @@ _ROWS_BETWEEN_CHECKS = 10_000
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Layout:
-    """How the table is laid out. Columns without a header are named by their number, from 1."""
+    """The layout of the table. Columns without a header are named by their number, from 1."""
 
     names: tuple[str, ...]
     has_header: bool
@@ -40,9 +40,9 @@ def read_csv(path: Path, *, target: str | None) -> RawData:
     """Return the table in `path`; the target is the column of that name, or the last one.
 
     The delimiter is the one of comma, semicolon and tab that cuts the first row into most cells, or runs of spaces if
-    none of these does and it begins with a number. The first row is a header when one of its inputs is text, or its
-    target is and the next row's is not. Blank lines are skipped. Raises DataError, with the line, for what is no table
-    of numbers.
+    none of these does and it begins with a number. The first row is a header if one of its inputs is text, or its
+    target is and the next row's is not. Blank lines are skipped. Raises DataError, with the line, if the file is no
+    table of numbers.
     """
     with _opened(path) as file:
         try:
@@ -59,7 +59,7 @@ def read_csv(path: Path, *, target: str | None) -> RawData:
 
 
 def _opened(path: Path) -> TextIO:
-    """Return `path` for reading, unpacked if it is gzipped, whatever its name."""
+    """Return `path` opened for reading, unpacked if it is gzipped, whatever its name."""
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
     if is_packed:
@@ -184,5 +184,5 @@ def _is_number(cell: str) -> bool:
 
 
 def _is_name(cell: str) -> bool:
-    """True for text that is neither a number nor a mark for a missing one."""
+    """Return True for text that is neither a number nor a mark for a missing one."""
     return not _is_number(cell) and cell.strip().lower() not in MISSING

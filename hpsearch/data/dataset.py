@@ -1,4 +1,4 @@
-"""Examples as a source holds them: whole, unsplit and unscaled, but checked."""
+"""Examples as a source stores them: whole, unsplit and unscaled, but checked."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
@@ -25,11 +25,11 @@ class SourceExamples:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RawData:
-    """What one reader found, before anything was checked.
+    """The unchecked result of one reader.
 
-    `inputs` has N examples along its first axis. `targets` (N,) or (N, O) are numbers or text. `where` names
-    the source in messages. `labels` are the names of the classes 0, 1, ... where the source has names.
-    `task` is what the source says about itself. `sealed` is a test part that the source keeps apart.
+    `inputs` has N examples along its first axis. `targets` (N,) or (N, O) are numbers or text. `where` names the source
+    in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
+    `sealed` is a test part that the source keeps apart.
     """
 
     inputs: Array
@@ -48,10 +48,10 @@ class RawData:
 class Dataset:
     """One data set: finite numbers, at least one example, and at least two classes in classification.
 
-    `inputs` (N, I) are uint8 where the source has bytes, else float64. `targets` are (N,) int64 indices
-    into `classes`, or (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are
-    the names of the inputs, or empty. Features of an image share one scale. `origin` says to people where
-    the data was read. `sealed` is the test part that the source itself keeps apart, or None.
+    `inputs` (N, I) are uint8 if the source has bytes, else float64. `targets` are (N,) int64 indices into `classes`, or
+    (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
+    empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
+    the source itself keeps apart, or None.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Dataset:
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
-    """Return the data set that `raw` holds; `task` "auto" leaves the choice to the source and its targets.
+    """Return the data set in `raw`; `task` "auto" leaves the choice to the source and its targets.
 
-    Classes of a sealed part count as classes even where the other part has none of them.
-    Raises DataError for anything that a Dataset cannot be.
+    Classes of a sealed part count as classes even if the other part has none of them. Raises DataError for data that
+    breaks a rule of Dataset.
     """
     inputs = _checked_inputs(raw.inputs, raw, features=raw.features)
     _check_lengths(inputs, raw.targets, raw.where)
@@ -106,7 +106,7 @@ def _sealed_inputs(raw: RawData, *, width: int) -> Array | None:
 
 
 def _checked_inputs(inputs: Array, raw: RawData, *, features: tuple[str, ...]) -> Array:
-    """Return `inputs` as (N, I), bytes as they are and anything else as float64."""
+    """Return `inputs` as (N, I), bytes as they are and any other type as float64."""
     if inputs.dtype.kind not in "buif":
         raise DataError(
             f"{raw.where}: inputs must be numbers (got dtype {inputs.dtype}): encode them as numbers"
@@ -147,5 +147,5 @@ def _check_lengths(inputs: Array, targets: Array, where: str) -> None:
 
 
 def _named(classes: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the source's own names for the classes 0, 1, ..., or the labels as they stand."""
+    """Return the source's own names for the classes 0, 1, ..., or the labels unchanged."""
     return tuple(labels[int(label)] for label in classes) if labels else classes

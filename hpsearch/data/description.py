@@ -1,4 +1,4 @@
-"""What a data set is like, for people (`hpsearch data show`) and for diagnosis."""
+"""Descriptions of a data set for users (`hpsearch data show`) and for diagnosis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from hpsearch.telemetry import DataFacts
 class Description:
     """A data set in numbers, before split and scaling.
 
-    `classes` maps names to numbers of examples, and is empty in regression, where `outputs` numbers are to
-    be predicted. `minimum`, `maximum` and `mean` are over all inputs that are not missing, and NaN where
-    all are. `sealed` is the size of the test part that the source keeps apart, and not counted elsewhere.
+    `classes` maps names to numbers of examples, and is empty in regression, which predicts `outputs` numbers.
+    `minimum`, `maximum` and `mean` are over all inputs that are not missing, and NaN if all are. `sealed` is the size
+    of the test part that the source keeps apart, and not counted elsewhere.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Description:
 
 
 def describe(dataset: Dataset) -> Description:
-    """Return what `dataset` is like."""
+    """Return the description of `dataset`."""
     present = dataset.inputs[~np.isnan(dataset.inputs)] if _missing(dataset) else dataset.inputs
     is_empty = present.size == 0
     counts = _class_counts(dataset)
@@ -71,7 +71,7 @@ def _class_counts(dataset: Dataset) -> dict[str, int]:
 
 
 _BLOCK_EXAMPLES = 4096
-"""Examples that are looked at at one time, so that no copy of the whole is made."""
+"""Examples per pass, which avoid a copy of the whole."""
 
 
 def facts_of(data: PreparedData) -> DataFacts:

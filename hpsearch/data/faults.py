@@ -1,7 +1,7 @@
-"""Mistakes made in the data on purpose, to see whether diagnosis finds them. It is told of none.
+"""Deliberate mistakes in the data, to test diagnosis, which gets no hint of them.
 
-What is done to inputs is done to the whole source, as a mistake in reading it would be; what is done to targets, to
-one part. Inputs and targets stay what the source has, finite and of the same type, and so does their number.
+Faults of inputs apply to the whole source, like a mistake in reading it; faults of targets apply to one part. Inputs
+and targets stay valid values of the source, finite and of the same type and number.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ _BYTES: Final = 256
 
 
 def with_wrong_inputs(dataset: Dataset, fault: Fault | None) -> Dataset:
-    """Return `dataset` with what `fault` does to inputs, those of a sealed part too.
+    """Return `dataset` with `fault` applied to its inputs, those of a sealed part too.
 
-    Raises DataError where the inputs cannot be what it needs, whole numbers or bytes.
+    Raises DataError if the inputs are not the whole numbers or bytes that it needs.
     """
     if fault is None or fault.name in ("labels_shuffled", "validation_labels_shuffled"):
         return dataset
@@ -36,7 +36,7 @@ def with_wrong_inputs(dataset: Dataset, fault: Fault | None) -> Dataset:
 
 
 def with_wrong_labels(dataset: Dataset, parts: Split, fault: Fault | None, *, seed: int) -> Dataset:
-    """Return `dataset` with what `fault` does to the targets of one of its `parts`, from the study's `seed`."""
+    """Return `dataset` with `fault` applied to the targets of one of its `parts`, from the study's `seed`."""
     if fault is None:
         return dataset
     match fault.name:
@@ -49,7 +49,7 @@ def with_wrong_labels(dataset: Dataset, parts: Split, fault: Fault | None, *, se
 
 
 def _with_wrong_validation(dataset: Dataset, parts: Split, seed: int) -> Dataset:
-    """Return `dataset` with its validation targets shuffled, those of the sealed part where none was split."""
+    """Return `dataset` with its validation targets shuffled, or those of the sealed part if none was split."""
     sealed = dataset.sealed
     if len(parts.validation) or sealed is None:
         return replace(dataset, targets=_shuffled(dataset.targets, parts.validation, seed))
@@ -87,7 +87,7 @@ def _mapped(inputs: Array, rule: Callable[[Array], Array]) -> Array:
 
 
 def _check_whole(inputs: Array, fault: Fault, where: str, *, most: float) -> None:
-    """Return where all inputs are whole numbers, and, below a finite `most`, from 0 to there."""
+    """Raise DataError unless all inputs are whole numbers and, if `most` is finite, in 0..`most`."""
     if inputs.dtype == np.uint8:
         return
     low = -np.inf if most == np.inf else 0

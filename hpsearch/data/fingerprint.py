@@ -1,4 +1,4 @@
-"""The name of prepared data: equal for equal numbers, wherever they were read."""
+"""The name of prepared data: equal for equal numbers from any place."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,20 +11,19 @@ from hpsearch.data.scaling import Scaling
 from hpsearch.data.split import Split
 
 _VERSION: Final = "hpsearch data 1"
-"""Changes when the same study file means other numbers."""
+"""Changes if the same study file begins to mean other numbers."""
 
 _DIGITS: Final = 32
 _BLOCK_NUMBERS: Final = 1 << 20
 
 
 def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: bool) -> str:
-    """Return 32 hexadecimal digits, the head of a SHA-256, that name what a study learns from.
+    """Return 32 hexadecimal digits, the head of a SHA-256, that name a study's data.
 
-    It covers the values and shapes of inputs and targets in their order, the task, the rows of each part,
-    `stratify`, and the scaling with its fitted numbers to 10 digits (their last bits may differ between
-    processors); and the sealed part where it is the test set or the
-    validation part. Numbers of equal value are equal whatever
-    their type and byte order. Names of files, inputs and classes do not count.
+    It covers the values and shapes of inputs and targets in their order, the task, the rows of each part, `stratify`,
+    and the scaling with its fitted numbers to 10 digits (their last bits may differ between processors); and the sealed
+    part if it is the test set or the validation part. Numbers of equal value are equal whatever their type and byte
+    order. Names of files, inputs and classes do not count.
     """
     digest = hashlib.sha256(f"{_VERSION}\n{dataset.task} {len(dataset.classes)}\n".encode())
     arrays = [dataset.inputs, dataset.targets, split.training, split.validation, split.test]
@@ -41,7 +40,7 @@ def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: b
 
 
 def _fits_bytes(array: Array) -> bool:
-    """True when every number is whole and in 0..255: bytes are hashed eight times as fast."""
+    """Return True if every number is whole and in 0..255: bytes are hashed eight times as fast."""
     if array.dtype == np.uint8:
         return True
     return all(bool(np.all((b >= 0) & (b <= 255) & (b == np.floor(b)))) for b in _blocks(array))

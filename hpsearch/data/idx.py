@@ -48,7 +48,7 @@ def read_idx(path: Path) -> Array:
 
 
 def _opened(path: Path) -> BufferedIOBase:
-    """Return `path` for reading, unpacked if it is gzipped. Raises DataError for a pipe, which might never end."""
+    """Return `path` opened for reading, unpacked if it is gzipped. Raises DataError for a pipe, which may never end."""
     if not path.is_file():
         raise DataError(f"{path}: must be a regular file (got something else): put the data there")
     with path.open("rb") as file:
@@ -57,7 +57,7 @@ def _opened(path: Path) -> BufferedIOBase:
 
 
 def _head(file: BufferedIOBase, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Return the type and the shape that the file's head names."""
+    """Return the type and the shape in the file's head."""
     dtype, axes = _type_and_axes(file.read(4), path)
     lengths = file.read(4 * axes)
     if len(lengths) < 4 * axes:
@@ -66,7 +66,7 @@ def _head(file: BufferedIOBase, path: Path) -> tuple[np.dtype[Any], tuple[int, .
 
 
 def _check_claim(size_bytes: int, path: Path) -> None:
-    """Raise DataError if the file cannot have the length that its head claims, or memory cannot hold it."""
+    """Raise DataError if the file cannot have the length that its head declares, or memory cannot hold it."""
     packed = path.stat().st_size
     if size_bytes > packed * LARGEST_RATIO:
         raise _wrong_length(path, size_bytes, f"{packed:,} on the disk", exactly=True)
@@ -81,7 +81,7 @@ def _wrong_length(path: Path, size_bytes: int, got: str, *, exactly: bool) -> Da
 
 
 def _type_and_axes(head: bytes, path: Path) -> tuple[np.dtype[Any], int]:
-    """Return what the first four bytes say."""
+    """Return the dtype and the number of axes that the first four bytes name."""
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or not 1 <= head[3] <= _MOST_AXES:
         raise DataError(
             f"{path}: an IDX file must begin with two zero bytes, a known type and a number of axes"
@@ -91,7 +91,7 @@ def _type_and_axes(head: bytes, path: Path) -> tuple[np.dtype[Any], int]:
 
 
 def write_idx(path: Path, array: Array) -> None:
-    """Write `array` to `path`, plain, all of it or nothing. Its type must be one that IDX has."""
+    """Write `array` to `path`, plain, completely or not at all. Its type must be one that IDX has."""
     codes = {np.dtype(name).newbyteorder("="): code for code, name in _TYPES.items()}
     head = bytes([0, 0, codes[array.dtype], array.ndim]) + np.array(array.shape, ">u4").tobytes()
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
@@ -100,10 +100,10 @@ def write_idx(path: Path, array: Array) -> None:
 
 
 def read_folder(folder: Path) -> RawData:
-    """Return the training files of `folder`, with the t10k files as the sealed part where they are there.
+    """Return the training files of `folder`, with the t10k files as the sealed part if they exist.
 
-    Names are MNIST's own (`train-images-idx3-ubyte`), with `.idx` for `-idx` and with `.gz` as well.
-    Raises DataError for missing files and for images and labels that differ in number.
+    Names are MNIST's own (`train-images-idx3-ubyte`), with `.idx` for `-idx` and with `.gz` as well. Raises DataError
+    for missing files and for images and labels that differ in number.
     """
     training = _part(folder, "train")
     if training is None:
@@ -123,7 +123,7 @@ def read_folder(folder: Path) -> RawData:
 
 
 def _part(folder: Path, part: str) -> SourceExamples | None:
-    """Return images and labels of `part`, or None where neither is there."""
+    """Return images and labels of `part`, or None if neither exists."""
     images_path, labels_path = _find(folder, f"{part}-images"), _find(folder, f"{part}-labels")
     if images_path is None and labels_path is None:
         return None
@@ -143,6 +143,6 @@ def _part(folder: Path, part: str) -> SourceExamples | None:
 
 
 def _find(folder: Path, stem: str) -> Path | None:
-    """Return the file of that stem; a plain one before a gzipped one, which takes longer to read."""
+    """Return the file of that stem; prefer a plain one to a gzipped one, which takes longer to read."""
     found = [path for path in folder.glob(f"{stem}[-.]idx*-*") if path.suffix != _UNFINISHED]
     return min(found, key=lambda path: (path.suffix == ".gz", path.name), default=None)

@@ -1,4 +1,4 @@
-"""How much memory there is, and whether data fit into it."""
+"""The size of memory, and whether data fits into it."""
 
 import os
 import sys
@@ -13,20 +13,20 @@ LARGEST_RATIO = 1032
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
-    """Return how much memory all processes here may have: the machine's, or less if its control group has a limit.
+    """Return the memory limit of all processes here: the machine's memory, or less under a control group's limit.
 
-    `root` is where the system's own files are. A system that reports none sets no bound.
+    `root` is the folder of the system's own files. A system that reports none sets no bound.
     """
     return min([_physical_bytes(), *_group_limits(root)])
 
 
 def process_memory_bytes(root: Path = Path("/")) -> int:
-    """Return how much more memory this process may take: `memory_bytes`, or less under `ulimit -v` or `ulimit -d`."""
+    """Return the memory that this process may still take: `memory_bytes`, or less under `ulimit -v` or `ulimit -d`."""
     return min(memory_bytes(root), *_left_by_limits(root))
 
 
 def check_size(size_bytes: int, where: str) -> None:
-    """Raise DataError if an array of that size, which `where` holds or claims to hold, does not fit into memory."""
+    """Raise DataError if an array of that size, which `where` contains or declares, does not fit into memory."""
     room = process_memory_bytes()
     if size_bytes > room:
         raise DataError(
@@ -43,7 +43,7 @@ def _physical_bytes() -> int:
 
 
 def _left_by_limits(root: Path) -> Iterator[int]:
-    """Yield what the process's own limits leave of its address space and of its data (setrlimit(2), proc(5))."""
+    """Yield the rest of the process's own limits on its address space and its data (setrlimit(2), proc(5))."""
     try:
         import resource  # noqa: PLC0415 - not on every system
     except ImportError:
@@ -56,7 +56,7 @@ def _left_by_limits(root: Path) -> Iterator[int]:
 
 
 def _used_bytes(root: Path) -> tuple[int, int]:
-    """Return this process's address space and data in bytes, or 0 if the system does not tell (Linux, proc(5))."""
+    """Return this process's address space and data in bytes, or 0 if the system reports none (Linux, proc(5))."""
     try:
         pages = (root / "proc/self/statm").read_text().split()
         page = os.sysconf("SC_PAGE_SIZE")
@@ -75,7 +75,7 @@ def _group_limits(root: Path) -> Iterator[int]:
 
 
 def _limit_files(root: Path) -> Iterator[Path]:
-    """Yield where limits may be: each line is `id:controllers:group`, and those of all groups above count too."""
+    """Yield the files that may have limits: each line is `id:controllers:group`, and all parent groups count too."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

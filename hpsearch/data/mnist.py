@@ -1,7 +1,7 @@
 """MNIST: 60,000 images to learn from, and 10,000 that are sealed.
 
-The 60,000 of the train files are what a study shuffles and splits. The 10,000 of the t10k files are the
-sealed part: a study without a `test_fraction` of its own has them as its test set.
+A study shuffles and splits the 60,000 of the train files. The 10,000 of the t10k files are the sealed part: a study
+without a `test_fraction` of its own has them as its test set.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ _FILES: Final = (
 def read_mnist(environment: Mapping[str, str]) -> RawData:
     """Return MNIST from the folder that HPSEARCH_MNIST names, else from the cache, else from openml.org.
 
-    A download is kept as IDX files below XDG_CACHE_HOME (without it, `.cache` in the home folder), and by
-    scikit-learn below SCIKIT_LEARN_DATA. Raises DataError where there is neither a folder nor a network.
+    A download is kept as IDX files below XDG_CACHE_HOME (without it, `.cache` in the home folder), and by scikit-learn
+    below SCIKIT_LEARN_DATA. Raises DataError if there is neither a folder nor a network.
     """
     if named := environment.get("HPSEARCH_MNIST"):
         return _read_named(Path(named))
@@ -40,7 +40,7 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
         return read_folder(cache)
     images, labels = _download(environment)
     if cache is not None:
-        # The data is here already: a cache that cannot be written costs the next run a download, no more.
+        # The data is loaded: an unwritable cache only costs the next run a download.
         with contextlib.suppress(OSError):
             _keep(cache, images, labels)
     return RawData(
@@ -54,9 +54,9 @@ def read_mnist(environment: Mapping[str, str]) -> RawData:
 
 
 def fetch_mnist(environment: Mapping[str, str]) -> Path:
-    """Return the folder in which MNIST lies on this machine, read and sound, after a download where it was nowhere.
+    """Return this machine's folder of MNIST, read and valid, after a download if there was none.
 
-    Looks where `read_mnist` looks. Raises DataError, also where a download could not be kept.
+    It searches the places of `read_mnist`. Raises DataError, also if a download could not be stored.
     """
     read_mnist(environment)
     if named := environment.get("HPSEARCH_MNIST"):
@@ -71,7 +71,7 @@ def fetch_mnist(environment: Mapping[str, str]) -> Path:
 
 
 def is_available(environment: Mapping[str, str]) -> bool:
-    """True where MNIST is read from this machine: from the folder that HPSEARCH_MNIST names, or from the cache."""
+    """Return True if MNIST is read from this machine: from the folder that HPSEARCH_MNIST names, or from the cache."""
     cache = _cache(environment)
     has_cache = cache is not None and all((cache / name).is_file() for name in _FILES)
     return bool(environment.get("HPSEARCH_MNIST")) or has_cache
@@ -99,7 +99,7 @@ def _download(environment: Mapping[str, str]) -> tuple[Array, Array]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn warns of each retry; the error says it all
+            warnings.simplefilter("ignore")  # scikit-learn warns of each retry; the error has it all
             pixels, labels = fetch_openml(
                 "mnist_784",
                 version=1,

@@ -16,14 +16,14 @@ from hpsearch.data.memory import check_size
 from hpsearch.errors import DataError
 
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError)
-"""What a damaged archive raises, besides ValueError and its like."""
+"""The exceptions of a damaged archive, besides ValueError and its like."""
 
 
 def read_npz(path: Path) -> RawData:
     """Return the arrays x (N, ...) and y (N,) or (N, O) of `path`.
 
-    Bytes, or more than one axis per example, mean images. Pickled objects are refused, never loaded.
-    Raises DataError for what is not such an archive.
+    Bytes, or more than one axis per example, mean images. Pickled objects are refused, never loaded. Raises DataError
+    if the file is no such archive.
     """
     if not zipfile.is_zipfile(path):
         raise DataError(
@@ -82,7 +82,7 @@ def _check_claims(path: Path) -> None:
 
 
 def _head_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and dtype of the array in `file`, which is left where its numbers begin."""
+    """Return shape, order and dtype of the array in `file`, positioned at its numbers."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)

@@ -1,4 +1,4 @@
-"""Parquet tables, for which the extra `parquet` is needed."""
+"""Parquet tables, which need the extra `parquet`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from hpsearch.errors import DataError
 def read_parquet(path: Path, *, target: str | None) -> RawData:
     """Return the table in `path`; the target is the column of that name, or the last one.
 
-    Raises DataError where pyarrow is missing, and for what is no table of numbers.
+    Raises DataError if pyarrow is missing, or if the file is no table of numbers.
     """
     table = _read_table(path)
     names = [str(name) for name in table.column_names]

@@ -32,11 +32,11 @@ class Fold:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PreparedData:
-    """What a study learns from.
+    """The data of a study.
 
-    `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression.
-    `class_counts` (C entries) are of the training part; one is 0 where a rare class fell into another part.
-    `classes` and `class_counts` are empty in regression. `test` is sealed: only `study test` looks at it.
+    `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
+    entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
+    empty in regression. `test` is sealed: only `study test` reads it.
     """
 
     task: KnownTask
@@ -56,11 +56,11 @@ def prepare(
 ) -> PreparedData:
     """Return the data of a study with this seed, the same on every machine that has the same source.
 
-    Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k
-    images) has it as the test part where `test_fraction` is 0; else the fraction is taken from the
-    examples, as validation is, and the sealed part stays aside. With `sealed` "validation" it is the validation
-    part, and never the test part. The fingerprint names the data as it is trained on, with the fault of `spec` in it.
-    Raises DataError for data that cannot be read, or does not fit `spec`.
+    Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k images) has it
+    as the test part if `test_fraction` is 0; else the fraction is taken from the examples, as validation is, and the
+    sealed part is unused. With `sealed` "validation" it is the validation part, and never the test part. The
+    fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for data that cannot
+    be read, or does not fit `spec`.
     """
     source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
     parts = split(source, spec, seed=seed)
@@ -89,7 +89,7 @@ def prepare(
 
 
 def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:
-    """Return the training part's examples per class. Raises DataError where all are of one class."""
+    """Return the training part's examples per class. Raises DataError if all are of one class."""
     if dataset.task == "regression":
         return ()
     counts = np.bincount(dataset.targets[parts.training], minlength=len(dataset.classes))
@@ -105,7 +105,7 @@ def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:
 def _folds(
     dataset: Dataset, parts: Split, scaling: scale.Scaling, precision: Precision
 ) -> tuple[Fold, Fold, Fold | None]:
-    """Return training, validation and, where there is one, test part."""
+    """Return training, validation and, if there is one, test part."""
 
     def fold(inputs: Array, targets: Array, rows: npt.NDArray[np.int64]) -> Fold:
         return Fold(

@@ -11,7 +11,7 @@ from hpsearch.data.dataset import Array
 from hpsearch.study.spec import Precision, Scale
 
 _BLOCK_NUMBERS: Final = 1 << 17
-"""Numbers that are in float64 at one time. Fitted sums depend on it in their last bit: do not change it."""
+"""Numbers that are in float64 at one time. The last bit of fitted sums depends on it: do not change it."""
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -21,7 +21,7 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 class Scaling:
     """`scaled = (x - offset) / divisor`; both are (I,) or (1,) float64, the latter shared by all inputs.
 
-    A divisor is infinite where the training part is constant, so that such an input is 0 everywhere.
+    A divisor is infinite if the training part is constant, so that such an input is 0 everywhere.
     """
 
     kind: Scale
@@ -32,9 +32,9 @@ class Scaling:
 def fit(inputs: Array, rows: Rows, *, kind: Scale, is_image: bool) -> Scaling:
     """Return the scaling of `kind` for the given rows of `inputs` (N, I); no other row has any influence.
 
-    "unit" maps the rows' least number to 0 and their greatest to 1, "standard" maps them to mean 0 and
-    standard deviation 1 (of the population), "none" changes nothing. Each input has its own scale; the
-    inputs of an image share one. Raises FloatingPointError where float64 overflows.
+    "unit" maps the rows' least number to 0 and their greatest to 1, "standard" maps them to mean 0 and standard
+    deviation 1 (of the population), "none" changes nothing. Each input has its own scale; the inputs of an image share
+    one. Raises FloatingPointError if float64 overflows.
     """
     if kind == "none":
         return Scaling(kind=kind, offset=np.zeros(1), divisor=np.ones(1))
@@ -54,8 +54,8 @@ def fit(inputs: Array, rows: Rows, *, kind: Scale, is_image: bool) -> Scaling:
 def apply(scaling: Scaling, inputs: Array, rows: Rows, *, precision: Precision) -> Array:
     """Return the given rows of `inputs` scaled, C-contiguous (n, I), computed in float64 and rounded once.
 
-    Nothing is clipped: rows that were not fitted may lie outside the training part's range.
-    Raises FloatingPointError where a number does not fit `precision`.
+    Nothing is clipped: rows that were not fitted may lie outside the training part's range. Raises FloatingPointError
+    if a number does not fit `precision`.
     """
     scaled = np.empty((len(rows), inputs.shape[1]), precision)
     start = 0
@@ -82,7 +82,7 @@ def _moments(
 
 
 def _blocks(inputs: Array, rows: Rows) -> Iterator[Array]:
-    """Yield the given rows a few at a time, so that float64 never stands beside the whole."""
+    """Yield the given rows a few at a time, to avoid a float64 copy of the whole."""
     step = max(1, _BLOCK_NUMBERS // inputs.shape[1])
     for start in range(0, len(rows), step):
         yield inputs[rows[start : start + step]]

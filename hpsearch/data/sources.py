@@ -1,4 +1,4 @@
-"""Where data comes from: built-in names, and paths of files and folders."""
+"""Sources of data: built-in names, and paths of files and folders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ _TABLES: Final = (*_TEXT, ".parquet")
 class BuiltIn:
     """A source that has a name of its own.
 
-    `examples` are those that a study splits, `sealed` those that the source keeps apart as a test set.
-    `classes` is 0 in regression. `origin` names where the data is from and its licence.
+    `examples` are those that a study splits, `sealed` those that the source keeps apart as a test set. `classes` is 0
+    in regression. `origin` names the data's origin and licence.
     """
 
     name: str
@@ -165,7 +165,7 @@ def _read_path(path: Path, target: str | None) -> RawData:
 
 
 def _not_found(source: str) -> DataError:
-    """Return the error for a source that is no file; what has neither folder nor suffix was meant as a name."""
+    """Return the error for a source that is no file; one without folder and suffix counts as a misspelt name."""
     if "://" in source:
         return DataError(
             f'data.source: must be a built-in name, or a file or folder (got "{source}"): download it,'

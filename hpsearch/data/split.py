@@ -21,7 +21,7 @@ SPLIT_STREAM: Final = int.from_bytes(b"splt")
 class Split:
     """Rows of a data set (n,), in random order. Together every row that the study takes, once.
 
-    `test` may be empty, and so may `validation` where the source itself keeps a part for it.
+    `test` may be empty, and so may `validation` if the source itself keeps a part for it.
     """
 
     training: Indices
@@ -30,17 +30,17 @@ class Split:
 
 
 def split(dataset: Dataset, spec: DataSpec, *, seed: int) -> Split:
-    """Return the split that `spec` asks for, the same for the same seed (not negative) and number of rows.
+    """Return the split that `spec` requests, the same for the same seed (not negative) and number of rows.
 
-    The stream is PCG64 from SeedSequence([seed, SPLIT_STREAM]); its permutation's head is the test part, then
-    come validation and training. A part has round(N * fraction) rows, ties to even; validation at least 1
-    unless the source's own sealed part is it, and so the test part where one is asked for. With `stratify` each
-    class gets its share of a part by largest remainder, ties to the lower class, but keeps one row for every later
-    part. With `examples` N is that number, and the permutation's first N rows are all that the study has.
+    The stream is PCG64 from SeedSequence([seed, SPLIT_STREAM]); its permutation's head is the test part, then come
+    validation and training. A part has round(N * fraction) rows, ties to even; validation at least 1 unless the
+    source's own sealed part is it, and likewise the test part if one is requested. With `stratify` each class gets its
+    share of a part by largest remainder, ties to the lower class, but keeps one row for every later part. With
+    `examples` N is that number, and the permutation's first N rows are all that the study has.
 
-    Raises DataError where there are fewer rows than `examples`, where fewer than 2 rows are left for training, for
-    a source without a sealed part that is to validate, and with `stratify` for regression and for a class with fewer
-    rows than there are parts.
+    Raises DataError if there are fewer rows than `examples`, if fewer than 2 rows are left for training, for a source
+    without the sealed part that should validate, and with `stratify` for regression and for a class with fewer rows
+    than there are parts.
     """
     _check_sealed(dataset, spec)
     examples = _taken(dataset, spec)
@@ -80,7 +80,7 @@ def _check_sealed(dataset: Dataset, spec: DataSpec) -> None:
 
 
 def _taken(dataset: Dataset, spec: DataSpec) -> int:
-    """Return how many of the examples the study takes."""
+    """Return the number of examples that the study takes."""
     there = len(dataset.targets)
     if spec.examples is not None and spec.examples > there:
         raise DataError(
@@ -113,7 +113,7 @@ def _draw(rows: Indices, dataset: Dataset, *, size: int, later_parts: int) -> tu
 
 
 def _shares(counts: Array, size: int, *, later_parts: int) -> Array:
-    """Return how many of each class (C,) make up `size`: largest remainder, leaving `later_parts` of each."""
+    """Return the number of each class (C,) in `size`: largest remainder, leaving `later_parts` of each."""
     total = counts.sum()
     most = np.maximum(counts - later_parts, 0)
     if most.sum() < size:
@@ -130,7 +130,7 @@ def _shares(counts: Array, size: int, *, later_parts: int) -> Array:
 
 
 def _rank_within_class(classes: Array) -> Array:
-    """Return for each row how many rows of its class come before it."""
+    """Return for each row the number of earlier rows of its class."""
     order = np.argsort(classes, kind="stable")
     sizes = np.bincount(classes)
     starts = np.cumsum(sizes) - sizes

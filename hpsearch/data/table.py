@@ -1,4 +1,4 @@
-"""What CSV and Parquet share: named columns, one of which is the target."""
+"""The common part of CSV and Parquet: named columns, one of which is the target."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +10,7 @@ from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
 
 MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "?"})
-"""What people write, in lower case, where a value is missing."""
+"""Common marks for a missing value, in lower case."""
 
 
 def target_index(names: Sequence[str], target: str | None, *, where: str) -> int:
@@ -50,7 +50,7 @@ def not_a_number(place: str, value: object) -> DataError:
 
 
 def targets_of(texts: Sequence[str]) -> Array:
-    """Return the targets as float64 numbers where every one is a number, else as text."""
+    """Return the targets as float64 numbers if every one is a number, else as text."""
     try:
         return np.array([float(text) for text in texts])
     except ValueError:

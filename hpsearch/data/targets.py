@@ -1,4 +1,4 @@
-"""What targets mean: whole numbers and text are classes, anything else is regression."""
+"""The meaning of targets: whole numbers and text are classes, anything else is regression."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -25,13 +25,13 @@ class Targets:
 
 
 def resolve_targets(raw: npt.NDArray[Any], *, task: Task, where: str) -> Targets:
-    """Return what `raw` (N,) or (N, O), numbers or text, means.
+    """Return the meaning of `raw` (N,) or (N, O), numbers or text.
 
-    "auto" takes text and whole numbers for classes, other numbers and several columns for regression. It
-    refuses what follows the rule but looks like a mistake: more than 1000 classes, 3 or more with fewer
-    than 2 examples each on average, or more than 20 with fewer than 5. An outright `task` is believed.
-    Classes are sorted: numbers by size, text by code point.
-    Raises DataError for targets that are not finite, that the task cannot have, or that are all the same.
+    "auto" takes text and whole numbers for classes, other numbers and several columns for regression. It refuses
+    classes that follow the rule but look like a mistake: more than 1000 classes, 3 or more with fewer than 2 examples
+    each on average, or more than 20 with fewer than 5. An explicit `task` is accepted. Classes are sorted: numbers by
+    size, text by code point. Raises DataError for targets that are not finite, that the task cannot have, or that are
+    all the same.
     """
     if raw.dtype.kind not in "buifUS" or raw.ndim > 2:
         raise DataError(
@@ -59,7 +59,7 @@ def _check_finite(column: npt.NDArray[Any], where: str) -> None:
 def _are_classes(column: npt.NDArray[Any]) -> bool:
     if column.ndim == 2:
         return False
-    # Beyond 2**53 every float64 is whole, which then says nothing.
+    # Beyond 2**53 every float64 is whole, so this proves nothing.
     is_whole = column.dtype.kind != "f" or (column == np.floor(column)) & (np.abs(column) < 2.0**53)
     return bool(np.all(is_whole))
 
@@ -98,7 +98,7 @@ def _classes(column: npt.NDArray[Any], *, believed: bool, where: str) -> Targets
 
 
 def _check_plausible(column: npt.NDArray[Any], *, classes: int, where: str) -> None:
-    """Refuse what the rule calls classes but a person would call numbers, or names of single rows."""
+    """Refuse classes by the rule that look like measured numbers, or names of single rows."""
     examples = len(column)
     crowded = classes > _FEW_CLASSES and examples < _FEWEST_PER_CLASS * classes
     sparse = classes > 2 and examples < 2 * classes

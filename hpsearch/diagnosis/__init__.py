@@ -1,1 +1,1 @@
-"""What telemetry means: one pure function per cause, and the verdict."""
+"""The meaning of telemetry: one pure function per cause, and the verdict."""

@@ -1,4 +1,4 @@
-"""Causes that show in the epochs: training beside validation."""
+"""Causes in the curves over the epochs: training compared with validation."""
 
 import math
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ NARROW: Final = 3
 
 
 def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Training answers well while validation has been at chance all along: its labels are not its own.
+    """Find validation at chance all along while training answers well: its labels are not its own.
 
-    A network that merely overfits has had a validation above chance before it worsens.
+    If a network merely overfits, its validation was above chance at first.
     """
     epochs = telemetry.epochs
     if not epochs or not _stays_at_chance(epochs, facts):
@@ -46,10 +46,10 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def overfit(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Validation's loss has been 15 % above its best for three checks, while training's went on falling by 5 %.
+    """Find a validation loss 15 % above its best for three checks, while training's kept falling by 5 %.
 
-    As Prechelt's generalization loss (1998), but with a floor of 5 % of chance's loss, since near 0 every change is
-    large; and only where validation has been above chance.
+    Like Prechelt's generalization loss (1998), but with a floor of 5 % of chance's loss, since near 0 every change is
+    large; and only if validation has been above chance.
     """
     epochs = telemetry.epochs
     if len(epochs) <= CHECKS or _stays_at_chance(epochs, facts):
@@ -76,10 +76,10 @@ def overfit(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Training's loss is flat at a high level, and validation's beside it, behind a layer too narrow for its task.
+    """Find a training loss that is flat at a high level, as validation's is, with a layer too narrow for its task.
 
-    Noise in the labels looks the same; a layer of fewer than three units, or of fewer than half the classes, tells
-    them apart.
+    Noise in the labels looks the same; a layer of fewer than three units, or of fewer than half the classes, separates
+    them.
     """
     narrowest = min(facts.configuration.model.hidden, default=0)
     if narrowest >= max(NARROW, len(facts.data.class_shares) / 2):
@@ -102,9 +102,9 @@ def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The same minibatch costs half as much again in evaluation mode: running statistics are not those of training.
+    """Find a minibatch that costs half as much again in evaluation mode: running statistics differ from training's.
 
-    So it is with dropout before batch normalization (Li et al. 2019) and with minibatches too small for statistics.
+    Usual causes are dropout before batch normalization (Li et al. 2019) or minibatches too small for statistics.
     """
     if not facts.configuration.model.batch_norm:
         return None
@@ -123,16 +123,16 @@ def train_eval_shift(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _shift(sample: Sample) -> float:
-    """Return the loss in evaluation mode over that in training mode, after the step; NaN where it is not known."""
+    """Return the loss in evaluation mode over that in training mode, after the step; NaN if it is unknown."""
     after = sample.loss - sample.actual_decrease
     return sample.evaluation_loss / after if after > 0 else math.nan
 
 
 def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
-    """True where validation has never known more than the shares of the classes, or the mean of the targets.
+    """Return True if validation has never been better than the shares of the classes, or the mean of the targets.
 
     In classification the mean accuracy over the epochs counts too, since of many checks some are above chance by luck.
-    Of few examples the loss tells more: it weighs how sure each answer was.
+    For few examples the loss is more precise: it weighs the confidence of each answer.
     """
     if min(map(_validation_loss, epochs)) < CHANCE_SHARE * facts.chance_loss:
         return False
@@ -144,7 +144,7 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
 
 
 def _known_share(telemetry: Telemetry, facts: TrialFacts) -> float:
-    """Return how much more than chance training knows, in accuracy, or in the share of the variance explained."""
+    """Return training's lead over chance, in accuracy, or in the share of the variance explained."""
     last = last_samples(telemetry, min(5, len(telemetry.samples)))
     if facts.is_classification:
         return median_of(last, lambda sample: sample.accuracy) - facts.data.majority_share

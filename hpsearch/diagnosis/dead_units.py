@@ -1,8 +1,8 @@
-"""Causes in which hidden units stop firing and with them their gradients, or sit where the activation is flat.
+"""Causes in which hidden units stop firing and with them their gradients, or lie on a flat part of the activation.
 
-A unit is silent on a minibatch when its activation is not positive for any example. Thresholds and counts come from
-2,360 measured runs on MNIST. LeakyReLU is left out: its silent units still have a gradient, and 28 of 225 runs whose
-layers fell silent learned.
+A unit is silent on a minibatch if its activation is not positive for any example. Thresholds and counts come from 2,360
+measured runs on MNIST. LeakyReLU is left out: its silent units still have a gradient, and 28 of 225 runs whose layers
+fell silent learned.
 """
 
 import json
@@ -27,7 +27,7 @@ WHOLE_SHARE: Final = 0.98
 STEPS_IN_A_ROW: Final = 10
 LEAST_EXAMPLES: Final = 1000
 FEWEST_EXAMPLES: Final = 300
-"""A unit that is silent for so many fires for less than 1 % of them, at 95 %."""
+"""A unit that is silent for this many examples fires for less than 1 % of them, at 95 %."""
 ZERO_GRADIENTS_IN_A_ROW: Final = 3
 NARROW: Final = 8
 WIDE: Final = 32
@@ -46,11 +46,11 @@ _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 
 
 def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A ReLU layer died: all but 2 % of its units silent after ten samples above 85 %, or gradients of W1 exactly 0.
+    """Find a dead ReLU layer: 98 % of units or more silent after ten samples above 85 %, or W1 gradients of exactly 0.
 
-    More samples where ten show fewer than 1,000 examples; while a trial alarms they are taken at every step. Ten steps
-    above 85 % caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three
-    gradients of exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
+    More samples if ten show fewer than 1,000 examples; during alarms they are taken at every step. Ten steps above 85 %
+    caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three gradients of
+    exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
     """
     if facts.activation not in _RELU:
         return None
@@ -63,7 +63,7 @@ def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A layer is silent, or the first layer's gradient exactly 0, from the first step on: initial weights are to blame.
+    """Find a silent layer, or a first layer's gradient of exactly 0, from the first step on, due to initial weights.
 
     Deep narrow ReLU networks are born so (Lu et al. 2019).
     """
@@ -84,7 +84,7 @@ def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
-    """Return what lets units be born alive, in words and as values: wider layers where they are narrow, or weights."""
+    """Return the remedy for units born dead, in words and as values: wider layers if they are narrow, or weights."""
     hidden = facts.configuration.model.hidden
     if min(hidden, default=NARROW) >= NARROW:
         return 'draw initial weights with model.initializer = "he"', {"model.initializer": "he"}
@@ -94,7 +94,7 @@ def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterV
 
 
 def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A layer swung to the negative side of ELU, SELU, GELU or SiLU, where its gradient vanishes: as `dead_total`."""
+    """Find a layer on the negative side of ELU, SELU, GELU or SiLU, with a vanishing gradient: as `dead_total`."""
     if facts.activation not in _WITH_PLATEAU:
         return None
     run = _silent_run(telemetry, facts)
@@ -104,7 +104,7 @@ def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A ReLU layer lost 85 % of its units and more for twice as many samples: what is left learns little."""
+    """Find a ReLU layer that lost 85 % of its units and more for twice as many samples: the rest learns little."""
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts, times=2)
@@ -114,10 +114,10 @@ def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A quarter of a ReLU layer's units or more have stopped firing in training; others learn on, and not well.
+    """Find a quarter of a ReLU layer's units or more that stopped firing in training; the others learn badly.
 
     Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
-    that have not fired for 1,000 examples, or, where so many are not seen, the least silent share of ten samples.
+    that have not fired for 1,000 examples, or, if fewer are seen, the least silent share of ten samples.
     """
     if facts.activation not in _RELU or not telemetry.samples or _is_masked_by_dropout(facts):
         return None
@@ -141,7 +141,7 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _least_silent(telemetry: Telemetry, place: int, facts: TrialFacts) -> float:
-    """Return the least share of a layer's silent units in the last ten samples; 0 where they show too few examples."""
+    """Return the least share of a layer's silent units in the last ten samples; 0 if they show too few examples."""
     run = last_samples(telemetry, STEPS_IN_A_ROW)
     if not run or facts.configuration.training.batch_size * STEPS_IN_A_ROW < FEWEST_EXAMPLES:
         return 0.0
@@ -149,10 +149,10 @@ def _least_silent(telemetry: Telemetry, place: int, facts: TrialFacts) -> float:
 
 
 def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """More than half of a sigmoid or tanh layer's activations are flat in three samples, and little is learned.
+    """Find a sigmoid or tanh layer with more than half of its activations flat in three samples, and little learned.
 
-    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks
-    that learn well come to such shares too.
+    The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks that
+    learn well reach such shares too.
     """
     if facts.activation not in _SIGMOIDAL:
         return None
@@ -178,9 +178,9 @@ def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> Sequence[Sample] | None:
-    """Return the samples of the silent stretch that the telemetry ends with, if it is long enough, `times` over.
+    """Return the samples of the silent stretch at the telemetry's end, if it is long enough, `times` over.
 
-    A layer that a skip leads around lets signal and gradient pass however silent it is, so it does not count.
+    A layer with a skip around it does not count: signal and gradient pass even if it is silent.
     """
     if (
         not telemetry.samples
@@ -196,7 +196,7 @@ def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> S
 
 
 def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
-    """Return the last three samples where the first layer's gradient was exactly 0 in all of them."""
+    """Return the last three samples if the first layer's gradient was exactly 0 in all of them."""
     run = last_samples(telemetry, ZERO_GRADIENTS_IN_A_ROW)
     if not run or not run[0].hidden:
         return None
@@ -204,13 +204,13 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
 
 
 def _is_masked_by_dropout(facts: TrialFacts) -> bool:
-    """True where dropout alone silences more than one unit of a hundred for a whole minibatch."""
+    """Return True if dropout alone silences more than one unit of a hundred for a whole minibatch."""
     configuration = facts.configuration
     return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
 
 
 def _was_dead_at_start(telemetry: Telemetry) -> bool:
-    """True when a layer was silent, or the first layer's gradient 0, in the very first step."""
+    """Return True if a layer was silent, or the first layer's gradient 0, in the very first step."""
     return _is_dying(telemetry.samples[0])
 
 

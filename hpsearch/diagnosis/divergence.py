@@ -1,4 +1,4 @@
-"""Causes that end in numbers which are not finite, or are on their way there.
+"""Causes that end in non-finite numbers, or lead to them.
 
 Thresholds and their counts come from 2,360 measured runs of small ReLU, LeakyReLU, ELU and SELU networks on MNIST.
 """
@@ -30,10 +30,10 @@ BURST_WEIGHTS: Final = 10.0
 
 
 def log_zero(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The loss is the first number that is not finite, behind an output that is not the loss's own.
+    """Find a loss that is the first non-finite number, after an output that is not the loss's own.
 
-    Weights and logits were finite: the plain formula took the logarithm of exactly 0, and 0 log 0 is NaN. A
-    float32 sigmoid rounds to 1 from logit 16.64 on, a float64 one from 36.74 on.
+    Weights and logits were finite: the plain formula took the logarithm of exactly 0, and 0 log 0 is NaN. A float32
+    sigmoid rounds to 1 from logit 16.64 on, a float64 one from 36.74 on.
     """
     nonfinite = telemetry.nonfinite
     if nonfinite is None or nonfinite.array != "loss" or not _takes_plain_logarithm(facts):
@@ -54,11 +54,11 @@ def _takes_plain_logarithm(facts: TrialFacts) -> bool:
 
 
 def diverged(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Weights, activations, logits or the loss stopped being finite, or the loss rose a thousandfold.
+    """Find weights, activations, logits or a loss that stopped being finite, or a thousandfold rise of the loss.
 
-    A minibatch loss above 1e3 never came back in 47 of 47 runs without normalization (Bjorck et al. 2018 use the
-    same bound); measured against the first loss where that is above 1, as in regression. LeakyReLU runs touch it
-    and learn on, and normalized ones may: those stand above it for ten samples and at the end of an epoch, and no such
+    A minibatch loss above 1e3 never came back in 47 of 47 runs without normalization (Bjorck et al. 2018 use the same
+    bound); measured against the first loss if that is above 1, as in regression. LeakyReLU runs touch it and still
+    learn, and normalized ones may: those must be above it for ten samples and at the end of an epoch, and no such
     verdict is sure enough to stop one.
     """
     nonfinite = telemetry.nonfinite
@@ -90,7 +90,7 @@ def _overflow_at_start() -> Finding:
 
 
 def _huge_at_start(logit_max: float) -> Finding:
-    """Return what is wrong where no step has been made yet: the learning rate is not to blame."""
+    """Return the finding before any step: the learning rate is not the cause."""
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
@@ -106,7 +106,7 @@ def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     last = last_samples(telemetry, SAMPLES_STAYING if may_come_back else SAMPLES_ABOVE)
     if not last:
         return None
-    limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 where the first is NaN
+    limit = HUGE_LOSS * max(1.0, telemetry.samples[0].loss)  # in this order, 1 if the first is NaN
     if any(sample.loss <= limit for sample in last):
         return None
     if may_come_back and not (telemetry.epochs and telemetry.epochs[-1].validation_loss > limit):
@@ -117,11 +117,11 @@ def _huge_loss(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The largest logit of a classifier stands above 1e5 in two samples in a row.
+    """Find a classifier's largest logit above 1e5 in two samples in a row.
 
-    It came 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
-    them LeakyReLU, which is left out. Saturated units keep logits smaller: there the weights have grown tenfold and
-    the loss stands at thirty times that of chance and of the first step.
+    It occurs 120 to 320 steps before NaN in 142 of 142 diverging runs; of 1,111 learning runs 28 touched it, all of
+    them LeakyReLU, which is excluded. Saturated units keep logits smaller: for them the weights must have grown tenfold
+    and the loss be thirty times that of chance and of the first step.
     """
     last = last_samples(telemetry, SAMPLES_ABOVE)
     if not last or _may_come_back(facts):
@@ -146,7 +146,7 @@ def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _has_burst(sample: Sample, *, first: Sample, facts: TrialFacts) -> bool:
-    """True when the weights have grown tenfold since the first sample and the loss with them."""
+    """Return True if the weights have grown tenfold since the first sample and the loss with them."""
     level = BURST_LOSS * max(first.loss, facts.chance_loss)
     return sample.loss > level and sample.weight_norm > BURST_WEIGHTS * first.weight_norm
 
@@ -174,7 +174,7 @@ def _lower(telemetry: Telemetry, facts: TrialFacts) -> str:
 
 
 def _last_finite(telemetry: Telemetry) -> dict[str, float]:
-    """Return what the last sample with a finite loss showed."""
+    """Return the evidence of the last sample with a finite loss."""
     for sample in reversed(telemetry.samples):
         if math.isfinite(sample.loss):
             return finite_evidence(last_loss=sample.loss, last_logit_max=sample.logit_max)

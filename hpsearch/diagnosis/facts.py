@@ -1,4 +1,4 @@
-"""What diagnosis knows about a trial besides its telemetry."""
+"""Facts for the diagnosis of a trial besides its telemetry."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from hpsearch.verdicts import Cause
 class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
-    `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the
-    training part. `expected` are causes that the study has on purpose: they never ail a trial.
+    `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
+    part. `expected` are causes that the study has on purpose: they never count as problems.
     """
 
     configuration: Configuration
@@ -27,20 +27,20 @@ class TrialFacts:
 
     @cached_property
     def steps(self) -> int:
-        """How many optimizer steps the whole trial would make."""
+        """The number of optimizer steps in the whole trial."""
         return self.configuration.training.epochs * self.steps_per_epoch
 
     @property
     def is_classification(self) -> bool:
-        """True where targets are classes."""
+        """True if targets are classes."""
         return self.data.is_classification
 
     @cached_property
     def chance_loss(self) -> float:
-        """The loss of a network that has learned nothing but the shares of the classes, or the targets' mean.
+        """The loss of a network that has learned only the shares of the classes, or the targets' mean.
 
         The entropy of the prior in nats for cross-entropy, its mean over outputs for binary cross-entropy, and the
-        variance for squared error; infinite where that is not known.
+        variance for squared error; infinite if that is unknown.
         """
         return chance_loss(self.configuration.model.loss, self.data)
 
@@ -56,7 +56,7 @@ class TrialFacts:
 
 
 def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) -> TrialFacts:
-    """Return what diagnosis should know of a configuration of a study with this data."""
+    """Return the facts of a configuration of a study with this data."""
     return TrialFacts(
         configuration=configuration,
         data=data,

@@ -1,4 +1,4 @@
-"""Causes that show in how gradients differ from layer to layer, or are too small for their precision."""
+"""Causes in gradients that differ from layer to layer, or are too small for their precision."""
 
 import math
 from typing import Final
@@ -26,12 +26,12 @@ _RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu", "gelu", "si
 
 
 def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A deep network whose signal, or gradient, vanished from the first step on, and which has learned nothing since.
+    """Find a deep network whose signal, or gradient, vanished from the first step on, and that has not learned since.
 
-    The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or
-    outputs that differ by less than 0.001 between any two examples. Layers that are dead have gradients and
-    differences of exactly 0 and another cause. Norms of gradients and not of updates: Adam moves layers however small
-    their gradients are, without aim.
+    The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or outputs
+    that differ by less than 0.001 between any two examples. Layers that are dead have gradients and differences of
+    exactly 0 and another cause. Norms of gradients and not of updates: Adam moves layers even if their gradients are
+    tiny, without direction.
     """
     samples = telemetry.samples
     if telemetry.steps < LEAST_STEPS or not samples or len(samples[0].layers) < 3:
@@ -52,11 +52,11 @@ def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A deep network that is blind, and whose gradient was small from the first step on, although not vanished.
+    """Find a deep blind network whose gradient was small from the first step on, although not vanished.
 
     Deep sigmoid networks are such: the first layer's gradient below a thirtieth of the last one's, and after 200 steps
-    the outputs of any two examples still the same within 0.25, and the loss that of guessing. Asked for behind causes
-    that look alike and are surer: saturation, and a learning rate that is too low.
+    the outputs of any two examples still the same within 0.25, and the loss that of guessing. It follows surer causes
+    that look alike: saturation, and a learning rate that is too low.
     """
     samples, run = telemetry.samples, early_samples(telemetry)
     if telemetry.steps < BLIND_STEPS or not run or len(samples[0].layers) < 3:
@@ -77,10 +77,10 @@ def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A deep network whose signal or gradient explodes at the very first step: its initial weights are to blame.
+    """Find a deep network whose signal or gradient explodes at the very first step because of its initial weights.
 
-    The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. Later
-    on the learning rate may be to blame.
+    The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. At
+    later steps the cause may be the learning rate.
     """
     samples = telemetry.samples
     if not samples or len(samples[0].layers) < 3:
@@ -103,9 +103,9 @@ def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _guessing_loss(facts: TrialFacts) -> float:
-    """Return the loss of answers that know nothing: not how rare a class is, nor where the targets lie.
+    """Return the loss of answers without any knowledge of the classes' shares or the targets' range.
 
-    Of outputs near 0, as initial weights should give them, no target's square is larger than that of its bounds.
+    No target's square exceeds that of its bounds if outputs are near 0, as initial weights should give them.
     """
     data = facts.data
     if facts.is_classification:
@@ -114,10 +114,10 @@ def _guessing_loss(facts: TrialFacts) -> float:
 
 
 def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """A layer's gradient lies below float32's normal numbers in five samples, where digits are lost, and is not zero.
+    """Find a nonzero gradient of a layer below float32's normal numbers, which lose digits, in five samples.
 
-    The engine multiplies gradients by the learning rate before they are summed wherever the optimizer is linear in
-    them, so that product is compared for rates below 1.
+    The engine multiplies gradients by the learning rate before their sum if the optimizer is linear in them, so that
+    product is compared for rates below 1.
     """
     last = last_samples(telemetry, SAMPLES)
     training = facts.configuration.training
@@ -140,7 +140,7 @@ def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _ratio(sample: Sample) -> float:
-    """Return the norm of the first layer's gradient over that of the last one's; 0 where that is 0."""
+    """Return the norm of the first layer's gradient over that of the last one's; 0 if that is 0."""
     last = sample.layers[-1].gradient_norm
     return sample.layers[0].gradient_norm / last if last > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""Steps of the wrong length: too small to arrive anywhere, or so large that they jump over what they look for."""
+"""Steps of the wrong length: too small to make progress, or so large that they overshoot."""
 
 from itertools import pairwise
 from statistics import median
@@ -40,14 +40,14 @@ STRAIGHT_COSINE: Final = 0.3
 FAR_SHARE: Final = 0.3
 FALLING_SHARE: Final = 0.95
 MOST_GAIN: Final = 0.995
-"""Nearer to 1 rho says no more than that: the step could be a hundred times as long."""
+"""Nearer to 1, rho only shows that the step could be a hundred times as long."""
 
 
 def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The steps promise to lower the loss by less than a tenth in the whole trial, and have not done more so far.
+    """Find steps that promise to lower the loss by less than a tenth in the whole trial, and have not done more so far.
 
     A step promises -(gradient . change of the parameters) to first order, lr |g|^2 for SGD; noise in the minibatch's
-    gradient only makes that larger, so the projection errs towards patience. Probes, where any promised more than
+    gradient only makes that larger, so the projection errs on the side of waiting. Probes, if any promised more than
     rounding, must agree that the steps are far too small: rho near 1 (Cockpit's alpha near -1). Slow and dying runs
     separate cleanly by their silent units (measured: above 0.95 against below 0.06 of a layer).
     """
@@ -79,10 +79,10 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _raising_factor(first: float, promised: float, gain: float) -> float:
-    """Return how many times longer the steps of a trial should be whose loss is `first` and promises to fall so little.
+    """Return the factor for longer steps of a trial whose loss is `first` and promises to fall so little.
 
-    Ten times what would bring the promise up to the loss, since gradients shrink on the way; at most 1 / (2 (1 - rho)),
-    the best step along the gradient of a quadratic, where rho is far enough from 1 to be told from rounding.
+    Ten times the factor that would raise the promise to the loss, since gradients shrink on the way; at most the best
+    step along the gradient of a quadratic, 1 / (2 (1 - rho)), if rho is far enough from 1 to differ from rounding.
     """
     factor = PROMISE_FACTOR * first / promised if promised > 0 else HIGHEST_FACTOR
     longest = 1 / (2 * (1 - gain)) if gain < ROUNDED_GAIN else HIGHEST_FACTOR
@@ -90,10 +90,10 @@ def _raising_factor(first: float, promised: float, gain: float) -> float:
 
 
 def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The trial is nearly over and its loss still falls in a straight line: the learning rate is too low for it.
+    """Find a trial that is nearly over with its loss still falling in a straight line: its learning rate is too low.
 
-    Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and
-    a loss above three tenths of chance's. It learns, so it is no reason to stop.
+    Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and a
+    loss above three tenths of chance's. It learns, so it is no reason to stop.
     """
     samples = telemetry.samples
     if len(samples) < SAMPLES or telemetry.steps < NEARLY_OVER * facts.steps:
@@ -123,7 +123,7 @@ def _higher_learning_rate(facts: TrialFacts, higher: float) -> str:
 
 
 def _still_falls(telemetry: Telemetry) -> bool:
-    """True where training's loss fell by a twentieth from the middle third of the epochs to the last; or too few."""
+    """Return True if training's loss fell by a twentieth from the middle to the last third of epochs; or too few."""
     losses = [epoch.training_loss for epoch in telemetry.epochs]
     third = len(losses) // 3
     if third == 0:
@@ -132,11 +132,11 @@ def _still_falls(telemetry: Telemetry) -> bool:
 
 
 def lr_too_high(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """The steps overshoot: most are longer than what lowers the loss best, and the loss stays high and jumps about.
+    """Find steps that overshoot: most are longer than the best ones, and the loss stays high and jumps about.
 
     rho below a quarter in the middle of the probes (Cockpit's alpha above a half), a loss above an eighth of chance's,
     and a training loss that has risen from one epoch to the next in a third of them. It is no reason to stop: at the
-    edge of stability networks learn on.
+    edge of stability networks still learn.
     """
     probed = probes(telemetry)[SETTLING_PROBES:]
     if len(probed) < OVERSHOT_PROBES or telemetry.steps < LEAST_OVERSHOT_STEPS:
@@ -159,7 +159,7 @@ def lr_too_high(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _is_oscillating(telemetry: Telemetry) -> bool:
-    """True where the training loss rose in a third of the epochs or more; False where fewer than four are known."""
+    """Return True if the training loss rose in a third of the epochs or more; False if fewer than four are known."""
     losses = [epoch.training_loss for epoch in telemetry.epochs]
     rises = sum(after > before for before, after in pairwise(losses))
     return len(losses) > JUMPING_EPOCHS and rises >= JUMPING_SHARE * (len(losses) - 1)

@@ -1,4 +1,4 @@
-"""What rules ask of a trial's course: has it learned, what did its last samples show, what would a better step be."""
+"""The course of a trial for the rules: whether it has learned, its last samples, and a better step."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,17 +18,17 @@ ROUNDING: Final = 1e-5
 
 
 def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARNED_SHARE) -> bool:
-    """True when the loss is at most that `share` of the first step's and of chance's, or was never seen."""
+    """Return True if the loss is at most that `share` of the first step's and of chance's, or was never seen."""
     if not telemetry.samples:
         return True
     return current_loss(telemetry) <= share * min(telemetry.samples[0].loss, facts.chance_loss)
 
 
 def current_loss(telemetry: Telemetry) -> float:
-    """Return where the loss stands: that of the last epoch, since one minibatch says little, or of the last samples.
+    """Return the current loss: that of the last epoch, since one minibatch is noisy, or of the last samples.
 
-    The median of the last three samples counts before there is an epoch, and where it is three times the last epoch's
-    or not a number.
+    The median of the last three samples counts if there is no epoch, or if it is three times the last epoch's or not a
+    number.
     """
     recent = sorted(sample.loss for sample in telemetry.samples[-3:])
     now = recent[len(recent) // 2]
@@ -38,13 +38,13 @@ def current_loss(telemetry: Telemetry) -> float:
 
 
 def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
-    """Return the last `count` samples; none where there are fewer."""
+    """Return the last `count` samples; none if there are fewer."""
     last = telemetry.samples[-count:]
     return last if len(last) == count else ()
 
 
 def onset_step(telemetry: Telemetry, holds: Callable[[Sample], bool]) -> int:
-    """Return the step since which `holds` of every sample; that of the last sample where it holds no more."""
+    """Return the step since which `holds` is true of every sample; that of the last sample if it is false for it."""
     step = telemetry.samples[-1].step
     for sample in reversed(telemetry.samples):
         if not holds(sample):
@@ -54,7 +54,7 @@ def onset_step(telemetry: Telemetry, holds: Callable[[Sample], bool]) -> int:
 
 
 def probes(telemetry: Telemetry) -> list[Sample]:
-    """Return the samples that are probes, oldest first, and promised a fall that can be told from rounding."""
+    """Return the samples that are probes, oldest first, with a promised fall above rounding."""
     return [
         sample
         for sample in telemetry.samples
@@ -63,7 +63,7 @@ def probes(telemetry: Telemetry) -> list[Sample]:
 
 
 def median_of(samples: Sequence[Sample], statistic: Callable[[Sample], float]) -> float:
-    """Return the median of a statistic over the samples that have it; NaN where none has."""
+    """Return the median of a statistic over the samples that have it; NaN if none has."""
     values = [value for sample in samples if not math.isnan(value := statistic(sample))]
     return median(values) if values else math.nan
 
@@ -72,7 +72,7 @@ def better_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> float:
     """Return a learning rate for a trial whose own was too high: at most a tenth of it.
 
     A probe's lr / (2 (1 - rho)) is the best step along the gradient of a quadratic. The first probe that overshot
-    counts: the later ones measure how far the weights have been thrown, and not the network that will train again.
+    counts: later ones measure the displaced weights, and not the network that will train again.
     """
     gains = (sample.gain for sample in probes(telemetry))
     overshot = next((gain for gain in gains if gain < 0 and math.isfinite(gain)), None)
@@ -87,10 +87,10 @@ def lower_learning_rate(telemetry: Telemetry, facts: TrialFacts) -> str:
 
 
 def finite_evidence(**evidence: float) -> dict[str, float]:
-    """Return evidence without what is not known."""
+    """Return evidence without unknown values."""
     return {name: value for name, value in evidence.items() if math.isfinite(value)}
 
 
 def mean(numbers: Sequence[float]) -> float:
-    """Return the mean, infinite where the sum is: `statistics.fmean` raises OverflowError for losses near 1e308."""
+    """Return the mean, infinite if the sum is: `statistics.fmean` raises OverflowError for losses near 1e308."""
     return sum(numbers) / len(numbers)

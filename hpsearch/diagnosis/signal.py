@@ -1,4 +1,4 @@
-"""Causes in which steps are of the right length and still nothing is learned: the data has no signal, or it is lost."""
+"""Causes with steps of the right length and no learning: the data has no signal, or it is lost."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CONSTANT_SHARE: Final = 0.95
 UNBALANCED_SHARE: Final = 0.9
 DECAY_RATIO: Final = 2.0
 SOUND_RATIO: Final = 2e-3
-"""At the first step, such a share of the data's pull leaves the weights to the data."""
+"""At the first step, this share of the data's pull leaves the weights to the data."""
 
 LOWEST_DECAY_FACTOR: Final = 0.1
 SHRUNK_SHARE: Final = 1 / 3
@@ -42,7 +42,7 @@ BETTER_EXCESS: Final = 1.5
 ROUNDED_ACCURACY: Final = 0.02
 MOST_SILENT_SHARE: Final = 0.5
 LEAST_RANGE: Final = 0.25
-"""Outputs that differ by less between any two examples do not show that the network sees its inputs."""
+"""Outputs that differ by less between any two examples do not prove that the network sees its inputs."""
 
 
 def chance_deviation(share: float, examples: int) -> float:
@@ -51,11 +51,11 @@ def chance_deviation(share: float, examples: int) -> float:
 
 
 def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Weight decay has shrunk the weights to a third, or throws them about, and the network does not do well.
+    """Find weight decay that shrank the weights to a third, or made them explode, in a network that does badly.
 
     TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
-    are equal and stay there, so what is compared is the weights' norm with that of the first step. Where the ratio is
-    above 2 in the first step and that step of the output layer longer than its weights, they do not shrink but explode.
+    are equal and stay there, so the rule compares the weights' norm with that of the first step. If the ratio is above
+    2 in the first step and that step of the output layer longer than its weights, they do not shrink but explode.
     """
     decay = facts.configuration.training.weight_decay
     samples = telemetry.samples
@@ -84,9 +84,9 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Nearly all answers are one class, and no more of them right than that class's share, although units fire.
+    """Find answers that are nearly all one class, no more of them right than its share, although units fire.
 
-    Where that class has nine tenths of the training part or more, its imbalance is to blame, and shows in validation.
+    If that class has nine tenths of the training part or more, the cause is its imbalance, visible in validation.
     """
     run = last_samples(telemetry, SAMPLES)
     if not run or not facts.is_classification or run[-1].dead_share > MOST_SILENT_SHARE:
@@ -110,20 +110,20 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """True where validation is no better than answering with the most frequent class."""
+    """Return True if validation is no better than answering with the most frequent class."""
     accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
     deviation = chance_deviation(majority, facts.data.validation_examples)
     return accuracy is not None and accuracy < majority + deviation
 
 
 def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Steps are sound and each lowers its own minibatch, but nothing carries over to the next: no shared signal.
+    """Find sound steps that each lower their own minibatch's loss, but not the next one's: no shared signal.
 
-    Looked at are the steps 75 to 300, before a network can learn a small data set by heart: the loss stays near that of
-    chance, gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one
-    the examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled
-    labels (Zhang et al. 2017). Where all inputs give nearly the same outputs the network is blind, and what it says
-    of the labels is worth nothing.
+    It uses the steps 75 to 300, before a network can memorize a small data set: the loss stays near that of chance,
+    gradients of the output layer turn at random from minibatch to minibatch (cosine near 0), and within one the
+    examples' gradients are near orthogonal (m-coherence near 1, Chatterjee and Zielinski 2020), as with shuffled labels
+    (Zhang et al. 2017). If all inputs give nearly the same outputs the network is blind, and proves nothing about the
+    labels.
     """
     run = early_samples(telemetry)
     if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
@@ -159,15 +159,15 @@ def early_samples(telemetry: Telemetry) -> Sequence[Sample]:
 
 
 def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
-    """True where the loss is near that of a network that ignores its inputs."""
+    """Return True if the loss is near that of a network that ignores its inputs."""
     loss = median_of(run, lambda sample: sample.loss)
     return NEAR_CHANCE * facts.chance_loss < loss < FAR_FROM_CHANCE * facts.chance_loss
 
 
 def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """True where validation knows what training knows, and more than chance: labels are noisy then, and not shuffled.
+    """Return True if validation is as good as training, and above chance: then labels are noisy, not shuffled.
 
-    Where nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
+    If nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
     """
     if not telemetry.epochs:
         return False

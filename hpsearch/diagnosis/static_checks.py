@@ -1,4 +1,4 @@
-"""Causes that the study file and the data show by themselves, before the first step."""
+"""Causes visible in the study file and the data before the first step."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
 
 HUGE_MEAN_SQUARE: Final = 25.0
-"""Inputs whose root mean square is 5 are far from the scale that initial weights are made for, which is 1."""
+"""Inputs whose root mean square is 5 are far from 1, the scale that initial weights are made for."""
 
 RARE_SHARE: Final = 0.02
 EQUAL_SCALE: Final = 1e-6
@@ -30,7 +30,7 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "elu": (-1.0, math.inf),
     "selu": (-1.7580993408473766, math.inf),
 }
-"""What an output activation can give."""
+"""The range of an output activation."""
 
 StaticRule: TypeAlias = Callable[[TrialFacts], Finding | None]
 
@@ -41,13 +41,13 @@ def paired_output(loss: str) -> str:
 
 
 def has_paired_output(facts: TrialFacts) -> bool:
-    """True where the trial's loss stands behind its own output activation."""
+    """Return True if the trial's loss is computed with its own output activation."""
     model = facts.configuration.model
     return model.output in ("auto", _OWN_OUTPUT.get(model.loss))
 
 
 def nonfinite_input(facts: TrialFacts) -> Finding | None:
-    """An input is NaN or infinite: a guard for data that did not pass our readers, which refuse it."""
+    """Find a NaN or infinite input: a guard for data that did not pass our readers, which refuse it."""
     if math.isfinite(facts.data.input_largest):
         return None
     return _static_finding(
@@ -56,7 +56,7 @@ def nonfinite_input(facts: TrialFacts) -> Finding | None:
 
 
 def input_unscaled(facts: TrialFacts) -> Finding | None:
-    """The mean square of the inputs is above 25, where initial weights expect about 1 (UMLAUT warns outside [-1, 1]).
+    """Find a mean square of the inputs above 25, while initial weights expect about 1 (UMLAUT warns outside [-1, 1]).
 
     The mean square and not the largest input: standardized data has outliers beyond 10.
     """
@@ -69,10 +69,10 @@ def input_unscaled(facts: TrialFacts) -> Finding | None:
 
 
 def input_degenerate(facts: TrialFacts) -> Finding | None:
-    """Every input is 0, or every one is 0 or 1 and fewer than 2 % are 1: what an integer division leaves of images.
+    """Find inputs that are all 0, or all 0 or 1 with fewer than 2 % ones: images after an integer division.
 
-    MNIST // 255 keeps the pixels of 255 alone, 0.7 % of them, where 19 % are not 0; MNIST // 256 keeps none. Or all
-    examples have the same inputs.
+    MNIST // 255 keeps the pixels of 255 alone, 0.7 % of them, while 19 % are not 0; MNIST // 256 keeps none. Also find
+    equal inputs of all examples.
     """
     data = facts.data
     if data.input_is_constant and data.input_largest > 0:
@@ -88,10 +88,10 @@ def input_degenerate(facts: TrialFacts) -> Finding | None:
 
 
 def wrong_loss_pair(facts: TrialFacts) -> Finding | None:
-    """Classes are learned by squared error, or a loss stands behind an output activation that is not its own.
+    """Find classes learned by squared error, or a loss after an output activation that is not its own.
 
-    Squared error needs 2.6 to 4.7 times as many steps as cross-entropy to 85 % on MNIST, and its gradient vanishes
-    where a sigmoid or softmax is confidently wrong (Golik et al. 2013).
+    Squared error needs 2.6 to 4.7 times as many steps as cross-entropy to 85 % on MNIST, and its gradient vanishes if a
+    sigmoid or softmax is confidently wrong (Golik et al. 2013).
     """
     model = facts.configuration.model
     is_squared = facts.is_classification and model.loss == "mse"
@@ -108,7 +108,7 @@ def wrong_loss_pair(facts: TrialFacts) -> Finding | None:
 
 
 def output_range(facts: TrialFacts) -> Finding | None:
-    """Some targets lie where the output activation cannot go."""
+    """Find targets outside the range of the output activation."""
     model, data = facts.configuration.model, facts.data
     low, high = _BOUNDS.get(model.output, (-math.inf, math.inf))
     if facts.is_classification or (low <= data.target_low and data.target_high <= high):
@@ -119,7 +119,7 @@ def output_range(facts: TrialFacts) -> Finding | None:
 
 
 def symmetric_init(facts: TrialFacts) -> Finding | None:
-    """Initial weights are 0, or so near to it that a layer's units stay equal (Goodfellow et al. 2016, section 8.4)."""
+    """Find initial weights of 0, or so close that a layer's units stay equal (Goodfellow et al. 2016, section 8.4)."""
     model = facts.configuration.model
     scale = model.initializer.scale
     if scale is None or scale > EQUAL_SCALE or not model.hidden:
@@ -130,7 +130,7 @@ def symmetric_init(facts: TrialFacts) -> Finding | None:
 
 
 def grad_reduction_sum(facts: TrialFacts) -> Finding | None:
-    """Gradients are summed over the minibatch, so the learning rate acts as one that is batch_size times larger."""
+    """Find gradients summed over the minibatch: the learning rate acts as one that is batch_size times larger."""
     training = facts.configuration.training
     if training.reduction != "sum" or training.batch_size == 1:
         return None
@@ -156,7 +156,7 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
 
 
 def static_findings(facts: TrialFacts) -> list[Finding]:
-    """Return what is wrong before the first step, without what the study expects."""
+    """Return the findings before the first step, without those that the study expects."""
     found = (rule(facts) for rule in STATIC_RULES)
     return [finding for finding in found if finding is not None and finding.cause not in facts.expected]
 

@@ -1,4 +1,4 @@
-"""From telemetry to a verdict: every cause is asked in a fixed order; the first that answers is the primary one."""
+"""From telemetry to a verdict: the rules run in a fixed order; the first finding is the primary one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ Rule: TypeAlias = Callable[[Telemetry, TrialFacts], Finding | None]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One rule, and the causes that it may find; where it `spares_learned`, none in a trial that has learned."""
+    """One rule, and the causes that it may find; if it `spares_learned`, none in a trial that has learned."""
 
     rule: Rule
     causes: frozenset[Cause]
@@ -67,7 +67,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
     _entry(lr_too_high, Cause.LR_TOO_HIGH),
 )
-"""The rules in the order in which they are asked: what is surest and ends soonest comes first."""
+"""The rules in their order: the surest and soonest to end a trial come first."""
 
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
@@ -76,10 +76,10 @@ SURE: Final = 0.9
 """A finding of less confidence stops no trial."""
 
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
-"""What needs no other explanation."""
+"""The causes that need no other explanation."""
 
 _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
-"""What is wrong before the first step, however well a trial does with it."""
+"""Problems from before the first step that count even in a trial that does well."""
 
 _MILD: Final = frozenset(
     {
@@ -90,16 +90,16 @@ _MILD: Final = frozenset(
         Cause.PLATEAU,
     }
 )
-"""What happens to trials that learn, and is not explained by what was wrong before the first step."""
+"""The causes in trials that learn, which no problem from before the first step explains."""
 
 
 def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
-    """Say what the telemetry of a trial means so far.
+    """Return the verdict on the telemetry of a trial so far.
 
-    What the study file and the data show by themselves explains whatever ails a trial, so it comes first where
-    something does, and last where nothing does. Only what is proved comes before it; a loss behind the wrong output,
-    or targets out of reach, come first always. Without a finding the trial is `healthy` once its loss is a tenth below
-    both its first loss and that of chance, and `inconclusive` before. What the study expects ails nobody.
+    A finding from the study file and the data explains all others, so it comes first if there are any, and last if
+    there are none. Only proven findings precede it; a loss after the wrong output, or targets out of reach, always come
+    first. Without a finding the trial is `healthy` once its loss is a tenth below both its first loss and that of
+    chance, and `inconclusive` until then. Causes that the study expects come last and do not count as problems.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
     before = static_findings(facts)
@@ -117,7 +117,7 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
 
 
 def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the findings without those whose cause has been named before."""
+    """Return the findings without repetitions of a cause."""
     named: dict[Cause, Finding] = {}
     for finding in findings:
         named.setdefault(finding.cause, finding)
@@ -125,9 +125,9 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
-    """True when what was wrong before the first step is what ails the trial.
+    """Return True if a problem from before the first step is the trial's problem.
 
-    Summed gradients are what a study file does openly: they explain an illness, and are none by themselves.
+    Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves.
     """
     if is_serious or finding.cause in _DEFINITE:
         return True
@@ -135,10 +135,10 @@ def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_s
 
 
 def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Cause]) -> Finding | None:
-    """Return the first sure finding of a `fatal` cause, for which the trial should be stopped; None where it may go on.
+    """Return the first sure finding of a `fatal` cause, which should stop the trial; None if it may continue.
 
-    This is what is asked at every look, so rules that cannot find a fatal cause are not asked, and of a trial that has
-    learned only those that apply to one.
+    This runs for every sample, so it skips rules that cannot find a fatal cause, and for a trial that has learned those
+    that do not apply to one.
     """
     learned = has_learned(telemetry, facts)
     for entry in _fatal_entries(fatal):
@@ -156,7 +156,7 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
 
 
 def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """True when a trial has had time to learn and has not."""
+    """Return True if a trial has had time to learn and has not."""
     return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
 
 

@@ -1,1 +1,1 @@
-"""How to compute: a multilayer perceptron in NumPy, with the trial axis K first."""
+"""Computation: a multilayer perceptron in NumPy, with the trial axis K first."""

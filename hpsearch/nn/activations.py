@@ -1,7 +1,7 @@
-"""Activation functions, in place: what they overwrite is not needed again.
+"""Activation functions, in place: the overwritten values are not needed again.
 
-The derivative of an `Activation` is written in terms of its value `a`, so the value before it need not be kept. That
-of a `Gate` cannot be: two arguments have the same value. A gate writes its slope in the forward pass instead.
+The derivative of an `Activation` is written in terms of its value `a`, so the value before it need not be kept. That of
+a `Gate` cannot be: two arguments have the same value. A gate writes its slope in the forward pass instead.
 """
 
 import math
@@ -27,7 +27,7 @@ class Activation(ABC):
 
     @abstractmethod
     def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
-        """Turn `da` = dL/da into dL/dz, in place. `a` is spent: its contents may change."""
+        """Turn `da` = dL/da into dL/dz, in place. The contents of `a` may change."""
 
 
 @final
@@ -36,10 +36,10 @@ class Identity(Activation):
     """a = z."""
 
     def apply(self, z: Array, scratch: Array) -> None:
-        """Leave `z` as it is."""
+        """Leave `z` unchanged."""
 
     def differentiate(self, a: Array, da: Array, scratch: Array) -> None:
-        """Leave `da` as it is."""
+        """Leave `da` unchanged."""
 
 
 @final
@@ -115,7 +115,7 @@ class SELU(Activation):
 @final
 @dataclass(frozen=True, slots=True)
 class Sigmoid(Activation):
-    """a = 1 / (1 + exp(-z)). Where exp overflows the quotient is 0, as it should be."""
+    """a = 1 / (1 + exp(-z)). If exp overflows the quotient is correctly 0."""
 
     def apply(self, z: Array, scratch: Array) -> None:
         """Replace `z` by its logistic sigmoid, in place."""
@@ -201,14 +201,14 @@ class GELU(Gate):
         square = np.empty_like(z) if slope is None else slope
         np.maximum(z, _NEGLIGIBLE, out=z)
         np.multiply(z, z, out=square)
-        np.minimum(square, _NEGLIGIBLE**2, out=square)  # from there on p is 1, and this stays finite
+        np.minimum(square, _NEGLIGIBLE**2, out=square)  # p is 1 from there on, and this remains finite
         _gelu_share(z, square, scratch)
         np.multiply(z, scratch, out=z)
         if slope is not None:
             np.multiply(slope, 6 * _GELU_SCALE * _GELU_CUBE, out=slope)
             np.add(slope, 2 * _GELU_SCALE, out=slope)
             np.subtract(1, scratch, out=scratch)
-            np.multiply(slope, scratch, out=slope)  # 0 for large z, before it meets them
+            np.multiply(slope, scratch, out=slope)  # 0 for large z, to keep the product finite
             np.multiply(slope, z, out=slope)
             np.subtract(1, scratch, out=scratch)
             np.add(slope, scratch, out=slope)
@@ -264,7 +264,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "identity": Identity(),
     "softmax": Softmax(),
 }
-"""Every activation that has its derivative in its value, by its name in a study file. `softmax` is for outputs only."""
+"""Every activation with a derivative in its value, by its name in a study file. `softmax` is for outputs only."""
 
 GATES: Mapping[str, Gate] = {"gelu": GELU(), "silu": SiLU()}
 """Every gate by its name in a study file."""

@@ -1,4 +1,4 @@
-"""Layers: frozen descriptions with sizes and no arrays. They read parameters and write into buffers given to them.
+"""Layers: frozen descriptions with sizes and no arrays. They read parameters and write into given buffers.
 
 Backward passes follow the chain rule for L = the sum over trials of their own losses, so trials never mix.
 """
@@ -18,7 +18,7 @@ RUNNING_MOMENTUM = 0.9
 class Dense:
     """Affine map with one matrix per trial: `y[k] = x[k] @ w[k] + b[k]`.
 
-    Parameters: w (K, I, O), b (K, O). x is (K, B, I), or (1, B, I) where all trials see the same examples.
+    Parameters: w (K, I, O), b (K, O). x is (K, B, I), or (1, B, I) if all trials see the same examples.
     """
 
     inputs: int
@@ -43,7 +43,7 @@ class Dense:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalization:
-    """What a batch normalization keeps of one forward pass: xhat (K, B, O) and 1/std (K, O)."""
+    """The values that a batch normalization keeps of one forward pass: xhat (K, B, O) and 1/std (K, O)."""
 
     xhat: Array
     inverse_std: Array
@@ -54,8 +54,8 @@ class Normalization:
 class BatchNorm:
     """Batch normalization over B (Ioffe and Szegedy 2015, algorithm 1), before the activation.
 
-    `epsilon` is added to the variance. Parameters, where `affine`: gamma (K, O), beta (K, O). Running statistics: mean
-    and variance, each (K, O), moved by a tenth of the difference at each step, with the biased variance, and used in
+    `epsilon` is added to the variance. Parameters, if `affine`: gamma (K, O), beta (K, O). Running statistics: mean and
+    variance, each (K, O), moved by a tenth of the difference at each step, with the biased variance, and used in
     evaluation.
     """
 
@@ -120,10 +120,10 @@ class BatchNorm:
 
 
 def draw_dropout(mask: Array, rate: float, generator: np.random.Generator, *, is_inverted: bool) -> None:
-    """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else what stays is multiplied by.
+    """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else the factor of kept units.
 
-    That is 1 / (1 - rate) in inverted dropout, where evaluation needs no factor (Srivastava et al. 2014, section 10),
-    and 1 where evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
+    The factor is 1 / (1 - rate) in inverted dropout, whose evaluation needs none (Srivastava et al. 2014, section 10),
+    and 1 if evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
     minibatch uses the first of them.
     """
     generator.random(dtype=mask.dtype.type, out=mask)

@@ -1,9 +1,8 @@
-"""Losses on the network's outputs, stable where loss and output activation belong together.
+"""Losses on the network's outputs, numerically stable if loss and output activation match.
 
-A matched pair (softmax with cross-entropy, sigmoid with binary cross-entropy, identity with squared error) is
-computed from the logits through log-sum-exp and softplus; nothing is clipped. Any other pair applies the output
-activation first and takes the plain formula of its result, with the troubles that it has: log 0 is -infinity and
-0 log 0 is NaN.
+A matched pair (softmax with cross-entropy, sigmoid with binary cross-entropy, identity with squared error) is computed
+from the logits through log-sum-exp and softplus; nothing is clipped. Any other pair applies the output activation first
+and takes the plain formula of its result, with its problems: log 0 is -infinity and 0 log 0 is NaN.
 
 Outputs and targets are (K, B, C), laid out in memory with B last, so that sums over C run along whole minibatches.
 """
@@ -29,7 +28,7 @@ class Loss(ABC):
 
     @abstractmethod
     def differentiate(self, o: Array, t: Array, scratch: Array) -> None:
-        """Turn the outputs `o` that `evaluate` left into dL/dz of each example's loss, in place."""
+        """Turn the outputs `o` of `evaluate` into dL/dz of each example's loss, in place."""
 
 
 @final
@@ -86,7 +85,7 @@ class SquaredError(Loss):
     """L = mean over C of (z - t) squared; dL/dz = 2 (z - t) / C."""
 
     def evaluate(self, z: Array, t: Array, scratch: Array) -> Array:
-        """Return the losses; `z` stays."""
+        """Return the losses; `z` is unchanged."""
         return _mean_square(z, t, scratch)
 
     def differentiate(self, o: Array, t: Array, scratch: Array) -> None:
@@ -153,7 +152,7 @@ _MATCHED: dict[tuple[str, str], Loss] = {
 
 
 def loss_for(name: LossName, output: str) -> Loss:
-    """Return the loss `name` behind the output activation `output`; "auto" is the loss's own."""
+    """Return the loss `name` after the output activation `output`; "auto" is the loss's own."""
     if output == "auto":
         return next(loss for (own, _), loss in _MATCHED.items() if own == name)
     return _MATCHED.get((name, output)) or PlainLoss(name, ACTIVATIONS[output])

@@ -1,7 +1,7 @@
 """A multilayer perceptron for K trials at once: the layout of its arrays, forward and backward.
 
 The network is a frozen description. Parameters, gradients and optimizer states are flat arrays (K, P), weights first;
-whoever trains owns them and the buffers of a minibatch, and lends slices of both.
+the caller that trains owns them and the buffers of a minibatch, and passes slices of both.
 """
 
 import itertools
@@ -23,13 +23,13 @@ from hpsearch.study.spec import DropoutPosition, Initializer, ModelSpec
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """One dense layer with what follows it: y = f(norm(x w + b)). The output block is the dense layer alone.
+    """One dense layer with its next operations: y = f(norm(x w + b)). The output block is the dense layer alone.
 
-    `dropout` is where dropout acts on it, None where it does not: on y, or on x w + b; `kept` is the factor there in
-    evaluation. With `skip` the block gives x + y, an identity shortcut around the branch (He et al. 2016, "Identity
-    mappings in deep residual networks", equation 1, with nothing behind the sum). Dropout stays inside the branch
-    (Zagoruyko and Komodakis 2016, section 2.4): on the shortcut it would shrink the signal once more with every layer
-    (He et al., section 3.1).
+    `dropout` is the place of dropout, y or x w + b, None without it; `kept` is the factor there in evaluation. With
+    `skip` the block gives x + y, an identity shortcut around the branch (He et al. 2016, "Identity mappings in deep
+    residual networks", equation 1, with nothing after the sum). Dropout stays inside the branch (Zagoruyko and
+    Komodakis 2016, section 2.4): on the shortcut it would shrink the signal once more with every layer (He et al.,
+    section 3.1).
     """
 
     dense: Dense
@@ -46,7 +46,7 @@ class Block:
 
     @property
     def is_affine(self) -> bool:
-        """True when the block's normalization has gamma and beta."""
+        """True if the block's normalization has gamma and beta."""
         return self.norm is not None and self.norm.affine
 
 
@@ -64,11 +64,11 @@ class BlockParameters:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockBuffers:
-    """What one block writes for one minibatch.
+    """The outputs of one block for one minibatch.
 
-    `y` (K, B, O) are the activations (the logits, in the output block); `scratch` is anybody's. `mask` (K, B, O) is
-    dropout's, `kept` batch normalization's, `slope` (K, B, O) a gate's derivative, `total` (K, B, O) the sum with what
-    a skip brings. `dy` (K, B, O) are the gradients of `output`.
+    `y` (K, B, O) are the activations (the logits, in the output block); `scratch` is free for any use. `mask` (K, B, O)
+    is dropout's, `kept` batch normalization's, `slope` (K, B, O) a gate's derivative, `total` (K, B, O) the sum with a
+    skip's inputs. `dy` (K, B, O) are the gradients of `output`.
     """
 
     y: Array
@@ -81,7 +81,7 @@ class BlockBuffers:
 
     @property
     def output(self) -> Array:
-        """What the next block reads (K, B, O)."""
+        """The input of the next block (K, B, O)."""
         return self.y if self.total is None else self.total
 
 
@@ -108,7 +108,7 @@ class Batch:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Blocks from inputs to logits, and the loss behind them."""
+    """Blocks from inputs to logits, and the loss after them."""
 
     blocks: tuple[Block, ...]
     loss: Loss
@@ -120,7 +120,7 @@ class Network:
 
     @cached_property
     def weight_columns(self) -> tuple[slice, ...]:
-        """Where each block's weight matrix stands among the P parameters of a trial."""
+        """The columns of each block's weight matrix among the P parameters of a trial."""
         sizes = [block.dense.inputs * block.dense.outputs for block in self.blocks]
         stops = list(itertools.accumulate(sizes))
         return tuple(slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True))
@@ -210,7 +210,7 @@ class Network:
     ) -> None:
         """Write the gradients of sum over B of the losses into `gradients`, in place.
 
-        The output block's `y` holds dL/dz (K, B, C), scaled as the caller likes: gradients scale with it.
+        The output block's `y` holds dL/dz (K, B, C), in any scale: gradients scale with it.
         """
         last = len(self.blocks) - 1
         for i in range(last, -1, -1):
@@ -260,13 +260,13 @@ def _normalization(model: ModelSpec, width: int) -> BatchNorm:
 
 
 def _drop(block: Block, buffers: BlockBuffers, values: Array, *, at: DropoutPosition) -> None:
-    """Multiply `values` (K, B, O) by the block's mask, in place, where its dropout acts `at` that place."""
+    """Multiply `values` (K, B, O) by the block's mask, in place, if its dropout acts `at` that place."""
     if buffers.mask is not None and block.dropout == at:
         np.multiply(values, buffers.mask, out=values)
 
 
 def _shrink(block: Block, values: Array, *, at: DropoutPosition) -> None:
-    """Multiply `values` (K, B, O) by the block's `kept`, in place, where its dropout acts `at` that place."""
+    """Multiply `values` (K, B, O) by the block's `kept`, in place, if its dropout acts `at` that place."""
     if block.kept < 1 and block.dropout == at:
         np.multiply(values, block.kept, out=values)
 
@@ -288,7 +288,7 @@ def _differentiate(
     dy = buffers.dy
     _drop(block, buffers, dy, at="after_activation")
     if buffers.mask is not None and block.dropout == "after_activation":
-        # y was multiplied by the mask; where the mask is 0 dy is 0 too, so any finite activation will do there
+        # y was multiplied by the mask; where that is 0, dy is 0 too, so any finite activation is valid
         np.divide(buffers.y, buffers.mask, out=buffers.y, where=buffers.mask != 0)
     if buffers.slope is not None:
         np.multiply(dy, buffers.slope, out=dy)
@@ -307,7 +307,7 @@ def _differentiate_norm(
     *,
     ones: Array,
 ) -> None:
-    """Turn `dy` behind a block's normalization into that before it, in place; write gradients of gamma and beta.
+    """Turn `dy` after a block's normalization into that of its input, in place; write gradients of gamma and beta.
 
     `parameters` are the block's own and their gradients.
     """
@@ -320,7 +320,7 @@ def _differentiate_norm(
 
 @final
 class _Cut:
-    """Takes consecutive pieces off the columns of a flat array (K, P), as views."""
+    """A reader of consecutive pieces of the columns of a flat array (K, P), as views."""
 
     def __init__(self, flat: Array) -> None:
         self._flat = flat

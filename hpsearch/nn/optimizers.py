@@ -1,10 +1,10 @@
 """Optimizers: pure descriptions; parameters, gradients and states are flat arrays (K, P) that they update in place.
 
-Weight decay is the L2 penalty 0.5 wd ||W||^2 of weight matrices only, which stand in the first D of the P columns;
-AdamW alone decays apart from the gradient. Learning rates, decays and momenta are one number per trial, (K, 1).
+Weight decay is the L2 penalty 0.5 wd ||W||^2 of weight matrices only, which are the first D of the P columns; AdamW
+alone decays apart from the gradient. Learning rates, decays and momenta are one number per trial, (K, 1).
 
-An optimizer whose update is linear in the gradient may ask for it multiplied by the learning rate already
-(`folds_learning_rate`): the factor then rides on the small output delta instead of a pass over all parameters.
+An optimizer whose update is linear in the gradient may request it multiplied by the learning rate
+(`folds_learning_rate`): the factor is then applied to the small output delta instead of in a pass over all parameters.
 """
 
 from abc import ABC, abstractmethod
@@ -22,8 +22,8 @@ from hpsearch.nn.arrays import Array
 class Rates:
     """Hyper-parameters of K trials, each (K, 1).
 
-    `age` (float64) is the number of steps that a trial has made before. `decays` is False when every weight decay
-    is 0, so that its passes can be left out; `all_decay` is True when none is.
+    `age` (float64) is the number of earlier steps of a trial. `decays` is False if every weight decay is 0, so that its
+    passes can be skipped; `all_decay` is True if none is.
     """
 
     learning_rate: Array
@@ -37,7 +37,7 @@ class Rates:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """The arrays of one update, all (K, P): `decayed` says how many leading columns are weights."""
+    """The arrays of one update, all (K, P): `decayed` is the number of leading columns that are weights."""
 
     parameters: Array
     gradient: Array
@@ -54,7 +54,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, step: Step, rates: Rates) -> None:
-        """Change `step.parameters` and `step.states`, in place; `step.gradient` and the scratch are spent."""
+        """Change `step.parameters` and `step.states`, in place; `step.gradient` and the scratch are overwritten."""
 
 
 @final
@@ -150,7 +150,7 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015, algorithm 1). With `decoupled` weight decay it is AdamW.
 
-    AdamW (Loshchilov and Hutter 2019, algorithm 2) shrinks the weights by 1 - lr wd and leaves the gradient alone.
+    AdamW (Loshchilov and Hutter 2019, algorithm 2) shrinks the weights by 1 - lr wd and leaves the gradient unchanged.
     """
 
     states = 2
@@ -178,7 +178,7 @@ class Adam(Optimizer):
 
 
 def _shrink(step: Step, rates: Rates) -> None:
-    """Multiply the weights by 1 - lr wd, in place. Where no trial decays they are left alone."""
+    """Multiply the weights by 1 - lr wd, in place. If no trial decays, leave them unchanged."""
     if rates.decays:
         weights = step.parameters[:, : step.decayed]
         np.multiply(weights, 1 - rates.learning_rate * rates.weight_decay, out=weights)

@@ -1,1 +1,1 @@
-"""Optuna's samplers and pruners behind ask and verdict."""
+"""Optuna's samplers and pruners: suggest parameters, and judge running trials."""

@@ -1,9 +1,9 @@
-"""The state of CMA-ES, as numbers: Optuna keeps it as a pickle, and a pickle from a database can run any code.
+"""The state of CMA-ES as numbers: Optuna stores a pickle, and a pickle from a database can run any code.
 
 Our own trials carry the state as JSON under `ATTRIBUTE`. Optuna's sampler gets it as a pickle that this process has
-just made. What other clients and older versions stored as `cma:optimizer:*` is read by `plain_state`, which builds
-nothing but numbers, texts and arrays of numbers: it allows the few functions that such a pickle calls, checks their
-arguments, and calls none of them.
+just made. `plain_state` reads the `cma:optimizer:*` of other clients and older versions, and builds only numbers, texts
+and arrays of numbers: it allows the few functions that such a pickle calls, checks their arguments, and calls none of
+them.
 """
 
 import math
@@ -19,13 +19,13 @@ from typing import Any, Final, final
 import numpy as np
 
 ATTRIBUTE: Final = "hpsearch:cmaes"
-"""The attribute of a trial that holds the state after the generation that its sampler completed."""
+"""The attribute of a trial with the state after the generation that its sampler completed."""
 
 PICKLE: Final = "cma:optimizer"
-"""How the keys begin under which Optuna's CmaEsSampler keeps its state."""
+"""The start of the keys under which Optuna's CmaEsSampler keeps its state."""
 
 _PICKLES: Final = re.compile(r"((?:cma|sepcma|cmawm):(?:[^:]*:restart_[0-9]+:)?optimizer).*", re.DOTALL)
-"""The keys under which its variants, also in older versions, keep theirs; the group is how they begin."""
+"""The keys of its variants, also in older versions; the group is the start of the key."""
 
 _LONGEST: Final = 1 << 20
 """Most characters of a pickle in hexadecimal digits: 250 parameters need half of that."""
@@ -34,7 +34,7 @@ _PIECE: Final = 2045
 """Characters of a pickle in one attribute (optuna.samplers._cmaes._SYSTEM_ATTR_MAX_LENGTH)."""
 
 _LARGEST: Final = 1e32
-"""What cmaes allows a step size to grow to (`_SIGMA_MAX`)."""
+"""The largest step size in cmaes (`_SIGMA_MAX`)."""
 
 _SMALLEST: Final = 1e-100
 
@@ -77,7 +77,7 @@ _OPERATIONS: Final = frozenset(
         "BUILD",
     ]
 )
-"""What a pickle of a CMA-ES optimizer consists of, in protocols 2 to 5."""
+"""The opcodes of a pickled CMA-ES optimizer, in protocols 2 to 5."""
 
 _UNREADABLE: Final = (
     ArithmeticError,
@@ -89,7 +89,7 @@ _UNREADABLE: Final = (
     pickle.PickleError,
     struct.error,
 )
-"""What a pickle that is none raises."""
+"""The exceptions of a pickle that is none."""
 
 _FORMATS: Final = {"f8": "d", "i8": "q", "i4": "i", "b1": "?"}
 """NumPy's name of a type -> that of `struct`."""
@@ -113,12 +113,12 @@ class CmaesState:
 
 
 def to_json(state: CmaesState) -> dict[str, Any]:
-    """Return `state` as a value of JSON, which keeps every bit of its numbers."""
+    """Return `state` as a JSON value with every bit of its numbers."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(state).items()}
 
 
 def from_json(raw: object) -> CmaesState | None:
-    """Return the state that `to_json` wrote, or None for anything else."""
+    """Return the state in the output of `to_json`, or None for any other value."""
     if not isinstance(raw, Mapping) or set(raw) != set(CmaesState.__slots__):
         return None
     listed = {key: raw[key] for key in ("mean", "covariance", "path", "path_of_step")}
@@ -128,7 +128,7 @@ def from_json(raw: object) -> CmaesState | None:
 
 
 def from_pickle(attributes: Mapping[str, object]) -> CmaesState | None:
-    """Return the state that Optuna left in the `attributes` of a trial, or None if there is none to be had."""
+    """Return the state that Optuna stored in the `attributes` of a trial, or None if there is no valid one."""
     state = plain_state(attributes, PICKLE)
     if state is None or state.get("_lr_adapt", False) is not False:
         return None
@@ -144,7 +144,7 @@ def from_pickle(attributes: Mapping[str, object]) -> CmaesState | None:
 
 
 def to_pickle(state: CmaesState) -> dict[str, str]:
-    """Return the attributes from which Optuna's sampler goes on with `state`."""
+    """Return the attributes from which Optuna's sampler continues with `state`."""
     from cmaes import CMA  # noqa: PLC0415  # the package is needed by this sampler alone
 
     count = len(state.mean)
@@ -172,7 +172,7 @@ def to_pickle(state: CmaesState) -> dict[str, str]:
 
 
 def without_pickles(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `attributes` of a trial without pickles of an optimizer; its state stands under `ATTRIBUTE`."""
+    """Return the `attributes` of a trial without pickles of an optimizer; its state is under `ATTRIBUTE`."""
     kept = {key: value for key, value in attributes.items() if _PICKLES.fullmatch(key) is None}
     if len(kept) == len(attributes) or (state := from_pickle(attributes)) is None:
         return kept
@@ -180,7 +180,7 @@ def without_pickles(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_plain_pickles(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the `attributes` of a trial without those pickles of an optimizer that hold more than numbers."""
+    """Return the `attributes` of a trial without those pickles of an optimizer that contain more than numbers."""
     begins = {match[1] for key in attributes if (match := _PICKLES.fullmatch(key))}
     unsafe = tuple(begin for begin in begins if plain_state(attributes, begin) is None)
     return {key: v for key, v in attributes.items() if not key.startswith(unsafe)} if unsafe else attributes
@@ -206,7 +206,7 @@ def plain_state(attributes: Mapping[str, object], prefix: str) -> Mapping[str, A
 
 
 def _check_operations(content: bytes) -> None:
-    """Raise ValueError for a pickle that does what an optimizer's does not, or that needs too much memory."""
+    """Raise ValueError for a pickle with operations that an optimizer's lacks, or that needs too much memory."""
     for operation, argument, _ in pickletools.genops(content):
         if operation.name not in _OPERATIONS:
             raise ValueError(f"pickle: no optimizer needs this operation (got {operation.name})")
@@ -216,7 +216,7 @@ def _check_operations(content: bytes) -> None:
 
 @final
 class _Fields:
-    """What stands for an optimizer: its fields."""
+    """The substitute of an optimizer: its fields."""
 
     fields: Mapping[str, Any]
 
@@ -230,7 +230,7 @@ class _Fields:
 
 @final
 class _Type:
-    """What stands for a type of NumPy: little-endian numbers, or truth values."""
+    """The substitute of a type of NumPy: little-endian numbers, or truth values."""
 
     def __init__(self, name: object, align: object = False, copy: object = True) -> None:  # noqa: FBT002
         if (align, copy) != (False, True):
@@ -242,7 +242,7 @@ class _Type:
             raise ValueError(f"pickle: a type must be a little-endian number (got {state!r})")
 
     def numbers(self, raw: object) -> tuple[Any, ...]:
-        """Return the numbers whose bytes these are: Latin-1 text in old protocols."""
+        """Return the numbers in these bytes, which are Latin-1 text in old protocols."""
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         if not isinstance(content, bytes | bytearray):
             raise TypeError("pickle: the numbers of an array must be bytes")
@@ -251,7 +251,7 @@ class _Type:
 
 @final
 class _Array:
-    """What stands for an array of NumPy: its numbers, in the order of its memory."""
+    """The substitute of an array of NumPy: its numbers, in the order of its memory."""
 
     def __init__(self) -> None:
         self.numbers: tuple[Any, ...] = ()
@@ -263,7 +263,7 @@ class _Array:
         self.fill(of_type, raw, shape)  # type: ignore[has-type]
 
     def fill(self, of_type: object, raw: object, shape: object) -> None:
-        """Take in the numbers, in place. Raises ValueError if they are not as many as `shape` has."""
+        """Set the numbers, in place. Raises ValueError if their count differs from that of `shape`."""
         if not isinstance(of_type, _Type) or not isinstance(shape, tuple):
             raise TypeError("pickle: an array must have a type and a shape")
         self.numbers = of_type.numbers(raw)
@@ -283,7 +283,7 @@ def _array(subtype: object, shape: object, code: object) -> _Array:
 
 
 def _array_type() -> None:
-    """Stand for the class of arrays, which is an argument of `_array`."""
+    """Substitute the class of arrays, which is an argument of `_array`."""
     raise ValueError("pickle: arrays must not be made directly")
 
 
@@ -302,7 +302,7 @@ def _number(of_type: object, raw: object) -> Any:
 
 
 def _encoded(text: object, encoding: object) -> bytes:
-    """Stand for `codecs.encode`, with which old protocols write bytes."""
+    """Substitute `codecs.encode`, with which old protocols write bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise ValueError(f"pickle: bytes must be Latin-1 (got {encoding!r})")
     return text.encode("latin1")
@@ -319,13 +319,13 @@ _STANDINS: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
     **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _array_from_buffer for core in ("core", "_core")},
 }
-"""What a pickle of an optimizer names -> what stands for it here."""
+"""The names in a pickle of an optimizer -> their substitutes here."""
 
 
 @final
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for `name`. Raises UnpicklingError for what no optimizer names."""
+        """Return the substitute of `name`. Raises UnpicklingError for a name that no optimizer uses."""
         if (module, name) not in _STANDINS:
             raise pickle.UnpicklingError(f"pickle: no optimizer names {module}.{name}")
         return _STANDINS[module, name]
@@ -336,7 +336,7 @@ def _unwrapped(value: object) -> object:
 
 
 def _checked(raw: Mapping[str, Any]) -> CmaesState | None:
-    """Return the state with these fields, or None if an optimizer could not go on with them."""
+    """Return the state with these fields, or None if an optimizer could not continue with them."""
     generation, step = raw["generation"], raw["step"]
     arrays = [raw[key] for key in ("mean", "path", "path_of_step", "covariance")]
     if type(generation) is not int or not 0 <= generation < 2**31 or not _are_numbers([step]):
@@ -360,7 +360,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 
 def _is_invertible(triangle: Sequence[float], count: int) -> bool:
-    """True for a matrix that gives finite steps; cmaes divides by the square roots of its eigenvalues."""
+    """Return True for a matrix that gives finite steps; cmaes divides by the square roots of its eigenvalues."""
     matrix = np.zeros((count, count))
     matrix[np.triu_indices(count)] = triangle
     eigenvalues = np.linalg.eigvalsh(matrix, UPLO="U")

@@ -1,4 +1,4 @@
-"""A picture of one study in memory, in the shape in which Optuna's samplers and pruners read a study."""
+"""A copy of one study in memory, in the form in which Optuna's samplers and pruners read a study."""
 
 import copy
 from bisect import bisect_left
@@ -18,13 +18,12 @@ STUDY_ID = 0
 class Mirror(BaseStorage):
     """One study without a database. A trial's id is its number.
 
-    Trials are put in by number, in any order and with gaps; what Optuna reads is sorted by number. Optuna's
-    own way to begin a trial, `create_new_trial`, is closed, because a number comes from the database: a
-    trial is put in as WAITING, and `Study.ask` takes it.
+    Trials are inserted by number, in any order and with gaps; Optuna reads them sorted by number. `create_new_trial` is
+    closed, because a number comes from the database: insert a trial as WAITING, and `Study.ask` takes it.
 
-    Reads hand out the trials themselves, never copies. Writes replace a trial by a changed copy, as Optuna
-    asks of a storage: a pruner compares the list that it read before its own write with the trial after it.
-    One thread at a time may use it.
+    Reads hand out the trials themselves, never copies. Writes replace a trial by a changed copy, as Optuna requires of
+    a storage: a pruner compares the list that it read earlier with the trial after its write. One thread at a time may
+    use it.
     """
 
     def __init__(self, name: str, direction: StudyDirection) -> None:
@@ -47,7 +46,7 @@ class Mirror(BaseStorage):
         self._note(trial)
 
     def remove(self, number: int) -> None:
-        """Forget trial `number`, if it is there."""
+        """Remove trial `number`, if it exists."""
         index = bisect_left(self._numbers, number)
         if self._holds(index, number):
             del self._numbers[index], self._trials[index]
@@ -57,13 +56,13 @@ class Mirror(BaseStorage):
         return self._holds(bisect_left(self._numbers, number), number)
 
     def take_written(self, number: int) -> dict[str, Any]:
-        """Return the system attributes that Optuna set on a trial since the last call, and forget them."""
+        """Return the system attributes that Optuna set on a trial since the last call, and clear them."""
         return self._written.pop(number, {})
 
-    # What Optuna reads.
+    # Methods that Optuna reads with.
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return trial `trial_id`. KeyError when it is not in the picture."""
+        """Return trial `trial_id`. Raises KeyError if it is not in the mirror."""
         return self._trials[self._index(trial_id)]
 
     def get_all_trials(
@@ -72,17 +71,17 @@ class Mirror(BaseStorage):
         deepcopy: bool = True,  # noqa: FBT001, FBT002  # Optuna's signature
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the trials in `states`, sorted by number; copies only when asked for."""
+        """Return the trials in `states`, sorted by number; copies only on request."""
         if states is None:
             trials = list(self._trials)
-        elif states == (TrialState.WAITING,):  # what every `ask` begins with, so it must not look through all
+        elif states == (TrialState.WAITING,):  # every `ask` begins with this, so it must not look through all
             trials = [self.get_trial(number) for number in sorted(self._waiting)]
         else:
             trials = [trial for trial in self._trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the one study's id. KeyError for another name."""
+        """Return the one study's id. Raises KeyError for another name."""
         if study_name != self._name:
             raise KeyError(f"study {study_name!r}: not in this picture of {self._name!r}")
         return STUDY_ID
@@ -103,14 +102,14 @@ class Mirror(BaseStorage):
         """Return the study's system attributes."""
         return self._study_attributes
 
-    # What samplers and pruners write.
+    # Methods that samplers and pruners write with.
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Keep `value` under `key` with the study."""
+        """Store `value` under `key` with the study."""
         self._study_attributes = {**self._study_attributes, key: value}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep `value` under `key` with the trial, and remember it for `take_written`."""
+        """Store `value` under `key` with the trial, and remember it for `take_written`."""
         trial = self._changed(trial_id)
         trial.system_attrs = {**trial.system_attrs, key: value}
         self._written.setdefault(trial_id, {})[key] = value
@@ -126,10 +125,9 @@ class Mirror(BaseStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Set the trial's state, and its values where they are given.
+        """Set the trial's state, and its values if they are given.
 
-        Return False, without a change, where a trial that is not WAITING was to run: Optuna's `ask` relies
-        on that.
+        Return False, without a change, if a trial that is not WAITING should run: Optuna's `ask` relies on that.
         """
         if state is TrialState.RUNNING and self.get_trial(trial_id).state is not TrialState.WAITING:
             return False
@@ -145,14 +143,14 @@ class Mirror(BaseStorage):
         trial = self._changed(trial_id)
         trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
 
-    # What has no meaning for a picture of one study that is fed by number.
+    # Methods without a meaning for a copy of one study whose numbers come from the database.
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Refuse: a trial's number comes from the database."""
         self._refuse("create_new_trial", study_id, template_trial)
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """Refuse: the study is there from the start."""
+        """Refuse: the study exists from the start."""
         self._refuse("create_new_study", directions, study_name)
 
     def delete_study(self, study_id: int) -> None:
@@ -190,7 +188,7 @@ class Mirror(BaseStorage):
         return index
 
     def _changed(self, number: int) -> FrozenTrial:
-        """Replace trial `number` in place by a copy of it, and return that copy to be changed."""
+        """Replace trial `number` in place by a copy of it, and return that copy for changes."""
         index = self._index(number)
         self._trials[index] = trial = copy.copy(self._trials[index])
         return trial

@@ -1,8 +1,8 @@
-"""Step by step narrowing: what a follow-up study should search, from the best trials of this one and from its deaths.
+"""Stepwise narrowing: the search of a follow-up study, from the best trials of this one and its dead ones.
 
-A bound of a range moves in when the best trials lie closer together than chance would put them, or when every trial
-beyond it died; it moves out when the best trials sit at it, none of the trials there died, and the field allows more.
-Choices go that always died, or that are missing among the best beyond chance. Whatever the trials are silent on stays.
+A bound of a range moves in if the best trials lie closer together than by chance, or if every trial beyond it died; it
+moves out if the best trials lie at it, none of the trials there died, and the field allows more. Choices are removed if
+they always died, or are missing among the best beyond chance. Bounds and choices without evidence are unchanged.
 """
 
 import math
@@ -40,27 +40,27 @@ from hpsearch.trials import ParameterValue, Trial, best_trials
 Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved"]
 
 SPREAD_CHANCE: Final = 0.05
-"""The best trials lie close together when chance would put them so close less often than this."""
+"""The best trials lie close together if chance would place them so close less often than this."""
 
 LEAST_SHARE: Final = 0.05
 """A range is never cut to less than this share of it, on its own scale."""
 
 WIDENED_BY: Final = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
-"""By which share of it a range is widened: the first that its field allows."""
+"""The shares of a range by which it is widened: the first that its field allows counts."""
 
 LEAST_FACTOR: Final = 10**0.5
-"""By which factor, half a decade, a bound on a logarithmic scale moves out at least, where its field allows that."""
+"""The least factor, half a decade, by which a bound on a logarithmic scale moves out, if its field allows that."""
 
 WARM_TRIALS: Final = 5
 WARM_SHARE: Final = 5
-"""A follow-up begins with so many configurations of its parent at most, and with a fifth of its budget at most."""
+"""A follow-up begins with at most this many configurations of its parent, and at most a fifth of its budget."""
 
 _BOUND_BY_DATA: Final = frozenset({"training.batch_size"})
-"""Fields whose upper bound the data sets, which is not known here."""
+"""Fields whose upper bound depends on the data, which is unknown here."""
 
 
 class CannotNarrowError(HpsearchError):
-    """The trials of a study do not say enough to search less, or elsewhere."""
+    """The trials of a study are no evidence for a smaller or another search."""
 
 
 @final
@@ -74,7 +74,7 @@ class Revision:
 
     @property
     def change(self) -> Change:
-        """What became of the dimension; a range that grew at one end and shrank at the other has moved."""
+        """The change of the dimension; a range that grew at one end and shrank at the other has moved."""
         before, after = self.before, self.after
         if before == after:
             return "kept"
@@ -88,7 +88,7 @@ class Revision:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """What a follow-up study should search.
+    """The search of a follow-up study.
 
     `best` are the trials that it follows, best first, `inside` the ended ones that lie in the new search space.
     """
@@ -104,14 +104,14 @@ class Proposal:
 
     @property
     def changes(self) -> bool:
-        """True when anything would be searched otherwise."""
+        """True if the search would change."""
         return any(revision.change != "kept" for revision in self.revisions)
 
 
 def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Proposal:
-    """Return what to search after `trials` of a study of `spec`. Raises CannotNarrowError for too few of them.
+    """Return the search that should follow `trials` of a study of `spec`. Raises CannotNarrowError for too few trials.
 
-    Trials that other Optuna clients made count as far as they have parameters, a state and a value.
+    Trials of other Optuna clients count if they have parameters, a state and a value.
     """
     if spec.configurations:
         raise CannotNarrowError(
@@ -132,14 +132,14 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
 
 
 def lies_inside(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> bool:
-    """True when every searched parameter is there, and inside its dimension."""
+    """Return True if every searched parameter is set, and inside its dimension."""
     return all(d.name in params and holds(d, params[d.name]) for d in search)
 
 
 def warm_start(
     spec: StudySpec, trials: Sequence[Trial], *, maximize: bool
 ) -> list[dict[str, ParameterValue]]:
-    """Return the configurations with which a study of `spec` begins, best first: the best of its parent's `trials`.
+    """Return the first configurations of a study of `spec`, best first: the best of its parent's `trials`.
 
     They are trained again, and count against the budget: a value that was the best of many was also lucky, and a copy
     of it would count as a trial that this study never ran. A grid has points of its own and begins with none.
@@ -161,7 +161,7 @@ def _revision(dimension: Dimension, trials: Sequence[Trial], best: Sequence[Tria
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Bound:
-    """Where a range should end on one side, and why."""
+    """The new end of a range on one side, and its reason."""
 
     value: float
     reason: str
@@ -185,7 +185,7 @@ def _range_revision(dimension: Range, trials: Sequence[Trial], best: Sequence[Tr
 
 
 def _limit(dimension: Range, end: DeadEnd | None, *, is_high: bool) -> float:
-    """Return up to where the range may go on one side: its end, or where only deaths follow."""
+    """Return the limit of the range on a side: its end, or the point after which all trials died."""
     if end is None:
         return dimension.high if is_high else dimension.low
     return rounded_inward(dimension, end.bound, is_high=is_high)
@@ -199,7 +199,7 @@ def _dead_bound(end: DeadEnd, limit: float) -> _Bound:
 
 
 def _span(dimension: Range, values: Values, *, low: float, high: float) -> dict[bool, _Bound]:
-    """Return both bounds by where the best trials lie, by side: inside `low`..`high`, where some trials survived."""
+    """Return both bounds by the places of the best trials, by side: inside `low`..`high`, the range of survivors."""
     count = len(values)
     if count < LEAST_BEST:
         few = "kept: too few of the best trials have a value here"
@@ -233,7 +233,7 @@ def _margin_bound(values: Values, bound: float, *, end: float, is_high: bool) ->
 
 
 def _spread_chance(count: int, covered: float) -> float:
-    """Return how likely `count` draws from a range span at most the share `covered` of it.
+    """Return the probability that `count` draws from a range span at most the share `covered` of it.
 
     The range of a uniform sample (David and Nagaraja 2003, "Order Statistics", example 2.3).
     """
@@ -242,9 +242,9 @@ def _spread_chance(count: int, covered: float) -> float:
 
 
 def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is_high: bool) -> _Bound | None:
-    """Return the bound on a side at which the best trials sit; None where they do not.
+    """Return the bound on a side with the best trials at it; None if they are elsewhere.
 
-    It moves out where no trial at that edge died, and the field may have more.
+    It moves out if no trial at that edge died, and the field allows more.
     """
     end, name = (dimension.high, "upper") if is_high else (dimension.low, "lower")
     if not values:
@@ -267,7 +267,7 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
 
 
 def _wider(dimension: Range, *, is_high: bool) -> float | None:
-    """Return the bound further out, None where the field may have nothing there."""
+    """Return the bound further out, None if the field allows none."""
     if is_high and dimension.name in _BOUND_BY_DATA:
         return None
     least = math.log(LEAST_FACTOR) / math.log(dimension.high / dimension.low) if dimension.log else 0.0
@@ -291,7 +291,7 @@ def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequenc
 def _why_drop(
     dimension: Choices, choice: ParameterValue, counted: Sequence[Trial], best: Sequence[Trial]
 ) -> str | None:
-    """Return why a choice should go; None where it should stay."""
+    """Return the reason to remove a choice; None to keep it."""
     mine = [trial for trial in counted if _has(trial, dimension, choice)]
     if any(_has(trial, dimension, choice) for trial in best):
         return None

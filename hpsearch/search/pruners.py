@@ -1,4 +1,4 @@
-"""Optuna's pruners by name: which running trials are outranked."""
+"""Optuna's pruners by name: they stop running trials by rank."""
 
 from optuna.pruners import (
     BasePruner,
@@ -16,10 +16,10 @@ from hpsearch.study.spec import StudySpec
 def make_pruner(spec: StudySpec) -> BasePruner:
     """Return the pruner that `spec.pruning.rank` names.
 
-    Its resource is a trial's age in epochs, so it must be shown the value after epoch e (from 0) at step
-    e + 1. Optuna's docstring of `report` asks for steps from 0, but only ages make asha's and hyperband's
-    rungs 1, r, r^2, ... epochs as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018,
-    JMLR 18:185), and let median and percentile speak as soon as a trial is `warmup_epochs` old.
+    Its resource is a trial's age in epochs, so it must receive the value after epoch e (from 0) at step e + 1. Optuna's
+    docstring of `report` asks for steps from 0, but only ages make asha's and hyperband's rungs 1, r, r^2, ... epochs
+    as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018, JMLR 18:185), and let median and percentile
+    act as soon as a trial is `warmup_epochs` old.
     """
     pruning = spec.pruning
     match pruning.rank:

@@ -1,4 +1,4 @@
-"""Searched ranges: bounds on their own scale, parts where every trial died, and where the best ones are."""
+"""Searched ranges: bounds on their own scale, parts in which every trial died, and the places of the best ones."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ Values: TypeAlias = Sequence[float]
 
 
 def holds(dimension: Dimension, value: ParameterValue) -> bool:
-    """True for one of the choices, and for a number inside the range."""
+    """Return True for one of the choices, and for a number inside the range."""
     if isinstance(dimension, Choices):
         return any(type(value) is type(choice) and value == choice for choice in dimension.choices)
     return isinstance(value, int | float) and dimension.low <= value <= dimension.high
 
 
 def share(dimension: Range, low: float, high: float) -> float:
-    """Return which share of the range, on its own scale, the values from `low` to `high` are, both inside."""
+    """Return the share of the range, on its own scale, that the values from `low` to `high`, both included, cover."""
     unit = _unit(dimension)
     if dimension.log:
         return math.log((high + unit) / low) / math.log((dimension.high + unit) / dimension.low)
@@ -41,12 +41,12 @@ def rounded_outward(dimension: Range, where: float, *, is_high: bool) -> float:
 
 
 def rounded_inward(dimension: Range, value: float, *, is_high: bool) -> float:
-    """Return `value`, or where the range has steps the next one inside of it."""
+    """Return `value`, or if the range has steps the next one inside of it."""
     return _rounded(dimension, value, up=not is_high) if _unit(dimension) else value
 
 
 def _unit(dimension: Range) -> float:
-    """Return the distance of neighbours; 0 where any value may be."""
+    """Return the distance of neighbours; 0 if any value may be."""
     return dimension.step or (1.0 if dimension.integer else 0.0)
 
 
@@ -68,7 +68,7 @@ def _rounded(dimension: Range, value: float, *, up: bool) -> float:
 
 
 def _whole(number: Decimal, *, up: bool) -> Decimal:
-    """Return the next whole number; what rounding in binary put a hair beside one is that one."""
+    """Return the next whole number; a number that rounding put a hair from one gives that one."""
     nearest = number.to_integral_value()
     if abs(number - nearest) < Decimal("1e-9"):
         return nearest
@@ -77,7 +77,7 @@ def _whole(number: Decimal, *, up: bool) -> Decimal:
 
 LEAST_DEAD: Final = 5
 LARGEST_CHANCE: Final = 0.01
-"""What is this likely to happen by chance alone is no reason to change a study."""
+"""A result that is this likely by chance alone is no reason to change a study."""
 
 EDGE_SHARE: Final = 0.1
 """The part of a range, on its own scale, that is its edge."""
@@ -103,7 +103,7 @@ class Point:
 class DeadEnd:
     """A part of a range, beyond the last survivor, in which all of `dead` trials died.
 
-    `is_high` says that it is the upper part; `bound` lies between the last survivor and the first death.
+    `is_high` is True for the upper part; `bound` lies between the last survivor and the first death.
     """
 
     dimension: Range
@@ -118,7 +118,7 @@ def ended_trials(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def best_part(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
-    """Return the best tenth, at least 5 and at most 20; none where there are not twice as many."""
+    """Return the best tenth, at least 5 and at most 20; none if there are not twice as many."""
     ranked = sum(trial.is_ranked for trial in trials)
     count = min(MOST_BEST, max(LEAST_BEST, -(-ranked // BEST_OF)))
     return best_trials(trials, maximize=maximize, count=count) if ranked >= 2 * count else []
@@ -133,7 +133,7 @@ def dead_ends(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadEnd]:
     below = [point for point in found if point.value < min(survivors)]
     above = [point for point in found if point.value > max(survivors)]
     for is_high, dead, others in ((True, above, below), (False, below, above)):
-        # The dead of the other end say nothing about this one.
+        # The dead of the other end are no evidence about this one.
         deaths = sum(point.is_dead for point in found) - len(others)
         if len(dead) >= LEAST_DEAD and chance_of_deaths(len(dead), deaths, len(survivors)) < LARGEST_CHANCE:
             bound = _bound(dimension, dead, survivors, is_high=is_high)
@@ -151,13 +151,13 @@ def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
 
 
 def chance_of_deaths(drawn: int, deaths: int, survivors: int) -> float:
-    """Return how likely it is that `drawn` trials out of all are dead, if deaths were spread at random."""
+    """Return the probability that all `drawn` trials are dead, if deaths were spread at random."""
     everybody = deaths + survivors
     return math.prod((deaths - i) / (everybody - i) for i in range(drawn))
 
 
 def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], *, is_high: bool) -> float:
-    """Return a number between the last survivor and the first death, as round as there is room for."""
+    """Return a number between the last survivor and the first death, as round as the gap allows."""
     survivor = max(survivors) if is_high else min(survivors)
     death = min(point.value for point in dead) if is_high else max(point.value for point in dead)
     if dimension.integer:
@@ -169,14 +169,14 @@ def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], 
 
 
 def place(dimension: Range, value: float) -> float:
-    """Return where a value lies in the range, on its own scale, from 0 to 1."""
+    """Return the place of a value in the range, on its own scale, from 0 to 1."""
     if dimension.log:
         return math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
     return (value - dimension.low) / (dimension.high - dimension.low)
 
 
 def is_at_edge(where: float, *, is_high: bool) -> bool:
-    """True for a place in the outermost tenth of the range."""
+    """Return True for a place in the outermost tenth of the range."""
     return where >= 1 - EDGE_SHARE if is_high else where <= EDGE_SHARE
 
 
@@ -186,7 +186,7 @@ def binomial_tail(hits: int, of: int, share: float) -> float:
 
 
 def can_move(dimension: Range, *, is_high: bool) -> bool:
-    """True where the field may hold a number beyond that end of the range: a tenth of the range, at least 1."""
+    """Return True if the field allows a number beyond that end of the range: a tenth of the range, at least 1."""
     end, sign = (dimension.high, 1) if is_high else (dimension.low, -1)
     beyond = end * 2.0**sign if dimension.log else end + sign * EDGE_SHARE * (dimension.high - dimension.low)
     if dimension.integer:
@@ -195,6 +195,6 @@ def can_move(dimension: Range, *, is_high: bool) -> bool:
 
 
 def may_hold(name: str, value: float) -> bool:
-    """True where the searched field may have that value, whatever range it is searched in."""
+    """Return True if the searched field allows that value, in whatever range it is searched."""
     full = SHORT_NAMES.get(name, name)
     return not SEARCHED[full].problems(full, value)

@@ -1,9 +1,9 @@
 """Optuna's samplers by name, each tied to the numbers of the trials that it samples.
 
-An Optuna sampler draws from one stream of random numbers, so what it suggests depends on how often it was
-asked before. Here every trial has a stream of its own, from the study's seed and the trial's number: with
-`random`, `qmc`, `grid` and `none` nothing else decides (law 1), and a learning sampler suggests the same after the
-same history, whether or not its worker was started anew in between.
+An Optuna sampler draws from one stream of random numbers, so its suggestions depend on the number of earlier calls.
+Here every trial has a stream of its own, from the study's seed and the trial's number: with `random`, `qmc`, `grid` and
+`none` parameters depend on nothing else (law 1), and a learning sampler suggests the same after the same history, even
+if its worker was restarted in between.
 """
 
 import logging
@@ -47,7 +47,7 @@ _PACKAGES = {"gp": ("torch", "PyTorch"), "cmaes": ("cmaes", "the package cmaes")
 
 
 def check_sampler(spec: StudySpec) -> None:
-    """Raise HpsearchError where the study's sampler needs what is not installed, or too large a grid."""
+    """Raise HpsearchError if the study's sampler needs a missing package, or too large a grid."""
     name = spec.sampler.name
     package, title = _PACKAGES.get(name, ("numpy", "NumPy"))
     if find_spec(package) is None:
@@ -64,11 +64,10 @@ def check_sampler(spec: StudySpec) -> None:
 def make_sampler(
     spec: StudySpec, mirror: Mirror, stream: int, given: AbstractSet[int] = _NONE
 ) -> BaseSampler:
-    """Return the study's sampler for trials that are asked for in `mirror`.
+    """Return the study's sampler for trials that are requested in `mirror`.
 
-    `stream` changes what a learning sampler draws, and nothing for the others. `given` are the numbers of trials with
-    parameters that the sampler did not choose; the set may grow. Raises what `check_sampler`
-    raises.
+    `stream` changes a learning sampler's draws, and none of the others. `given` are the numbers of trials with
+    parameters that the sampler did not choose; the set may grow. Raises HpsearchError like `check_sampler`.
     """
     check_sampler(spec)
     space = {name: d for name, d in distributions(spec).items() if not d.single()}
@@ -90,8 +89,8 @@ def make_sampler(
 class PerTrialSampler(BaseSampler):
     """One of Optuna's samplers, made anew for every trial with a seed of that trial's own.
 
-    It is told the parameters that are sampled together, `space`, which Optuna would infer from the trials
-    so far: our trials all have the same.
+    `space` has the parameters that are sampled together, which Optuna would infer from the trials so far: our trials
+    all have the same.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class PerTrialSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Sample them, or none while the sampler still takes random trials."""
+        """Sample them, or none during the sampler's random trials."""
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -129,7 +128,7 @@ class PerTrialSampler(BaseSampler):
 
 @final
 class SequenceSampler(BaseSampler):
-    """Optuna's QMC sampler (Sobol, scrambled by the seed), at the place that the trial's number gives."""
+    """Optuna's QMC sampler (Sobol, scrambled by the seed), at the place of the trial's number."""
 
     def __init__(self, seed: int, space: Mapping[str, BaseDistribution], mirror: Mirror) -> None:
         self._space = dict(space)
@@ -168,11 +167,11 @@ class SequenceSampler(BaseSampler):
 
 @final
 class SharedGridSampler(BaseSampler):
-    """Optuna's grid sampler, in an order shuffled by the seed, at the point that the trial's number gives.
+    """Optuna's grid sampler, in an order shuffled by the seed, at the point of the trial's number.
 
     Trials whose parameters were `given`, enqueued or made by another Optuna client, take no point: later numbers move
     up, so that as many sampled trials as the grid has points are all its points. Numbers beyond the grid begin it
-    again. The attributes that it leaves on a trial are those that Optuna's own would leave.
+    again. It sets the same attributes on a trial as Optuna's own.
     """
 
     def __init__(self, spec: StudySpec, mirror: Mirror, given: AbstractSet[int] = _NONE) -> None:
@@ -210,7 +209,7 @@ class SharedGridSampler(BaseSampler):
 
 @final
 class RoundRobinSampler(BaseSampler):
-    """The exact configurations of a study, one after the other, over and over (`configurations.params_of_trial`)."""
+    """The exact configurations of a study, one after the other, repeatedly (`configurations.params_of_trial`)."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
@@ -228,7 +227,7 @@ class RoundRobinSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return one parameter of the configuration that the trial's number gives."""
+        """Return one parameter of the configuration with the trial's number."""
         return params_of_trial(self._spec, trial.number)[param_name]
 
 
@@ -241,14 +240,14 @@ def _random(sampler: SamplerSpec, seed: int) -> BaseSampler:  # noqa: ARG001  # 
 
 
 def _cmaes(sampler: SamplerSpec, seed: int) -> BaseSampler:
-    # Optuna loads its state as a pickle from the trials' attributes: `cmaes_state` lets none of a database come there.
+    # Optuna loads its state as a pickle from the trials' attributes: `cmaes_state` removes those of a database.
     return CmaEsSampler(n_startup_trials=sampler.startup_trials, seed=seed, warn_independent_sampling=False)
 
 
 def _gp(sampler: SamplerSpec, seed: int) -> BaseSampler:
-    # Without the package greenlet it is slower, and says so on stderr once.
+    # Without the package greenlet it is slower, and prints so on stderr once.
     logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
-    # At least one: before the first trial has ended there is nothing to fit to.
+    # At least one: until the first trial has ended there is nothing to fit to.
     return GPSampler(
         n_startup_trials=max(1, sampler.startup_trials), seed=seed, warn_independent_sampling=False
     )

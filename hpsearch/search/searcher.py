@@ -1,4 +1,4 @@
-"""Ask and verdict: what a trial is to try, and whether a running trial is outranked."""
+"""Suggestions and verdicts: the parameters of a trial, and whether to prune a running one."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ _ALREADY_KEPT = ("tpe:relative_params", "gp:relative_params")
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
-    """The parameters of one trial (flat dotted names), and what the sampler wants kept with the trial."""
+    """The parameters of one trial (flat dotted names), and the sampler's attributes to store with it."""
 
     params: Mapping[str, ParameterValue]
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -35,16 +35,16 @@ class Suggestion:
 
 @final
 class Searcher:
-    """A study's sampler and pruner, with what they need to know of the study in memory.
+    """A study's sampler and pruner, with the study in memory as they need it.
 
-    It reads no database: `learn` brings what others did, and what `suggest` and `take_attributes` return is
-    to be stored, so that others can learn it. With random and qmc the parameters of a trial depend on the study's
-    seed and the trial's number alone, with grid also on which smaller numbers were given their parameters. A learning
-    sampler suggests the same for the same number after the same history; numbers are never given twice, so workers do
-    not draw the same without any `stream`, which is mixed into what a learning sampler draws.
+    It reads no database: `learn` adds the trials of others; store the results of `suggest` and `take_attributes`, so
+    that others can learn them. With random and qmc the parameters of a trial depend on the study's seed and the trial's
+    number alone, with grid also on the smaller numbers with given parameters. A learning sampler suggests the same for
+    the same number after the same history; numbers are never reused, so workers draw different values even without
+    `stream`, which is mixed into a learning sampler's draws.
 
-    Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package
-    that is not installed.
+    Raises ValueError for a metric that is not resolved, and HpsearchError for a sampler that needs a package that is
+    not installed.
     """
 
     def __init__(self, spec: StudySpec, stream: int = 0) -> None:
@@ -57,23 +57,22 @@ class Searcher:
             study_name=spec.name,
             storage=self._sampler_view.mirror,
             sampler=make_sampler(spec, self._sampler_view.mirror, stream, self._given),
-            pruner=NopPruner(),  # hyperband's would have the sampler learn from its bracket alone
+            pruner=NopPruner(),  # hyperband's would make the sampler learn from its bracket alone
         )
         self._pruner = make_pruner(spec)
         self._pruner_study = load_study(
             study_name=spec.name,
             storage=self._pruner_view.mirror,
-            sampler=RandomSampler(),  # never asked
+            sampler=RandomSampler(),  # never called
             pruner=self._pruner,
         )
         self._running_here: set[int] = set()
         self._outranked: dict[int, bool] = {}
 
     def learn(self, trials: Iterable[Trial]) -> None:
-        """Take in what the database says about `trials`: each is inserted, or replaces the one of its number.
+        """Insert the database's records of `trials`: each is added, or replaces the one of its number.
 
-        A trial that runs in this Searcher's own hands keeps what was reported here, which the database may
-        not have yet.
+        A trial that runs in this Searcher keeps the reports made here, which the database may not have yet.
         """
         for trial in trials:
             if has_given_parameters(trial):
@@ -90,7 +89,7 @@ class Searcher:
     def suggest(self, number: int, fixed: Mapping[str, ParameterValue] = _NOTHING) -> Suggestion:
         """Choose the parameters of trial `number`, which is running afterwards.
 
-        Those of `fixed` that lie inside the search space are taken as they are, the rest is sampled.
+        Values of `fixed` inside the search space are used unchanged, the rest is sampled.
         """
         self._running_here.add(number)
         if fixed:
@@ -104,7 +103,7 @@ class Searcher:
         return Suggestion(params=params, system_attributes=self.take_attributes(number))
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Tell the pruner the metric of trial `number` after `epoch` (from 0), NaN and infinity included."""
+        """Report the metric of trial `number` after `epoch` (from 0) to the pruner, NaN and infinity included."""
         self._running_here.add(number)
         self._outranked.pop(number, None)
         self._pruner_view.report(number, epoch, value)
@@ -112,8 +111,8 @@ class Searcher:
     def is_outranked(self, number: int) -> bool:
         """Return the pruner's verdict on the running trial `number` after its last report.
 
-        The pruner is asked once per report: asha and hyperband would let a trial pass that they stopped when
-        they are asked again. KeyError for a trial that was neither suggested, reported nor learned.
+        The pruner runs once per report: on a second call asha and hyperband would pass a trial that they stopped.
+        Raises KeyError for a trial that was neither suggested, reported nor learned.
         """
         if number not in self._outranked:
             trial = self._pruner_view.mirror.get_trial(number)
@@ -126,8 +125,8 @@ class Searcher:
     def take_attributes(self, number: int) -> Mapping[str, Any]:
         """Return the system attributes that sampler and pruner left on a trial since the last call.
 
-        They are to be stored with the trial: asha and hyperband keep their rungs in them, cmaes its state,
-        and other Searchers `learn` them from there.
+        Store them with the trial: asha and hyperband keep their rungs in them, cmaes its state, and other Searchers
+        `learn` them from there.
         """
         written = self._sampler_view.mirror.take_written(number) | self._pruner_view.mirror.take_written(
             number
@@ -137,7 +136,7 @@ class Searcher:
 
 
 def has_given_parameters(trial: Trial) -> bool:
-    """True for a trial with parameters that the study's sampler did not choose: enqueued, or of another client."""
+    """Return True for a trial whose parameters the study's sampler did not choose: enqueued, or of another client."""
     is_foreign = trial.worker is None and trial.state is not TrialState.WAITING
     return bool(trial.system_attributes.get(FIXED)) or is_foreign
 

@@ -1,4 +1,4 @@
-"""What a study searches, in Optuna's words: distributions, and the points of a grid."""
+"""A study's search in Optuna's terms: distributions, and the points of a grid."""
 
 import math
 import warnings
@@ -19,8 +19,8 @@ from hpsearch.trials import ParameterValue
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
     """Return Optuna's distribution of every searched parameter, in the order of `spec.search`.
 
-    A range whose step does not divide it ends at its last whole step, as Optuna has it. Raises ValueError
-    for a range that the reader of study files refuses.
+    A range whose step does not divide it ends at its last whole step, as in Optuna. Raises ValueError for a range that
+    the reader of study files refuses.
     """
     return {dimension.name: _distribution(dimension) for dimension in spec.search}
 
@@ -28,20 +28,20 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
 def grid(spec: StudySpec) -> dict[str, list[ParameterValue]]:
     """Return the values of every searched parameter that `grid` combines, in the order of `spec.search`.
 
-    A range gives at most `spec.sampler.points` values from its low to its high end, even on its own scale
-    (logarithmic or not), each of which is a step or a whole number where the range asks for that; one point
-    is the low end. A list of choices gives all of them.
+    A range gives at most `spec.sampler.points` values from its low to its high end, even on its own scale (logarithmic
+    or not), each of which is a step or a whole number if the range requires that; one point is the low end. A list of
+    choices gives all of them.
     """
     return {name: _points(d, spec.sampler.points) for name, d in distributions(spec).items()}
 
 
 def grid_size(spec: StudySpec) -> int:
-    """Return how many different configurations `grid` has; trials beyond them repeat."""
+    """Return the number of different configurations of `grid`; trials beyond them repeat."""
     return math.prod(len(values) for values in grid(spec).values())
 
 
 def internal_value(distribution: BaseDistribution, value: object) -> float | None:
-    """Return `value` as Optuna stores it, or None where it lies outside `distribution`."""
+    """Return `value` as Optuna stores it, or None if it lies outside `distribution`."""
     try:
         internal = distribution.to_internal_repr(value)
     except (OverflowError, TypeError, ValueError):  # another type, NaN, an unknown choice
@@ -53,7 +53,7 @@ def internal_value(distribution: BaseDistribution, value: object) -> float | Non
 def values_inside(
     space: Mapping[str, BaseDistribution], params: Mapping[str, ParameterValue]
 ) -> dict[str, ParameterValue]:
-    """Return those of `params` that `space` names and holds, in its order, as Optuna would return them."""
+    """Return those of `params` that `space` names and allows, in its order, as Optuna would return them."""
     inside: dict[str, ParameterValue] = {}
     for name, distribution in space.items():
         internal = internal_value(distribution, params[name]) if name in params else None
@@ -67,7 +67,7 @@ def sampled_together(sampler: str, space: Mapping[str, BaseDistribution]) -> dic
     if sampler == "random":
         return {}
     together = {name: each for name, each in space.items() if not each.single()}
-    if sampler == "cmaes":  # it has no way to treat choices, which are then random
+    if sampler == "cmaes":  # it cannot handle choices, which are then random
         return {k: each for k, each in together.items() if not isinstance(each, CategoricalDistribution)}
     return together
 
@@ -76,7 +76,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     if not isinstance(dimension, Range):
         return CategoricalDistribution(dimension.choices)
     with warnings.catch_warnings():
-        # Optuna warns where it ends a range at its last whole step.
+        # Optuna warns if it ends a range at its last whole step.
         warnings.simplefilter("ignore", UserWarning)
         return _range(dimension)
 
@@ -99,7 +99,7 @@ def _points(distribution: BaseDistribution, count: int) -> list[ParameterValue]:
         values = np.linspace(low, high, count)
     else:
         steps = np.round(np.linspace(0, round((high - low) / step), count))
-        values = np.minimum(low + steps * step, high)  # a product may end a rounding above the range
+        values = np.minimum(low + steps * step, high)  # a product may exceed the range by rounding
     if isinstance(distribution, IntDistribution):
         values = np.round(values).astype(int)
     return list(np.unique(values).tolist())

@@ -1,7 +1,7 @@
-"""What a sampler and what a pruner is shown of the trials in the database.
+"""The views of the database's trials for a sampler and for a pruner.
 
-They get one picture each, because law 7 asks for opposite things: to the sampler a dead trial is the worst
-of all whatever it reported, to the pruner its reports are as real as anyone's.
+Each has its own view, because law 7 needs opposite things: for the sampler a dead trial is the worst of all whatever it
+reported, for the pruner its reports are as real as any others.
 """
 
 import math
@@ -21,10 +21,10 @@ from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue, Trial, TrialState
 
 _FROM_VALUES = frozenset({"cmaes", "gp"})
-"""Samplers that learn from complete trials and their values alone; tpe knows pruned trials too."""
+"""Samplers that learn from complete trials and their values alone; tpe uses pruned trials too."""
 
 _GENERATION = "cma:generation"
-"""Where Optuna's CMA-ES keeps in which generation a trial was sampled."""
+"""The attribute of Optuna's CMA-ES for the generation in which a trial was sampled."""
 
 _OPTUNA_STATES = {
     TrialState.WAITING: OptunaState.WAITING,
@@ -37,21 +37,20 @@ _OPTUNA_STATES = {
 
 @final
 class SamplerView:
-    """The trials as the study's sampler is to see them, in `mirror`.
+    """The trials in `mirror` as the study's sampler should see them.
 
-    Only trials that have every searched parameter, inside its present range, are shown, with just these
-    parameters: others (of another client, or from before the space was narrowed) would make Optuna sample
-    each parameter on its own ever after. Of these trials
-
+    Only trials that have every searched parameter, inside its present range, are shown, with just these parameters:
+    others (of another client, or from before the space was narrowed) would make Optuna sample each parameter on its own
+    permanently. Of these trials
     * failed ones are shown as FAIL, which no sampler learns from;
-    * running and waiting ones are shown as RUNNING, so that nobody is sent to their places;
-    * complete ones with a finite value are shown as they are;
-    * those pruned by rank are shown to tpe as PRUNED with their curve: it ranks them below complete ones, by
-      age and then by value. cmaes and gp, which know no PRUNED, see them as COMPLETE with their last value,
-      which judges a young trial a little too harshly, or not at all when they have none;
-    * dead ones (`ranking.is_dead`) are shown to tpe as PRUNED without a curve and with a constraint that is
-      violated, which ranks them below everything else. cmaes and gp see them as COMPLETE, with values below
-      the worst survivor; `settle` keeps these below as survivors come in.
+    * running and waiting ones are shown as RUNNING, so that no other trial gets the same place;
+    * complete ones with a finite value are shown unchanged;
+    * those pruned by rank are shown to tpe as PRUNED with their curve: it ranks them below complete ones, by age and
+      then by value. cmaes and gp, which ignore PRUNED, see them as COMPLETE with their last value, which judges a young
+      trial a little too harshly, or not at all if they have none;
+    * dead ones (`ranking.is_dead`) are shown to tpe as PRUNED without a curve and with a violated constraint, which
+      ranks them below all others. cmaes and gp see them as COMPLETE, with values below the worst survivor; `settle`
+      keeps these below as survivors arrive.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:
@@ -59,11 +58,11 @@ class SamplerView:
         self._space = distributions(spec)
         self._maximize = direction is StudyDirection.MAXIMIZE
         self._from_values = spec.sampler.name in _FROM_VALUES
-        self._survivors: dict[int, float] = {}  # number -> value, where values are learned from
+        self._survivors: dict[int, float] = {}  # number -> value, if values are learned from
         self._dead: dict[int, float] = {}  # number -> how short its life was, likewise
 
     def ask(self, number: int, fixed: Mapping[str, ParameterValue]) -> None:
-        """Put trial `number` where `Study.ask` finds it, with those values of `fixed` that are inside."""
+        """Insert trial `number` for `Study.ask`, with those values of `fixed` that are inside the search space."""
         self._forget(number)
         inside = values_inside(self._space, fixed)
         attributes = {"fixed_params": inside} if inside else {}
@@ -90,7 +89,7 @@ class SamplerView:
             self._show_survivor(trial, params, value)
 
     def settle(self) -> None:
-        """Bring the values of dead trials below those of all survivors, in place."""
+        """Move the values of dead trials below those of all survivors, in place."""
         edge, step = below_survivors(self._survivors.values(), maximize=self._maximize)
         for number, short in self._dead.items():
             self.mirror.get_trial(number).value = edge + step * short
@@ -131,9 +130,9 @@ class SamplerView:
 def _cmaes_attributes(
     attributes: Mapping[str, Any], space: Mapping[str, BaseDistribution]
 ) -> Mapping[str, Any]:
-    """Return what Optuna's CMA-ES is to find with a trial: its generation, and a state of that many parameters.
+    """Return a trial's attributes for Optuna's CMA-ES: its generation, and a state of that many parameters.
 
-    A state that does not fit is left out; the sampler goes on from an earlier one.
+    A state that does not fit is omitted; the sampler continues from an earlier one.
     """
     shown = {key: attributes[key] for key in (_GENERATION,) if key in attributes}
     state = from_json(attributes[ATTRIBUTE]) if ATTRIBUTE in attributes else from_pickle(attributes)
@@ -144,10 +143,10 @@ def _cmaes_attributes(
 
 @final
 class PrunerView:
-    """The trials as the study's pruner is to see them, in `mirror`: all of them, with what they reported.
+    """The trials in `mirror` as the study's pruner should see them: all of them, with their reports.
 
-    Parameters are left out, which no pruner reads. A value after epoch e stands at step e + 1, the trial's
-    age (`pruners.make_pruner` says why); the database keeps e.
+    Parameters are omitted, since no pruner reads them. A value after epoch e is at step e + 1, the trial's age (see
+    `pruners.make_pruner`); the database stores e.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:
@@ -166,9 +165,9 @@ class PrunerView:
         self.mirror.put(_frozen(number, OptunaState.RUNNING))
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Add what trial `number` reported after `epoch` (from 0), at which a trial begins anew.
+        """Add the report of trial `number` after `epoch` (from 0), at which a trial starts anew.
 
-        What a run that was lost had reported is forgotten: the trial is as old as its present run.
+        Reports of a lost run are cleared: the trial is as old as its present run.
         """
         if epoch == 0 or number not in self.mirror:
             self.begin(number)
@@ -184,12 +183,12 @@ def _by_age(curve: Mapping[int, float]) -> dict[int, float]:
 
 
 def _is_rung(key: str, value: object) -> bool:
-    """True for a value that asha or hyperband kept, and could have kept: they compare them as numbers."""
+    """Return True for a value that asha or hyperband could have stored: they compare them as numbers."""
     return key.startswith("completed_rung_") and isinstance(value, int | float) and not math.isnan(value)
 
 
 def _frozen(number: int, state: OptunaState, **known: Any) -> FrozenTrial:
-    """Return a trial of Optuna's. `known` are arguments of FrozenTrial; what it leaves out is empty."""
+    """Return a trial of Optuna's. `known` are arguments of FrozenTrial; missing ones are empty."""
     empty: dict[str, Any] = {
         "value": None,
         "datetime_start": None,

@@ -1,1 +1,1 @@
-"""What to search: the specification of a study, its TOML file and its search space."""
+"""The subject of a search: the specification of a study, its TOML file and its search space."""

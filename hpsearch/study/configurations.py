@@ -1,8 +1,8 @@
-"""Exact configurations: which one a trial trains, what it holds, and the dimensions that all of them span.
+"""Exact configurations: a trial's choice of one, its values, and the dimensions that cover all of them.
 
-Trial n trains configuration n modulo their number, so that a study which is stopped early has trained each of them
-equally often. What configurations share is the study's: the split, and the order of the data in each epoch. Initial
-weights and dropout belong to the trial's number, as in every study, so each trial is a seed of its own.
+Trial n trains configuration n modulo their number, so a study that is stopped early has trained each of them equally
+often. Configurations share the study's split and its order of the data in each epoch. As in every study, initial
+weights and dropout depend on the trial's number, so each trial has a seed of its own.
 """
 
 import json
@@ -29,7 +29,7 @@ from hpsearch.trials import ParameterValue
 
 
 def exact_params(spec: StudySpec, exact: ExactConfiguration) -> dict[str, ParameterValue]:
-    """Return all that a trial of `exact` holds: every name that some configuration sets, in one order for all."""
+    """Return the parameters of a trial of `exact`: every name that some configuration sets, in one order for all."""
     given = dict(exact.params)
     return {name: given[name] if name in given else _fixed(spec, name) for name in _names(spec)}
 
@@ -40,9 +40,9 @@ def params_of_trial(spec: StudySpec, number: int) -> dict[str, ParameterValue]:
 
 
 def configuration_of(spec: StudySpec, params: Mapping[str, ParameterValue]) -> ExactConfiguration | None:
-    """Return the configuration that a trial with `params` trains; None where it is none of the study's.
+    """Return the configuration that a trial with `params` trains; None if it is none of the study's.
 
-    It goes by the parameters: another client of the database may have asked for others than the number's.
+    The parameters decide, not the number: another client of the database may have chosen others.
     """
     return next((exact for exact in spec.configurations if exact_params(spec, exact) == dict(params)), None)
 
@@ -50,7 +50,7 @@ def configuration_of(spec: StudySpec, params: Mapping[str, ParameterValue]) -> E
 def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
     """Return why no trial of `spec` can be trained with exactly these parameters; None if one can.
 
-    Another Optuna client may tell any trial into a study.
+    Another Optuna client may add any trial to a study.
     """
     problems = [f"{dimension.name} is missing" for dimension in spec.search if dimension.name not in params]
     for name, value in params.items():
@@ -62,7 +62,7 @@ def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
 
 
 def _as_in_file(name: str, value: Any) -> Any:
-    """Return a trial's value as a study file writes it: what travels as JSON text is a list or a table there."""
+    """Return a trial's value as a study file writes it: JSON text becomes a list or a table."""
     if name not in ("model.hidden", "model.initializer") or not str(value).startswith(("[", "{")):
         return value
     try:
@@ -72,10 +72,10 @@ def _as_in_file(name: str, value: Any) -> Any:
 
 
 def fixed_spec(spec: StudySpec, chosen: str | None, settings: Collection[str]) -> StudySpec:
-    """Return `spec` with the values of the configuration that `chosen` means, its name or its place from 0, as fixed.
+    """Return `spec` with the values of the configuration `chosen`, a name or a place from 0, as fixed values.
 
-    What `settings` names by dotted names stays. Raises UsageError where there is no such configuration, or none was
-    chosen where there are several.
+    Names in `settings` (dotted) keep their values. Raises UsageError if there is no such configuration, or if there are
+    several and none was chosen.
     """
     if chosen is None and not spec.configurations:
         return spec
@@ -89,7 +89,7 @@ def _chosen_configuration(spec: StudySpec, chosen: str | None) -> ExactConfigura
     if chosen is None and len(spec.configurations) == 1:
         return spec.configurations[0]
     named = {exact.name: exact for exact in spec.configurations}
-    # A name wins over the place that it looks like.
+    # A name has priority over a place that reads the same.
     placed = {str(place): exact for place, exact in enumerate(spec.configurations)}
     if (found := (placed | named).get(chosen or "")) is not None:
         return found
@@ -102,16 +102,16 @@ def _chosen_configuration(spec: StudySpec, chosen: str | None) -> ExactConfigura
 
 
 def exact_configurations(spec: StudySpec) -> Iterator[Configuration]:
-    """Yield what each configuration trains, in the order of the study file."""
+    """Yield the settings of each configuration, in the order of the study file."""
     for exact in spec.configurations:
         yield configure(spec, dict(exact.params))
 
 
 def spanned_dimensions(spec: StudySpec) -> tuple[Dimension, ...]:
-    """Return a dimension for every name that some configuration sets, which holds the values of all of them.
+    """Return a dimension for every name that some configuration sets, with the values of all of them.
 
-    Numbers give a range from the least to the greatest, logarithmic where they are all above 0 and a decade or more
-    apart. Anything else, and a value that is the same in all of them, gives choices.
+    Numbers give a range from the least to the greatest, logarithmic if they are all above 0 and a decade or more apart.
+    Any other values, and a value that is the same in all of them, give choices.
     """
     held = [exact_params(spec, exact) for exact in spec.configurations]
     return tuple(
@@ -121,7 +121,7 @@ def spanned_dimensions(spec: StudySpec) -> tuple[Dimension, ...]:
 
 
 def _names(spec: StudySpec) -> list[str]:
-    """Return every name that some configuration sets, in the order in which they first come."""
+    """Return every name that some configuration sets, in order of first occurrence."""
     return list(dict.fromkeys(name for exact in spec.configurations for name, _ in exact.params))
 
 

@@ -1,4 +1,4 @@
-"""The list [[configurations]] of a study file, and the key `seeds` that goes with it."""
+"""Read the list [[configurations]] of a study file, and the key `seeds` that belongs to it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ _UNNAMED: Final = "the fixed values"
 
 
 def exact_problems(document: _Document, asked: _Document) -> list[Problem]:
-    """Return everything that is wrong with `configurations` and `seeds` of a document, and with what is beside them.
+    """Return all problems of `configurations` and `seeds` of a document, and of the keys next to them.
 
     `asked` are the keys that options of the command line have set: a budget among them need not fit `seeds`.
     """
@@ -42,12 +42,12 @@ def exact_problems(document: _Document, asked: _Document) -> list[Problem]:
 
 
 def exact_configurations(raw: Sequence[_Document]) -> tuple[ExactConfiguration, ...]:
-    """Return the configurations of `raw`, which has no problems, in its order. One without a name says what it sets."""
+    """Return the configurations of `raw`, which has no problems, in order. Unnamed ones are named by their values."""
     return tuple(_exact(table) for table in raw)
 
 
 def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
-    """Return `spec`, read from all else in `document`, with its configurations and what follows from them."""
+    """Return `spec`, read from the rest of `document`, with its configurations and the values that follow from them."""
     if "configurations" not in document:
         return spec
     configurations = exact_configurations(document["configurations"])
@@ -63,7 +63,7 @@ def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
 
 
 def repeated_problems(spec: StudySpec) -> list[Problem]:
-    """Return the configurations of `spec` that train what one before them trains: the budget says how often."""
+    """Return the configurations of `spec` that repeat an earlier one: the budget sets the repetitions."""
     problems: list[Problem] = []
     seen: dict[tuple[tuple[str, ParameterValue], ...], str] = {}
     for i, exact in enumerate(spec.configurations):
@@ -99,7 +99,7 @@ def _name(table: _Document) -> str:
 
 
 def _lonely_problems(document: _Document) -> list[Problem]:
-    """Return what is wrong with keys that only go with configurations, in a document without."""
+    """Return the problems of keys that need configurations, in a document without them."""
     problems: list[Problem] = []
     if "seeds" in document:
         remedy = "leave it out, and set trials to their number"
@@ -111,7 +111,7 @@ def _lonely_problems(document: _Document) -> list[Problem]:
 
 
 def _beside_problems(document: _Document) -> Iterator[Problem]:
-    """Yield what cannot stand beside configurations."""
+    """Yield the keys that cannot be combined with configurations."""
     if "search" in document:
         remedy = "keep one of them"
         yield from violation(
@@ -169,7 +169,7 @@ def _name_problems(raw: Sequence[_Document]) -> list[Problem]:
 
 
 def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Problem]:
-    """Return what is wrong with different losses: each must be said, and only accuracy compares them."""
+    """Return the problems of different losses: each must be set, and only accuracy compares them."""
     losses = [dict(entries(table)).get("model.loss") for table in raw]
     if not any(losses):
         return []

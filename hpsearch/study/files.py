@@ -1,4 +1,4 @@
-"""Study files: those that come with hpsearch, and the TOML document in a file, or one clear problem with it."""
+"""Study files: the installed examples, and the TOML document in a file, or one clear problem with it."""
 
 import re
 import stat
@@ -31,22 +31,22 @@ def with_examples(path: Path) -> Path:
 
 
 MOST_BYTES: Final = 16 * 2**20
-"""The largest study file, thousands of times more than one needs."""
+"""The largest study file in bytes, thousands of times the usual size."""
 
 _PLACE: Final = re.compile(r" \(at (?P<place>line (?P<line>\d+), column \d+|end of document)\)$")
-"""How tomllib ends its messages."""
+"""The end of tomllib's messages."""
 
 _TABLE_TWICE: Final = re.compile(r"Cannot declare \((?P<keys>.+?),?\) twice")
 _INLINE_TWICE: Final = re.compile(r"Duplicate inline table key (?P<key>.+)")
 _TWICE: Final = ("Cannot overwrite a value", "Cannot mutate immutable namespace", "Cannot redefine namespace")
-"""What tomllib says about keys that are there already."""
+"""tomllib's messages about keys that exist already."""
 
 _KEY: Final = re.compile(r"""\s*\[*\s*(?P<key>[\w."' -]*[\w"'])\s*[]=]""")
-"""The key, or the table's name, that a line begins with."""
+"""The key, or the table's name, at the start of a line."""
 
 
 _QUIET: Final = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""")
-"""Text and comments on one line, whose brackets and digits are none of TOML's."""
+"""Text and comments on one line; brackets and digits inside them are not TOML syntax."""
 
 _DIGITS: Final = re.compile(r"[0-9][0-9_]*")
 
@@ -85,7 +85,7 @@ def _check_size(path: Path) -> None:
 
 
 def parse_document(text: str, *, source: str) -> dict[str, Any]:
-    """Return what tomllib makes of `text`. Raises StudyFileError, in the name of `source`, for no TOML."""
+    """Return the document that tomllib reads from `text`. Raises StudyFileError about `source` if it is not TOML."""
     # With a last newline tomllib names the line of a fault at the end too.
     text = text if text.endswith("\n") else f"{text}\n"
     try:
@@ -94,7 +94,7 @@ def parse_document(text: str, *, source: str) -> dict[str, Any]:
         problem = _fault(str(error), text.split("\n"))
     except RecursionError:
         problem = _too_deep(text)
-    except ValueError:  # nothing else makes Python refuse what is TOML
+    except ValueError:  # Python refuses no other valid TOML
         problem = _too_long(text)
     raise StudyFileError(source, [problem])
 
@@ -115,7 +115,7 @@ def _fault(message: str, lines: list[str]) -> Problem:
 
 
 def _too_deep(text: str) -> Problem:
-    """Return the problem of brackets inside brackets, at the line of the innermost one."""
+    """Return the problem of brackets nested too deep, at the line of the innermost one."""
     depth, deepest, line = 0, 0, 1
     for number, content in enumerate(_QUIET.sub("", text).split("\n"), start=1):
         for character in content:
@@ -136,7 +136,7 @@ def _too_long(text: str) -> Problem:
 
 
 def _twice(reason: str, line: str) -> str | None:
-    """Return what to say about a key or table that is there already, or None for another fault."""
+    """Return the message for a key or table that exists already, or None for another fault."""
     if table := _TABLE_TWICE.match(reason):
         name = ".".join(key.strip(" '\"") for key in table["keys"].split(","))
         return f"[{name}] is given twice: put its keys together"

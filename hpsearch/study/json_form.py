@@ -1,8 +1,8 @@
-"""A specification as the JSON text that the database keeps, and what other versions may do with it.
+"""A specification as the JSON text in the database, and the rules for reading it in other versions.
 
-A version that adds a key gives it a default that means what the versions before did. Where a study holds no other value
-of it, that version may write `oldest_reader`, the oldest version ("0.1") that trains the study to the same numbers. An
-older version then leaves aside the keys that it does not know; without `oldest_reader` it refuses them.
+A version that adds a key gives it a default with the behaviour of earlier versions. If a study holds no other value of
+it, that version may write `oldest_reader`, the oldest version ("0.1") that trains the study to the same numbers. An
+older version then ignores unknown keys; without `oldest_reader` it refuses them.
 """
 
 import json
@@ -41,7 +41,7 @@ def spec_to_json(spec: StudySpec) -> str:
 
 
 def minor_version(text: object) -> tuple[int, int]:
-    """Return major and minor of a version such as `0.1.0`; (0, 0) for what is none."""
+    """Return major and minor of a version such as `0.1.0`; (0, 0) if it is no version."""
     parts = str(text).split(".")[:2]
     is_version = len(parts) == 2 and all(
         part.isascii() and part.isdecimal() and len(part) < 6 for part in parts
@@ -51,9 +51,9 @@ def minor_version(text: object) -> tuple[int, int]:
 
 @lru_cache(maxsize=8192)  # a dashboard or a worker reads the same studies again every few seconds
 def checked_spec(text: str) -> StudySpec:
-    """Return `spec_from_json` of a text from any source. Raises ValueError with what is wrong.
+    """Return `spec_from_json` of a text from any source. Raises ValueError with the problem.
 
-    It is no stricter than every stage of a study needs: what is stored stays readable when the rules of study files
+    It checks only as much as all stages of a study need: stored studies stay readable if the rules of study files
     (`spec_problems`) become stricter.
     """
     spec = _parsed(text)
@@ -63,7 +63,7 @@ def checked_spec(text: str) -> StudySpec:
 
 
 def _parsed(text: str) -> StudySpec:
-    """Return `spec_from_json`. Raises ValueError for all that is no specification."""
+    """Return `spec_from_json`. Raises ValueError if the text is no specification."""
     try:
         return spec_from_json(text)
     except KeyError as error:
@@ -73,10 +73,10 @@ def _parsed(text: str) -> StudySpec:
 
 
 def spec_from_json(text: str) -> StudySpec:
-    """Read what `spec_to_json` wrote, in this version, an older one, or a newer one that allows it.
+    """Read the output of `spec_to_json` of this version, an older one, or a newer one that allows it.
 
-    Keys of a newer version raise ValueError otherwise: they may change results. So does what is no specification, with
-    KeyError, TypeError and AttributeError.
+    Raises ValueError for keys of other newer versions, which may change results, and ValueError, KeyError, TypeError or
+    AttributeError if the text is no specification.
     """
     try:
         raw: dict[str, Any] = json.loads(text)
@@ -96,7 +96,7 @@ _SHOWN: Final = 40
 
 
 def _without_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `raw` without the keys, at any level, that this version does not know."""
+    """Return `raw` without the keys, at any level, that are unknown to this version."""
     kept = _known(StudySpec, raw)
     for name, section in SECTIONS.items():
         kept[name] = _known(section.kind, kept[name])
@@ -129,9 +129,9 @@ def _spec(raw: Mapping[str, Any]) -> StudySpec:
 
 
 def spec_problems(text: str) -> list[Problem]:
-    """Return what is wrong with JSON text that should be a specification: the rules are those of a study file.
+    """Return the problems of JSON text that should be a specification, by the rules of a study file.
 
-    They are for what comes from elsewhere. Names and budgets are not looked at: a stored study has them elsewhere.
+    Use it for text from other sources. Names and budgets are ignored: they are stored elsewhere in a study.
     """
     try:
         return _rule_problems(_parsed(text))
@@ -140,7 +140,7 @@ def spec_problems(text: str) -> list[Problem]:
 
 
 def _rule_problems(spec: StudySpec) -> list[Problem]:
-    """Return what is wrong with a specification. Raises ValueError for one that no study file could hold."""
+    """Return the problems of a specification. Raises ValueError if no study file could contain it."""
     try:
         document = _document(spec)
     except (AttributeError, LookupError, RecursionError, TypeError) as error:
@@ -179,12 +179,12 @@ def _document(spec: StudySpec) -> dict[str, Any]:
 
 
 def _fields_of(record: Any) -> dict[str, Any]:
-    """Return the fields of a record, whose values stay records."""
+    """Return the fields of a record; records among the values stay records."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _raw(value: Any) -> Any:
-    """Return how a study file writes `value`."""
+    """Return `value` as a study file writes it."""
     match value:
         case tuple():
             return [_raw(item) for item in value]
@@ -197,7 +197,7 @@ def _raw(value: Any) -> Any:
 
 
 def _raw_parameter(name: str, value: Any) -> Any:
-    """Return how a study file writes a value that is searched or set exactly: lists and tables stand as JSON text."""
+    """Return a searched or exact value as a study file writes it: lists and tables become JSON text."""
     is_text = name == "model.hidden" or (name == "model.initializer" and str(value).startswith("{"))
     return json.loads(value) if is_text else value
 
@@ -256,11 +256,11 @@ def _dimension(raw: Mapping[str, Any]) -> Dimension:
 
 
 _OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
-"""Keys whose missing value the record holds as None."""
+"""Keys whose missing value is None in the record."""
 
 
 def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
-    """Yield what no study file could have made: damage, or another program's writing."""
+    """Yield the problems that no study file could cause: damage, or output of another program."""
     for key in ("seed", "metric", "trials"):
         yield from STUDY[key].problems(key, getattr(spec, key))
     for name, section in SECTIONS.items():

@@ -14,7 +14,7 @@ _DEEPEST = 4
 """Levels of nested lists and tables that a message shows."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_.-]+")
-"""Keys that need no quotes. Dots belong to them: names under [search] have one."""
+"""Keys that need no quotes. They may contain dots: names under [search] have one."""
 
 
 def toml_excerpt(raw: object) -> str:
@@ -24,7 +24,7 @@ def toml_excerpt(raw: object) -> str:
 
 
 def toml_text(raw: object) -> str:
-    """Return all of `raw`, a value that tomllib read, as TOML writes it; what nests very deep ends in dots."""
+    """Return all of `raw`, a value that tomllib read, as TOML writes it; very deep nesting ends in dots."""
     return _written(raw, _DEEPEST)
 
 
@@ -70,7 +70,7 @@ def format_number(value: float, *, digits: int = 2) -> str:
     if not math.isfinite(value):
         return nonfinite_words(value)
     rounded = float(f"{value:.{digits}g}")
-    # `g` writes 1500 as 1.5e+03, which nobody does.
+    # `g` writes 1500 as 1.5e+03, an unusual form.
     return f"{rounded:.0f}" if 10**digits <= abs(rounded) < 1e6 else f"{rounded:.{digits}g}"
 
 
@@ -90,14 +90,14 @@ def format_size(size_bytes: float) -> str:
 
 
 _LIKENESS = 0.65
-"""From here on difflib's ratio of two words is a slip of the pen: "val_accuracy", not "patience"."""
+"""Words with at least this difflib ratio count as a misspelling: "val_accuracy" does, "patience" does not."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of `known` that `word` most likely stands for, or None where none is near.
+    """Return the one of `known` that `word` most likely means, or None if none is similar.
 
-    Case and hyphens do not count. Initials are found both ways (`lr`, `mean_squared_error` for `mse`), and
-    one part of three letters or more for the whole (`init`, `accuracy`, `hidden_layers`) where only one fits.
+    Case and hyphens do not count. Initials match both ways (`lr`, `mean_squared_error` for `mse`), and one part of
+    three letters or more matches the whole (`init`, `accuracy`, `hidden_layers`) if only one fits.
     """
     plain = {_plain(name): name for name in known}
     given = _plain(word)
@@ -109,7 +109,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Collection[str], *, otherwise: str) -> str:
-    """Return `did you mean a or b?` with up to three that are spelt like `name`, or `otherwise` where none is."""
+    """Return `did you mean a or b?` with up to three that are spelt like `name`, or `otherwise` if there are none."""
     near = get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
 
@@ -119,7 +119,7 @@ def _plain(word: str) -> str:
 
 
 def _initials(name: str) -> str:
-    """Return `lr` for `learning_rate`, and the word itself where it has one part only."""
+    """Return `lr` for `learning_rate`, and the word itself if it has one part only."""
     parts = name.split("_")
     return "".join(part[:1] for part in parts) if len(parts) > 1 else name
 
@@ -129,6 +129,6 @@ def _is_part(part: str, whole: str) -> bool:
 
 
 def remedy_for(given: str, known: Collection[str]) -> str:
-    """Return `did you mean "x"?`, or, where nothing is near, the list of the known names."""
+    """Return `did you mean "x"?`, or, if no name is similar, the list of the known names."""
     near = nearest(given, known)
     return f'did you mean "{near}"?' if near else f"known are {', '.join(sorted(known))}"

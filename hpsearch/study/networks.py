@@ -1,4 +1,4 @@
-"""Which fields of [model] do not go together, whether they are fixed or searched."""
+"""The rules on fields of [model] that exclude each other, fixed or searched."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from hpsearch.study.spec import Choices, Dimension, ModelSpec, StudySpec
 
 
 def network_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
-    """Return what does not fit together in the networks of a study that fixes `model` and searches `space`."""
+    """Return the contradictions in the networks of a study that fixes `model` and searches `space`."""
     return [*_skip_problems(model, space), *_dropout_problems(model, space)]
 
 
 def exact_network_problems(spec: StudySpec) -> list[Problem]:
-    """Return the same of each exact configuration of `spec`."""
+    """Return the contradictions in each exact configuration of `spec`."""
     return [
         replace(problem, where=f"configurations[{i}].{problem.where}")
         for i, exact in enumerate(exact_configurations(spec))

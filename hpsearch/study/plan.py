@@ -1,4 +1,4 @@
-"""What a study would run, told before anything runs."""
+"""The plan of a study, described before anything runs."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ class Span:
 
     @property
     def is_fixed(self) -> bool:
-        """True when every trial has the same count."""
+        """True if every trial has the same count."""
         return self.least == self.most
 
     def __str__(self) -> str:
@@ -47,10 +47,10 @@ class Span:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a study would run.
+    """The plan of a study.
 
-    `epochs` is what a trial trains unless it is stopped; `parameters` counts weights, biases and what batch
-    normalization learns, of one network; `search` has one line of text per dimension, none where there are
+    `epochs` is the number a trial trains unless it is stopped; `parameters` counts weights, biases and the learned
+    numbers of batch normalization, of one network; `search` has one line of text per dimension, none if there are
     `configurations`, which have a line each; `sampler` and `pruning` are in words.
     """
 
@@ -69,9 +69,9 @@ class Plan:
 
 
 def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) -> Plan:
-    """Return what `spec` would run on that many examples of `inputs` numbers with `outputs` targets.
+    """Return the plan of `spec` for that many examples of `inputs` numbers with `outputs` targets.
 
-    Raises StudyFileError where a minibatch would be larger than the training part.
+    Raises StudyFileError if a minibatch would be larger than the training part.
     """
     check_fits(spec, training_examples)
     batches = _span(spec, "training.batch_size", fixed=spec.training.batch_size)
@@ -97,14 +97,14 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
 
 
 def epoch_span(spec: StudySpec) -> Span:
-    """Return how many epochs a trial of `spec` can have: as many as are fixed, or searched."""
+    """Return the possible numbers of epochs of a trial of `spec`, fixed or searched."""
     return _span(spec, "training.epochs", fixed=spec.training.epochs)
 
 
 def check_fits(spec: StudySpec, training_examples: int) -> None:
-    """Return when every minibatch of `spec` fits in the training part. Raises StudyFileError otherwise.
+    """Raise StudyFileError if a minibatch of `spec` is larger than the training part.
 
-    A fixed batch size counts only where none is searched.
+    A fixed batch size counts only if none is searched.
     """
     rule = f"must be at most the {training_examples} training examples"
     problems = [
@@ -117,14 +117,14 @@ def check_fits(spec: StudySpec, training_examples: int) -> None:
 
 
 def parameter_count(model: ModelSpec, *, inputs: int, outputs: int) -> int:
-    """Return how many numbers a network learns: weights, biases, gamma and beta."""
+    """Return the number of learned numbers of a network: weights, biases, gamma and beta."""
     widths = (inputs, *model.hidden, outputs)
     dense = sum(before * width + width for before, width in itertools.pairwise(widths))
     return dense + (2 * sum(model.hidden) if model.batch_norm and model.batch_norm_affine else 0)
 
 
 def _batch_sizes(spec: StudySpec) -> dict[str, int]:
-    """Return the largest batch sizes by the key path that says them."""
+    """Return the largest batch sizes by the key path that sets them."""
     if spec.configurations:
         return {
             "training.batch_size"

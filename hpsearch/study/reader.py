@@ -1,4 +1,4 @@
-"""A study file into a specification: TOML is read and checked here, once, and every problem said at once."""
+"""Read a study file into a specification: check the TOML once, here, and report every problem together."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from hpsearch.study.settings import with_settings
 from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
 
 Locate: TypeAlias = Callable[[str], str | None]
-"""Returns where the file or folder that a source names lies, or None where there is none."""
+"""Return the place of the file or folder that a source names, or None if there is none."""
 
 _Document: TypeAlias = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ _LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
 
 
 def find_nothing(_: str) -> str | None:
-    """Find nothing: what a text without a folder knows about paths."""
+    """Return None: a text without a folder has no paths to resolve."""
     return None
 
 
@@ -46,10 +46,10 @@ def read_study(
     trials: int | None = None,
     settings: Mapping[str, Any] = _NOTHING,
 ) -> StudySpec:
-    """Return the study that the file `path` describes, with `name`, `trials` and `settings` in place of its own.
+    """Return the study that the file `path` describes, with `name`, `trials` and `settings` replacing its own.
 
     `settings` are key paths with raw values, as `settings.parse_settings` returns them. A `data.source` that is a
-    relative path and exists beside the file becomes an absolute one. Raises StudyFileError, with every problem, where
+    relative path and exists next to the file becomes an absolute one. Raises StudyFileError, with every problem, if
     there is no such study.
     """
     asked = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
@@ -68,7 +68,7 @@ def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> Stu
 def changed_configuration(
     configuration: Configuration, settings: Mapping[str, Any], *, source: str
 ) -> Configuration:
-    """Return `configuration` with `settings` in place of its own; `source` names it in messages.
+    """Return `configuration` with `settings` replacing its own values; `source` names it in messages.
 
     `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
     every problem, also for a key that is no field of [model] or [training].
@@ -85,14 +85,14 @@ def changed_configuration(
         raise StudyFileError(source, problems)
     own = {name: getattr(configuration, name) for name in _TRAINED}
     made = Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
-    # A search may hold networks that no study would fix: what the trial has already is not the settings' doing.
+    # A search may contain networks that no fixed study allows: report only problems that the settings cause.
     if not network_problems(configuration.model, ()) and (problems := network_problems(made.model, ())):
         raise StudyFileError(source, problems)
     return made
 
 
 def _strange_setting(key: str, raw: object) -> list[Problem]:
-    """Return what is wrong with a setting that is in no table of a trial's configuration: it may be misspelt."""
+    """Return the problem of a setting that is in no table of a trial's configuration: it may be misspelt."""
     fields = {field: f"{name}.{field}" for name in _TRAINED for field in SECTIONS[name].rules}
     section, dot, field = key.partition(".")
     near = nearest(field if dot and section not in TOP_LEVEL else key, fields)
@@ -103,7 +103,7 @@ def _strange_setting(key: str, raw: object) -> list[Problem]:
 
 
 def document_problems(document: _Document) -> list[Problem]:
-    """Return everything that is wrong with a study file that has been parsed already, whatever its source's path."""
+    """Return all problems of a parsed study file, except the path of its source."""
     return _problems(document, locate=lambda source: source, asked={})
 
 
@@ -156,7 +156,7 @@ def _unknown_keys(document: _Document) -> Iterator[Problem]:
 
 
 def _top_problems(document: _Document, asked: _Document) -> Iterator[Problem]:
-    """Yield what is wrong at the top of the file; what was `asked` for is an option of the command line."""
+    """Yield the problems at the top level of the file; keys in `asked` are set by command-line options."""
     if "name" not in document:
         yield Problem(where="name", message='must be given: name = "..." at the top')
     for key, rule in STUDY.items():
@@ -178,7 +178,7 @@ def _section_problems(name: str, table: object) -> Iterator[Problem]:
 
 
 def _near(key: str, known: Iterable[str]) -> str | None:
-    """Return in words what the unknown `key` may have meant: a key of another table, or one of `known`."""
+    """Return in words the likely meaning of the unknown `key`: a key of another table, or one of `known`."""
     if key in TOP_LEVEL:
         is_value = key in STUDY or key == "seeds"
         place = "at the top of the file, before the first table" if is_value else "as a table of its own"
@@ -195,7 +195,7 @@ def _near(key: str, known: Iterable[str]) -> str | None:
 
 
 def _source_problems(document: _Document, locate: Locate) -> list[Problem]:
-    """Return what is wrong with `data.source` beyond its rule: it must be given, and be known or a path."""
+    """Return the problems of `data.source` beyond its rule: it must be given, and be known or a path."""
     data = document.get("data", {})
     if not isinstance(data, dict):
         return []
@@ -220,10 +220,10 @@ def _located(source: str, locate: Locate) -> str:
 
 
 def _beside(path: Path) -> Locate:
-    """Return what finds sources beside the study file `path`, or else below the current folder."""
+    """Return a function that finds sources next to the study file `path`, or else below the current folder."""
 
     def locate(source: str) -> str | None:
-        # A source too long for a path, or in a folder that may not be entered, is left to the data's reader.
+        # The data's reader handles a source too long for a path, or in a folder without access.
         try:
             beside = path.resolve().parent / source
             return str(beside) if beside.exists() else source if Path(source).exists() else None
@@ -234,7 +234,7 @@ def _beside(path: Path) -> Locate:
 
 
 def _cross_problems(document: _Document) -> list[Problem]:
-    """Return what does not fit together among values that are right on their own."""
+    """Return the contradictions among values that are each valid alone."""
     task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
     loss = _right_value(document, "model", "loss", ModelSpec().loss)
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
@@ -245,7 +245,7 @@ def _cross_problems(document: _Document) -> list[Problem]:
     if validation + test >= 1 and not is_sealed:
         rule = f"must leave examples to train on after the validation fraction {validation}"
         problems += violation("data.test_fraction", rule, test, "lower one of them")
-    if "configurations" in document:  # whose networks are looked at when all else is right
+    if "configurations" in document:  # whose networks are checked if there is no other problem
         return problems
     return problems + network_problems(_right_model(document), _right_search(document))
 
@@ -258,13 +258,13 @@ def _right_model(document: _Document) -> ModelSpec:
 
 
 def _right_search(document: _Document) -> Sequence[Dimension]:
-    """Return what is searched, and nothing where something is wrong with that."""
+    """Return the searched dimensions; none if the search has a problem."""
     raw = document.get("search", {})
     return () if search_problems(raw) else search_space(raw)
 
 
 def _sealed_problems(document: _Document) -> list[Problem]:
-    """Return the validation fraction that stands beside a validation part which the source itself keeps apart."""
+    """Return the validation fraction that is set although the source has its own validation part."""
     data = document.get("data", {})
     if not isinstance(data, dict) or data.get("sealed") != "validation" or "validation_fraction" not in data:
         return []
@@ -273,7 +273,7 @@ def _sealed_problems(document: _Document) -> list[Problem]:
 
 
 def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
-    """Return the value of `section.key`, or `default` where it is missing or wrong."""
+    """Return the value of `section.key`, or `default` if it is missing or wrong."""
     table = document.get(section, {})
     if not isinstance(table, dict) or key not in table:
         return default
@@ -282,7 +282,7 @@ def _right_value(document: _Document, section: str, key: str, default: Any) -> A
 
 
 def _in_file_order(problems: Sequence[Problem], document: _Document) -> list[Problem]:
-    """Return `problems` in the order of the keys that they are about; those about no key come first."""
+    """Return `problems` in the order of their keys; those without a key come first."""
     ranks = {path: rank for rank, path in enumerate(_paths(document), start=1)}
 
     def rank(problem: Problem) -> int:

@@ -1,7 +1,7 @@
-"""What a value in a study file may be: one rule per kind of value, each with its own words.
+"""Rules for the values in a study file: one rule per kind of value, each with its own messages.
 
-A rule looks at what tomllib read. `problems` says everything that is wrong with it; `value` turns a raw value
-without problems into what the specification holds.
+A rule checks a value that tomllib read. `problems` returns all its problems; `value` converts a raw value without
+problems to its form in the specification.
 """
 
 import unicodedata
@@ -16,13 +16,13 @@ from hpsearch.verdicts import Cause
 
 
 class Rule(Protocol):
-    """What one key of a study file may hold."""
+    """A rule for one key of a study file."""
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`, the value of the key `where`; nothing where it is right."""
+        """Return the problems of `raw`, the value of the key `where`; none if it is valid."""
 
     def value(self, raw: Any) -> Any:
-        """Return what the specification holds for `raw`, which has no problems."""
+        """Return the specification's value for `raw`, which has no problems."""
 
 
 def violation(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
@@ -31,14 +31,14 @@ def violation(where: str, rule: str, raw: object, remedy: str = "") -> list[Prob
 
 
 def is_number(raw: object) -> TypeGuard[float]:
-    """True for integers and floats; true and false are no numbers."""
+    """Return True for integers and floats; true and false are no numbers."""
     return isinstance(raw, int | float) and not isinstance(raw, bool)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Number:
-    """A finite number from `low` to `high`, which are inside unless `above` or `below` leaves them out."""
+    """A finite number from `low` to `high`, inclusive unless `above` or `below` excludes them."""
 
     low: float
     high: float
@@ -46,7 +46,7 @@ class Number:
     below: bool = False
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`. NaN is outside every range."""
+        """Return the problems of `raw`. NaN is outside every range."""
         return [] if is_number(raw) and self._holds(raw) else violation(where, self._rule(), raw)
 
     def value(self, raw: float) -> float:
@@ -67,13 +67,13 @@ class Number:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WholeNumber:
-    """An integer from `low` to `high`, both inside. 1.0 is none."""
+    """An integer from `low` to `high`, both inclusive. 1.0 is none."""
 
     low: int
     high: int
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`."""
+        """Return the problems of `raw`."""
         if isinstance(raw, int) and not isinstance(raw, bool) and self.low <= raw <= self.high:
             return []
         return violation(where, f"must be a whole number from {self.low} to {self.high}", raw)
@@ -89,7 +89,7 @@ class Flag:
     """True or false."""
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`."""
+        """Return the problems of `raw`."""
         return [] if isinstance(raw, bool) else violation(where, "must be true or false", raw)
 
     def value(self, raw: bool) -> bool:  # noqa: FBT001 - the value itself, not a switch
@@ -105,7 +105,7 @@ class Word:
     words: Sequence[str]
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`, with the word that is near to it."""
+        """Return the problems of `raw`, with the most similar word."""
         if isinstance(raw, str) and raw in self.words:
             return []
         return violation(where, f"must be one of {', '.join(self.words)}", raw, suggestion(raw, self.words))
@@ -123,7 +123,7 @@ class Text:
     longest: int
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`."""
+        """Return the problems of `raw`."""
         if isinstance(raw, str) and 1 <= len(raw) <= self.longest and raw == raw.strip() and _is_line(raw):
             return []
         rule = f"must be 1 to {self.longest} characters of text, no control characters, no spaces around it"
@@ -137,13 +137,13 @@ class Text:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Widths:
-    """The widths of the hidden layers, input side first. None at all makes a linear model."""
+    """The widths of the hidden layers, input side first. An empty list makes a linear model."""
 
     width: WholeNumber = WholeNumber(low=1, high=100_000)
     most: int = 50
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`, item by item where it is a list."""
+        """Return the problems of `raw`, item by item if it is a list."""
         if not isinstance(raw, list) or len(raw) > self.most:
             remedy = "" if self.width.problems(where, raw) else f"write [{raw}]"
             return violation(where, f"must be a list of at most {self.most} whole numbers", raw, remedy)
@@ -157,12 +157,12 @@ class Widths:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Causes:
-    """A list of causes that diagnosis can find in a network, none of them twice. Their order says nothing."""
+    """A list of causes that diagnosis can find in a network, without duplicates. Their order has no meaning."""
 
     known: Sequence[Cause] = DIAGNOSED_CAUSES
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`, item by item where it is a list."""
+        """Return the problems of `raw`, item by item if it is a list."""
         if not isinstance(raw, list):
             remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
             return violation(where, "must be a list of causes", raw, remedy)
@@ -173,10 +173,10 @@ class Causes:
         return tuple(cause for cause in self.known if cause in raw)
 
     def _item_problems(self, where: str, raw: list[object]) -> list[Problem]:
-        """Return what is wrong with the last item of `raw`, which `where` names."""
+        """Return the problems of the last item of `raw`, at the path `where`."""
         *before, item = raw
         if item not in self.known:
-            # A cause of another kind is no slip of the pen.
+            # A cause of another kind is no misspelling.
             near = "" if item in list(Cause) else suggestion(item, self.known)
             remedy = near or f"known are {', '.join(self.known)}"
             return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
@@ -193,7 +193,7 @@ class InitialWeights:
     scale: Number = Number(low=0.0, high=1e6)
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`."""
+        """Return the problems of `raw`."""
         match raw:
             case str() if raw in self.named:
                 return []
@@ -224,7 +224,7 @@ class Faults:
     number: WholeNumber = WholeNumber(low=2, high=65_536)
 
     def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return what is wrong with `raw`."""
+        """Return the problems of `raw`."""
         match raw:
             case str() if raw in self.named:
                 return []
@@ -247,13 +247,13 @@ class Faults:
 
 
 def suggestion(raw: object, words: Sequence[str]) -> str:
-    """Return `did you mean "relu"?` where one of `words` is near to `raw`, else nothing."""
+    """Return `did you mean "relu"?` if one of `words` is similar to `raw`, else the empty text."""
     near = nearest(raw, words) if isinstance(raw, str) else None
     return "" if near is None else f"did you mean {toml_excerpt(near)}?"
 
 
 def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:
-    """Return the problem of a key that does not exist: the `near` one, else all that are `known`."""
+    """Return the problem of an unknown key: its similar one in `near`, else all that are `known`."""
     remedy = f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
     return Problem(where=where, message=f"unknown key; {remedy}")
 

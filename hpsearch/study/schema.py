@@ -1,7 +1,7 @@
-"""The table of every key that a study file knows, and what each may hold.
+"""The table of all keys of a study file and their rules.
 
-The keys are the fields of the records in `spec`, and the words of a choice are those of its `Literal`, so
-neither is written down twice.
+The keys are the fields of the records in `spec`, and the words of a choice are those of its `Literal`, so neither is
+written twice.
 """
 
 from collections.abc import Mapping
@@ -41,11 +41,11 @@ PATH_SUFFIXES: Final = (
     *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES),
     ".parquet",
 )
-"""Endings that make a source a path, with or without a folder before it."""
+"""Endings that make a source a path, with or without a preceding folder."""
 
 
 def words(kind: Any) -> tuple[str, ...]:
-    """Return the words of a `Literal`, or of a union of them, in the order in which they are written."""
+    """Return the words of a `Literal`, or of a union of them, in their written order."""
     return tuple(
         word for part in get_args(kind) for word in ((part,) if isinstance(part, str) else words(part))
     )
@@ -63,7 +63,7 @@ STUDY: Final[Mapping[str, Rule]] = {
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """One table of a study file: the record that it becomes, and the rule of each field."""
+    """One table of a study file: its record, and the rule of each field."""
 
     kind: type[Any]
     rules: Mapping[str, Rule]
@@ -142,7 +142,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
 """Keys of each table but [search], which `search_space` reads, and [[configurations]], which `exact_reader` does."""
 
 SEEDS: Final = WholeNumber(low=1, high=MOST_TRIALS)
-"""How many trials each exact configuration has. It is no field of a study: it sets `trials`."""
+"""The number of trials of each exact configuration. It is no field of a study: it sets `trials`."""
 
 TOP_LEVEL: Final = (
     *STUDY,
@@ -155,7 +155,7 @@ TOP_LEVEL: Final = (
     "sampler",
     "pruning",
 )
-"""Everything that may stand at the top of a study file."""
+"""All keys at the top of the file."""
 
 UNSEARCHED: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",

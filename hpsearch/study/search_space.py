@@ -1,4 +1,4 @@
-"""The table [search] of a study file: which fields are searched, and over what."""
+"""The table [search] of a study file: the searched fields and their ranges or choices."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _FORMS: Final = "{ low = ..., high = ... } or { choices = [...] }"
 
 
 def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
-    """Return what is wrong with `raw`, the value of `where`, for a field that `rule` judges."""
+    """Return the problems of `raw`, the value at `where`, for a field with the rule `rule`."""
     if not isinstance(raw, dict) or not raw:
         remedy = f"write {{ choices = {toml_excerpt(raw)} }}" if isinstance(raw, list) and raw else ""
         return violation(where, f"must be {_FORMS}", raw, remedy)
@@ -118,12 +118,12 @@ def _step_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list[
 
 
 def parameter_of(rule: Rule, raw: Any) -> ParameterValue:
-    """Return how a trial holds the choice `raw`: lists and tables as their JSON text."""
+    """Return the choice `raw` as a trial stores it: lists and tables as their JSON text."""
     return as_parameter(rule.value(raw))
 
 
 def as_parameter(value: Any) -> ParameterValue:
-    """Return how a trial holds `value`, the value of a field of the specification."""
+    """Return `value`, a field's value in the specification, as a trial stores it."""
     match value:
         case tuple() as widths:
             return json.dumps(widths)
@@ -137,11 +137,11 @@ def as_parameter(value: Any) -> ParameterValue:
 _SHORT_OF: Final = {full: short for short, full in SHORT_NAMES.items()}
 
 _NAMES: Final = tuple(_SHORT_OF.get(name, name) for name in SEARCHED)
-"""What can be searched, by the names that trials carry."""
+"""The searchable fields, by their names in trials."""
 
 
 def search_problems(raw: object) -> list[Problem]:
-    """Return everything that is wrong with `raw`, the value of `search`."""
+    """Return all problems of `raw`, the value of `search`."""
     if not isinstance(raw, dict):
         return violation("search", "must be a table, [search]", raw)
     problems: list[Problem] = []
@@ -157,7 +157,7 @@ def search_problems(raw: object) -> list[Problem]:
 
 
 def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
-    """Return the dimensions of `raw`, which has no problems, in its order; the default ones for none."""
+    """Return the dimensions of `raw`, which has no problems, in its order; the default ones if it has none."""
     space = tuple(
         dimension(short_name(full), SEARCHED[full], value)
         for full, value in ((full_name(name), value) for name, value in entries(raw))
@@ -166,7 +166,7 @@ def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
 
 
 def entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every dimension with its name: an unquoted `model.activation` is a table in a table to TOML."""
+    """Yield every dimension with its name: TOML reads an unquoted `model.activation` as a table in a table."""
     for name, value in raw.items():
         if name in SECTIONS and isinstance(value, dict):
             yield from ((f"{name}.{key}", inner) for key, inner in value.items())
@@ -191,7 +191,7 @@ def _why_never(name: str) -> str | None:
 
 
 def _near(name: str) -> str | None:
-    """Return the quoted name that `name` is near to, with or without its section."""
+    """Return the quoted name that `name` resembles, with or without its section."""
     by_word = {word: full for full in _NAMES for word in (full, full.rpartition(".")[2])}
     near = nearest(name, by_word)
     return None if near is None else toml_excerpt(by_word[near])
@@ -203,7 +203,7 @@ def full_name(name: str) -> str:
 
 
 def short_name(full: str) -> str:
-    """Return the name that trials carry: `learning_rate` for `training.learning_rate`."""
+    """Return the name in trials: `learning_rate` for `training.learning_rate`."""
     return _SHORT_OF.get(full, full)
 
 

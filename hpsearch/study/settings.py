@@ -1,4 +1,4 @@
-"""Values that somebody sets beside a study file, `KEY=VALUE`, and the file's document with them in place."""
+"""Values set in addition to a study file, `KEY=VALUE`, and the file's document with them applied."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ _KEY: Final = "value"
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Return key path -> raw value of `KEY=VALUE` texts, of which the last about a key wins.
+    """Return key path -> raw value of `KEY=VALUE` texts; the last one of a key counts.
 
-    Short names become key paths of the study file. A value is TOML, or text where it is none. Raises UsageError
-    for a text without a key, and for the search, which has no values to set.
+    Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
+    for a text without a key, and for the search, which has no values.
     """
     settings: dict[str, Any] = {}
     for text in texts:
@@ -37,7 +37,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Let a StudyFileError that speaks of one of the `settings` be the UsageError that it is."""
+    """Convert a StudyFileError about one of the `settings` to a UsageError."""
     try:
         yield
     except StudyFileError as error:
@@ -47,7 +47,7 @@ def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _is_about(where: str, key: str) -> bool:
-    """True where the key path `where` is that of a setting, or lies below it."""
+    """Return True if the key path `where` is that of a setting, or lies below it."""
     section, dot, field = key.partition(".")
     path = key_path(section, field) if dot else key_path(key)
     return where == path or where.startswith((f"{path}.", f"{path}["))
@@ -59,9 +59,9 @@ def full_key(name: str) -> str:
 
 
 def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document of a study file with every setting in its place.
+    """Return the document of a study file with every setting applied.
 
-    What is no table where a table should be stays: the reader says so.
+    A value that should be a table is unchanged: the reader reports it.
     """
     changed = dict(document)
     for path, value in settings.items():
@@ -78,5 +78,5 @@ def _value(text: str) -> Any:
         read = tomllib.loads(f"{_KEY} = {text}")
     except (ValueError, RecursionError):
         return text
-    # A text of several lines could hold keys of its own.
+    # A text of several lines could contain keys of its own.
     return read[_KEY] if set(read) == {_KEY} else text

@@ -1,4 +1,4 @@
-"""The specification of a study: frozen records, complete and checked when they exist.
+"""The specification of a study: frozen records, complete and checked once they exist.
 
 `reader` makes them from TOML, `json_form` writes them for the database, every other stage only reads them.
 """
@@ -47,7 +47,7 @@ DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
         Cause.STOPPED,
     )
 )
-"""What diagnosis can find wrong with a network, in the order of the catalogue."""
+"""The causes that diagnosis can find in a network, in the order of the catalogue."""
 
 DEFAULT_FATAL: tuple[Cause, ...] = (
     Cause.LOG_ZERO,
@@ -59,16 +59,16 @@ DEFAULT_FATAL: tuple[Cause, ...] = (
     Cause.NEG_PLATEAU,
     Cause.LR_TOO_LOW,
 )
-"""Verdicts that stop a trial unless the study says otherwise, in the order of the catalogue."""
+"""Verdicts that stop a trial by default, in the order of the catalogue."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Initializer:
-    """How initial weights are drawn; biases start at 0.
+    """Distribution of initial weights; biases start at 0.
 
-    `name` is he, xavier, lecun, normal or uniform. `scale` is the standard deviation of `normal`, the
-    bound of `uniform`, and None for the others, whose scale follows from the layer's size.
+    `name` is he, xavier, lecun, normal or uniform. `scale` is the standard deviation of `normal`, the bound of
+    `uniform`, and None for the others, whose scale follows from the layer's size.
     """
 
     name: Literal["he", "xavier", "lecun", "normal", "uniform"] = "he"
@@ -78,7 +78,7 @@ class Initializer:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """A mistake that is made in the data on purpose, to see whether it is noticed.
+    """A deliberate mistake in the data, to test whether it is detected.
 
     `number` is the divisor of `integer_division`, the factor of `byte_product`, and None for the others.
     """
@@ -88,7 +88,7 @@ class Fault:
 
 
 def fault_in_words(fault: Fault) -> str:
-    """Return what `fault` does to the data, for people."""
+    """Return a description of the effect of `fault` on the data."""
     match fault.name:
         case "labels_shuffled":
             return "the training part's targets are shuffled apart from its inputs"
@@ -107,11 +107,11 @@ def fault_in_words(fault: Fault) -> str:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
-    """What to learn from. `target` names the column of a table; None is its last one.
+    """The data of a study. `target` names the column of a table; None is its last one.
 
     `examples` is how many examples the study takes of its source, drawn at random by its seed; None is all of them.
-    `sealed` is what the part that the source itself keeps apart (MNIST's t10k files) serves as: the sealed test set,
-    or the validation part, whose `validation_fraction` then counts for nothing.
+    `sealed` is the role of the source's own separate part (MNIST's t10k files): the sealed test set, or the validation
+    part, which makes `validation_fraction` irrelevant.
     """
 
     source: str
@@ -131,10 +131,10 @@ class DataSpec:
 class ModelSpec:
     """The network. `loss` "auto" is cross-entropy for classes and squared error for numbers.
 
-    With `skip_connections` each hidden layer that is as wide as the hidden layer before it adds its inputs to its
-    activations; the first has none. `dropout_layers` are the hidden layers that have dropout. `dropout_scaling` says
-    when its share is made up for: in training what is kept is divided by 1 - dropout ("inverted"), or in evaluation
-    everything is multiplied by it. `batch_norm_epsilon` is added to the variance, in the square of the outputs' unit.
+    With `skip_connections` each hidden layer that is as wide as the preceding hidden layer adds its inputs to its
+    activations; the first has none. `dropout_layers` are the hidden layers that have dropout. `dropout_scaling` sets
+    the compensation: in training the kept units are divided by 1 - dropout ("inverted"), or in evaluation all units are
+    multiplied by it. `batch_norm_epsilon` is added to the variance, in the square of the outputs' unit.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -155,7 +155,7 @@ class ModelSpec:
     def skips(self) -> tuple[bool, ...]:
         """Whether a skip leads around each hidden layer, input side first.
 
-        Never around the first, even where there are as many inputs as units: what a network is must not hang on that
+        Never around the first, even if there are as many inputs as units: the network must not depend on that
         coincidence.
         """
         return tuple(
@@ -167,7 +167,7 @@ class ModelSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSpec:
-    """How one trial is trained. `momentum` is used by momentum and nesterov."""
+    """The training of one trial. `momentum` is used by momentum and nesterov."""
 
     epochs: int = 20
     batch_size: int = 100
@@ -195,7 +195,7 @@ class Range:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """A searched value out of a list. A list among them (widths of layers) stands as its JSON text."""
+    """A searched value out of a list. A list among them (widths of layers) is stored as its JSON text."""
 
     name: str
     choices: tuple[ParameterValue, ...]
@@ -207,10 +207,10 @@ Dimension: TypeAlias = Range | Choices
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExactConfiguration:
-    """One of the configurations that a study trains when it searches nothing.
+    """One of the configurations that a study trains instead of a search.
 
-    `params` are the names (flat, dotted) and values of what it sets, in the order of the study file; what it leaves
-    out is fixed by the study. `name` is unique in its study.
+    `params` are the names (flat, dotted) and values that it sets, in the order of the study file; the study fixes the
+    rest. `name` is unique in its study.
     """
 
     name: str
@@ -220,10 +220,10 @@ class ExactConfiguration:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplerSpec:
-    """Where new configurations come from: one of Optuna's samplers.
+    """The source of new configurations: one of Optuna's samplers.
 
-    `startup_trials` is how many random trials a learning sampler takes first; `points` is how many values
-    `grid` takes from each range. `none` is what a study of exact configurations has, and no other.
+    `startup_trials` is the number of random trials of a learning sampler at the start; `points` is the number of values
+    that `grid` takes from each range. Studies of exact configurations have `none`, others never.
     """
 
     name: SamplerName = "tpe"
@@ -234,15 +234,15 @@ class SamplerSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PruningSpec:
-    """When a trial is stopped before its last epoch.
+    """The conditions that stop a trial early.
 
-    `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must
-    have finished and a trial must be `warmup_epochs` old before median and percentile stop anything;
-    `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
+    `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must have
+    finished and a trial must be `warmup_epochs` old for median and percentile to stop it; `percentile` is the share in
+    percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
 
-    `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which
-    ail no trial; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
-    would stop which run on, to measure how often stopping was wrong.
+    `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which never
+    count as problems; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
+    would stop which run on, to measure the rate of wrong stops.
     """
 
     diagnosis: bool = True
@@ -265,7 +265,7 @@ DEFAULT_SEARCH: tuple[Dimension, ...] = (
     Range(name="learning_rate", low=1e-6, high=1.0, log=True),
     Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
 )
-"""What a study without `[search]` searches."""
+"""The default search of a study without `[search]`."""
 
 SHORT_NAMES: Mapping[str, str] = {
     "learning_rate": "training.learning_rate",
@@ -278,16 +278,16 @@ LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
 HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
-"""Samplers that must know of other trials: of their results, or, on a grid, of those that were given parameters."""
+"""Samplers that need other trials: their results, or, for a grid, the numbers of those with given parameters."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """A whole study. Two studies are the same when these records are equal, `trials` aside.
+    """A whole study. Two studies are the same if these records are equal, `trials` aside.
 
-    A study with `configurations` trains exactly these, over and over until its budget is spent; `search` then spans
-    their values (`configurations.spanned`).
+    A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
+    values (`configurations.spanned`).
     """
 
     name: str
@@ -304,10 +304,10 @@ class StudySpec:
 
 
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:
-    """Return `spec` with what "auto" means for `task`, which its data has, in `data`, `metric` and the loss.
+    """Return `spec` with "auto" resolved for `task`, the task of its data, in `data`, `metric` and the loss.
 
-    `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, in the name of the study,
-    where metric or loss do not fit the task.
+    `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, about the study, if metric or loss do
+    not fit the task.
     """
     losses = dict.fromkeys([spec.model.loss, *_losses_of(spec.configurations)])
     problems = [p for loss in losses for p in task_problems(task=task, metric=spec.metric, loss=loss)]
@@ -331,7 +331,7 @@ def _losses_of(configurations: Sequence[ExactConfiguration]) -> Iterator[Loss]:
 
 
 def task_problems(*, task: Task, metric: Metric, loss: Loss) -> list[Problem]:
-    """Return why `metric` and `loss` cannot serve `task`; nothing where the task is not known yet."""
+    """Return the reasons why `metric` and `loss` do not fit `task`; none if the task is not known yet."""
     if task != "regression":
         return []
     remedy = 'change it, or set data.task = "classification"'
@@ -348,7 +348,7 @@ def task_problems(*, task: Task, metric: Metric, loss: Loss) -> list[Problem]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """What one trial trains: the study's model and training with the trial's parameters put in."""
+    """The configuration of one trial: the study's model and training with the trial's parameters inserted."""
 
     model: ModelSpec
     training: TrainingSpec
@@ -379,7 +379,7 @@ def _field_value(key: str, value: ParameterValue) -> Any:
 
 
 def _initializer(text: str) -> Initializer:
-    """Read `he`, or `{"normal": 0.01}` as a choice of a search stands in the database."""
+    """Read `he`, or `{"normal": 0.01}` as the database stores a choice of a search."""
     if not text.startswith("{"):
         return Initializer(name=text)  # type: ignore[arg-type]
     ((name, scale),) = json.loads(text).items()

@@ -22,21 +22,20 @@ from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 
 def never() -> bool:
-    """Say no, whatever is asked: nothing interrupts, and nobody is wanted elsewhere."""
+    """Return False always: no interruption, and no other work to yield to."""
     return False
 
 
 class Observer(Protocol):
-    """Looks at every step of a cohort's lanes. It reads the arrays that it is shown and changes none of them."""
+    """An observer of every step of a cohort's lanes. It reads the given arrays and changes none of them."""
 
     def after_forward(self, lane: Lane) -> None:
-        """Look behind the forward pass, before the loss overwrites the logits: activations are as computed."""
+        """Observe the forward pass before the loss overwrites the logits: activations are as computed."""
 
     def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
-        """Look behind the backward pass, before the optimizer spends the gradients.
+        """Observe the backward pass before the optimizer overwrites the gradients.
 
-        `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is what each example's gradient was
-        multiplied by.
+        `losses` (k,) are the minibatch means, float64; `scale` (k, 1, 1) is the factor of each example's gradient.
         """
 
 
@@ -44,9 +43,9 @@ class Observer(Protocol):
 class Cohort:
     """Up to `capacity` trials of one shape on one data set. Rows join and leave between any two steps.
 
-    Active rows are always the first ones: a row that leaves is filled by the last, so that every array operation
-    runs over a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut
-    into lanes: neighbouring rows whose minibatches are equally large. An `observer` is shown every lane's steps.
+    Active rows are always the first ones: the last row fills a row that leaves, so that every array operation runs over
+    a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut into lanes:
+    neighbouring rows whose minibatches are equally large. An `observer` receives every lane's steps.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Cohort:
 
     @property
     def free(self) -> int:
-        """How many more trials can join."""
+        """The number of trials that can still join."""
         return self.capacity - len(self._rows)
 
     @property
@@ -105,19 +104,18 @@ class Cohort:
 
     @property
     def age(self) -> int:
-        """How many steps the oldest trial in training has made; 0 without trials."""
+        """The number of steps of the oldest trial in training; 0 without trials."""
         return max((row.age for row in self._rows), default=0)
 
     @property
     def is_validation_due(self) -> bool:
-        """True when an epoch has ended whose validation was interrupted."""
+        """True if an epoch has ended whose validation was interrupted."""
         return bool(self._due)
 
     def join(self, number: int, configuration: Configuration) -> None:
         """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
 
-        Raises ValueError when there is no free row, the trial is here already, or the configuration has another
-        shape.
+        Raises ValueError if there is no free row, the trial has a row already, or the configuration has another shape.
         """
         if not self.free:
             raise ValueError(f"trial {number}: the cohort is full (got {self.capacity} rows)")
@@ -141,7 +139,7 @@ class Cohort:
         self._settle(index)
 
     def leave(self, number: int) -> None:
-        """Take trial `number` out of the arrays. Raises ValueError when it is not here."""
+        """Take trial `number` out of the arrays. Raises ValueError if it is not in the cohort."""
         index = self.numbers.index(number)
         self._due.discard(number)
         self._noticed.discard(number)
@@ -164,27 +162,27 @@ class Cohort:
         return copy
 
     def telemetry(self, number: int) -> Telemetry:
-        """Return everything measured of trial `number` so far."""
+        """Return all measurements of trial `number` so far."""
         return self._rows[self.numbers.index(number)].telemetry
 
     def advance(self, *, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
-        """Train until there is something new to say about at least one trial, and return it.
+        """Train until at least one trial has a new observation, and return all new ones.
 
-        Returns [] without trials, and as soon as `is_interrupted`, which is asked before every step and every pass
-        of a validation; the next call goes on from there. Trials that have trained all their epochs must leave
+        Returns [] without trials, and as soon as `is_interrupted`, which is called at the start of every step and every
+        pass of a validation; the next call continues from there. Trials that have trained all their epochs must leave
         before the next call (ValueError).
         """
         if any(self._is_finished(row) for row in self._rows):
             raise ValueError("trials that are finished must leave the cohort before it goes on")
-        with np.errstate(all="ignore"):  # what NaN and infinity mean is for diagnosis to say
+        with np.errstate(all="ignore"):  # diagnosis interprets NaN and infinity
             while self._rows and not is_interrupted():
                 observed = self._step(is_interrupted)
-                if observed or self._due:  # what is still due was interrupted
+                if observed or self._due:  # the remaining validation was interrupted
                     return observed
         return []
 
     def _settle(self, index: int) -> None:
-        """Write the hyper-parameters of the trial in row `index` where the steps read them, in place."""
+        """Write the hyper-parameters of the trial in row `index` to the arrays that the steps read, in place."""
         row = self._rows[index]
         training = row.configuration.training
         self._hyper[:, index, 0] = (training.learning_rate, training.weight_decay, training.momentum)
@@ -192,7 +190,7 @@ class Cohort:
         self._note_decays()
 
     def _note_decays(self) -> None:
-        """Keep whether any and whether every trial decays its weights, in the network's precision."""
+        """Store whether any and whether every trial decays its weights, in the network's precision."""
         decays = self._hyper[1, : len(self._rows)] != 0
         self._decays, self._all_decay = bool(decays.any()), bool(decays.all())
 
@@ -200,9 +198,9 @@ class Cohort:
         return len(row.epochs) >= row.configuration.training.epochs
 
     def _step(self, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
-        """Take one step with every trial, validate those that end an epoch, and return what is new.
+        """Take one step with every trial, validate those that end an epoch, and return the new observations.
 
-        A validation that is interrupted leaves no trace: it is made again in place of the next step.
+        An interrupted validation leaves no trace: it is repeated in place of the next step.
         """
         if not self._due:
             self._train_all()
@@ -217,7 +215,7 @@ class Cohort:
         ]
 
     def _train_all(self) -> None:
-        """Take one step with every trial; note which have something new, and whose epoch is due for validation."""
+        """Take one step with every trial; note which have an observation, and whose epoch is due for validation."""
         noticed: list[int] = []
         for start, stop, examples in self._lanes():
             noticed += self._train(start, stop, examples)
@@ -252,7 +250,7 @@ class Cohort:
                 start = stop
 
     def _train(self, start: int, stop: int, examples: int) -> list[int]:
-        """Take one step with the rows `start`..`stop`; return the rows that have something new."""
+        """Take one step with the rows `start`..`stop`; return the rows with a new observation."""
         lane = self._gather(start, stop, examples)
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
@@ -273,7 +271,7 @@ class Cohort:
         return broken + self._sampler.finish_samples(pending, behind, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
-        """Fill the lane's minibatches: one for all rows where they are of one age, else one for each."""
+        """Fill the lane's minibatches: one for all rows if they are of one age, else one for each."""
         rows = self._rows[start:stop]
         is_shared = all(row.age == rows[0].age for row in rows)
         lane = self._workspace.lane(start, stop, examples, shared_inputs=is_shared)
@@ -292,7 +290,7 @@ class Cohort:
         return lane
 
     def _scale(self, lane: Lane, examples: int) -> Array:
-        """Return the factors (k, 1, 1) that turn gradients of summed losses into what the optimizer wants."""
+        """Return the factors (k, 1, 1) that turn gradients of summed losses into those that the optimizer needs."""
         scale = self._delta_scale[lane.start : lane.stop]
         scale[...] = 1 if self.shape.training.reduction == "sum" else 1 / examples
         if self._optimizer.folds_learning_rate:
@@ -331,7 +329,7 @@ class Cohort:
         return broken
 
     def _validate(self, is_interrupted: Callable[[], bool]) -> bool:
-        """Close the epochs that are due, all or, where it is interrupted, none; say which of the two."""
+        """Close the epochs that are due, all or, if it is interrupted, none; return whether they were closed."""
         due = _stretches([index for index, row in enumerate(self._rows) if row.number in self._due])
         evaluations = []
         for start, stop in due:

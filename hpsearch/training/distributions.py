@@ -1,4 +1,4 @@
-"""How the numbers of one array are distributed: a histogram over many magnitudes of either sign, and moments."""
+"""The distribution of the numbers in one array: a histogram over many magnitudes of either sign, and moments."""
 
 from dataclasses import dataclass
 from typing import Final, final
@@ -23,7 +23,7 @@ Bin i of E + 1 holds the numbers x with edge i - 1 <= x < edge i; the first and 
 
 BINS: Final = len(BIN_EDGES) + 1
 ZERO_BIN: Final = BINS // 2
-"""The bin of exact zeros: a unit that does not fire, a gradient that is gone."""
+"""The bin of exact zeros: a unit that does not fire, a vanished gradient."""
 
 
 @final
@@ -32,8 +32,8 @@ class Distribution:
     """The distribution of an array's numbers.
 
     `counts` (BINS,) int64 are over `BIN_EDGES`; `nans` are counted apart. `mean` and `variance` are taken in float64
-    over all numbers, so NaN or infinite where one of them is. `kurtosis` is the fourth central moment over the square
-    of the second: 3 for a normal distribution, larger for heavier tails; NaN where all numbers are equal.
+    over all numbers, so NaN or infinite if one of them is. `kurtosis` is the fourth central moment over the square of
+    the second: 3 for a normal distribution, larger for heavier tails; NaN if all numbers are equal.
     """
 
     counts: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Distribution:
 
 
 def distribution_of(values: Array, *, scale: float = 1.0) -> Distribution:
-    """Return how the numbers `values`, of any shape and at least one, are distributed after a division by `scale`."""
+    """Return the distribution of `values`, of any shape and at least one number, divided by `scale`."""
     numbers = values.ravel().astype(np.float64)
     with np.errstate(all="ignore"):
         numbers /= scale

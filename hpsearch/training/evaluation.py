@@ -1,4 +1,4 @@
-"""What a trained network does with examples that it did not learn from."""
+"""The results of a trained network on examples outside its training."""
 
 from dataclasses import dataclass, replace
 from typing import final
@@ -18,7 +18,7 @@ from hpsearch.training.workspace import State, Workspace
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NetworkEvaluation:
-    """How a network did on N examples in evaluation mode: the mean `loss`, and the `accuracy`, None in regression.
+    """Results on N examples in evaluation mode: the mean `loss`, and the `accuracy`, None in regression.
 
     `fires` has for each hidden layer whether each unit (O,) was positive for at least one example.
     """
@@ -34,7 +34,7 @@ class NetworkEvaluation:
 
 
 def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> NetworkEvaluation:
-    """Return how the network did on the examples of `fold`, at least one, with the parameters of `snapshot`."""
+    """Return the results on the examples of `fold`, at least one, with the parameters of `snapshot`."""
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)
     with np.errstate(all="ignore"):
@@ -57,7 +57,7 @@ def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bo
         x = inputs[None, first : first + EVALUATION_EXAMPLES]
         lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
         network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
-        # By its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
+        # By its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
         for ever, buffers in zip(fires, lane.batch.blocks, strict=False):
             np.logical_or(ever, buffers.y[0].max(axis=0) > 0, out=ever)
     return fires

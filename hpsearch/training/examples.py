@@ -1,4 +1,4 @@
-"""The examples as a cohort reads them: minibatches in one order for all trials, targets as the loss wants them."""
+"""The examples as a cohort reads them: minibatches in one order for all trials, targets in the form of the loss."""
 
 from functools import lru_cache
 from typing import final
@@ -41,7 +41,7 @@ class EpochOrders:
 class Examples:
     """One fold of the data with its targets for one kind of network.
 
-    Classes become one-hot rows over C outputs, or the class's index itself where two classes share one output.
+    Classes become one-hot rows over C outputs, or the class's index itself if two classes share one output.
     """
 
     def __init__(self, fold: Fold, *, outputs: int) -> None:

@@ -1,4 +1,4 @@
-"""Loops over a trainer for the cases without a database: trials to their ends, or all of them to one step."""
+"""Loops over a trainer without a database: train trials to their ends, or all of them to one step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from hpsearch.training.row import Observation
 
 
 class Trainer(Protocol):
-    """Trains several trials at once: they join, advance together, and leave."""
+    """A trainer of several trials at once: they join, advance together, and leave."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -19,14 +19,14 @@ class Trainer(Protocol):
         """Begin to train trial `number`."""
 
     def advance(self, *, is_interrupted: Callable[[], bool]) -> Sequence[Observation]:
-        """Train until there is something new about a trial, and return it; [] as soon as it is interrupted."""
+        """Train until a trial has a new observation, and return all new ones; [] as soon as it is interrupted."""
 
     def leave(self, number: int) -> None:
         """End the training of trial `number`."""
 
 
 def has_finished(observation: Observation) -> bool:
-    """True when the trial has trained all its epochs."""
+    """Return True if the trial has trained all its epochs."""
     return observation.is_finished
 
 
@@ -39,7 +39,7 @@ def train_to_end(
 ) -> Iterator[Observation]:
     """Train `trials` together; yield the last observation of each, the first of which `is_over` is true.
 
-    Trials whose end is not reached because of `is_interrupted` are left out.
+    Omit trials that do not reach their end because of `is_interrupted`.
     """
     for number, configuration in trials.items():
         trainer.join(number, configuration)
@@ -53,7 +53,7 @@ def train_to_end(
 def train_to_step(cohort: Cohort, steps: int, *, is_interrupted: Callable[[], bool] = never) -> None:
     """Take steps with all trials of `cohort`, which are of one age, until there are `steps`.
 
-    The epoch that ends there is validated, and the trials stay in the cohort.
+    Validate the epoch that ends there; the trials stay in the cohort.
     """
 
     def is_over() -> bool:
@@ -61,6 +61,6 @@ def train_to_step(cohort: Cohort, steps: int, *, is_interrupted: Callable[[], bo
 
     while not is_over():
         cohort.advance(is_interrupted=is_over)
-    # A validation that is due with the last step was held up by that step, and is all that is left to do.
+    # Only a validation is left, if the last step made it due and `is_over` interrupted it.
     if cohort.is_validation_due:
         cohort.advance(is_interrupted=is_interrupted)

@@ -1,11 +1,11 @@
-"""What is measured inside the networks of a cohort, and how: each statistic of `telemetry.Sample` once, for k rows.
+"""Measurements inside the networks of a cohort: each statistic of `telemetry.Sample` once, for k rows.
 
-Every step: the loss, and whether it is finite. At the steps of `sampling_schedule.next_sample_step`: one `Sample`,
-from arrays that the step leaves behind anyway; at those of `sampling_schedule.is_probe`, one forward pass more. Every
-epoch: validation.
+Every step: the loss, and whether it is finite. At the steps of `sampling_schedule.next_sample_step`: one `Sample`, from
+arrays that the step produces in any case; at those of `sampling_schedule.is_probe`, one more forward pass. Every epoch:
+validation.
 
-A look has three parts, since a step overwrites what it no longer needs: behind the forward pass, behind the backward
-pass, behind the update.
+A sample has three parts, since a step overwrites arrays that it no longer needs: after the forward pass, after the
+backward pass, after the update.
 """
 
 import itertools
@@ -26,11 +26,11 @@ from hpsearch.training.workspace import Lane
 
 @final
 class RowHistory:
-    """Of K rows: how long each hidden unit has been silent, and the last gradient seen of the output's weights.
+    """Of K rows: the silence of each hidden unit, and the last sampled gradient of the output's weights.
 
-    `silence` (K, U) counts the examples looked at since a unit last fired, for all U hidden units, input side first.
-    `gradient` (K, H C) is in whatever scale the look had, and `gradient_norm` (K,) its norm, float64; all are 0 before
-    a row's first look.
+    `silence` (K, U) counts the sampled examples since a unit last fired, for all U hidden units, input side first.
+    `gradient` (K, H C) is in the scale of its sample, and `gradient_norm` (K,) its norm, float64; all are 0 until a
+    row's first sample.
     """
 
     def __init__(self, network: Network, *, rows: int, dtype: np.dtype[np.floating]) -> None:
@@ -42,26 +42,26 @@ class RowHistory:
         self.gradient_norm: Array = np.zeros(rows)
 
     def forget(self, row: int) -> None:
-        """Start afresh in `row`, in place."""
+        """Reset `row`, in place."""
         self.silence[row] = 0
         self.gradient[row] = 0
         self.gradient_norm[row] = 0
 
     def move(self, source: int, target: int) -> None:
-        """Copy what is known of row `source` to row `target`, in place."""
+        """Copy the history of row `source` to row `target`, in place."""
         self.silence[target] = self.silence[source]
         self.gradient[target] = self.gradient[source]
         self.gradient_norm[target] = self.gradient_norm[source]
 
 
 SILENT_EXAMPLES: Final = 1000
-"""A unit that has not fired for so many examples fires for less than 0.3 % of them, at 95 % (rule of three)."""
+"""A unit that has not fired for this many examples fires for less than 0.3 % of them, at 95 % (rule of three)."""
 
 SMALLEST_SAFE_SQUARE: Final = 1e-30
 """Below it the squares of a float32 matrix, which end at 1e-45, may be missing from their sum."""
 
 SMALLEST_SCALE: Final = 1e-300
-"""Stands for a learning rate that is 0 in the network's precision where a gradient is divided by it."""
+"""Replaces a learning rate that is 0 in the network's precision as the divisor of a gradient."""
 
 FLAT: Final[Mapping[str, tuple[float, float]]] = {
     "sigmoid": (1 / (1 + math.exp(5.0)), 1 / (1 + math.exp(-5.0))),
@@ -69,13 +69,13 @@ FLAT: Final[Mapping[str, tuple[float, float]]] = {
     "elu": (math.expm1(-5.0), math.inf),
     "selu": (SELU_SCALE * SELU_ALPHA * math.expm1(-5.0), math.inf),
 }
-"""Where an activation is flat: below the first and above the second value of the activation itself.
+"""The flat parts of an activation: below the first and above the second value of the activation itself.
 
-|z| > 5 for sigmoid and |z| > 2.5 for tanh, where the derivative is below 0.7 % and 2.7 %, and z < -5 for ELU and SELU.
+|z| > 5 for sigmoid and |z| > 2.5 for tanh, with a derivative below 0.7 % and 2.7 %, and z < -5 for ELU and SELU.
 """
 
 FLAT_SLOPE: Final = math.exp(-5.0)
-"""Where a gate is flat: its slope, of either sign, is below that of ELU at z = -5."""
+"""The flat part of a gate: its slope, of either sign, is below that of ELU at z = -5."""
 
 
 @final
@@ -83,7 +83,7 @@ FLAT_SLOPE: Final = math.exp(-5.0)
 class ForwardStatistics:
     """Statistics of a forward pass for k trials: vectors (k,), and (k, L) for the L hidden layers.
 
-    `activity` (k, B) is the squared norm of what the output layer reads of each example.
+    `activity` (k, B) is the squared norm of the output layer's input for each example.
     """
 
     logit_max: Array
@@ -99,7 +99,7 @@ class ForwardStatistics:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingContext:
-    """What looks at a cohort need to know: its network, whether that `classifies`, its activation's `FLAT` bounds."""
+    """The fixed data of a sampler: its network, whether that `classifies`, its activation's `FLAT` bounds."""
 
     network: Network
     classifies: bool
@@ -109,9 +109,9 @@ class SamplingContext:
 def measure_forward(
     context: SamplingContext, part: Lane, history: RowHistory, kept: Array
 ) -> ForwardStatistics:
-    """Measure the buffers that a forward pass left for a part of a lane, before the loss overwrites the logits.
+    """Measure the buffers of a forward pass for a part of a lane before the loss overwrites the logits.
 
-    A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum that goes on.
+    A unit fires by its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
     `kept` (k,) are the shares of units that dropout keeps. Updates `history.silence`, in place.
     """
     blocks = part.batch.blocks
@@ -135,7 +135,7 @@ def measure_forward(
 
 
 def _side_by_side(columns: Sequence[Array], rows: int) -> Array:
-    """Return vectors (k,) as columns; (k, 0) where there are none."""
+    """Return vectors (k,) as columns; (k, 0) if there are none."""
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
 
 
@@ -158,7 +158,7 @@ def _answers(z: Array, t: Array) -> tuple[Array, Array]:
 
 
 def _silent_shares(silence: NDArray[np.int32], fires: Sequence[Array], *, examples: int) -> Array:
-    """Return the shares of long silent units (k, L), counting this look in `silence` (k, U), in place."""
+    """Return the shares of long silent units (k, L), counting this sample in `silence` (k, U), in place."""
     if not fires:
         return np.zeros((len(silence), 0))
     fired = np.concatenate(fires, axis=1) if len(fires) > 1 else fires[0]
@@ -190,7 +190,7 @@ def _flat_shares(context: SamplingContext, hidden: Sequence[BlockBuffers], kept:
 def _flat_share(y: Array, mask: Array | None, flat: tuple[float, float], kept: Array) -> Array:
     """Return the shares (k,) of a block's activations `y` on a flat part, among those that dropout's `mask` kept.
 
-    Dropout multiplies what it keeps by 1 / kept, and the bounds with it.
+    Dropout multiplies kept activations by 1 / kept, so the bounds too.
     """
     scale = 1 / kept[:, None, None]
     low, high = ((bound * scale).astype(y.dtype) for bound in flat)
@@ -206,8 +206,7 @@ def _flat_share(y: Array, mask: Array | None, flat: tuple[float, float], kept: A
 def layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
     """Return the Euclidean norms (k, L), float64, of the given columns of `flat` (k, P).
 
-    Sums of squares that may have lost something to float32's range, as those of vanishing gradients do, are taken
-    again in float64.
+    Sums of squares that may be too small for float32's range, as with vanishing gradients, are repeated in float64.
     """
     squares = np.empty((len(flat), len(columns)))
     for layer, place in enumerate(columns):
@@ -223,7 +222,7 @@ def layer_norms(flat: Array, columns: Sequence[slice]) -> Array:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackwardStatistics:
-    """Statistics of a backward pass for k trials, and what is needed to compare with the update that follows.
+    """Statistics of a backward pass for k trials, and the data for a comparison with the next update.
 
     `gradient_norms` and `weight_norms` (k, L), of the weight matrices; `cosine` and `coherence` (k,), of the output
     layer's gradient; `gradient` and `before` (k, P) are copies. Gradients are those of the mean loss multiplied by
@@ -242,9 +241,9 @@ class BackwardStatistics:
 def measure_backward(
     context: SamplingContext, part: Lane, history: RowHistory, *, activity: Array, scales: Array
 ) -> BackwardStatistics:
-    """Measure the gradients of a part of a lane before the optimizer spends them. Updates `history`, in place.
+    """Measure the gradients of a part of a lane before the optimizer overwrites them. Update `history`, in place.
 
-    `scales` (k,) are the factors by which each example's gradient was multiplied; `activity` is `ForwardStatistics`'s.
+    `scales` (k,) are the factors of each example's gradient; `activity` is `ForwardStatistics`'s.
     """
     examples, columns = part.batch.ones.shape[1], context.network.weight_columns
     norms = layer_norms(part.gradient, columns)
@@ -274,7 +273,7 @@ def _turned(remembered: Array, now: Array) -> Array:
 
 
 def _ratios(numerators: Array, denominators: Array) -> Array:
-    """Return the quotients (k,), NaN where a denominator is not above 0."""
+    """Return the quotients (k,), NaN if a denominator is not above 0."""
     ratios = np.full(len(numerators), np.nan)
     np.divide(numerators, denominators, out=ratios, where=denominators > 0)
     return ratios
@@ -283,9 +282,9 @@ def _ratios(numerators: Array, denominators: Array) -> Array:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateStatistics:
-    """What an update did to k trials: `predicted_decrease` (k,) in the gradient's scale, `update_norms` (k, L).
+    """Effects of an update on k trials: `predicted_decrease` (k,) in the gradient's scale, `update_norms` (k, L).
 
-    `actual_decrease` and `evaluation_loss` (k,) are NaN where the look is no probe.
+    `actual_decrease` and `evaluation_loss` (k,) are NaN if the sample is no probe.
     """
 
     predicted_decrease: Array
@@ -297,10 +296,10 @@ class UpdateStatistics:
 def measure_update(
     context: SamplingContext, part: Lane, behind: BackwardStatistics, *, losses: Array, probes: bool
 ) -> UpdateStatistics:
-    """Measure what the update did to a part of a lane whose minibatch losses were `losses` (k,) before it.
+    """Measure the effect of the update on a part of a lane whose minibatch losses were `losses` (k,).
 
-    A probe runs the network again on the same minibatches, with the same dropout and its running statistics put back
-    afterwards. Spends `behind` and the part's buffers.
+    A probe runs the network again on the same minibatches, with the same dropout, and restores its running statistics.
+    It overwrites `behind` and the part's buffers.
     """
     np.subtract(behind.before, part.parameters, out=behind.before)
     nothing = np.full(len(losses), np.nan)
@@ -314,7 +313,7 @@ def measure_update(
 
 
 def _probed(network: Network, part: Lane, losses: Array) -> tuple[Array, Array]:
-    """Return by how much the update lowered the losses (k,), and the losses in evaluation mode (k,)."""
+    """Return the decrease of the losses (k,) by the update, and the losses in evaluation mode (k,)."""
     running = part.running.copy()
     network.forward(part.parameter_views, part.batch)
     part.running[...] = running
@@ -333,10 +332,10 @@ def mean_losses(network: Network, part: Lane) -> Array:
 
 
 def first_nonfinite(lane: Lane, row: int, step: int) -> NonFinite:
-    """Name the first array of a lane's trial that holds a NaN or an infinity, when its loss is not finite.
+    """Return the first array of a lane's trial with a NaN or an infinity, if its loss is not finite.
 
-    Called after the forward pass and before the backward pass. The loss overwrites the logits, so they are
-    computed again from the last hidden layer.
+    Call it between the forward pass and the backward pass. The loss overwrites the logits, so they are computed again
+    from the last hidden layer.
     """
     blocks, parameters = lane.batch.blocks, lane.parameter_views[-1]
     below = blocks[-2].output[row] if len(blocks) > 1 else lane.batch.x[min(row, len(lane.batch.x) - 1)]

@@ -1,4 +1,4 @@
-"""Records a trial from the inside at every step, as the observer of a cohort that trains it alone."""
+"""The recorder of a trial's inside at every step, as the observer of a cohort that trains it alone."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from hpsearch.training.workspace import Lane
 class FirstNonFinite:
     """The first non-finite number anywhere in a trial: the step, the kind of array, and its layer, counted from 0.
 
-    Arrays are searched in the order of the computation: `weights` and `biases` (written by the step before),
+    Arrays are searched in the order of the computation: `weights` and `biases` (written by the previous step),
     `activations` of hidden layers, `logits`, `loss`, `gradients`. `layer` is None for the loss.
     """
 
@@ -34,9 +34,9 @@ class FirstNonFinite:
 class LayerMoment:
     """One dense layer at one step.
 
-    `before` is what its activation reads, behind normalization and gamma and beta, and `after` what the next layer
-    reads, behind dropout and with what a skip brings; they are both the logits in the output layer. `gradient` is of
-    its weight matrix, for the mean data loss.
+    `before` is its activation's input, after normalization, gamma and beta, and `after` the next layer's input, with
+    dropout and a skip's inputs; both are the logits in the output layer. `gradient` is of its weight matrix, for the
+    mean data loss.
     """
 
     before: Distribution
@@ -68,7 +68,7 @@ class NetworkSnapshot:
 class UnitTracks:
     """Watched units of one layer: N indices `units`, and the tracks of their mean weights and their biases.
 
-    Both are as they were when a step's minibatch was passed forward, before the step changed them.
+    Both are the values at a step's forward pass, before its update.
     """
 
     units: tuple[int, ...]
@@ -78,7 +78,7 @@ class UnitTracks:
 
 @final
 class Recorder:
-    """Watches the only row of a cohort. It changes nothing of it, so the row's numbers are what they are without."""
+    """The observer of a cohort's only row. It changes nothing, so the row's numbers are the same without it."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Recorder:
 
     @property
     def steps(self) -> int:
-        """How many steps were watched."""
+        """The number of watched steps."""
         return self._tape.steps
 
     def tracks(self) -> list[Track]:
@@ -120,7 +120,7 @@ class Recorder:
         return [track.columns(start, stop) for start, stop in zip(starts, self._stops, strict=False)]
 
     def after_forward(self, lane: Lane) -> None:
-        """Note which units fire, the accuracy, the watched parameters, and what is not finite."""
+        """Record the units that fire, the accuracy, the watched parameters, and arrays with non-finite numbers."""
         fired = [buffers.y[0].max(axis=0) > 0 for buffers in lane.batch.blocks[:-1]]
         for last, fires in zip(self.last_fired, fired, strict=True):
             last[fires] = self.steps
@@ -134,7 +134,7 @@ class Recorder:
             self._passed = list(self._distributions(lane))
 
     def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
-        """Note loss and gradients, and close the step."""
+        """Record loss and gradients, and close the step."""
         self._row[0] = losses[0]
         self._note_nonfinite([("loss", None, losses)])
         self._note_nonfinite(
@@ -190,7 +190,7 @@ class Recorder:
                 return
 
     def _distributions(self, lane: Lane) -> Iterator[tuple[Distribution, Distribution]]:
-        """Yield how each layer's numbers are distributed before its activation, and where the next layer reads them."""
+        """Yield the distributions of each layer's numbers at its activation's input, and at the next layer's input."""
         x = lane.batch.x
         for block, view, buffers in zip(
             self._network.blocks, lane.parameter_views, lane.batch.blocks, strict=True
@@ -202,12 +202,12 @@ class Recorder:
 
 
 def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
-    """Return a copy of what the lane's first row carries from step to step, but for the optimizer's states."""
+    """Return a copy of the lane's first row of state, without the optimizer's states."""
     return NetworkSnapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
 
 
 def _activated(view: BlockParameters, buffers: BlockBuffers, x: Array) -> Array:
-    """Return what a hidden block's activation read in the last forward pass, (B, O), made again from its inputs."""
+    """Return the input of a hidden block's activation in the last forward pass, (B, O), recomputed from its inputs."""
     if buffers.kept is None:
         made: Array = x[0] @ view.w[0] + view.b[0]
         return made

@@ -25,7 +25,7 @@ MOMENTS: Final = 60
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subject:
-    """What is trained: the configuration of trial `number` of a study with that `seed` and those data."""
+    """The subject of training: the configuration of trial `number` of a study with that `seed` and those data."""
 
     configuration: Configuration
     data: PreparedData
@@ -39,17 +39,17 @@ class Subject:
 
     @property
     def steps(self) -> int:
-        """How many steps the configuration's epochs have."""
+        """The number of steps in the configuration's epochs."""
         return self.steps_per_epoch * self.configuration.training.epochs
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingOptions:
-    """What a recording looks at. Empty means: choose.
+    """The contents of a recording. Empty fields take defaults.
 
     `units` are the watched units of the first hidden layer (ten, evenly spread); `moments` are the steps whose
-    distributions are kept (60, evenly spread over the run); of the steps in `snapshots`, none where it is empty, the
+    distributions are kept (60, evenly spread over the run); of the steps in `snapshots`, none if it is empty, the
     parameters are kept as they were before the step.
     """
 
@@ -61,14 +61,14 @@ class RecordingOptions:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recording:
-    """What a trial looked like from the inside while it trained, from step 0 on.
+    """The inside of a trial during its training, from step 0 on.
 
-    Tracks hold at most `tracks.POINTS` points, however long the run; up to so many steps they are exact. L dense
+    Tracks hold at most `tracks.POINTS` points, however long the run; runs of at most so many steps are exact. L dense
     layers, H = L - 1 of them hidden. `loss` and `accuracy` (NaN in regression) are one number per step, of the
     minibatch before the step. `output` watches the first ten outputs, `first` units of the first hidden layer (None
-    without one). `weight_gradients` and `bias_gradients` (M, L) are Euclidean norms, for the mean data loss;
-    `firing` (M, H) the shares of units that were positive for some example of the minibatch, and `last_fired` for
-    each hidden layer the last such step of each unit, -1 for never. `final` is what training left.
+    without one). `weight_gradients` and `bias_gradients` (M, L) are Euclidean norms, for the mean data loss; `firing`
+    (M, H) the shares of units that were positive for some example of the minibatch, and `last_fired` for each hidden
+    layer the last such step of each unit, -1 for never. `final` is the snapshot after training.
     """
 
     subject: Subject
@@ -98,8 +98,8 @@ def record(
 ) -> Recording:
     """Return the recording of `subject`, trained as a worker trains it.
 
-    It ends with the configuration's epochs, after `until_step` steps where that is less, or as soon as
-    `is_interrupted`. NaN and infinity do not end it. Raises ValueError for watched units that the layer has not.
+    It ends with the configuration's epochs, after `until_step` steps if that is less, or as soon as `is_interrupted`.
+    NaN and infinity do not end it. Raises ValueError for watched units that the layer lacks.
     """
     watch = watch or RecordingOptions()
     until = subject.steps if until_step is None else min(until_step, subject.steps)
@@ -120,7 +120,7 @@ def record(
 
 
 def evenly_spaced(size: int, count: int) -> tuple[int, ...]:
-    """Return `count` of the numbers below `size`, evenly spread, the first and the last among them; all where few."""
+    """Return `count` of the numbers below `size`, evenly spread, including the first and the last; all if fewer."""
     return tuple(sorted({round(place) for place in np.linspace(0, size - 1, min(count, size)).tolist()}))
 
 

@@ -1,4 +1,4 @@
-"""One trial's place in a cohort, and which trials can share one."""
+"""One trial's place in a cohort, and the trials that can share one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ DROPOUT_STREAM = 3
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """What all trials of one cohort have in common. Everything else may differ from row to row."""
+    """The shape that all trials of one cohort share. Everything else may differ from row to row."""
 
     model: ModelSpec
     training: TrainingSpec
@@ -27,7 +27,7 @@ class Shape:
 def shape_of(configuration: Configuration) -> Shape:
     """Return the shape of the cohorts in which `configuration` can train.
 
-    Rates, the number of epochs, the initializer and the share of dropped units are the row's own, the last not where
+    Rates, the number of epochs and the initializer belong to the row; so does the share of dropped units, unless
     evaluation multiplies by it.
     """
     model = configuration.model
@@ -64,10 +64,10 @@ def by_shape(
 @final
 @dataclass(kw_only=True, slots=True)
 class Row:
-    """One trial in training. Its cohort alone changes it.
+    """One trial in training. Only its cohort changes it.
 
-    `age` is the number of steps made; `next_sample_at` the step at which it is looked at next; `loss_sum` the sum of
-    this epoch's losses over examples; `alarms` the number of alarming samples in a row.
+    `age` is the number of steps made; `next_sample_at` the step of its next sample; `loss_sum` the sum of this epoch's
+    losses over examples; `alarms` the number of alarming samples in a row.
     """
 
     number: int
@@ -82,7 +82,7 @@ class Row:
     nonfinite: NonFinite | None = None
 
     def add_sample(self, sample: Sample) -> None:
-        """Keep `sample`, and settle when to look again: at once while it alarms, up to a limit."""
+        """Store `sample`, and set the step of the next one: at once during alarms, up to a limit."""
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0
         if 0 < self.alarms < alarm_streak(self.configuration.training.batch_size):
@@ -93,16 +93,16 @@ class Row:
 
     @property
     def telemetry(self) -> Telemetry:
-        """Everything measured so far. The lists inside grow with the row."""
+        """All measurements so far. The lists inside grow with the row."""
         return Telemetry(steps=self.age, samples=self.samples, epochs=self.epochs, nonfinite=self.nonfinite)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """Something new about one trial: a sample, its first non-finite number, or the end of an epoch.
+    """A new observation of one trial: a sample, its first non-finite number, or the end of an epoch.
 
-    `is_finished` says that the trial has trained all its epochs; its row waits for `Cohort.leave`.
+    `is_finished` is True if the trial has trained all its epochs; its row waits for `Cohort.leave`.
     """
 
     number: int

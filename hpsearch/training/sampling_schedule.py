@@ -1,4 +1,4 @@
-"""When a trial is looked at. It depends on the trial's own age and samples alone, never on its company (law 1)."""
+"""The steps at which a trial is sampled. They depend on the trial's own age and samples alone (law 1)."""
 
 from hpsearch.telemetry import Sample
 
@@ -12,7 +12,7 @@ ALARM_LOGIT = 1e5
 
 
 def next_sample_step(age: int) -> int:
-    """Return the first step after step `age` at which a healthy trial is looked at.
+    """Return the first step after step `age` at which a healthy trial is sampled.
 
     Every 5 steps until 25, every 25 until 200, every 100 from there.
     """
@@ -26,7 +26,7 @@ def next_sample_step(age: int) -> int:
 
 
 def is_probe(age: int) -> bool:
-    """True when the look at step `age` also measures what the step did to the loss of its own minibatch.
+    """Return True if the sample at step `age` also measures the effect of the step on the loss of its own minibatch.
 
     That is another forward pass: at the steps 0, 10, 20, 50, 100, 150, 200, and every 500 from there.
     """
@@ -38,13 +38,13 @@ def is_probe(age: int) -> bool:
 
 
 def alarm_streak(batch_size: int) -> int:
-    """Return how many alarming samples in a row are taken at every step before looking goes back to its rhythm.
+    """Return the number of alarming samples in a row that are taken at every step until the schedule is regular again.
 
-    12 steps, or the 1,200 examples that tell a silent unit from a rare one where minibatches are smaller than 100.
+    12 steps, or the 1,200 examples that separate a silent unit from a rare one if minibatches are smaller than 100.
     """
     return max(LEAST_STREAK, -(-STREAK_EXAMPLES // batch_size))
 
 
 def is_alarming(sample: Sample) -> bool:
-    """True when the next step should be looked at as well: a nearly silent layer, or huge outputs."""
+    """Return True if the next step should be sampled as well: a nearly silent layer, or huge outputs."""
     return sample.logit_max >= ALARM_LOGIT or sample.dead_share >= ALARM_DEAD_SHARE

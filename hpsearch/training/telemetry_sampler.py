@@ -1,4 +1,4 @@
-"""Looks at the rows of a cohort whose time has come, at the three moments of a step that show something."""
+"""The sampler of a cohort's due rows, at three moments of a step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def _samples_of(
     losses: Array,
     steps: Sequence[int],
 ) -> Iterator[Sample]:
-    """Yield the samples of k trials out of three looks at the same rows.
+    """Yield the samples of k trials from three measurements of the same rows.
 
     `losses` (k,) are the minibatch means in float64, `steps` the trials' own.
     """
@@ -71,7 +71,7 @@ def _samples_of(
 def _numbers_of_layers(
     ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics
 ) -> Array:
-    """Return what is measured of each layer, (k, L, 6) as in `_OF_A_LAYER`; the output layer has no shares of units."""
+    """Return the measurements of each layer, (k, L, 6) as in `_OF_A_LAYER`; the output layer has no shares of units."""
     of_layers = np.zeros((*behind.weight_norms.shape, len(_OF_A_LAYER)))
     hidden = of_layers[:, :-1]
     hidden[:, :, 0] = ahead.dead_shares
@@ -86,7 +86,7 @@ def _numbers_of_layers(
 def _numbers_of_trials(
     ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics, losses: Array
 ) -> Array:
-    """Return what is measured of each trial, (k, 10) as in `_OF_A_TRIAL`."""
+    """Return the measurements of each trial, (k, 10) as in `_OF_A_TRIAL`."""
     of_trials = np.empty((len(losses), len(_OF_A_TRIAL)))
     columns = (
         losses,
@@ -108,7 +108,7 @@ def _numbers_of_trials(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingSample:
-    """A look at neighbouring rows of a lane, `first` to `last`, that is under way: what the forward pass showed."""
+    """An unfinished sample of neighbouring rows of a lane, `first` to `last`: the results of the forward pass."""
 
     first: int
     last: int
@@ -120,7 +120,7 @@ class PendingSample:
 
 @final
 class TelemetrySampler:
-    """Looks at the rows of one cohort, and remembers of each what the next look needs."""
+    """Samples the rows of one cohort, and keeps for each row the data for its next sample."""
 
     def __init__(self, network: Network, workspace: Workspace, *, activation: str, classifies: bool) -> None:
         self._context = SamplingContext(network=network, classifies=classifies, flat=FLAT.get(activation))
@@ -128,7 +128,7 @@ class TelemetrySampler:
         self.history = RowHistory(network, rows=workspace.rows, dtype=workspace.dtype)
 
     def sample_forward(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
-        """Look at those of the lane's rows that are due, behind the forward pass."""
+        """Sample those of the lane's rows that are due, after the forward pass."""
         pending = []
         for first, last in _due_stretches(rows):
             part, watched = self._workspace.part(lane, first, last), rows[first:last]
@@ -146,7 +146,7 @@ class TelemetrySampler:
         return pending
 
     def sample_backward(self, pending: Sequence[PendingSample], scale: Array) -> list[BackwardStatistics]:
-        """Look at the same rows behind the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
+        """Sample the same rows after the backward pass, whose gradients were multiplied by `scale` (k, 1, 1)."""
         return [
             measure_backward(
                 self._context,
@@ -161,7 +161,7 @@ class TelemetrySampler:
     def finish_samples(
         self, pending: Sequence[PendingSample], behind: Sequence[BackwardStatistics], losses: Array
     ) -> list[int]:
-        """Look at them behind the update, and give each row its sample; return their places in the cohort.
+        """Sample them after the update, and give each row its sample; return their places in the cohort.
 
         `losses` (k,) are the lane's minibatch means, float64.
         """

@@ -1,4 +1,4 @@
-"""Numbers of every step, kept in bounded memory: what is thinned keeps its lows and highs, so no spike is lost."""
+"""Numbers of every step in bounded memory: merged points keep their lows and highs, so no spike is lost."""
 
 from dataclasses import dataclass
 from typing import final
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hpsearch.nn.arrays import Array
 
 POINTS = 4096
-"""Most points that are kept of a run. Up to so many steps each has a point of its own."""
+"""The largest number of points of a run. Up to this many steps each has a point of its own."""
 
 
 @final
@@ -18,8 +18,8 @@ class Track:
     """N numbers of each step, in M points of `stride` neighbouring steps; the last point may have fewer.
 
     `steps` (M,) int64 are the points' first steps. `low` and `high` (M, N) float64 are the smallest and the largest
-    number among a point's steps, NaN left aside, infinity not; they are NaN where there was nothing else. `has_nan`
-    (M, N) says where there was a NaN.
+    number among a point's steps, without NaN, with infinity; they are NaN if all its numbers are. `has_nan` (M, N) is
+    True if one is NaN.
     """
 
     steps: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Track:
 
     @property
     def is_exact(self) -> bool:
-        """True when every step has a point of its own, so that `low` equals `high`."""
+        """True if every step has a point of its own, so that `low` equals `high`."""
         return self.stride == 1
 
     def columns(self, start: int, stop: int | None) -> "Track":
@@ -47,7 +47,7 @@ class Track:
 
 @final
 class Tape:
-    """Takes one row of numbers per step. When it is full, neighbouring points are merged and the stride doubles."""
+    """A buffer of one row of numbers per step. If it is full, it merges neighbouring points and doubles the stride."""
 
     def __init__(self, *, columns: int, points: int = POINTS) -> None:
         """Raise ValueError unless `points` is even and at least 2."""
@@ -60,7 +60,7 @@ class Tape:
         self.steps = 0
 
     def append(self, numbers: Array) -> None:
-        """Take the numbers (N,) of the next step."""
+        """Append the numbers (N,) of the next step."""
         if self.steps == len(self._low) * self._stride:
             self._halve()
         place = self.steps // self._stride
@@ -70,7 +70,7 @@ class Tape:
         self.steps += 1
 
     def track(self) -> Track:
-        """Return what was taken so far, as copies."""
+        """Return the track so far, as copies."""
         points = -(-self.steps // self._stride)
         return Track(
             steps=np.arange(points, dtype=np.int64) * self._stride,

@@ -12,13 +12,13 @@ from hpsearch.training.examples import Examples
 from hpsearch.training.workspace import State, Workspace
 
 EVALUATION_EXAMPLES = 500
-"""Most examples of one evaluation pass. It is fixed, since sums over examples depend on where they are cut."""
+"""Most examples of one evaluation pass. It is fixed, since sums over examples depend on the cuts between passes."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationSums:
-    """What k rows reached: summed losses (k,) in float64, and the number of right answers (k,)."""
+    """The results of k rows: summed losses (k,) in float64, and the number of right answers (k,)."""
 
     losses: Array
     hits: Array
@@ -35,7 +35,7 @@ class Validation:
         self._workspace = Workspace(network, state, examples=chunk, trains=False)
 
     def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> ValidationSums | None:
-        """Return what the rows `start`..`stop` reach; None as soon as `is_interrupted`, asked before every pass."""
+        """Return the results of the rows `start`..`stop`; None as soon as `is_interrupted`, called once per pass."""
         losses = np.zeros(stop - start)
         hits = np.zeros(stop - start, np.int64)
         for first in range(0, len(self.examples), EVALUATION_EXAMPLES):
@@ -56,7 +56,7 @@ class Validation:
 
 
 def _right_answers(logits: Array, labels: Array) -> Array:
-    """Return how many examples (k,) have their largest logit at their label. NaN counts as the first class."""
+    """Return the number of examples (k,) whose largest logit is at their label. NaN counts as the first class."""
     answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
     right: Array = (answers == labels).sum(axis=1)
     return right

@@ -1,7 +1,7 @@
 """The arrays of a cohort: one set, allocated once, of which every step uses slices along the trial axis.
 
-`State` is what a trial is: parameters, optimizer states, running statistics. `Workspace` is what a minibatch needs and
-leaves behind. Slices are views and are remembered, because making them costs as much as a small product.
+`State` is a trial's data: parameters, optimizer states, running statistics. `Workspace` has the inputs and results of a
+minibatch. Slices are views and are cached, because making them costs as much as a small product.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ REMEMBERED_SLICES = 256
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class State:
-    """Everything that one trial carries from step to step, K trials stacked.
+    """The data of a trial from step to step, K trials stacked.
 
     `parameters` (K, P), `optimizer` arrays (K, P) each, `running` (K, S).
     """
@@ -69,7 +69,7 @@ class Lane:
 class Workspace:
     """Buffers for up to K trials and B examples, and lanes cut out of them and of a `State`.
 
-    One that does not train has no gradients, and its lanes no inputs and targets: evaluation reads those in place.
+    Without training it has no gradients, and its lanes have no inputs and targets: evaluation reads those in place.
     """
 
     def __init__(self, network: Network, state: State, *, examples: int, trains: bool) -> None:
@@ -145,7 +145,7 @@ def _output_layout(array: Array, rows: slice, examples: int) -> Array:
 def _allocate_blocks(
     network: Network, sizes: tuple[int, int], dtype: np.dtype[np.floating], *, trains: bool
 ) -> Sequence[BlockBuffers]:
-    """Return the buffers of all blocks, where the output block's stand as (K, C, B) views."""
+    """Return the buffers of all blocks; those of the output block are (K, C, B) views."""
     rows, examples = sizes
 
     def full(width: int) -> Array:
