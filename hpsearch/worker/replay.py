@@ -190,8 +190,10 @@ def configuration_of(stored: StoredTrial) -> Configuration:
     if missing:
         if trial.state is TrialState.WAITING:
             what = "it waits to be sampled"
+        elif trial.state is TrialState.FAILED and trial.started is None:
+            what = "it was given up before a worker took it"
         else:
-            what = "it ended before a worker took it" if trial.started is None else "another program made it"
+            what = "another program made it"
         raise HpsearchError(
             f"{_name(stored)}: must have a value of {', '.join(missing)} (got none: {what}): "
             "replay one that a worker has begun"
