@@ -35,7 +35,7 @@ class DashboardNote:
 
 
 def is_dashboard_note(key: str) -> bool:
-    """True for the key of an attribute of a study that speaks of one trial by its id."""
+    """Return True for the key of an attribute of a study that speaks of one trial by its id."""
     return _KEY.fullmatch(key) is not None
 
 

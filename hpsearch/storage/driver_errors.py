@@ -199,7 +199,7 @@ class _Try:
 
 
 def is_transient(error: SQLAlchemyError) -> bool:
-    """True when the same transaction may succeed if it is tried again at once."""
+    """Return True if the same transaction may succeed if it is tried again at once."""
     return getattr(error, "connection_invalidated", False) or _kind(error) in AT_ONCE
 
 

@@ -68,7 +68,7 @@ class _Gate:
 
     @property
     def is_empty(self) -> bool:
-        """True when no thread is inside."""
+        """True if no thread is inside."""
         return not self._depths
 
     def of_child(self) -> "_Gate":

@@ -302,7 +302,7 @@ def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
 
 
 def _is_result(rows: TrialRows) -> bool:
-    """True for a trial that a worker of ours trained to its end."""
+    """Return True for a trial that a worker of ours trained to its end."""
     own = rows.ours.get(schema.trials.name, ())
     return len(own) == 1 and own[0]["finding"] is not None and rows.trial["state"] in (COMPLETE, PRUNED)
 

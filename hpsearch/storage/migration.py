@@ -84,12 +84,12 @@ class Revisions:
 
     @property
     def is_made(self) -> bool:
-        """True when the tables are there, of whatever revision."""
+        """True if the tables are there, of whatever revision."""
         return self.hpsearch is not None and self.optuna not in (None, UNFINISHED) and not self.lacks
 
     @property
     def is_current(self) -> bool:
-        """True when the tables are there, and this version of hpsearch reads and writes them."""
+        """True if the tables are there, and this version of hpsearch reads and writes them."""
         is_ours = self.hpsearch == schema.REVISION or self.only_adds
         return self.optuna == optuna_schema.HEAD and is_ours and not (self.lacks or self.strange)
 
@@ -107,7 +107,7 @@ def revisions(connection: Connection) -> Revisions:
 
 
 def _has_studies(connection: Connection, inspector: Inspector) -> bool:
-    """True if there are rows of studies of ours, whatever their columns."""
+    """Return True if there are rows of studies of ours, whatever their columns."""
     rows = select(literal(1)).select_from(schema.studies).limit(1)
     return inspector.has_table(schema.studies.name) and connection.execute(rows).first() is not None
 
@@ -154,7 +154,7 @@ def _others(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
-    """True when a table has the columns that Optuna's has today. Others call a table `studies` as well."""
+    """Return True if a table has the columns that Optuna's has today. Others call a table `studies` as well."""
     there, declared = {column["name"] for column in columns}, set(table.columns.keys())
     return there == declared if table is optuna_schema.studies else there >= declared
 
@@ -162,7 +162,7 @@ def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
 def _is_from_before_revisions(
     connection: Connection, names: Collection[str], others: Collection[str]
 ) -> bool:
-    """True for tables of an Optuna that had no revisions yet; it says so in a table that it has always had."""
+    """Return True for tables of an Optuna that had no revisions yet; it says so in a table that it has always had."""
     info = optuna_schema.version_info
     if info.name not in names or info.name in others or optuna_schema.trials.name not in others:
         return False
@@ -171,13 +171,13 @@ def _is_from_before_revisions(
 
 
 def _is_of_our_line(revision: str) -> bool:
-    """True for a newer revision whose first two digits, which count breaks, are this version's."""
+    """Return True for a newer revision whose first two digits, which count breaks, are this version's."""
     is_revision = re.fullmatch(r"[0-9]{4}", revision) is not None
     return is_revision and revision > schema.REVISION and revision[:2] == schema.REVISION[:2]
 
 
 def _has_all_of_ours(there: Inspector) -> bool:
-    """True if our tables have every column that this version uses, and no other that a new row must fill."""
+    """Return True if our tables have every column that this version uses, and no other that a new row must fill."""
     for table in schema.metadata.sorted_tables:
         if not there.has_table(table.name):
             return False
@@ -331,7 +331,7 @@ def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:
 
 
 def _collided(error: SQLAlchemyError) -> bool:
-    """True when somebody else made the same table or row at the same time."""
+    """Return True if somebody else made the same table or row at the same time."""
     return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 

@@ -26,7 +26,7 @@ def renamed_sentence(before: StoredStudy, now: StoredStudy) -> str:
 
 
 def has_orphans(connection: Connection) -> bool:
-    """True when a study of ours is no longer Optuna's under the same id."""
+    """Return True if a study of ours is no longer Optuna's under the same id."""
     return bool(_orphans(connection))
 
 

@@ -38,12 +38,12 @@ MOST: Final = 2**63 - 1
 
 
 def is_whole(value: Any, *, low: int = 0, high: int = MOST) -> bool:
-    """True for a whole number from `low` to `high`."""
+    """Return True for a whole number from `low` to `high`."""
     return type(value) is int and low <= value <= high
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite number that a float holds."""
+    """Return True for a finite number that a float holds."""
     return math.isfinite(value) if type(value) is float else is_whole(value, low=-_LARGEST, high=_LARGEST)
 
 
@@ -126,7 +126,7 @@ def depth_of(text: str) -> int:
 
 
 def is_choice(value: Any) -> bool:
-    """True for what a choice of Optuna's, and so a parameter, may be."""
+    """Return True for what a choice of Optuna's, and so a parameter, may be."""
     return value is None or isinstance(value, str | bool) or is_number(value)
 
 
@@ -151,7 +151,7 @@ def stored_distribution(text: str) -> Any:
 
 
 def holds(distribution: Any, value: float) -> bool:
-    """True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
+    """Return True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
     from optuna.distributions import FloatDistribution  # noqa: PLC0415  # slow to import
 
     try:

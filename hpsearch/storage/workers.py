@@ -102,12 +102,12 @@ class Watch:
 
 
 def lives_on(life: Life | None, *, until_s: float) -> bool:
-    """True for a worker that was seen after its lease had run out."""
+    """Return True for a worker that was seen after its lease had run out."""
     return life is not None and life.seen_s > until_s
 
 
 def is_lost(name: str, *, until_s: float, registry: Mapping[str, Life]) -> bool:
-    """True when a worker whose lease ran out at `until_s` was lost, and not what all workers stand on.
+    """Return True if a worker whose lease ran out at `until_s` was lost, and not what all workers stand on.
 
     It never left the registry, no process of ours saw it end, and others lived through its silence, or no other worker
     was there. A machine that slept, a clock that was set, and a database that was away silence all workers.

@@ -25,7 +25,7 @@ No stream of training or of the split has it.
 
 
 def is_audited(*, seed: int, number: int, share: float) -> bool:
-    """True when trial `number` runs on where diagnosis would stop it, as a `share` (0..1) of all trials does.
+    """Return True if trial `number` runs on where diagnosis would stop it, as a `share` (0..1) of all trials does.
 
     Whoever is audited at one share is audited at every larger one.
     """

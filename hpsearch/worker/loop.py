@@ -140,7 +140,7 @@ class Worker:
         return self._stop.is_asked
 
     def _should_claim(self) -> bool:
-        """True when enough rows are free, or some have been for a while: a claim costs as much as several steps.
+        """Return True if enough rows are free, or some have been for a while: a claim costs as much as several steps.
 
         Never beside a trial that lost a worker: if it takes this one down too, no other must suffer.
         """

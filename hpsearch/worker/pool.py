@@ -208,7 +208,7 @@ class Pool:
             self._processes.append(self._start())
 
     def _was_renamed(self, process: _Process) -> bool:
-        """True if the study got another name before the process could find it. Raises StudyNotFoundError."""
+        """Return True if the study got another name before the process could find it. Raises StudyNotFoundError."""
         self._follow()
         return self.study.spec.name != process.study
 

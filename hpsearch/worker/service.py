@@ -172,7 +172,7 @@ class _Service:
         return found
 
     def _is_ready(self, opening: Opening) -> bool:
-        """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
+        """Return True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
         return opening.room > 0 or (opening.is_open and self.options.study is not None)
 
     def _notify_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
@@ -256,7 +256,7 @@ class _Service:
 
 
 def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
-    """True for the same study, unless another Optuna client has copied it to a new name in between."""
+    """Return True for the same study, unless another Optuna client has copied it to a new name in between."""
     return (one.key, one.study_id) == (other.key, other.study_id)
 
 

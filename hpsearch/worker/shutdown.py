@@ -42,7 +42,7 @@ class StopRequest:
 
     @property
     def is_asked(self) -> bool:
-        """True when the worker should drain."""
+        """True if the worker should drain."""
         if self._parent is not None and os.getppid() != self._parent:
             self._asked.set()
         return self._asked.is_set()
@@ -111,7 +111,7 @@ class Stoppable(Protocol):
 
     @property
     def is_asked(self) -> bool:
-        """True when the process should end."""
+        """True if the process should end."""
 
     @property
     def exit_code(self) -> int:

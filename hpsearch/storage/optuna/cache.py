@@ -63,7 +63,7 @@ class CachedStudy:
         return unfinished if self._anchor is None else [*unfinished, self._anchor.trial_id]
 
     def agrees(self, name: str, heads: Iterable[Head]) -> bool:
-        """True when these heads, of what was asked for, can be those of the study that is cached here."""
+        """Return True if these heads, of what was asked for, can be those of the study that is cached here."""
         if self.name not in (None, name):
             return False
         there = {head.trial_id: head for head in heads}
@@ -294,7 +294,7 @@ class Pending:
 
     @property
     def is_urgent(self) -> bool:
-        """True when what waits should be written at once."""
+        """True if what waits should be written at once."""
         is_much = self._rows >= ROWS_MAX or self._characters >= CHARACTERS_MAX
         return bool(self.details) and (is_much or self._clock is None)
 
