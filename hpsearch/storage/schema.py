@@ -15,8 +15,8 @@ The state is Optuna's `trials.state`:
 
 * While a trial's state is running, only the claim that holds its token may write it. The token outlives the end of the
   trial, so that a writer whose answer was lost finds its own work done.
-* `lease_until` is not null exactly while a worker of ours runs the trial. An expired lease is lost only once it is
-  swept. All times are the database's, in seconds since 1970-01-01 UTC.
+* `lease_until` is not null exactly while a worker of ours runs the trial. A worker loses an expired lease only when it
+  is swept. All times are the database's, in seconds since 1970-01-01 UTC.
 * Clocks jump, and machines sleep. So an expired lease is swept only after it stayed unchanged, by a monotonic clock,
   for half its length and at most 15 s: a heartbeat would renew it (`workers`). Leases are swept at once if their worker
   has left the registry, has sent a heartbeat without renewing them, or, on SQLite, is no longer a process of this
@@ -30,7 +30,7 @@ The state is Optuna's `trials.state`:
     or the worker left, or had a parent that would have seen it die. It does not count.
   - `superseded`: the lease expired, but its worker is alive: it was seen since, or showed the attempt's token. A lost
     or expired attempt becomes superseded if its worker comes back, and no longer counts.
-  It is null if hpsearch before 0003 wrote the attempt; `crashed` says whether it counts.
+  It is null if hpsearch before 0003 wrote the attempt; `crashed` shows whether it counts.
 * A trial fails once three lost workers count against it. One that was held alone and `expired` fails at the tenth time,
   so that no trial is retried endlessly.
 * A lost worker leaves such an attempt with each trial that it held, most of them innocent. So a trial with an attempt
