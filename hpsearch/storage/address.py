@@ -192,7 +192,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Parse `text` as an address.
+    """Return the address in `text`.
 
     A URL without a driver gets the one that other Optuna clients use if it is installed, else ours: psycopg 3 and
     PyMySQL. Raises StorageError for text that is no URL, for another kind of database, for a driver that is not
