@@ -213,7 +213,7 @@ def _kind(error: SQLAlchemyError) -> Kind | None:
 
 
 def translated(error: SQLAlchemyError, address: Address) -> StorageError:
-    """Return `error` in the user's words."""
+    """Return `error` as an error with a message for users."""
     kind, reason = _kind(error), _reason(error)
     if kind is Kind.COLLISION:
         return StorageUnavailableError(

@@ -48,7 +48,7 @@ def is_number(value: Any) -> bool:
 
 
 _LARGEST: Final = 2**1023
-"""Whole numbers up to this one are exact as floats."""
+"""Whole numbers up to this one can be converted to floats."""
 
 
 def whole(value: object, column: str, *, low: int | None = None) -> int:

@@ -158,8 +158,7 @@ def cohort_capacity(bytes_per_row: int, *, cache_bytes: int) -> int:
 
 
 def rows_in_flight(budget: int, *, workers: int) -> int:
-    """Return the number of trials that each of `workers` may train at once: together a tenth of the budget, at least
-    one.
+    """Return how many trials each of `workers` may train at once: together a tenth of the budget, at least one.
 
     A sampler that learns needs results: not all trials may be drawn until some have ended.
     """

@@ -23,7 +23,7 @@ class Heartbeat:
     and that a database restored to an older state shows as running. A heartbeat also reads remote requests to stop. A
     database that does not answer is tried again at the next heartbeat: the lease, not the thread, decides whether the
     worker still holds its trials. A bug of ours asks the worker to stop, and is raised at the end of the context:
-    without its heartbeat, a worker would train in vain permanently.
+    without its heartbeat, a worker would train in vain.
     """
 
     def __init__(

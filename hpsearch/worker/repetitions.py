@@ -47,9 +47,7 @@ class Repetition:
 
 
 def fresh_seeds(seed: int, part: Part, count: int) -> tuple[int, ...]:
-    """Return the first `count` fresh seeds (0..2^32 - 1) of a study's seed. A larger `count` starts with the same
-    ones.
-    """
+    """Return the first `count` fresh seeds (0..2^32 - 1) of a study's seed. A larger `count` only appends."""
     sequence = np.random.SeedSequence([seed, _SEED_STREAMS[part]])
     return tuple(int(word) for word in sequence.generate_state(count))
 

@@ -20,7 +20,7 @@ class Reconnect:
     """Repeats calls to the database while it does not answer.
 
     It tries every `every_s` seconds, and gives up, with the database's StorageUnavailableError, after `longest_s`
-    seconds or when the worker is asked to stop. `notify` is called at the start of an outage.
+    seconds or if the worker is asked to stop. `notify` is called at the start of an outage.
     """
 
     stop: StopRequest

@@ -197,9 +197,7 @@ class _Service:
         return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
-        """Train trials of `study` until it has none left for us. A study that cannot run here is left to other
-        workers.
-        """
+        """Train trials of `study` until it has none left for us. One that cannot run here is left to other workers."""
         try:
             worker = self._worker(study)
         except HpsearchError as error:
