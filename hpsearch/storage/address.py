@@ -1,6 +1,6 @@
 """A database's URL, as the user gave it: parse it, choose a driver, and show it without its password.
 
-An SQLite file on a file system of another machine is refused: SQLite's locks and shared memory do not hold there.
+An SQLite file on a file system of another machine is refused: SQLite's locks and shared memory do not work there.
 """
 
 import errno

@@ -189,7 +189,7 @@ def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
 def _take_waiting(
     connection: Connection, locked: LockedStudy, lease: _Lease, count: int, *, but: Sequence[int]
 ) -> list[ClaimedTrial]:
-    """Set the waiting trials with the lowest numbers, except the ids in `but`, running under `lease`."""
+    """Mark the waiting trials with the lowest numbers, except the ids in `but`, as running under `lease`."""
     candidates = connection.execute(
         select(_theirs.c.trial_id)
         .where(
@@ -207,7 +207,7 @@ def _take_waiting(
 def _take(
     connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
 ) -> list[ClaimedTrial]:
-    """Set those of the trials that are still waiting running under `lease`."""
+    """Mark those of the trials that are still waiting as running under `lease`."""
     # Another Optuna client takes a waiting trial by locking only its row, so query again under that lock.
     rows = connection.execute(
         select(_theirs.c.trial_id, _theirs.c.number)

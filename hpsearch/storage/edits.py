@@ -64,7 +64,7 @@ def _count_held(connection: Connection, place: Place) -> int:
 
 
 def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bool = True) -> None:
-    """Raise StudyExistsError: `holder` has the name."""
+    """Raise StudyExistsError because `holder` has the name."""
     is_ours = has_ours and studies.row_named(connection, holder) is not None
     if is_ours and holder == name:
         raise StudyExistsError(f'study "{name}": the name must be free (a study has it): choose another name')
@@ -180,7 +180,7 @@ def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
 
 
 def retry_trial(store: Store, study: StoredStudy, number: int) -> foreign_trials.Retried:
-    """Let our workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+    """Let our workers train another Optuna client's running trial, or a failed one's parameters as a new trial.
 
     Return the waiting trial. Raises HpsearchError if a worker of ours trains the trial or it has finished, and
     TrialNotFoundError.

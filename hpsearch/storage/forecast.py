@@ -112,7 +112,7 @@ _MYSQL_SIZES: Final = (
     "MAX(CASE WHEN table_name = 'trials' THEN table_rows END) AS trials "
     "FROM information_schema.tables WHERE table_schema = database() AND table_name IN :tables"
 )
-"""MySQL and MariaDB answer from statistics, which lag; `trials` is the number they cover."""
+"""MySQL and MariaDB answer from statistics, which lag; `trials` is the number of trials that they cover."""
 
 
 @final

@@ -271,7 +271,7 @@ class Retried:
 
 
 def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
-    """Set another client's running trial waiting for our workers; for a failed one, create a trial with its parameters.
+    """Let our workers retry another client's running trial; for a failed one, create a trial with its parameters.
 
     Return the waiting trial. Ended trials are unchanged: Optuna's own retries create new trials too. A trial that
     waits, also in place of a failed one, is not retried twice. Raises HpsearchError if a worker of ours trains it or it

@@ -44,7 +44,7 @@ def sweep(connection: Connection) -> None:
 def _orphans(connection: Connection) -> set[str]:
     """Return the keys of our studies that are no longer Optuna's under the same id.
 
-    One statement, which reads as of one moment: a study that is being created must not be taken for an orphan.
+    One statement, which reads as of one moment: a study that is being created must not be mistaken for an orphan.
     """
     link = and_(_links.c.study_id == _their_studies.c.study_id, _links.c.key == schema.LINK_ATTRIBUTE)
     rows = connection.execute(

@@ -156,7 +156,7 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
 
 
 def _check(entry: Update) -> None:
-    """Raise ValueError for an outcome that Optuna has no place for."""
+    """Raise ValueError for an outcome that Optuna cannot store."""
     outcome = entry.outcome
     if outcome is None:
         return

@@ -263,7 +263,7 @@ def _holdings(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
-    """Return the worker of a row. Raises ValueError for one that no hpsearch wrote."""
+    """Return the worker of a row. Raises ValueError for a row that hpsearch did not write."""
     seen = moment(row.seen, "seen")
     return WorkerRecord(
         identity=WorkerIdentity(

@@ -154,7 +154,7 @@ class Details:
             yield f"value {objective}", Details(values={objective: value})
 
     def under(self, newer: "Details | None") -> "Details":
-        """Return these rows, replaced by those of `newer` where both exist."""
+        """Return these rows, replaced by those of `newer` if both exist."""
         if newer is None:
             return self
         return Details(
