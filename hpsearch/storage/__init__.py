@@ -24,14 +24,15 @@ def open_storage(
         study = optuna.create_study(storage=open_storage("sqlite:///study.db"), study_name="mine")
 
     The tables are Optuna's, so other Optuna clients can work on the same studies at the same time. An SQLite file, its
-    folder and missing tables are made.
+    folder and missing tables are created.
 
-    What is set on a running trial is written half a second later at most, and always before the trial ends; the
-    process that set it reads it at once. A trial then takes two transactions, however many reports it has. Threads and
-    forked processes may share the storage. `storage/README.md` has what it costs and how it differs from `RDBStorage`.
+    Values set on a running trial are written within half a second, and always before the trial ends; the process that
+    set them reads them immediately. A trial then takes two transactions, regardless of its number of reports. Threads
+    and forked processes may share the storage. `storage/README.md` lists the costs and the differences from
+    `RDBStorage`.
 
-    With a `heartbeat_interval`, in seconds, `Study.optimize` stores that often that its trial is alive, and before each
-    trial fails those whose last heartbeat is more than `grace_period` seconds old (default: two intervals).
+    With a `heartbeat_interval` in seconds, `Study.optimize` stores a heartbeat of its trial that often. At the start of
+    each trial it fails trials whose last heartbeat is more than `grace_period` seconds old (default: two intervals).
     `heartbeat_stale_trial_callback` is then called with the study and the failed trial; `failed_trial_callback` is its
     old name. `RDBStorage` has the same arguments, and both see each other's heartbeats.
 
@@ -50,7 +51,7 @@ def open_storage(
 
 
 def _warn_as_optuna(heartbeat_interval: object, failed_trial_callback: object) -> None:
-    """Warn of what Optuna's own `RDBStorage` warns of."""
+    """Issue the same warnings as Optuna's own `RDBStorage`."""
     from optuna.exceptions import ExperimentalWarning  # noqa: PLC0415  # Optuna is slow to import
 
     if heartbeat_interval is not None:

@@ -1,6 +1,6 @@
-"""A database's URL, as the user gave it: parsed, given a driver, and shown without its password.
+"""A database's URL, as the user gave it: parse it, choose a driver, and show it without its password.
 
-An SQLite file on a file system of another machine is refused: SQLite's locks and shared memory do not hold there.
+An SQLite file on a file system of another machine is refused: SQLite's locks and shared memory do not work there.
 """
 
 import errno
@@ -47,8 +47,8 @@ NETWORK_TYPES: Final = frozenset(
 )
 """Linux's names of file systems that several machines write to.
 
-Shares between one machine and its virtual machines (9p, virtiofs, vboxsf) are not among them: what else uses them
-cannot be seen, and containers that know nothing else work.
+Shares between one machine and its virtual machines (9p, virtiofs, vboxsf) are not among them: their other users cannot
+be detected, and containers that have no other file system work.
 """
 
 NETWORK_DRIVERS: Final = frozenset(
@@ -76,11 +76,11 @@ NETWORK_DRIVERS: Final = frozenset(
         "weed",
     }
 )
-"""The same for file systems that programs provide: Linux calls them `fuse.` and one of these."""
+"""The same for file systems that programs provide: Linux names them `fuse.` plus one of these."""
 
 
 def network_mount(path: PurePosixPath, mountinfo: str) -> tuple[str, str] | None:
-    """Return (type, mount point) where the absolute `path` lies on a file system of another machine, else None.
+    """Return (type, mount point) if the absolute `path` lies on a file system of another machine, else None.
 
     `mountinfo` is the text of Linux's /proc/self/mountinfo (proc(5)): one line per mount, later ones over earlier
     ones, with the mount point as its fifth field and the type as the first after a lone dash.
@@ -98,7 +98,7 @@ def network_mount(path: PurePosixPath, mountinfo: str) -> tuple[str, str] | None
 
 
 def _unescaped(field: str) -> str:
-    """Return a field as it was before Linux wrote blanks and backslashes as three octal digits."""
+    """Return a field with Linux's octal escapes of blanks and backslashes (three digits) decoded."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
@@ -108,11 +108,11 @@ def _is_network(kind: str) -> bool:
 
 
 def network_mount_of(path: Path) -> tuple[str, str] | None:
-    """Return (type, mount point) where a file at `path` is or would be another machine's; None also where unseen."""
+    """Return (type, mount point) if a file at `path` is or would be on another machine, else None, also if unknown."""
     try:
         mountinfo = _MOUNTS.read_text(errors="surrogateescape")
         return network_mount(PurePosixPath(path.resolve()), mountinfo)
-    except (OSError, RuntimeError):  # no Linux, or links that lead in a circle
+    except (OSError, RuntimeError):  # no Linux, or links in a cycle
         return None
 
 
@@ -128,7 +128,7 @@ _EXAMPLES: Final = (
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Family:
-    """Drivers of one kind of database, as (name in the URL, module), the first is ours; and our extra."""
+    """Drivers of one kind of database, as (name in the URL, module), of which the first is ours; and our extra."""
 
     drivers: tuple[tuple[str, str], ...]
     extra: str | None
@@ -146,7 +146,7 @@ _STOCK_DRIVERS: Final[Mapping[str, str]] = {
     "mysql": "mysqldb",
     "mariadb": "mysqldb",
 }
-"""What SQLAlchemy, and so every other Optuna client, takes when the URL names no driver."""
+"""The driver that SQLAlchemy, and so every other Optuna client, uses if the URL names none."""
 
 
 _SQLITE_OPTIONS: Final = (
@@ -157,10 +157,10 @@ _SQLITE_OPTIONS: Final = (
     "detect_types",
     "isolation_level",
 )
-"""What the driver of SQLite takes behind the ?."""
+"""The options that the driver of SQLite accepts after the ?."""
 
 _SQLITE_URI_OPTIONS: Final = ("mode", "cache", "immutable", "modeof", "nolock", "psow", "vfs")
-"""What SQLite itself takes there, of a URL with `uri=true` (https://www.sqlite.org/uri.html)."""
+"""The options that SQLite itself accepts there, in a URL with `uri=true` (https://www.sqlite.org/uri.html)."""
 
 _FILE_KINDS: Final[Mapping[int, str]] = {
     stat.S_IFDIR: "a folder",
@@ -174,10 +174,10 @@ _FILE_KINDS: Final[Mapping[int, str]] = {
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where a database is.
+    """The location of a database.
 
-    `url` names a driver that is installed; `shown` is the user's URL with its password masked; `family` is
-    sqlite, postgresql, mysql or mariadb; `path` is the file of an SQLite database.
+    `url` names an installed driver; `shown` is the user's URL with its password masked; `family` is sqlite, postgresql,
+    mysql or mariadb; `path` is the file of an SQLite database.
     """
 
     url: URL
@@ -192,12 +192,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Return the address that `text` is.
+    """Return the address in `text`.
 
-    A URL without a driver gets the one that other Optuna clients take where that is installed, else ours:
-    psycopg 3 and PyMySQL. Raises StorageError for what is no URL, for another kind of database, for a
-    driver that is not installed, and for an SQLite database in memory, which workers could not share, or with
-    options that SQLite does not have.
+    A URL without a driver gets the one that other Optuna clients use if it is installed, else ours: psycopg 3 and
+    PyMySQL. Raises StorageError for text that is no URL, for another kind of database, for a driver that is not
+    installed, and for an SQLite database in memory, which workers could not share, or with options that SQLite does not
+    have.
     """
     try:
         url = make_url(text)
@@ -224,13 +224,13 @@ def parse_address(text: str) -> Address:
 
 
 def _odd_character(text: str) -> str | None:
-    """Return a character that no system call and no server takes, also if the URL spells it as %00."""
+    """Return a character that no system call or server accepts, even if the URL spells it as %00."""
     found = UNSTORABLE.search(unquote(text))
     return None if found is None else ascii(found[0])
 
 
 def _masked_url(text: str) -> str:
-    """Return `text`, which is a URL or meant as one, with its password replaced by ***: it may have blanks."""
+    """Return `text`, a URL or intended as one, with its password replaced by ***: it may contain blanks."""
     return mask_options(re.sub(r"((?:^|/)[^:/@]*):(?!//).*@", r"\1:***@", text, flags=re.DOTALL))
 
 
@@ -241,7 +241,7 @@ def _unknown_family(shown: str, family: str) -> str:
 
 
 def _driver(url: URL, family: str, shown: str) -> str:
-    """Return the driver that the URL names, or else the first that is there."""
+    """Return the driver that the URL names, or else the first installed one."""
     drivers = dict(_FAMILIES[family].drivers)
     _, _, named = url.drivername.partition("+")
     if named and named not in drivers:
@@ -298,10 +298,10 @@ def _check_sqlite_options(url: URL, shown: str) -> None:
 
 
 def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> None:
-    """Make the folder of an SQLite file, and refuse a path that cannot be an SQLite database. The file stays closed.
+    """Create the folder of an SQLite file, and refuse a path that cannot be an SQLite database. Does not open the file.
 
-    Network file systems are refused if they can be recognized. With `create` False the file must be there; one that
-    `is_source`, which others have filled, need not be writable. Raises StorageError.
+    Network file systems are refused if they can be recognized. With `create` False, the file must exist; one that
+    `is_source`, filled by other programs, need not be writable. Raises StorageError.
     """
     path = address.path
     if path is None:
@@ -328,7 +328,7 @@ def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> 
 
 
 def _kind_of(path: Path, shown: str) -> int | None:
-    """Return what is at `path`, one of the kinds that `stat.S_IFMT` tells apart; None where nothing is."""
+    """Return the kind of file at `path`, as distinguished by `stat.S_IFMT`, or None if nothing is there."""
     try:
         return stat.S_IFMT(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -352,16 +352,16 @@ def _prepare_folder(path: Path, shown: str) -> None:
 
 
 def _check_file(path: Path, shown: str, *, create: bool, is_source: bool) -> None:
-    # Only SQLite may open the file: when a process closes one of its own, it loses all locks that its connections to
-    # the same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
-    # connection then takes the log away beneath them. What is no database SQLite refuses by itself.
+    # Only SQLite may open the file: a process that closes its own handle loses all locks that its connections to the
+    # same file hold (https://www.sqlite.org/howtocorrupt.html, 2.2), and another process that closes its last
+    # connection then deletes the log under them. SQLite itself refuses a file that is no database.
     mode, verbs = (os.R_OK, "read") if is_source else (os.R_OK | os.W_OK, "read and write")
     if not os.access(path, mode, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(
             f"{shown}: must be a file that you may {verbs} (Permission denied): check its owner and mode"
         )
     size_bytes = path.stat().st_size
-    if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite writes over files of a single byte
+    if 0 < size_bytes < _SMALLEST_PAGE_BYTES:  # SQLite overwrites files of a single byte
         raise StorageError(
             f"{shown}: must be an SQLite database, of at least {_SMALLEST_PAGE_BYTES} bytes (got {size_bytes}): "
             f"give the path of {'another file, or of none' if create else 'a database'}"

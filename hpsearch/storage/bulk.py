@@ -1,4 +1,4 @@
-"""Many rows in one statement, in the way that each database takes them fastest.
+"""Many rows in one statement, in the fastest way for each database.
 
 PostgreSQL gets a JSON document for each table and unfolds it; SQLite prepares one statement and steps through the rows;
 PyMySQL joins the rows into one statement.
@@ -37,19 +37,19 @@ from hpsearch.errors import ValueRefusedError
 from hpsearch.storage.driver_statements import DriverStatement, RawRow, run
 
 _LARGE: Final = 2**19
-"""So many characters or bytes of a row may be too many for a server. The smallest limit in use is 1 MiB."""
+"""Characters or bytes of a row from which a server may refuse it. The smallest limit in use is 1 MiB."""
 
 _MARGIN: Final = 2**12
-"""What a statement has in addition to the large values of a row, in bytes, with room to spare."""
+"""Bytes of a statement in addition to the large values of a row, with a margin."""
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
-"""Rows by column name; all of one call have the same columns."""
+"""Rows by column name; all rows of one call have the same columns."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of one table, in an order of columns, and the key by which they go over rows that are there."""
+    """Rows of one table, in an order of columns, and the key by which they replace existing rows."""
 
     table: Table
     columns: tuple[str, ...]
@@ -58,13 +58,13 @@ class _Part:
 
 @final
 class Together:
-    """Rows of several tables, to be written with one statement where the database can. See `together`."""
+    """Rows of several tables, to be written with one statement if the database supports it. See `together`."""
 
     def __init__(self) -> None:
         self._rows: dict[_Part, list[Mapping[str, Any]]] = {}
 
     def add(self, part: _Part, rows: Rows) -> None:
-        """Take in rows. Of those with an equal key the last one counts."""
+        """Add rows. Of those with an equal key the last one wins."""
         there = self._rows.setdefault(part, [])
         there.extend(rows)
         if part.key:
@@ -82,12 +82,12 @@ class Together:
 
 
 Target: TypeAlias = Connection | Together
-"""Where rows go: into the database at once, or with others in one statement."""
+"""The destination of rows: the database immediately, or one statement with others."""
 
 
 @contextmanager
 def together(connection: Connection) -> Iterator[Together]:
-    """Give something to write rows of several tables into; they are in the database when the context is left.
+    """Yield a collector for rows of several tables, which are written at the end of the context.
 
     They must not depend on each other's order.
     """
@@ -102,7 +102,7 @@ def insert_rows(target: Target, table: Table, rows: Rows) -> None:
 
 
 def upsert_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...]) -> None:
-    """Insert `rows`, if there are any; a row there with an equal `key` gets their values instead."""
+    """Insert `rows`, if there are any; an existing row with an equal `key` is updated instead."""
     if not rows:
         return
     part = _Part(table, tuple(rows[0]), key)
@@ -117,7 +117,7 @@ def upsert_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...
 def insert_returning(
     connection: Connection, table: Table, rows: Rows, *, columns: tuple[str, ...]
 ) -> list[RawRow] | None:
-    """Insert `rows` and return these `columns` of each, or None where the database does not say them."""
+    """Insert `rows` and return these `columns` of each, or None if the database does not return them."""
     if connection.dialect.name != "postgresql":
         insert_rows(connection, table, rows)
         return None
@@ -147,9 +147,9 @@ def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
 
 
 def check_message(connection: Connection, what: str, rows: Rows) -> None:
-    """Raise ValueRefusedError for a row that MariaDB or MySQL does not take as a message.
+    """Raise ValueRefusedError for a row that is too large for a message to MariaDB or MySQL.
 
-    The server would close the connection, which looks as if it were away.
+    The server would close the connection, which looks like an absent server.
     """
     for row in rows:
         large = [v for v in row.values() if isinstance(v, str | bytes) and len(v) > _LARGE]
@@ -165,13 +165,13 @@ def check_message(connection: Connection, what: str, rows: Rows) -> None:
 
 
 def _escaped_bytes(value: str | bytes) -> int:
-    """Return how long a value is in a statement of MariaDB or MySQL, where some characters have a backslash."""
+    """Return the length of a value in a statement of MariaDB or MySQL, with escaping backslashes."""
     data = value.encode() if isinstance(value, str) else value
     return len(data) + sum(data.count(escaped) for escaped in b"\0\n\r\x1a\\'\"")
 
 
 def _json(value: object) -> str:
-    """Return what PostgreSQL reads where JSON has no word for `value`."""
+    """Return the text that PostgreSQL reads for a `value` that JSON cannot represent."""
     if isinstance(value, datetime):
         return value.isoformat()
     assert isinstance(value, bytes)
@@ -217,10 +217,10 @@ def _insert_of_document(part: _Part, parameter: str) -> PostgresqlInsert:
 def _placeholders(
     dialect: Dialect, table: Table, columns: tuple[str, ...], key: tuple[str, ...]
 ) -> tuple[str, tuple[tuple[str, Callable[[Any], Any] | None], ...], bool]:
-    """Return the insert of one row as the driver's text, and how to give it a row.
+    """Return the insert of one row as the driver's text, and the conversion of a row for it.
 
-    That is: its columns in their order with what turns each into the driver's value, and whether the driver
-    wants them by position (SQLite) or by name (PyMySQL).
+    The conversion is its columns in order, each with its converter to the driver's value, and whether the driver takes
+    them by position (SQLite) or by name (PyMySQL).
     """
     statement = _insert(dialect.name, table, columns, key)
     compiled: Any = statement.compile(dialect=dialect, column_keys=columns)

@@ -1,4 +1,4 @@
-"""The health of a database, for people who look after it."""
+"""The health of a database, for its administrators."""
 
 from dataclasses import dataclass, replace
 from typing import Final, final
@@ -32,15 +32,14 @@ _MYSQL_SIZE: Final = (
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What a database is, and how well it answers.
+    """A database's properties and response times.
 
-    Versions of schemas are None where their tables are missing; `optuna_head` and `hpsearch_head` are those
-    that this hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the
-    database's clock minus this machine's, known to about one round trip. Where `write_rate` is None,
-    `no_write_rate` holds why. `studies` counts ours, `unreadable_studies` those of them that this version cannot read,
-    and `foreign_studies` those of other Optuna clients; `trials` those of both. `outlook` is None if there are no
-    tables of ours, and `local_times` unless trials may have times of Optuna before 5.0. `faults` are what a full check
-    found, None if there was none.
+    Versions of schemas are None if their tables are missing; `optuna_head` and `hpsearch_head` are those that this
+    hpsearch writes. `round_trip_s` is the median of a few empty queries. `clock_difference_s` is the database's clock
+    minus this machine's, known to about one round trip. If `write_rate` is None, `no_write_rate` holds the reason.
+    `studies` counts ours, `unreadable_studies` those of them that this version cannot read, and `foreign_studies` those
+    of other Optuna clients; `trials` those of both. `outlook` is None if there are no tables of ours, and `local_times`
+    unless trials may have times of Optuna before 5.0. `faults` are the findings of a full check, or None without one.
     """
 
     url_shown: str
@@ -66,10 +65,10 @@ class Health:
 
 
 def check(url: str, *, full: bool = False) -> Health:
-    """Return the health of the database at `url`. No table is made or changed; a few rows come and go.
+    """Return the health of the database at `url`. No table is created or changed; a few rows are added and removed.
 
-    With `full` every page and every row is looked at. Raises StorageError as `open_store`, for schemas of another
-    version too, but not for missing tables; and for a file that is damaged.
+    With `full`, checks every page and every row. Raises StorageError as `open_store`, for schemas of another version
+    too, but not for missing tables; and for a damaged file.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
@@ -92,7 +91,7 @@ def check(url: str, *, full: bool = False) -> Health:
 def _write_rate(
     engine: Engine, address: Address, found: migration.Revisions
 ) -> tuple[WriteRate | None, str | None]:
-    """Return how many transactions a second are committed, or None and why that is not known."""
+    """Return the number of commits per second, or None and the reason why it is unknown."""
     if found.hpsearch is None:
         return None, "there are no tables of hpsearch yet"
     try:
@@ -147,7 +146,7 @@ def _scalar(connection: Connection, statement: str) -> object:
 
 
 def _count(connection: Connection, table: str) -> int:
-    """Return the rows of a table, 0 where it is missing."""
+    """Return the number of rows of a table, 0 if it is missing."""
     if not inspect(connection).has_table(table):
         return 0
     return connection.execute(select(func.count()).select_from(text(table))).scalar_one()

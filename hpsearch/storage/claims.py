@@ -1,6 +1,6 @@
-"""Claims: how trials pass from the budget to a worker. See the state machine in `schema`.
+"""Claims: the transfer of trials from the budget to a worker. See the state machine in `schema`.
 
-Each function works inside its caller's transaction, on a study that the transaction has locked.
+Each function runs inside its caller's transaction, on a study that the transaction has locked.
 """
 
 import secrets
@@ -23,11 +23,11 @@ from hpsearch.storage.studies import LockedStudy
 from hpsearch.trials import ParameterValue
 
 _SETTLE_STEP: Final = 500
-"""Trials that must have ended in a row before they are counted for good."""
+"""Number of consecutive ended trials that are folded into the cached counts at once."""
 
 FAILED_SHARE: Final = 10
 FAILED_LEAST: Final = 3
-"""A study stops when a tenth of its budget has failed, or three trials of a small one."""
+"""A study stops once a tenth of its budget has failed, or three trials if the budget is small."""
 
 _SET_WAITING: Final = Ending(
     why="another Optuna client set the trial waiting", kind=SUPERSEDED, crashed=False
@@ -40,24 +40,24 @@ _theirs = optuna_schema.trials
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """How many trials of a study are in each of Optuna's states, and where its numbers end."""
+    """The number of a study's trials in each of Optuna's states, and the end of its trial numbers."""
 
     counts: Mapping[str, int]
     last_trial_id: int
     next_number: int
 
     def of(self, *states: str) -> int:
-        """Return how many trials are in any of `states`."""
+        """Return the number of trials in any of `states`."""
         return sum(self.counts.get(state, 0) for state in states)
 
 
 def failed_limit(budget: int) -> int:
-    """Return how many failed trials stop a study of that budget."""
+    """Return the number of failed trials that stop a study of that budget."""
     return max(FAILED_LEAST, budget // FAILED_SHARE)
 
 
 def enough_for(failed: int) -> int:
-    """Return the smallest budget that so many failed trials do not stop, three or more."""
+    """Return the smallest budget that this number of failed trials, three or more, does not stop."""
     return FAILED_SHARE * (failed + 1)
 
 
@@ -66,7 +66,7 @@ def claim(
 ) -> list[ClaimedTrial]:
     """Take up to `count` trials out of the budget, waiting ones first, and return them by number.
 
-    A suspect comes last, and alone, to a worker that holds nothing.
+    A suspect is claimed last, and alone, by a worker that holds nothing.
     """
     standing = _standing(connection, locked)
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
@@ -75,15 +75,15 @@ def claim(
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     if stops or min(left, count) <= 0:
         return []
-    # A lease is measured from when its worker was last seen, and the worker asks for one now.
+    # A lease is measured from the time its worker was last seen, and the worker is asking for one now.
     if workers.appear(connection, worker, lease_s=lease_s):
-        # Its older leases would run for as long as the clock was set back.
+        # Its older leases would last longer by the time that the clock was set back.
         renew(connection, worker=worker, lease_s=lease_s)
     lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
     waits = standing.of(WAITING) > 0
     suspects = _suspects(connection, locked) if waits else []
     waiting = _take_waiting(connection, locked, lease, min(left, count), but=suspects) if waits else []
-    # Every suspect keeps its place in the budget, so that none is left over in the end.
+    # Every suspect keeps its place in the budget, so that none is left over at the end.
     more = min(count, left - len(suspects)) - len(waiting)
     taken = waiting + _take_new(connection, locked, lease, standing, count=more)
     if taken or not suspects or held(connection, locked.study.key, worker=worker):
@@ -94,7 +94,7 @@ def claim(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lease:
-    """What one claim writes with each of its trials."""
+    """The values that one claim writes to each of its trials."""
 
     token: int
     worker: str
@@ -107,7 +107,7 @@ class _Lease:
 
 _UNFINISHED: Final = _theirs.c.state.in_((WAITING, RUNNING))
 
-# One row of sums: a group for each state would be sorted first, which takes longer than the counting.
+# One row of sums: grouping by state would sort first, which takes longer than counting.
 _COUNTS: Final = DriverStatement(
     select(
         *(func.count(case((_theirs.c.state == state, 1))).label(state) for state in STATES),
@@ -120,7 +120,7 @@ _COUNTS: Final = DriverStatement(
 
 
 def _standing(connection: Connection, locked: LockedStudy) -> Standing:
-    """Count the trials, looking only at those that are not settled, and settle more when that pays."""
+    """Count the trials, reading only those that are not settled, and settle more if that pays."""
     at = {"study_id": locked.study.study_id, "settled": locked.settled_trial_id}
     (row,) = _COUNTS.named(connection, at)
     if row.last_trial_id is None:
@@ -136,7 +136,7 @@ def _standing(connection: Connection, locked: LockedStudy) -> Standing:
 
 
 def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row: Any) -> None:
-    """Count the trials before the first unfinished one for good, when they have become many."""
+    """Fold the trials that precede the first unfinished one into the cached counts, once there are enough."""
     everything = standing.next_number, standing.last_trial_id + 1
     has_unfinished = row.first_unfinished_id is not None
     end, first_trial_id = (
@@ -168,9 +168,9 @@ def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row
 
 
 def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
-    """Return the ids of the waiting trials that may be what workers were lost to, those that lost the fewest in front.
+    """Return the ids of the waiting trials that may have taken workers down, those with the fewest lost workers first.
 
-    Of equals those come first that were tried the fewest times.
+    Of equals, those with the fewest attempts come first.
     """
     rows = connection.execute(
         select(_theirs.c.trial_id)
@@ -189,7 +189,7 @@ def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
 def _take_waiting(
     connection: Connection, locked: LockedStudy, lease: _Lease, count: int, *, but: Sequence[int]
 ) -> list[ClaimedTrial]:
-    """Set the waiting trials with the lowest numbers, `but` these ids, running under `lease`."""
+    """Mark the waiting trials with the lowest numbers, except the ids in `but`, as running under `lease`."""
     candidates = connection.execute(
         select(_theirs.c.trial_id)
         .where(
@@ -207,8 +207,8 @@ def _take_waiting(
 def _take(
     connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
 ) -> list[ClaimedTrial]:
-    """Set those of these trials that still wait running under `lease`."""
-    # Another Optuna client takes a waiting trial by locking its row alone, so ask again under that lock.
+    """Mark those of the trials that are still waiting as running under `lease`."""
+    # Another Optuna client takes a waiting trial by locking only its row, so query again under that lock.
     rows = connection.execute(
         select(_theirs.c.trial_id, _theirs.c.number)
         .where(_theirs.c.trial_id.in_(list(trial_ids)), _theirs.c.state == WAITING)
@@ -225,7 +225,7 @@ def _take(
         .where(_theirs.c.trial_id.in_(list(numbers)))
         .values(state=RUNNING, datetime_start=naive_utc(locked.now_s))
     )
-    # A heartbeat that another client gave in an earlier run would make it fail the trial as stale.
+    # A heartbeat of another client from an earlier run would make that client fail the trial as stale.
     heartbeats = optuna_schema.trial_heartbeats
     connection.execute(delete(heartbeats).where(heartbeats.c.trial_id.in_(list(numbers))))
     past = _lease_again(connection, locked, lease, numbers)
@@ -233,7 +233,7 @@ def _take(
 
 
 def _forget_results(connection: Connection, trial_ids: Sequence[int]) -> None:
-    """Delete what other Optuna clients have reported of trials that wait: an attempt begins without results."""
+    """Delete the reports of other Optuna clients on waiting trials: an attempt starts without results."""
     for table in (optuna_schema.trial_intermediate_values, optuna_schema.trial_values):
         connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
 
@@ -241,7 +241,7 @@ def _forget_results(connection: Connection, trial_ids: Sequence[int]) -> None:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Past:
-    """What is counted of a trial's attempts: how many, this one included, and how many lost their worker."""
+    """Counts of a trial's attempts: all of them, including this one, and those that lost their worker."""
 
     attempt: int = 1
     crashes: int = 0
@@ -278,7 +278,7 @@ def _claims(
     *,
     past: Mapping[int, _Past],
 ) -> list[ClaimedTrial]:
-    """Return the claims of waiting trials, with the parameters that they have or ask for."""
+    """Return the claims of waiting trials, with their stored or requested parameters."""
     params = params_of(connection, locked.study.study_id, list(numbers))
     attributes = system_attributes_of(connection, locked.study.study_id, list(numbers))
     searched = {dimension.name for dimension in locked.study.spec.search}
@@ -304,9 +304,9 @@ def _claims(
 
 
 def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
-    """Return what an enqueued trial asks for, and what of it is left aside because no parameter can have it.
+    """Return an enqueued trial's requested values, and those ignored because no parameter can have them.
 
-    Any client may write anything there, and one trial's request must not end the claims of all.
+    Any client may write anything there, and one trial's request must not break all claims.
     """
     if not isinstance(fixed, dict):
         return {}, f"fixed_params: must be a JSON object (got {shown_value(fixed)}): all is sampled"
@@ -334,7 +334,7 @@ _MADE: Final = DriverStatement(
 def _take_new(
     connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
 ) -> list[ClaimedTrial]:
-    """Make `count` new trials, numbered on, running under `lease`."""
+    """Create `count` trials with the next numbers, running under `lease`."""
     if count <= 0:
         return []
     first = standing.next_number
@@ -359,7 +359,7 @@ def _take_new(
 def _lease_first(
     connection: Connection, locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]
 ) -> None:
-    """Write the rows of trials (trial_id -> number) that never had one of ours."""
+    """Write our rows of trials (trial_id -> number) that do not have one yet."""
     row = {
         "study_key": locked.study.key,
         "attempt": 1,

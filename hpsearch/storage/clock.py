@@ -1,4 +1,4 @@
-"""The database's clock. No time that is stored comes from anywhere else."""
+"""The database's clock, the only source of stored times."""
 
 import time
 from datetime import UTC, datetime
@@ -26,18 +26,18 @@ def _sqlite(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> 
 
 @compiles(EpochSeconds, "postgresql")
 def _postgresql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
-    # now() is when the transaction began, which may be long before it got its lock.
+    # now() is the start of the transaction, which may be long ago if it waited for a lock.
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
 @compiles(EpochSeconds, "mysql", "mariadb")
 def _mysql(_element: EpochSeconds, _compiler: SQLCompiler, **_options: Any) -> str:
-    # unix_timestamp() would go through the session's time zone and its summer time.
+    # unix_timestamp() would depend on the session's time zone and its summer time.
     return "(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6)"
 
 
 def monotonic_s() -> float:
-    """Return seconds by the monotonic clock of this machine, which stands still while the machine sleeps."""
+    """Return seconds by the monotonic clock of this machine, which stops while the machine sleeps."""
     return time.monotonic()
 
 
@@ -47,5 +47,5 @@ def utc(epoch_s: float) -> datetime:
 
 
 def naive_utc(epoch_s: float) -> datetime:
-    """Return the same time as Optuna stores it: in UTC without saying so."""
+    """Return the same time as Optuna stores it: naive, in UTC."""
     return utc(epoch_s).replace(tzinfo=None)

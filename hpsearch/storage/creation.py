@@ -1,8 +1,7 @@
-"""How a study comes into being: once, whatever the number of calls at once, with what it begins with.
+"""Create a study and its initial trials, exactly once for any number of concurrent calls.
 
 Trials may wait with parameters of the caller's choice, as Optuna's `enqueue_trial` leaves them: workers take waiting
-trials before new ones, and they count against the budget like all others. Each function works inside its caller's
-transaction.
+trials first, and they count against the budget like all others. Each function runs inside its caller's transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ _trials = optuna_schema.trials
 def enqueue(
     connection: Connection, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]
 ) -> list[int]:
-    """Write one waiting trial for each of `asked`; what is not given there is sampled. Return their numbers."""
+    """Write one waiting trial for each of `asked`; missing parameters are sampled. Return their numbers."""
     if not asked:
         return []
     mine = _trials.c.study_id == study.study_id
@@ -51,9 +50,9 @@ def created(
     parent: StoredStudy | None,
     enqueued: Sequence[Mapping[str, ParameterValue]],
 ) -> StoredStudy:
-    """Return the study, made here unless the same one is there; a new one begins with `enqueued`.
+    """Return the study, created unless it already exists; a new one starts with `enqueued`.
 
-    Raises StudyExistsError, saying what differs, where the name belongs to another study.
+    Raises StudyExistsError, naming the differences, if the name belongs to another study.
     """
     if (stored := _same(connection, spec, fingerprint)) is not None:
         return stored
@@ -65,7 +64,7 @@ def created(
             enqueue(connection, made, enqueued)
             return made
     except IntegrityError:
-        # Somebody else created it between our look and our insert.
+        # Another process created it between our read and our insert.
         stored = _same(connection, spec, fingerprint)
         if stored is None:
             raise
@@ -73,7 +72,7 @@ def created(
 
 
 def _same(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
-    # In this order: a study that is made meanwhile is then seen by both looks or by the second.
+    # In this order: a study created in the meantime is then seen by both reads or by the second.
     holder = studies.holder(connection, spec.name)
     stored = studies.named(connection, spec.name)
     if stored is not None:

@@ -1,7 +1,7 @@
-"""What Optuna's dashboard keeps of a trial among the attributes of its study: its note, and old artifacts.
+"""A trial's data of Optuna's dashboard among the attributes of its study: its note, and old artifacts.
 
-Their keys hold the trial's id: `dashboard:17:note_ver`, `dashboard:17:note_str:0`, `dashboard:artifacts:17:...`. Ids
-are a database's own, so in a copy they would speak of other trials.
+Their keys contain the trial's id: `dashboard:17:note_ver`, `dashboard:17:note_str:0`, `dashboard:artifacts:17:...`. Ids
+are specific to a database, so in a copy they would refer to other trials.
 """
 
 import re
@@ -23,7 +23,7 @@ _KEY: Final = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]{1,18})(:.*)", re.DO
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class DashboardNote:
-    """One attribute that speaks of a trial: of that at `place` among all of its study, by id and from 0.
+    """One attribute that refers to a trial: the one at `place` among all of its study, by id and from 0.
 
     Its key is `head`, the trial's id, and `tail`.
     """
@@ -35,12 +35,12 @@ class DashboardNote:
 
 
 def is_dashboard_note(key: str) -> bool:
-    """True for the key of an attribute of a study that speaks of one trial by its id."""
+    """Return True for the key of a study's attribute that refers to one trial by its id."""
     return _KEY.fullmatch(key) is not None
 
 
 def read_dashboard_notes(connection: Connection, study_id: int) -> list[DashboardNote]:
-    """Return all notes of a study, sorted. What speaks of a trial that the study does not have is left out."""
+    """Return all notes of a study, sorted. Omits those that refer to a trial that the study does not have."""
     rows = connection.execute(
         select(_attributes.c.key, _attributes.c.value_json).where(
             _attributes.c.study_id == study_id, _attributes.c.key.startswith("dashboard:")
@@ -58,7 +58,7 @@ def read_dashboard_notes(connection: Connection, study_id: int) -> list[Dashboar
 def write_dashboard_notes(
     connection: Connection, study_id: int, dashboard_notes: Iterable[DashboardNote], *, ids: Sequence[int]
 ) -> None:
-    """Write notes of the trials with these ids, which stand in the order of their places."""
+    """Write notes of the trials with these ids, which are in order of their places."""
     rows = [
         {
             "study_id": study_id,

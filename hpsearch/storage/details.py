@@ -1,6 +1,6 @@
 """Rows that belong to trials, many at once: parameters, values, reports, attributes.
 
-Optuna stores a parameter as one float, and the distribution that gives it its meaning.
+Optuna stores a parameter as one float, plus the distribution that interprets it.
 """
 
 import json
@@ -25,9 +25,9 @@ StoredParameter: TypeAlias = tuple[str, float, str]
 
 
 def stored_parameters(spec: StudySpec, params: Mapping[str, ParameterValue]) -> list[StoredParameter]:
-    """Return what Optuna would store for `params` of a trial of `spec`.
+    """Return Optuna's stored form of `params` of a trial of `spec`.
 
-    Raises ValueError for a name that is not searched and for a value that its dimension cannot hold.
+    Raises ValueError for a name that is not searched and for a value outside its dimension.
     """
     dimensions = _stored_dimensions(spec)
     rows = []
@@ -49,7 +49,7 @@ def _stored_dimensions(spec: StudySpec) -> "dict[str, tuple[BaseDistribution, st
 
 
 def parameter(stored: float, distribution: str) -> Any:
-    """Return the value that `stored` stands for under the JSON text `distribution`."""
+    """Return the value that `stored` represents under the JSON text `distribution`."""
     kind, choices = _meaning(distribution)
     if choices is not None:
         return choices[int(stored)]
@@ -57,20 +57,20 @@ def parameter(stored: float, distribution: str) -> Any:
 
 
 def as_value(choice: Any) -> ParameterValue:
-    """Return a choice of another client's as our records hold it: what is no number, flag or text as its JSON text."""
+    """Return another client's choice in the form of our records: as JSON text if it is no number, flag or text."""
     return choice if isinstance(choice, float | int | str) else json.dumps(choice)
 
 
 @lru_cache(maxsize=1024)
 def _meaning(distribution: str) -> tuple[str, tuple[Any, ...] | None]:
-    """Return the class of Optuna's distribution and, where it has them, its choices."""
+    """Return the class of Optuna's distribution and its choices, if it has any."""
     raw = json.loads(distribution)
     choices = raw["attributes"].get("choices")
     return raw["name"], None if choices is None else tuple(choices)
 
 
 IDS_MAX: Final = 5000
-"""Most ids in one statement; databases take 32766 variables and more."""
+"""Most ids in one statement; databases accept 32766 variables and more."""
 
 _trials = optuna_schema.trials
 _params = optuna_schema.trial_params
@@ -81,7 +81,7 @@ _attributes = optuna_schema.trial_system_attributes
 
 @final
 class Reading:
-    """A query of rows that belong to trials, many at once. `table` is the one that it reads."""
+    """A query of rows that belong to trials, many at once. It reads `table`."""
 
     def __init__(self, statement: Select[Any], table: Table) -> None:
         joined = statement
@@ -95,7 +95,7 @@ class Reading:
     def rows(
         self, connection: Connection, study_id: int, ids: Sequence[int] | None, **values: Any
     ) -> Iterator[RawRow]:
-        """Yield the rows of a study's trials: of all where `ids` is None, else of those with these ids."""
+        """Yield the rows of a study's trials: of all if `ids` is None, else of those with these ids."""
         if ids is None:
             yield from self._whole.rows(connection, {"study_id": study_id, **values})
             return
@@ -105,7 +105,7 @@ class Reading:
 
 
 def _padded(ids: Sequence[int]) -> list[int]:
-    """Return the ids, the last one often enough for a length that other calls have too: each makes a text."""
+    """Return the ids, the last one repeated up to a common length: each length has its own statement text."""
     missing = (1 << (len(ids) - 1).bit_length()) - len(ids)
     return [*ids, *[ids[-1]] * missing]
 
@@ -142,7 +142,7 @@ _ATTRIBUTES: Final = Reading(
 def params_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[str, ParameterValue]]:
-    """Return trial_id -> parameters, in the order in which they were stored."""
+    """Return trial_id -> parameters, in the order of storage."""
     params: dict[int, dict[str, ParameterValue]] = {}
     for trial_id, name, value, distribution in _PARAMS.rows(connection, study_id, ids):
         params.setdefault(trial_id, {})[name] = as_value(parameter(value, distribution))
@@ -150,14 +150,14 @@ def params_of(
 
 
 def values_of(connection: Connection, study_id: int, ids: Sequence[int] | None) -> dict[int, float]:
-    """Return trial_id -> the value of its first objective."""
+    """Return trial_id -> value of its first objective."""
     return {
         trial_id: number_of(value, kind) for trial_id, value, kind in _VALUES.rows(connection, study_id, ids)
     }
 
 
 def all_values_of(connection: Connection, study_id: int) -> dict[int, tuple[float, ...]]:
-    """Return trial_id -> the values of all objectives, in their order."""
+    """Return trial_id -> values of all objectives, in order."""
     found: dict[int, list[float]] = {}
     for trial_id, value, kind in _ALL_VALUES.rows(connection, study_id, None):
         found.setdefault(trial_id, []).append(number_of(value, kind))
@@ -177,7 +177,7 @@ def reports_of(
 def system_attributes_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[str, Any]]:
-    """Return trial_id -> what Optuna's samplers and pruners keep with it."""
+    """Return trial_id -> attributes that Optuna's samplers and pruners store with it."""
     attributes: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in _ATTRIBUTES.rows(connection, study_id, ids):
         if key != schema.SEEN_ATTRIBUTE:
@@ -186,7 +186,7 @@ def system_attributes_of(
 
 
 def _loaded(value: str) -> Any:
-    """Return what a JSON text holds; what some client wrote that is none stays a text."""
+    """Return the value of a JSON text; text of other clients that is no JSON is returned as text."""
     try:
         return json.loads(value)
     except (RecursionError, TypeError, ValueError):
@@ -194,7 +194,7 @@ def _loaded(value: str) -> Any:
 
 
 def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]) -> None:
-    """Write parameters by trial_id, over those of the same name: another Optuna client may have been faster."""
+    """Write parameters by trial_id, replacing those of the same name: another Optuna client may have been faster."""
     rows = [
         {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
         for trial_id, stored in params.items()
@@ -204,7 +204,7 @@ def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]
 
 
 def write_values(target: Target, values: Mapping[int, float]) -> None:
-    """Write final values by trial_id, over what another Optuna client has put there. None of them is NaN."""
+    """Write final values by trial_id, replacing those of another Optuna client. None of them is NaN."""
     rows = []
     for trial_id, number in values.items():
         value, kind = stored_number(number)
@@ -213,7 +213,7 @@ def write_values(target: Target, values: Mapping[int, float]) -> None:
 
 
 def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) -> None:
-    """Write reports by trial_id and epoch, over what another Optuna client has reported for that epoch."""
+    """Write reports by trial_id and epoch, replacing those of another Optuna client for that epoch."""
     rows = []
     for trial_id, curve in reports.items():
         for epoch, number in curve.items():
@@ -230,7 +230,7 @@ def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) ->
 
 
 def write_attributes(target: Target, table: Table, attributes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Write attributes by trial_id into `table`, over those of the same key."""
+    """Write attributes by trial_id into `table`, replacing those of the same key."""
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for trial_id, pairs in attributes.items()

@@ -1,4 +1,4 @@
-"""What a driver's exceptions mean: worth another try, the server's absence, or something to put right."""
+"""The meaning of a driver's exceptions: worth a retry, an absent server, or a problem to fix."""
 
 import random
 import re
@@ -25,15 +25,15 @@ _T = TypeVar("_T")
 
 _TRIES: Final = 6
 _PATIENCE_S: Final = 45.0
-"""No new try is begun after this long; one that waits for an SQLite lock takes up to 30 s itself."""
+"""No new try starts after this time; a try that waits for an SQLite lock takes up to 30 s itself."""
 
 _LOCKED_SQLITE: Final = ("database is locked", "database table is locked", "database schema is locked")
 
 _VALUE_MYSQL: Final = frozenset({1118, 1153, 1267, 1644, 3819, 4025})
-"""A row or a message is too long, characters are not in the column's set, a trigger or a constraint refuses."""
+"""A row or a message is too long, characters are not in the column's set, or a trigger or constraint refuses."""
 
 _VALUE_POSTGRESQL: Final = ("54", "P0001")
-"""What exceeds a limit of the server, and what a trigger refuses. PostgreSQL's documentation, appendix A."""
+"""Values that exceed a limit of the server or that a trigger refuses. PostgreSQL's documentation, appendix A."""
 
 _UNCERTAIN: Final = "the connection was lost in the middle of a commit"
 
@@ -79,16 +79,16 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     (r"disk is full|no space left|disk full|quota exceeded", _FULL),
     (r"unable to open database file", "the file cannot be opened: check that its folder can be written"),
 )
-"""Pattern in the driver's message (lower case) -> what to tell the user."""
+"""Pattern in the driver's message (lower case) -> message for the user."""
 
 _CLASSES: Final[Mapping[str, type[StorageError]]] = {
-    # Workers wait for room as they wait for a server: what they have trained is not written yet.
+    # Workers wait for disk space as they wait for a server: their trained epochs are not written yet.
     _FULL: StorageUnavailableError,
     _HINDERED: StorageUnavailableError,
     _NO_RIGHTS: StorageReadOnlyError,
     _READ_ONLY: StorageReadOnlyError,
 }
-"""What to tell the user -> the error that says it, where it is no plain StorageError."""
+"""Message for the user -> class of its error, if it is not a plain StorageError."""
 
 _OF_KIND: Final[Mapping[Kind | None, str]] = {
     Kind.CANCELLED: _HINDERED,
@@ -97,7 +97,7 @@ _OF_KIND: Final[Mapping[Kind | None, str]] = {
     Kind.FULL: _FULL,
     Kind.READ_ONLY: _READ_ONLY,
 }
-"""What an error means by its code -> what to tell the user, unless part of its message is more precise."""
+"""Meaning of an error by its code -> message for the user, unless a pattern in the driver's message is more precise."""
 
 _ABSENT: Final[tuple[tuple[str, str], ...]] = (
     (r"connection refused|errno 111", "connection refused"),
@@ -120,16 +120,16 @@ _ABSENT: Final[tuple[tuple[str, str], ...]] = (
 
 
 used: Final[dict[str, Address]] = {}
-"""The databases that this process has worked with, by their URLs: where to look when it fails for no known reason."""
+"""The databases that this process has used, by URL: where to look after a failure of unknown cause."""
 
 
 @final
 class CollisionError(SQLAlchemyError):
-    """Another process changed a row between our look and our write: the transaction must run again."""
+    """Another process changed a row between our read and our write: the transaction must run again."""
 
 
 def attempt(work: Callable[[], _T], address: Address) -> _T:
-    """Return what `work`, one whole transaction, returns, tried again as `tries` has it."""
+    """Return the result of `work`, one whole transaction, with retries as in `tries`."""
     for one_try in tries(address):
         with one_try:
             return work()
@@ -143,9 +143,8 @@ def tries(address: Address) -> Iterator["_Try"]:
             with one_try, writing(engine, durable=True) as connection:
                 return work(connection)
 
-    Deadlocks, locked files, cancelled statements and connections that were lost before the commit are tried again.
-    The context raises StorageUnavailableError for what may pass, such as a server that does not answer, and
-    StorageError for the rest.
+    Deadlocks, locked files, cancelled statements and connections lost before the commit are retried. The context raises
+    StorageUnavailableError for transient errors, such as a server that does not answer, and StorageError for the rest.
     """
     used[address.shown] = address
     began = time.monotonic()
@@ -155,7 +154,7 @@ def tries(address: Address) -> Iterator["_Try"]:
 
 @final
 class _Try:
-    """The context of the try with that `count` at a transaction, the first of which `began` then."""
+    """The context of try number `count` at a transaction, whose first try started at `began`."""
 
     def __init__(self, address: Address, count: int, began: float) -> None:
         self._address = address
@@ -171,7 +170,7 @@ class _Try:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Return True, after a pause, if the transaction is to be tried again."""
+        """Return True, after a pause, if the transaction should be retried."""
         shown = self._address.shown
         match error:
             case UncertainCommitError():
@@ -184,7 +183,7 @@ class _Try:
                     f"{error.object[error.start : error.end]!r}: use others, or a connection in UTF-8"
                 ) from error
             case UnicodeDecodeError() if self._address.path is not None:
-                # The driver's own message holds bytes of the file.
+                # The driver's own message contains bytes of the file.
                 raise StorageError(
                     f"{shown}: {_DAMAGED.format(reason='no text where text should be')}"
                 ) from error
@@ -192,19 +191,19 @@ class _Try:
                 patient = self._count < _TRIES and time.monotonic() - self._began < _PATIENCE_S
                 if not (patient and is_transient(error)):
                     raise translated(error, self._address) from error
-                # Chance keeps two that collided from colliding again; it touches no result.
+                # A random pause keeps two colliding processes from colliding again; it affects no result.
                 time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**self._count)  # noqa: S311
                 return True
         return False
 
 
 def is_transient(error: SQLAlchemyError) -> bool:
-    """True when the same transaction may succeed if it is tried again at once."""
+    """Return True if the same transaction may succeed on an immediate retry."""
     return getattr(error, "connection_invalidated", False) or _kind(error) in AT_ONCE
 
 
 def _kind(error: SQLAlchemyError) -> Kind | None:
-    """Return what an error means, by the driver's code if it has one."""
+    """Return the meaning of an error, by the driver's code if it has one."""
     if isinstance(error, CollisionError):
         return Kind.COLLISION
     cause = getattr(error, "orig", None)
@@ -214,7 +213,7 @@ def _kind(error: SQLAlchemyError) -> Kind | None:
 
 
 def translated(error: SQLAlchemyError, address: Address) -> StorageError:
-    """Return `error` in the user's words."""
+    """Return `error` as an error with a message for users."""
     kind, reason = _kind(error), _reason(error)
     if kind is Kind.COLLISION:
         return StorageUnavailableError(
@@ -222,7 +221,7 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
         )
     is_lost = getattr(error, "connection_invalidated", False)
     if not is_lost and is_about_a_value(error):
-        # Before the patterns: what the database says may quote the value.
+        # Checked first, because the database's message may quote the value and match a pattern.
         return ValueRefusedError(
             f"{address.shown}: the database refused a value ({reason}): shorten it, or store another one"
         )
@@ -233,7 +232,7 @@ def translated(error: SQLAlchemyError, address: Address) -> StorageError:
 
 
 def _absence(error: SQLAlchemyError, kind: Kind | None, reason: str, address: Address) -> StorageError:
-    """Return `error` as the server's absence if it is that, or as what the server said."""
+    """Return `error` as the server's absence if it means that, or as the server's message."""
     why = next((absence for pattern, absence in _ABSENT if re.search(pattern, reason.lower())), None)
     if why is None and getattr(error, "connection_invalidated", False):
         why = "the connection was lost"
@@ -247,13 +246,13 @@ def _absence(error: SQLAlchemyError, kind: Kind | None, reason: str, address: Ad
 
 
 def _meaning(kind: Kind | None, reason: str) -> str | None:
-    """Return what an answer of the server's means, None if neither its code nor its words are known."""
+    """Return the meaning of a server's answer, or None if neither its code nor its text is known."""
     found = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, reason.lower())), None)
     return found if found is _FULL else _OF_KIND.get(kind, found)
 
 
 def is_about_a_value(error: Exception) -> bool:
-    """Return True if a statement failed for a value that the database does not take."""
+    """Return True if a statement failed because the database does not accept a value."""
     if isinstance(error, DataError | IntegrityError | ValueRefusedError):
         return True
     code = code_of(getattr(error, "orig", None))
@@ -266,7 +265,7 @@ def _filled(meaning: str, address: Address, reason: str) -> str:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Return the first line of what the driver says, without a password; of SQLite's its code too, which tells more."""
+    """Return the first line of the driver's message, without a password; for SQLite with its more precise code."""
     cause: Any = getattr(error, "orig", None) or error
     text = str(cause.args[1]) if isinstance(code_of(cause), int) and len(cause.args) > 1 else str(cause)
     code = getattr(cause, "sqlite_errorname", None)

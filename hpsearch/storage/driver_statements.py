@@ -1,7 +1,7 @@
-"""Statements that SQLAlchemy writes and the driver runs.
+"""Statements that SQLAlchemy compiles and the driver runs.
 
-SQLAlchemy's own execution costs as much time again as a small statement on a near server. Statements that run many
-times for every trial go this way instead; nothing else does. Listeners to `before_cursor_execute` hear of them too.
+SQLAlchemy's own execution doubles the time of a small statement on a near server. Statements that run many times for
+every trial use this module instead; no others do. Listeners to `before_cursor_execute` receive them too.
 """
 
 from collections import namedtuple
@@ -17,7 +17,7 @@ from hpsearch.storage import fork_safety
 from hpsearch.storage.error_codes import SESSION_ENDED, code_of
 
 RawRow: TypeAlias = Sequence[Any]
-"""A row as the driver gives it; times are `datetime` with every driver."""
+"""A row as the driver returns it; times are `datetime` with every driver."""
 
 _Convert: TypeAlias = Callable[[Any], Any]
 
@@ -25,11 +25,11 @@ _Convert: TypeAlias = Callable[[Any], Any]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Text:
-    """A statement as one driver's text.
+    """A statement as text for one driver.
 
-    `names` are the parameters in the driver's order, None where it takes them by name. `expanded` maps a parameter
-    that is a list to the names of its elements. `constants` are parameters that the statement brings along. `binds`
-    turn parameters, by name, into the driver's values, and `converts` columns, by index, into SQLAlchemy's.
+    `names` are the parameters in the driver's order, None if it takes them by name. `expanded` maps a parameter that is
+    a list to the names of its elements. `constants` are parameters that the statement contains. `binds` turn
+    parameters, by name, into the driver's values, and `converts` columns, by index, into SQLAlchemy's.
     """
 
     text: str
@@ -61,7 +61,7 @@ class _Text:
 
 @final
 class DriverStatement:
-    """A statement of SQLAlchemy's. Each length of a parameter that is a list makes another text.
+    """A statement of SQLAlchemy's. Each length of a list parameter has its own text.
 
     Every method raises DBAPIError.
     """
@@ -72,7 +72,7 @@ class DriverStatement:
         self._row: Any = None
 
     def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
-        """Return what a query yields, on a connection without a transaction."""
+        """Return the rows of a query, on a connection without a transaction."""
         with fork_safety.connected():
             return self._alone(engine, values)
 
@@ -96,18 +96,18 @@ class DriverStatement:
                     connection.invalidate(error)
                 raise failed from error
             except (KeyboardInterrupt, SystemExit):
-                connection.invalidate()  # an answer may be half read
+                connection.invalidate()  # an answer may be partly read
                 raise
         return [text.converted(row) for row in rows] if text.converts else rows
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[RawRow]:
-        """Return what the statement yields."""
+        """Return the statement's rows."""
         text = self._text(connection.dialect, values)
         rows: list[RawRow] = run(connection, text.text, text.arguments(values)).fetchall()
         return [text.converted(row) for row in rows] if text.converts else rows
 
     def named(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
-        """Return what the statement yields, as tuples whose fields have the columns' names."""
+        """Return the statement's rows as tuples whose fields have the columns' names."""
         if self._row is None:
             names = [column.key for column in self._statement.selected_columns]
             row: Any = namedtuple("row", names)  # type: ignore[misc]  # noqa: PYI024  # names that are known now
@@ -120,7 +120,7 @@ class DriverStatement:
         return run(connection, text.text, text.arguments(values))
 
     def count(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run the statement and return how many rows it found to change."""
+        """Run the statement and return the number of matched rows."""
         changed: int = self.run(connection, values).rowcount
         return changed
 
@@ -152,7 +152,7 @@ class DriverStatement:
 
 
 def run(connection: Connection, text: str, arguments: Any, *, many: bool = False) -> Any:
-    """Run a statement that is the driver's text, once or, with `many`, for each of `arguments`; return its cursor.
+    """Run a statement, as text for the driver, once or, with `many`, for each of `arguments`; return its cursor.
 
     Raises DBAPIError.
     """
@@ -169,29 +169,29 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
             connection.invalidate(error)
         raise failed from error
     except (KeyboardInterrupt, SystemExit):
-        connection.invalidate()  # an answer may be half read
+        connection.invalidate()  # an answer may be partly read
         raise
     return cursor
 
 
 def is_lost(dialect: Dialect, connection: Any, error: Any) -> bool:
-    """Return True when the driver's `error` tells that its connection, None where it was still being made, has ended.
+    """Return True if `error` means that its connection (None if it was still being made) has ended.
 
-    SQLAlchemy asks psycopg's connection whether it is closed. One that the server ends before its first statement is
-    not at hand to be asked, so what the server says counts too.
+    SQLAlchemy checks whether psycopg's connection is closed. A connection that the server ends before its first
+    statement is not available for that check, so the server's message counts too.
     """
     return code_of(error) in SESSION_ENDED or dialect.is_disconnect(error, connection, None)
 
 
 def _tell(teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool) -> None:
-    """Let SQLAlchemy's listeners hear of a statement; without a transaction there is no Connection to tell them of."""
+    """Notify SQLAlchemy's listeners of a statement; without a transaction there is no Connection to pass to them."""
     listeners: Any = teller.dispatch.before_cursor_execute
     if listeners:
         listeners(teller if isinstance(teller, Connection) else None, cursor, text, arguments, None, many)
 
 
 def _failed(dialect: Dialect, connection: Any, error: Any) -> DBAPIError:
-    """Return what SQLAlchemy would raise."""
+    """Return the error that SQLAlchemy would raise."""
     failed = DBAPIError.instance(
         None,
         None,

@@ -1,8 +1,8 @@
-"""What each driver is given: how long it may wait, and the options of a URL in the types that it takes.
+"""Settings of each driver: how long it may wait, and the options of a URL in the types that it accepts.
 
-A line that drops what is sent over it, for example after a firewall forgot the connection, looks like a server that
-is busy. So every wait for a server is bounded, by its silence: an answer may take as long as it arrives. What the
-user's URL sets itself wins.
+A line that drops data, for example after a firewall forgot the connection, looks like a busy server. So every wait for
+a server is bounded by its silence: an answer may take any time while data arrives. Settings in the user's URL take
+precedence.
 """
 
 import math
@@ -19,10 +19,10 @@ from sqlalchemy import URL, Connection
 from hpsearch.errors import StorageError
 
 CONNECT_WITHIN_S: Final = 6
-"""How long a server may take to accept a connection and its user: a command that finds none ends within 10 s."""
+"""How long a server may take to accept a connection and its user: without a server a command ends within 10 s."""
 
 ANSWER_WITHIN_S: Final = 40
-"""How long a server may be silent while a statement waits for it: 30 s for a lock, and what the statement takes."""
+"""How long a server may be silent during a statement: 30 s for a lock, plus the statement's own time."""
 
 WORK_WITHIN_S: Final = 4 * 3600
 """The same for upgrades, copies, and changes of whole studies."""
@@ -30,7 +30,7 @@ WORK_WITHIN_S: Final = 4 * 3600
 _KEEPALIVE_IDLE_S: Final = 10
 _KEEPALIVE_EVERY_S: Final = 5
 _KEEPALIVES: Final = 3
-"""A silent peer is asked after 10 s and then every 5 s; after 3 questions without an answer it is given up."""
+"""A silent peer is probed after 10 s and then every 5 s; after 3 unanswered probes the connection counts as lost."""
 
 _LIBPQ: Final[Mapping[str, int]] = {
     "keepalives": 1,
@@ -54,20 +54,20 @@ _TCP: Final[Mapping[int, int]] = {
     }.items()
     if hasattr(socket, name)
 }
-"""The same of a socket, as far as the system has them."""
+"""The same options for a socket, as far as the system has them."""
 
 _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
     "psycopg": {"prepare_threshold": 0, "read_timeout": 1},
     "pymysql": {"connect_timeout": 1, "read_timeout": 1, "write_timeout": 1, "max_allowed_packet": 1024},
     "mysqldb": {"connect_timeout": 1, "read_timeout": 1, "write_timeout": 1},
 }
-"""Driver -> options that are whole numbers there, with the least that makes sense. In a URL everything is text."""
+"""Driver -> options that must be whole numbers, with the smallest sensible value. In a URL everything is text."""
 
 _PROGRAMS_ONLY: Final[Mapping[str, frozenset[str]]] = {
     "psycopg": frozenset({"autocommit", "context", "row_factory", "cursor_factory"}),
     "pymysql": frozenset({"autocommit", "auth_plugin_map", "conv", "cursorclass", "defer_connect", "ssl"}),
 }
-"""Driver -> parameters that take what no URL can hold, or what is not the user's to choose."""
+"""Driver -> parameters whose values no URL can contain, or that the user must not choose."""
 
 
 _FILES: Final = frozenset(
@@ -83,11 +83,11 @@ _FILES: Final = frozenset(
         "ssl_key",
     }
 )
-"""Options of any driver that name a file. A device or a pipe would be read without end."""
+"""Options of any driver that name a file. A device or a pipe would be read endlessly."""
 
 
 def check_options(driver: str, query: Mapping[str, Any], shown: str) -> None:
-    """Raise StorageError for options of a URL that the driver would take and then fail with."""
+    """Raise StorageError for options of a URL that the driver would accept and then fail on."""
     for name, value in query.items():
         least = _NUMBERS.get(driver, {}).get(name)
         path = os.path.expanduser(str(value)) if name in _FILES else ""  # noqa: PTH111 # as drivers do it
@@ -113,7 +113,7 @@ def _is_number(value: Any, least: int) -> bool:
 def connect(
     driver: str, make: Callable[..., Any], options: Mapping[str, Any], *, answer_within_s: int
 ) -> Any:
-    """Return a new connection to a server, made by `make`, the driver's own function; its waits are bounded."""
+    """Return a new connection to a server from `make`, the driver's own function, with bounded waits."""
     numbers = _NUMBERS.get(driver, {})
     given = {name: int(value) if name in numbers else value for name, value in options.items()}
     match driver:
@@ -134,7 +134,7 @@ def connect(
 def plain(url: URL) -> tuple[URL, dict[str, Any]]:
     """Return the URL and the arguments of SQLAlchemy's `connect_args` for an engine that is not ours.
 
-    Its connections are made within the same time and notice a dead line, and statements may take any time.
+    Its connections have the same connect timeout and detect a dead line; statements may take any time.
     """
     driver, numbers = url.get_driver_name(), _NUMBERS.get(url.get_driver_name(), {})
     given = {name: int(str(value)) for name, value in url.query.items() if name in numbers}
@@ -151,7 +151,7 @@ def plain(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def connect_within_s(driver: str, options: Mapping[str, Any]) -> float:
-    """Return how long a connection may take to be made, as the URL or libpq's environment sets it; 0 sets no bound."""
+    """Return the connect timeout in seconds that the URL or libpq's environment sets; 0 means no bound."""
     usual = os.environ.get("PGCONNECT_TIMEOUT", CONNECT_WITHIN_S) if driver in _OF_LIBPQ else CONNECT_WITHIN_S
     chosen = float(options.get("connect_timeout", usual))
     return chosen if chosen > 0 else math.inf
@@ -159,7 +159,7 @@ def connect_within_s(driver: str, options: Mapping[str, Any]) -> float:
 
 @contextmanager
 def working_long(connection: Connection) -> Iterator[None]:
-    """Let the server be silent for long, as it is while it deletes a large study, unless the URL sets a limit."""
+    """Permit a long silence, as during the deletion of a large study, unless the URL sets a limit."""
     name = {"psycopg": "answer_within_s", "pymysql": "_read_timeout"}.get(connection.dialect.driver)
     made = connection.connection.dbapi_connection
     if name is None or getattr(made, name) != ANSWER_WITHIN_S:
@@ -177,16 +177,16 @@ def _connect_limit() -> dict[str, int]:
 
 
 def _connect_pymysql(make: Callable[..., Any], given: Mapping[str, Any], answer_within_s: int) -> Any:
-    """Return a connection of PyMySQL's, which waits for a greeting no longer than for the connection itself.
+    """Return a PyMySQL connection that waits for a greeting no longer than for the connection itself.
 
-    Something that listens and never speaks, as a PostgreSQL server does, would be waited for as for an answer.
+    A program that listens but never sends, like a PostgreSQL server, would otherwise get the timeout of an answer.
     """
     limits = {"connect_timeout": CONNECT_WITHIN_S, "write_timeout": ANSWER_WITHIN_S, **given}
     within_s = given.get("read_timeout", answer_within_s)
     made = make(**{**limits, "read_timeout": min(within_s, limits["connect_timeout"])})
     made._read_timeout = within_s  # noqa: SLF001 # PyMySQL compares it with the socket's before each read
     for name, value in _TCP.items():
-        # A Unix socket has none of them.
+        # A Unix socket has none of these options.
         if made._sock is not None and made._sock.family != getattr(socket, "AF_UNIX", None):  # noqa: SLF001
             made._sock.setsockopt(socket.IPPROTO_TCP, name, value)  # noqa: SLF001
     return made
@@ -194,7 +194,7 @@ def _connect_pymysql(make: Callable[..., Any], given: Mapping[str, Any], answer_
 
 @cache
 def _bounded_psycopg() -> Any:
-    """Return psycopg's class of connections, made to wait for no silent server: libpq has no option for that."""
+    """Return a psycopg connection class that does not wait for a silent server: libpq has no option for that."""
     import psycopg  # noqa: PLC0415 # it is there only if its extra is installed
 
     class BoundedConnection(psycopg.Connection[Any]):
@@ -206,7 +206,7 @@ def _bounded_psycopg() -> Any:
             return super().wait(self._bounded(gen), *arguments, **options)
 
         def _bounded(self, waits: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-            """Pass on what `waits` waits for, and what became ready; psycopg looks ten times a second."""
+            """Forward the events that `waits` waits for, and the ready ones; psycopg checks ten times a second."""
             ready, heard_at = None, time.monotonic()
             try:
                 while True:

@@ -1,6 +1,6 @@
-"""What users do to stored studies other than running them: trials enqueued, failed, retried; studies renamed, ended.
+"""Edits of stored studies by users: enqueue, fail and retry trials; rename, copy and end studies.
 
-Functions that take a store are one transaction, as the methods of Store; the others work inside their caller's.
+Functions that take a store are one transaction, as the methods of Store; the others run inside their caller's.
 """
 
 import json
@@ -36,9 +36,9 @@ _trials = optuna_schema.trials
 
 
 def rename(connection: Connection, place: Place, old: str, name: str, *, has_ours: bool = True) -> None:
-    """Give a study, made by any client, another name; our key of it stays, and so does Optuna's id.
+    """Rename a study, made by any client; our key and Optuna's id of it are unchanged.
 
-    Raises StudyExistsError for a taken name, and HpsearchError while our workers, which use the old one, train trials.
+    Raises StudyExistsError for a taken name, and HpsearchError while our workers, which use the old name, train trials.
     """
     holder = studies.holder(connection, name)
     if holder is not None and holder != old:
@@ -55,7 +55,7 @@ def rename(connection: Connection, place: Place, old: str, name: str, *, has_our
 
 
 def _count_held(connection: Connection, place: Place) -> int:
-    """Return how many trials workers of ours train."""
+    """Return the number of trials that workers of ours train."""
     if place.key is None:
         return 0
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
@@ -64,7 +64,7 @@ def _count_held(connection: Connection, place: Place) -> int:
 
 
 def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bool = True) -> None:
-    """Raise StudyExistsError: `holder` has the name."""
+    """Raise StudyExistsError because `holder` has the name."""
     is_ours = has_ours and studies.row_named(connection, holder) is not None
     if is_ours and holder == name:
         raise StudyExistsError(f'study "{name}": the name must be free (a study has it): choose another name')
@@ -74,9 +74,9 @@ def refuse_taken(connection: Connection, name: str, holder: str, *, has_ours: bo
 def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = True) -> int:
     """Copy a study, made by any client, with all its data, to another name in the same database.
 
-    Return the number of its trials. The copy has a key of its own if it is one of ours, and its trials have the
-    numbers and the results of the original's; those that run there wait here. A test part that was opened is opened
-    here too. Raises StudyExistsError for a taken name.
+    Return the number of its trials. The copy has its own key if the study is ours, and its trials have the numbers and
+    results of the original's; running trials wait in the copy. An opened test part is open in the copy too. Raises
+    StudyExistsError for a taken name.
     """
     holder = studies.holder(connection, name)
     if holder is not None:
@@ -95,7 +95,7 @@ def copy(connection: Connection, origin: Place, name: str, *, has_ours: bool = T
 
 
 def _renamed(rows: StudyRows, name: str, *, key: str, now_s: float) -> StudyRows:
-    """Return a study's rows under another name and, if it is one of ours, another key, made now."""
+    """Return a study's rows under another name and, if the study is ours, under a new key."""
     if rows.ours is None:
         return replace(rows, name=name)
     links = optuna_schema.study_user_attributes.name
@@ -109,9 +109,9 @@ def _linked(row: Row, key: str) -> Row:
 
 
 def stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
-    """Set the budget to what has finished and what runs, which goes on to its end; return the study with it.
+    """Set the budget to the finished and running trials, which run to their end; return the updated study.
 
-    A budget that is spent stays. Raises HpsearchError where nothing has finished or runs.
+    A spent budget is unchanged. Raises HpsearchError if no trial has finished or is running.
     """
     study = locked.study
     made = _count(connection, study.study_id, COMPLETE, PRUNED, RUNNING)
@@ -130,9 +130,9 @@ def _count(connection: Connection, study_id: int, *states: str) -> int:
 
 
 def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:
-    """Let a trial wait for each of `asked`, before all new ones; return their numbers.
+    """Create a waiting trial for each of `asked`, to precede all new ones; return their numbers.
 
-    What is not given is sampled. They count against the budget: beyond it they wait for more of it.
+    Missing parameters are sampled. The trials count against the budget: beyond it they wait until it is raised.
     """
     return store.write(
         lambda connection: creation.enqueue(connection, studies.lock(connection, study).study, asked)
@@ -140,7 +140,7 @@ def enqueue(store: Store, study: StoredStudy, asked: Sequence[Mapping[str, Param
 
 
 def rename_named(store: Store, old: str, name: str) -> None:
-    """Give the study `old`, made by any client, readable or not, another name. Its key and all that depends on it stay.
+    """Rename the study `old`, made by any client, readable or not. Its key and all dependent data are unchanged.
 
     Raises StudyExistsError for a taken name, HpsearchError while trials run.
     """
@@ -152,9 +152,9 @@ def rename_named(store: Store, old: str, name: str) -> None:
 
 
 def copy_named(store: Store, old: str, name: str) -> int:
-    """Copy the study `old`, made by any client, readable or not, to another name; return how many trials it has.
+    """Copy the study `old`, made by any client, readable or not, to another name; return its number of trials.
 
-    Trials that run wait in the copy. Raises StudyExistsError for a taken name.
+    Running trials wait in the copy. Raises StudyExistsError for a taken name.
     """
     return store.write_to(
         old, lambda connection, place: copy(connection, place, name, has_ours=store.has_ours)
@@ -162,28 +162,28 @@ def copy_named(store: Store, old: str, name: str) -> int:
 
 
 def stop_study(store: Store, study: StoredStudy) -> StoredStudy:
-    """End the study with what has finished and what runs, and return it with that as its budget.
+    """End the study with its finished and running trials, and return it with their number as its budget.
 
-    Raises HpsearchError where that is nothing.
+    Raises HpsearchError if there are none.
     """
     store.sweep(study)
     return store.change(study, stop)
 
 
 def fail_trial(store: Store, study: StoredStudy, number: int) -> bool:
-    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
+    """Fail a trial that another Optuna client runs, or that waits; return False if it had already failed.
 
-    Raises HpsearchError for a trial that a worker of ours trains or that has finished, and TrialNotFoundError.
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
     """
     store.sweep(study)
     return store.change(study, foreign_trials.fail, number)
 
 
 def retry_trial(store: Store, study: StoredStudy, number: int) -> foreign_trials.Retried:
-    """Let our workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+    """Let our workers train another Optuna client's running trial, or a failed one's parameters as a new trial.
 
-    Return the trial that waits now. Raises HpsearchError for a trial that a worker of ours trains or that has finished,
-    and TrialNotFoundError.
+    Return the waiting trial. Raises HpsearchError if a worker of ours trains the trial or it has finished, and
+    TrialNotFoundError.
     """
     store.sweep(study)
     return store.change(study, foreign_trials.retry, number)

@@ -1,15 +1,15 @@
 """Connections and transactions.
 
-SQLite runs in WAL mode, from the first write on, with a busy timeout; writers take their lock at once
-(`BEGIN IMMEDIATE`), so that none fails half-way. A process that only reads leaves the file byte for byte as it is.
-Servers run writers at READ COMMITTED, so that what is read after a lock was waited for is what the lock's last
-owner left, and readers at REPEATABLE READ, so that one call sees one state.
+SQLite runs in WAL mode, from the first write on, with a busy timeout; writers take their lock immediately (`BEGIN
+IMMEDIATE`), so that none fails half-way. A process that only reads does not change a byte of the file. Servers run
+writers at READ COMMITTED, so that reads after waiting for a lock see the last owner's writes, and readers at REPEATABLE
+READ, so that one call sees one state.
 
-A transaction is `durable` when a power cut must not undo it: finished trials, studies, budgets. Claims,
-parameters, reports and heartbeats are not: their commit does not wait for the disk (SQLite synchronous
-NORMAL, PostgreSQL synchronous_commit off). A durable commit writes out everything before it. A claim that a
-power cut undid is harmless, because the token that it gave no longer opens anything. MySQL and MariaDB
-decide this for the whole server (innodb_flush_log_at_trx_commit).
+A transaction is `durable` if a power cut must not undo it: finished trials, studies, budgets. Claims, parameters,
+reports and heartbeats are not: their commit does not wait for the disk (SQLite synchronous NORMAL, PostgreSQL
+synchronous_commit off). A durable commit also flushes all earlier ones. A claim undone by a power cut is harmless,
+because its token is no longer valid. MySQL and MariaDB decide this for the whole server
+(innodb_flush_log_at_trx_commit).
 """
 
 import logging
@@ -36,7 +36,7 @@ BUSY_TIMEOUT_S: Final = 30
 
 _LOGGING_NAME: Final = "hpsearch"
 _READING_TIMEOUT_S: Final = 900
-"""How long a reader that holds no lock may be busy with what it has read."""
+"""How long a reader that holds no lock may process the rows that it has read."""
 
 _SINGLE: Final = "hpsearch_single"
 _WRITES: Final = "hpsearch_writes"
@@ -47,9 +47,9 @@ _WAL: Final = "hpsearch_wal"
 def make_engine(address: Address, *, works_long: bool = False) -> Engine:
     """Return an engine for `address`. Nothing is connected yet.
 
-    Threads may share it, and so may the child of a fork (see `fork_safety`). One that `works_long` gives servers hours
-    for a statement. Raises StorageError, as every connection does, if the driver cannot work with the URL's options,
-    and StorageUnavailableError, as every connection does, if a server does not answer in time.
+    Threads may share it, and so may the child of a fork (see `fork_safety`). With `works_long`, a statement may take a
+    server hours. This function and every connection raise StorageError if the driver cannot use the URL's options, and
+    StorageUnavailableError if a server does not answer in time.
     """
     with _told_of_options(address):
         engine = (
@@ -57,7 +57,7 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
             if address.path is not None
             else _server_engine(address, drivers.WORK_WITHIN_S if works_long else drivers.ANSWER_WITHIN_S)
         )
-    # What closing a lost connection raises only repeats the loss.
+    # An error from closing a lost connection only repeats the loss.
     logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{_LOGGING_NAME}").setLevel(logging.CRITICAL)
     return engine
 
@@ -69,7 +69,7 @@ def _sqlite_engine(address: Address, path: Path) -> Engine:
 
     engine = create_engine(address.url, hide_parameters=True, pool_size=4, pool_logging_name=_LOGGING_NAME)
     follow_file(engine, path, shown=address.shown)
-    fork_safety.follow(engine, path, shown=address.shown)  # before the listener that connects
+    fork_safety.follow(engine, path, shown=address.shown)  # must precede the listener that connects
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -91,10 +91,11 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
     engine = create_engine(
         address.url,
         hide_parameters=True,
-        isolation_level="AUTOCOMMIT",  # transactions are ours to begin, see `_begin_server`
+        isolation_level="AUTOCOMMIT",  # we begin transactions ourselves, see `_begin_server`
         pool_size=4,
         pool_logging_name=_LOGGING_NAME,
-        # Transactions end before their connections go back. PyMySQL would send a rollback after each query, too.
+        # Transactions end before their connections return to the pool. PyMySQL would also send a rollback after each
+        # query.
         pool_reset_on_return="rollback" if address.family == "postgresql" else None,
     )
     fork_safety.follow(engine, None, shown=address.shown)
@@ -106,7 +107,7 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
 
 
 def close_connections(engine: Engine) -> None:
-    """Close all connections: those in use by other threads when they come back. The next transaction opens new ones."""
+    """Close all connections, those in use by other threads on their return. The next transaction opens new ones."""
 
     def close(_connection: Any, record: ConnectionPoolEntry) -> None:
         record.close()
@@ -114,29 +115,29 @@ def close_connections(engine: Engine) -> None:
     pool = engine.pool
     engine.dispose()
     event.listen(pool, "checkin", close)
-    pool.dispose()  # what came back in between
+    pool.dispose()  # connections returned in the meantime
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Give a connection on which everything is read as of one moment."""
+    """Yield a connection on which everything is read as of one moment."""
     with fork_safety.connected(), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def glancing(engine: Engine) -> Iterator[Connection]:
-    """Give a connection without a transaction: each statement reads what is committed when it begins."""
+    """Yield a connection without a transaction: each statement reads the data committed at its start."""
     with fork_safety.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
-    """Give a connection whose changes are committed at the end, or undone by an exception.
+    """Yield a connection whose changes are committed at the end, or rolled back after an exception.
 
-    Raises UncertainCommitError when the connection was lost while it committed, and TurnedReadOnlyError when the
-    database took earlier transactions and is read-only now.
+    Raises UncertainCommitError if the connection was lost during the commit, and TurnedReadOnlyError if the database
+    accepted earlier transactions and is read-only now.
     """
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
     with (
@@ -156,7 +157,7 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
             is_lost = isinstance(error, DBAPIError) and (
                 error.connection_invalidated or kind_of(error.orig) in UNCERTAIN
             )
-            # SQLAlchemy gives it back to the pool with the transaction open, and its locks: close it instead.
+            # SQLAlchemy would return it to the pool with its open transaction and locks: close it instead.
             connection.invalidate()
             if is_lost:
                 raise UncertainCommitError from error
@@ -172,7 +173,7 @@ def use_wal(engine: Engine) -> None:
 
 @contextmanager
 def _noting_writes(engine: Engine) -> Iterator[None]:
-    """Raise TurnedReadOnlyError if the database refuses to write although `engine` has written before."""
+    """Raise TurnedReadOnlyError if the database refuses a write although `engine` has written earlier."""
     try:
         yield
     except DBAPIError as error:
@@ -187,24 +188,24 @@ _written: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
 
 @final
 class UncertainCommitError(Exception):
-    """The connection was lost while a transaction was committed: it may be in the database or not."""
+    """The connection was lost while a transaction was committed: it may or may not be in the database."""
 
 
 @final
 class TurnedReadOnlyError(Exception):
-    """The database could be written before and refuses to be now: a failover, or a standby that was promoted."""
+    """The database accepted writes earlier and refuses them now: a failover, or a standby that was promoted."""
 
 
 @contextmanager
 def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Iterator[None]:
-    """Turn what a driver raises about the URL's options, unless it is an error of its `own`, into a StorageError."""
+    """Turn a driver's error about the URL's options, unless it is an error of its `own`, into a StorageError."""
     try:
         yield
     except (HpsearchError, own):
         raise
     except Exception as error:
         names = ", ".join(address.url.query)
-        reason = str(error).partition("\n")[0]  # what follows may be a line of a file with passwords
+        reason = str(error).partition("\n")[0]  # the rest may be a line of a file with passwords
         raise StorageError(
             f"{address.shown}: the driver {address.url.get_driver_name()} cannot work with its options "
             f"({mask(reason or type(error).__name__)}): check {names or 'host, port and database'}"
@@ -213,7 +214,7 @@ def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Ite
 
 @contextmanager
 def _no_longer_than(within_s: float, own: type[Exception], address: Address) -> Iterator[None]:
-    """Raise StorageUnavailableError for a connection that failed because it took too long: so would the next."""
+    """Raise StorageUnavailableError for a connection that took too long: the next would take as long."""
     began = time.monotonic()
     try:
         yield
@@ -231,9 +232,9 @@ def absent(address: Address, why: str) -> StorageUnavailableError:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # Transactions are ours to begin: the driver would begin them late and without their lock.
+    # We begin transactions ourselves: the driver would begin them late and without their lock.
     connection.isolation_level = None
-    # A file from another source may hold triggers and views; a damaged page is better found than read.
+    # A file from another source may contain triggers and views; a damaged page should be detected, not read.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
 
@@ -259,7 +260,7 @@ def _prepare_server(connection: Any, *, family: str) -> None:
 
 
 def _notice_loss(context: ExceptionContext) -> None:
-    """Tell SQLAlchemy of lost connections that it does not take for lost."""
+    """Report lost connections to SQLAlchemy that it does not recognize as lost."""
     if not context.is_disconnect and isinstance(context.sqlalchemy_exception, DBAPIError):
         context.is_disconnect = is_lost(context.dialect, None, context.original_exception)
 
@@ -285,7 +286,7 @@ def _begin_server(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # One round trip for both: psycopg sends a text without parameters as it is.
         if not writes:
-            # It holds nobody up, and what it reads may take a while to unpack between two queries.
+            # It blocks no other process, and unpacking its rows between two queries may take a while.
             patience = f"SET LOCAL idle_in_transaction_session_timeout = '{_READING_TIMEOUT_S}s'"
             run(connection, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {patience}", ())
             return
@@ -301,16 +302,16 @@ _FILE: Final = "hpsearch_file"
 
 
 def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
-    """Let every transaction of `engine` go to the file that is at `path` when it begins.
+    """Direct every transaction of `engine` to the file that is at `path` when it begins.
 
-    Where another file is there than before, its connections are new. Where none is there, a transaction raises
-    StorageUnavailableError, so that no empty file takes its place.
+    If the file was replaced, connections are renewed. If it is missing, a transaction raises StorageUnavailableError,
+    so that no empty file takes its place.
     """
     gone = f"{shown}: the file is gone: put it back, or stop what works on it"
     was_there = threading.Event()
 
     def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
-        # The driver makes a file that is missing, which only the first connection may let it.
+        # The driver creates a missing file, which only the first connection may permit.
         if was_there.is_set() and _identity(path) is None:
             raise StorageUnavailableError(gone)
 
@@ -331,7 +332,7 @@ def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and the number of the file, or None where there is none."""
+    """Return the device and the inode number of the file, or None if there is none."""
     try:
         status = path.stat()
     except OSError:

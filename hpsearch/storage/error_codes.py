@@ -1,4 +1,4 @@
-"""Error codes of database servers, as data: what each means for a transaction that met it.
+"""Error codes of database servers, as data: the meaning of each for the transaction that received it.
 
 PostgreSQL: SQLSTATEs, appendix A of its documentation. MySQL: "Server Error Message Reference" and "Client Error
 Message Reference". MariaDB: "MariaDB Error Code Reference". SQLite: "Result and Error Codes".
@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 @final
 class Kind(Enum):
-    """What an error means. The value is what people read about it."""
+    """The meaning of an error. The value is the text shown to users."""
 
     COLLISION = "another transaction was in the way"
     CANCELLED = "it cancelled the statement"
@@ -24,13 +24,13 @@ class Kind(Enum):
 
 
 PASSING: Final = frozenset(Kind) - {Kind.READ_ONLY}
-"""Errors that pass: the same transaction may succeed later."""
+"""Transient errors: the same transaction may succeed later."""
 
 AT_ONCE: Final = frozenset({Kind.COLLISION, Kind.CANCELLED})
-"""Errors after which the same transaction may succeed at once."""
+"""Errors after which the same transaction may succeed immediately."""
 
 UNCERTAIN: Final = frozenset({Kind.CANCELLED, Kind.ABSENT, Kind.SHORT, Kind.TROUBLED})
-"""Errors that, met by a commit, leave open whether it was done."""
+"""Errors that leave open whether a commit succeeded."""
 
 SESSION_ENDED: Final = frozenset(
     {
@@ -59,11 +59,11 @@ SESSION_ENDED: Final = frozenset(
         4031,  # MySQL: disconnected because of inactivity
     }
 )
-"""Codes with which a server ends a session, or a driver notices that one has ended."""
+"""Codes with which a server ends a session, or a driver reports that one has ended."""
 
 _SQLSTATES: Final[Mapping[str, Kind]] = {
     "08": Kind.ABSENT,  # connection_exception
-    "23503": Kind.COLLISION,  # foreign_key_violation: another Optuna client has deleted the study since our look
+    "23503": Kind.COLLISION,  # foreign_key_violation: another Optuna client has deleted the study since our read
     "25006": Kind.READ_ONLY,  # read_only_sql_transaction: a standby, or default_transaction_read_only
     "25P03": Kind.ABSENT,
     "25P04": Kind.ABSENT,
@@ -77,15 +77,15 @@ _SQLSTATES: Final[Mapping[str, Kind]] = {
     "57": Kind.ABSENT,  # operator_intervention
     "57014": Kind.CANCELLED,  # query_canceled: pg_cancel_backend, statement_timeout
     "58": Kind.TROUBLED,  # system_error: input and output, missing files
-    "XX000": Kind.TROUBLED,  # internal_error; XX001 and XX002, damaged data, do not pass
+    "XX000": Kind.TROUBLED,  # internal_error; XX001 and XX002, damaged data, are permanent
 }
-"""SQLSTATE, or the class that its first two characters are, -> what it means. The whole code wins."""
+"""SQLSTATE, or its class (the first two characters), -> meaning. The whole code takes precedence."""
 
 _MYSQL: Final[Mapping[int, Kind]] = {
     1020: Kind.COLLISION,  # record has changed since last read
     1205: Kind.COLLISION,  # lock wait timeout exceeded
     1213: Kind.COLLISION,  # deadlock
-    1452: Kind.COLLISION,  # foreign key violation: another Optuna client has deleted the study since our look
+    1452: Kind.COLLISION,  # foreign key violation: another Optuna client has deleted the study since our read
     1613: Kind.COLLISION,  # XA_RBTIMEOUT
     1614: Kind.COLLISION,  # XA_RBDEADLOCK
     3058: Kind.COLLISION,  # MySQL: deadlock of user-level locks
@@ -127,7 +127,7 @@ _MYSQL: Final[Mapping[int, Kind]] = {
     3100: Kind.TROUBLED,  # MySQL: a replication hook failed before the commit
     3101: Kind.COLLISION,  # MySQL: group replication rolled the transaction back
 }
-"""Error number of MySQL, MariaDB or their client -> what it means."""
+"""Error number of MySQL, MariaDB or their client -> meaning."""
 
 _SQLITE: Final[Mapping[str, Kind]] = {
     "SQLITE_BUSY": Kind.COLLISION,
@@ -145,20 +145,20 @@ _SQLITE: Final[Mapping[str, Kind]] = {
     "SQLITE_IOERR_SHMSIZE": Kind.TROUBLED,  # often a full disk
     "SQLITE_IOERR_SHMMAP": Kind.TROUBLED,
 }
-"""Name of an error of SQLite, or of its family (SQLITE_BUSY of SQLITE_BUSY_SNAPSHOT), -> what it means."""
+"""Name of an error of SQLite, or of its family (SQLITE_BUSY of SQLITE_BUSY_SNAPSHOT), -> meaning."""
 
 
 def code_of(cause: Any) -> str | int | None:
-    """Return an SQLSTATE, or the number of MySQL and MariaDB, of a driver's exception; None if it has neither."""
+    """Return the SQLSTATE, or the MySQL or MariaDB number, of a driver's exception; None if it has neither."""
     first = cause.args[0] if getattr(cause, "args", ()) else None
     if isinstance(first, int):
-        return first  # PyMySQL's errors have an SQLSTATE too, HY000 for most
+        return first  # PyMySQL's errors have an SQLSTATE too, mostly HY000
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return state if isinstance(state, str) else None
 
 
 def kind_of(cause: Any) -> Kind | None:
-    """Return what a driver's exception means, None if its code has no such meaning."""
+    """Return the meaning of a driver's exception, or None if its code is unknown."""
     code = code_of(cause)
     if isinstance(code, str):
         return _SQLSTATES.get(code, _SQLSTATES.get(code[:2]))

@@ -1,6 +1,6 @@
-"""What became of trials' configurations with other seeds, and the opening of the sealed test part.
+"""Evaluations of trials' configurations with other seeds, and the opening of the sealed test part.
 
-Each function works inside its caller's transaction.
+Each function runs inside its caller's transaction.
 """
 
 import contextlib
@@ -31,15 +31,13 @@ def evaluations(connection: Connection, study: StoredStudy) -> list[Evaluation]:
     )
     found = []
     for row in rows:
-        with contextlib.suppress(
-            ValueError
-        ):  # a damaged row, and a part that only a newer version has, are none
+        with contextlib.suppress(ValueError):  # skip damaged rows, and parts that only a newer version has
             found.append(_evaluation(row))
     return found
 
 
 def _evaluation(row: Row[Any]) -> Evaluation:
-    """Return the evaluation of a row. Raises ValueError for one that this version does not write."""
+    """Return the evaluation of a row. Raises ValueError if this version does not write such a row."""
     if row.part not in get_args(Part):
         raise ValueError(f"part: must be one of {', '.join(get_args(Part))} (got {shown_value(row.part)})")
     return Evaluation(
@@ -57,7 +55,7 @@ def _number(value: object) -> float | None:
 
 
 def write(connection: Connection, locked: LockedStudy, made: Sequence[Evaluation]) -> None:
-    """Write evaluations, each in place of one of the same number, part and seed. The time is the database's."""
+    """Write evaluations, replacing those of the same number, part and seed. The time is the database's."""
     same = tuple_(_table.c.number, _table.c.part, _table.c.seed)
     wanted = [(one.number, one.part, one.seed) for one in made]
     connection.execute(delete(_table).where(_table.c.study_key == locked.study.key, same.in_(wanted)))
@@ -81,9 +79,9 @@ def _finite(value: float | None) -> float | None:
 
 
 def unsealing(connection: Connection, study: StoredStudy) -> Unsealing | None:
-    """Return how the study's sealed test part was opened, None where it never was.
+    """Return how the study's sealed test part was opened, or None if it never was.
 
-    Raises StudyNotFoundError when the study was deleted, StudyUnreadableError if nothing can be made of it.
+    Raises StudyNotFoundError if the study was deleted, StudyUnreadableError if the stored value is unusable.
     """
     row = row_of(connection, study)
     try:
@@ -96,7 +94,7 @@ def unsealing(connection: Connection, study: StoredStudy) -> Unsealing | None:
 def unseal(
     connection: Connection, locked: LockedStudy, *, number: int, command: str, seeds: int | None
 ) -> Unsealing:
-    """Write that the sealed test part is opened for trial `number`, and return it; the first time counts for ever."""
+    """Record that the sealed test part is opened for trial `number`; return the first record, which is permanent."""
     before = unsealing(connection, locked.study)
     if before is not None:
         return before

@@ -1,4 +1,4 @@
-"""How fast a database answers and commits, and what the budgets that are left will cost it."""
+"""The speed of a database's answers and commits, and the cost of the remaining budgets."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _COMMITS_MAX: Final = 100
 _PAYLOAD: Final = bytes(64)
 
 _KEY: Final = "hpsearch storage check"
-"""The study of the rows that a burst writes. No study has such a key, and no reader looks for one."""
+"""The study key of the rows that a burst writes. No study has such a key, and no reader reads it."""
 
 
 def clock(connection: Connection) -> tuple[float, float]:
@@ -39,9 +39,9 @@ def clock(connection: Connection) -> tuple[float, float]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteRate:
-    """How many small transactions one connection commits.
+    """The number of small transactions per second that one connection commits.
 
-    `durable` ones outlive a power cut, as finished trials do; `light` ones, such as claims, need not (`engine`).
+    `durable` ones survive a power cut, as finished trials do; `light` ones, such as claims, need not (`engine`).
     """
 
     durable_per_s: float
@@ -49,10 +49,10 @@ class WriteRate:
 
 
 def write_rate(engine: Engine) -> WriteRate:
-    """Return how fast the database commits, from two bursts of a quarter of a second or 100 transactions.
+    """Return the commit rates of the database, from two bursts of a quarter of a second or 100 transactions.
 
-    Each transaction puts one row of 64 bytes into our table of series. All of them are removed at the end, with
-    those of a check that was killed. Raises SQLAlchemyError where the user may not write.
+    Each transaction inserts one row of 64 bytes into our table of series. All of them are removed at the end, with
+    those of killed checks. Raises SQLAlchemyError if the user may not write.
     """
     series = schema.series
     try:
@@ -78,19 +78,19 @@ def _burst(engine: Engine, *, durable: bool) -> float:
 
 
 def _number() -> int:
-    """Return a number that another check at the same time does not have."""
+    """Return a number that a concurrent check does not use."""
     return time.time_ns() % 2**31
 
 
 STATEMENTS_PER_TRIAL: Final = 10
-"""A trial that is claimed alone is claimed, given its parameters, and ended, in one transaction each, of which only
-the last is durable. So many statements are in them beside one each."""
+"""A trial that is claimed alone takes one transaction each to claim, assign parameters and end, of which only the last
+is durable. Number of their statements in addition to one each."""
 
 BYTES_PER_TRIAL: Final = {"sqlite": 2_600, "postgresql": 5_000, "mysql": 5_200, "mariadb": 5_200}
 """Measured with four parameters, 20 epochs and their series."""
 
 MEASURED_FROM: Final = 1_000
-"""Trials from which on the tables' own size tells more: fewer do not outweigh what empty tables take."""
+"""Trials from which on the tables' own size is the better estimate: fewer do not outweigh the size of empty tables."""
 
 _TABLES: Final = tuple(
     table.name for table in (optuna_schema.trials, *optuna_schema.TRIAL_DETAILS, *schema.STUDY_DETAILS)
@@ -112,18 +112,18 @@ _MYSQL_SIZES: Final = (
     "MAX(CASE WHEN table_name = 'trials' THEN table_rows END) AS trials "
     "FROM information_schema.tables WHERE table_schema = database() AND table_name IN :tables"
 )
-"""MySQL and MariaDB answer from statistics, which lag; `trials` tells of how many."""
+"""MySQL and MariaDB answer from statistics, which lag; `trials` is the number of trials that they cover."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What the open studies have left, and what that costs at most.
+    """The remaining work of the open studies, and its greatest cost.
 
-    `trials` are those of the budgets that nobody has claimed yet. `seconds` is the time that one connection waits
-    for the database when each of them is claimed alone; claims of 32 need about a tenth. It is None where commits
-    could not be measured. Heartbeats and reports of running trials, a transaction or two per worker and second, come
-    on top. `bytes_are_measured` tells whether the size of a trial is this database's or `BYTES_PER_TRIAL`.
+    `trials` is the number of trials in the budgets that no worker has claimed yet. `seconds` is the time that one
+    connection waits for the database if each of them is claimed alone; claims of 32 need about a tenth. It is None if
+    commits could not be measured, and excludes heartbeats and reports of running trials, a transaction or two per
+    worker and second. `bytes_are_measured` is true if the size of a trial is this database's, not `BYTES_PER_TRIAL`.
     """
 
     open_studies: int
@@ -138,7 +138,7 @@ class Forecast:
 def forecast(
     connection: Connection, *, trials: int, round_trip_s: float, write_rate: WriteRate | None
 ) -> Forecast:
-    """Return what is left, in a database with `trials` trials that answers and commits so fast."""
+    """Return the forecast for a database with `trials` trials and these response and commit times."""
     opened = [opening for opening in openings(connection, above=None) if opening.is_open]
     left = sum(opening.room for opening in opened)
     measured = _bytes_per_trial(connection, trials)
@@ -160,7 +160,7 @@ def forecast(
 
 
 def _bytes_per_trial(connection: Connection, trials: int) -> float | None:
-    """Return what a trial takes, indexes included, or None where there are too few, or no statistics of them."""
+    """Return the bytes of a trial, including indexes, or None if there are too few trials, or no statistics."""
     if trials < MEASURED_FROM:
         return None
     query = text(_SIZES.get(connection.dialect.name, _MYSQL_SIZES))

@@ -1,4 +1,4 @@
-"""Studies that other Optuna clients made, as far as their data goes. No table of ours is read for them.
+"""Studies that other Optuna clients made, from Optuna's tables. No table of ours is read for them.
 
 Each function reads in its caller's transaction.
 """
@@ -18,7 +18,7 @@ from hpsearch.storage.stored_values import is_number, plain_json
 from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
 
 METRIC_NAMES: Final = "study:metric_names"
-"""The system attribute in which Optuna keeps what its plots and dashboards call a study's values."""
+"""The system attribute in which Optuna stores the metric names that its plots and dashboards show."""
 
 _studies = optuna_schema.studies
 _directions = optuna_schema.study_directions
@@ -28,7 +28,7 @@ _params = optuna_schema.trial_params
 
 
 def find(connection: Connection, name: str) -> StoredStudy | None:
-    """Return Optuna's study of exactly that name with what its trials searched; None if there is none."""
+    """Return Optuna's study of exactly that name, with the search space of its trials, or None."""
     rows = connection.execute(select(_studies).where(_studies.c.study_name == name))
     study_id = next((row.study_id for row in rows if row.study_name == name), None)
     if study_id is None:
@@ -38,7 +38,7 @@ def find(connection: Connection, name: str) -> StoredStudy | None:
 
 
 def every(connection: Connection, names: Mapping[int, str]) -> dict[int, StoredStudy]:
-    """Return study_id -> study of those that `names` holds by id, without what they searched."""
+    """Return study_id -> study for the ids in `names`, without search spaces."""
     directions: dict[int, list[bool]] = {}
     for row in connection.execute(select(_directions).order_by(_directions.c.objective)):
         directions.setdefault(row.study_id, []).append(row.direction == "MAXIMIZE")
@@ -65,9 +65,9 @@ def every(connection: Connection, names: Mapping[int, str]) -> dict[int, StoredS
 
 
 def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
-    """Return what the trials of a study were sampled from, in the order in which the names first came.
+    """Return the search space of a study's trials, in order of the first use of each name.
 
-    A range holds the ranges of all trials, and choices those of all. Damaged distributions are left out.
+    A range spans the ranges of all trials, and choices those of all. Damaged distributions are omitted.
     """
     rows = connection.execute(
         select(_params.c.param_name, _params.c.distribution_json, func.min(_params.c.param_id).label("first"))
@@ -84,7 +84,7 @@ def searched(connection: Connection, study_id: int) -> tuple[Dimension, ...]:
 
 
 def _distribution(text: object) -> Mapping[str, Any] | None:
-    """Return what a distribution of Optuna's has in its JSON, its class as "name"; None for a damaged one."""
+    """Return the JSON content of an Optuna distribution, its class as "name"; None for a damaged one."""
     found: Any = plain_json(text) if isinstance(text, str) else None
     held = found.get("attributes") if isinstance(found, dict) else None
     if not isinstance(held, dict) or not isinstance(found.get("name"), str):
@@ -105,7 +105,7 @@ FOREIGN_REMEDY: Final = (
 
 
 def refuse(study: StoredStudy) -> None:
-    """Raise ForeignStudyError if another Optuna client made the study, which hpsearch then does not change."""
+    """Raise ForeignStudyError if another Optuna client made the study; hpsearch does not change such studies."""
     if study.foreign is not None:
         raise ForeignStudyError(
             f'study "{study.name}": must have been made by hpsearch (it was made by another Optuna client): '
@@ -120,7 +120,7 @@ def _study(
     return StoredStudy(
         key="",
         study_id=study_id,
-        # Optuna has any name for what is measured, and no data, network or budget.
+        # Optuna allows any name for the metric, and has no data, network or budget.
         spec=StudySpec(
             name=name,
             data=DataSpec(source="unknown"),
@@ -136,8 +136,8 @@ def _study(
 
 
 def _metrics(names: str | None, count: int) -> tuple[str, ...]:
-    """Return the names that the study gives its objectives, or names of ours."""
-    given: Any = plain_json(names) if isinstance(names, str) else None  # damage is no name
+    """Return the study's names of its objectives, or default names."""
+    given: Any = plain_json(names) if isinstance(names, str) else None  # a damaged value is no name
     if isinstance(given, list) and len(given) == count and all(given):
         return tuple(map(str, given))
     return ("value",) if count == 1 else tuple(f"value {number}" for number in range(count))
@@ -148,7 +148,7 @@ def _with_search(study: StoredStudy, search: tuple[Dimension, ...]) -> StoredStu
 
 
 def _dimension(name: str, raw: Sequence[Mapping[str, Any]]) -> Dimension:
-    """Return the dimension that holds all distributions of a parameter."""
+    """Return the dimension that spans all distributions of a parameter."""
     if any("choices" in one for one in raw):
         listed = [as_value(choice) for one in raw for choice in one.get("choices", ())]
         return Choices(name=name, choices=tuple(dict.fromkeys(listed)))

@@ -1,10 +1,10 @@
-"""Trials that other Optuna clients run: since when, whether they still live, and how to end or take over one.
+"""Trials that other Optuna clients run: their start, their signs of life, and how to end or take over one.
 
-Optuna keeps no time of a trial's last report, and a client that was killed leaves its trial running permanently. So a
-system attribute of the trial notes how much there was of it at the last look, and since when by the database's clock.
-A trial without a sign of life for long no longer counts against the budget. If it ends after all, it counts.
+Optuna stores no time of a trial's last report, and a client that was killed leaves its trial running permanently. So a
+system attribute of the trial stores how much of it existed at the last check, and since when by the database's clock. A
+trial without a recent sign of life no longer counts against the budget. If it ends after all, it counts.
 
-Each function works inside its caller's transaction.
+Each function runs inside its caller's transaction.
 """
 
 import shlex
@@ -43,19 +43,19 @@ from hpsearch.trials import FIXED, OTHERS
 from hpsearch.verdicts import Cause, Finding
 
 SILENT_AFTER_S: Final = 3600.0
-"""A trial counts for so long after its last sign of life: the start, a report, a parameter, an attribute."""
+"""How long a trial counts after its last sign of life: the start, a report, a parameter, an attribute."""
 
 SILENT_AFTER_BEAT_S: Final = 600.0
-"""The same for one whose client sends Optuna's heartbeats, every minute or so: ten of them were missed."""
+"""The same if its client sends Optuna's heartbeats, about every minute: ten missed heartbeats."""
 
 LISTED: Final = 3
-"""A sentence names so many trials at most."""
+"""Most trials that a sentence names."""
 
 NOTE_EVERY_S: Final = 30.0
-"""Signs of life are noted no more often than this, so that looking at a busy trial costs few writes."""
+"""Shortest time between two stored signs of life, so that checks of a busy trial cost few writes."""
 
 _HISTORY: Final = "retry_history"
-"""The system attribute in which Optuna keeps the numbers of the failed trials that a trial retries, oldest first."""
+"""The system attribute in which Optuna stores the numbers of the failed trials that a trial retries, oldest first."""
 
 _studies = schema.studies
 _theirs = optuna_schema.trials
@@ -78,7 +78,7 @@ def look(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, 
 def every(
     connection: Connection, now_s: float, *conditions: ColumnElement[bool]
 ) -> dict[str, tuple[ForeignTrial, ...]]:
-    """Return study key -> what `look` returns, of all studies of ours that have such trials."""
+    """Return study key -> result of `look`, for all studies of ours that have such trials."""
 
     def count(of: Any, *conditions: Any) -> Any:
         return select(func.count()).where(of.c.trial_id == _theirs.c.trial_id, *conditions).scalar_subquery()
@@ -128,7 +128,7 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
     if noted is not None:
         seen_s = noted[0] if noted[1] == traces else now_s
     elif row.reports or row.heartbeat or started_s is None or started_s > now_s:
-        seen_s = now_s  # it has done something at an unknown time
+        seen_s = now_s  # it changed at an unknown time
     else:
         seen_s = started_s
     is_due = seen_s == now_s and (noted is None or now_s - noted[0] >= NOTE_EVERY_S)
@@ -145,7 +145,7 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
 
 
 def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
-    """Return when what there was of a trial had last changed, and what that was; None if no time until now is noted."""
+    """Return the stored time of a trial's last change, and its content then; None if no time up to now is stored."""
     note = plain_json(text) if isinstance(text, str) else None
     if not isinstance(note, dict):
         return None
@@ -157,7 +157,7 @@ def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
 
 
 def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
-    """Write down the signs of life that are new, of the trials that still run."""
+    """Store the new signs of life of the trials that still run."""
     due: Mapping[int, Any] = {trial.trial_id: trial.note for trial in trials if trial.note is not None}
     if not due:
         return
@@ -169,21 +169,21 @@ def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
 
 
 def silent(connection: Connection, locked: LockedStudy) -> int:
-    """Return how many running trials of other clients have shown no sign of life for so long that they do not count."""
+    """Return the number of running trials of other clients that do not count because they were silent for too long."""
     trials = look(connection, locked.study.key, locked.now_s)
     note(connection, trials)
     return sum(not trial.counts for trial in trials)
 
 
 def waiting_sentence(name: str, trials: Sequence[ForeignTrial]) -> str:
-    """Say that a study waits for trials of other clients: which, since when, until when, and how to end that."""
+    """Describe which trials of other clients a study waits for, since when, until when, and the remedy."""
     listed = "; ".join(described(trial) for trial in trials[:LISTED])
     more = f"; and {len(trials) - LISTED} more" if len(trials) > LISTED else ""
     return f'study "{name}": waits for {listed}{more}: {remedy(name, trials[0])}'
 
 
 def described(trial: ForeignTrial) -> str:
-    """Say who runs a trial, since when, and whether it counts."""
+    """Describe a foreign trial: who runs it, since when, and whether it counts."""
     began = "" if trial.started is None else f" since {_moment(trial.started)}"
     counts = (
         f"counts until {_moment(trial.counts_until)}"
@@ -197,7 +197,7 @@ def described(trial: ForeignTrial) -> str:
 
 
 def remedy(name: str, trial: ForeignTrial) -> str:
-    """Say how to end a trial that another client runs, or to train it here."""
+    """Return instructions to end a trial that another client runs, or to train it here."""
     at = f"{shlex.quote(name)} {trial.number}"
     return f"`hpsearch trial retry {at}` trains it here, `hpsearch trial fail {at}` gives it up"
 
@@ -207,9 +207,9 @@ def _moment(time: datetime) -> str:
 
 
 def fail(connection: Connection, locked: LockedStudy, number: int) -> bool:
-    """Fail a trial that another client runs, or that waits; return whether that changed it: it may have failed before.
+    """Fail a trial that another client runs, or that waits; return whether this changed it: it may already have failed.
 
-    Raises HpsearchError for one that a worker of ours trains, or that has finished, and TrialNotFoundError.
+    Raises HpsearchError if a worker of ours trains it or it has finished, and TrialNotFoundError.
     """
     row = _ownerless(connection, locked, number)
     if row.state == FAIL:
@@ -234,7 +234,7 @@ _GIVEN_UP: Final = Finding(
 
 
 def _write_verdict(connection: Connection, locked: LockedStudy, row: Row[Any]) -> None:
-    """Write that a trial was given up into our row of it, which another client's trial does not have yet."""
+    """Write the verdict of an abandoned trial into our row of it, which is created if it does not exist yet."""
     key, verdict = locked.study.key, _GIVEN_UP.cause.value
     values = {"verdict": verdict, "finding": pack_finding(_GIVEN_UP)}
     changed = connection.execute(
@@ -264,18 +264,18 @@ def _write_verdict(connection: Connection, locked: LockedStudy, row: Row[Any]) -
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried:
-    """The number of a trial that waits to be tried again, and whether it waited before."""
+    """The number of a trial that waits to be retried, and whether it was already waiting."""
 
     number: int
     waited: bool = False
 
 
 def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
-    """Let a trial that another client runs wait for our workers; of a failed one, a new trial with its parameters.
+    """Let our workers retry another client's running trial; for a failed one, create a trial with its parameters.
 
-    Return the trial that waits. What has ended stays as it is: Optuna's own retries make new trials too. A trial that
-    waits, also in place of a failed one, is not retried twice. Raises HpsearchError for a trial that a worker of ours
-    trains, or that has finished, and TrialNotFoundError.
+    Return the waiting trial. Ended trials are unchanged: Optuna's own retries create new trials too. A trial that
+    waits, also in place of a failed one, is not retried twice. Raises HpsearchError if a worker of ours trains it or it
+    has finished, and TrialNotFoundError.
     """
     row = _ownerless(connection, locked, number)
     _refuse_finished(locked, row, "to be tried again")
@@ -300,7 +300,7 @@ def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
 
 
 def _waiting_retry(connection: Connection, locked: LockedStudy, number: int) -> int | None:
-    """Return the number of the trial that waits in place of a failed one; None if there is none."""
+    """Return the number of the trial that waits in place of a failed one, or None."""
     rows = connection.execute(
         select(_theirs.c.number, _system.c.value_json)
         .join(_system, _system.c.trial_id == _theirs.c.trial_id)
@@ -316,7 +316,7 @@ def _waiting_retry(connection: Connection, locked: LockedStudy, number: int) -> 
 
 
 def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Any:
-    """Lock a trial and return its id, number and state. Raises HpsearchError for one that a worker of ours holds."""
+    """Lock a trial and return its id, number and state. Raises HpsearchError if a worker of ours holds it."""
     study = locked.study
     row = connection.execute(
         select(_theirs.c.trial_id, _theirs.c.number, _theirs.c.state)
@@ -347,7 +347,7 @@ def _refuse_finished(locked: LockedStudy, row: Row[Any], purpose: str) -> None:
 
 
 def _grow(connection: Connection, locked: LockedStudy, number: int) -> None:
-    """Let readers of our row, if there is one, see that the trial has changed."""
+    """Mark the trial as changed for readers of our row, if there is one."""
     connection.execute(
         update(_ours)
         .where(_ours.c.study_key == locked.study.key, _ours.c.number == number)
@@ -356,7 +356,7 @@ def _grow(connection: Connection, locked: LockedStudy, number: int) -> None:
 
 
 def _again(connection: Connection, locked: LockedStudy, row: Row[Any]) -> int:
-    """Write a new waiting trial with what a failed one has, under Optuna's own names for such a retry."""
+    """Write a new waiting trial with the values of a failed one, under Optuna's own names for such a retry."""
     study_id = locked.study.study_id
     last: int = connection.execute(
         select(func.max(_theirs.c.number)).where(_theirs.c.study_id == study_id)

@@ -1,13 +1,13 @@
-"""A child process that is forked inherits no open connection.
+"""Keep forked child processes from inheriting open connections.
 
-A connection that two processes have is harmful with every database. SQLite keeps its locks in the memory of the
-process as well as in the kernel, so a child that inherits them takes none of its own in the kernel; the parent then
-closes what it believes to be the last connection and deletes the write-ahead log under the child
-(https://www.sqlite.org/howtocorrupt.html, 2.6). A server reads what both processes send as one conversation.
+A connection shared by two processes is harmful with every database. SQLite keeps its locks in the memory of the process
+as well as in the kernel, so a child that inherits them takes none of its own in the kernel; the parent then closes its
+seemingly last connection and deletes the write-ahead log under the child (https://www.sqlite.org/howtocorrupt.html,
+2.6). A server reads the messages of both processes as one conversation.
 
-So before a fork the parent lets its other threads finish their transactions, begins no new one and closes all its
-connections. After the fork, parent and child open new ones when they need them. A process that is started in another
-way (`spawn`, `subprocess`) inherits nothing and never comes here.
+So, prior to a fork, the parent lets its other threads finish their transactions, begins no new one and closes all its
+connections. After the fork, parent and child open new ones on demand. A process that is started in another way
+(`spawn`, `subprocess`) inherits nothing and does not need this.
 """
 
 import os
@@ -23,7 +23,7 @@ from sqlalchemy import Engine, event
 from hpsearch.errors import StorageError
 
 WAIT_S: Final = 40.0
-"""A fork waits so long for transactions of other threads: longer than one of them waits for a lock (`engine`)."""
+"""How long a fork waits for transactions of other threads: longer than one of them waits for a lock (`engine`)."""
 
 
 @final
@@ -36,7 +36,7 @@ class _Gate:
         self._forking = False
 
     def enter(self) -> None:
-        """Wait until no other thread forks. A thread that is inside already need not wait."""
+        """Wait until no other thread forks. A thread that is already inside does not wait."""
         me = threading.get_ident()
         with self._changed:
             while self._forking and me not in self._depths:
@@ -68,7 +68,7 @@ class _Gate:
 
     @property
     def is_empty(self) -> bool:
-        """True when no thread is inside."""
+        """True if no thread is inside."""
         return not self._depths
 
     def of_child(self) -> "_Gate":
@@ -81,12 +81,12 @@ class _Gate:
 _gate = _Gate()
 _engines: Final[weakref.WeakKeyDictionary[Engine, Path | None]] = weakref.WeakKeyDictionary()
 _inherited: Final[set[Path]] = set()
-"""SQLite files that this process must not open: a transaction of its parent's was still open when it was forked."""
+"""SQLite files that this process must not open: its parent had an open transaction at the fork."""
 
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Connections are used inside this context only: a fork waits until it is left."""
+    """Use connections only inside this context: a fork waits until it is left."""
     _gate.enter()
     try:
         yield
@@ -95,7 +95,7 @@ def connected() -> Iterator[None]:
 
 
 def follow(engine: Engine, path: Path | None, *, shown: str) -> None:
-    """Let no connection of `engine`, to the SQLite file at `path` or to a server, pass to a child process."""
+    """Keep connections of `engine`, to the SQLite file at `path` or to a server, from passing to a child process."""
 
     def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
         if path is not None and path.resolve() in _inherited:

@@ -1,4 +1,4 @@
-"""Whole databases and studies held against the laws of what is stored."""
+"""Check whole databases and studies against the rules for stored values."""
 
 import math
 import time
@@ -21,14 +21,14 @@ from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine
 from hpsearch.storage.study_rows import read_study, read_trials
 
 _PROBLEMS_MAX: Final = 20
-"""Most problems of one study that are listed."""
+"""Most listed problems of one study."""
 
 _FEW: Final = 3
-"""Most problems of a study that are listed if there are several such studies."""
+"""Most listed problems of each study if there are several such studies."""
 
 
 def study_faults(connection: Connection, place: Place) -> list[str]:
-    """Return what is wrong with a study, its name in front; nothing for one that can be used."""
+    """Return the problems of a study, prefixed with its name; none for a usable one."""
     name = connection.execute(
         select(optuna_schema.studies.c.study_name).where(optuna_schema.studies.c.study_id == place.study_id)
     ).scalar()
@@ -41,7 +41,7 @@ def study_faults(connection: Connection, place: Place) -> list[str]:
 
 
 def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, remedy: str) -> StorageError:
-    """Return the error for studies that cannot be taken, name -> faults, with what to do at its end."""
+    """Return the error for refused studies (name -> faults), with the remedy at its end."""
     most = _PROBLEMS_MAX if len(broken) == 1 else _FEW
     count = sum(map(len, broken.values()))
     listed = "\n".join(f"  {line}" for faults in broken.values() for line in _first(faults, most))
@@ -52,14 +52,14 @@ def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, rem
 
 
 def _first(lines: Sequence[str], most: int) -> list[str]:
-    """Return at most so many lines, and in one more how many are left out."""
+    """Return the first lines up to the limit, and one more with the number of omitted ones."""
     left = len(lines) - most
     return [*lines[:most], *([f"and {left} more: see `hpsearch storage check --full`"] if left > 0 else [])]
 
 
 @contextmanager
 def reader(address: Address) -> Iterator[Engine]:
-    """Give an engine on a database that is only to be read; an SQLite file stays as it is."""
+    """Yield an engine that only reads a database; an SQLite file is not changed."""
     if address.path is not None:
         with source_engine(address, address.path) as engine:
             yield engine
@@ -72,10 +72,10 @@ def reader(address: Address) -> Iterator[Engine]:
 
 
 def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
-    """Return what is wrong with everything in a database, at most `_PROBLEMS_MAX` things of each study.
+    """Return all problems in a database, at most `_PROBLEMS_MAX` of each study.
 
-    Studies that are not reached `within_s` are left out. Raises StorageError for a database that is not of this
-    version, or cannot be read at all.
+    Studies that are not reached `within_s` are omitted. Raises StorageError if the database is of another version or
+    cannot be read at all.
     """
     prepare_file(address, create=False, is_source=True)
     end = time.monotonic() + within_s
@@ -97,15 +97,15 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 
 
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
-    """Return what is wrong with a database if that may be why `error` was raised, or None.
+    """Return the problems of a database if they may have caused `error`, or None.
 
-    One that does not answer is no reason: what reads it reports that itself.
+    A database that does not answer is no reason: its readers report that themselves.
     """
     for address in addresses:
-        if address.path is not None and not address.path.exists():  # an export that was not finished
+        if address.path is not None and not address.path.exists():  # an unfinished export
             continue
         faults: list[str] = []
-        # If a look at the database fails too, the error that was to be explained is reported.
+        # If the check of the database fails too, the original error is reported.
         with suppress(Exception):
             try:
                 faults = examine(address, within_s=within_s)
@@ -155,7 +155,7 @@ def _problems(connection: Connection, place: Place) -> Iterator[Problem]:
 
 
 def _counted(connection: Connection, place: Place) -> dict[str, int]:
-    """Return how many rows of each of our tables a study has."""
+    """Return the number of rows that a study has in each of our tables."""
     if place.key is None:
         return {}
 

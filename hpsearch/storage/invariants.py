@@ -1,7 +1,7 @@
-"""What is true of every stored study and trial, beyond what its columns may hold (`stored_values`).
+"""Invariants of every stored study and trial, beyond the permitted values of its columns (`stored_values`).
 
-Rows of another database are held against these laws before anything is written, and so are all rows of a database
-when `storage check --full` asks.
+Rows of another database are checked against these invariants before anything is written; `storage check --full` checks
+all rows of a database.
 """
 
 import re
@@ -50,7 +50,7 @@ _user = optuna_schema.study_user_attributes.name
 @final
 @dataclass(kw_only=True, slots=True)
 class Facts:
-    """What is known of a study while its trials are looked at, one batch after the other.
+    """Facts about a study, collected while its trials are checked batch by batch.
 
     `spec` is None for a study of another Optuna client, or one that cannot be read.
     """
@@ -63,7 +63,7 @@ class Facts:
 
 
 def study_problems(rows: StudyRows) -> _Problems:
-    """Yield what is wrong with a study, its trials aside."""
+    """Yield the problems of a study, apart from its trials."""
     # Optuna itself allows any name.
     if rows.ours is not None and not (rows.name and rows.name.isprintable()):
         yield _problem("studies", "study_name", "must be printable text", rows.name)
@@ -77,14 +77,14 @@ def study_problems(rows: StudyRows) -> _Problems:
 
 
 def facts(rows: StudyRows) -> Facts:
-    """Return what the laws of trials need to know of a study."""
+    """Return the facts about a study that the checks of its trials need."""
     if rows.ours is None or next(_spec_problems(rows.ours["spec"]), None) is not None:
         return Facts(study=rows)
     return Facts(study=rows, spec=spec_from_json(rows.ours["spec"]))
 
 
 def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
-    """Yield what is wrong with one trial, and note in `known`, in place, that it was seen."""
+    """Yield the problems of one trial, and record in `known`, in place, that it was seen."""
     number = rows.trial["number"]
     at = f"trial {number}"
     if number < 0:
@@ -108,9 +108,9 @@ def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
 
 
 def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
-    """Yield what is wrong with the whole of a study whose trials were all seen.
+    """Yield the problems of a study as a whole, after all its trials were seen.
 
-    `counted` is how many rows of each of our tables the database has for the study.
+    `counted` is the number of rows that each of our tables has for the study.
     """
     ours = known.study.ours
     if ours is None:
@@ -171,7 +171,7 @@ def _spec_problems(text: str) -> _Problems:
 
 
 def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
-    """Yield differences between what other Optuna clients read of a study and what is ours."""
+    """Yield differences between the values that other Optuna clients read of a study and ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
     is_maximized = spec_from_json(ours["spec"]).metric == "validation_accuracy"
@@ -302,16 +302,16 @@ def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
 
 
 def _is_result(rows: TrialRows) -> bool:
-    """True for a trial that a worker of ours trained to its end."""
+    """Return True for a trial that a worker of ours trained to its end."""
     own = rows.ours.get(schema.trials.name, ())
     return len(own) == 1 and own[0]["finding"] is not None and rows.trial["state"] in (COMPLETE, PRUNED)
 
 
 def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
-    """Yield why a trial of ours is none of its study."""
+    """Yield the reasons why a trial of ours does not fit its study."""
     (own,) = rows.ours[schema.trials.name]
     steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
-    # Not a set of all epochs: there may be billions, and the first that is missing comes soon.
+    # Not a set of all epochs: there may be billions, and the first missing one comes soon.
     missing = next((epoch for epoch in range(own["reported"] + 1) if epoch not in steps), None)
     if missing is not None:
         rule = f"must be there for every epoch up to {own['reported']}"

@@ -1,7 +1,7 @@
-"""Leases: a worker's right to write a trial, renewed, swept and handed back. See the state machine in `schema`.
+"""Leases, a worker's right to write a trial: renewal, sweep and release. See the state machine in `schema`.
 
-Each function works inside its caller's transaction; all but `renew`, `held`, `over` and `forgive` on a study that the
-transaction has locked.
+Each function runs inside its caller's transaction; all except `renew`, `held`, `over` and `forgive` need a study that
+the transaction has locked.
 """
 
 import os
@@ -26,16 +26,16 @@ from hpsearch.storage.workers import QUIET_UNDATED_S, Doubt, Watch, is_lost, liv
 from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3
-"""A trial that takes this many workers down has failed."""
+"""Number of lost workers after which a trial fails."""
 
 EXPIRIES_MAX: Final = 10
-"""A trial that was held alone has failed when it came to nothing so often with its lease, whatever the reason."""
+"""Number of expired leases after which a trial that was held alone fails, whatever the reason."""
 
 NO_TOKEN: Final = -1
-"""The token of a trial that no claim holds; those of claims are never negative."""
+"""The token of a trial that no claim holds; tokens of claims are never negative."""
 
 FUTURE_S: Final = 1.0
-"""A worker that was seen so long after now was seen before a clock was set back."""
+"""A worker last seen this far in the future was seen before a clock was set back."""
 
 HANDED_BACK: Final[AttemptKind] = "handed_back"
 CRASHED: Final[AttemptKind] = "crashed"
@@ -57,9 +57,9 @@ _workers = schema.workers
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """Why and how an attempt came to nothing. `crashed` is true if that counts against the trial.
+    """Why and how an attempt was unsuccessful. `crashed` is true if that counts against the trial.
 
-    With `fails`, it was once too often.
+    With `fails`, the trial has reached its limit and fails.
     """
 
     why: str
@@ -69,7 +69,7 @@ class Ending:
 
 
 _NOW: Final = select(EpochSeconds()).scalar_subquery()
-"""The clock, read once in a statement: PostgreSQL's goes on from row to row, and it compares no index with that."""
+"""The clock, read once per statement: PostgreSQL's advances from row to row and so cannot be used with an index."""
 
 IS_SUSPECT: Final = or_(
     _ours.c.crashes > 0,
@@ -79,13 +79,13 @@ IS_SUSPECT: Final = or_(
         _attempts.c.kind.in_((LOST, EXPIRED)),
     ),
 )
-"""Condition on a row of ours: the trial may be what its workers were lost to."""
+"""Condition on a row of ours: the trial may have taken its workers down."""
 
 
 def kind_of(stored: object, *, crashed: bool, why: str) -> AttemptKind:
-    """Return how an attempt came to nothing, by its row.
+    """Return the kind of an unsuccessful attempt from its row.
 
-    hpsearch before 0003 stored no kind, and took every expiry for a loss.
+    hpsearch before 0003 stored no kind and counted every expiry as a loss.
     """
     if (kind := _KINDS.get(stored)) is not None:
         return kind
@@ -97,9 +97,9 @@ def kind_of(stored: object, *, crashed: bool, why: str) -> AttemptKind:
 def renew(
     connection: Connection, *, worker: str, lease_s: float, tokens: Collection[int] | None = None
 ) -> int:
-    """Let the worker's leases, all or those of `tokens`, run for `lease_s` from now on; return how many there are.
+    """Extend the worker's leases, all or those of `tokens`, to `lease_s` seconds from now; return their number.
 
-    All of them run out at the same moment.
+    All of them expire at the same moment.
     """
     of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
     chosen = of_worker if tokens is None else and_(of_worker, _ours.c.token.in_(list(tokens)))
@@ -107,7 +107,7 @@ def renew(
 
 
 def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
-    """Return the numbers of the study's trials that the worker holds leases of, in order."""
+    """Return the numbers of the study's trials that the worker holds leases on, in order."""
     numbers = connection.execute(
         select(_ours.c.number)
         .where(_ours.c.study_key == study_key, _ours.c.worker == worker, _ours.c.lease_until.is_not(None))
@@ -119,11 +119,11 @@ def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
 def over(connection: Connection, watch: Watch, study_key: str | None = None) -> dict[str, dict[int, float]]:
     """Return study key -> token -> end of the leases, of one study or all, that are over according to `watch`.
 
-    Studies that have none are left out.
+    Studies without any are left out.
     """
     doubts: dict[str, list[Doubt]] = {} if study_key is None else {study_key: []}
     for row in _in_doubt(connection, study_key):
-        if is_number(row.until_s):  # else the row is damaged
+        if is_number(row.until_s):  # otherwise the row is damaged
             doubts.setdefault(row.study_key, []).append(_doubt(row, connection.dialect.name))
     now_s = monotonic_s()
     found = {key: watch.over(key, listed, now_s=now_s) for key, listed in doubts.items()}
@@ -131,7 +131,7 @@ def over(connection: Connection, watch: Watch, study_key: str | None = None) -> 
 
 
 def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
-    """Return the leases that have run out, and those whose worker was seen before the clock was set back."""
+    """Return the expired leases, and those whose worker was last seen before the clock was set back."""
     in_study = () if study_key is None else (_ours.c.study_key == study_key,)
     return connection.execute(
         select(
@@ -162,17 +162,17 @@ def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
 
 
 def _doubt(row: Any, dialect: str) -> Doubt:
-    # An SQLite file serves one machine. On others the same name and number may be another process's.
+    # An SQLite file serves one machine. On others the same name and number may denote another process.
     is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
     if row.seen is None or is_number(row.seen):
         quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
-    else:  # a damaged row does not show whether the worker lives
+    else:  # a damaged row does not show if the worker lives
         quiet = QUIET_UNDATED_S
     return Doubt(token=row.token, until_s=row.until_s, quiet_s=quiet)
 
 
 def _runs(process_id: object) -> bool:
-    """True unless this machine has no process of that number."""
+    """Return True unless this machine has no process of that number."""
     if (
         os.name != "posix"
         or not isinstance(process_id, int)
@@ -191,9 +191,9 @@ def _runs(process_id: object) -> bool:
 def sweep(
     connection: Connection, locked: LockedStudy, ends: Mapping[int, float], *, but: Collection[str] = ()
 ) -> list[int]:
-    """Take back the trials whose leases are over, token -> end, except those of the workers `but`.
+    """Take back the trials whose leases are over (token -> end), except those of the workers in `but`.
 
-    A lease that was renewed since is left alone. Returns the trials' numbers.
+    A lease renewed in the meantime is unchanged. Returns the trials' numbers.
     """
     if not ends:
         return []
@@ -220,7 +220,7 @@ def release(
 def release_all(
     connection: Connection, locked: LockedStudy, *, numbers: Collection[int] | None, ending: Ending
 ) -> list[int]:
-    """Take back what is leased, all or those in `numbers`, whichever worker holds it; return the numbers."""
+    """Take back all leased trials, or those in `numbers`, from any worker; return their numbers."""
     leased = _ours.c.lease_until.is_not(None)
     chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
     rows = _leased(connection, locked, chosen)
@@ -228,9 +228,9 @@ def release_all(
 
 
 def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
-    """Note of `claims` whose leases ran out that their workers live: those attempts count for nothing any more.
+    """Record that the workers of `claims` with expired leases are alive: those attempts no longer count.
 
-    Their rows are locked. What has ended meanwhile stays as it is.
+    The caller has locked their rows. Trials that ended in the meantime are unchanged.
     """
     shown = {claim.number: claim.attempt for claim in claims}
     if not shown:
@@ -282,7 +282,7 @@ def _leased(connection: Connection, locked: LockedStudy, chosen: Any) -> Sequenc
 
 
 def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
-    """Return number -> how the attempt ends whose lease is over. See the state machine in `schema`."""
+    """Return number -> ending of each attempt whose lease is over. See the state machine in `schema`."""
     if not rows:
         return {}
     lives, alone = workers.lives(connection), _alone(connection, rows)
@@ -299,7 +299,7 @@ def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
 
 
 def _alone(connection: Connection, rows: Sequence[Any]) -> set[str]:
-    """Return those of the rows' workers that hold one lease, in all studies."""
+    """Return those of the rows' workers that hold exactly one lease over all studies."""
     names = {row.worker for row in rows}
     held_by = (
         select(_ours.c.worker)
@@ -311,7 +311,7 @@ def _alone(connection: Connection, rows: Sequence[Any]) -> set[str]:
 
 
 def _expired_before(connection: Connection, row: Any) -> int:
-    """Return how many attempts at a trial came to nothing with their lease."""
+    """Return the number of attempts at a trial that ended with an expired lease."""
     return connection.execute(
         select(func.count()).where(
             _attempts.c.study_key == row.study_key,
@@ -324,8 +324,8 @@ def _expired_before(connection: Connection, row: Any) -> int:
 def _take_back(
     connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
 ) -> list[int]:
-    """End the leases of trials, number -> ending: back to waiting, or failed with their third worker."""
-    # A trial that another Optuna client ended meanwhile stays as it is; one that it set waiting was begun all the same.
+    """End the leases of trials (number -> ending): back to waiting, or failed with their third worker."""
+    # A trial that another Optuna client ended in the meantime is unchanged; one that it set waiting had started anyway.
     running = [row for row in rows if row.state in (RUNNING, WAITING)]
     _end_leases(connection, locked, [row for row in rows if row.state not in (RUNNING, WAITING)])
     lost = _lost_with(connection, locked, [row for row in running if endings[row.number].crashed])
@@ -340,9 +340,9 @@ def _take_back(
 
 
 def _lost_with(connection: Connection, locked: LockedStudy, rows: Sequence[Any]) -> dict[int, int]:
-    """Return number -> how many workers were lost with trials whose present one is lost too and counts.
+    """Return number -> count of lost workers, for trials whose present worker is lost too and counts.
 
-    Workers that held other trials too count from now on.
+    Lost workers that held other trials too count from now on.
     """
     lost = {row.number: row.crashes + 1 for row in rows}
     if not lost:
@@ -401,7 +401,7 @@ def epoch_s(started: datetime | None) -> float | None:
 
 
 def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Any], *, crashed: bool) -> None:
-    """Make trials look as if nobody had trained them; parameters stay."""
+    """Reset trials to their untrained state; parameters are kept."""
     if not rows:
         return
     reports = optuna_schema.trial_intermediate_values
@@ -423,7 +423,7 @@ def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Any], *, 
 
 
 def _return(connection: Connection, rows: Sequence[Any]) -> None:
-    """Let trials wait again."""
+    """Set trials waiting again."""
     if rows:
         connection.execute(
             update(_theirs)

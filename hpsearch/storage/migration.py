@@ -1,4 +1,4 @@
-"""The two schemas of a database: made where they are missing, refused where they are of another version."""
+"""The two schemas of a database: created if they are missing, refused if they are of another version."""
 
 import logging
 import random
@@ -31,7 +31,7 @@ _MYSQL_LOCK: Final = ("SELECT get_lock(concat('hpsearch:', md5(database())), 30)
 _MYSQL_UNLOCK: Final = ("SELECT release_lock(concat('hpsearch:', md5(database())))",)
 
 _LOCK: Final = {
-    # The lock ends with its transaction: behind a pooler another one may go to another session.
+    # The lock ends with its transaction: with a pooler, the next transaction may go to another session.
     "postgresql": (
         "SET LOCAL idle_in_transaction_session_timeout = 0",
         "SELECT pg_advisory_xact_lock(20170523)",
@@ -39,7 +39,7 @@ _LOCK: Final = {
     "mysql": _MYSQL_LOCK,
     "mariadb": _MYSQL_LOCK,
 }
-"""Statements that take a lock on the making of tables in this database."""
+"""Statements that lock the creation of tables in this database."""
 
 _REVISION: Final = r"v(\d+)\.(\d+)\.(\d+)\.([a-z])"
 """Optuna's names of its revisions."""
@@ -47,10 +47,10 @@ _REVISION: Final = r"v(\d+)\.(\d+)\.(\d+)\.([a-z])"
 _UNLOCK: Final = {"mysql": _MYSQL_UNLOCK, "mariadb": _MYSQL_UNLOCK}
 
 UNSTAMPED: Final = "none"
-"""Tables of an Optuna from before revisions, 0.9 and older."""
+"""Tables of an Optuna without revisions, 0.9 and older."""
 
 UNFINISHED: Final = "unfinished"
-"""Today's tables without a revision: another process is making them, or was interrupted."""
+"""Today's tables without a revision: another process is creating them, or was interrupted."""
 
 _MADE_LATER: Final = (
     optuna_schema.study_directions,
@@ -60,19 +60,19 @@ _MADE_LATER: Final = (
 """Tables that Optuna has since 2.4."""
 
 _SCHEMA_VERSION: Final = 12
-"""What Optuna has written into `version_info` since its tables have revisions (optuna 5.0, _rdb/models.py)."""
+"""The value that Optuna writes into `version_info` since its tables have revisions (optuna 5.0, _rdb/models.py)."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revisions:
-    """The revisions of the two schemas in a database, None where their tables are missing.
+    """The revisions of the two schemas in a database, None if their tables are missing.
 
     `optuna` is UNSTAMPED or UNFINISHED for tables of Optuna's without one. `lacks` names tables of Optuna's newest
     revision that are missing although it is stamped: Optuna's own upgrade leaves them to the next client. `strange`
-    names tables that stand where Optuna's would, and are not Optuna's or of no revision that can be known. `only_adds`
-    is true if our tables are newer than this version's, and it can read and write them all the same: see
-    `migrations`. `is_unstamped` is true if our tables hold studies, but no revision.
+    names tables that have names of Optuna's but are not Optuna's, or whose revision cannot be determined. `only_adds`
+    is true if our tables are newer than this version's, but it can read and write them: see `migrations`.
+    `is_unstamped` is true if our tables hold studies, but no revision.
     """
 
     optuna: str | None
@@ -84,22 +84,22 @@ class Revisions:
 
     @property
     def is_made(self) -> bool:
-        """True when the tables are there, of whatever revision."""
+        """True if the tables exist, in any revision."""
         return self.hpsearch is not None and self.optuna not in (None, UNFINISHED) and not self.lacks
 
     @property
     def is_current(self) -> bool:
-        """True when the tables are there, and this version of hpsearch reads and writes them."""
+        """True if the tables exist, and this version of hpsearch reads and writes them."""
         is_ours = self.hpsearch == schema.REVISION or self.only_adds
         return self.optuna == optuna_schema.HEAD and is_ours and not (self.lacks or self.strange)
 
 
 def revisions(connection: Connection) -> Revisions:
-    """Return which revisions the tables are of. Nothing is written."""
+    """Return the revisions of the tables. Writes nothing."""
     inspector = inspect(connection)
     found = _stamps(connection, inspector)
     if found.hpsearch is None and _has_studies(connection, inspector):
-        # A process that makes tables stamps them before it writes a row: it may have done both since.
+        # A process that creates tables stamps them before it writes a row: it may have done both in the meantime.
         found = _stamps(connection, inspect(connection))
         return replace(found, is_unstamped=found.hpsearch is None)
     is_newer = found.hpsearch is not None and _is_of_our_line(found.hpsearch)
@@ -107,7 +107,7 @@ def revisions(connection: Connection) -> Revisions:
 
 
 def _has_studies(connection: Connection, inspector: Inspector) -> bool:
-    """True if there are rows of studies of ours, whatever their columns."""
+    """Return True if there are rows of our studies, with any columns."""
     rows = select(literal(1)).select_from(schema.studies).limit(1)
     return inspector.has_table(schema.studies.name) and connection.execute(rows).first() is not None
 
@@ -144,7 +144,7 @@ def _looks_like_optunas(revision: str) -> bool:
 
 
 def _others(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
-    """Return the tables that have a name of Optuna's and lack columns that Optuna's has today."""
+    """Return the tables that have a name of Optuna's but lack today's columns."""
     tables = [*optuna_schema.metadata.sorted_tables, optuna_schema.version_info]
     return tuple(
         table.name
@@ -154,7 +154,7 @@ def _others(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
-    """True when a table has the columns that Optuna's has today. Others call a table `studies` as well."""
+    """Return True if a table has the columns of today's Optuna. Other applications have a table `studies` too."""
     there, declared = {column["name"] for column in columns}, set(table.columns.keys())
     return there == declared if table is optuna_schema.studies else there >= declared
 
@@ -162,7 +162,7 @@ def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
 def _is_from_before_revisions(
     connection: Connection, names: Collection[str], others: Collection[str]
 ) -> bool:
-    """True for tables of an Optuna that had no revisions yet; it says so in a table that it has always had."""
+    """Return True for tables of an Optuna without revisions, as recorded in a table that it has always had."""
     info = optuna_schema.version_info
     if info.name not in names or info.name in others or optuna_schema.trials.name not in others:
         return False
@@ -171,13 +171,13 @@ def _is_from_before_revisions(
 
 
 def _is_of_our_line(revision: str) -> bool:
-    """True for a newer revision whose first two digits, which count breaks, are this version's."""
+    """Return True for a newer revision whose first two digits, which count breaks, are this version's."""
     is_revision = re.fullmatch(r"[0-9]{4}", revision) is not None
     return is_revision and revision > schema.REVISION and revision[:2] == schema.REVISION[:2]
 
 
 def _has_all_of_ours(there: Inspector) -> bool:
-    """True if our tables have every column that this version uses, and no other that a new row must fill."""
+    """Return True if our tables have every column that this version uses, and no other required column."""
     for table in schema.metadata.sorted_tables:
         if not there.has_table(table.name):
             return False
@@ -191,15 +191,15 @@ def _has_all_of_ours(there: Inspector) -> bool:
 
 
 def revisions_of(engine: Engine) -> Revisions:
-    """Return what is stamped on the tables, in a transaction of its own."""
+    """Return the stamped revisions, in a transaction of its own."""
     with reading(engine) as connection:
         return revisions(connection)
 
 
 def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
-    """Make the tables that are missing and check the revisions of those that are there; return whether none were.
+    """Create missing tables and check the revisions of existing ones; return whether there were none.
 
-    Several processes may do this at once. Without `create`, missing tables are an error. Raises StorageError.
+    Several processes may call this at once. Without `create`, missing tables are an error. Raises StorageError.
     """
     found = revisions_of(engine)
     if found.is_current:
@@ -226,9 +226,9 @@ def _has_all_of_theirs(found: Revisions) -> bool:
 
 
 def checked(engine: Engine, address: Address) -> Revisions:
-    """Return what is stamped on the tables that are there, and make none. Raises StorageError as `check_revisions`.
+    """Return the stamped revisions of the existing tables, and create none. Raises StorageError as `check_revisions`.
 
-    Tables of Optuna's that another process makes at this moment are none yet.
+    Tables of Optuna's that another process is creating count as missing.
     """
     found = revisions_of(engine)
     if found.optuna == UNFINISHED and found.hpsearch is None:
@@ -238,7 +238,7 @@ def checked(engine: Engine, address: Address) -> Revisions:
 
 
 def check_revisions(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema that this version of hpsearch cannot use. What is missing passes."""
+    """Raise StorageError for a schema that this version of hpsearch cannot use. Missing tables pass."""
     check_not_newer(found, shown=shown)
     upgrade = f"run `hpsearch storage upgrade --storage {shown}`"
     if found.hpsearch not in (None, schema.REVISION) and not found.only_adds:
@@ -255,7 +255,7 @@ def check_revisions(found: Revisions, *, shown: str) -> None:
 
 
 def check_not_strange(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a database in which tables that are not Optuna's have the names of Optuna's."""
+    """Raise StorageError if tables that are not Optuna's have the names of Optuna's."""
     if found.strange:
         tables = "table" if len(found.strange) == 1 else "tables"
         raise StorageError(
@@ -266,9 +266,9 @@ def check_not_strange(found: Revisions, *, shown: str) -> None:
 
 
 def check_not_newer(found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for a schema of another application, of a newer hpsearch or Optuna, or of no version.
+    """Raise StorageError for a schema of another application, of a newer hpsearch or Optuna, or without a version.
 
-    A newer one that only adds to our tables passes.
+    A newer schema that only adds to our tables passes.
     """
     check_not_strange(found, shown=shown)
     if found.is_unstamped:
@@ -287,7 +287,7 @@ def check_not_newer(found: Revisions, *, shown: str) -> None:
 
 
 def _order(revision: str) -> tuple[int, ...] | tuple[float]:
-    """Return a key that sorts Optuna's revisions by age; what does not look like one is the newest."""
+    """Return a key that sorts Optuna's revisions by age; any other text sorts as the newest."""
     if revision in (UNSTAMPED, UNFINISHED):
         return (-1,)
     match = re.fullmatch(_REVISION, revision)
@@ -299,7 +299,7 @@ def _order(revision: str) -> tuple[int, ...] | tuple[float]:
 
 @contextmanager
 def alone(engine: Engine) -> Iterator[None]:
-    """Hold, where the server can, a lock that nobody else has who is here."""
+    """Hold a lock that excludes other processes from this block, if the server supports it."""
     if engine.dialect.name not in _LOCK:
         yield
         return
@@ -314,9 +314,9 @@ def alone(engine: Engine) -> Iterator[None]:
 
 
 def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:
-    """Call `make` until the tables are there, whoever made them.
+    """Call `make` until the tables exist, made by this process or another.
 
-    Processes that make the same tables at once get each other's errors; the tables in the end are the same.
+    Processes that create the same tables at once cause errors in each other; the resulting tables are the same.
     """
     for count in range(1, _TRIES + 1):
         if is_made():
@@ -326,17 +326,17 @@ def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:
         except SQLAlchemyError as error:
             if not _collided(error) or count == _TRIES:
                 raise
-            # Chance keeps two that collided from colliding again; it touches no result.
+            # A random pause keeps two colliding processes from colliding again; it affects no result.
             time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**count)  # noqa: S311
 
 
 def _collided(error: SQLAlchemyError) -> bool:
-    """True when somebody else made the same table or row at the same time."""
+    """Return True if another process created the same table or row at the same time."""
     return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 
 def make_theirs(address: Address) -> None:
-    """Let Optuna make those of its tables that are missing, and stamp their revision. Raises SQLAlchemyError."""
+    """Let Optuna create its missing tables and stamp their revision. Raises SQLAlchemyError."""
     with fork_safety.connected(), optunas_own(address, skip_table_creation=False):
         pass
 
@@ -350,12 +350,13 @@ _BEFORE_2_4: Final = {
 }
 """Servers on which the revision v2.4.0.a fails -> their names and the remedy.
 
-It makes a type that PostgreSQL has already, and drops a column that MariaDB, unlike MySQL, does not take out of a key.
+It creates a type that PostgreSQL already has, and drops a column that MariaDB, unlike MySQL, does not remove from a
+key.
 """
 
 
 def check_can_upgrade(engine: Engine, found: Revisions, *, shown: str) -> None:
-    """Raise StorageError for tables that Optuna's own revisions are known to fail on, half-way."""
+    """Raise StorageError for tables on which Optuna's own revisions are known to fail half-way."""
     if found.optuna in (None, UNFINISHED) or _order(str(found.optuna)) >= _order("v2.4.0.a"):
         return
     server = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
@@ -368,19 +369,19 @@ def check_can_upgrade(engine: Engine, found: Revisions, *, shown: str) -> None:
 
 
 def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:
-    """Bring Optuna's tables to the newest revision, with all its tables. Raises what its revisions raise."""
+    """Upgrade Optuna's tables to the newest revision and create missing ones. Raises any error of its revisions."""
     if found.optuna not in (None, UNFINISHED, optuna_schema.HEAD):
         _drop_what_came_too_early(engine, found)
-        # Tables of today that are made before the revisions run would have the columns that those add.
+        # Tables created before the revisions run would already have the columns that the revisions add.
         with fork_safety.connected(), optunas_own(address, skip_table_creation=True) as storage:
             storage.upgrade()
     make_theirs(address)
 
 
 def _drop_what_came_too_early(engine: Engine, found: Revisions) -> None:
-    """Drop empty tables that a client of today made among those of an old revision: the revisions make their own.
+    """Drop empty tables that a present client added to those of an old revision: the revisions create them again.
 
-    Every `RDBStorage` of Optuna does that before it looks at the revision, and so did hpsearch.
+    Every `RDBStorage` of Optuna adds them before it reads the revision, and so did hpsearch.
     """
     if found.optuna is None or _order(found.optuna) >= _order("v2.4.0.a"):
         return
@@ -393,19 +394,19 @@ def _drop_what_came_too_early(engine: Engine, found: Revisions) -> None:
 
 @contextmanager
 def optunas_own(address: Address, *, skip_table_creation: bool) -> "Iterator[RDBStorage]":
-    """Give Optuna's own storage on the database, in whatever revision it is.
+    """Yield Optuna's own storage on the database, in any revision.
 
-    Tables that are missing are made in their newest form, unless `skip_table_creation`. Raises SQLAlchemyError.
+    Missing tables are created in their newest form, unless `skip_table_creation`. Raises SQLAlchemyError.
     """
     from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # slow to import, and rarely needed
     from optuna.storages import RDBStorage  # noqa: PLC0415  # the same
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        # Optuna fills in braces as in a template. That the version fits is checked by our caller.
+        # Optuna formats braces like a template. Our caller checks the version.
         plain, arguments = drivers.plain(address.url)
         url = plain.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-        # Without a pool nothing stays open, also where this fails.
+        # Without a pool no connection stays open, even if this fails.
         storage = RDBStorage(
             url,
             {"poolclass": NullPool, "connect_args": arguments},

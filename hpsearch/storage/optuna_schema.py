@@ -1,8 +1,8 @@
-"""Optuna's public schema as SQLAlchemy Core tables, and what its columns hold.
+"""Optuna's public schema as SQLAlchemy Core tables, and the values of its columns.
 
-Source: optuna 5.0, storages/_rdb/models.py, schema v3.2.0.a. Enumerations are stored by name; times are naive
-and in UTC; a number that a FLOAT column cannot hold in every database is NULL with its kind beside it.
-Only what this package reads or writes is declared: Optuna itself makes the tables (`migration`).
+Source: optuna 5.0, storages/_rdb/models.py, schema v3.2.0.a. Enumerations are stored by name; times are naive and in
+UTC; a number that a FLOAT column cannot hold in every database is NULL with its kind in a second column. Declares only
+the columns that this package reads or writes: Optuna itself creates the tables (`migration`).
 """
 
 import math
@@ -145,7 +145,7 @@ trial_heartbeats = Table(
     Column("trial_id", Integer, nullable=False),
     Column("heartbeat", DateTime, nullable=False),
 )
-"""When a client last ran a trial, by `CURRENT_TIMESTAMP` of its session: the only times here that are not UTC."""
+"""The last heartbeat of a trial, by `CURRENT_TIMESTAMP` of the client's session: the only times here not in UTC."""
 
 alembic_version = Table(
     "alembic_version", metadata, Column("version_num", String(32), primary_key=True, nullable=False)
@@ -158,7 +158,7 @@ version_info = Table(
     Column("schema_version", Integer),
     Column("library_version", String(256)),
 )
-"""One row: the Optuna that made the tables or upgraded them last. The schema version is 12 since Optuna 1.2."""
+"""One row: the Optuna version that last created or upgraded the tables. The schema version is 12 since Optuna 1.2."""
 
 TRIAL_DETAILS: Final = (
     trial_user_attributes,

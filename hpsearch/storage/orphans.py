@@ -1,4 +1,4 @@
-"""What other Optuna clients leave behind when they delete or rename a study."""
+"""Rows left by other Optuna clients that deleted or renamed a study."""
 
 from dataclasses import replace
 from typing import Final
@@ -11,7 +11,7 @@ from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import StoredStudy, UnreadableStudy
 
 RENAMED: Final = Ending(why="another Optuna client renamed the study", kind=SUPERSEDED, crashed=False)
-"""Why the attempts ended that were under way, or ended, while another client copied their study."""
+"""The reason of attempts that were running, or ended, while another client copied their study."""
 
 _links = optuna_schema.study_user_attributes
 _ours = schema.studies
@@ -21,17 +21,17 @@ _their_studies = optuna_schema.studies
 
 
 def renamed_sentence(before: StoredStudy, now: StoredStudy) -> str:
-    """Say what a study is called now."""
+    """Return the sentence with a study's new name."""
     return f'study "{before.spec.name}": was renamed to "{now.spec.name}"'
 
 
 def has_orphans(connection: Connection) -> bool:
-    """True when a study of ours is no longer Optuna's under the same id."""
+    """Return True if a study of ours is no longer Optuna's under the same id."""
     return bool(_orphans(connection))
 
 
 def sweep(connection: Connection) -> None:
-    """Follow studies that were renamed by copying and deleting them, and forget those that are gone."""
+    """Follow studies that were renamed by copying and deleting them, and forget deleted ones."""
     orphans = _orphans(connection)
     copies = _copies(connection) if orphans else {}
     for key in orphans:
@@ -44,7 +44,7 @@ def sweep(connection: Connection) -> None:
 def _orphans(connection: Connection) -> set[str]:
     """Return the keys of our studies that are no longer Optuna's under the same id.
 
-    One statement, which reads as of one moment: a study that is being created must not be taken for an orphan.
+    One statement, which reads as of one moment: a study that is being created must not be mistaken for an orphan.
     """
     link = and_(_links.c.study_id == _their_studies.c.study_id, _links.c.key == schema.LINK_ATTRIBUTE)
     rows = connection.execute(
@@ -69,9 +69,9 @@ def _copies(connection: Connection) -> dict[str, int]:
 
 
 def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy | None:
-    """Lock Optuna's copy of a study and return the study as it is there.
+    """Lock Optuna's copy of a study and return the study as copied.
 
-    None if another process has followed it meanwhile, if the copy is gone too, or if this version cannot read the
+    None if another process followed it in the meantime, if the copy is gone too, or if this version cannot read the
     study: a newer one will follow it.
     """
     locked = select(_their_studies.c.study_name).where(_their_studies.c.study_id == study_id)
@@ -88,11 +88,11 @@ def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy 
 
 
 def _follow(connection: Connection, study: StoredStudy) -> None:
-    """Point our rows at Optuna's copy of a study, and let everything wait that the copy does not show as ended.
+    """Point our rows at Optuna's copy of a study, and set all trials waiting that have not ended in the copy.
 
-    A copy keeps the numbers of its trials, but it takes its time, and workers go on meanwhile. What they claimed
-    after it was made is unknown there and forgotten. What they ended after it was made goes back to waiting like what
-    they still hold: the copy has its parameters, so that it ends in the same way.
+    A copy keeps the numbers of its trials, but copying takes time, and workers continue meanwhile. Trials claimed after
+    the copy was made are missing there and forgotten. Trials that ended after it was made return to waiting, like those
+    still held: the copy has their parameters, so they end in the same way.
     """
     connection.execute(
         update(_ours)
@@ -108,22 +108,22 @@ def _follow(connection: Connection, study: StoredStudy) -> None:
     )
     _forget_unknown_trials(connection, study)
     _point_at_copies(connection, study)
-    # Workers write under the old id, in vain; what they had is taken from them at once.
+    # Workers write under the old id, in vain; their trials are taken from them immediately.
     leases.release_all(connection, studies.lock(connection, study), numbers=None, ending=RENAMED)
     _let_strays_wait(connection, study)
 
 
 def _forget_unknown_trials(connection: Connection, study: StoredStudy) -> None:
-    """Delete our rows of the trials that the copy lacks, so that their numbers can be given again."""
+    """Delete our rows of the trials that the copy lacks, so that their numbers can be reused."""
     there = select(_their_trials.c.number).where(_their_trials.c.study_id == study.study_id)
     for table in schema.STUDY_DETAILS:
         connection.execute(delete(table).where(table.c.study_key == study.key, table.c.number.not_in(there)))
 
 
 def _point_at_copies(connection: Connection, study: StoredStudy) -> None:
-    """Give our rows the ids of the copies, and forget the ends of trials that have not ended there.
+    """Write the ids of the copies to our rows, and forget the ends of trials that have not ended there.
 
-    Those get a lease that has run out, as if their worker still held them.
+    Those get an expired lease, as if their worker still held them.
     """
     theirs, ours = _their_trials, _our_trials
     mine = ours.c.study_key == study.key
@@ -146,7 +146,7 @@ def _point_at_copies(connection: Connection, study: StoredStudy) -> None:
 
 
 def _let_strays_wait(connection: Connection, study: StoredStudy) -> None:
-    """Set trials waiting that a worker handed back after the copy was made, which shows them as running."""
+    """Set trials waiting that a worker handed back after the copy, which shows them as running, was made."""
     theirs, reports = _their_trials, optuna_schema.trial_intermediate_values
     known = select(_our_trials.c.number).where(_our_trials.c.study_key == study.key)
     running = (

@@ -1,4 +1,4 @@
-"""What our tables hold as one value: the series of a trial, and its finding."""
+"""Values that our tables store packed: the series of a trial, and its finding."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from hpsearch.telemetry import Series
 from hpsearch.verdicts import Cause, Finding, known_cause
 
 SERIES_FORMAT: Final = 1
-"""zlib over a line of JSON (the names, in order) and, name by name, little-endian float32."""
+"""zlib over a line of JSON (the names, in order) followed by little-endian float32 of each name."""
 
 
 _NUMBER_BYTES: Final = 4
@@ -21,13 +21,13 @@ _NUMBER_BYTES: Final = 4
 _UNREADABLE_SERIES: Final = "it is damaged, or not of hpsearch; see `hpsearch storage check --full`"
 
 SERIES_MAX_BYTES: Final = 16 * 2**20
-"""Most bytes that a series expands to, about 130 MB as Python's numbers: 170,000 looks at 25 statistics."""
+"""Most bytes that a series expands to, about 130 MB as Python numbers: 170,000 samples of 25 statistics."""
 
 
 def pack_series(series: Series) -> bytes:
-    """Return `series` in `SERIES_FORMAT`, of very long ones every second, third, ... number.
+    """Return `series` in `SERIES_FORMAT`; very long ones keep only every second, third, ... number.
 
-    Raises ValueError when they are not equally long.
+    Raises ValueError if they are not equally long.
     """
     lengths = {len(values) for values in series.values()}
     if len(lengths) > 1:
@@ -43,9 +43,9 @@ def pack_series(series: Series) -> bytes:
 
 
 def unpack_series(series_format: int, payload: bytes) -> Series:
-    """Return the series that `pack_series` packed, as float32 kept them.
+    """Return the series that `pack_series` packed, in float32 precision.
 
-    Raises StorageError for a format of a newer hpsearch, and for bytes that are damaged or expand to too many.
+    Raises StorageError for a newer hpsearch's format, for damaged bytes, and for bytes that expand to too many.
     """
     if series_format != SERIES_FORMAT:
         raise StorageError(
@@ -67,7 +67,7 @@ def unpack_series(series_format: int, payload: bytes) -> Series:
 
 
 def readable_series(series_format: int, payload: bytes) -> Series | None:
-    """Return the series of `unpack_series`; None if they are damaged, or of a newer hpsearch."""
+    """Return the series of `unpack_series`, or None if they are damaged or written by a newer hpsearch."""
     try:
         return unpack_series(series_format, payload)
     except (StorageError, TypeError, ValueError):
@@ -75,7 +75,7 @@ def readable_series(series_format: int, payload: bytes) -> Series | None:
 
 
 def _expanded(payload: bytes) -> bytes:
-    """Return what was compressed. No more than the bound is ever expanded."""
+    """Return the decompressed bytes. Never expands more than the bound."""
     expander = zlib.decompressobj()
     try:
         content = expander.decompress(payload, SERIES_MAX_BYTES + 1)
@@ -109,7 +109,7 @@ def _layout(header: bytes) -> tuple[list[str], int]:
 
 
 def pack_finding(finding: Finding) -> str:
-    """Return `finding` as JSON text. Numbers that JSON does not know stand as their names."""
+    """Return `finding` as JSON text. Numbers that JSON lacks are written as their names."""
     return json.dumps(
         {
             "cause": finding.cause.value,
@@ -124,9 +124,9 @@ def pack_finding(finding: Finding) -> str:
 
 
 def unpack_finding(text: str) -> Finding:
-    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are left aside.
+    """Return the finding that `pack_finding` packed. Keys of a newer hpsearch are ignored.
 
-    Raises StorageError for text that is no finding.
+    Raises StorageError if the text is no finding.
     """
     try:
         raw: Mapping[str, Any] = json.loads(text)
@@ -156,7 +156,7 @@ def _no_finding(text: str, why: str) -> StorageError:
 def readable_finding(text: str) -> Finding:
     """Return the finding of `unpack_finding`, as far as it can be read.
 
-    A cause that only a newer hpsearch has, and a text that is no finding, are `inconclusive`, as the remedy explains.
+    A cause that only a newer hpsearch has, and text that is no finding, become `inconclusive`; the remedy explains why.
     """
     try:
         return _finding(json.loads(text))
@@ -171,7 +171,7 @@ def readable_finding(text: str) -> Finding:
 
 
 _SHOWN: Final = 60
-"""Characters of an error that a remedy shows."""
+"""Most characters of an error that a remedy shows."""
 
 
 def _finding(raw: Mapping[str, Any]) -> Finding:

@@ -1,7 +1,7 @@
-"""Where studies stand and what they have left to do, from sums that the database makes: of one, or of all at once.
+"""Progress and remaining work of studies, from sums computed by the database: of one, or of all at once.
 
-Each function reads in its caller's transaction. What is left to do comes from a look that costs little however many
-trials the studies have.
+Each function reads in its caller's transaction. The remaining work comes from queries that stay cheap for any number of
+trials.
 """
 
 import math
@@ -43,13 +43,13 @@ _theirs = optuna_schema.trials
 _values = optuna_schema.trial_values
 
 _Entry: TypeAlias = tuple[str, int]
-"""A key of the ledger, and epochs."""
+"""A ledger key and its epochs."""
 
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
-    """Return where the study stands. Its ledger is `trials.ledger_of` of its trials and attempts.
+    """Return the study's progress. Its ledger is `trials.ledger_of` of its trials and attempts.
 
-    Raises StudyNotFoundError when the study was deleted.
+    Raises StudyNotFoundError if the study was deleted.
     """
     if study.foreign is not None:
         check_there(connection, study)
@@ -75,9 +75,9 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
 
 
 def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
-    """Return all studies of a database, made by any client, oldest first, with a number of queries that is constant.
+    """Return all studies of a database, made by any client, oldest first, with a constant number of queries.
 
-    Without `has_ours` the database has no tables of hpsearch.
+    Without `has_ours`, the database has no tables of hpsearch.
     """
     names: dict[int, str] = {
         row.study_id: row.study_name for row in connection.execute(select(optuna_schema.studies))
@@ -122,7 +122,7 @@ def _with_others(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]])
 
 
 def count_trials(connection: Connection, name: str) -> dict[TrialState, int]:
-    """Return how many trials of each state the study of that name, of any client, has. Raises StudyNotFoundError."""
+    """Return the number of trials in each state of the named study, of any client. Raises StudyNotFoundError."""
     names = connection.execute(
         select(optuna_schema.studies).where(optuna_schema.studies.c.study_name == name)
     )
@@ -140,7 +140,7 @@ def _listed(
     best: Trial | None,
     paused: object,
 ) -> Listed:
-    # What is left of a study that was deleted may have the same id: each group counts once.
+    # Leftovers of a deleted study may have the same id: each group counts once.
     key = study.key or next((row.study_key for row in groups), None)
     own = [row for row in groups if row.study_key == key]
     counts = _counts(own)
@@ -169,7 +169,7 @@ def _progress(
     attempts: Sequence[_Entry] = (),
     paused: object = None,
 ) -> Progress:
-    """Return where a study stands, by rows of `_groups`."""
+    """Return a study's progress from rows of `_groups`."""
     count = _counts(groups)
     ledger = {} if study.foreign is not None else ledger_of([*_trial_epochs(groups), *attempts])
     why = None if paused is None else str(paused)
@@ -195,9 +195,9 @@ def _progress(
 def _groups(connection: Connection, *, has_ours: bool, study_id: int | None = None) -> Sequence[Row[Any]]:
     """Return one row per study, state and verdict: study_id, study_key, state, verdict, trials, epochs.
 
-    Of one study if `study_id` is given.
+    Only of one study if `study_id` is given.
     """
-    # A sum of floats does not overflow, whatever stands in a file of SQLite's.
+    # A sum of floats does not overflow, whatever values an SQLite file contains.
     epochs = func.coalesce(func.sum(_ours.c.epochs * literal(1.0)), 0.0) if has_ours else literal(0.0)
     key, verdict = (_studies.c.study_key, _ours.c.verdict) if has_ours else (null(), null())
     source: Any = _theirs
@@ -224,7 +224,7 @@ def _groups(connection: Connection, *, has_ours: bool, study_id: int | None = No
 
 
 def _attempt_epochs(connection: Connection, key: str | None = None) -> dict[str, list[_Entry]]:
-    """Return study key -> (cause, epochs) of the attempts that came to nothing: of all studies, or of one."""
+    """Return study key -> (cause, epochs) of the unsuccessful attempts: of all studies, or of one."""
     attempts = schema.attempts
     how = (attempts.c.study_key, attempts.c.kind, attempts.c.crashed)
     sums = select(*how, func.sum(attempts.c.epochs * literal(1.0)).label("epochs")).group_by(*how)
@@ -236,7 +236,7 @@ def _attempt_epochs(connection: Connection, key: str | None = None) -> dict[str,
 
 
 _MOST_EPOCHS: Final = 2**53
-"""What is more is damage."""
+"""Larger values are damage."""
 
 
 def _cause(row: Row[Any]) -> Cause | None:
@@ -244,7 +244,7 @@ def _cause(row: Row[Any]) -> Cause | None:
 
 
 def _trial_epochs(groups: Sequence[Row[Any]]) -> list[_Entry]:
-    """Return (key in the ledger, epochs) of trials, by rows of `_groups`."""
+    """Return (ledger key, epochs) of trials from rows of `_groups`."""
     return [(ledger_key(STATES[row.state], _cause(row)), int(row.epochs)) for row in groups]
 
 
@@ -260,7 +260,7 @@ def _fates(groups: Sequence[Row[Any]]) -> dict[Fate, Tally]:
 def _best_trials(
     connection: Connection, studies: Mapping[int, StoredStudy], *, has_ours: bool
 ) -> dict[int, Trial | None]:
-    """Return study_id -> its best ranked trial, of equals the first; none for those of several objectives."""
+    """Return study_id -> best ranked trial, the first of equals; none for studies with several objectives."""
     single = {
         i: study for i, study in studies.items() if study.foreign is None or len(study.foreign.metrics) == 1
     }
@@ -285,7 +285,7 @@ def _best_trials(
         .subquery()
     )
     at_end = or_(_values.c.value == ends.c.least, _values.c.value == ends.c.greatest)
-    # Trials get their ids in the order of their numbers.
+    # Trials get their ids in order of their numbers.
     rows = connection.execute(
         select(_theirs.c.study_id, _values.c.value, func.min(_theirs.c.trial_id).label("first"))
         .select_from(joined.join(ends, ends.c.study_id == _theirs.c.study_id))
@@ -321,12 +321,12 @@ def _constrained(connection: Connection, studies: Mapping[int, StoredStudy]) -> 
 
 
 def _paused(study: StoredStudy, why: str | None) -> str | None:
-    """Return why the study stopped, with the remedy, when somebody paused it."""
+    """Return why the study stopped, with the remedy, if it was paused."""
     return why and f"{why}: `hpsearch study resume {shlex.quote(study.spec.name)}` continues it"
 
 
 def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: int) -> str | None:
-    """Return why the study stopped when as many trials failed as may."""
+    """Return why the study stopped if the permitted number of trials failed."""
     causes = {
         row.verdict or "no verdict": row.trials for row in groups if STATES[row.state] is TrialState.FAILED
     }
@@ -342,15 +342,15 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
 
 
 def opening(connection: Connection, study: StoredStudy) -> Opening:
-    """Return what one study has left. Raises StudyNotFoundError when it was deleted, and StudyUnreadableError."""
+    """Return the remaining work of one study. Raises StudyNotFoundError if it was deleted, and StudyUnreadableError."""
     row = row_of(connection, study)
     return _openings(connection, [(row, study_of(row))])[0]
 
 
 def openings(connection: Connection, *, above: StoredStudy | None) -> list[Opening]:
-    """Return all studies, or those whose priority is above that of a study now; without those that cannot be read.
+    """Return the remaining work of all readable studies, or of those with a higher priority than `above` has now.
 
-    Those of higher priority are in front, and of equals the older ones. None is above a study that was deleted.
+    Those of higher priority come first, and of equals the older ones. None is above a deleted study.
     """
     return openings_and_unreadable(connection, above=above)[0]
 
@@ -358,7 +358,7 @@ def openings(connection: Connection, *, above: StoredStudy | None) -> list[Openi
 def openings_and_unreadable(
     connection: Connection, *, above: StoredStudy | None = None
 ) -> tuple[list[Opening], list[UnreadableStudy]]:
-    """Return what `openings` does, and the studies that cannot be read."""
+    """Return the result of `openings`, and the studies that cannot be read."""
     rows: list[tuple[Row[Any], StoredStudy]] = []
     unreadable: list[UnreadableStudy] = []
     for row in linked(connection):
@@ -420,6 +420,6 @@ def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: 
 
 
 def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
-    """Return the trials of other Optuna clients, which are looked at only if nothing else is left to claim."""
+    """Return the trials of other Optuna clients, which are read only if nothing else is left to claim."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
     return look_at_trials(connection, study.key, now_s)

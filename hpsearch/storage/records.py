@@ -14,7 +14,7 @@ from hpsearch.verdicts import Cause, Finding
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a study is in a database: Optuna's id of it and, if it is one of ours, our key."""
+    """The place of a study in a database: Optuna's id and, if the study is ours, our key."""
 
     study_id: int
     key: str | None
@@ -23,7 +23,7 @@ class Place:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Foreign:
-    """What is known of a study that another Optuna client made: each objective's name, and whether more is better."""
+    """A study that another Optuna client made: each objective's name, and whether higher is better."""
 
     metrics: tuple[str, ...]
     maximize: tuple[bool, ...]
@@ -32,16 +32,16 @@ class Foreign:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredStudy:
-    """A study as the database holds it.
+    """A study as stored in the database.
 
-    `key` is our own identity of it, never used again; `study_id` is Optuna's, which may be. `spec.trials` is
-    the present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is
-    that of the hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the
-    study that this one follows up, which may be gone.
+    `key` is our own identity of it and never reused; `study_id` is Optuna's and may be reused. `spec.trials` is the
+    present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is that of the
+    hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the study that
+    this one follows up, which may be deleted.
 
     With `foreign`, another Optuna client made it. Then `key` and `fingerprint` are empty, `spec.metric` is its first
-    objective, `spec.search` what its trials searched, `created` when the first began, which may be unknown; the rest
-    of `spec` says nothing.
+    objective, `spec.search` what its trials searched, `created` the start of the first, which may be unknown; the rest
+    of `spec` is meaningless.
     """
 
     key: str
@@ -61,17 +61,17 @@ class StoredStudy:
 
     @property
     def unit(self) -> Literal["epoch", "step"]:
-        """What a trial's reports are numbered by: epochs, or the steps that another Optuna client chose."""
+        """The unit that numbers a trial's reports: epochs, or the steps that another Optuna client chose."""
         return "epoch" if self.foreign is None else "step"
 
     def numbered(self, curve: Mapping[int, float]) -> dict[int, float]:
-        """Return a trial's curve in order, by epochs from 1; by another client's steps as they were reported."""
+        """Return a trial's curve in order, by epochs from 1, or by another client's steps as reported."""
         first = int(self.foreign is None)
         return {number + first: value for number, value in sorted(curve.items())}
 
     @property
     def maximize(self) -> bool:
-        """True when more of the metric is better."""
+        """True if a higher metric is better."""
         if self.foreign is not None:
             return self.foreign.maximize[0]
         return self.spec.metric == "validation_accuracy"
@@ -82,7 +82,7 @@ class StoredStudy:
 class UnreadableStudy:
     """A study of ours whose row this version cannot read.
 
-    `reason` holds why, and what to do; `version` is that of the hpsearch that wrote it, as it stands there.
+    `reason` holds the reason and the remedy; `version` is the stored version of the hpsearch that wrote it.
     """
 
     key: str
@@ -97,10 +97,10 @@ class UnreadableStudy:
 class ClaimedTrial:
     """One trial that a worker took out of the budget, and the token that fences its writes.
 
-    `params` is None when nothing was sampled yet; then `fixed` holds what an enqueued trial asks for.
-    `attempt` counts from 1. `crashes` counts the workers that were lost with the trial and count against it. A
-    suspect, which has any or whose lease ran out before, is trained alone. `ignored` says what another Optuna client
-    asked for that no trial can have, and is then sampled.
+    `params` is None if nothing was sampled yet; then `fixed` holds the requested values of an enqueued trial. `attempt`
+    counts from 1. `crashes` counts the lost workers that count against the trial. A suspect, which has any or an
+    earlier expired lease, is trained alone. `ignored` lists values requested by another Optuna client that no trial can
+    have; those are sampled instead.
     """
 
     number: int
@@ -117,7 +117,7 @@ class ClaimedTrial:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """The parameters that a sampler chose for a claim, and what the sampler wants kept with the trial."""
+    """The parameters that a sampler chose for a claim, and the attributes that the sampler stores with the trial."""
 
     claim: ClaimedTrial
     params: Mapping[str, ParameterValue]
@@ -127,7 +127,7 @@ class Assignment:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialOutcome:
-    """How a trial ended. `value` is None where the metric is not a number; infinity is kept."""
+    """How a trial ended. `value` is None if the metric is NaN; infinity is kept."""
 
     state: TrialState
     value: float | None
@@ -138,10 +138,10 @@ class TrialOutcome:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Update:
-    """What a worker writes about one of its trials: its values by epoch, and perhaps the end.
+    """A worker's write to one of its trials: its values by epoch, and optionally its outcome.
 
-    `reports` are all values so far, and `assignment` is what was chosen for the claim: a database that crashed may
-    have lost those that it was given before, and takes what it lacks.
+    `reports` are all values so far, and `assignment` holds the parameters chosen for the claim: a database that crashed
+    may have lost earlier writes, and stores the missing ones.
     """
 
     claim: ClaimedTrial
@@ -156,7 +156,7 @@ class Update:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """How many trials met one fate, and the epochs that they began."""
+    """The number of trials with one fate, and the epochs that they began."""
 
     trials: int
     epochs: int
@@ -165,10 +165,10 @@ class Tally:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForeignTrial:
-    """A running trial that no worker of ours holds: another Optuna client runs it, or did before it was killed.
+    """A running trial that no worker of ours holds: another Optuna client runs it, or ran it until it was killed.
 
-    `seen` is its last sign of life as far as it was observed. It `counts` against the budget until `counts_until`.
-    `note` is what has to be written down for the next who looks. Times are in UTC.
+    `seen` is its last observed sign of life. It `counts` against the budget until `counts_until`. `note` is the record
+    to store for the next reader. Times are in UTC.
     """
 
     number: int
@@ -183,13 +183,13 @@ class ForeignTrial:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Where a study stands.
+    """The progress of a study.
 
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as `trials.ledger_of` of its
-    trials and attempts; its values add up to `epochs`. `stopped` says why the study takes no more trials before its
-    budget is spent, and is None while it does; if it was paused, it `is_paused`. `foreign` are those
-    of the running trials that other Optuna clients run. A study that another Optuna client made `is_foreign`: it has no
-    budget and no ledger, and `budget` counts its trials.
+    trials and attempts; its values add up to `epochs`. `stopped` is the reason why the study takes no more trials
+    although its budget is not spent, or None; if it was paused, it `is_paused`. `foreign` are the running trials of
+    other Optuna clients. A study that another Optuna client made `is_foreign`: it has no budget and no ledger, and
+    `budget` counts its trials.
     """
 
     name: str
@@ -210,7 +210,7 @@ class Progress:
 
     @property
     def waits_for(self) -> tuple[ForeignTrial, ...]:
-        """The trials of other Optuna clients, if the study waits for nothing but them."""
+        """The trials of other Optuna clients, if the study waits only for them."""
         counting = tuple(trial for trial in self.foreign if trial.counts)
         is_full = self.finished + len(counting) >= self.budget and self.running == len(self.foreign)
         return counting if is_full and self.stopped is None and not self.is_done else ()
@@ -222,17 +222,17 @@ class Progress:
 
     @property
     def is_done(self) -> bool:
-        """True when the budget is spent."""
+        """True if the budget is spent."""
         return not self.is_foreign and self.finished >= self.budget
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """One study of a database, made by any client, as listings show it.
+    """One study of a database, made by any client, for listings.
 
-    `trials` counts its trials by state. For a study of ours that cannot be read `unreadable` holds why, and there is
-    neither `study` nor `progress`; a foreign `study` is here without what it searched.
+    `trials` counts its trials by state. For an unreadable study of ours, `unreadable` holds the reason, and `study` and
+    `progress` are None; a foreign `study` lacks its search space here.
     """
 
     name: str
@@ -246,11 +246,11 @@ class Listed:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """What a study has left to do.
+    """The remaining work of a study.
 
-    `room` is how many trials a claim could take now. A study `is_open` until its budget is spent, or it
-    `is_stopped` before; an open one without room may get some when trials that others hold come back. `waits_for` are
-    the trials of other Optuna clients, if it waits for nothing but them; `foreign` all that were looked at.
+    `room` is the number of trials that a claim could take now. A study `is_open` until its budget is spent or it
+    `is_stopped`; an open one without room may get some if trials of other workers come back. `waits_for` are the trials
+    of other Optuna clients, if it waits only for them; `foreign` are all that were examined.
     """
 
     study: StoredStudy
@@ -262,21 +262,21 @@ class Opening:
 
 
 AttemptKind: TypeAlias = Literal["handed_back", "crashed", "lost", "expired", "superseded"]
-"""How an attempt came to nothing; see the state machine in `schema`."""
+"""Kinds of unsuccessful attempts; see the state machine in `schema`."""
 
 
 def attempt_cause(kind: AttemptKind) -> Cause:
-    """Return the cause under which the ledger has the epochs of an attempt that came to nothing."""
+    """Return the cause under which the ledger counts the epochs of an unsuccessful attempt."""
     return Cause.STOPPED if kind == "handed_back" else Cause.WORKER_LOST
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One attempt at a trial that came to nothing: by whom, why it ended, and the epochs that it began.
+    """One unsuccessful attempt at a trial: its worker, why it ended, and the epochs that it began.
 
-    `attempt` counts from 1. `kind` is how it came to nothing, and `crashed` that it counts against the trial. Times
-    are in UTC; `started` is None if an older hpsearch wrote the attempt.
+    `attempt` counts from 1. `kind` is how it ended; with `crashed` it counts against the trial. Times are in UTC;
+    `started` is None if an older hpsearch wrote the attempt.
     """
 
     attempt: int
@@ -290,7 +290,7 @@ class Attempt:
 
     @property
     def cause(self) -> Cause:
-        """The cause under which the ledger has its epochs: `stopped` if it was handed back, else `worker_lost`."""
+        """The cause under which the ledger counts its epochs: `stopped` if it was handed back, else `worker_lost`."""
         return attempt_cause(self.kind)
 
 
@@ -303,7 +303,7 @@ Part: TypeAlias = Literal["validation", "test"]
 class Evaluation:
     """The configuration of trial `number`, trained again to its end with another `seed`, and measured on `part`.
 
-    `loss` is the mean data loss, `accuracy` is None in regression; either is None where it is not finite. `made` is in
+    `loss` is the mean data loss, `accuracy` is None in regression; either is None if it is not finite. `made` is in
     UTC.
     """
 
@@ -315,7 +315,7 @@ class Evaluation:
     made: datetime
 
     def value(self, metric: str) -> float | None:
-        """Return what the study's `metric` (validation_accuracy or validation_loss) would be on this part."""
+        """Return the value of the study's `metric` (validation_accuracy or validation_loss) on this part."""
         return self.accuracy if metric == "validation_accuracy" else self.loss
 
 
@@ -324,7 +324,7 @@ class Evaluation:
 class Unsealing:
     """The one opening of a study's sealed test part: for which trial, by which command, when (UTC).
 
-    `seeds` is how many fresh seeds it is measured with, None where the command did not say.
+    `seeds` is the number of fresh seeds it is measured with, or None if the command did not set it.
     """
 
     number: int
@@ -336,9 +336,9 @@ class Unsealing:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerIdentity:
-    """Who a worker is. `name` is unique among the workers of a database.
+    """The identity of a worker. `name` is unique among the workers of a database.
 
-    One that `has_parent` was started by a process of ours, which sees it end.
+    A worker that `has_parent` was started by a process of ours, which sees it end.
     """
 
     name: str
@@ -356,7 +356,7 @@ WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]
 class WorkerRecord:
     """A registered worker. `running` maps the names of studies to the number of trials that it holds there.
 
-    `is_lost` says that it was not seen for a while, `should_stop` that it was asked to drain. Times are in UTC.
+    `is_lost` is true if it was not seen for a while, `should_stop` if it was asked to drain. Times are in UTC.
     """
 
     identity: WorkerIdentity
@@ -368,7 +368,7 @@ class WorkerRecord:
 
     @property
     def state(self) -> WorkerState:
-        """How the worker stands, in one word; `lost` is one that has not been seen for a while."""
+        """The worker's state in one word; `lost` means not seen for a while."""
         if self.is_lost:
             return "lost"
         if self.should_stop:
@@ -379,7 +379,7 @@ class WorkerRecord:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Beat:
-    """What a heartbeat found: how many leases it renewed, and whether the worker was asked to stop."""
+    """The result of a heartbeat: the number of renewed leases, and whether the worker was asked to stop."""
 
     leases: int
     should_stop: bool

@@ -1,4 +1,4 @@
-"""Our tables, beside Optuna's, and the states of a trial.
+"""Our tables, next to Optuna's, and the states of a trial.
 
 The state is Optuna's `trials.state`:
 
@@ -13,42 +13,42 @@ The state is Optuna's `trials.state`:
          release or sweep with the third worker: failed,        <---+
          worker_lost
 
-* A trial may be written by the claim that holds its token while its state is running, and by nobody else.
-  The token outlives the end of the trial, so that a writer whose answer got lost finds its own work done.
-* `lease_until` is not null exactly while a worker of ours runs the trial. A lease that has run out is lost
-  when somebody sweeps it, not before. All times are the database's, in seconds since 1970-01-01 UTC.
-* Clocks jump, and machines sleep. So who sweeps a lease that has run out first watches it stand still, by a
-  monotonic clock, for half its length and at most 15 s: a heart that beats moves it (`workers`). At once
-  go leases whose worker has left the registry, has beaten without renewing them, or, on SQLite, is no
-  process of this machine any more. A parent sweeps no child that runs.
-* How an attempt came to nothing is its `kind`:
-  - `handed_back` by its worker, or by its parent or a copy for it: counts for nothing.
-  - `crashed`: its worker was seen to die, or fail, by its parent or by itself. It counts.
-  - `lost`: the lease ran out and the worker is gone, while another one lived through it, or no other was
-    there. It counts if the trial was held alone; else it counts, once, when a later attempt does.
-  - `expired`: the lease ran out for all that is known because of something that all workers stand on: a clock, a
-    sleep, a failover; or the worker left, or had a parent that would have seen it die. It does not count.
-  - `superseded`: the lease ran out, but its worker lives: it was seen since, or showed the attempt's token. An
-    attempt that was lost or expired becomes this when its worker comes back, and counts no more.
-  It is null if hpsearch before 0003 wrote the attempt; `crashed` says whether it counts.
-* A trial for which three workers count has failed. One that was held alone and `expired` ends so at the tenth
-  time, so that no trial is retried without end.
-* A worker that is lost leaves such an attempt with each trial that it held, most of them innocent. So a trial
-  with an attempt that crashed, was lost or expired is a suspect: claimed last, and alone, by a worker that holds
-  nothing and takes no other with it: the third worker is its own doing.
+* While a trial's state is running, only the claim that holds its token may write it. The token outlives the end of the
+  trial, so that a writer whose answer was lost finds its own work done.
+* `lease_until` is not null exactly while a worker of ours runs the trial. A worker loses an expired lease only when it
+  is swept. All times are the database's, in seconds since 1970-01-01 UTC.
+* Clocks jump, and machines sleep. So an expired lease is swept only after it stayed unchanged, by a monotonic clock,
+  for half its length and at most 15 s: a heartbeat would renew it (`workers`). Leases are swept at once if their worker
+  has left the registry, has sent a heartbeat without renewing them, or, on SQLite, is no longer a process of this
+  machine. A parent sweeps no running child.
+* The `kind` of an unsuccessful attempt:
+  - `handed_back` by its worker, or by the worker's parent or copy: does not count.
+  - `crashed`: the parent or the worker itself saw the worker die or fail. It counts.
+  - `lost`: the lease expired and the worker is gone, while another worker survived, or there was no other. It counts if
+    the trial was held alone; otherwise it counts, once, when a later attempt does.
+  - `expired`: the lease expired, probably because of something that affects all workers: a clock, a sleep, a failover;
+    or the worker left, or had a parent that would have seen it die. It does not count.
+  - `superseded`: the lease expired, but its worker is alive: it was seen since, or showed the attempt's token. A lost
+    or expired attempt becomes superseded if its worker comes back, and no longer counts.
+  It is null if hpsearch before 0003 wrote the attempt; `crashed` shows whether it counts.
+* A trial fails once three lost workers count against it. One that was held alone and `expired` fails at the tenth time,
+  so that no trial is retried endlessly.
+* A lost worker leaves such an attempt with each trial that it held, most of them innocent. So a trial with an attempt
+  that crashed, was lost or expired is a suspect: it is claimed last, and alone, by a worker that holds nothing and
+  takes no other with it. The third lost worker is therefore its own fault.
 * A trial that another Optuna client made has no row here until a worker of ours claims it.
-* `studies.study_key` is the identity of a study. Optuna's `study_id` may be used again after a deletion, so
-  the study's user attribute `hpsearch:study` holds the key, and both must agree. No foreign key leads from
-  here to Optuna's tables: their owners may delete what they like, and `orphans` sweeps after them.
-* Every trial with `trial_id` at or below `settled_trial_id` has ended, which is for ever; `settled_*` count
-  them, so that a claim looks at the rest only.
-* `evaluations` are trials' configurations, trained again with other seeds by whoever asked for it: no claim, no
-  lease, no budget. A loss or an accuracy that is not finite is null. `unsealing` is null until the study's sealed
-  test part was opened, and is then never changed.
-* `parent` is the key of the study that this one follows up; that study may be gone.
-* A worker has beaten without a gap of half a lease since `steady_since`; with `has_parent` a process of ours started
-  it and watches it. Both are null if hpsearch before 0003 wrote the row.
-* `version` of a trial grows with everything that is written about it, its parameters aside.
+* `studies.study_key` is the identity of a study. Optuna's `study_id` may be reused after a deletion, so the study's
+  user attribute `hpsearch:study` holds the key, and both must agree. No foreign key refers from here to Optuna's
+  tables: other clients may delete any row, and `orphans` cleans up after them.
+* Every trial with `trial_id` at or below `settled_trial_id` has ended permanently; `settled_*` count them, so that a
+  claim reads only the rest.
+* `evaluations` are trials' configurations, trained again with other seeds on request: no claim, no lease, no budget. A
+  loss or an accuracy that is not finite is null. `unsealing` is null until the study's sealed test part is opened, and
+  then never changes.
+* `parent` is the key of the study that this one follows up; that study may be deleted.
+* A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
+  started it and watches it. Both are null if hpsearch before 0003 wrote the row.
+* `version` of a trial grows with every write to it, except of its parameters.
 """
 
 from typing import Any, Final
@@ -69,13 +69,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
 REVISION: Final = "0003"
-"""The newest of `migrations`, which these tables are: four digits, so that they sort by age."""
+"""The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
 """The user attribute of Optuna's study that holds our key of it."""
 
 SEEN_ATTRIBUTE: Final = "hpsearch:seen"
-"""The system attribute of a trial that another Optuna client runs in which its last sign of life is noted."""
+"""The system attribute that stores the last sign of life of a trial that another Optuna client runs."""
 
 metadata = MetaData()
 
@@ -92,7 +92,7 @@ _mysql: Any = {
 versions = Table(
     "hpsearch_alembic_version", MetaData(), Column("version_num", String(32), primary_key=True), **_mysql
 )
-"""Alembic's note of the revision of our tables, which it would make itself. Optuna's is `alembic_version`."""
+"""Alembic's version table for our revisions, which Alembic would create itself. Optuna's is `alembic_version`."""
 
 studies = Table(
     "hpsearch_studies",
@@ -140,7 +140,7 @@ for _name, _columns in (
     ("hpsearch_leases_of_study", (trials.c.study_key, trials.c.lease_until)),
     ("hpsearch_leases_of_worker", (trials.c.worker, trials.c.lease_until)),
 ):
-    # Only running trials have a lease, and where the database can, only they are in these indexes.
+    # Only running trials have a lease, and if the database supports it, these indexes contain only them.
     _leased = trials.c.lease_until.is_not(None)
     Index(_name, *_columns, sqlite_where=_leased, postgresql_where=_leased)
 

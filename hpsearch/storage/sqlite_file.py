@@ -1,7 +1,7 @@
-"""SQLite files: those of others, opened without a change to them, and whether a file is whole.
+"""SQLite files: open files from other sources without changing them, and check whether a file is intact.
 
-A file from another source may hold views in place of tables, values of any type in any column, and pages that lead
-back to themselves. Nothing is read of it before `check_file` has been through it, within a deadline.
+A file from another source may contain views in place of tables, values of any type in any column, and cyclic pages. It
+is read only after `check_file` has accepted it, within a deadline.
 """
 
 import os
@@ -26,7 +26,7 @@ from hpsearch.storage.studies import is_link
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6
-"""A check of a file may take `_LEAST_S` and a second for each so many bytes: about a tenth of what disks read."""
+"""A check of a file may take `_LEAST_S` plus a second per this many bytes: about a tenth of the read rate of disks."""
 
 _PROBLEMS_MAX: Final = 10
 
@@ -37,9 +37,9 @@ DAMAGED: Final = "the database file is damaged"
 
 @contextmanager
 def source_engine(address: Address, path: Path) -> Iterator[Engine]:
-    """Give an engine that only reads the file at `path`, which other processes may use, and leaves it as it is.
+    """Yield an engine that only reads the file at `path`, which other processes may use, and does not change it.
 
-    A file that cannot be written, or whose folder cannot, is read as it is, with what stands in its log.
+    A file that is not writable, or whose folder is not, is read as it is, including its log.
     """
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as folder:
         engine = create_engine(
@@ -53,12 +53,12 @@ def source_engine(address: Address, path: Path) -> Iterator[Engine]:
 
 
 def _uri(path: Path, folder: Path) -> str:
-    """Return SQLite's address for reading `path`; `folder` is there for a copy of a file that has a log."""
+    """Return SQLite's address for reading `path`; `folder` receives a copy of a file that has a log."""
     if _may_write(path) and _may_write(path.parent):
         return f"file:{quote(str(path.absolute()))}?mode=rw"
     log = path.with_name(f"{path.name}-wal")
     if not (log.exists() and log.stat().st_size):
-        # No process has it open, and SQLite could not make the files with which it shares one.
+        # No process has it open, and SQLite could not create the files with which it shares one.
         return f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     copied = folder / "copy.db"
     if not copied.exists():
@@ -95,14 +95,14 @@ def _begin(connection: Connection) -> None:
 
 
 def check_stamps(engine: Engine, *, shown: str) -> None:
-    """Raise StorageError unless what names the revisions of a file, if it is there, can be read without harm."""
+    """Raise StorageError unless the tables that name a file's revisions, if they exist, can be read safely."""
     stamps = (optuna_schema.studies, optuna_schema.alembic_version, schema.versions)
     with engine.connect() as connection, _deadline(connection, shown=shown):
         kinds = _kinds(connection)
         found = [
             fault for stamp in stamps if stamp.name in kinds for fault in _faults(connection, kinds, stamp)
         ]
-        if (studies := schema.studies.name) in kinds:  # read without a stamp, whatever its columns
+        if (studies := schema.studies.name) in kinds:  # read without a stamp, with any columns
             found += _kind_faults(kinds, studies)
         _refuse(shown, found)
 
@@ -116,7 +116,7 @@ def check_file(engine: Engine, *, shown: str) -> None:
 
 
 def _integrity_problems(connection: Connection) -> list[str]:
-    """Return what SQLite itself finds wrong with a file: its pages, its indexes, missing values."""
+    """Return the problems that SQLite itself finds in a file: its pages, its indexes, missing values."""
     found = connection.execute(text(f"PRAGMA integrity_check({_PROBLEMS_MAX})")).scalars()
     lines = [line for row in found for line in str(row).splitlines() if line != "ok"]
     return [line for line in lines if not line.startswith("*** in database")] or lines
@@ -138,7 +138,7 @@ def unlinked_problems(connection: Connection) -> list[str]:
 
 
 def _lost_link_problem(connection: Connection) -> str | None:
-    """Return what is wrong if a study of Optuna's does not hold the key of ours: it would be taken for a plain one."""
+    """Return the problem if a study of Optuna's lacks our key: it would be treated as a foreign one."""
     key, attributes = schema.studies.c.study_key, optuna_schema.study_user_attributes
     rows = connection.execute(
         select(key, attributes.c.value_json).outerjoin_from(
@@ -156,10 +156,10 @@ def _lost_link_problem(connection: Connection) -> str | None:
 
 
 def _unlinked_problem(connection: Connection, table: Table, link: str, owners: str) -> str | None:
-    """Return what is wrong with the first row of `table` whose `link` names none of `owners`, None without one."""
+    """Return the problem of the first row of `table` whose `link` names none of `owners`, None without one."""
     kind = "text" if link == "study_key" else "integer"
     rows = connection.execute(
-        text(  # names of our own; bytes, because text may be none
+        text(  # names of our own; bytes, because text may not be valid UTF-8
             f"SELECT CAST({link} AS BLOB) FROM {table.name} WHERE typeof({link}) != '{kind}' OR {link} NOT IN "  # noqa: S608
             f"(SELECT {link} FROM {owners}) LIMIT 1"
         )
@@ -172,7 +172,7 @@ def _unlinked_problem(connection: Connection, table: Table, link: str, owners: s
 
 @contextmanager
 def _deadline(connection: Connection, *, shown: str) -> Iterator[None]:
-    """Stop what takes longer than a whole file of this size could. Raises StorageError."""
+    """Stop a check that takes longer than an intact file of this size could. Raises StorageError."""
     driver: Any = connection.connection.dbapi_connection
     size_bytes = connection.execute(
         text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
@@ -189,13 +189,13 @@ def _deadline(connection: Connection, *, shown: str) -> Iterator[None]:
 
 
 def _kinds(connection: Connection) -> dict[str, str]:
-    """Return the names of what the schema holds, and what each is: table, view, virtual."""
+    """Return the names in the schema and the kind of each: table, view, virtual."""
     rows = connection.execute(text("SELECT lower(name), type FROM pragma_table_list WHERE schema = 'main'"))
     return {str(name): str(kind) for name, kind in rows}
 
 
 def _schema_problems(connection: Connection) -> Iterator[str]:
-    """Yield each table that is to be read and is none, or lacks a column."""
+    """Yield each required table that is no table, or lacks a column."""
     kinds = _kinds(connection)
     ours = schema.metadata.sorted_tables if schema.versions.name in kinds else []
     stamps = [table for table in (schema.versions, optuna_schema.alembic_version) if table.name in kinds]

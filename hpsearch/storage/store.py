@@ -1,4 +1,4 @@
-"""The database of studies, as workers, reports and commands use it. One public method is one transaction."""
+"""The database of studies, for workers, reports and commands. One public method is one transaction."""
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -56,10 +56,10 @@ _P = ParamSpec("_P")
 
 
 def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Store":
-    """Return the database at `url`, checked: reachable, and with schemas of versions that fit.
+    """Return the database at `url`, after checking that it is reachable and its schemas have fitting versions.
 
-    With `create`, what is missing is made: an SQLite file and its folder, Optuna's tables and ours. With `foreign`
-    tables may be missing and stay so: whatever other Optuna clients made can be looked at. Raises StorageError, and
+    With `create`, create whatever is missing: an SQLite file and its folder, Optuna's tables and ours. With `foreign`,
+    tables may be missing and stay missing: the studies of other Optuna clients can be read. Raises StorageError, and
     StorageUnavailableError if a server does not answer.
     """
     address = parse_address(url)
@@ -84,10 +84,10 @@ def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Stor
 class Store:
     """The database of studies. Threads may share it, and so may the child of a fork.
 
-    Every method raises StorageUnavailableError when the database does not answer; the same call may succeed
-    later. Methods that take a study raise StudyNotFoundError when it was deleted; `assign` and `record` call its
-    trials lost instead. One that `is_new` had no tables before it was opened. Methods that read take studies that
-    another Optuna client made, too; those that write raise ForeignStudyError.
+    Every method raises StorageUnavailableError if the database does not answer; the same call may succeed later.
+    Methods that take a study raise StudyNotFoundError if it was deleted; `assign` and `record` return its trials as
+    lost instead. A database that `is_new` had no tables before it was opened. Methods that read also accept studies of
+    other Optuna clients; those that write raise ForeignStudyError.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Store:
 
     @property
     def url_shown(self) -> str:
-        """The URL as the user gave it, its password masked."""
+        """The URL as the user gave it, with its password masked."""
         return self._address.shown
 
     @property
@@ -127,7 +127,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. Leases stay until they run out."""
+        """Close all connections. Leases stay until they expire."""
         close_connections(self._engine)
 
     def create_study(
@@ -138,27 +138,27 @@ class Store:
         parent: StoredStudy | None = None,
         enqueued: Sequence[Mapping[str, ParameterValue]] = (),
     ) -> StoredStudy:
-        """Store a study whose `spec` is resolved, and return it. Of two calls at once exactly one creates.
+        """Store a study whose `spec` is resolved, and return it. Of two concurrent calls exactly one creates it.
 
-        Where the same search over the same data is stored already, that study is returned and its budget
-        stays. `parent` is the study that it follows up; a new one begins with the configurations of `enqueued`. Raises
-        StudyExistsError, saying what differs, where the name belongs to another study.
+        If the same search over the same data is already stored, return that study with its budget unchanged. `parent`
+        is the study that it follows up; a new study starts with the configurations in `enqueued`. Raises
+        StudyExistsError, naming the differences, if the name belongs to another study.
         """
         return self.write(creation.created, spec, fingerprint, parent=parent, enqueued=enqueued)
 
     def study(self, name: str) -> StoredStudy:
         """Return the study of that name.
 
-        Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest
-        names, or saying that another Optuna client made the study.
+        Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names, or
+        with the hint that another Optuna client made the study.
         """
         self._check_tables(name)
         return self._after_sweep(studies.find, name)
 
     def followed(self, study: StoredStudy) -> StoredStudy:
-        """Return the study as it is now, also under another name or, after another client's rename, another id.
+        """Return the study's current state, also under another name or, after another client's rename, another id.
 
-        Raises StudyNotFoundError when it was deleted.
+        Raises StudyNotFoundError if it was deleted.
         """
         self.sweep_orphans()
         return self._read(studies.current, study)
@@ -166,7 +166,7 @@ class Store:
     def any_study(self, name: str) -> StoredStudy:
         """Return the study of that name, made by any client.
 
-        Raises StudyUnreadableError for one that this version cannot read, StudyNotFoundError with the nearest names.
+        Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names.
         """
 
         def find(connection: Connection, name: str) -> StoredStudy:
@@ -182,7 +182,7 @@ class Store:
         return self._read(find, name) if is_copy else study
 
     def _after_sweep(self, find: Callable[[Connection, str], StoredStudy], name: str) -> StoredStudy:
-        """Return what `find` finds, if need be after studies that other Optuna clients renamed were followed."""
+        """Return the result of `find`, if necessary after following studies that other Optuna clients renamed."""
         try:
             return self._read(find, name)
         except StudyNotFoundError:
@@ -191,9 +191,9 @@ class Store:
             return self._read(find, name)
 
     def listing(self) -> list[Listed]:
-        """Return all studies, made by any client, oldest first, with where they stand.
+        """Return all studies, made by any client, oldest first, with their progress.
 
-        Leases that are over were swept, and studies that other Optuna clients renamed followed, as far as we may.
+        If this store may write, first sweep leases that are over and follow studies that other Optuna clients renamed.
         """
         if not self._has_theirs:
             return []
@@ -204,13 +204,13 @@ class Store:
         return found
 
     def count_trials(self, name: str) -> dict[TrialState, int]:
-        """Return how many trials of each state the study of that name has, made by any client, readable or not."""
+        """Return the number of trials in each state of the named study, made by any client, readable or not."""
         if not self._has_theirs:
             self._check_tables(name)
         return self._read(progress.count_trials, name)
 
     def _check_tables(self, name: str) -> None:
-        """Raise StudyNotFoundError if there are no tables that could hold a study of ours of that name."""
+        """Raise StudyNotFoundError if no tables exist that could hold a study of ours with that name."""
         if not self._has_theirs:
             raise StudyNotFoundError(
                 f'study "{name}": there is no such study: {self.url_shown} holds none, check the URL'
@@ -232,27 +232,27 @@ class Store:
         return [listed.name for listed in self.listing()]
 
     def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
-        """Set the budget and return the study with it. Workers obey it from their next claim on.
+        """Set the budget and return the updated study. Workers apply it from their next claim on.
 
-        A budget below what has finished or runs takes nothing back. Raises ValueError below 1.
+        A budget below the number of finished and running trials stops none of them. Raises ValueError below 1.
         """
         if trials < 1:
             raise ValueError(f"trials: must be at least 1 (got {trials})")
         return self.change(study, studies.set_budget, trials)
 
     def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
-        """Set the priority and return the study with it. Workers without a study of their own look at it next."""
+        """Set the priority and return the updated study. Workers without a study of their own read it next."""
         return self.change(study, studies.set_priority, priority)
 
     def pause(self, study: StoredStudy, *, by: str) -> str:
-        """Let the study's claims give nothing until it is resumed; return by whom and when it was paused.
+        """Pause the study: claims return no trials until it is resumed. Return who paused it and when.
 
-        Trials in training go on to their end. One that is paused already stays as it is.
+        Trials in training run to their end. A study that is already paused is unchanged.
         """
         return self.change(study, studies.pause, by)
 
     def resume(self, study: StoredStudy) -> bool:
-        """Let the study's claims give trials again; return whether it was paused."""
+        """Resume the study: claims return trials again. Return whether it was paused."""
         return self.change(study, studies.resume)
 
     def delete_named(self, name: str) -> None:
@@ -269,7 +269,7 @@ class Store:
         self.write_to(name, delete)
 
     def write_to(self, name: str, work: Callable[[Connection, Place], _T]) -> _T:
-        """Return what `work` makes of the study of that name, made by any client, in one durable transaction.
+        """Return the result of `work` on the named study, made by any client, in one durable transaction.
 
         Raises StudyNotFoundError with the nearest names.
         """
@@ -283,9 +283,9 @@ class Store:
         return self.write(change)
 
     def sweep_orphans(self) -> bool:
-        """Follow studies that other Optuna clients renamed, and forget what they deleted, if we may write.
+        """If this store may write, follow studies that other Optuna clients renamed and forget those they deleted.
 
-        Return whether there was something to sweep.
+        Return whether there was anything to sweep.
         """
         found = self.has_ours and self._read(orphans.has_orphans)
         if found:
@@ -302,57 +302,57 @@ class Store:
         return self._read(trial_reads.trial, study, number)
 
     def attempts(self, study: StoredStudy, number: int) -> list[Attempt]:
-        """Return the attempts at a trial that came to nothing, oldest first."""
+        """Return the unsuccessful attempts at a trial, oldest first."""
         if study.foreign is not None:
             return []
         return self._read(trial_reads.attempts, study, number)
 
     def every_attempt(self, study: StoredStudy) -> dict[int, list[Attempt]]:
-        """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
+        """Return number -> unsuccessful attempts, oldest first, for the trials that have any."""
         if study.foreign is not None:
             return {}
         return self._read(trial_reads.every_attempt, study)
 
     def evaluations(self, study: StoredStudy) -> list[Evaluation]:
-        """Return what became of trials' configurations with other seeds, by number, part and seed."""
+        """Return the evaluations of trials' configurations with other seeds, by number, part and seed."""
         if study.foreign is not None:
             return []
         return self._read(evaluations.evaluations, study)
 
     def write_evaluations(self, study: StoredStudy, made: Sequence[Evaluation]) -> None:
-        """Store evaluations, each in place of one of the same number, part and seed; their times are the database's."""
+        """Store evaluations, replacing those of the same number, part and seed; their times are the database's."""
         self.change(study, evaluations.write, made)
 
     def unsealing(self, study: StoredStudy) -> Unsealing | None:
-        """Return how the study's sealed test part was opened, None where it never was."""
+        """Return how the study's sealed test part was opened, or None if it never was."""
         if study.foreign is not None:
             return None
         return self._read(evaluations.unsealing, study)
 
     def unseal(self, study: StoredStudy, *, number: int, command: str, seeds: int | None = None) -> Unsealing:
-        """Note permanently that the sealed test part is opened for trial `number`; return what the first call noted."""
+        """Record permanently that the sealed test part is opened for trial `number`; return the first call's record."""
         return self.change(study, evaluations.unseal, number=number, command=command, seeds=seeds)
 
     def changes(self, study: StoredStudy, since: Mark | None) -> tuple[list[Trial], Mark]:
-        """Return the trials that are new or different since the mark, by number, and the next mark.
+        """Return the trials that are new or changed since the mark, by number, and the next mark.
 
-        None is the mark before everything. One small query where nothing has changed.
+        The mark None stands for the beginning. If nothing has changed, this is one small query.
         """
         return self._read(trial_reads.changes, study, since or Mark())
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one.
 
-        None stands for series that are damaged, or of a newer hpsearch.
+        None stands for series that are damaged or written by a newer hpsearch.
         """
         if study.foreign is not None:
             return {}
         return self._read(trial_reads.series, study, numbers)
 
     def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
-        """Return where the study stands, after leases that are over were swept, as far as we may.
+        """Return the study's progress, after sweeping leases that are over if this store may write.
 
-        Those of workers in `living` are not, which the caller can see alive.
+        Leases of workers in `living`, which the caller can see alive, are kept.
         """
         self.sweep(study, living=living)
         found = self._read(progress.progress, study)
@@ -360,22 +360,22 @@ class Store:
         return found
 
     def opening(self, study: StoredStudy) -> Opening:
-        """Return what the study has left to do, after leases that are over were swept, as far as we may."""
+        """Return the study's remaining work, after sweeping leases that are over if this store may write."""
         self.sweep(study)
         found = self._read(progress.opening, study)
         self._note(found.foreign)
         return found
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
-        """Return what all studies, or those of higher priority than `above`, have left to do.
+        """Return the remaining work of all studies, or of those with a priority higher than `above`.
 
-        Those of higher priority are in front, and of equals the older ones; those that cannot be read are left out.
-        Leases that are over were swept, and studies that other Optuna clients renamed followed, as far as we may.
+        Studies of higher priority come first, and of equals the older ones; unreadable studies are left out. If this
+        store may write, first sweep leases that are over and follow studies that other Optuna clients renamed.
         """
         return self.look(above=above)[0]
 
     def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
-        """Return what `openings` does, and the studies that cannot be read."""
+        """Return the result of `openings`, and the studies that cannot be read."""
         self.sweep_orphans()
         self.sweep_all()
         found, unreadable = self._read(progress.openings_and_unreadable, above=above)
@@ -383,7 +383,7 @@ class Store:
         return found, unreadable
 
     def _note(self, trials: Sequence[ForeignTrial]) -> None:
-        """Write down signs of life of other clients' trials that are not noted yet, if we may write."""
+        """Store new signs of life of other clients' trials, if this store may write."""
         if any(trial.note is not None for trial in trials):
             with contextlib.suppress(StorageReadOnlyError):
                 self._write_lightly(foreign_trials.note, trials)
@@ -391,11 +391,10 @@ class Store:
     def claim(self, study: StoredStudy, *, worker: str, count: int, lease_s: float) -> list[ClaimedTrial]:
         """Take up to `count` trials out of the budget for `worker`, and return them by number.
 
-        Waiting trials come first, then new ones, then suspects: one alone, to a worker that holds nothing, and
-        until it ended that worker must not claim again. Never more than the budget leaves:
-        complete, pruned and running trials count against it. None are left where the budget is spent or the
-        study is stopped; `progress` says which. The leases run out `lease_s` seconds from now unless they are
-        renewed.
+        Waiting trials come first, then new ones, then suspects. A suspect is claimed alone, by a worker that holds
+        nothing, which must not claim again until it ended. Complete, pruned and running trials count against the
+        budget, and a claim never exceeds the rest. It is empty if the budget is spent or the study is stopped;
+        `progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
         """
 
         def claim(connection: Connection) -> list[ClaimedTrial]:
@@ -408,17 +407,17 @@ class Store:
         return self._write_lightly(claim)
 
     def assign(self, study: StoredStudy, assignments: Sequence[Assignment]) -> frozenset[int]:
-        """Store the parameters of claimed trials; the last call counts.
+        """Store the parameters of claimed trials; the last call wins.
 
-        Writes all trials whose token still holds and returns the numbers of the others.
+        Writes all trials whose token is still valid and returns the numbers of the others.
         """
         return self._write_lightly(trial_writes.assign, study, assignments)
 
     def record(self, study: StoredStudy, updates: Sequence[Update]) -> frozenset[int]:
-        """Store reports and outcomes of claimed trials; what was stored before is left alone.
+        """Store reports and outcomes of claimed trials; values stored earlier are unchanged.
 
-        Writes all trials whose token still holds and returns the numbers of the others. A trial that the
-        same claim has ended already is left as it is and is not among them.
+        Writes all trials whose token is still valid and returns the numbers of the others. A trial that the same claim
+        has already ended is unchanged and not among them.
         """
         is_durable = any(update.outcome is not None for update in updates)
         write = self.write if is_durable else self._write_lightly
@@ -427,34 +426,34 @@ class Store:
     def release(
         self, study: StoredStudy, *, worker: str, numbers: Sequence[int] | None, why: str, crashed: bool
     ) -> list[int]:
-        """Hand the worker's running trials back, all of them where `numbers` is None; return their numbers.
+        """Hand back the worker's running trials, all of them if `numbers` is None; return their numbers.
 
-        They wait under the same number with the same parameters, and the epochs that they began count as
-        lost. With `crashed` this counts against the trial: after three it fails with `worker_lost`.
+        They wait under the same number with the same parameters, and the epochs that they began count as lost. With
+        `crashed`, this counts against the trial: after three crashes it fails with `worker_lost`.
         """
         kind = leases.CRASHED if crashed else leases.HANDED_BACK
         ending = leases.Ending(why=why, kind=kind, crashed=crashed)
         return self.change(study, leases.release, worker=worker, numbers=numbers, ending=ending)
 
     def held(self, study: StoredStudy, *, worker: str) -> list[int]:
-        """Return the numbers of the running trials that the worker holds leases of."""
+        """Return the numbers of the running trials that the worker holds leases on."""
         return self._read(leases.held, study.key, worker=worker)
 
     def register_worker(self, identity: WorkerIdentity) -> None:
-        """Enter a worker into the registry, in place of one of the same name."""
+        """Add a worker to the registry, replacing one of the same name."""
         self._write_lightly(workers.enter, identity)
 
     def unregister_worker(self, name: str) -> None:
-        """Take a worker that ends out of the registry."""
+        """Remove a worker that ends from the registry."""
         self._write_lightly(workers.leave, name)
 
     def beat(
         self, identity: WorkerIdentity, *, lease_s: float, tokens: Collection[int] | None = None
     ) -> Beat:
-        """Note that the worker lives and renew its leases; say whether it was asked to stop.
+        """Record that the worker is alive and renew its leases; return whether it was asked to stop.
 
-        With `tokens` only the leases of those claims are renewed: trials that the database believes in the worker's
-        hands, and it does not, come back when their leases run out.
+        With `tokens`, renew only the leases of those claims. Trials that the database assigns to the worker but the
+        worker does not hold return to the budget when their leases expire.
         """
 
         def beat(connection: Connection) -> Beat:
@@ -465,9 +464,9 @@ class Store:
         return self._write_lightly(beat)
 
     def workers(self) -> list[WorkerRecord]:
-        """Return all registered workers, those that started first in front.
+        """Return all registered workers, in order of their start.
 
-        Leases that are over were swept, as far as we may.
+        If this store may write, first sweep leases that are over.
         """
         if not self.has_ours:
             return []
@@ -479,10 +478,10 @@ class Store:
         self._write_lightly(workers.ask_to_stop, name)
 
     def sweep(self, study: StoredStudy, *, living: Collection[str] = ()) -> list[int]:
-        """Let the trials wait again whose lease is over; return their numbers.
+        """Set trials waiting again if their lease is over; return their numbers.
 
-        A lease that has run out is over when this store has seen it stand still for a while, see `schema`; it takes
-        several looks then. Those of workers in `living` never are. A store that may only read leaves that to others.
+        An expired lease is over once this store has seen it unchanged for a while (see `schema`), which takes several
+        calls. Leases of workers in `living` never are. A read-only store leaves sweeping to others.
         """
         if study.foreign is not None:
             return []
@@ -490,13 +489,13 @@ class Store:
         return self._sweep(study, found[study.key], living) if found else []
 
     def sweep_all(self) -> None:
-        """Let the trials of all studies wait again whose lease is over, if we may write."""
+        """If this store may write, set trials of all studies waiting again if their lease is over."""
         if not self.has_ours:
             return
         found = self._read(leases.over, self._watch)
         for study in self._read(studies.every) if found else ():
             if study.key in found:
-                with contextlib.suppress(StudyNotFoundError):  # deleted at this moment
+                with contextlib.suppress(StudyNotFoundError):  # deleted in the meantime
                     self._sweep(study, found[study.key], ())
 
     def _sweep(self, study: StoredStudy, ends: Mapping[int, float], living: Collection[str]) -> list[int]:
@@ -511,7 +510,7 @@ class Store:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        """Return what `work`, a function of this package, makes of the locked study in one durable transaction."""
+        """Return the result of `work`, a function of this package, on the locked study in one durable transaction."""
 
         def locked(connection: Connection) -> _T:
             return work(connection, studies.lock(connection, study), *args, **kwargs)
@@ -521,7 +520,7 @@ class Store:
     def write(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Return what `work`, a function of this package, makes of one durable transaction."""
+        """Return the result of `work`, a function of this package, in one durable transaction."""
         for one_try in tries(self._address):
             with one_try, writing(self._engine, durable=True) as connection:
                 return work(connection, *args, **kwargs)
@@ -530,7 +529,7 @@ class Store:
     def _write_lightly(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Return what `work` makes of one transaction that a power cut may undo."""
+        """Return the result of `work` in one transaction that a power cut may undo."""
         for one_try in tries(self._address):
             with one_try, writing(self._engine, durable=False) as connection:
                 return work(connection, *args, **kwargs)

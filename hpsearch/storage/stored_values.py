@@ -1,7 +1,7 @@
-"""What a stored value may be: SQLite takes any value in any column, so what is read is checked.
+"""Checks of stored values: SQLite accepts any value in any column, so every value read is checked.
 
-Functions that name a `column` raise ValueError, with the column in front, for what no hpsearch writes. JSON that may
-come from anywhere is read within bounds, and never into anything but plain values.
+Functions that take a `column` raise ValueError, prefixed with the column, for values that hpsearch never writes. JSON
+from unknown sources is read within bounds, and only into plain values.
 """
 
 import json
@@ -34,21 +34,21 @@ from hpsearch.errors import StorageError
 from hpsearch.storage.clock import utc
 
 MOST: Final = 2**63 - 1
-"""The largest whole number that every database holds."""
+"""The largest whole number that every database stores."""
 
 
 def is_whole(value: Any, *, low: int = 0, high: int = MOST) -> bool:
-    """True for a whole number from `low` to `high`."""
+    """Return True for a whole number from `low` to `high`."""
     return type(value) is int and low <= value <= high
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite number that a float holds."""
+    """Return True for a finite number that a float holds."""
     return math.isfinite(value) if type(value) is float else is_whole(value, low=-_LARGEST, high=_LARGEST)
 
 
 _LARGEST: Final = 2**1023
-"""Whole numbers up to here are floats too."""
+"""Whole numbers up to this one can be converted to floats."""
 
 
 def whole(value: object, column: str, *, low: int | None = None) -> int:
@@ -60,7 +60,7 @@ def whole(value: object, column: str, *, low: int | None = None) -> int:
 
 
 def counted(value: object) -> int:
-    """Return a count; 0 for what is none. It raises nothing."""
+    """Return a count, or 0 for any other value. Never raises."""
     return value if isinstance(value, int) and value >= 0 else 0
 
 
@@ -93,16 +93,16 @@ def shown_value(value: object) -> str:
 
 
 DEEPEST: Final = 100
-"""Most levels of lists and tables in stored JSON; Python's reader stops at about 1,000."""
+"""Most nested levels of lists and tables in stored JSON; Python's reader stops at about 1,000."""
 
 _STRUCTURE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 NOT_JSON: Final = object()
-"""What `plain_json` returns for text that is no JSON, or too deep."""
+"""The result of `plain_json` for text that is no JSON, or nested too deeply."""
 
 
 def plain_json(text: str) -> Any:
-    """Return the value of JSON text, or `NOT_JSON`. NaN and infinity pass: Python's JSON, and so Optuna's, has them."""
+    """Return the value of JSON text, or `NOT_JSON`. NaN and infinity pass, as in Python's JSON and so Optuna's."""
     if depth_of(text) > DEEPEST:
         return NOT_JSON
     try:
@@ -112,7 +112,7 @@ def plain_json(text: str) -> Any:
 
 
 def depth_of(text: str) -> int:
-    """Return how deep lists and tables are nested in JSON text; if there are few, how many there are."""
+    """Return the nesting depth of lists and tables in JSON text, or their total number if there are few."""
     if (most := text.count("[") + text.count("{")) <= DEEPEST:
         return most
     depth = deepest = 0
@@ -126,20 +126,20 @@ def depth_of(text: str) -> int:
 
 
 def is_choice(value: Any) -> bool:
-    """True for what a choice of Optuna's, and so a parameter, may be."""
+    """Return True for a permitted value of Optuna's choices, and so of a parameter."""
     return value is None or isinstance(value, str | bool) or is_number(value)
 
 
 @lru_cache(maxsize=1024)
 def stored_distribution(text: str) -> Any:
-    """Return the distribution of JSON text, or None."""
+    """Return the distribution described by JSON text, or None."""
     from optuna.distributions import CategoricalDistribution, json_to_distribution  # noqa: PLC0415  # slow to import
 
     if depth_of(text) > DEEPEST:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of choices that are lists, which are refused below
+            warnings.simplefilter("ignore", UserWarning)  # of list choices, which are refused below
             found: Any = json_to_distribution(text)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
         return None
@@ -151,7 +151,7 @@ def stored_distribution(text: str) -> Any:
 
 
 def holds(distribution: Any, value: float) -> bool:
-    """True for a value that lies inside, to Optuna's own tolerance, and that the distribution can show."""
+    """Return True for a value inside the distribution, to Optuna's own tolerance, that it can represent."""
     from optuna.distributions import FloatDistribution  # noqa: PLC0415  # slow to import
 
     try:
@@ -164,37 +164,37 @@ def holds(distribution: Any, value: float) -> bool:
 
 
 TEXT_MAX: Final = 16 * 2**20
-"""Most characters of one text, such as the value of an attribute: what a MEDIUMTEXT of MySQL holds."""
+"""Most characters of one text, such as the value of an attribute: the size of a MEDIUMTEXT in MySQL."""
 
 BLOB_MAX: Final = 64 * 2**20
-"""Most bytes of one value in a row: more than a compressed series ever has (`payloads.SERIES_MAX_BYTES`)."""
+"""Most bytes of one value in a row: more than any compressed series (`payloads.SERIES_MAX_BYTES`)."""
 
 UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-"""What no other database takes in text: NUL, and halves of a surrogate pair."""
+"""Characters that no other database accepts in text: NUL, and halves of a surrogate pair."""
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?")
 
 _YEARS: Final = range(1970, 2262)
-"""Years that every part of this program can show and compute with."""
+"""Years that every part of this program can display and compute with."""
 
 _Check: TypeAlias = Callable[[Any], Any]
-"""Returns the value as Python has it. Raises ValueError with the rule."""
+"""Returns the Python value. Raises ValueError with the rule."""
 
 
 def raw_columns(connection: Connection, columns: Sequence[Column[Any]]) -> list[Any]:
-    """Return `columns` for a SELECT: of SQLite without a type, since conversions fail in ways of their own."""
+    """Return `columns` for a SELECT: untyped for SQLite, because type conversions raise errors of their own."""
     if connection.dialect.name != "sqlite":
         return list(columns)
     return [type_coerce(column, NULLTYPE).label(column.name) for column in columns]
 
 
 def checked_row(table: Table, row: Mapping[Any, Any], *, where: str) -> dict[str, Any]:
-    """Return the row with every value as its column has it. Raises StorageError, naming the row by `where`."""
+    """Return the row with values converted to the columns' types. Raises StorageError, naming the row by `where`."""
     return {name: checked_value(table.c[name], value, where=where) for name, value in row.items()}
 
 
 def checked_value(column: Column[Any], value: Any, *, where: str) -> Any:
-    """Return the value as its column has it. Raises StorageError."""
+    """Return the value converted to its column's type. Raises StorageError."""
     try:
         return _check(column)(value)
     except ValueError as error:
@@ -202,7 +202,7 @@ def checked_value(column: Column[Any], value: Any, *, where: str) -> Any:
 
 
 def broken_row(table: str, where: str, column: str, *, rule: str, value: object) -> StorageError:
-    """Return the error for a value that breaks a rule."""
+    """Return the error for a value that violates a rule."""
     return StorageError(f"table {table}, {where}, column {column}: {rule} (got {shown_value(value)})")
 
 
@@ -232,7 +232,7 @@ def _or_null(column: Column[Any], check: _Check) -> _Check:
 _NEVER_NULL: Final = frozenset(
     {"key", "value_json", "number", "study_id", "trial_id", "param_name", "param_value", "distribution_json"}
 )
-"""Columns that Optuna's tables allow to be null, and Optuna never leaves so."""
+"""Columns that Optuna's tables allow to be null, but Optuna always fills."""
 
 
 def _of_type(column: Column[Any]) -> _Check:  # noqa: PLR0911  # one line for each type

@@ -1,4 +1,4 @@
-"""Studies: made, found, compared, locked, deleted. Each function works inside its caller's transaction."""
+"""Create, find, compare, lock and delete studies. Each function runs inside its caller's transaction."""
 
 import json
 import shlex
@@ -30,9 +30,9 @@ _links = optuna_schema.study_user_attributes
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedStudy:
-    """A study whose row this transaction holds, so that nobody else numbers or counts its trials.
+    """A study whose row this transaction locks, so that no other transaction numbers or counts its trials.
 
-    `now_s` is the database's time; with `has_expired` some lease has run out. Trials up to `settled_trial_id` have
+    `now_s` is the database's time; with `has_expired`, some lease has expired. Trials up to `settled_trial_id` have
     ended; `settled` counts them by Optuna's name of their state.
     """
 
@@ -48,7 +48,7 @@ class LockedStudy:
 def create(
     connection: Connection, spec: StudySpec, fingerprint: str, *, parent: str | None = None
 ) -> StoredStudy:
-    """Write a new study. Raises IntegrityError when the name is taken, also by one just being made."""
+    """Write a new study. Raises IntegrityError if the name is taken, also by a concurrent creation."""
     connection.execute(insert(_theirs).values(study_name=spec.name))
     same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
     study_id = connection.execute(same_name).scalar_one()
@@ -82,7 +82,7 @@ def create(
 
 
 def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
-    """Write what other Optuna clients look at: the direction, the metric's name, and whose study it is."""
+    """Write the values that other Optuna clients read: the direction, the metric's name, and the study's owner."""
     direction = "MAXIMIZE" if study.maximize else "MINIMIZE"
     connection.execute(
         insert(optuna_schema.study_directions).values(
@@ -111,8 +111,8 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
 def find(connection: Connection, name: str) -> StoredStudy:
     """Return the study of that name.
 
-    Raises StudyUnreadableError for one that this version cannot read, and StudyNotFoundError with the nearest names,
-    or saying that another Optuna client made the study.
+    Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names, or with
+    the hint that another Optuna client made the study.
     """
     if (study := named(connection, name)) is not None:
         return study
@@ -120,7 +120,7 @@ def find(connection: Connection, name: str) -> StoredStudy:
 
 
 def not_found(connection: Connection, name: str) -> StudyNotFoundError:
-    """Return the error for a name of which hpsearch has no study, with the nearest names."""
+    """Return the error for a name without a study of hpsearch, with the nearest names."""
     names = list(connection.execute(select(_theirs.c.study_name).order_by(_theirs.c.study_id)).scalars())
     if name in names:
         return StudyNotFoundError(
@@ -138,28 +138,28 @@ def named(connection: Connection, name: str) -> StoredStudy | None:
 
 
 def row_named(connection: Connection, name: str) -> Row[Any] | None:
-    """Return the row of our study of exactly that name, whether it can be read or not; None if there is none."""
-    # Some databases take other spellings for the name.
+    """Return the row of our study of exactly that name, readable or not; None if there is none."""
+    # Some databases treat other spellings as the same name.
     rows = linked(connection, _theirs.c.study_name == name)
     return next((row for row in rows if row.study_name == name), None)
 
 
 def current(connection: Connection, study: StoredStudy) -> StoredStudy:
-    """Return the study of the same key, whatever its name and its id are now.
+    """Return the study of the same key, under its present name and id.
 
-    Raises StudyNotFoundError when it was deleted.
+    Raises StudyNotFoundError if it was deleted.
     """
     rows = [row for row in linked(connection) if row.study_key == study.key]
     return study_of(_first(rows, study))
 
 
 def every(connection: Connection) -> list[StoredStudy]:
-    """Return all studies of ours that can be read, in the order in which they were made."""
+    """Return all readable studies of ours, in order of creation."""
     return [study for study in listed(connection) if isinstance(study, StoredStudy)]
 
 
 def listed(connection: Connection) -> list[StoredStudy | UnreadableStudy]:
-    """Return all studies of ours, in the order in which they were made."""
+    """Return all studies of ours, in order of creation."""
     return [read(row) for row in linked(connection)]
 
 
@@ -171,14 +171,14 @@ def foreign(connection: Connection) -> list[str]:
 
 
 def linked(connection: Connection, *conditions: Any) -> Iterator[Row[Any]]:
-    """Yield the rows of our studies that still are studies of Optuna's, under its `study_name`."""
+    """Yield the rows of our studies that still exist in Optuna's tables, with the `study_name` there."""
     for row in connection.execute(_linked().where(*conditions).order_by(_ours.c.study_id)):
         if is_link(row.value_json, row.study_key):
             yield row
 
 
 def links(connection: Connection) -> list[tuple[int, str]]:
-    """Return (study_id, key) of our studies that still are studies of Optuna's."""
+    """Return (study_id, key) of our studies that still exist in Optuna's tables."""
     rows = connection.execute(
         _linked().with_only_columns(_ours.c.study_id, _ours.c.study_key, _links.c.value_json)
     )
@@ -186,12 +186,12 @@ def links(connection: Connection) -> list[tuple[int, str]]:
 
 
 def is_link(value_json: object, key: object) -> bool:
-    """True if the attribute of Optuna's study holds our key of it, and nothing else."""
+    """Return True if the attribute of Optuna's study holds our key of it, and nothing else."""
     return value_json == json.dumps(key) or link_of(value_json) == key
 
 
 def link_of(value_json: object) -> str | None:
-    """Return the key that an attribute holds; None for anything else that was written there."""
+    """Return the key that an attribute holds, or None if it holds anything else."""
     try:
         key = json.loads(str(value_json))
     except (ValueError, RecursionError):
@@ -209,7 +209,7 @@ def _linked() -> Select[Any]:
 
 
 def read(row: Row[Any]) -> StoredStudy | UnreadableStudy:
-    """Return the study of a row that `linked` or `row_of` gave, or why it cannot be read."""
+    """Return the study of a row from `linked` or `row_of`, or the reason why it cannot be read."""
     try:
         return _stored(row)
     except (ValueError, RecursionError) as error:
@@ -223,7 +223,7 @@ def read(row: Row[Any]) -> StoredStudy | UnreadableStudy:
 
 
 def study_of(row: Row[Any]) -> StoredStudy:
-    """Return the study of a row that `linked` or `row_of` gave. Raises StudyUnreadableError."""
+    """Return the study of a row from `linked` or `row_of`. Raises StudyUnreadableError."""
     study = read(row)
     if isinstance(study, UnreadableStudy):
         raise unreadable(study)
@@ -231,12 +231,12 @@ def study_of(row: Row[Any]) -> StoredStudy:
 
 
 def unreadable(study: UnreadableStudy) -> StudyUnreadableError:
-    """Return the error with the reason why a study cannot be read, and what to do."""
+    """Return the error with the reason why a study cannot be read, and the remedy."""
     return StudyUnreadableError(f'study "{study.name}": {study.reason}')
 
 
 def _stored(row: Row[Any]) -> StoredStudy:
-    """Return the study of a row. Raises ValueError for what this version cannot read."""
+    """Return the study of a row. Raises ValueError if this version cannot read it."""
     spec = checked_spec(text_cell(row.spec, "spec"))
     unsealing_of(row.unsealing)
     for name in ("settled_trial_id", "settled_complete", "settled_pruned", "settled_failed"):
@@ -254,7 +254,7 @@ def _stored(row: Row[Any]) -> StoredStudy:
 
 
 def unsealing_of(stored: object) -> Unsealing | None:
-    """Return how a sealed test part was opened, None if it never was. Raises ValueError for what is no opening."""
+    """Return how a sealed test part was opened, None if it never was. Raises ValueError for any other value."""
     if stored is None:
         return None
     found = json.loads(text_cell(stored, "unsealing"))
@@ -270,7 +270,7 @@ def unsealing_of(stored: object) -> Unsealing | None:
 
 
 def _why_unreadable(row: Row[Any], error: Exception) -> str:
-    """Say why a study cannot be read, and what to do."""
+    """Return the reason why a study cannot be read, and the remedy."""
     if minor_version(row.hpsearch_version) > minor_version(hpsearch.__version__):
         return (
             f"was made by hpsearch {row.hpsearch_version}, which this one, {hpsearch.__version__}, "
@@ -291,7 +291,7 @@ _ROW: Final = (
     _linked()
     .add_columns(
         EpochSeconds().label("now_s"),
-        # A clock in a query of its own is read once; beside a column it would keep PostgreSQL from the index.
+        # A clock in its own subquery is read once; next to a column it would keep PostgreSQL from using the index.
         exists()
         .where(
             schema.trials.c.study_key == bindparam("at_key"),
@@ -306,9 +306,9 @@ _LOCKED_ROW: Final = DriverStatement(_ROW)
 
 
 def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
-    """Wait for the study's row, the lock that every Optuna client takes to number trials, and read it.
+    """Lock the study's row, as every Optuna client does to number trials, and read it.
 
-    Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
+    Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
     """
     refuse(study)
     _LOCK.rows(connection, {"at_study_id": study.study_id})
@@ -329,7 +329,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
 
 
 def check_there(connection: Connection, study: StoredStudy) -> None:
-    """Raise StudyNotFoundError when the study, made by any client, was deleted."""
+    """Raise StudyNotFoundError if the study, made by any client, was deleted."""
     if study.foreign is None:
         row_of(connection, study)
         return
@@ -341,13 +341,13 @@ def check_there(connection: Connection, study: StoredStudy) -> None:
 def row_of(connection: Connection, study: StoredStudy) -> Any:
     """Return our row of the study, with the database's time as `now_s`.
 
-    Raises StudyNotFoundError when the study was deleted, even if its id was given to another one.
+    Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
     """
     return _checked(connection.execute(_ROW, {"at_key": study.key}).all(), study)
 
 
 def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:
-    """Return the row, if there is one and it is the study's. Raises StudyNotFoundError."""
+    """Return the row if it exists and belongs to the study. Raises StudyNotFoundError otherwise."""
     return _first(
         [row for row in rows if is_link(row.value_json, study.key) and row.study_id == study.study_id],
         study,
@@ -361,19 +361,19 @@ def _first(rows: Sequence[Any], study: StoredStudy) -> Any:
 
 
 def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:
-    """Write a new budget and return the study with it."""
+    """Write a new budget and return the updated study."""
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
     return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
 
 
 def set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
-    """Write a new priority and return the study with it."""
+    """Write a new priority and return the updated study."""
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
     return replace(locked.study, priority=priority)
 
 
 def pause(connection: Connection, locked: LockedStudy, by: str) -> str:
-    """Let claims give nothing, and return why: paused by whom, and when. Who paused first is kept."""
+    """Make claims return no trials; return who paused the study and when. The first pause is kept."""
     if locked.stopped is not None:
         return locked.stopped
     why = f"paused by {by} at {utc(locked.now_s):%Y-%m-%d %H:%M} UTC"
@@ -382,13 +382,13 @@ def pause(connection: Connection, locked: LockedStudy, by: str) -> str:
 
 
 def resume(connection: Connection, locked: LockedStudy) -> bool:
-    """Let claims give trials again; return whether the study was paused."""
+    """Make claims return trials again; return whether the study was paused."""
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=None))
     return locked.stopped is not None
 
 
 def remove(connection: Connection, place: Place) -> None:
-    """Delete everything of a study, Optuna's rows and, if it is one of ours, ours."""
+    """Delete all rows of a study: Optuna's and, if the study is ours, ours."""
     remove_theirs(connection, place.study_id)
     if place.key is not None:
         forget(connection, place.key)
@@ -402,10 +402,10 @@ def remove_theirs(connection: Connection, study_id: int) -> None:
 
 
 def remove_strays(connection: Connection, study_id: int) -> None:
-    """Delete what a deleted study left behind under the id that a new study has got.
+    """Delete the rows that a deleted study left under the id that a new study received.
 
-    SQLite gives an id again. Other Optuna clients do not enforce foreign keys there, so that a trial which a worker
-    began while they deleted its study stays, and would count in the new one.
+    SQLite reuses ids. Other Optuna clients do not enforce foreign keys there, so a trial that a worker started while
+    they deleted its study remains, and would count in the new study.
     """
     if connection.dialect.name == "sqlite":
         _remove_details(connection, study_id)
@@ -427,7 +427,7 @@ def forget(connection: Connection, key: str) -> None:
 
 
 def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
-    """Raise StudyExistsError, saying what differs, unless `spec` and the data are those of `stored`."""
+    """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`."""
     common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
@@ -445,15 +445,15 @@ def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
 
 
 def holder(connection: Connection, name: str) -> str | None:
-    """Return the name of the study, anybody's, whose name the database takes for this one."""
+    """Return the name of the study, made by any client, whose name the database treats as equal to this one."""
     taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
     return connection.execute(taken).scalars().first()
 
 
 def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
-    """Return where the study of that name is, made by any client, readable or not, and lock it against other writers.
+    """Return the place of the named study, made by any client, readable or not, and lock it against other writers.
 
-    Raises StudyNotFoundError with the nearest names. Without `has_ours` the database has no tables of hpsearch.
+    Raises StudyNotFoundError with the nearest names. Without `has_ours`, the database has no tables of hpsearch.
     """
     same = select(_theirs).where(_theirs.c.study_name == name)
     found = next((row for row in connection.execute(same) if row.study_name == name), None)
@@ -465,7 +465,7 @@ def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> 
 
 
 def refuse_name(name: str, taken_by: str) -> NoReturn:
-    """Raise StudyExistsError: the name belongs to a study that is not ours, or is spelled otherwise."""
+    """Raise StudyExistsError because the name belongs to a study that is not ours or is spelled differently."""
     why = (
         "another Optuna client made a study of that name"
         if taken_by == name
@@ -475,16 +475,16 @@ def refuse_name(name: str, taken_by: str) -> NoReturn:
 
 
 def _parts(spec: StudySpec) -> set[str]:
-    """Return the names of what a study has a list of: its configurations, or else the parameters that it searches."""
+    """Return the names of a study's configurations, or of its searched parameters if it has none."""
     return {part.name for part in spec.configurations or spec.search}
 
 
 def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
-    """Return a specification by dotted keys: what is searched or trained, and how the `common` ones are.
+    """Return a specification by dotted keys: the searched or trained parts, and the values of the `common` ones.
 
-    What configurations span follows from them, and is left out.
+    Omits the search space of configurations, which follows from them.
     """
-    # Names of configurations are free, so they must not be taken for the keys that they look like.
+    # Names of configurations are arbitrary, so they must not be mistaken for keys of the same spelling.
     exact = {
         f"configurations.{json.dumps(each.name, ensure_ascii=False)}": dict(each.params)
         for each in spec.configurations
@@ -500,7 +500,7 @@ def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
 
 
 def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested tables as one with dotted keys. A searched parameter goes by its name."""
+    """Return nested tables as one table with dotted keys. A searched parameter is keyed by its name."""
     if isinstance(raw, tuple) and raw and all(isinstance(item, dict) for item in raw):
         raw = {item["name"]: {k: v for k, v in item.items() if k != "name"} for item in raw}
     if not isinstance(raw, dict):

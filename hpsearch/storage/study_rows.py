@@ -1,11 +1,10 @@
-"""A study as plain rows without ids: read out of one database, compared, and written into another.
+"""A study as plain rows without ids, to read from one database, compare, and write into another.
 
-Rows are mappings from columns' names to values. What ties rows together is left out: ids, which are another
-database's own, and the study's key and the trial's number where the context gives them. Heartbeats of other
-Optuna clients are left out too: they speak of trials that run. In a copy no trial runs, and no worker holds a lease:
-see `at_rest`.
+Rows are mappings from columns' names to values. They omit links between rows: ids, which are specific to one database,
+and the study's key and the trial's number if the context gives them. They also omit heartbeats of other Optuna clients,
+which concern running trials. In a copy no trial runs, and no worker holds a lease: see `at_rest`.
 
-Each function works inside its caller's transaction.
+Each function runs inside its caller's transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,7 @@ from hpsearch.storage.studies import remove_strays
 Row: TypeAlias = Mapping[str, Any]
 
 BATCH: Final = 100
-"""Trials that are read or written at once."""
+"""Number of trials that are read or written at once."""
 
 _trials = optuna_schema.trials
 _TRIAL_DETAILS: Final = tuple(
@@ -46,8 +45,8 @@ _LINKS: Final = frozenset({"study_id", "study_key", "trial_id", "number"})
 class StudyRows:
     """A study without its trials. `details` are Optuna's rows by table; `ours` is None for one that is not ours.
 
-    `dashboard_notes` are those attributes that speak of single trials, and are not in `details`. `settled` is how many
-    of its trials are counted for good (`schema`).
+    `dashboard_notes` are the attributes that concern single trials, and are not in `details`. `settled` is the number
+    of its trials in the cached counts (`schema`).
     """
 
     name: str
@@ -60,7 +59,7 @@ class StudyRows:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRows:
-    """A trial: Optuna's row with its number, Optuna's details by table, and ours: nothing where there is none."""
+    """A trial: Optuna's row with its number, Optuna's details by table, and ours, which are empty if there are none."""
 
     trial: Row
     details: Mapping[str, Sequence[Row]]
@@ -90,9 +89,9 @@ def read_study(connection: Connection, place: Place) -> StudyRows:
 
 
 def read_trials(connection: Connection, place: Place, *, after: int | None) -> dict[int, TrialRows]:
-    """Return trial_id -> rows of the next `BATCH` trials with greater ids than `after`, by id; None is the start.
+    """Return trial_id -> rows of the next `BATCH` trials with ids above `after`, by id; None is the start.
 
-    Raises StorageError for a value that its column must not hold.
+    Raises StorageError for a value that its column does not permit.
     """
     of_study = _trials.c.study_id == place.study_id
     later = of_study if after is None else and_(of_study, _trials.c.trial_id > after)
@@ -111,7 +110,7 @@ def read_trials(connection: Connection, place: Place, *, after: int | None) -> d
 
 
 def write_study(connection: Connection, rows: StudyRows) -> Place:
-    """Write a study without its trials; return where it is. Raises IntegrityError when the name or key is taken."""
+    """Write a study without its trials; return its place. Raises IntegrityError if the name or key is taken."""
     studies = optuna_schema.studies
     connection.execute(insert(studies).values(study_name=rows.name))
     same_name = select(studies.c.study_id).where(studies.c.study_name == rows.name)
@@ -128,7 +127,7 @@ def write_study(connection: Connection, rows: StudyRows) -> Place:
 def write_trials(
     connection: Connection, place: Place, trials: Sequence[TrialRows], *, after: int
 ) -> list[int]:
-    """Append trials, which are fewer than a few hundred; return their ids, which are greater than `after`."""
+    """Append trials, at most a few hundred; return their ids, which are greater than `after`."""
     ids: list[int] = []
     for chunk in _without_doubles(trials):
         insert_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
@@ -147,9 +146,9 @@ def write_trials(
 
 
 def finish_study(connection: Connection, place: Place, rows: StudyRows, *, ids: Sequence[int]) -> None:
-    """Write the dashboard's notes of a study, which name its trials by id, and how many trials are counted for good.
+    """Write a study's dashboard notes, which name its trials by id, and the number of trials in the cached counts.
 
-    `ids` are those of all its trials, in the order in which they were read.
+    `ids` are those of all its trials, in reading order.
     """
     write_dashboard_notes(connection, place.study_id, rows.dashboard_notes, ids=ids)
     if place.key is None:
@@ -165,7 +164,7 @@ def _without(row: Mapping[Any, Any], *names: str) -> Row:
 def _checked(
     connection: Connection, table: Table, condition: ColumnElement[bool], *, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return the rows of a table by its primary key. Raises StorageError for a value that its column must not hold."""
+    """Return the rows of a table by primary key. Raises StorageError for a value that its column does not permit."""
     keys = list(table.primary_key.columns)
     rows = connection.execute(
         select(*raw_columns(connection, list(table.columns))).where(condition).order_by(*keys).limit(limit)
@@ -177,7 +176,7 @@ def _checked(
 
 
 def _one(connection: Connection, table: Table, condition: ColumnElement[bool]) -> dict[str, Any]:
-    """Return the one row that there must be. Raises StorageError for none and for several."""
+    """Return the single row. Raises StorageError if there are none or several."""
     rows = _checked(connection, table, condition, limit=2)
     if len(rows) != 1:
         (key,) = table.primary_key.columns
@@ -187,13 +186,13 @@ def _one(connection: Connection, table: Table, condition: ColumnElement[bool]) -
 
 
 def _unlinked(table: Table, row: Row) -> Row:
-    """Return a row of details without what ties it to its database."""
+    """Return a row of details without its links to the database."""
     own_id = next((key.name for key in table.primary_key.columns if key.name.endswith("_id")), "")
     return _without(row, own_id, *_LINKS)
 
 
 def _details(connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, list[Row]]:
-    """Return trial_id -> the rows of one of Optuna's tables, in the order in which they were entered."""
+    """Return trial_id -> rows of one of Optuna's tables, in order of insertion."""
     grouped: dict[int, list[Row]] = {}
     for row in _checked(connection, table, table.c.trial_id.in_(ids)):
         grouped.setdefault(row["trial_id"], []).append(_unlinked(table, row))
@@ -201,7 +200,7 @@ def _details(connection: Connection, table: Table, ids: Sequence[int]) -> dict[i
 
 
 def _ours(connection: Connection, key: str, trials: Mapping[int, Row]) -> dict[int, dict[str, list[Row]]]:
-    """Return trial_id -> the rows of each of our tables."""
+    """Return trial_id -> rows of each of our tables."""
     table = schema.trials
     known: dict[int, int] = {}
     found: dict[int, dict[str, list[Row]]] = {}
@@ -223,9 +222,9 @@ def _ours(connection: Connection, key: str, trials: Mapping[int, Row]) -> dict[i
 
 
 def _without_doubles(trials: Sequence[TrialRows]) -> list[list[TrialRows]]:
-    """Return the trials in runs in which every number is there once, so that a number tells which id it got.
+    """Return the trials in groups in which every number occurs once, so that a number identifies its new id.
 
-    Optuna's own storage can give two trials of a study in SQLite one number.
+    Optuna's own storage can give two trials of a study in SQLite the same number.
     """
     runs: list[list[TrialRows]] = []
     seen: set[int] = set()
@@ -263,7 +262,7 @@ _attempt_rows = schema.attempts.name
 
 
 def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
-    """Return the trial without a lease, and one that ran as if it had been handed back: see `leases.release`."""
+    """Return the trial without a lease; a running one as if it had been handed back: see `leases.release`."""
     if rows.trial["state"] != RUNNING:
         kept = {_our_trials: [{**row, "lease_until": None} for row in rows.ours.get(_our_trials, ())]}
         return replace(rows, ours={**rows.ours, **kept} if rows.ours else {})
@@ -275,7 +274,7 @@ def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
 
 
 def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dict[str, list[Row]]:
-    """Return our rows of a trial that ran: the attempt is in its history, and its epochs count as stopped."""
+    """Return our rows of a running trial: the attempt moves to its history, and its epochs count as stopped."""
     (row,) = rows.ours[_our_trials]
     ended: dict[str, Any] = {
         "attempt": row["attempt"],
@@ -301,7 +300,7 @@ def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dic
 
 
 def in_whole_seconds(rows: TrialRows) -> TrialRows:
-    """Return the trial with Optuna's times cut to seconds, which is how its tables in MySQL and MariaDB keep them."""
+    """Return the trial with Optuna's times truncated to seconds, as its tables in MySQL and MariaDB store them."""
     return replace(rows, trial=_cut(rows.trial))
 
 

@@ -1,4 +1,4 @@
-"""Studies copied from one database into another, whole or not at all: which ones, and what prevents it."""
+"""Copy studies from one database into another, completely or not at all: selection, and reasons for refusal."""
 
 import json
 import shlex
@@ -46,9 +46,9 @@ _trials = optuna_schema.trials
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which studies to copy: those named, else all of ours, and with `foreign` those of other Optuna clients too.
+    """The studies to copy: those named, else all of ours, and with `foreign` those of other Optuna clients too.
 
-    With `running`, trials that run are copied as waiting ones; without, a study that has some is refused.
+    With `running`, running trials are copied as waiting ones; without it, a study that has some is refused.
     """
 
     names: Sequence[str] = ()
@@ -102,7 +102,7 @@ def _require(name: str, places: Mapping[str, Place]) -> None:
 
 
 def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
-    """Raise StorageError, with all of them, for studies that have running trials."""
+    """Raise StorageError, naming all of them, if studies have running trials."""
     running = {name: running_trials(connection, place) for name, place in places.items()}
     if any(running.values()):
         listed = ", ".join(f'{count} of "{name}"' for name, count in running.items() if count)
@@ -113,13 +113,13 @@ def refuse_running(connection: Connection, places: Mapping[str, Place], address:
 
 
 def running_trials(connection: Connection, place: Place) -> int:
-    """Return how many trials of a study run, as far as its database knows."""
+    """Return the number of trials of a study that are running according to its database."""
     rows = select(func.count()).where(_trials.c.study_id == place.study_id, _trials.c.state == RUNNING)
     return connection.execute(rows).scalar_one()
 
 
 def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) -> None:
-    """Raise StudyExistsError for names, and for studies under other names, that the target has already."""
+    """Raise StudyExistsError if the target already has a study of the same name, or the study under another name."""
     with reading(engine) as connection:
         known = {row.study_key: row.study_name for row in studies.linked(connection)}
         taken = {
@@ -141,10 +141,10 @@ def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Copied:
-    """A study that is in the target now: its trials, and how many of them run in the source and wait there.
+    """A study that was copied to the target: its trials, and how many that run in the source wait there.
 
-    `in_whole_seconds` is true if the target keeps no finer times of its trials. `faults` are why no import will take
-    an exported study.
+    `in_whole_seconds` is true if the target keeps no finer times of its trials. `faults` are the reasons why imports
+    will refuse an exported study.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Copied:
 
 
 Kind: TypeAlias = Literal["copy", "export", "import"]
-"""What a copy is for. An export takes what is there, and an import takes nothing on trust."""
+"""The purpose of a copy. An export copies every stored value, and an import checks every value."""
 
 
 def copy_studies(
@@ -166,17 +166,17 @@ def copy_studies(
     tell: Callable[[Copied], None],
     kind: Kind = "copy",
 ) -> list[Copied]:
-    """Copy studies from the database `source` into `target`, one transaction each; tell of each when it is there.
+    """Copy studies from the database `source` into `target`, one transaction each; report each one once it is copied.
 
-    Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times stay,
-    which is checked by reading both databases before the transaction ends. Tables that the target lacks are made.
-    The source is read as of one moment per study, and stays as it is; workers there go on. Before the target is
-    opened, every row is held against `stored_values` and against `invariants`. A study that breaks them is exported
-    with its `faults`, keeps an import from taking anything, and is left out of a copy, which takes the others.
+    Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times are kept;
+    this is verified by reading both databases before the transaction ends. Tables that the target lacks are created.
+    The source is read as of one moment per study and is not changed; workers there continue. Before the target is
+    opened, every row is checked against `stored_values` and `invariants`. A study that violates them is exported with
+    its `faults`, makes an import fail as a whole, and is omitted from a copy, which includes the others.
 
-    Raises UsageError for one database twice, StudyNotFoundError, StudyExistsError for what the target has already,
-    and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for studies
-    that break a rule: at the end, when the others are copied.
+    Raises UsageError if both databases are the same, StudyNotFoundError, StudyExistsError if the target already has a
+    study, and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for
+    studies that violate a rule: at the end, after the others are copied.
     """
     here, there = parse_address(source), parse_address(target)
     if _identity(here) == _identity(there):
@@ -205,14 +205,14 @@ def copy_studies(
 
 
 def _broken(engine: Engine, places: Mapping[str, Place]) -> dict[str, list[str]]:
-    """Return name -> what is wrong, for studies that break a law."""
+    """Return name -> problems, for studies that violate an invariant."""
     with reading(engine) as connection:
         found = {name: study_faults(connection, place) for name, place in places.items()}
     return {name: faults for name, faults in found.items() if faults}
 
 
 def _left_out(address: Address, broken: Mapping[str, Sequence[str]]) -> StorageError:
-    """Return the error for studies that a copy has left out."""
+    """Return the error for studies that a copy omitted."""
     names = "".join(
         f"\n  hpsearch study delete --storage {shlex.quote(address.shown)} -- {shlex.quote(n)}"
         for n in broken
@@ -227,7 +227,7 @@ def _identity(address: Address) -> URL | Path:
 
 @contextmanager
 def _source(address: Address, kind: Kind) -> Iterator[Engine]:
-    """Give an engine on a database with studies of this version of Optuna, and perhaps of hpsearch."""
+    """Yield an engine on a database with studies of this version of Optuna, and possibly of hpsearch."""
     prepare_file(address, create=False, is_source=True)
     with reader(address) as engine:
         if address.path is not None:
@@ -253,7 +253,7 @@ def _refuse_unlinked(engine: Engine, address: Address) -> None:
 
 @contextmanager
 def _target(address: Address) -> Iterator[Engine]:
-    """Give an engine on a database with all tables, and without leftovers of studies that are gone."""
+    """Yield an engine on a database with all tables, and without leftovers of deleted studies."""
 
     def sweep() -> None:
         with writing(engine, durable=True) as connection:
@@ -272,7 +272,7 @@ def _target(address: Address) -> Iterator[Engine]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Origin:
-    """A study in the source. Its errors are the source's: they are raised as such and end the copy."""
+    """A study in the source. Its errors are raised as errors of the source and end the copy."""
 
     engine: Engine
     address: Address
@@ -281,7 +281,7 @@ class _Origin:
 
     @contextmanager
     def opened(self, *, whole_seconds: bool) -> Iterator["_Picture"]:
-        """Give the study as of one moment. Raises StorageError for a trial that runs and may not."""
+        """Yield the study as of one moment. Raises StorageError if a trial is running and may not be."""
         with ExitStack() as stack:
             with _blaming(self.address):
                 connection = stack.enter_context(reading(self.engine))
@@ -326,7 +326,7 @@ class _Picture:
     whole_seconds: bool
 
     def batches(self) -> Iterator[list[TrialRows]]:
-        """Yield all trials in the order of their ids."""
+        """Yield all trials in order of their ids."""
         last: int | None = None
         while True:
             with _blaming(self.address):
@@ -342,7 +342,7 @@ class _Picture:
 
 
 def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
-    """Return the trial without pickles that are more than numbers, which Optuna's CMA-ES would run; ours keep none."""
+    """Return the trial without pickles of more than numbers, which Optuna's CMA-ES would execute; ours store none."""
     table = optuna_schema.trial_system_attributes.name
     if not any("optimizer" in row["key"] for row in rows.details[table]):
         return rows
@@ -373,7 +373,7 @@ def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:
 
 
 def _write(there: Connection, picture: _Picture) -> int:
-    """Write the study, and read it back; return the number of its trials. Raises StorageError where it differs."""
+    """Write the study, and read it back; return the number of its trials. Raises StorageError if it differs."""
     place = write_study(there, picture.study)
     ids: list[int] = []
     for batch in picture.batches():

@@ -37,7 +37,7 @@ _attempts = schema.attempts
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Signature:
-    """What differs when a trial that was not final has changed."""
+    """Values that differ if a trial that was not final has changed."""
 
     state: str
     params: int | None
@@ -51,11 +51,10 @@ class _Signature:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """How far somebody has read a study: an opaque value for `changes`.
+    """A reader's position in a study: an opaque value for `changes`.
 
-    `unfinished` maps the ids of trials that were not final to what tells that they have changed: Optuna's
-    state, the sum of the ids of its parameters, and our version. A trial without a row of ours has no version;
-    it is kept whole.
+    `unfinished` maps the ids of trials that were not final to their signatures: Optuna's state, the sum of the ids of
+    its parameters, and our version. A trial without a row of ours has no version; it is kept whole.
     """
 
     last_trial_id: int = -1
@@ -65,7 +64,7 @@ class Mark:
 
 @final
 class _TrialRow(NamedTuple):
-    """Optuna's row of a trial, and what is in ours: all None where there is none."""
+    """Optuna's row of a trial, and the values of ours: all None if there is none."""
 
     trial_id: int
     number: int
@@ -99,7 +98,7 @@ _THEIRS: Final = Reading(
     ),
     _theirs,
 )
-"""The same of a study that another Optuna client made: no table of ours is looked at, and there may be none."""
+"""The same for a study that another Optuna client made: our tables are not read and may be missing."""
 
 _BY_ID: Final = Reading(
     select(
@@ -113,20 +112,20 @@ _BY_ID: Final = Reading(
     ),
     _theirs,
 )
-"""The same of trials of any studies."""
+"""The same for trials of any studies."""
 
 
 def trials(connection: Connection, study: StoredStudy, *, ids: Sequence[int] | None = None) -> list[Trial]:
     """Return the trials of a study by number: all, or those with these ids.
 
-    Raises StudyNotFoundError when the study was deleted.
+    Raises StudyNotFoundError if the study was deleted.
     """
     check_there(connection, study)
     return list(_read(connection, study, ids).values())
 
 
 def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
-    """Return one trial. Raises TrialNotFoundError, and StudyNotFoundError when the study was deleted."""
+    """Return one trial. Raises TrialNotFoundError, and StudyNotFoundError if the study was deleted."""
     check_there(connection, study)
     numbered = select(_theirs.c.trial_id).where(_theirs.c.study_id == study.study_id)
     trial_id = connection.execute(numbered.where(_theirs.c.number == number)).scalar_one_or_none()
@@ -136,21 +135,21 @@ def trial(connection: Connection, study: StoredStudy, number: int) -> Trial:
 
 
 def no_such_trial(connection: Connection, study: StoredStudy, number: int) -> TrialNotFoundError:
-    """Return the error for a number that the study does not have, with those that it has."""
+    """Return the error for a number that the study does not have, with the existing numbers."""
     count = connection.execute(select(func.count()).where(_theirs.c.study_id == study.study_id)).scalar_one()
     have = f"they are numbered from 0 to {count - 1}" if count else "the study has none yet"
     return TrialNotFoundError(f'study "{study.spec.name}": must have the trial (got {number}): {have}')
 
 
 def attempts(connection: Connection, study: StoredStudy, number: int) -> list[Attempt]:
-    """Return the attempts at a trial that came to nothing, oldest first."""
+    """Return the unsuccessful attempts at a trial, oldest first."""
     return every_attempt(connection, study, _attempts.c.number == number).get(number, [])
 
 
 def every_attempt(
     connection: Connection, study: StoredStudy, *conditions: ColumnElement[bool]
 ) -> dict[int, list[Attempt]]:
-    """Return number -> the attempts at that trial that came to nothing, oldest first; nothing without any."""
+    """Return number -> unsuccessful attempts, oldest first, for the trials that have any."""
     rows = connection.execute(
         select(_attempts)
         .where(_attempts.c.study_key == study.key, *conditions)
@@ -158,13 +157,13 @@ def every_attempt(
     )
     found: dict[int, list[Attempt]] = {}
     for row in rows:
-        with contextlib.suppress(ValueError):  # a damaged row is no attempt
+        with contextlib.suppress(ValueError):  # skip damaged rows
             found.setdefault(row.number, []).append(_attempt(row))
     return found
 
 
 def _attempt(row: Row[Any]) -> Attempt:
-    """Return the attempt of a row. Raises ValueError for one that no hpsearch wrote."""
+    """Return the attempt of a row. Raises ValueError for a row that hpsearch did not write."""
     return Attempt(
         attempt=whole(row.attempt, "attempt"),
         worker=None if row.worker is None else str(row.worker),
@@ -178,9 +177,9 @@ def _attempt(row: Row[Any]) -> Attempt:
 
 
 def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:
-    """Return the trials that are new or different since the mark, by number, and the next mark.
+    """Return the trials that are new or changed since the mark, by number, and the next mark.
 
-    Raises StudyNotFoundError when the study was deleted.
+    Raises StudyNotFoundError if the study was deleted.
     """
     check_there(connection, study)
     seen = _signatures(connection, study, since)
@@ -189,7 +188,7 @@ def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[li
         for trial_id, signature in seen.items()
         if signature.version is None or since.unfinished.get(trial_id) != signature
     ]
-    # Most of a study is new to whoever has seen little of it: one scan is then cheaper than many look-ups.
+    # A reader that has seen little of a study reads most of it: one scan is then cheaper than many look-ups.
     read = _read(connection, study, moved if len(moved) <= IDS_MAX else None) if moved else {}
     wanted = set(moved)
     new = {trial_id: trial for trial_id, trial in read.items() if trial_id in wanted}
@@ -205,9 +204,9 @@ def changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[li
 def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict[int, _Signature]:
     """Return trial_id -> signature of the trials that are new or were not final at the mark.
 
-    What is final stays as it is, and trials get their ids in order, under the lock on the study.
+    Final trials do not change, and trials get their ids in order, under the lock on the study.
     """
-    # A sum differs when a parameter is added or replaced, and no planner takes it for a look at an index's end.
+    # A sum differs if a parameter is added or replaced, and no planner turns it into a scan from an index's end.
     params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
     first_trial_id = min([since.last_trial_id + 1, *since.unfinished])
     is_unfinished = _theirs.c.state.in_((WAITING, RUNNING))
@@ -235,7 +234,7 @@ def _same_trial(study: StoredStudy) -> Any:
 
 
 def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None) -> dict[int, Trial]:
-    """Return trial_id -> trial, by number; all of the study where `ids` is None."""
+    """Return trial_id -> trial, by number; all of the study if `ids` is None."""
     study_id = study.study_id
     if study.foreign is None:
         rows = _TRIALS.rows(connection, study_id, ids, study_key=study.key)
@@ -249,7 +248,7 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
 
 
 def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict[int, Trial]:
-    """Return trial_id -> trial, of whatever studies. Without `has_ours` no table of ours is looked at."""
+    """Return trial_id -> trial, of any studies. Without `has_ours`, our tables are not read."""
     rows = (_BY_ID if has_ours else _THEIRS).rows(connection, -1, ids)
     return _made(connection, -1, ids, rows) if ids else {}
 
@@ -257,7 +256,7 @@ def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict
 def _made(
     connection: Connection, study_id: int, ids: Sequence[int] | None, rows: Iterable[RawRow]
 ) -> dict[int, Trial]:
-    """Return trial_id -> trial, by number, of rows of trials."""
+    """Return trial_id -> trial, by number, from rows of trials."""
     params = params_of(connection, study_id, ids)
     values = values_of(connection, study_id, ids)
     reports = reports_of(connection, study_id, ids)
@@ -283,8 +282,8 @@ def _trial(
     system_attributes: Mapping[str, Any],
 ) -> Trial:
     state = STATES[row.state]
-    # Another Optuna client's attempt, perhaps after some of ours, has no row; those of ours have a worker.
-    # A trial without a start was given up while it waited, which is no attempt.
+    # Another Optuna client's attempt, perhaps after some of ours, has no row; those of ours have a worker. A trial
+    # without a start was failed while it waited, which is no attempt.
     is_foreign = state is not TrialState.WAITING and row.worker is None and row.datetime_start is not None
     return Trial(
         number=row.number,

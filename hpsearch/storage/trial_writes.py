@@ -1,6 +1,6 @@
-"""What a worker writes about the trials that it holds, many at once.
+"""A worker's writes to the trials that it holds, many at once.
 
-Each function works inside its caller's transaction and writes only trials whose token it can show.
+Each function runs inside its caller's transaction and writes only trials whose token it has.
 """
 
 import math
@@ -56,9 +56,9 @@ class _Held:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Fence:
-    """What the tokens of some claims still open: trials by number, and the numbers that are lost.
+    """The result of checking claims' tokens: writable trials by number, and the numbers of lost ones.
 
-    A number in neither was ended by the same claim before, by a call whose answer was lost.
+    A number in neither was already ended by the same claim, in a call whose answer was lost.
     """
 
     held: Mapping[int, _Held]
@@ -83,9 +83,9 @@ _FENCED: Final = DriverStatement(
 
 
 def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedTrial]) -> _Fence:
-    """Lock the rows of `claims` and say which of them may still be written.
+    """Lock the rows of `claims` and return which of them may still be written.
 
-    Raises ValueError when a trial is among them twice.
+    Raises ValueError if a trial is among them twice.
     """
     tokens = {claim.number: claim.token for claim in claims}
     if len(tokens) != len(claims):
@@ -109,7 +109,7 @@ def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Ass
     """Store the parameters of claimed trials; return the numbers whose lease was lost."""
     fence = _fence(connection, study, [assignment.claim for assignment in assignments])
     forgive(connection, study.key, [a.claim for a in assignments if a.claim.number in fence.lost])
-    # The same claim may assign again when the answer to its first try was lost: the last one counts.
+    # The same claim may assign again if the answer to its first try was lost: the last one wins.
     again = [held.trial_id for held in fence.held.values() if held.has_params]
     if again:
         connection.execute(delete(_params).where(_params.c.trial_id.in_(again)))
@@ -123,7 +123,7 @@ def assign(connection: Connection, study: StoredStudy, assignments: Sequence[Ass
 def _write_assignments(
     rows: Target, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
 ) -> None:
-    """Write the parameters of trials that have none, and what the sampler wants kept with them."""
+    """Write the parameters of trials that have none, and the sampler's attributes of them."""
     params = {held.trial_id: stored_parameters(study.spec, chosen.params) for held, chosen in assignments}
     write_params(rows, params)
     attributes = {held.trial_id: chosen.system_attributes for held, chosen in assignments}
@@ -139,7 +139,7 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
     kept = [(fence.held[e.claim.number], e) for e in updates if e.claim.number in fence.held]
     if not kept:
         return fence.lost
-    # Optuna's row first: MySQL locks it for a row that refers to it, and two such locks could deadlock.
+    # Lock Optuna's row first: MySQL locks it for a row that refers to it, and two such locks could deadlock.
     _end_trials(connection, kept)
     undone = [(held, e.assignment) for held, e in kept if e.assignment is not None and not held.has_params]
     with together(connection) as rows:
@@ -156,7 +156,7 @@ def record(connection: Connection, study: StoredStudy, updates: Sequence[Update]
 
 
 def _check(entry: Update) -> None:
-    """Raise ValueError for an outcome that Optuna has no place for."""
+    """Raise ValueError for an outcome that Optuna cannot store."""
     outcome = entry.outcome
     if outcome is None:
         return
@@ -170,7 +170,7 @@ def _check(entry: Update) -> None:
 
 
 def _new_reports(held: _Held, entry: Update) -> dict[int, float]:
-    """Return the reports that are not stored yet: a call may repeat what an earlier one wrote."""
+    """Return the reports that are not stored yet: a call may repeat those of an earlier one."""
     return {epoch: value for epoch, value in sorted(entry.reports.items()) if epoch > held.reported}
 
 
@@ -188,7 +188,7 @@ _END: Final = DriverStatement(
 def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) -> None:
     """Set Optuna's state of the trials that ended, one statement per state.
 
-    Raises CollisionError when another Optuna client has ended one of them since we looked.
+    Raises CollisionError if another Optuna client has ended one of them since our read.
     """
     by_state: dict[TrialState, list[int]] = {}
     for held, _, outcome in _outcomes(kept):
@@ -239,7 +239,7 @@ def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held
 
 
 def _write_ours(target: Target, kept: Sequence[tuple[_Held, Update]]) -> None:
-    """Write how far each trial came and, where it ended, why; an ended trial's lease is over."""
+    """Write each trial's progress and, if it ended, why; an ended trial's lease is over."""
     rows: list[dict[str, Any]] = []
     for held, entry in kept:
         finding = None if entry.outcome is None else entry.outcome.finding

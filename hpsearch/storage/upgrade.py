@@ -1,4 +1,4 @@
-"""Both schemas of a database, brought to the revisions that this version of hpsearch reads and writes."""
+"""Upgrade both schemas of a database to the revisions that this version of hpsearch reads and writes."""
 
 import logging
 import re
@@ -43,7 +43,7 @@ _UPGRADED_INDEX: Final = "trials_study_id_key"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalTimes:
-    """The trials, of studies that hpsearch did not make, whose times may be local.
+    """The trials, in studies that hpsearch did not make, whose times may be local.
 
     `optuna` is the version that made the tables, or "before 3.2".
     """
@@ -53,18 +53,18 @@ class LocalTimes:
 
 
 def local_times(engine: Engine, found: Revisions) -> LocalTimes | None:
-    """Return what `local_times_in` does, in a transaction of its own."""
+    """Return the result of `local_times_in`, in a transaction of its own."""
     with reading(engine) as connection:
         return local_times_in(connection, found)
 
 
 def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | None:
-    """Return which trials may have times of Optuna before 5.0, None if none can. Tables of any revision will do."""
+    """Return the trials that may have times of Optuna before 5.0, or None. Works on tables of any revision."""
     version = None if found.optuna is None else _maker(connection)
     if version is None:
         return None
     trials, links = optuna_schema.trials, optuna_schema.study_user_attributes
-    # Trials of our own studies have never had other times than UTC.
+    # Trials of our own studies have always had times in UTC.
     ours = select(links.c.study_id).where(links.c.key == LINK_ATTRIBUTE)
     count = connection.execute(
         select(func.count())
@@ -75,7 +75,7 @@ def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | Non
 
 
 def _maker(connection: Connection) -> str | None:
-    """Return the version before 5.0 of the Optuna that made the tables, None for a newer or unknown one."""
+    """Return the version of the Optuna that made the tables if it precedes 5.0, or None if it is newer or unknown."""
     inspector, info = inspect(connection), optuna_schema.version_info
     if not inspector.has_table(info.name):
         return None
@@ -87,7 +87,7 @@ def _maker(connection: Connection) -> str | None:
 
 
 def _major(version: str) -> int:
-    """Return the major version; what does not look like a version is taken for a new one."""
+    """Return the major version; text that is no version counts as a new one."""
     match = re.match(r"(\d+)\.", version)
     return _UTC_SINCE if match is None else int(match[1])
 
@@ -96,7 +96,7 @@ _AFTERWARDS: Final = {
     "sqlite": "the file is as it was: {remedy}",
     "postgresql": "the revision that failed was undone: {remedy}, and repeat the command",
 }
-"""What a failed upgrade leaves, and what to do. MySQL and MariaDB undo no change of a table."""
+"""The state after a failed upgrade, and the remedy. MySQL and MariaDB do not roll back changes of tables."""
 
 _AFTERWARDS_MYSQL: Final = (
     "its tables may be between two versions, because the server undoes no change of a table: {remedy}, restore your "
@@ -109,7 +109,7 @@ _REMEDY: Final = "fix what it names"
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upgrade:
-    """What an upgrade found and what it left. Equal revisions mean that nothing was to be done.
+    """The revisions before and after an upgrade. Equal revisions mean that there was nothing to do.
 
     `local_times` is None unless trials may have times of Optuna before 5.0.
     """
@@ -121,12 +121,12 @@ class Upgrade:
 
 
 def upgrade(url: str, *, beside_workers: bool = False) -> Upgrade:
-    """Bring Optuna's tables and ours, where they are there, to the newest revisions, and keep every row.
+    """Upgrade Optuna's tables and ours, if they exist, to the newest revisions, and keep every row.
 
-    An SQLite file changes in one transaction, once a copy of it was upgraded, so one that cannot be upgraded stays
-    byte for byte as it is. PostgreSQL undoes what fails of either schema. MySQL and MariaDB cannot; the error says
-    what to do. Raises StorageError for tables of a newer hpsearch or Optuna, for another application's, where
-    nothing is there to upgrade, and, unless `beside_workers`, while workers are alive.
+    An SQLite file changes in one transaction, after a copy of it was upgraded, so a file that cannot be upgraded stays
+    identical byte for byte. PostgreSQL rolls back a failed upgrade of either schema. MySQL and MariaDB cannot; the
+    error names the remedy. Raises StorageError for tables of a newer hpsearch or Optuna, or of another application, if
+    there is nothing to upgrade, and, unless `beside_workers`, if workers are alive.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
@@ -176,14 +176,14 @@ def _upgrade_ours(engine: Engine) -> None:
 
 def _upgrade_theirs(engine: Engine, address: Address, before: Revisions) -> None:
     with _logging_as_it_is(), warnings.catch_warnings():
-        # They are about Optuna's own old code, which its revisions read old distributions with.
+        # They concern Optuna's own old code, with which its revisions read old distributions.
         warnings.simplefilter("ignore")
         upgrade_theirs(engine, address, before)
 
 
 @contextmanager
 def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]]:
-    """Give the database to change: of an SQLite file a copy, which becomes its contents when nothing was raised.
+    """Yield the database to change: for an SQLite file a copy, which replaces its contents if nothing was raised.
 
     SQLite's tables are changed in many transactions, so a change that fails in the middle cannot be undone.
     """
@@ -209,7 +209,7 @@ def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]
 
 @contextmanager
 def _raw(engine: Engine) -> Iterator[Any]:
-    """Give a connection of SQLite's driver."""
+    """Yield a connection of SQLite's driver."""
     connection = engine.raw_connection()
     try:
         yield connection.driver_connection
@@ -219,7 +219,7 @@ def _raw(engine: Engine) -> Iterator[Any]:
 
 @contextmanager
 def _folder_beside(path: Path, shown: str) -> Iterator[str]:
-    """Give a folder for a copy of the file at `path`, on the same disk, which goes away with everything in it."""
+    """Yield a folder for a copy of the file at `path`, on the same disk, and delete it with all contents afterwards."""
     try:
         folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-upgrade-", dir=path.resolve().parent)
     except OSError as error:
@@ -232,11 +232,11 @@ def _folder_beside(path: Path, shown: str) -> Iterator[str]:
 
 
 def _copy(source: Any, target: Any) -> None:
-    """Let the contents of `source` be those of `target`, in one transaction. Raises SQLite's error for a lock."""
+    """Copy the contents of `source` into `target`, in one transaction. Raises SQLite's error for a lock."""
     began = time.monotonic()
 
     def look(_status: int, _remaining: int, _total: int) -> None:
-        # The driver would wait for a lock without end.
+        # The driver would wait for a lock endlessly.
         if time.monotonic() - began > BUSY_TIMEOUT_S:
             raise sqlite3.OperationalError("database is locked")
 
@@ -245,9 +245,9 @@ def _copy(source: Any, target: Any) -> None:
 
 @contextmanager
 def _explained(address: Address) -> Iterator[None]:
-    """Turn what a failed upgrade raises into a StorageError with the state of the database, and what to do.
+    """Turn the error of a failed upgrade into a StorageError with the state of the database and the remedy.
 
-    Optuna's revisions read what is stored, and raise whatever it makes them raise. What may go away by itself passes.
+    Optuna's revisions read stored values and may raise any error because of them. Transient errors pass through.
     """
     from alembic.util import CommandError  # noqa: PLC0415  # slow to import
 
@@ -277,7 +277,7 @@ def _afterwards(address: Address) -> str:
 
 @contextmanager
 def _logging_as_it_is() -> Iterator[None]:
-    """Keep Optuna's migrations from setting up this process's logging, which they do where nobody has."""
+    """Keep Optuna's migrations from configuring this process's logging, as they do if it has no configuration."""
     root, handler = logging.getLogger(), logging.NullHandler()
     root.addHandler(handler)
     try:
@@ -287,11 +287,11 @@ def _logging_as_it_is() -> Iterator[None]:
 
 
 FOLDER: Final = Path(__file__).parent / "migrations"
-"""Where the revisions are. `migrations` says how to write one."""
+"""The folder of the revisions. `migrations` explains how to write one."""
 
 
 def scripts(folder: Path = FOLDER) -> "Config":
-    """Return what Alembic needs to know to find the revisions in `folder`."""
+    """Return Alembic's configuration to find the revisions in `folder`."""
     from alembic.config import Config  # noqa: PLC0415  # Alembic is slow to import
 
     config = Config()
@@ -300,9 +300,9 @@ def scripts(folder: Path = FOLDER) -> "Config":
 
 
 def upgrade_tables(connection: Connection, *, folder: Path = FOLDER, to: str = "head") -> None:
-    """Run the revisions that the tables lack, up to `to`, in the caller's transaction, and stamp the last one.
+    """Run the missing revisions, up to `to`, in the caller's transaction, and stamp the last one.
 
-    Alembic keeps its place in the process, so only one thread at a time may be here. Raises SQLAlchemyError.
+    Alembic keeps global state, so only one thread at a time may call this. Raises SQLAlchemyError.
     """
     from alembic import command  # noqa: PLC0415  # Alembic is slow to import
 

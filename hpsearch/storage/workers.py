@@ -1,11 +1,11 @@
-"""The registry of workers: who they are, when they were last seen, who was asked to stop, and whether one is lost.
+"""The registry of workers: their identity, when they were last seen, requests to stop, and whether one is lost.
 
-Functions that take a connection work inside their caller's transaction. A worker writes its own row, and every process
-may set `should_stop` of it. A worker that vanished stays listed as lost for a day.
+Functions that take a connection run inside their caller's transaction. A worker writes its own row, and any process may
+set its `should_stop`. A vanished worker stays listed as lost for a day.
 
-Whether a lease that has run out is over is decided purely from rows and clocks that come as arguments. No rule trusts a
-difference between two clocks alone, because clocks are set, jump with a suspended machine, and differ between machines
-that share an SQLite file.
+Whether an expired lease is over is decided purely from rows and clocks passed as arguments. No rule trusts a difference
+between two clocks alone, because clocks are set, jump if a machine is suspended, and differ between machines that share
+an SQLite file.
 """
 
 import contextlib
@@ -23,26 +23,26 @@ from hpsearch.storage.stored_values import is_number, moment, seconds, text_cell
 from hpsearch.study.messages import did_you_mean
 
 QUIET_SHARE: Final = 0.5
-"""Share of its length for which a process must watch a lease that has run out stand still before it sweeps it. A heart
-beats three times in a lease at least."""
+"""Share of its length for which a process must see an expired lease unchanged to sweep it. A lease spans at least three
+heartbeats."""
 
 QUIET_MOST_S: Final = 15.0
 
 QUIET_UNDATED_S: Final = 30.0
-"""How long a lease must stand still whose worker was seen in the future: the clock was set back since."""
+"""How long a lease must stay unchanged if its worker was seen in the future: the clock was set back since."""
 
 STEP_MOST_S: Final = 2.5
-"""How much of the time between two looks counts at most: a process that could not look, perhaps because
-the database was away, has not seen the time between. Hearts beat every 2 s at least."""
+"""Longest time between two checks that counts: a process that could not check, perhaps because the database was away,
+has not observed the time between. Heartbeats come at least every 2 s."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Life:
-    """What the registry holds of a worker, in seconds by the database's clock.
+    """The registry's times of a worker, in seconds by the database's clock.
 
-    It has beaten without a gap since `steady_since`, None if an older hpsearch wrote the row. One that `has_parent`
-    was started by a process that sees it end.
+    It has sent heartbeats without a gap since `steady_since`, None if an older hpsearch wrote the row. A worker that
+    `has_parent` was started by a process that sees it end.
     """
 
     worker: str
@@ -55,7 +55,7 @@ class Life:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Doubt:
-    """A lease that may be over: by its claim's token, until when it runs, and how long it must stand still."""
+    """A lease that may be over: its claim's token, its end, and how long it must stay unchanged."""
 
     token: int
     until_s: float
@@ -63,10 +63,10 @@ class Doubt:
 
 
 def quiet_s(*, until_s: float, seen_s: float | None, now_s: float, is_gone: bool) -> float:
-    """Return how long a lease must be seen to stand still before it is over.
+    """Return how many seconds a lease must be seen unchanged until it is over.
 
-    That is no time at all for one whose worker left the registry, is known to be gone, or has beaten since without
-    renewing it, and so no longer needs it.
+    Return 0 if its worker left the registry, is known to be gone, or has sent a heartbeat since without renewing it,
+    and so no longer needs it.
     """
     if seen_s is None or is_gone:
         return 0.0
@@ -79,7 +79,7 @@ def quiet_s(*, until_s: float, seen_s: float | None, now_s: float, is_gone: bool
 class Watch:
     """Watches leases that may be over, by a monotonic clock (`time.monotonic`).
 
-    A lease whose end moves is renewed by a live worker, whatever the clocks show.
+    A lease whose end changes is being renewed by a live worker, regardless of the clocks.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Watch:
         self._still: dict[str, dict[int, tuple[float, float]]] = {}
 
     def over(self, study: str, doubts: Iterable[Doubt], *, now_s: float) -> dict[int, float]:
-        """Look at all leases of a study that may be over; return token -> end of those that are."""
+        """Check all leases of a study that may be over; return token -> end of those that are."""
         step_s = min(max(now_s - self._looked_s.get(study, now_s), 0.0), STEP_MOST_S)
         before = self._still.get(study, {})
         still, over = {}, {}
@@ -102,15 +102,15 @@ class Watch:
 
 
 def lives_on(life: Life | None, *, until_s: float) -> bool:
-    """True for a worker that was seen after its lease had run out."""
+    """Return True for a worker that was seen after its lease had expired."""
     return life is not None and life.seen_s > until_s
 
 
 def is_lost(name: str, *, until_s: float, registry: Mapping[str, Life]) -> bool:
-    """True when a worker whose lease ran out at `until_s` was lost, and not what all workers stand on.
+    """Return True if a worker whose lease expired at `until_s` was lost, not something that all workers depend on.
 
-    It never left the registry, no process of ours saw it end, and others lived through its silence, or no other worker
-    was there. A machine that slept, a clock that was set, and a database that was away silence all workers.
+    It never left the registry, no process of ours saw it end, and other workers survived its silence, or there was no
+    other worker. A machine that slept, a clock that was set, and a database that was away silence all workers.
     """
     life = registry.get(name)
     if life is None or life.has_parent or life.seen_s > until_s:
@@ -129,7 +129,7 @@ def _lived_through(life: Life, moment_s: float) -> bool:
 
 
 LOST_AFTER_S: Final = 30.0
-"""A worker that was not seen for this long is called lost. Its leases decide about its trials, not this."""
+"""A worker not seen for this long is listed as lost. Its trials depend on its leases, not on this."""
 
 FORGET_AFTER_S: Final = 86_400.0
 
@@ -139,9 +139,9 @@ _theirs = optuna_schema.studies
 
 
 def enter(connection: Connection, identity: WorkerIdentity) -> None:
-    """Write the row of a worker that starts, in place of one of the same name, and forget those long lost.
+    """Write the row of a starting worker, replacing one of the same name, and forget long-lost workers.
 
-    Those that hold leases are not forgotten: a clock that was set may be all that is wrong.
+    Those that hold leases are kept: a changed clock may be the only problem.
     """
     holds = exists().where(_ours.c.worker == _workers.c.worker, _ours.c.lease_until.is_not(None))
     stale = and_(_workers.c.seen < EpochSeconds() - FORGET_AFTER_S, ~holds)
@@ -162,7 +162,7 @@ def enter(connection: Connection, identity: WorkerIdentity) -> None:
 
 
 def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
-    """Note that the worker lives, and return whether it was asked to stop. One that was forgotten enters again."""
+    """Record that the worker is alive, and return whether it was asked to stop. A forgotten worker is added again."""
     if not _see(connection, identity.name, lease_s=lease_s):
         enter(connection, identity)
         return False
@@ -171,7 +171,7 @@ def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) ->
 
 
 def appear(connection: Connection, name: str, *, lease_s: float) -> bool:
-    """Note that the worker lives; return True if it was last seen in the future, because a clock was set back."""
+    """Record that the worker is alive; return True if it was last seen in the future because a clock was set back."""
     seen = select(_workers.c.seen > EpochSeconds()).where(_workers.c.worker == name)
     was_in_future = bool(connection.execute(seen).scalar())
     _see(connection, name, lease_s=lease_s)
@@ -179,16 +179,16 @@ def appear(connection: Connection, name: str, *, lease_s: float) -> bool:
 
 
 def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
-    """Note that the worker is seen now; return False if it has no row.
+    """Record that the worker is seen now; return False if it has no row.
 
-    A gap of half a lease since it was last seen ends the time in which it was steady.
+    A gap of half a lease since it was last seen restarts its steady time.
     """
     gap_s = EpochSeconds() - _workers.c.seen
     steady = and_(gap_s >= -lease_s / 2, gap_s <= lease_s / 2)
     seen = connection.execute(
         update(_workers)
         .where(_workers.c.worker == name)
-        .ordered_values(  # MySQL sets them one after the other
+        .ordered_values(  # MySQL assigns them one after the other
             (_workers.c.steady_since, case((steady, _workers.c.steady_since), else_=EpochSeconds())),
             (_workers.c.seen, EpochSeconds()),
         )
@@ -197,12 +197,12 @@ def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
 
 
 def leave(connection: Connection, name: str) -> None:
-    """Delete the row of a worker that ends."""
+    """Delete the row of an ending worker."""
     connection.execute(delete(_workers).where(_workers.c.worker == name))
 
 
 def ask_to_stop(connection: Connection, name: str) -> None:
-    """Ask a worker to stop at its next beat. Raises WorkerNotFoundError with the nearest names."""
+    """Ask a worker to stop at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
     names = [
         found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
     ]
@@ -213,7 +213,7 @@ def ask_to_stop(connection: Connection, name: str) -> None:
 
 
 def every(connection: Connection) -> list[WorkerRecord]:
-    """Return all workers, those that started first in front."""
+    """Return all workers, in order of their start."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
     holds: dict[str, list[Row[Any]]] = {}
     for row in _holdings(connection):
@@ -221,22 +221,22 @@ def every(connection: Connection) -> list[WorkerRecord]:
     rows = connection.execute(select(_workers).order_by(_workers.c.started, _workers.c.worker))
     found = []
     for row in rows:
-        with contextlib.suppress(ValueError):  # a damaged row is no worker
+        with contextlib.suppress(ValueError):  # skip damaged rows
             found.append(_record(row, now_s, holds.get(row.worker, ())))
     return found
 
 
 def alive(connection: Connection) -> list[str]:
-    """Return the names of the workers that were seen lately, in order. Tables of an older revision will do."""
+    """Return the names of recently seen workers, in order. Works on tables of an older revision."""
     seen = select(_workers.c.worker, _workers.c.seen).where(_workers.c.seen >= EpochSeconds() - LOST_AFTER_S)
     return [row.worker for row in connection.execute(seen.order_by(_workers.c.worker)) if is_number(row.seen)]
 
 
 def lives(connection: Connection) -> dict[str, Life]:
-    """Return what is known of the lives of all registered workers, by name."""
+    """Return the registry's times of all registered workers, by name."""
     found = {}
     for row in connection.execute(select(_workers)):
-        with contextlib.suppress(ValueError):  # of a damaged row nothing is known
+        with contextlib.suppress(ValueError):  # a damaged row has no usable times
             found[row.worker] = Life(
                 worker=text_cell(row.worker, "worker"),
                 started_s=seconds(row.started, "started"),
@@ -263,7 +263,7 @@ def _holdings(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRecord:
-    """Return the worker of a row. Raises ValueError for one that no hpsearch wrote."""
+    """Return the worker of a row. Raises ValueError for a row that hpsearch did not write."""
     seen = moment(row.seen, "seen")
     return WorkerRecord(
         identity=WorkerIdentity(

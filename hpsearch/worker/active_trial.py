@@ -1,7 +1,7 @@
-"""The trials that a worker holds: what it knows of each, what the database does not know yet, and which are audited.
+"""The trials that a worker holds: the state of each, its values not stored yet, and which trials are audited.
 
-An audit lets some of the trials that diagnosis would stop run on, to measure how often stopping is wrong. Whether a
-trial is one of them follows from the study's seed and the trial's number alone (law 1).
+An audit lets some of the trials that diagnosis would stop run on, to measure how often stopping is wrong. Their
+selection depends only on the study's seed and the trial's number (law 1).
 """
 
 import math
@@ -18,23 +18,23 @@ from hpsearch.trials import TrialState
 from hpsearch.verdicts import AUDITED_AT, Cause, Finding
 
 AUDIT_STREAM: Final = int.from_bytes(b"audt")
-"""Second word of the seed that draws whether a trial is audited; the first is the study's seed, the third its number.
+"""Second word of the seed that selects audited trials; the first is the study's seed, the third the trial's number.
 
-No stream of training or of the split has it.
+No stream of training or of the split uses it.
 """
 
 
 def is_audited(*, seed: int, number: int, share: float) -> bool:
-    """True when trial `number` runs on where diagnosis would stop it, as a `share` (0..1) of all trials does.
+    """Return True if trial `number` runs on although diagnosis would stop it, as a `share` (0..1) of all trials does.
 
-    Whoever is audited at one share is audited at every larger one.
+    A trial that is audited at one share is audited at every larger one.
     """
     draw = np.random.Generator(np.random.PCG64([seed, AUDIT_STREAM, number])).random()
     return bool(draw < share)
 
 
 def with_audit_step(finding: Finding, *, step: int) -> Finding:
-    """Return the finding that would have stopped a trial after `step` steps, with that step among its evidence."""
+    """Return the finding that would have stopped a trial after `step` steps, with that step in its evidence."""
     return replace(finding, evidence={**finding.evidence, AUDITED_AT: step})
 
 
@@ -43,9 +43,9 @@ def with_audit_step(finding: Finding, *, step: int) -> Finding:
 class ActiveTrial:
     """One claimed trial in training, with the parameters of its `assignment`.
 
-    `metric` is the name of the series that the study ranks by. `reported` counts the epochs that the database has;
-    `unsaved` are those of the `system_attributes` that it has not. `audited_finding` is what would have stopped a
-    trial that is audited.
+    `metric` is the name of the series that the study ranks by. `reported` counts the epochs stored in the database;
+    `unsaved` are the `system_attributes` not stored there. `audited_finding` is the finding that would have stopped an
+    audited trial.
     """
 
     assignment: Assignment
@@ -60,21 +60,21 @@ class ActiveTrial:
 
     @property
     def claim(self) -> ClaimedTrial:
-        """The claim that the trial is held by."""
+        """The claim that holds the trial."""
         return self.assignment.claim
 
     def keep(self, attributes: Mapping[str, Any]) -> None:
-        """Take what sampler and pruner want kept with the trial."""
+        """Keep the attributes that sampler and pruner store with the trial."""
         self.system_attributes |= attributes
         self.unsaved |= attributes
 
     def value(self, epoch: int) -> float:
-        """Return the study's metric after that epoch; NaN where there is none."""
+        """Return the study's metric after that epoch, or NaN if there is none."""
         value: float | None = getattr(self._measured.epochs[epoch], self.metric)
         return math.nan if value is None else value
 
     def end(self, state: TrialState, finding: Finding) -> None:
-        """Settle how the trial ended. A trial that is complete without a finite metric counts as pruned."""
+        """Set the trial's outcome. A trial that is complete without a finite metric counts as pruned."""
         telemetry = self._measured
         value = self.value(-1) if telemetry.epochs else math.nan
         if state is TrialState.COMPLETE and not math.isfinite(value):
@@ -87,11 +87,11 @@ class ActiveTrial:
         )
 
     def audit(self, finding: Finding) -> None:
-        """Let the trial, which is audited, run on although `finding` would have stopped it now."""
+        """Let the audited trial run on although `finding` would have stopped it now."""
         self.audited_finding = with_audit_step(finding, step=self._measured.steps)
 
     def end_audit(self, *, is_finished: bool) -> None:
-        """Settle how an audited trial ended where it is at its end, or its numbers are no longer finite."""
+        """Set an audited trial's outcome if it is at its end, or its numbers are no longer finite."""
         if self.audited_finding is None:
             raise ValueError(f"trial {self.claim.number}: it has no reprieve that could end")
         if self._measured.nonfinite is not None:
@@ -100,12 +100,12 @@ class ActiveTrial:
             self.end(TrialState.COMPLETE, self.audited_finding)
 
     def update(self) -> Update | None:
-        """Return what the database should be told now, or None where nothing is new."""
+        """Return the update to store now, or None if there is nothing new."""
         if self.telemetry is None or (self.reported == len(self.telemetry.epochs) and self.outcome is None):
             return None
         reports = {epoch: self.value(epoch) for epoch in range(len(self.telemetry.epochs))}
         self.reported = len(self.telemetry.epochs)
-        # At the end all of them: a database that crashed may have lost some.
+        # At the end all epochs: a database that crashed may have lost some.
         attributes, self.unsaved = self.unsaved if self.outcome is None else self.system_attributes, {}
         return Update(
             claim=self.claim,

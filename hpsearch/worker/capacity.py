@@ -1,4 +1,4 @@
-"""How many trials a worker trains at once: what caches and memory hold, and what the budget allows."""
+"""The number of trials that a worker trains at once: limited by caches, memory and the budget."""
 
 import itertools
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ _SIZING: Final = frozenset(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What is known of a prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
+    """A prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
 
     spec: StudySpec
     fingerprint: str
@@ -48,7 +48,7 @@ class Job:
 
 
 def job_of(study: PreparedStudy) -> Job:
-    """Return what is known of the study without its arrays, which may then go."""
+    """Return the study without its arrays, which may then be freed."""
     return Job(
         spec=study.spec,
         fingerprint=study.data.fingerprint,
@@ -58,9 +58,9 @@ def job_of(study: PreparedStudy) -> Job:
 
 
 def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
-    """Return if this machine's memory holds what `workers` processes need that train `rows` trials each at once.
+    """Check that this machine's memory suffices for `workers` processes that train `rows` trials each at once.
 
-    Raises StudyFileError if it does not hold one trial, and HpsearchError, with the option to lower, if these are too
+    Raises StudyFileError if it cannot hold one trial, and HpsearchError, naming the option to lower, if there are too
     many.
     """
     each = job.bytes_per_row
@@ -71,7 +71,7 @@ def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
 
 
 def _room_bytes(workers: int) -> int:
-    """Return the memory that each of `workers` may take."""
+    """Return the memory in bytes that each of `workers` may use."""
     return min(memory_bytes() // workers, process_memory_bytes())
 
 
@@ -97,12 +97,12 @@ def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
 
 
 def workers_that_fit(job: Job, workers: int) -> int:
-    """Return how many of `workers` processes memory holds with one trial each, at least one."""
+    """Return the number of `workers` processes that fit in memory with one trial each, at least one."""
     return max(1, min(workers, memory_bytes() // max(job.bytes_per_row, 1)))
 
 
 def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
-    """Return how many trials each of `workers` trains at once: what caches hold, memory and the budget allow."""
+    """Return the number of trials that each of `workers` trains at once: limited by caches, memory and the budget."""
     capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
     room = _room_bytes(workers) // max(bytes_per_row, 1)
     return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
@@ -120,7 +120,7 @@ def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
 
 
 def _extremes(spec: StudySpec) -> Iterator[Configuration]:
-    """Yield the configurations among which the largest network is."""
+    """Yield configurations that include the largest network."""
     if spec.configurations:
         yield from exact_configurations(spec)
         return
@@ -139,7 +139,7 @@ def row_bytes(network: Network, training: TrainingSpec) -> int:
     """Return the memory in bytes that one row's training step touches: parameters, gradients, states, buffers."""
     states = OPTIMIZERS[training.optimizer].states
     per_example = network.blocks[0].dense.inputs + sum(
-        # activations, their gradients and scratch, and what normalization, dropout, gates and skips keep
+        # activations, their gradients and scratch, and the caches of normalization, dropout, gates and skips
         (3 + (block.norm is not None) + (block.dropout is not None) + block.has_slope + block.skip)
         * block.dense.outputs
         for block in network.blocks
@@ -149,10 +149,10 @@ def row_bytes(network: Network, training: TrainingSpec) -> int:
 
 
 def cohort_capacity(bytes_per_row: int, *, cache_bytes: int) -> int:
-    """Return how many rows keep the arrays of a step inside `cache_bytes`, one core's share of the last cache: 8 to 32.
+    """Return the number of rows (8 to 32) whose step arrays fit in `cache_bytes`, one core's share of the last cache.
 
-    Fewer rows would pay for the calls themselves (a step is about 30 array operations), and from 32 on they cost
-    nothing any more.
+    With fewer rows the calls themselves dominate (a step is about 30 array operations); from 32 on their cost is
+    negligible.
     """
     return max(LEAST_ROWS, min(MOST_ROWS, cache_bytes // max(bytes_per_row, 1)))
 
@@ -160,6 +160,6 @@ def cohort_capacity(bytes_per_row: int, *, cache_bytes: int) -> int:
 def rows_in_flight(budget: int, *, workers: int) -> int:
     """Return how many trials each of `workers` may train at once: together a tenth of the budget, at least one.
 
-    A sampler that learns must not be blinded by trials that were all drawn before any result was there.
+    A sampler that learns needs results: not all trials may be drawn until some have ended.
     """
     return max(1, budget // SHARE_IN_FLIGHT // workers)

@@ -12,18 +12,18 @@ from hpsearch.worker.shutdown import StopRequest
 
 BEATS_PER_LEASE = 3
 SLOWEST_BEAT_S = 2.0
-"""A worker is told to stop from afar by its next beat, so beats do not wait longer than this."""
+"""Longest time between two heartbeats, because a worker reads remote requests to stop at its next heartbeat."""
 
 
 @final
 class Heartbeat:
     """Registers a worker, and renews the leases of its `tokens` for as long as the context is open.
 
-    What a worker does not know that it holds is not renewed: a claim whose answer was lost, or a trial that it has
-    ended and that a database restored to an older state shows as running. A beat also brings requests to stop that
-    were made from afar. A database that does not answer is tried again at the next beat: the lease, not the thread,
-    decides whether the worker still holds its trials. A fault of ours asks the worker to stop, and is raised at the
-    end of the context: without its heartbeat, a worker would train in vain for ever.
+    Leases without a token of the worker are not renewed: a claim whose answer was lost, or a trial that it has ended
+    and that a database restored to an older state shows as running. A heartbeat also reads remote requests to stop. A
+    database that does not answer is tried again at the next heartbeat: the lease, not the thread, decides whether the
+    worker still holds its trials. A bug of ours asks the worker to stop, and is raised at the end of the context:
+    without its heartbeat, a worker would train in vain.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Heartbeat:
         try:
             self._store.unregister_worker(self._identity.name)
         except StorageError:
-            return  # it is known as lost until somebody sweeps it
+            return  # it is listed as lost until it is swept
 
     def _beat_on(self) -> None:
         try:

@@ -1,7 +1,7 @@
-"""The loop of one worker: claim, train, judge, write, and again until the budget is spent.
+"""The loop of one worker: claim, train, judge and write, until the budget is spent.
 
-It alone knows all stages. Training does not know what a verdict is, diagnosis does not know that rows can be dropped:
-the worker carries verdicts from one to the other, and results to the database.
+Only this module uses all stages. Training has no verdicts, and diagnosis cannot drop rows: the worker passes verdicts
+from one to the other, and results to the database.
 """
 
 import contextlib
@@ -45,11 +45,11 @@ def print_nothing(_: object) -> None:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
-    """How one worker works: `rows` trials at once, under `name`, with leases of `lease_s` seconds.
+    """Options of one worker: it trains `rows` trials at once, under `name`, with leases of `lease_s` seconds.
 
-    `notify` receives lines for people, such as that the database is gone; `notify_opening` what the study has left,
-    while the worker waits for it. With `wait_for_trials` it waits while others hold what is left of the budget. While
-    `should_yield` it takes no more trials, and ends with the last that it has.
+    `notify` receives messages for users, such as that the database is gone; `notify_opening` receives the study's
+    remaining work while the worker waits for it. With `wait_for_trials` it waits while other workers hold the rest of
+    the budget. While `should_yield` it claims no trials, and ends with its last one.
     """
 
     name: str
@@ -63,10 +63,10 @@ class WorkerOptions:
 
 @final
 class Worker:
-    """Trains trials of one study until its budget is spent, it is stopped, or it is asked to drain.
+    """Trains trials of one study until its budget is spent, it is stopped, or the worker is asked to drain.
 
-    Whoever runs it keeps the leases of its `tokens` alive (`Heartbeat`), perhaps in another thread. `ended` counts
-    the trials that ended in its hands.
+    The caller keeps the leases of its `tokens` alive (`Heartbeat`), possibly in another thread. `ended` counts the
+    trials that it ended.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Worker:
         options: WorkerOptions,
         stop: StopRequest,
     ) -> None:
-        """Raise FingerprintError when `data` is not the study's, VersionError for another major version's study."""
+        """Raise FingerprintError if `data` is not the study's, VersionError for another major version's study."""
         check_version(study)
         check_data(study, data)
         self._store = store
@@ -102,10 +102,10 @@ class Worker:
         self._last_claim_was_empty = False
 
     def run(self) -> None:
-        """Work until there is nothing left to do, then hand back what is not finished. It may run again.
+        """Work until there is nothing left to do, then hand back unfinished trials. It may be called again.
 
-        Exceptions hand the trials back too. Those that are no HpsearchError, which may be a trial's doing, count
-        as one lost worker for each of them.
+        Exceptions hand the trials back too. An exception that is no HpsearchError may be caused by a trial, so it
+        counts as one lost worker for each of them.
         """
         try:
             while self._turn():
@@ -113,7 +113,7 @@ class Worker:
             self._write()
             self._reconnect.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
-            # Where it cannot be written the leases run out by themselves.
+            # If this cannot be written, the leases expire by themselves.
             with self._stop.undisturbed(), contextlib.suppress(HpsearchError):
                 self._hand_back("the worker failed", crashed=not isinstance(error, HpsearchError))
             raise
@@ -121,7 +121,7 @@ class Worker:
             self._forget_trials()
 
     def _turn(self) -> bool:
-        """Claim where rows are free, train until something is new, write; return False when the work is over."""
+        """Claim trials for free rows, train until there are results, write; return False once the work is over."""
         if self._stop.is_asked:
             return False
         if self._should_claim():
@@ -140,9 +140,9 @@ class Worker:
         return self._stop.is_asked
 
     def _should_claim(self) -> bool:
-        """True when enough rows are free, or some have been for a while: a claim costs as much as several steps.
+        """Return True if enough rows are free, or some have been for a while: a claim costs as much as several steps.
 
-        Never beside a trial that lost a worker: if it takes this one down too, no other must suffer.
+        Never together with a trial that lost a worker: if it takes this worker down too, no other trial must suffer.
         """
         if not self._active:
             return True
@@ -153,7 +153,7 @@ class Worker:
         return are_many or time.monotonic() - self._claimed_at > REFILL_WITHIN_S
 
     def _wait_for_work(self) -> bool:
-        """Say whether trials may still come: they may while other workers hold some of the budget."""
+        """Return whether trials may still come: they may while other workers hold some of the budget."""
         opening = self._reconnect.call(lambda: self._store.opening(self._study))
         if not opening.is_open:
             return False
@@ -166,7 +166,7 @@ class Worker:
         if self._options.should_yield():
             return
         claims = self._reconnect.call(self._claim, between=self._release_unknown_claims)
-        # A trial that is given anew was lost: its lease ran out, or the database was restored to an older state.
+        # A trial that is claimed again was lost: its lease expired, or the database was restored to an older state.
         self._drop({claim.number for claim in claims})
         self.tokens |= {claim.token for claim in claims}
         self._last_claim_was_empty = not claims
@@ -187,7 +187,7 @@ class Worker:
         )
 
     def _release_unknown_claims(self) -> None:
-        """Hand back trials that a claim took whose answer was lost: nobody trains them, and nobody else may."""
+        """Hand back trials of a claim whose answer was lost: no worker trains them, and no other worker may."""
         held = self._store.held(self._study, worker=self._options.name)
         unknown = [number for number in held if number not in self._active]
         if unknown:
@@ -208,7 +208,7 @@ class Worker:
         return assignments
 
     def _assignment(self, claim: ClaimedTrial) -> Assignment:
-        """Return the parameters that the claim has, or else those that the searcher suggests."""
+        """Return the claim's parameters, or else those that the searcher suggests."""
         if claim.params is not None:
             return Assignment(claim=claim, params=claim.params)
         if claim.ignored is not None:
@@ -233,7 +233,7 @@ class Worker:
         )
 
     def _fail_trial(self, claim: ClaimedTrial, reason: str) -> None:
-        """Fail a trial whose parameters, set by another program, are none of this study's."""
+        """Fail a trial whose parameters, set by another program, do not fit this study."""
         finding = Finding(
             cause=Cause.CODE_ERROR,
             confidence=1.0,
@@ -258,7 +258,7 @@ class Worker:
         return self._trainers[shape]
 
     def _observe(self, trainer: Trainer, observation: Observation) -> None:
-        """Judge what a cohort has to say about one of its trials, and drop the row of one that ends."""
+        """Judge a cohort's observation of one of its trials, and drop the row if the trial ends."""
         active = self._active[observation.number]
         active.telemetry = observation.telemetry
         if observation.ended_epoch:
@@ -271,7 +271,7 @@ class Worker:
             self._ended.append(self._active.pop(observation.number))
 
     def _has_ended(self, active: ActiveTrial, observation: Observation) -> bool:
-        """Settle the trial's outcome where this observation is its last; say whether it is."""
+        """Set the trial's outcome if this observation is its last; return whether it is."""
         telemetry = observation.telemetry
         if active.audited_finding is None and self._fatal:
             self._stop_or_audit(active, fatal_finding(telemetry, active.facts, self._fatal))
@@ -285,7 +285,7 @@ class Worker:
         return active.outcome is not None
 
     def _stop_or_audit(self, active: ActiveTrial, finding: Finding | None) -> None:
-        """End a trial with a fatal finding, or let it run on where it is audited; nothing where there is none."""
+        """End a trial with a fatal finding, or let it run on if it is audited; do nothing without such a finding."""
         if finding is None:
             return
         share = self._spec.pruning.audit
@@ -298,7 +298,7 @@ class Worker:
         return observation.ended_epoch and self._searcher.is_outranked(observation.number)
 
     def _write(self) -> None:
-        """Store everything that the database does not know yet, in one transaction; drop trials lost to others."""
+        """Store everything that is not in the database yet, in one transaction; drop trials lost to other workers."""
         self._wrote_at = time.monotonic()
         self.ended += len(self._ended)
         updates = [
@@ -317,7 +317,7 @@ class Worker:
             self._options.notify(f"{self._why_lost()}: its work on {listed} is discarded")
 
     def _why_lost(self) -> str:
-        """Say why the database takes no more of trials that were in training."""
+        """Return why the database refuses further writes to trials that were in training."""
         try:
             self._reconnect.call(lambda: self._store.opening(self._study))
         except StudyNotFoundError:
@@ -325,13 +325,13 @@ class Worker:
         return "leases ended meanwhile"
 
     def _drop(self, numbers: Collection[int]) -> None:
-        """Let go of those of the trials that are in training."""
+        """Drop those of the trials that are in training."""
         for number in self._active.keys() & numbers:
             del self._active[number]
             next(trainer for trainer in self._trainers.values() if number in trainer.numbers).leave(number)
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
-        """Give all trials in training back to the budget."""
+        """Return all trials in training to the budget."""
         self._store.release(self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed)
 
     def _forget_trials(self) -> None:

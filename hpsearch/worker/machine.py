@@ -1,4 +1,4 @@
-"""What the machine offers: cores, caches, a name."""
+"""The machine's resources: cores, caches, a name."""
 
 import os
 import secrets
@@ -10,12 +10,12 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def core_count() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_share_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Return one core's share of the largest cache it has, or 8 MiB where the system does not tell."""
+    """Return one core's share of its largest cache, or 8 MiB if the system does not report it."""
     shares = []
     for cache in sorted(root.glob("index*")):
         try:
@@ -28,7 +28,7 @@ def cache_share_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -
 
 
 def _count_cores(cores: str) -> int:
-    """Return how many cores a list such as `0-3,8` names."""
+    """Return the number of cores in a list such as `0-3,8`."""
     count = 0
     for part in cores.split(","):
         first, _, last = part.partition("-")
@@ -39,6 +39,6 @@ def _count_cores(cores: str) -> int:
 def worker_name() -> str:
     """Return a name that no other worker has: `host-process-chance`.
 
-    A container that starts again has the host and the process of the one before, whose leases it must not keep.
+    A restarted container has the host and process id of its predecessor, whose leases it must not renew.
     """
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"

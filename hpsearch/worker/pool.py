@@ -1,7 +1,7 @@
-"""Local workers of one study: started as processes of their own, watched, replaced when they crash, stopped.
+"""Local workers of one study: start them as processes, watch them, replace crashed ones, and stop them.
 
-Each gets one BLAS thread, set before NumPy loads, and the database's URL through its environment, where no process
-list shows it. None imports from the current folder, where a user's own `numpy.py` may lie.
+Each gets one BLAS thread, set before NumPy loads, and the database's URL through its environment, which no process list
+shows. None imports from the current folder, which may contain a user's own `numpy.py`.
 """
 
 import contextlib
@@ -37,22 +37,22 @@ POLL_S = 0.1
 PROGRESS_EVERY_S = 0.5
 MOST_CRASHES_WITHOUT_PROGRESS = 5
 DRAIN_WITHIN_S = 6.0
-"""How long the workers may take to end: each ends within 5 s by itself."""
+"""Time for the workers to end: each ends within 5 s by itself."""
 
 END_WITHIN_S = 8.8
-"""How long all of it may take after a request to stop. A command that started the pool ends a little before."""
+"""Time for the whole stop after a request. A command that started the pool ends slightly earlier."""
 
 USER_ERROR = 1
 
 
 class WorkersFailedError(HpsearchError):
-    """Workers cannot do their work, for a reason that another try would meet again."""
+    """Workers cannot work, for a reason that a retry would not change."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolOptions:
-    """How many worker processes to keep, how many trials each trains at once, and where the study lives."""
+    """The number of worker processes, the number of trials that each trains at once, and the study's database."""
 
     workers: int
     rows: int | None
@@ -63,9 +63,9 @@ class PoolOptions:
 @final
 @dataclass(kw_only=True, slots=True)
 class _Process:
-    """One worker process, started for the study that was called `study` then.
+    """One worker process, started for the study whose name was `study` at that time.
 
-    Its error output goes to a file, since a pipe that is not read would stop it.
+    Its error output goes to a file, because an unread pipe would block it.
     """
 
     name: str
@@ -75,7 +75,7 @@ class _Process:
     is_asked: bool = False
 
     def ask(self) -> None:
-        """Ask the worker to drain, once: a second request would stop it at once."""
+        """Ask the worker to drain, only once: a second request would stop it immediately."""
         if not self.is_asked and self.popen.poll() is None:
             self.is_asked = True
             self.popen.send_signal(signal.SIGTERM)
@@ -89,9 +89,9 @@ class _Process:
 @final
 @dataclass(slots=True)
 class Pool:
-    """Keeps `options.workers` processes at work on one study, which is followed when it gets another name.
+    """Keeps `options.workers` processes at work on one study, which is followed if it is renamed.
 
-    `notes` collects messages for people: crashes and what was done about them.
+    `notes` collects messages for users: crashes and the reactions to them.
     """
 
     store: Store
@@ -105,11 +105,11 @@ class Pool:
     _waited_for: frozenset[int] = frozenset()
 
     def run(self, stop: StopRequest, *, show: Callable[[Progress], None]) -> Progress:
-        """Work until the study is done, stopped, or `stop` is asked; call `show` about twice a second.
+        """Work until the study is done or stopped, or `stop` is requested; call `show` about twice a second.
 
-        However it ends, no process is left and no trial is still held by one, unless the database does not answer:
-        then this process ends within 10 s of a request to stop, and leases run out by themselves. Raises
-        WorkersFailedError when workers meet an error of the user's, or crash again and again without finishing a trial.
+        Afterwards no process is left and none holds a trial, unless the database does not answer: then this process
+        ends within 10 s of a request to stop, and leases expire by themselves. Raises WorkersFailedError if workers
+        report an error of the user's, or crash repeatedly without finishing a trial.
         """
         with DrainWatch(stop, asked=self._ask_all, hand_back=self._kill_all, within_s=END_WITHIN_S):
             try:
@@ -136,7 +136,7 @@ class Pool:
             stop.wait(POLL_S)
 
     def _progress(self, stop: StopRequest) -> Progress:
-        """Return where the study stands. A database that is gone for a while is waited for, as workers do."""
+        """Return the study's progress. Waits for a database that is temporarily gone, as workers do."""
         reconnect = Reconnect(stop=stop, notify=self.notes.append)
         return reconnect.call(self._look)
 
@@ -148,18 +148,18 @@ class Pool:
             return self.store.progress(self.study, living=self._living())
 
     def _living(self) -> list[str]:
-        """Return the names of the workers that run, whatever the clocks say of their leases."""
+        """Return the names of the running workers, regardless of clocks and leases."""
         return [process.name for process in self._processes if process.popen.poll() is None]
 
     def _follow(self) -> None:
-        """Go on with the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
+        """Continue the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
         found = self.store.followed(self.study)
         if found.spec.name != self.study.spec.name:
             self.notes.append(renamed_sentence(self.study, found))
         self.study = found
 
     def _release(self, name: str, why: str, *, crashed: bool) -> list[int]:
-        """Give back what a process held that has ended; of a study that is gone that is nothing."""
+        """Hand back the trials of an ended process; a deleted study has none."""
         try:
             return self.store.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
         except StudyNotFoundError:
@@ -168,7 +168,7 @@ class Pool:
     def _start(self) -> _Process:
         self._started += 1
         name = f"{worker_name()}-{self._started}"
-        # -P: the current folder is the user's, and no place to import from.
+        # -P: do not import from the current folder, which is the user's.
         command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
         command += ["--study", self.study.spec.name]
         command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
@@ -181,12 +181,12 @@ class Pool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C reaches us alone: we pass it on
+            start_new_session=True,  # Ctrl-C reaches only us: we pass it on
         )
         return _Process(name=name, study=self.study.spec.name, popen=popen, errors=errors)
 
     def _reap(self) -> None:
-        """Take note of workers that ended; replace those that crashed."""
+        """Record workers that ended; replace those that crashed."""
         for process in list(self._processes):
             code = process.popen.poll()
             if code is None:
@@ -196,7 +196,7 @@ class Pool:
                 self._take_note(process, code)
 
     def _take_note(self, process: _Process, code: int) -> None:
-        """Take note of how a worker ended, and start another one where it crashed."""
+        """Record how a worker ended, and start another one if it crashed."""
         if code == INTERRUPTED:
             self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
         elif code == USER_ERROR and self._was_renamed(process):
@@ -208,12 +208,12 @@ class Pool:
             self._processes.append(self._start())
 
     def _was_renamed(self, process: _Process) -> bool:
-        """True if the study got another name before the process could find it. Raises StudyNotFoundError."""
+        """Return True if the study was renamed before the process could find it. Raises StudyNotFoundError."""
         self._follow()
         return self.study.spec.name != process.study
 
     def _give_back(self, process: _Process, code: int) -> None:
-        """Return a crashed worker's trials to the budget at once, without waiting for its leases."""
+        """Return a crashed worker's trials to the budget immediately, without waiting for its leases."""
         why = (
             f"the worker was killed by signal {-code}"
             if code < 0
@@ -232,23 +232,23 @@ class Pool:
             )
 
     def _note_progress(self, progress: Progress) -> None:
-        """Forget earlier crashes once trials have ended again, those that failed with their third worker too."""
+        """Forget earlier crashes once trials have ended again, including those that failed with their third worker."""
         ended = progress.finished + progress.failed
         if ended > self._ended:
             self._ended = ended
             self._crashes_without_progress = 0
 
     def _note_waiting(self, progress: Progress) -> None:
-        """Note once that nothing is left but trials of other Optuna clients."""
+        """Note once that only trials of other Optuna clients are left."""
         numbers = frozenset(trial.number for trial in progress.waits_for)
         if numbers - self._waited_for:
             self.notes.append(waiting_sentence(progress.name, progress.waits_for))
         self._waited_for = numbers
 
     def _stop_all(self, stop: StopRequest) -> None:
-        """Drain all workers, kill those that do not end in time, and give back what they held.
+        """Drain all workers, kill those that do not end in time, and hand back their trials.
 
-        A second request to stop, which comes as StopNowError, kills them at once. Others change nothing any more.
+        A second request to stop, raised as StopNowError, kills them immediately. Later ones have no effect.
         """
         try:
             self._drain()
@@ -264,7 +264,7 @@ class Pool:
             process.errors.close()
 
     def _hand_back(self) -> None:
-        """Give back what killed workers held. If the database does not take it, the leases run out, without blame."""
+        """Hand back the trials of killed workers. If the database does not answer, the leases expire, without blame."""
         why = "the worker was stopped before it handed its trials back"
         killed = [p.name for p in self._processes if p.popen.returncode not in (0, INTERRUPTED)]
         self._processes.clear()
@@ -293,7 +293,7 @@ class Pool:
 
 
 def _errors_file() -> IO[bytes]:
-    """Return a file for what a worker writes to its error output; if the disk has no room for one, none is kept."""
+    """Return a file for a worker's error output; on a full disk the output is discarded."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -301,16 +301,16 @@ def _errors_file() -> IO[bytes]:
 
 
 def worker_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:
-    """Return a worker's environment: one BLAS thread, the database's URL, and the way to this package."""
+    """Return a worker's environment: one BLAS thread, the database's URL, and the path of this package."""
     threads = dict.fromkeys(THREAD_VARIABLES, "1")
     return {**environment, **threads, **_python_path(environment), "HPSEARCH_STORAGE": url}
 
 
 def _python_path(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the PYTHONPATH on which a worker finds this package; nothing where it does so by itself.
+    """Return the PYTHONPATH on which a worker finds this package; empty if it needs none.
 
     A source checkout that is not installed is found only because its folder, the current one or the script's, is the
-    first of `sys.path`, which a worker has not.
+    first entry of `sys.path`, which a worker lacks.
     """
     folder = Path(hpsearch.__file__).resolve().parents[1]
     lasting = sys.path if sys.flags.safe_path else sys.path[1:]

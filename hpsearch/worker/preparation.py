@@ -19,22 +19,22 @@ from hpsearch.study.spec import StudySpec, resolve
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedStudy:
-    """A specification in which nothing is "auto" any more, and its data. Minibatches fit the training part."""
+    """A specification without "auto", and its data. Minibatches fit the training part."""
 
     spec: StudySpec
     data: PreparedData
 
 
 def is_study_file(target: str) -> bool:
-    """True where `target` means a study file, and not the name of a stored study."""
+    """True if `target` means a study file, and not the name of a stored study."""
     try:
         return target.endswith(".toml") or Path(target).is_file()
-    except OSError:  # too long for a path, which names of studies may be
+    except OSError:  # too long for a path, but possible as a study's name
         return False
 
 
 def prepare_file(path: Path, *, name: str | None = None, trials: int | None = None) -> PreparedStudy:
-    """Return the study of a file, with `name` and `trials` in place of its own. Raises what is wrong with it."""
+    """Return the study of a file, with `name` and `trials` in place of its own. Raises the file's errors."""
     return _prepare(path, read_study(path, name=name, trials=trials))
 
 
@@ -44,8 +44,8 @@ def prepare_configuration(
     """Return one configuration of a file as a study that searches nothing, with `settings` in place of its own.
 
     `settings` are key paths with raw values. `chosen` is the name of one of the file's exact configurations, or its
-    place among them from 0. Raises UsageError where it is needed and not given, or the other way round, and what is
-    wrong with file and settings.
+    place among them from 0. Raises UsageError if it is needed and not given, or the reverse, and errors of the file and
+    the settings.
     """
     spec = read_study(path, settings=settings)
     return _prepare(path, replace(fixed_spec(spec, chosen, settings), search=(), configurations=()))
@@ -55,14 +55,14 @@ def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
     try:
         return prepare_study(spec)
     except StudyFileError as error:
-        # Only the data could tell, but what is wrong stands in the file.
+        # Only the data reveals this, but the error is in the file.
         raise StudyFileError(str(path), error.problems) from error
 
 
 def prepare_study(spec: StudySpec) -> PreparedStudy:
-    """Return `spec` with its data, which is read here.
+    """Read the data of `spec` and return both.
 
-    Raises DataError for data that cannot be used, StudyFileError for a study that does not fit its data.
+    Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data.
     """
     data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment=os.environ)
     resolved = resolve(spec, task=data.task)
@@ -81,7 +81,7 @@ def check_version(study: StoredStudy) -> None:
 
 
 def check_data(study: StoredStudy, data: PreparedData) -> None:
-    """Raise FingerprintError unless `data` is what the study was created with."""
+    """Raise FingerprintError unless `data` is the data that the study was created with."""
     if data.fingerprint != study.fingerprint:
         raise FingerprintError(
             f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '

@@ -1,8 +1,8 @@
 """Configurations of a study, trained again with fresh seeds to their last epoch.
 
-A fresh seed changes the initial weights, dropout and the order of the data. It does not change the split, which stays
-that of the study's own seed: values are compared on the same validation examples, and the test part stays sealed. All
-configurations share the order of the data that belongs to a fresh seed, so their differences can be taken in pairs.
+A fresh seed changes the initial weights, dropout and the order of the data. The split remains that of the study's own
+seed: values are compared on the same validation examples, and the test part stays sealed. All configurations share the
+order of the data of a fresh seed, so their differences are paired.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ _SEED_STREAMS: Final[Mapping[Part, int]] = {
     "validation": int.from_bytes(b"conf"),
     "test": int.from_bytes(b"test"),
 }
-"""Second words of the seeds that draw fresh seeds; the first is the study's seed.
+"""Second words of the seeds that generate fresh seeds; the first is the study's seed.
 
-The two parts have seeds of their own: a configuration that was lucky with the seeds by which it was chosen is not
-tested with these.
+The two parts have separate seeds: a configuration that was lucky with the seeds of its selection is tested with other
+ones.
 """
 
 
@@ -47,7 +47,7 @@ class Repetition:
 
 
 def fresh_seeds(seed: int, part: Part, count: int) -> tuple[int, ...]:
-    """Return the first `count` fresh seeds (0..2^32 - 1) of a study's seed. More of them begin with the same ones."""
+    """Return the first `count` fresh seeds (0..2^32 - 1) of a study's seed. A larger `count` only appends."""
     sequence = np.random.SeedSequence([seed, _SEED_STREAMS[part]])
     return tuple(int(word) for word in sequence.generate_state(count))
 
@@ -59,7 +59,7 @@ def repetitions(
     *,
     rows: int,
 ) -> list[Repetition]:
-    """Return what is to be trained: the `trials` (number -> parameters) that are `wanted` (seed -> numbers).
+    """Return the repetitions to train: the `trials` (number -> parameters) that are `wanted` (seed -> numbers).
 
     At most `rows` trials are trained at once.
     """
@@ -73,10 +73,10 @@ def repetitions(
 def train(
     study: PreparedStudy, planned: Sequence[Repetition], *, part: Part, stop: StopRequest
 ) -> Iterator[list[Evaluation]]:
-    """Train each repetition and yield what it measured on `part`, until `stop` is asked.
+    """Train each repetition and yield its measurements on `part`, until `stop` is requested.
 
-    The one that is in training then is not finished. Nothing is pruned. Raises DataError where the test part is
-    wanted and there is none.
+    The repetition in training at that time is not finished. Nothing is pruned. Raises DataError if `part` is the test
+    part and there is none.
     """
     data = _measured_on(study.data, part)
     with threadpool_limits(limits=1):
@@ -87,7 +87,7 @@ def train(
 
 
 def _measured_on(data: PreparedData, part: Part) -> PreparedData:
-    """Return `data` with `part` where a cohort looks for what it validates on, from which no weight ever learns."""
+    """Return `data` with `part` as the validation part of a cohort, from which no weight ever learns."""
     if part == "validation":
         return data
     if data.test is None:
@@ -96,7 +96,7 @@ def _measured_on(data: PreparedData, part: Part) -> PreparedData:
 
 
 def _train(job: Repetition, data: PreparedData, part: Part, stop: StopRequest) -> list[Evaluation] | None:
-    """Return what each of the job's trials reached; None once `stop` is asked."""
+    """Return the result of each of the job's trials; None once `stop` is requested."""
     cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed)
     ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_asked)
     made = [_evaluation(end.number, part, job.seed, end.telemetry.epochs[-1]) for end in ends]

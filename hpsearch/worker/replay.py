@@ -1,4 +1,4 @@
-"""Any trial of any database trained again, checked against what is stored of it."""
+"""Train any trial of any database again, and check it against its stored values."""
 
 import math
 from array import array
@@ -29,7 +29,7 @@ from hpsearch.worker.preparation import PreparedStudy, check_data, check_version
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTrial:
-    """One trial as the database holds it, with its series; empty where it has none."""
+    """One trial as stored in the database, with its series, which are empty if it has none."""
 
     study: StoredStudy
     trial: Trial
@@ -39,7 +39,7 @@ class StoredTrial:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """The first stored number that came out otherwise: of `series`, after the epoch (from 0) of these steps."""
+    """The first stored number that differs: in `series`, after the epoch (from 0) of these steps."""
 
     series: str
     epoch: int
@@ -53,7 +53,7 @@ class Difference:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayCheck:
-    """What came of the comparison with what is stored: over so many epochs and numbers, and where they part."""
+    """The comparison with the stored values: the number of epochs and numbers, and the first difference."""
 
     epochs: int
     numbers: int
@@ -61,10 +61,10 @@ class ReplayCheck:
 
 
 def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
-    """Compare everything that is stored of a trial by epoch with its replay, bit for bit as it is stored.
+    """Compare all stored values of a trial by epoch with its replay, bit for bit in stored precision.
 
-    Reported values are stored in double precision and series in single. NaN equals NaN. Epochs that the replay has
-    not trained are left out.
+    Reported values are stored in double precision and series in single. NaN equals NaN. Epochs that the replay has not
+    trained are omitted.
     """
     made = series_of(recording.telemetry, steps_per_epoch=recording.subject.steps_per_epoch)
     finished = len(recording.telemetry.epochs)
@@ -85,7 +85,7 @@ def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
 
 
 def _stored_lines(stored: StoredTrial) -> Iterator[tuple[str, Mapping[int, float], bool]]:
-    """Yield everything stored by epoch: its name, the numbers, and whether they are in single precision."""
+    """Yield all values stored by epoch: name, numbers, and whether they are in single precision."""
     if stored.trial.curve:
         yield stored.study.spec.metric, stored.trial.curve, False
     for name, values in stored.series.items():
@@ -93,7 +93,7 @@ def _stored_lines(stored: StoredTrial) -> Iterator[tuple[str, Mapping[int, float
 
 
 def _is_same(stored: float, now: float, *, is_single: bool) -> bool:
-    """Say whether a number is to the last bit the stored one; NaN equals NaN."""
+    """Return whether a number equals the stored one to the last bit; NaN equals NaN."""
     if math.isnan(stored) or math.isnan(now):
         return math.isnan(stored) and math.isnan(now)
     return stored == (array("f", [now])[0] if is_single else now)
@@ -114,7 +114,7 @@ def _difference(
 
 
 def _reasons(stored: StoredTrial) -> Iterator[str]:
-    """Yield what may have made the numbers of the stored trial others than those of its replay."""
+    """Yield possible reasons for differences between the stored trial and its replay."""
     if stored.trial.worker is None:
         yield "another program than hpsearch trained it"
     else:
@@ -126,10 +126,10 @@ def _reasons(stored: StoredTrial) -> Iterator[str]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayRequest:
-    """What is asked of a replay.
+    """The request for a replay.
 
-    `epochs` is how far it goes; None is to where the trial ended. `settings`, key paths with raw values, make a
-    second run with these in place of the trial's own, which trains all its epochs.
+    `epochs` is the number to train; None means up to the trial's end. `settings`, key paths with raw values, request a
+    second run with these instead of the trial's own, which trains all its epochs.
     """
 
     epochs: int | None = None
@@ -140,7 +140,7 @@ class ReplayRequest:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RecordedRun:
-    """One recorded training and what it means."""
+    """One recorded training and its verdict."""
 
     recording: Recording
     verdict: Verdict
@@ -149,7 +149,7 @@ class RecordedRun:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A stored trial, its training again, the check, and what the same trial does with other `settings`."""
+    """A stored trial, its repeated training, the check, and the same trial's run with other `settings`."""
 
     stored: StoredTrial
     original: RecordedRun
@@ -159,10 +159,10 @@ class Replay:
 
 
 def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
-    """Train a stored trial again, alone and with one thread, and check it against what is stored.
+    """Train a stored trial again, alone and with one thread, and check it against the stored values.
 
-    The data is read anew. Raises HpsearchError for a trial that cannot be trained, FingerprintError for other data
-    than the study's, VersionError for a study of another major version, StudyFileError for settings that do not fit.
+    The data is read anew. Raises HpsearchError if the trial cannot be trained, FingerprintError if the data is not the
+    study's, VersionError for a study of another major version, and StudyFileError for settings that do not fit.
     """
     check_version(stored.study)
     configuration = configuration_of(stored)
@@ -171,7 +171,7 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     prepared = prepare_study(stored.study.spec)
     check_data(stored.study, prepared.data)
     own = _prepared(prepared, configuration, stored)
-    # Before anything is trained: settings that do not fit should not cost a training.
+    # Checked first: settings that do not fit should not cost a training.
     other = _prepared(prepared, asked, stored) if request.settings else None
     original = _run(own, stored, request, until=_end_of(stored, own))
     return Replay(
@@ -184,7 +184,7 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
 
 
 def configuration_of(stored: StoredTrial) -> Configuration:
-    """Return what the trial trains. Raises HpsearchError where the database does not say it."""
+    """Return the trial's configuration. Raises HpsearchError if the database does not have it."""
     trial, spec = stored.trial, stored.study.spec
     missing = [dimension.name for dimension in spec.search if dimension.name not in trial.params]
     if missing:
@@ -211,7 +211,7 @@ def _name(stored: StoredTrial) -> str:
 
 
 def _check_watch(configuration: Configuration, watch: RecordingOptions, stored: StoredTrial) -> None:
-    """Raise HpsearchError for watched units that the first hidden layer has not."""
+    """Raise HpsearchError for watched units that the first hidden layer lacks."""
     width = configuration.model.hidden[0] if configuration.model.hidden else 0
     wrong = [unit for unit in watch.units if unit >= width]
     if wrong:
@@ -223,7 +223,7 @@ def _check_watch(configuration: Configuration, watch: RecordingOptions, stored: 
 
 
 def _prepared(study: PreparedStudy, configuration: Configuration, stored: StoredTrial) -> PreparedStudy:
-    """Return a study that searches nothing and trains `configuration`. Raises StudyFileError where it does not fit."""
+    """Return a study that searches nothing and trains `configuration`. Raises StudyFileError if it does not fit."""
     spec = replace(
         study.spec,
         model=configuration.model,
@@ -249,12 +249,11 @@ def _steps_per_epoch(study: PreparedStudy) -> int:
 
 
 def _end_of(stored: StoredTrial, study: PreparedStudy) -> int | None:
-    """Return after how many steps the trial ended, or stands; None where nothing is stored of its training."""
+    """Return the number of steps after which the trial ended, or so far; None if no training is stored."""
     trial = stored.trial
     if trial.steps:
         return trial.steps
-    # A trial of another program has no steps, but it may have reported epochs.
-    # It may have reported any step, too.
+    # A trial of another program has no steps, but it may have reported epochs, or any step.
     epochs = min(max(trial.curve) + 1, study.spec.training.epochs) if trial.curve else None
     return None if epochs is None else epochs * _steps_per_epoch(study)
 
@@ -262,7 +261,7 @@ def _end_of(stored: StoredTrial, study: PreparedStudy) -> int | None:
 def _run(
     study: PreparedStudy, stored: StoredTrial, request: ReplayRequest, *, until: int | None
 ) -> RecordedRun:
-    """Train the one configuration of `study` for `until` steps or, where they are asked for, that many epochs."""
+    """Train the single configuration of `study` for `until` steps or, if given, for that many epochs."""
     configuration = configure(study.spec, {})
     steps_per_epoch = _steps_per_epoch(study)
     if request.epochs is not None:

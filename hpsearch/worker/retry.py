@@ -1,4 +1,4 @@
-"""Retries while a database is gone for a while: restarts, lost connections, a network that is down."""
+"""Retries while a database is temporarily gone: restarts, lost connections, a network that is down."""
 
 import time
 from collections.abc import Callable
@@ -17,10 +17,10 @@ TRY_EVERY_S = 1.0
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconnect:
-    """Calls the database again and again while it does not answer.
+    """Repeats calls to the database while it does not answer.
 
     It tries every `every_s` seconds, and gives up, with the database's StorageUnavailableError, after `longest_s`
-    seconds or when the worker is asked to stop. `notify` hears of an outage when it begins.
+    seconds or if the worker is asked to stop. `notify` is called at the start of an outage.
     """
 
     stop: StopRequest
@@ -29,7 +29,7 @@ class Reconnect:
     every_s: float = TRY_EVERY_S
 
     def call(self, work: Callable[[], _T], *, between: Callable[[], None] | None = None) -> _T:
-        """Return what `work` returns. `between` runs before every new try, and counts as part of it."""
+        """Return the result of `work`. `between` runs at the start of every retry, and counts as part of it."""
         try:
             return work()
         except StorageUnavailableError as error:

@@ -1,4 +1,4 @@
-"""A worker's service: registered in the database, with its heart beating, it goes from study to study."""
+"""A worker's service: registered in the database, with a heartbeat, it works on one study after the other."""
 
 import contextlib
 import math
@@ -30,11 +30,11 @@ from hpsearch.worker.shutdown import DrainWatch, StopRequest
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceOptions:
-    """How a worker works: one `study` or every open one, until it is asked to stop or, so wished, is idle.
+    """Options of a worker: one `study` or every open one, until it is asked to stop or, optionally, is idle.
 
-    `rows` is how many trials it trains at once, chosen from the network and the machine where it is None.
-    `parent` is the process that started it, without which it does not go on. `notify` takes lines for people.
-    Every `look_every_s` seconds it looks for work where it has none, and for something more urgent where it has.
+    `rows` is the number of trials it trains at once, chosen from the network and the machine if None. `parent` is the
+    process that started it; the worker ends if the parent ends. `notify` receives messages for users. Every
+    `look_every_s` seconds an idle worker looks for work, and a busy one for more urgent work.
     """
 
     url: str
@@ -49,9 +49,9 @@ class ServiceOptions:
 
 
 def work(options: ServiceOptions) -> int:
-    """Work until there is nothing left to do, or somebody asks to stop; return the exit code.
+    """Work until there is nothing left to do, or a stop is requested; return the exit code.
 
-    Asked to stop, the process ends within 5 s, with what it holds handed back.
+    After a request to stop, the process hands back its trials and ends within 5 s.
     """
     stop = StopRequest(parent=options.parent)
     stop.listen()
@@ -94,10 +94,10 @@ def work(options: ServiceOptions) -> int:
 class _Service:
     """One worker's way from study to study.
 
-    `refused` are those that cannot run here, for want of data perhaps; `notified` those whose stop people have heard
-    of; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked on
-    last, with all that it has in memory for it. `named` is the one study that it is here for, which it follows under
-    other names. `waits_for` are, by study, the trials of other Optuna clients that people have heard of.
+    `refused` are studies that cannot run here, for example without their data; `notified` those whose stop was
+    reported; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked
+    on last, with everything in memory for it. `named` is the only study that it serves, which it follows under other
+    names. `waits_for` are, by study, the reported trials of other Optuna clients.
     """
 
     store: Store
@@ -115,7 +115,7 @@ class _Service:
     has_urgent_study: bool = False
 
     def run(self) -> None:
-        """Work on one open study after the other. One that somebody deletes meanwhile is gone, no more."""
+        """Work on one open study after the other. A study deleted in the meantime is no error."""
         reconnect = Reconnect(stop=self.stop, notify=self.notify)
         while not self.stop.is_asked:
             try:
@@ -129,21 +129,21 @@ class _Service:
                     self.stop.wait(self.options.look_every_s)
             except StudyNotFoundError:
                 if self.options.study is not None:
-                    self.named = self._follow(self.options.study)  # raises when it is gone
+                    self.named = self._follow(self.options.study)  # raises if it is gone
 
     def hand_back(self) -> None:
-        """Hand back all trials that this worker holds, while it is busy with something that takes too long."""
+        """Hand back all trials of this worker while it is busy with an operation that takes too long."""
         if self.last is not None:
             why = "the worker was stopped"
             self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
             self.notify("stopped in the middle of a long step")
 
     def tokens(self) -> frozenset[int]:
-        """Return the tokens of the claims that this worker holds. Any thread may ask."""
+        """Return the tokens of the claims that this worker holds. Any thread may call this."""
         return frozenset() if self.last is None else self.last[1].tokens
 
     def _look(self) -> list[Opening]:
-        """Return what is left to do of the studies that can run here, the first to be served in front."""
+        """Return the remaining work of the studies that can run here, in order of service."""
         if self.options.study is None:
             openings, unreadable = self.store.look()
             self._notify_unreadable(unreadable)
@@ -156,14 +156,14 @@ class _Service:
         return [opening for opening in openings if opening.study.key not in self.refused]
 
     def _notify_waiting(self, opening: Opening) -> None:
-        """Say once of each trial of another Optuna client that a study waits for nothing but such."""
+        """Notify once per trial of another Optuna client that a study waits only for such trials."""
         key, numbers = opening.study.key, frozenset(trial.number for trial in opening.waits_for)
         if numbers - self.waits_for.get(key, frozenset()):
             self.notify(waiting_sentence(opening.study.spec.name, opening.waits_for))
         self.waits_for[key] = numbers
 
     def _follow(self, name: str) -> StoredStudy:
-        """Return the study that was called `name` when it was first looked for. Raises StudyNotFoundError."""
+        """Return the study whose name was `name` at the first look-up. Raises StudyNotFoundError."""
         if self.named is None:
             return self.store.study(name)
         found = self.store.followed(self.named)
@@ -172,18 +172,18 @@ class _Service:
         return found
 
     def _is_ready(self, opening: Opening) -> bool:
-        """True for a study to go to: with something to claim, or, where it is the only one, to wait for that."""
+        """Return True for a study to work on: with trials to claim, or, if it is the only one, to wait for."""
         return opening.room > 0 or (opening.is_open and self.options.study is not None)
 
     def _notify_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
-        """Say of studies that cannot be read that they are skipped and why, once for each reason."""
+        """Notify that unreadable studies are skipped and why, once for each reason."""
         for study in found:
             if self.unreadable.get(study.key) != study.reason:
                 self.notify(f'study "{study.name}": is skipped: {study.reason}')
         self.unreadable = {study.key: study.reason for study in found}
 
     def _notify_stopped(self, openings: Sequence[Opening]) -> None:
-        """Say why studies stopped before their budget was spent, once for each stop."""
+        """Notify why studies stopped although their budget was not spent, once for each stop."""
         stopped = {opening.study.key: opening.study for opening in openings if opening.is_stopped}
         self.notified &= stopped.keys()
         for key, study in stopped.items():
@@ -192,12 +192,12 @@ class _Service:
                 self.notified.add(key)
 
     def _why_stopped(self, study: StoredStudy) -> str:
-        """Say why a study takes no more trials before its budget is spent."""
+        """Return why a study takes no more trials although its budget is not spent."""
         progress = self.store.progress(study)
         return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
-        """Train trials of `study` until it has none left for us. One that cannot run here is left to others."""
+        """Train trials of `study` until it has none left for us. One that cannot run here is left to other workers."""
         try:
             worker = self._worker(study)
         except HpsearchError as error:
@@ -219,10 +219,10 @@ class _Service:
         if ended:
             self.notify(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
         else:
-            self.stop.wait(IDLE_WAIT_S)  # others were faster
+            self.stop.wait(IDLE_WAIT_S)  # other workers were faster
 
     def _worker(self, study: StoredStudy) -> Worker:
-        """Return what trains `study`: the last one again where it is the same, else one with its data, read now."""
+        """Return the worker for `study`: the last one if the study is the same, else a new one with data read now."""
         if self.last is not None and _is_same(self.last[0], study):
             return self.last[1]
         self.last = None
@@ -246,17 +246,17 @@ class _Service:
         return worker
 
     def _should_yield(self) -> bool:
-        """Say whether a study of higher priority than the present one has something to claim, as of a while ago."""
+        """Return whether a study of higher priority than the present one had trials to claim at the last check."""
         if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
             self.looked_at_s = time.monotonic()
-            with contextlib.suppress(StorageError):  # the claim that follows meets it too
+            with contextlib.suppress(StorageError):  # the claim that follows raises it too
                 above = self.store.openings(above=self.last[0])
                 self.has_urgent_study = any(o.room for o in above if o.study.key not in self.refused)
         return self.has_urgent_study
 
 
 def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
-    """True for the same study, unless another Optuna client has copied it to a new name in between."""
+    """Return True for the same study, unless another Optuna client has copied it to a new name in the meantime."""
     return (one.key, one.study_id) == (other.key, other.study_id)
 
 

@@ -1,4 +1,4 @@
-"""How a process is asked to stop: once to drain, twice to stop now; and the last resort if that takes too long."""
+"""Requests to stop a process: one to drain, two to stop now; and the last resort if that takes too long."""
 
 import contextlib
 import os
@@ -13,20 +13,20 @@ from typing import Final, Protocol, Self, final
 from hpsearch.errors import HpsearchError
 
 INTERRUPTED: Final = 130
-"""The exit code after a signal that asked to stop: 128 and the number of SIGINT."""
+"""The exit code after a signal that requested a stop: 128 plus the number of SIGINT."""
 
 
 @final
 class StopNowError(HpsearchError):
-    """The second request to stop: nothing more is written, and what is in training goes back at once."""
+    """The second request to stop: nothing more is written, and trials in training are handed back immediately."""
 
 
 @final
 class StopRequest:
-    """Remembers requests to stop. The first lets the worker finish its turn; the second raises StopNowError.
+    """Records requests to stop. The first lets the worker finish its turn; the second raises StopNowError.
 
-    Later ones are ignored: what the second one ends has trials to hand back, which no other may interrupt. A worker
-    that was started by another process also drains when that process is gone.
+    Later ones are ignored: after the second, trials are handed back, which must not be interrupted. A worker that was
+    started by another process also drains if that process ends.
     """
 
     def __init__(self, *, parent: int | None = None) -> None:
@@ -37,12 +37,12 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """What a worker ends with: 130 after a signal, 0 where it was asked in another way."""
+        """The exit code of a worker: 130 after a signal, 0 after any other request."""
         return INTERRUPTED if self.signal is not None else 0
 
     @property
     def is_asked(self) -> bool:
-        """True when the worker should drain."""
+        """True if the worker should drain."""
         if self._parent is not None and os.getppid() != self._parent:
             self._asked.set()
         return self._asked.is_set()
@@ -52,14 +52,14 @@ class StopRequest:
         self._asked.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request, at most so long; return `is_asked`."""
+        """Wait for a request, at most until the timeout; return `is_asked`."""
         self._asked.wait(seconds)
         return self.is_asked
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM as requests, from now on. Only a program's main thread may call this.
+        """Treat SIGINT and SIGTERM as requests from now on. Only a program's main thread may call this.
 
-        A terminal that goes away (SIGHUP) asks as well, unless the signal is ignored, as under `nohup`.
+        A closed terminal (SIGHUP) is a request too, unless the signal is ignored, as under `nohup`.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
@@ -68,7 +68,7 @@ class StopRequest:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let no signal interrupt what is done in this context, such as handing trials back; all count as requests."""
+        """Keep signals from interrupting this context, such as handing trials back; all count as requests."""
         before, self._is_ending = self._is_ending, True
         try:
             yield
@@ -83,19 +83,19 @@ class StopRequest:
             raise StopNowError("stopped at once by the second signal")
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
-        """Take the loss of the terminal as one request, however often it is announced."""
+        """Treat the loss of the terminal as one request, even if it is signalled repeatedly."""
         if self.signal is None:
             self._receive(number, frame)
 
 
 DRAIN_WITHIN_S: Final = 3.6
-"""How long a worker may take to end by itself."""
+"""Time for a worker to end by itself."""
 
 END_WITHIN_S: Final = 8.4
-"""How long any other command may take: `study run` waits for its workers, which end first, and writes a report."""
+"""Time for any other command: `study run` waits for its workers, which end first, and writes a report."""
 
 HAND_BACK_WITHIN_S: Final = 0.8
-"""How long the database may take to answer then. Together a worker ends within 5 s, and any command within 10 s."""
+"""Additional time for the database to answer. In total a worker ends within 5 s, and any command within 10 s."""
 
 POLL_EVERY_S: Final = 0.1
 
@@ -105,34 +105,34 @@ _REQUESTS: Final = tuple(
 
 
 class Stoppable(Protocol):
-    """Something that remembers that a process was asked to stop, by which signal, and what it ends with then."""
+    """A record that a process was asked to stop, by which signal, and its exit code."""
 
     signal: int | None
 
     @property
     def is_asked(self) -> bool:
-        """True when the process should end."""
+        """True if the process should end."""
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with."""
+        """The exit code of the process."""
 
     def ask(self) -> None:
         """Ask the process to end."""
 
 
 def do_nothing() -> None:
-    """Leave everything as it is."""
+    """Do nothing."""
 
 
 @final
 class DrainWatch:
-    """Ends the process `within_s` seconds after a request to stop, unless the context was left before.
+    """Ends the process `within_s` seconds after a request to stop, unless the context was left earlier.
 
-    One step of a huge network, the reading of data, or a database that does not answer cannot be interrupted from
-    within. `asked` is called at once, and `hand_back` before the end, each from a thread of its own: what the main
-    thread then still writes finds its leases gone. Signals count from the moment at which they arrive, also while the
-    main thread is in a driver that lets no Python run, as SQLite's does while it waits for a lock.
+    One step of a huge network, reading data, or a database that does not answer cannot be interrupted from within.
+    `asked` is called immediately, and `hand_back` shortly before the end, each from a thread of its own: later writes
+    of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
+    that runs no Python, like SQLite's while it waits for a lock.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class DrainWatch:
         helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)
         helper.start()
         helper.join(HAND_BACK_WITHIN_S)
-        unheard = self._was_signalled and self._stop.signal is None  # by the main thread, which was stuck
+        unheard = self._was_signalled and self._stop.signal is None  # by the main thread, which was blocked
         os._exit(INTERRUPTED if unheard else self._stop.exit_code)
 
     def _is_asked(self) -> bool:
@@ -194,15 +194,15 @@ class DrainWatch:
         return self._stop.is_asked
 
     def _try_to_hand_back(self) -> None:
-        with contextlib.suppress(HpsearchError):  # the leases run out by themselves
+        with contextlib.suppress(HpsearchError):  # the leases expire by themselves
             self._hand_back()
 
 
 @contextlib.contextmanager
 def stop_on_signals(stop: StopRequest, *, last: Callable[[], None] = do_nothing) -> Iterator[None]:
-    """Take signals as requests to stop, until the context is left; the process ends within 10 s of one.
+    """Treat signals as requests to stop, until the context is left; the process ends within 10 s of one.
 
-    `last` is called before it is ended from outside, to print a message.
+    `last` is called before a forced end, to print a message.
     """
     before = {number: signal.getsignal(number) for number in _REQUESTS}
     stop.listen()

@@ -22,10 +22,10 @@ _NUMBER: Final = 0
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialDiagnosis:
-    """What a configuration's training showed.
+    """The result of training one configuration.
 
-    `steps` were made of `steps_planned`, and `epochs` begun of `epochs_planned`; `last` is the last finished epoch,
-    None where there is none.
+    `steps` of `steps_planned` were made, and `epochs` of `epochs_planned` begun; `last` is the last finished epoch, or
+    None.
     """
 
     verdict: Verdict
@@ -37,10 +37,10 @@ class TrialDiagnosis:
 
 
 def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
-    """Train the one configuration of `study`, whose search is left aside, and return what it showed.
+    """Train the single configuration of `study`, ignoring its search, and return the diagnosis.
 
-    It is trial 0 of the study's seed, trained alone and with one thread, so it has the numbers that it has in a search.
-    It ends at the first verdict that is fatal and sure, at numbers that are not finite, or with its epochs.
+    It is trial 0 of the study's seed, trained alone and with one thread, so its numbers equal those in a search. It
+    ends at the first verdict that is fatal and sure, at numbers that are not finite, or after its last epoch.
     """
     configuration, fatal = configure(study.spec, {}), study.spec.pruning.fatal_causes
     facts = facts_about(study.spec, facts_of(study.data), configuration)

@@ -1,4 +1,4 @@
-"""What Alembic runs to reach the database: on the connection, and in the transaction, of `upgrade`."""
+"""Alembic's entry point to the database: uses the connection, and the transaction, of `upgrade`."""
 
 from alembic import context
 
@@ -8,6 +8,6 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=schema.metadata,
     version_table=schema.versions.name,
-    render_as_batch=True,  # SQLite changes a table by making it anew
+    render_as_batch=True,  # SQLite changes a table by recreating it
 )
 context.run_migrations()

@@ -1,6 +1,6 @@
-"""What this process knows of all studies: their trials, which of them to read again, and what is still to be written.
+"""The cached state of all studies: their trials, those to read again, and the pending writes.
 
-What is set on a running trial waits for the next change of a state, or is written soon.
+Values set on a running trial are written with the next change of a state, or soon after.
 """
 
 import threading
@@ -16,16 +16,16 @@ from hpsearch.storage.optuna.database import Database, Whole
 from hpsearch.storage.optuna.records import Details, Head, frozen
 
 _PRECISION: Final = timedelta(seconds=1)
-"""MySQL keeps the whole seconds of a time, so one without a fraction may be as far off."""
+"""MySQL stores times in whole seconds, so a time without a fraction may be off by this much."""
 
 
 @final
 @dataclass(kw_only=True, slots=True)
 class OpenTrial:
-    """A trial that may still change, or that has ended since it was last read.
+    """A trial that may still change, or that has ended since the last read.
 
-    `details` are its rows as last seen in the database in its present state, None before they were read. `shown` is
-    the trial with what is still to be written over it, None when it must be built anew.
+    `details` are its rows as last read from the database in its present state, None until they are read. `shown` is the
+    trial including pending writes, None if it must be rebuilt.
     """
 
     head: Head
@@ -35,11 +35,11 @@ class OpenTrial:
 
 @final
 class CachedStudy:
-    """The trials of one study as this process knows them.
+    """The cached trials of one study.
 
-    A trial that has ended and was read after that is settled: it never changes and is never read again. `newest` is
-    the trial with the greatest id that is known. `distributions` maps names of parameters to the JSON text of the
-    distribution that one trial has for them.
+    A trial that has ended and was read after its end is settled: it never changes and is never read again. `newest` is
+    the trial with the greatest known id. `distributions` maps names of parameters to the JSON text of the distribution
+    that one trial has for them.
     """
 
     def __init__(self, study_id: int) -> None:
@@ -55,15 +55,15 @@ class CachedStudy:
         self._anchor: Head | None = None
 
     def asked(self) -> list[int]:
-        """Return the ids of the trials whose heads tell what has changed, beside those that are new.
+        """Return the ids of the trials whose heads reveal changes, in addition to new trials.
 
-        One settled trial is among them: if it is another now, its study was deleted and its id given away.
+        They include one settled trial: if it has changed, its study was deleted and its id reused.
         """
         unfinished = [i for i, trial in self.open.items() if not trial.head.state.is_finished()]
         return unfinished if self._anchor is None else [*unfinished, self._anchor.trial_id]
 
     def agrees(self, name: str, heads: Iterable[Head]) -> bool:
-        """True when these heads, of what was asked for, can be those of the study that is cached here."""
+        """Return True if these heads, of the requested trials, can be those of the study cached here."""
         if self.name not in (None, name):
             return False
         there = {head.trial_id: head for head in heads}
@@ -79,7 +79,7 @@ class CachedStudy:
         )
 
     def look(self, name: str, heads: Iterable[Head]) -> None:
-        """Take in how the study stands: its new trials, and the states of those that were not settled."""
+        """Update the study: add new trials, and update the states of those that were not settled."""
         self.name = name
         for head in heads:
             self.last_trial_id = max(self.last_trial_id, head.trial_id)
@@ -87,7 +87,7 @@ class CachedStudy:
                 self.see(head)
 
     def see(self, head: Head) -> OpenTrial:
-        """Take in the head of a trial that is not settled, and return the trial."""
+        """Update the head of a trial that is not settled, and return the trial."""
         trial = self.open.get(head.trial_id)
         if trial is None:
             self.newest_trial_id = max(self.newest_trial_id, head.trial_id)
@@ -95,15 +95,15 @@ class CachedStudy:
             self._trial_ids[head.number] = head.trial_id
             self._place(head.number, None)
         elif head != trial.head and (precise := _more_precise(head, trial.head)) != trial.head:
-            # Its rows may be others, and what is shown there is in a state by which it would be chosen.
+            # Its rows may have changed, and `shown` has the old state, by which trials are selected.
             trial.head, trial.details, trial.shown = precise, None, None
             self._place(head.number, None)
         return trial
 
     def unread(self, states: Collection[TrialState]) -> list[int]:
-        """Return the ids of the trials in these states that must be read before they are shown.
+        """Return the ids of the trials in these states that must be read to show them.
 
-        Optuna lets nobody change a waiting trial but for its state, so one reading does.
+        Optuna permits no change of a waiting trial except of its state, so one read suffices.
         """
         return [
             trial_id
@@ -113,11 +113,11 @@ class CachedStudy:
         ]
 
     def trial_id(self, number: int) -> int | None:
-        """Return the id of the trial with that number, None where none is known."""
+        """Return the id of the trial with that number, None if none is known."""
         return self._trial_ids.get(number)
 
     def take(self, whole: Whole) -> None:
-        """Take in a trial as it is in the database. One that has ended is settled with that."""
+        """Store a trial as read from the database. One that has ended becomes settled."""
         head, details = whole
         trial = self.see(head)
         if trial.details != details:
@@ -128,7 +128,7 @@ class CachedStudy:
             self.settle(trial)
 
     def settle(self, trial: OpenTrial) -> None:
-        """Keep a trial that has ended and whose rows are all known."""
+        """Store a trial that has ended and whose rows are all known."""
         shown = self.show(trial, None)
         self._anchor = trial.head
         del self.open[trial.head.trial_id]
@@ -136,7 +136,7 @@ class CachedStudy:
         self._place(trial.head.number, shown)
 
     def trials(self, states: Collection[TrialState], pending: Mapping[int, Details]) -> list[FrozenTrial]:
-        """Return the trials in these states by number, with what is `pending` for them, by id, written over them."""
+        """Return the trials in these states by number, including their `pending` rows (by id)."""
         chosen = {i: trial for i, trial in self.open.items() if trial.head.state in states}
         for trial_id, trial in chosen.items():
             self._place(trial.head.number, self.show(trial, pending.get(trial_id)))
@@ -149,7 +149,7 @@ class CachedStudy:
         return [trial for trial in self._slots if trial is not None and trial.state in states]
 
     def show(self, trial: OpenTrial, pending: Details | None) -> FrozenTrial:
-        """Return an open trial, whose rows were read, as Optuna shows it."""
+        """Return an open trial, whose rows have been read, as Optuna shows it."""
         if trial.shown is None:
             trial.shown = frozen(trial.head, (trial.details or Details()).under(pending))
         return trial.shown
@@ -162,7 +162,7 @@ class CachedStudy:
 
 
 def _more_precise(head: Head, known: Head) -> Head:
-    """Return `head` with the times that are known with more precision than the database keeps."""
+    """Return `head` with times that are known more precisely than the database stores them."""
     return replace(
         head,
         start=_nearly(head.start, known.start),
@@ -178,7 +178,7 @@ def _nearly(stored: datetime | None, known: datetime | None) -> datetime | None:
 
 @final
 class Cache:
-    """Studies by id, and which study each known trial belongs to. Its owner's lock guards it."""
+    """Studies by id, and the study of each known trial. Its owner's lock guards it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -186,17 +186,17 @@ class Cache:
         self._study_ids: dict[int, int] = {}
 
     def study(self, study_id: int) -> CachedStudy:
-        """Return the cached study, perhaps an empty one, as it is."""
+        """Return the cached study, possibly an empty one, without reading."""
         return self._studies.setdefault(study_id, CachedStudy(study_id))
 
     def study_now(self, study_id: int) -> CachedStudy:
         """Return the cached study with every trial's present state.
 
-        Raises KeyError when there is no such study.
+        Raises KeyError if there is no such study.
         """
         name, heads = self._look(study_id)
         if not self.study(study_id).agrees(name, heads):
-            # It was deleted, and another study got its id.
+            # It was deleted, and another study received its id.
             self.forget_study(study_id)
             name, heads = self._look(study_id)
         study = self.study(study_id)
@@ -214,7 +214,7 @@ class Cache:
             raise
 
     def settled(self, trial_id: int) -> FrozenTrial | None:
-        """Return the trial if it is known to have ended, with everything that it ended with."""
+        """Return the trial, with its final rows, if it is known to have ended."""
         study_id = self._study_ids.get(trial_id)
         return None if study_id is None else self._studies[study_id].settled.get(trial_id)
 
@@ -224,14 +224,14 @@ class Cache:
         return None if study_id is None else self._studies[study_id].open.get(trial_id)
 
     def see(self, head: Head) -> OpenTrial:
-        """Take in the head of a trial that is not settled, and return the trial."""
+        """Update the head of a trial that is not settled, and return the trial."""
         self._study_ids[head.trial_id] = head.study_id
         return self.study(head.study_id).see(head)
 
     def see_new(self, head: Head) -> OpenTrial:
-        """Take in the head of a trial that was just made, and return the trial."""
+        """Store the head of a new trial, and return the trial."""
         if (study_id := self._study_ids.get(head.trial_id)) is not None:
-            # An older trial had that id: its study was deleted.
+            # An older trial had that id, and its study was deleted.
             self.forget_study(study_id)
         return self.see(head)
 
@@ -241,7 +241,7 @@ class Cache:
             study.take(whole)
 
     def read_one(self, trial_id: int) -> CachedStudy:
-        """Read a trial and return its study as cached. Raises KeyError when there is no such trial."""
+        """Read a trial and return its study as cached. Raises KeyError if there is no such trial."""
         wholes = self._database.trials([trial_id])
         study_id = self._study_ids.get(trial_id)
         if study_id is not None and (not wholes or wholes[0][0].study_id != study_id):
@@ -255,7 +255,7 @@ class Cache:
         return study
 
     def forget_study(self, study_id: int) -> list[int]:
-        """Forget a study that is gone, and return the ids of those of its trials that had not ended."""
+        """Forget a deleted study, and return the ids of its trials that had not ended."""
         study = self._studies.pop(study_id, None)
         if study is None:
             return []
@@ -265,28 +265,28 @@ class Cache:
 
 
 FLUSH_AFTER_S: Final = 0.5
-"""What is set on a running trial is written after so long, if no change of a state wrote it before."""
+"""Values set on a running trial are written after this time, unless a change of a state writes them earlier."""
 
 ROWS_MAX: Final = 5000
-"""When so many rows wait, they wait no longer."""
+"""Number of pending rows from which on they are written immediately."""
 
 CHARACTERS_MAX: Final = 2**22
-"""When so much JSON text waits, it waits no longer."""
+"""Characters of pending JSON text from which on it is written immediately."""
 
 _TICK_S: Final = 0.05
-"""How long an interpreter that ends may have to wait for the clock."""
+"""How long the end of the interpreter may have to wait for the clock."""
 
 
 @final
 class Pending:
-    """Rows of trials, by trial id, that wait to be written. Its owner's lock guards it.
+    """Pending rows of trials, by trial id. Its owner's lock guards it.
 
-    `write` writes what waits, and is called by a clock in a thread of its own while there is something to write.
-    The thread is no daemon: the interpreter does not end before it has written.
+    A clock in a thread of its own calls `write`, which writes the pending rows, while there are any. The thread is no
+    daemon: the interpreter ends only after it has written.
     """
 
     def __init__(self, write: Callable[[], bool]) -> None:
-        """Let `write` be called every now and then, until it returns False."""
+        """Call `write` periodically, until it returns False."""
         self.details: dict[int, Details] = {}
         self._write = write
         self._rows = self._characters = 0
@@ -294,12 +294,12 @@ class Pending:
 
     @property
     def is_urgent(self) -> bool:
-        """True when what waits should be written at once."""
+        """True if the pending rows should be written immediately."""
         is_much = self._rows >= ROWS_MAX or self._characters >= CHARACTERS_MAX
         return bool(self.details) and (is_much or self._clock is None)
 
     def add(self, trial_id: int, details: Details) -> None:
-        """Let `details` of a trial wait, over what waits for it already."""
+        """Add `details` of a trial to the pending rows, replacing earlier ones."""
         there = self.details.setdefault(trial_id, Details())
         there.params.update(details.params)
         there.reports.update(details.reports)
@@ -311,23 +311,23 @@ class Pending:
             self._start_clock()
 
     def remove(self, trial_ids: Collection[int]) -> None:
-        """Forget what waits for these trials: it was written, or nobody wants it any more."""
+        """Forget the pending rows of these trials: they were written or are no longer needed."""
         for trial_id in trial_ids:
             self.details.pop(trial_id, None)
         if not self.details:
             self._rows = self._characters = 0
 
     def clock_stopped(self) -> None:
-        """Take note that the clock stops: the next row starts another one."""
+        """Record that the clock stops: the next row starts another one."""
         self._clock = None
 
     def _start_clock(self) -> None:
-        # Starting a thread costs as much as a query, so one serves many trials.
+        # Starting a thread costs as much as a query, so one thread serves many trials.
         clock = threading.Thread(target=self._run, name="hpsearch-optuna-storage", daemon=False)
         try:
             clock.start()
         except RuntimeError:
-            # The interpreter is ending and starts no more threads: `is_urgent` says so.
+            # The interpreter is ending and starts no more threads: `is_urgent` is then true.
             return
         self._clock = clock
 

@@ -1,7 +1,7 @@
-"""The way to the database: transactions that are tried again while it is away, and what is read of trials.
+"""Access to the database: transactions that are retried while it is away, and reads of trials.
 
 The heads of a study, and whole trials, are read with one statement each. One statement sees one state of the database,
-so a trial is read whole without a transaction around it.
+so a trial is read consistently without a transaction.
 """
 
 import time
@@ -50,30 +50,30 @@ from hpsearch.storage.optuna_schema import RUNNING, WAITING, number_of
 _T = TypeVar("_T")
 
 _PATIENCE_S: Final = 60.0
-"""A database that does not answer is asked again for so long: about a restart."""
+"""How long calls to a database that does not answer are retried: about the time of a restart."""
 
 _LONGEST_PAUSE_S: Final = 2.0
 
 FEW: Final = 256
-"""So many trials are read by their ids; more are read as a range of the study."""
+"""Most trials that are read by their ids; more are read as a range of the study."""
 
 _RANGE: Final = 5000
-"""So many trials are read with one statement."""
+"""Number of trials that are read with one statement."""
 
 Whole: TypeAlias = tuple[Head, Details]
-"""A trial and everything that belongs to it."""
+"""A trial and all rows that belong to it."""
 
 
 @final
 class Database:
     """A database of studies. Threads may share it, and so may the child of a fork.
 
-    Every method raises StorageUnavailableError when the database does not come back in time, and StorageError
-    for the rest.
+    Every method raises StorageUnavailableError if the database does not return in time, and StorageError for other
+    errors.
     """
 
     def __init__(self, url: str) -> None:
-        """Open the database at `url`; tables that are missing are made. Raises StorageError."""
+        """Open the database at `url` and create missing tables. Raises StorageError."""
         self.address: Address = parse_address(url)
         prepare_file(self.address, create=True)
         self._engine = make_engine(self.address)
@@ -85,11 +85,11 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close all connections: those in use by other threads when they come back. The next call opens new ones."""
+        """Close all connections, those in use by other threads on their return. The next call opens new ones."""
         close_connections(self._engine)
 
     def glance(self, work: Callable[[Connection], _T]) -> _T:
-        """Return what `work` reads; each of its statements sees what is committed when it begins."""
+        """Return the result of `work`, a read; each of its statements sees the data committed at its start."""
 
         def look() -> _T:
             with glancing(self._engine) as connection:
@@ -98,11 +98,11 @@ class Database:
         return self._patiently(look)
 
     def rows(self, query: DriverStatement, values: Mapping[str, Any]) -> list[RawRow]:
-        """Return what one query yields, with the least effort."""
+        """Return the rows of one query, with the least overhead."""
         return self._patiently(lambda: query.alone(self._engine, values))
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
-        """Return what `work` reads, all of it as of one moment."""
+        """Return the result of `work`, a read as of one moment."""
 
         def transaction() -> _T:
             with reading(self._engine) as connection:
@@ -111,7 +111,7 @@ class Database:
         return self._patiently(transaction)
 
     def write(self, work: Callable[[Connection], _T], *, durable: bool = True) -> _T:
-        """Return what `work` returns, once. Raises StorageError when nobody knows whether it was written."""
+        """Return the result of `work`, run once. Raises StorageError if it is unknown whether it was written."""
 
         def transaction() -> _T:
             try:
@@ -126,7 +126,7 @@ class Database:
         return self._patiently(transaction)
 
     def rewrite(self, work: Callable[[Connection, bool], _T], *, durable: bool = True) -> _T:
-        """Return what `work` returns, which may be done twice: its second argument says that it may have been."""
+        """Return the result of `work`, which may run twice: its second argument is true if it may have run already."""
         uncertain = False
 
         def transaction() -> _T:
@@ -141,9 +141,9 @@ class Database:
         return self._patiently(transaction)
 
     def heads(self, study_id: int, *, last_trial_id: int, ids: Sequence[int]) -> tuple[str, list[Head]]:
-        """Return a study's name and the heads of its trials after the last id, and of those with these ids.
+        """Return a study's name, the heads of its trials after the last id, and those of the trials with these ids.
 
-        Raises KeyError when there is no such study.
+        Raises KeyError if there is no such study.
         """
         at = {"at_study_id": study_id, "last_trial_id": last_trial_id, "ids": _padded(ids)}
         rows = self.rows(_HEADS, at)
@@ -164,7 +164,7 @@ class Database:
         return rows[0][0], found
 
     def trials(self, ids: Sequence[int]) -> list[Whole]:
-        """Return the trials with these ids, of whatever study, at most `FEW`; those that are not there are missing."""
+        """Return the trials with these ids, of any study, at most `FEW`; omits those that do not exist."""
         return _assembled(self.rows(_BY_ID, {"ids": _padded(ids)}))
 
     def trials_of(self, study_id: int, ids: Sequence[int]) -> Iterator[Whole]:
@@ -182,7 +182,7 @@ class Database:
                     yield head, details
 
     def is_open(self, head: Head) -> bool:
-        """Return True if that trial is there and has not ended."""
+        """Return True if that trial exists and has not ended."""
         rows = self.rows(_STATE, {"at_trial_id": head.trial_id})
         if not rows:
             return False
@@ -190,7 +190,7 @@ class Database:
         return (study_id, number) == (head.study_id, head.number) and state in (RUNNING, WAITING)
 
     def distribution(self, study_id: int, name: str) -> str | None:
-        """Return the distribution, as JSON text, that some trial of the study has for a parameter of that name."""
+        """Return the distribution, as JSON text, that any trial of the study has for a parameter of that name."""
         params = optuna_schema.trial_params
         query = (
             select(params.c.distribution_json)
@@ -201,11 +201,11 @@ class Database:
         return self.glance(lambda connection: connection.execute(query).scalar())
 
     def translated(self, error: Exception) -> Exception:
-        """Return a driver's error in the user's words."""
+        """Return a driver's error as an error with a message for users."""
         return translated(error, self.address) if isinstance(error, SQLAlchemyError) else error
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
-        """Return what `work`, one whole transaction, returns; wait while the database is away."""
+        """Return the result of `work`, one whole transaction; wait while the database is away."""
         began = time.monotonic()
         pause_s = 0.1
         while True:
@@ -254,7 +254,7 @@ _STATE: Final = DriverStatement(
 
 
 def _padded(ids: Sequence[int]) -> list[int]:
-    """Return `ids`, at least one, with the last repeated up to a power of two: few texts of one statement."""
+    """Return `ids`, at least one, with the last repeated up to a power of two, for few texts per statement."""
     some = [*ids] or [-1]
     return some + some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
 
@@ -286,7 +286,7 @@ def _whole(among: Any) -> Any:
     def attributes(kind: int, table: Table, own_id: str) -> Select[Any]:
         return part(kind, table, own_id, name=table.c.key, text=table.c.value_json)
 
-    # PostgreSQL takes the types of a column from the first two parts: a head and a parameter have them all.
+    # PostgreSQL derives a column's type from the first two parts: a head and a parameter have all types.
     return union_all(
         part(
             _HEAD,
@@ -343,7 +343,7 @@ _BY_RANGE: Final = DriverStatement(_whole(_in_range))
 
 
 def _assembled(rows: Sequence[RawRow]) -> list[Whole]:
-    """Return trials from their rows, which come in any order."""
+    """Return trials from their rows, in any order."""
     found: dict[int, Head] = {}
     parts: dict[int, list[RawRow]] = {}
     for row in rows:
@@ -367,7 +367,7 @@ def _head(row: RawRow) -> Head:
 
 
 def _details(rows: Sequence[RawRow]) -> Details:
-    """Return the rows of one trial in the order in which they were stored."""
+    """Return the rows of one trial in the order of storage."""
     details = Details()
     for part, _, _, name, place, number, text, _, _ in sorted(rows, key=lambda row: row[2]):
         if part == _PARAM:

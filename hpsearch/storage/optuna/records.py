@@ -1,7 +1,7 @@
-"""A trial as its rows have it, and as Optuna shows it.
+"""A trial as stored in rows, and as Optuna shows it.
 
-This module has all that this package takes from Optuna that Optuna calls private or does not document.
-`tests/storage/optuna_storage/test_internals.py` names each of these with what to do when Optuna changes it.
+This module contains all private or undocumented parts of Optuna that this package uses.
+`tests/storage/optuna_storage/test_internals.py` lists each with the remedy if Optuna changes it.
 """
 
 import copy
@@ -53,7 +53,7 @@ def frozen_trial(  # noqa: PLR0913  # Optuna's record of a trial has these parts
     system_attrs: dict[str, Any],
     intermediate_values: dict[int, float],
 ) -> FrozenTrial:
-    """Return Optuna's record of a trial. It keeps the mappings that it is given."""
+    """Return Optuna's record of a trial. It keeps the given mappings."""
     return FrozenTrial(
         number=number,
         state=state,
@@ -90,10 +90,10 @@ def frozen_study(
 
 
 _INTEGER_MAX: Final = 2**31 - 1
-"""The greatest number of a column INTEGER in every database."""
+"""The greatest number that an INTEGER column holds in every database."""
 
 TEXT_SURE_BYTES: Final = 2**16 - 1
-"""Every database takes a text of this length: the limit of MariaDB's and MySQL's TEXT, the smallest of all."""
+"""Every database accepts a text of this length: the limit of MariaDB's and MySQL's TEXT, the smallest of all."""
 
 
 @final
@@ -112,10 +112,10 @@ class Head:
 @final
 @dataclass(kw_only=True, slots=True)
 class Details:
-    """The rows that belong to a trial: stored already, or still to be written.
+    """The rows that belong to a trial: stored already, or pending.
 
-    `params` maps names to the float that Optuna stores and the distribution's JSON text; attributes map keys
-    to JSON text; `reports` maps steps, `values` objectives to numbers.
+    `params` maps names to Optuna's stored float and the distribution's JSON text; attributes map keys to JSON text;
+    `reports` maps steps, `values` objectives to numbers.
     """
 
     params: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Details:
         return [*distributions, *self.user_attributes.values(), *self.system_attributes.values()]
 
     def apart(self) -> Iterator[tuple[str, "Details"]]:
-        """Yield each row alone, with its name in messages."""
+        """Yield each row separately, with its name for messages."""
         for name, param in self.params.items():
             yield f'parameter "{name}"', Details(params={name: param})
         for step, report in self.reports.items():
@@ -154,7 +154,7 @@ class Details:
             yield f"value {objective}", Details(values={objective: value})
 
     def under(self, newer: "Details | None") -> "Details":
-        """Return these rows with those of `newer` written over them."""
+        """Return these rows, replaced by those of `newer` if both exist."""
         if newer is None:
             return self
         return Details(
@@ -173,9 +173,9 @@ def distribution_of(text: str) -> BaseDistribution:
 
 
 def frozen(head: Head, details: Details) -> FrozenTrial:
-    """Return the trial as Optuna shows it. It shares nothing that can change with anything else.
+    """Return the trial as Optuna shows it. It shares no mutable value.
 
-    Optuna's CmaEsSampler would load any pickle that it finds: those that hold more than numbers are left out.
+    Optuna's CmaEsSampler would load any pickle that it finds: pickles of more than numbers are omitted.
     """
     distributions = {name: distribution_of(text) for name, (_, text) in details.params.items()}
     system_attrs = {key: json.loads(text) for key, text in details.system_attributes.items()}
@@ -197,7 +197,7 @@ def frozen(head: Head, details: Details) -> FrozenTrial:
 
 
 def copied(trial: FrozenTrial) -> FrozenTrial:
-    """Return a copy of a trial that may be changed: `copy.deepcopy`, but for what nobody changes."""
+    """Return a copy of a trial that may be changed: `copy.deepcopy`, except for immutable parts."""
     return frozen_trial(
         trial_id=trial_id_of(trial),
         number=trial.number,
@@ -214,7 +214,7 @@ def copied(trial: FrozenTrial) -> FrozenTrial:
 
 
 def details_of(template: FrozenTrial) -> Details:
-    """Return the rows of a trial that somebody made up. Raises ValueError for what cannot be stored."""
+    """Return the rows of a trial that the caller created. Raises ValueError for values that cannot be stored."""
     details = Details(
         values={i: value_of(value) for i, value in enumerate(template.values or ())},
         reports={step_of(step): float(value) for step, value in template.intermediate_values.items()},
@@ -233,16 +233,16 @@ def details_of(template: FrozenTrial) -> Details:
 
 
 def param_of(stored: float, distribution: BaseDistribution) -> tuple[float, str]:
-    """Return a parameter as `Details` has it. Raises ValueError for a float that is not finite."""
+    """Return a parameter in the form of `Details`. Raises ValueError for a float that is not finite."""
     if not math.isfinite(stored):
         raise ValueError(f"parameter: must be finite to be stored (got {stored}): bound its distribution")
     return float(stored), distribution_to_json(distribution)
 
 
 def name_of(what: str, name: object) -> str:
-    """Return the name of a study or a parameter, or the key of an attribute; `what` is that in messages.
+    """Return the name of a study or a parameter, or the key of an attribute; `what` names its kind in messages.
 
-    Raises ValueError for one that no database takes, and TypeError for one that is no text.
+    Raises ValueError if no database accepts it, and TypeError if it is no text.
     """
     if not isinstance(name, str):
         raise TypeError(f"{what}: must be text (got {name!r}): give a str")
@@ -263,7 +263,7 @@ def _character(found: str) -> str:
 
 
 def step_of(step: int) -> int:
-    """Return the step of a report. Raises ValueError for one that no INTEGER column holds."""
+    """Return the step of a report. Raises ValueError if no INTEGER column holds it."""
     if not -_INTEGER_MAX <= step <= _INTEGER_MAX:
         raise ValueError(
             f"step: must be between {-_INTEGER_MAX} and {_INTEGER_MAX} (got {step}): count in larger steps"
@@ -272,17 +272,17 @@ def step_of(step: int) -> int:
 
 
 def value_of(value: float) -> float:
-    """Return the value of an objective. Raises ValueError for NaN, which Optuna has no place for."""
+    """Return the value of an objective. Raises ValueError for NaN, which Optuna cannot store."""
     if math.isnan(value):
         raise ValueError(f"value: must be a number (got {value}): report NaN as a failed trial")
     return float(value)
 
 
 def local(stored: datetime | None) -> datetime | None:
-    """Return a time as Optuna shows it, naive and local, from how it stores it, naive and in UTC."""
+    """Return a time as Optuna shows it, naive and local, from its stored form, naive and in UTC."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
 def stored_time(shown: datetime | None) -> datetime | None:
-    """Return the time that `local` shows."""
+    """Return the stored time that `local` shows."""
     return None if shown is None else shown.astimezone(UTC).replace(tzinfo=None)

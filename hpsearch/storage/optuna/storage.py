@@ -1,4 +1,4 @@
-"""Optuna's interface to a storage, over the database. `hpsearch.storage.open_storage` opens one."""
+"""Optuna's storage interface on top of the database. `hpsearch.storage.open_storage` opens one."""
 
 import json
 import logging
@@ -33,17 +33,17 @@ from hpsearch.storage.optuna.writes import StaleTrialCallback
 _log: Final = logging.getLogger(__name__)
 
 _optunas_log: Final = optuna.logging.get_logger("optuna.storages.hpsearch")
-"""What users switch on and off with `optuna.logging`."""
+"""The logger that users switch on and off with `optuna.logging`."""
 
 _ALL_STATES: Final = frozenset(TrialState)
 
 
 @final
 class OptunaStorage(BaseStorage, BaseHeartbeat):
-    """A database as a storage for Optuna. Threads may share it; pickled, it is its URL and what is said of heartbeats.
+    """A database as a storage for Optuna. Threads may share it; a pickle holds its URL and heartbeat settings.
 
-    What is set on a running trial is in the database with the next change of a state, or half a second later; this
-    process reads it at once. All other writes are in the database when they return.
+    Values set on a running trial are stored with the next change of a state, or half a second later; this process reads
+    them immediately. All other writes are in the database when they return.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         grace_period: float | None = None,
         heartbeat_stale_trial_callback: StaleTrialCallback | None = None,
     ) -> None:
-        """Open the database at `url`; tables that are missing are made. The rest is as `open_storage` has it.
+        """Open the database at `url` and create missing tables. The other arguments are those of `open_storage`.
 
-        Raises StorageError, and ValueError for a period that is none.
+        Raises StorageError, and ValueError for an unusable period.
         """
         writes.check_heartbeat_periods(heartbeat_interval=heartbeat_interval, grace_period=grace_period)
         self.heartbeat_interval = heartbeat_interval
@@ -73,46 +73,46 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     @property
     def url(self) -> str:
-        """The URL as it was given, with its password. `RDBStorage` has it as well."""
+        """The URL as given, with its password, as in `RDBStorage`."""
         return self._url
 
     def remove_session(self) -> None:
-        """Write everything that waits, and close the connections. The next call opens new ones."""
+        """Write all pending values, and close the connections. The next call opens new ones."""
         self._trials.flush()
         self._database.close()
 
     def before_fork(self) -> None:
-        """Write everything that waits, so that a child process finds the trials that it is given as they are."""
+        """Write all pending values, so that a child process finds the present state of its trials."""
         try:
             self._trials.flush()
         except StorageError as error:
             _log.warning("what was set on running trials was not stored before the process forked: %s", error)
 
     def after_fork(self) -> None:
-        """Start afresh in a child process: what waits all the same is the parent's to write."""
+        """Start afresh in a child process: values still pending are written by the parent."""
         self._trials = Trials(self._database)
 
     # Studies
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """Store a study and return its id. Raises DuplicatedStudyError when the name is taken."""
+        """Store a study and return its id. Raises DuplicatedStudyError if the name is taken."""
         name = studies.new_name() if study_name is None else name_of("study name", study_name)
         study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
         if study_id is None:
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
         self._trials.forget_study(study_id)
-        _optunas_log.info("A new study created in RDB with name: %s", name)  # as Optuna says it
+        _optunas_log.info("A new study created in RDB with name: %s", name)  # in Optuna's words
         return study_id
 
     def delete_study(self, study_id: int) -> None:
-        """Delete everything of a study. Raises KeyError when there is none."""
+        """Delete all data of a study. Raises KeyError if there is none."""
         self._trials.forget_study(study_id)
         self._database.write(lambda connection: studies.delete(connection, study_id))
 
     def rename_study(self, study_id: int, name: str) -> None:
-        """Give a study another name and keep everything else, its id and its workers' leases too.
+        """Rename a study and keep everything else, including its id and its workers' leases.
 
-        Optuna has no such call. Raises KeyError when there is no such study, and DuplicatedStudyError.
+        Optuna has no such call. Raises KeyError if there is no such study, and DuplicatedStudyError.
         """
         key = name_of("study name", name)
         self._trials.flush()
@@ -139,37 +139,36 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     def revise_study_system_attrs(
         self, study_id: int, keys: Sequence[str], revise: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     ) -> None:
-        """Store, in one transaction, the attributes that `revise` makes of those that are there under `keys`.
+        """Replace, in one transaction, the attributes under `keys` with the result of `revise` on them.
 
-        Optuna has no such call: it stores one attribute in each transaction. Raises KeyError when there is no such
-        study.
+        Optuna has no such call: it stores one attribute per transaction. Raises KeyError if there is no such study.
         """
         self._database.write(lambda connection: studies.revise_attributes(connection, study_id, keys, revise))
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the id of the study of that name. Raises KeyError when there is none."""
+        """Return the id of the study of that name. Raises KeyError if there is none."""
         return self._database.glance(lambda connection: studies.id_of(connection, study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """Return a study's name. Raises KeyError when there is no such study."""
+        """Return a study's name. Raises KeyError if there is no such study."""
         name, _ = self._database.glance(lambda connection: studies.name_and_directions(connection, study_id))
         return name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Return what a study wants of each objective. Raises KeyError when there is no such study."""
+        """Return a study's direction of each objective. Raises KeyError if there is no such study."""
         _, directions = self._database.glance(
             lambda connection: studies.name_and_directions(connection, study_id)
         )
         return directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the attributes of a study. Raises KeyError when there is no such study."""
+        """Return the attributes of a study. Raises KeyError if there is no such study."""
         return self._database.glance(
             lambda connection: studies.attributes(connection, studies.USER, study_id)
         )
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the attributes of a study that are Optuna's own. Raises KeyError when there is no such study."""
+        """Return the attributes of a study that are Optuna's own. Raises KeyError if there is no such study."""
         return self._database.glance(
             lambda connection: studies.attributes(connection, studies.SYSTEM, study_id)
         )
@@ -181,9 +180,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     # Trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Store a running trial, or one as `template_trial`, and return its id.
+        """Store a running trial, or a copy of `template_trial`, and return its id.
 
-        Raises KeyError when there is no such study, and ValueError for what cannot be stored.
+        Raises KeyError if there is no such study, and ValueError for values that cannot be stored.
         """
         return self._trials.create(study_id, template_trial)
 
@@ -192,7 +191,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     ) -> None:
         """Set a parameter of a trial.
 
-        Raises KeyError, UpdateFinishedTrialError, and ValueError when the study's other trials have another kind of
+        Raises KeyError, UpdateFinishedTrialError, and ValueError if the study's other trials have another kind of
         distribution under that name.
         """
         self._trials.set_param(
@@ -202,10 +201,10 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Write a trial's state and values and say whether the state changed.
+        """Write a trial's state and values and return whether the state changed.
 
-        Of many that set a waiting trial running, one does. Raises KeyError, UpdateFinishedTrialError, and ValueError
-        for a value that is NaN.
+        Of several concurrent calls that set a waiting trial running, one succeeds. Raises KeyError,
+        UpdateFinishedTrialError, and ValueError for a value that is NaN.
         """
         return self._trials.set_state(trial_id, state, values)
 
@@ -226,11 +225,11 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         )
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial. Raises KeyError when there is none."""
+        """Return a trial. Raises KeyError if there is none."""
         return self._trials.one(trial_id)
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
+        """Return the id of the trial of a study with that number. Raises KeyError if there is none."""
         return self._trials.trial_id(study_id, trial_number)
 
     def get_all_trials(
@@ -239,7 +238,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         deepcopy: bool = True,  # noqa: FBT001, FBT002  # as Optuna
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return a study's trials in `states` by number, copies with `deepcopy`. Raises KeyError for no such study."""
+        """Return a study's trials in `states` by number, copies with `deepcopy`. Raises KeyError without the study."""
         wanted = _ALL_STATES if states is None else frozenset(s for s in TrialState if s in states)
         trials = self._trials.all(study_id, wanted)
         return [copied(trial) for trial in trials] if deepcopy else trials
@@ -247,7 +246,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     # Heartbeats
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Store that a trial is being run at this moment. Raises KeyError when there is none."""
+        """Store that a trial is running at this moment. Raises KeyError if there is none."""
         self._database.rewrite(
             lambda connection, _: writes.record_heartbeat(connection, trial_id), durable=False
         )
@@ -263,12 +262,12 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         )
 
     def get_heartbeat_interval(self) -> int | None:
-        """Return how many seconds are between two heartbeats, None without heartbeats."""
-        # Optuna says `int` and takes any number of seconds.
+        """Return the seconds between two heartbeats, or None without heartbeats."""
+        # Optuna declares `int` but accepts any number of seconds.
         return cast("int | None", self.heartbeat_interval)
 
     def get_heartbeat_stale_trial_callback(self) -> StaleTrialCallback | None:
-        """Return what Optuna calls with each trial that it failed because its heartbeats stopped."""
+        """Return the callback for each trial that Optuna failed because its heartbeats stopped."""
         return self.heartbeat_stale_trial_callback
 
 
@@ -290,5 +289,5 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # After `fork_safety`, which closes the connections: what is registered last is called first before a fork.
+    # After `fork_safety`, which closes the connections: the last registered function is called first before a fork.
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -1,6 +1,6 @@
-"""Studies, for Optuna. Each function works inside its caller's transaction.
+"""Studies, for Optuna. Each function runs inside its caller's transaction.
 
-Those that take a study's id raise KeyError when there is no such study.
+Those that take a study's id raise KeyError if there is no such study.
 """
 
 import json
@@ -25,12 +25,12 @@ SYSTEM = optuna_schema.study_system_attributes
 
 
 def new_name() -> str:
-    """Return a name for a study whose maker gave it none."""
+    """Return a name for a study that was created without one."""
     return f"{DEFAULT_STUDY_NAME_PREFIX}{uuid.uuid4()}"
 
 
 def create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int | None:
-    """Store a study and return its id, or None when the name is taken."""
+    """Store a study and return its id, or None if the name is taken."""
     try:
         with connection.begin_nested():
             connection.execute(insert(_studies).values(study_name=name))
@@ -49,7 +49,7 @@ def create(connection: Connection, name: str, directions: Sequence[StudyDirectio
 
 
 def delete(connection: Connection, study_id: int) -> None:
-    """Delete everything of a study that is Optuna's."""
+    """Delete Optuna's rows of a study."""
     locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
     if connection.execute(locked).first() is None:
         raise _no_study(study_id)
@@ -57,7 +57,7 @@ def delete(connection: Connection, study_id: int) -> None:
 
 
 def rename(connection: Connection, study_id: int, name: str) -> bool:
-    """Give a study another name; everything of it stays. Return False, and change nothing, when the name is taken."""
+    """Rename a study and keep all its data. Return False, and change nothing, if the name is taken."""
     found = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
     if connection.execute(found).first() is None:
         raise _no_study(study_id)
@@ -73,7 +73,7 @@ def rename(connection: Connection, study_id: int, name: str) -> bool:
 
 
 def id_of(connection: Connection, name: str) -> int:
-    """Return the id of the study of that name. Raises KeyError when there is none."""
+    """Return the id of the study of that name. Raises KeyError if there is none."""
     study_id: int | None = connection.execute(
         select(_studies.c.study_id).where(_studies.c.study_name == name)
     ).scalar_one_or_none()
@@ -83,7 +83,7 @@ def id_of(connection: Connection, name: str) -> int:
 
 
 def name_and_directions(connection: Connection, study_id: int) -> tuple[str, list[StudyDirection]]:
-    """Return a study's name and what it wants of each objective."""
+    """Return a study's name and its direction of each objective."""
     rows = connection.execute(
         select(_studies.c.study_name, _directions.c.direction)
         .select_from(_studies.outerjoin(_directions, _directions.c.study_id == _studies.c.study_id))
@@ -96,7 +96,7 @@ def name_and_directions(connection: Connection, study_id: int) -> tuple[str, lis
 
 
 def attributes(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:
-    """Return the attributes of a study that `table` holds."""
+    """Return the attributes of a study in `table`."""
     rows = connection.execute(
         select(table.c.key, table.c.value_json)
         .select_from(_studies.outerjoin(table, table.c.study_id == _studies.c.study_id))
@@ -122,7 +122,7 @@ def revise_attributes(
     keys: Sequence[str],
     revise: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> None:
-    """Store what `revise` makes of the study's system attributes with these keys, while nobody else revises them."""
+    """Store the result of `revise` on the study's system attributes with these keys, without concurrent revisions."""
     locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
     if connection.execute(locked).first() is None:
         raise _no_study(study_id)

@@ -1,7 +1,7 @@
 """The trials of all studies, as Optuna reads and writes them.
 
-What is set on a running trial waits, and goes out in the transaction that changes a state, or soon: no state change
-overtakes what was set before it. Reads show what waits as if it were written.
+Values set on a running trial are pending until the transaction that changes a state, or a short time: no state change
+overtakes earlier values. Reads include pending values as if they were written.
 """
 
 import logging
@@ -37,7 +37,8 @@ _log: Final = logging.getLogger(__name__)
 class Trials:
     """The trials of all studies in a database. Threads may share it.
 
-    One lock guards everything, and is held while the database is asked: what one thread wrote every thread reads.
+    One lock guards everything, and is held during calls to the database: every thread reads every other thread's
+    writes.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,7 +50,7 @@ class Trials:
         self._taken_names: set[str] = set()
 
     def all(self, study_id: int, states: Collection[TrialState]) -> list[FrozenTrial]:
-        """Return a study's trials in these states by number. Raises KeyError when there is no such study."""
+        """Return a study's trials in these states by number. Raises KeyError if there is no such study."""
         with self._lock:
             study = self._cache.study_now(study_id)
             if unread := study.unread(states):
@@ -57,7 +58,7 @@ class Trials:
             return study.trials(states, self._pending.details)
 
     def one(self, trial_id: int) -> FrozenTrial:
-        """Return a trial, a copy where it is not final. Raises KeyError when there is none."""
+        """Return a trial, as a copy if it is not final. Raises KeyError if there is none."""
         with self._lock:
             if (settled := self._cache.settled(trial_id)) is not None:
                 return settled
@@ -67,7 +68,7 @@ class Trials:
             return copied(study.show(trial, self._pending.details.get(trial_id)))
 
     def trial_id(self, study_id: int, number: int) -> int:
-        """Return the id of the trial of a study with that number. Raises KeyError when there is none."""
+        """Return the id of the trial of a study with that number. Raises KeyError if there is none."""
         with self._lock:
             trial_id = self._cache.study(study_id).trial_id(number)
             if trial_id is None:
@@ -77,15 +78,15 @@ class Trials:
             return trial_id
 
     def forget_study(self, study_id: int) -> None:
-        """Forget a study that is gone."""
+        """Forget a deleted study."""
         with self._lock:
             self._pending.remove(self._cache.forget_study(study_id))
 
     def create(self, study_id: int, template: FrozenTrial | None) -> int:
-        """Store a new trial, running or as `template` says, and return its id.
+        """Store a new trial, running or as in `template`, and return its id.
 
-        Raises KeyError when there is no such study, and ValueError for what cannot be stored or has another kind of
-        distribution than the study's other trials.
+        Raises KeyError if there is no such study, and ValueError for values that cannot be stored or have another kind
+        of distribution than the study's other trials.
         """
         head = Head(
             trial_id=-1,
@@ -113,16 +114,16 @@ class Trials:
     def _must_last(self, state: TrialState) -> bool:
         """Return True if a power cut must not undo a new trial.
 
-        One that undoes a running trial in an SQLite file ends its process, too. A server that loses one while its
-        process lives would give the trial's id away again.
+        A power cut that undoes a running trial in an SQLite file also ends its process. A server that loses a trial
+        while its process lives would reuse the trial's id.
         """
         return state is not TrialState.RUNNING or self._database.address.path is None
 
     def set_param(self, trial_id: int, name: str, param: tuple[float, str]) -> None:
-        """Set a parameter of a trial, soon in the database; `param` is as `Details` has it.
+        """Set a parameter of a trial, written soon; `param` is in the form of `Details`.
 
         Raises KeyError, UpdateFinishedTrialError, and ValueError if the study's other trials have another kind of
-        distribution under that name, or if the database does not take the row.
+        distribution under that name, or if the database refuses the row.
         """
         with self._lock:
             trial = self._settable(trial_id)
@@ -131,15 +132,15 @@ class Trials:
             self._set(trial, Details(params={name: param}))
 
     def set(self, trial_id: int, details: Details) -> None:
-        """Set reports or attributes of a trial, soon in the database.
+        """Set reports or attributes of a trial, written soon.
 
-        Raises KeyError, UpdateFinishedTrialError, and ValueError if the database does not take a row.
+        Raises KeyError, UpdateFinishedTrialError, and ValueError if the database refuses a row.
         """
         with self._lock:
             self._set(self._settable(trial_id), details)
 
     def set_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
-        """Write a trial's state and values, with everything that waits, and say whether that changed the state.
+        """Write a trial's state and values, with all pending rows, and return whether the state changed.
 
         Raises KeyError, UpdateFinishedTrialError, and ValueError for a value that is NaN.
         """
@@ -159,7 +160,7 @@ class Trials:
             return self._end(trial_id, state, now, details)
 
     def _end(self, trial_id: int, state: TrialState, now: datetime, details: Details) -> bool:
-        """Write a trial's state and `details`, with everything that waits, and return whether the state changed."""
+        """Write a trial's state and `details`, with all pending rows, and return whether the state changed."""
         waiting = self._waiting()
         waiting[trial_id] = waiting.get(trial_id, Details()).under(details)
 
@@ -178,7 +179,7 @@ class Trials:
         return changed
 
     def flush(self) -> None:
-        """Write everything that waits, except what the database does not take (see `_write_apart`)."""
+        """Write all pending rows, except those that the database refuses (see `_write_apart`)."""
         with self._lock:
             if waiting := self._waiting():
                 try:
@@ -194,7 +195,7 @@ class Trials:
         self._take_written(waiting, written)
 
     def _write_apart(self, waiting: Mapping[int, Details]) -> None:
-        """Write each row of trials on its own: one that the database does not take harms no other.
+        """Write each row of trials separately: a row that the database refuses affects no other.
 
         It is dropped with an error in the log, and its trial's next write raises.
         """
@@ -208,7 +209,7 @@ class Trials:
             _log.error("trial_id %d: this is not stored: %s", trial_id, reason)
 
     def _flush_in_background(self) -> bool:
-        """Write what waits and say whether that should be done again."""
+        """Write the pending rows and return whether this should be called again."""
         with self._lock:
             is_idle = not self._pending.details
             try:
@@ -241,13 +242,13 @@ class Trials:
             self._writable(trial.head.trial_id)
 
     def _is_doubtful(self, details: Details) -> bool:
-        """Return True if some database may refuse a row, for a long text or a name that is not ASCII."""
+        """Return True if any database may refuse a row, for a long text or a name that is not ASCII."""
         return any(len(text) > TEXT_SURE_BYTES for text in details.texts) or any(
             not name.isascii() and name not in self._taken_names for name in details.names
         )
 
     def _set_now(self, trial_id: int, details: Details) -> None:
-        """Write rows of a trial, with those of it that wait. Raises ValueError if the database does not take them."""
+        """Write rows of a trial, with its pending ones. Raises ValueError if the database refuses them."""
         waiting = self._pending.details.get(trial_id, Details()).under(details)
         try:
             self._write({trial_id: waiting})
@@ -261,10 +262,10 @@ class Trials:
         return dict(self._pending.details)
 
     def _settable(self, trial_id: int) -> OpenTrial:
-        """Return a trial on which something may be set now. Raises as `_writable`.
+        """Return a trial on which values may be set now. Raises as `_writable`.
 
-        The database is asked once for all that waits: what is set meanwhile, half a second at most, is set too early
-        to know of another process that ended the trial.
+        The database is queried once for all pending rows: values set in the meantime, half a second at most, may miss
+        that another process ended the trial.
         """
         trial = self._writable(trial_id)
         if trial_id not in self._pending.details and not self._database.is_open(trial.head):
@@ -273,9 +274,9 @@ class Trials:
         return trial
 
     def _writable(self, trial_id: int) -> OpenTrial:
-        """Return a trial that has not ended, as far as is known.
+        """Return a trial that is not known to have ended.
 
-        Raises KeyError, UpdateFinishedTrialError, and ValueError, once, if something that was set before was refused.
+        Raises KeyError, UpdateFinishedTrialError, and ValueError, once, if an earlier value was refused.
         """
         if (refused := self._refused.pop(trial_id, None)) is not None:
             raise ValueRefusedError("; ".join(refused))
@@ -290,7 +291,7 @@ class Trials:
         return trial
 
     def _check_distribution(self, study_id: int, name: str, text: str) -> None:
-        """Raise ValueError when the study has another kind of distribution under that name than JSON `text` says."""
+        """Raise ValueError if the study has another kind of distribution under that name than the JSON `text`."""
         known = self._cache.study(study_id).distributions
         if name not in known:
             stored = self._database.distribution(study_id, name)
@@ -299,7 +300,7 @@ class Trials:
             check_distribution_compatibility(distribution_of(known[name]), distribution_of(text))
 
     def _take_written(self, waiting: Mapping[int, Details], written: Collection[int]) -> None:
-        """Take note that what waited is stored, except on trials that others ended or deleted meanwhile."""
+        """Record that the pending rows are stored, except on trials that other processes ended or deleted meanwhile."""
         for trial_id, details in waiting.items():
             if trial_id not in written:
                 self._take_lost(trial_id)
@@ -308,7 +309,7 @@ class Trials:
         self._pending.remove(waiting.keys())
 
     def _take_lost(self, trial_id: int) -> None:
-        """Take note that another process ended or deleted a trial."""
+        """Record that another process ended or deleted a trial."""
         try:
             self._cache.read_one(trial_id)
             lost = "another process ended it"
@@ -319,7 +320,7 @@ class Trials:
         self._pending.remove([trial_id])
 
     def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:
-        """Take note of a new state. A trial that ended is read once more: others may have set something on it."""
+        """Record a new state. A trial that ended is read once more: other processes may have set values on it."""
         trial = self._cache.open(trial_id)
         assert trial is not None
         start = now if state is TrialState.RUNNING else trial.head.start

@@ -1,11 +1,11 @@
-"""What is written about trials, their heartbeats included. Each function works inside its caller's transaction.
+"""Writes to trials, including their heartbeats. Each function runs inside its caller's transaction.
 
-A trial that has ended is never written: what is written locks the trial's row first, as every Optuna client does
-that ends a trial.
+A trial that has ended is never written: every write locks the trial's row first, like every Optuna client that ends a
+trial.
 
 Heartbeats are in Optuna's own table, so every Optuna client that uses them sees those of all others. A heartbeat is
 `CURRENT_TIMESTAMP` of the client's session, as `RDBStorage` writes it: UTC on SQLite, the session's time zone on
-servers. What our workers run has a lease instead, which `leases` sweeps.
+servers. Trials of our workers have a lease instead, which `leases` sweeps.
 """
 
 import math
@@ -59,8 +59,8 @@ _INSERT_RETURNING: Final = DriverStatement(_INSERT.returning(_trials.c.trial_id)
 def create_trial(connection: Connection, head: Head, details: Details, *, newest_trial_id: int) -> Head:
     """Store a new trial and return its head, with an id and the study's next number.
 
-    `newest_trial_id` is a trial of the study, the newest that the caller knows, or -1. Raises KeyError when there
-    is no such study.
+    `newest_trial_id` is the newest trial of the study that the caller has seen, or -1. Raises KeyError if there is no
+    such study.
     """
     if not _LOCK_STUDY.rows(connection, {"at_study_id": head.study_id}):
         raise KeyError(f"study_id {head.study_id}: there is no such study")
@@ -111,10 +111,11 @@ _SET_STATE: Final = DriverStatement(
 def set_state(
     connection: Connection, trial_id: int, state: TrialState, now: datetime, *, again: bool
 ) -> bool:
-    """Set the state of a trial that has not ended and say whether that changed it; `now` is naive and local.
+    """Set the state of a trial that has not ended and return whether that changed it; `now` is naive and local.
 
-    Only one of many that set a waiting trial running does. With `again` the same call may have been made before,
-    its answer lost. Raises KeyError, and UpdateFinishedTrialError for a trial that has ended.
+    Of several concurrent calls that set a waiting trial running, only one succeeds. With `again`, the same call may
+    have been made earlier and its answer lost. Raises KeyError, and UpdateFinishedTrialError for a trial that has
+    ended.
     """
     change = {
         "at_trial_id": trial_id,
@@ -136,16 +137,16 @@ def set_state(
 
 
 def finished(number: int) -> str:
-    """Return the message for a trial that cannot be written any more."""
+    """Return the message for a trial that can no longer be written."""
     return f"Trial#{number} has already finished and can not be updated."
 
 
 def write_waiting(
     connection: Connection, waiting: Mapping[int, Details], *, held: Collection[int] = ()
 ) -> set[int]:
-    """Store the rows of trials by id, but for those that have ended; return the ids of the others.
+    """Store the rows of trials by id, except those that have ended; return the ids of the stored ones.
 
-    The transaction has locked the trials in `held` already.
+    The transaction has already locked the trials in `held`.
     """
     written = _lock_unfinished(connection, waiting.keys() - set(held)) | set(held)
     write_details(connection, {i: details for i, details in waiting.items() if i in written})
@@ -155,10 +156,10 @@ def write_waiting(
 def write_apart(
     connection: Connection, waiting: Mapping[int, Details]
 ) -> tuple[set[int], list[tuple[int, str, Exception]]]:
-    """Store the rows of trials by id as `write_waiting` does, each row on its own.
+    """Store the rows of trials by id as `write_waiting` does, each row separately.
 
-    Return the ids of the trials that have not ended, and each row that the database does not take: its trial, its
-    name and what was wrong with it.
+    Return the ids of the trials that have not ended, and each row that the database refuses: its trial, its name and
+    the error.
     """
     written = _lock_unfinished(connection, waiting.keys())
     refused: list[tuple[int, str, Exception]] = []
@@ -188,7 +189,7 @@ def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:
 
 
 def write_details(connection: Connection, details: Mapping[int, Details]) -> None:
-    """Store the rows of trials by id, over those of the same name, key, step or objective."""
+    """Store the rows of trials by id, replacing those of the same name, key, step or objective."""
     with together(connection) as target:
         _write_params(target, details)
         _write_numbers(target, optuna_schema.trial_intermediate_values, details)
@@ -207,7 +208,7 @@ def _write_params(target: Target, details: Mapping[int, Details]) -> None:
 
 
 def _write_numbers(target: Target, table: Table, details: Mapping[int, Details]) -> None:
-    """Store reports by step or values by objective, whichever `table` holds."""
+    """Store reports by step or values by objective, depending on `table`."""
     is_values = table is optuna_schema.trial_values
     place, value, kind = (
         ("objective", "value", "value_type")
@@ -223,7 +224,7 @@ def _write_numbers(target: Target, table: Table, details: Mapping[int, Details])
 
 
 def _write_attributes(target: Target, table: Table, details: Mapping[int, Details]) -> None:
-    """Store the attributes that `table` holds."""
+    """Store attributes in `table`."""
     is_user = table is optuna_schema.trial_user_attributes
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": text}
@@ -234,7 +235,7 @@ def _write_attributes(target: Target, table: Table, details: Mapping[int, Detail
 
 
 StaleTrialCallback: TypeAlias = Callable[[Study, FrozenTrial], None]
-"""What is called with a study and a trial of it that was failed because its heartbeats stopped."""
+"""The callback that gets a study and a trial of it that was failed because its heartbeats stopped."""
 
 
 _heartbeats = optuna_schema.trial_heartbeats
@@ -257,7 +258,7 @@ def _is_period(value: Any) -> bool:
 
 
 def record_heartbeat(connection: Connection, trial_id: int) -> None:
-    """Note that the trial is being run at this moment. Raises KeyError when there is no such trial."""
+    """Record that the trial is running at this moment. Raises KeyError if there is no such trial."""
     now = func.current_timestamp()
     rows = select(_trials.c.trial_id, now).where(_trials.c.trial_id == trial_id)
     columns = ["trial_id", "heartbeat"]
@@ -273,7 +274,7 @@ def record_heartbeat(connection: Connection, trial_id: int) -> None:
             .from_select(columns, rows)
             .on_conflict_do_update(index_elements=["trial_id"], set_={"heartbeat": now})
         )
-    # An insert of what a query yields has no count unless it is asked for.
+    # An insert from a query returns no row count unless it is requested.
     if connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 0:
         raise KeyError(f"trial_id {trial_id}: there is no such trial")
 
@@ -289,7 +290,7 @@ _LEASED: Final = exists().where(
 def stale_trials(connection: Connection, study_id: int, *, grace_s: float) -> list[int]:
     """Return the ids of the study's running trials whose last heartbeat is more than `grace_s` seconds ago.
 
-    A trial that never gave one is none of them, and neither is one that a worker of ours holds.
+    Excludes trials without any heartbeat and those that a worker of ours holds.
     """
     rows = connection.execute(
         select(_trials.c.trial_id, _heartbeats.c.heartbeat, func.now().label("now"))
@@ -302,5 +303,5 @@ def stale_trials(connection: Connection, study_id: int, *, grace_s: float) -> li
 
 
 def _naive(now: datetime) -> datetime:
-    """Return the time as the column has it; PostgreSQL adds the session's zone."""
+    """Return the time as stored in the column; PostgreSQL adds the session's zone."""
     return now.replace(tzinfo=None)

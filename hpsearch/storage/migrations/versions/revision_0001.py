@@ -21,7 +21,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Make all tables."""
+    """Create all tables."""
     _make_studies()
     _make_trials()
     _make_details()

@@ -1,4 +1,4 @@
-"""Evaluations with fresh seeds, the sealed test's opening, a study's parent, and when a lost attempt began."""
+"""Evaluations with fresh seeds, the sealed test's opening, a study's parent, and the start of a lost attempt."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Make the new table and the new columns; those that a run before this one made are left alone."""
+    """Create the new table and the new columns; those from an earlier run are unchanged."""
     _add("hpsearch_studies", sa.Column("parent", _KEY), sa.Column("unsealing", _JSON))
     _add("hpsearch_attempts", sa.Column("started", sa.Double))
     op.create_table(
@@ -38,7 +38,7 @@ def upgrade() -> None:
 
 def _add(table: str, *columns: sa.Column[Any]) -> None:
     there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
-    # SQLite would write a new column behind the keys, where no new database has it.
+    # SQLite would write a new column after the keys, which is not its place in a new database.
     recreate: Literal["always", "never"] = "always" if op.get_bind().dialect.name == "sqlite" else "never"
     with op.batch_alter_table(table, recreate=recreate) as altered:
         for column in columns:

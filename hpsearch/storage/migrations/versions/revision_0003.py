@@ -1,4 +1,4 @@
-"""How an attempt came to nothing, since when a worker beats without a gap, and whether it has a parent."""
+"""The kind of an unsuccessful attempt, the start of a worker's gapless heartbeats, and whether it has a parent."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make the new columns; those that a run before this one made are left alone. Older workers leave them null."""
+    """Create the new columns; those from an earlier run are unchanged. Older workers leave them null."""
     _add("hpsearch_attempts", sa.Column("kind", sa.String(16)))
     _add("hpsearch_workers", sa.Column("steady_since", sa.Double), sa.Column("has_parent", sa.Boolean))
 
