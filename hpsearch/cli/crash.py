@@ -1,4 +1,4 @@
-"""The crash file: what we need to know of a fault of ours, without the user's passwords."""
+"""The crash file: the data that we need about a fault of ours, without the user's passwords."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ from hpsearch.errors import mask
 
 
 def write_crash_file(error: BaseException, command: Sequence[str]) -> Path:
-    """Write what happened into a new file and return its path.
+    """Write the error and its circumstances to a new file and return its path.
 
-    It lies in the current folder's `storage/` where there is one, else in the folder for temporary files.
+    The file is in the current folder's `storage/` if that exists, else in the folder for temporary files.
     """
     now = datetime.now(UTC)
     name = f"hpsearch-crash-{now:%Y%m%dT%H%M%S.%fZ}.txt"

@@ -1,4 +1,4 @@
-"""`hpsearch dashboard`: Optuna's dashboard with our pages before it."""
+"""`hpsearch dashboard`: Optuna's dashboard with our pages added."""
 
 import shlex
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from hpsearch.cli.output import answer, say
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
-"""The packages that the extra `dashboard` brings."""
+"""The packages that the extra `dashboard` installs."""
 
 
 def dashboard(
@@ -72,7 +72,7 @@ def dashboard(
 
 
 def check_extra(what: str = "dashboard") -> None:
-    """Raise HpsearchError, with the remedy, where what the dashboard is made of is not installed."""
+    """Raise HpsearchError, with the remedy, if packages of the dashboard are not installed."""
     from hpsearch.errors import HpsearchError
 
     missing = [name for name in EXTRA if find_spec(name) is None]
@@ -83,7 +83,7 @@ def check_extra(what: str = "dashboard") -> None:
 
 
 def dashboard_command(url: str) -> str:
-    """Return the command that serves the dashboard, and how to install it where it is missing.
+    """Return the command that serves the dashboard, and how to install it if it is missing.
 
     A password in the URL is masked.
     """
@@ -98,6 +98,6 @@ def dashboard_command(url: str) -> str:
 
 
 def _tell(address: str) -> None:
-    """Write where the dashboard is: on stdout for programs, and more for people."""
+    """Write the dashboard's address to stdout for programs, and further lines for people."""
     answer(address, at_once=True)  # programs read it from a pipe
     say(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")

@@ -1,4 +1,4 @@
-"""`hpsearch data`: what there is to learn from, and what it holds."""
+"""`hpsearch data`: data sources and their contents."""
 
 import math
 from dataclasses import asdict
@@ -54,7 +54,7 @@ def show(
     ] = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
-    """Read a data source and show what it holds.
+    """Read a data source and show its contents.
 
     Example: hpsearch data show digits
     """
@@ -71,7 +71,7 @@ def show(
 def fetch(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A built-in name.")] = "mnist",
 ) -> None:
-    """Download what a source needs, and keep it: studies on it then need no network.
+    """Download the files of a source, and keep them: studies on it then need no network.
 
     Example: hpsearch data fetch mnist
     """
@@ -93,11 +93,11 @@ def fetch(
 
 
 _MANY: Final = 12
-"""More names than this are shortened for people."""
+"""Maximum number of names shown to people in full."""
 
 
 def _described(description: "Description") -> dict[str, Any]:
-    """Return a JSON object. A number that there is not, since all inputs are missing, is null."""
+    """Return a JSON object. A number without a value, because all inputs are missing, is null."""
     item = asdict(description)
     for key in ("minimum", "maximum", "mean"):
         if not math.isfinite(item[key]):

@@ -1,4 +1,4 @@
-"""`hpsearch diagnose`: one configuration, trained until it is clear what is wrong with it."""
+"""`hpsearch diagnose`: train one configuration until its fault is clear."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,10 +42,10 @@ def diagnose(
         AnswerFormat, typer.Option("--format", help="How to write the answer.")
     ] = AnswerFormat.TEXT,
 ) -> None:
-    """Train one configuration of a study file, ignoring [search], and report what is wrong with it.
+    """Train one configuration of a study file, ignoring [search], and report its fault.
 
-    It trains until that is clear, at most the file's epochs, and needs no database. The exit code is 0 whatever
-    the verdict.
+    It trains until that is clear, for at most the file's epochs, and needs no database. The exit code is 0 for every
+    verdict.
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """

@@ -1,4 +1,4 @@
-"""What an examination showed, for people and for programs, and how to try its remedy."""
+"""Findings of an examination, for people and for programs, and the command that tries its remedy."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What was asked: a study file, and what stands in place of its own values."""
+    """The subject of an examination: a study file, and the values that replace its own."""
 
     file: Path
     settings: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Question:
     configuration: str | None = None
 
     def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
-        """Return the command that asks the same with the `suggested` values."""
+        """Return the same command with the `suggested` values."""
         remedied = {full_key(name) for name in suggested}
         kept = [text for text in self.settings if full_key(text.partition("=")[0].strip()) not in remedied]
         settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
@@ -47,7 +47,7 @@ class Question:
 
 
 def _setting(value: ParameterValue) -> str:
-    """Return a value as `--set` takes it: numbers with 3 digits, lists and tables as TOML, text as it is."""
+    """Return a value as `--set` takes it: numbers with 3 digits, lists and tables as TOML, text unchanged."""
     if isinstance(value, float):
         return repr(float(f"{value:.3g}"))
     if isinstance(value, str) and value.startswith(("[", "{")):
@@ -69,7 +69,7 @@ def examination_object(examination: TrialDiagnosis) -> dict[str, Any]:
 
 
 def _losses(last: Epoch | None) -> dict[str, Any]:
-    """Return what the last finished epoch reached."""
+    """Return the losses of the last finished epoch."""
     names = ("training_loss", "validation_loss", "validation_accuracy")
     if last is None:
         return {key: value for name in names for key, value in _missing(name, "no_epoch").items()}
@@ -89,7 +89,7 @@ def _missing(name: str, reason: str) -> dict[str, Any]:
 
 
 def write_examination(examination: TrialDiagnosis, spec: StudySpec, question: Question) -> None:
-    """Write to stdout what the verdict is, by what evidence, what to do, and what was trained."""
+    """Write the verdict, its evidence, the remedy and the trained configuration to stdout."""
     first, *others = examination.verdict.findings
     answer(f"{spec.name}: {_finding_words(first)}")
     for name, value in evidence_facts(first):

@@ -1,4 +1,4 @@
-"""What a command ends with."""
+"""Exit codes of commands."""
 
 from typing import Final
 
@@ -11,4 +11,4 @@ WRONG_USAGE: Final = 2
 OUR_FAULT: Final = 3
 """A bug in hpsearch, with a crash file."""
 INTERRUPTED: Final = shutdown.INTERRUPTED
-"""Ctrl-C, or another signal that asked to stop: 130."""
+"""Ctrl-C, or another signal that requests a stop: 130."""

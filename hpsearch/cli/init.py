@@ -1,4 +1,4 @@
-"""`hpsearch init`: the example study files, copied to a folder to be read and changed."""
+"""`hpsearch init`: copy the example study files to a folder, to read and change them."""
 
 import shlex
 from pathlib import Path

@@ -26,14 +26,14 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.worker.shutdown import END_WITHIN_S, DrainWatch, StopNowError, StopRequest
 
 DIAGNOSE_WITHIN_S = 20.0
-"""How long a command that failed for no known reason looks for it in its database."""
+"""Time limit for the search for damage in the database, after a command failed for an unknown reason."""
 
 app = typer.Typer(
     name="hpsearch",
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help is the same in a terminal, a pipe and a log, and there at once
+    rich_markup_mode=None,  # plain help is fast, and the same in a terminal, a pipe and a log
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study.app, name="study")
@@ -69,7 +69,7 @@ def hpsearch_command(
 def run() -> None:
     """Run the command line of this process and end it with an exit code."""
     make_output_safe()
-    # Nothing that a command does keeps it from ending within 10 s of Ctrl-C.
+    # A command always ends within 10 s of Ctrl-C.
     with DrainWatch(StopRequest(), within_s=END_WITHIN_S):
         code = _flushed(_run())
     sys.exit(code)
@@ -77,7 +77,7 @@ def run() -> None:
 
 def _run() -> int:
     if (faults := _loaded_faults()) is not None:
-        faults.used.clear()  # what an earlier command of this process worked with is none of this one's
+        faults.used.clear()  # databases of an earlier command of this process do not concern this one
     try:
         app(prog_name="hpsearch")
     except SystemExit as end:
@@ -96,7 +96,7 @@ def _run() -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Report an error that no part of the program has foreseen, and return the exit code."""
+    """Report an unforeseen error, and return the exit code."""
     if (damage := _damage(error)) is None:
         return _crashed(error)
     say(f"Error: {damage}")
@@ -104,7 +104,7 @@ def _failed(error: Exception) -> int:
 
 
 def _damage(error: Exception) -> HpsearchError | None:
-    """Return what is wrong with the databases that this command has used, if that may be why it failed."""
+    """Return the faults of the databases that this command used, if they may be the reason for its failure."""
     faults = _loaded_faults()
     if faults is None:
         return None
@@ -114,7 +114,7 @@ def _damage(error: Exception) -> HpsearchError | None:
 
 
 def _loaded_faults() -> ModuleType | None:
-    """Return `hpsearch.storage.driver_errors` if a command has loaded it: help does without."""
+    """Return `hpsearch.storage.driver_errors` if a command has loaded it: help does not need it."""
     return sys.modules.get("hpsearch.storage.driver_errors")
 
 
@@ -132,7 +132,7 @@ def _crashed(error: Exception) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Write out what is left of stdout, and be quiet if it is no longer read (`| head`)."""
+    """Flush stdout, and ignore that it is no longer read (`| head`)."""
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from hpsearch.storage.store import Store
 
 MOST_INTEGER: Final = 2**31 - 1
-"""The greatest whole number that every database takes."""
+"""The greatest integer that every database accepts."""
 MOST_WORKERS: Final = 1000
 """The greatest number of processes that one command starts."""
 
 
 @final
 class Format(StrEnum):
-    """How a listing is written."""
+    """The output format of a listing."""
 
     TABLE = "table"
     JSON = "json"
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 @final
 class AnswerFormat(StrEnum):
-    """How an answer in words is written."""
+    """The output format of a result in words."""
 
     TEXT = "text"
     JSON = "json"
@@ -39,14 +39,14 @@ class AnswerFormat(StrEnum):
 
 @final
 class TableFormat(StrEnum):
-    """How one thing that is no listing is written."""
+    """The output format of a single object."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def trial_number(text: str) -> int:
-    """Return the number of a trial. Raises BadParameter, which is wrong usage, for what cannot be one."""
+    """Return the number of a trial. Raises BadParameter, which is wrong usage, if `value` cannot be one."""
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MOST_INTEGER):
         raise typer.BadParameter(
             f"must be a trial's number, a whole number from 0 to {MOST_INTEGER} (got {text})"
@@ -55,21 +55,21 @@ def trial_number(text: str) -> int:
 
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
-    """Return the names of the stored studies that begin with `incomplete`; none where that fails."""
+    """Return the names of the stored studies that begin with `incomplete`; none if that fails."""
     names = _from_database(context, lambda store: [listed.name for listed in store.listing()])
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_worker(context: typer.Context, incomplete: str) -> Iterable[str]:
-    """Return the workers whose name begins with `incomplete`; none where that fails."""
+    """Return the workers whose names begin with `incomplete`; none if that fails."""
     names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers()])
     return [name for name in names if name.startswith(incomplete)]
 
 
 def _from_database(context: typer.Context, read: Callable[["Store"], list[str]]) -> list[str]:
-    """Return what `read` finds in the database that the command line means, or nothing.
+    """Return the result of `read` for the database of the command line, or nothing if that fails.
 
-    A shell that completes has no place for an error.
+    A shell cannot show an error during completion.
     """
     from hpsearch.errors import HpsearchError
     from hpsearch.storage.store import open_store
@@ -125,7 +125,7 @@ Priority: TypeAlias = Annotated[
 
 
 _MOST_CHARACTERS: Final = 500
-"""The longest first sentence of a command's help that a list of commands shows; each is shown whole."""
+"""Maximum length of the first sentence of a command's help, so that lists of commands show it whole."""
 
 
 @final
@@ -136,7 +136,7 @@ class CommandGroup(TyperGroup):
     """
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the line names."""
+        """Run the command of the command line."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -155,7 +155,7 @@ class CommandGroup(TyperGroup):
                 formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that `args` begin with; name those of other groups in the error for an unknown one."""
+        """Return the command that `args` begin with; the error for an unknown one names those of other groups."""
         root = ctx.find_root()
         elsewhere = [words for words in _words(root.command) if words[-1] == args[0]]
         if args[0] not in self.commands and elsewhere:

@@ -1,4 +1,4 @@
-"""What commands write: listings on stdout as table, JSON or CSV; everything else on stderr, questions too."""
+"""Output of commands: listings on stdout as table, JSON or CSV; everything else, also questions, on stderr."""
 
 import contextlib
 import csv
@@ -21,10 +21,10 @@ from hpsearch.cli.options import Format
 from hpsearch.errors import HpsearchError, UsageError
 
 _WIDE = 10_000
-"""Columns of an output that is not a terminal: nothing is cut or folded there."""
+"""Columns of an output that is not a terminal: its lines are never cut or folded."""
 
 _NARROWEST = 20
-"""Columns of the narrowest terminal that anything is fitted to."""
+"""Columns of the narrowest supported terminal."""
 
 _GAP = 2
 """Columns between the columns of a table."""
@@ -33,11 +33,11 @@ _GAP = 2
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """The same things for people and for programs.
+    """The same objects for people and for programs.
 
-    `objects` are the JSON objects, one a thing; CSV has a column for each of their fields, nested ones by
-    dotted names. `heads` and `rows` are the table; `right` names the heads of columns of numbers. `fields`
-    are those of any object, for the head of an empty CSV.
+    `objects` are the JSON objects; CSV has a column for each of their fields, nested ones by dotted names. `heads` and
+    `rows` are the table; `right` names the heads of columns of numbers. `fields` are those of any object, for the head
+    of an empty CSV.
     """
 
     objects: Sequence[Mapping[str, Any]]
@@ -59,7 +59,7 @@ def write_listing(listing: Listing, form: Format) -> None:
 
 
 def write_properties(rows: Sequence[tuple[str, str]], item: Mapping[str, Any], form: Format) -> None:
-    """Write one thing to stdout: as a table of its properties, or as the JSON object `item`, or that as CSV."""
+    """Write one object to stdout: as a table of its properties, or `item` as JSON or CSV."""
     match form:
         case Format.TABLE:
             write_table(("property", "value"), rows)
@@ -70,21 +70,21 @@ def write_properties(rows: Sequence[tuple[str, str]], item: Mapping[str, Any], f
 
 
 def write_json(value: Any) -> None:
-    """Write strict JSON to stdout: a number that is not finite is a ValueError."""
+    """Write strict JSON to stdout: a number that is not finite raises ValueError."""
     from hpsearch.analysis.json_objects import json_text
 
     _write(json_text(value, indent=2))
 
 
 def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = ()) -> None:
-    """Write the objects to stdout as CSV. What is None or missing is empty; lists and tables are JSON."""
+    """Write the objects to stdout as CSV. None and missing fields are empty; lists and tables are JSON."""
     flat = [_flat(item) for item in objects]
     keys = list(dict.fromkeys(key for item in objects for key in item)) or list(fields)
     names = dict.fromkeys(name for item in flat for name in item) or keys
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
-        # What is nested stands together, also where not every object has all of it.
+        # Nested fields are adjacent, even if some objects lack some of them.
         sorted(names, key=lambda name: keys.index(name.partition(".")[0])),
         restval="",
         lineterminator="\n",
@@ -116,9 +116,9 @@ def write_table(
 
 
 def printable(text: str) -> str:
-    """Return text that commands a terminal nothing: an escape character, say, shows as its code.
+    """Return text without control characters: an escape character, for example, shows as its code.
 
-    Names and values come from databases and files of others.
+    Names and values come from other people's databases and files.
     """
     if text.isprintable():
         return text
@@ -126,7 +126,7 @@ def printable(text: str) -> str:
 
 
 def printable_cell(text: str) -> str:
-    """Return the same of a cell, which has no line ends: they would end its row."""
+    """Return the same for a table cell, without line ends: they would end its row."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -135,9 +135,9 @@ def _printable_row(row: Sequence[str]) -> list[str]:
 
 
 def terminal_width(stream: TextIO | None = None) -> int:
-    """Return the columns of the terminal that `stream`, or else stdout, writes to.
+    """Return the columns of the terminal that `stream`, or by default stdout, writes to.
 
-    Any other output has so many that nothing is cut or folded.
+    Any other output is so wide that lines are never cut or folded.
     """
     stream = stream or sys.stdout
     if not stream.isatty():
@@ -150,11 +150,11 @@ def terminal_width(stream: TextIO | None = None) -> int:
 
 
 _WORDS: Final = re.compile(r"(\s*)((?:`[^`]*`|(?<=: )hpsearch .+|\S)+)")
-"""Blanks and the word after them. A command in backquotes, or at the end of a line, is one word: it is to be copied."""
+"""Blanks and the next word. A command in backquotes, or at the end of a line, is one word, so that it can be copied."""
 
 
 def folded(text: str, columns: int) -> str:
-    """Return `text` with line ends in place of blanks, so that lines fit into `columns` if their words do."""
+    """Return `text` with line ends instead of some blanks, so that lines fit into `columns` if their words do."""
     return "\n".join(row for line in text.split("\n") for row in _rows(line, columns))
 
 
@@ -176,7 +176,7 @@ def _columns_of(text: str) -> int:
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int] | None:
-    """Return the width of each column so that all fit and no word is split; None if that cannot be."""
+    """Return the width of each column so that all fit and no word is split; None if that is impossible."""
     cells = [[head, *(row[place] for row in rows)] for place, head in enumerate(heads)]
     wanted = [max(map(cell_len, column)) for column in cells]
     widths = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
@@ -232,11 +232,11 @@ def cell_len(text: str) -> int:
 
 
 _MANY_ROWS = 200
-"""Rich takes milliseconds for each row, in vain if nothing is folded or coloured."""
+"""Rich takes milliseconds for each row, to no effect if nothing is folded or coloured."""
 
 
 def _is_plain(rows: Sequence[Sequence[str]]) -> bool:
-    """True if every character takes part in the width of its cell, and all fits."""
+    """Return True if every character adds to the width of its cell, and all cells fit."""
     return all(cell.isprintable() for row in rows for cell in row) and all(
         sum(map(len, row)) < _WIDE // len(row) for row in rows if row
     )
@@ -257,14 +257,14 @@ def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: fro
 
 
 def make_output_safe() -> None:
-    """Let every text be written, in a terminal or locale that lacks its characters too.
+    """Allow any text to be written, also to a terminal or locale that lacks its characters.
 
-    A stream that the caller has closed goes nowhere; its number would else be given to the next file that is opened.
+    A stream that the caller has closed is discarded; otherwise the next opened file would get its number.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 # it stays open
-    if sys.stderr is sys.__stderr__:  # which stays open, and with it the number that both have
+    if sys.stderr is sys.__stderr__:  # which stays open, and so does their common number
         sys.stderr = _lenient(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -273,7 +273,7 @@ def make_output_safe() -> None:
 
 @final
 class _LenientFile(io.FileIO):
-    """A file that drops what it cannot take: a full disk, a reader that went away, a terminal that was closed."""
+    """A file that drops text that it cannot write: a full disk, a reader that ended, a closed terminal."""
 
     def write(self, data: Any) -> int:
         written = None
@@ -283,11 +283,11 @@ class _LenientFile(io.FileIO):
 
 
 def _lenient(stream: Any) -> Any:
-    """Return stderr such that no word to people ends the work that it is about."""
+    """Return stderr in a form that never fails, so that a message cannot end the work it reports on."""
     try:
         file = _LenientFile(stream.fileno(), "w", closefd=False)
     except (AttributeError, OSError, ValueError):
-        return stream  # no file, as in a test
+        return stream  # not a file, as in a test
     return io.TextIOWrapper(io.BufferedWriter(file), encoding=stream.encoding, line_buffering=True)
 
 
@@ -295,7 +295,7 @@ def answer(text: str = "", *, at_once: bool = False) -> None:
     """Write a line of the result to stdout, folded between words in a terminal.
 
     Raises HpsearchError if stdout cannot take it. Output that is no longer read (`| head`) is dropped, and the command
-    goes on to its end.
+    continues.
     """
     _write(_fitted(text, sys.stdout), at_once=at_once)
 
@@ -310,12 +310,12 @@ def _write(text: str, *, at_once: bool = False) -> None:
 
 
 def discard_stdout() -> None:
-    """Let stdout go nowhere from now on; Python flushes it once more at its end."""
+    """Discard stdout from now on; Python flushes it once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def output_error(error: OSError) -> HpsearchError:
-    """Return the error for a stdout that takes no more: a full disk, say."""
+    """Return the error for a stdout that cannot be written, for example on a full disk."""
     return HpsearchError(
         f"stdout: must accept the results (got {error.strerror}): make room, or write them elsewhere"
     )
@@ -347,7 +347,7 @@ def _cell(value: Any) -> Any:
 
 
 def ask(question: str, *, refusal: str, lines: Sequence[str] = ()) -> None:
-    """Return after a yes, asked for on stderr below `lines`.
+    """Ask for confirmation on stderr below `lines`, and return after a yes.
 
     Raises UsageError, with `refusal`, if there is no terminal, and Abort after a no.
     """

@@ -1,4 +1,4 @@
-"""How a run shows on stderr: a live display in a terminal, a line now and then elsewhere."""
+"""Progress of a run on stderr: a live display in a terminal, a line now and then elsewhere."""
 
 import threading
 import time
@@ -31,13 +31,13 @@ _STOPPING: Final = "finishing; Ctrl-C again to stop at once"
 
 
 def _stderr() -> Console:
-    """Return stderr; it is asked for each time, since a test may replace it."""
+    """Return stderr, looked up at each call, since a test may replace it."""
     return Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Show that something takes a moment, in a terminal only."""
+    """Show that work takes a moment, in a terminal only."""
     console = _stderr()
     if console.is_terminal:
         with console.status(f"{what} ..."):
@@ -49,10 +49,10 @@ def busy(what: str) -> Iterator[None]:
 @final
 @dataclass(kw_only=True, slots=True)
 class Pace:
-    """How fast a run is: epochs per second, and the time that is left.
+    """The speed of a run: epochs per second, and the time that is left.
 
-    Both are measured from the first finished state that was seen, so that what earlier runs did and the start
-    of the workers do not count.
+    Both are measured from the first finished state that was seen, so that earlier runs and the start of the workers do
+    not count.
     """
 
     began_s: float = 0.0
@@ -68,16 +68,16 @@ class Pace:
             self.began_s = now_s
 
     def is_waiting(self, progress: Progress) -> bool:
-        """True until the first epoch of this run was seen."""
+        """Return True until the first epoch of this run is seen."""
         return progress.epochs == self.began_epochs and not progress.is_done
 
     def epochs_per_s(self, progress: Progress, now_s: float) -> float:
-        """Return the epochs per second, 0 where nothing can be said."""
+        """Return the epochs per second, 0 if they are unknown."""
         elapsed_s = now_s - self.began_s
         return (progress.epochs - self.began_epochs) / elapsed_s if elapsed_s > 0 else 0.0
 
     def left_s(self, progress: Progress, now_s: float) -> float | None:
-        """Return the seconds that are left, None where nothing can be said."""
+        """Return the seconds that are left, None if they are unknown."""
         done = progress.finished - self.began_finished
         if done <= 0:
             return None
@@ -96,7 +96,7 @@ TERMINAL: Final = Listener(notify=say, stage=busy, watch=_watch)
 
 @contextmanager
 def until_stopped(*, last: Callable[[], None] = do_nothing) -> Iterator[Listener]:
-    """Give a listener that takes signals as requests to stop, from its `begin` on until the context is left."""
+    """Yield a listener that treats signals as requests to stop, from its `begin` until the context exits."""
     with ExitStack() as stack:
         yield replace(TERMINAL, begin=lambda stop: stack.enter_context(stop_on_signals(stop, last=last)))
 
@@ -104,9 +104,9 @@ def until_stopped(*, last: Callable[[], None] = do_nothing) -> Iterator[Listener
 @final
 @dataclass(slots=True)
 class Display:
-    """Shows a study's progress until it is left, and the pool's notes as they come.
+    """Shows a study's progress until its context exits, and the pool's notes as they arrive.
 
-    Asked to stop, it says at once what happens now.
+    After a request to stop, it prints the consequences at once.
     """
 
     study: StoredStudy
@@ -144,7 +144,7 @@ class Display:
             self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Show where the study stands now."""
+        """Show the current progress of the study."""
         now_s = time.monotonic()
         self._pace.see(progress, now_s)
         self._say_notes()
@@ -155,9 +155,9 @@ class Display:
             self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
 
     def _announce(self) -> None:
-        """Say what cannot wait for the main thread, which may be busy with it or wait for the database.
+        """Print lines that cannot wait for the main thread, which may be busy or waiting for the database.
 
-        These are the notes, and once that a request to stop was heard.
+        These are the notes, and once that a request to stop has arrived.
         """
         while not self._left.wait(0.05):
             self._say_notes()
@@ -178,7 +178,7 @@ class Display:
             say(line)
 
     def _is_line_due(self, progress: Progress, now_s: float) -> bool:
-        """True every 10 % of the budget, every 10 s, and at the end."""
+        """Return True every 10 % of the budget, every 10 s, and at the end."""
         share = _share(progress)
         return (
             share - self._line_share >= _LINE_EVERY_SHARE
@@ -189,7 +189,7 @@ class Display:
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
         first, *rest = self._facts(progress, now_s)
         numbers = f"{self._count(progress)}; {first}"
-        # The bar gives way to the numbers, the last of which is the time that is left; then they leave its line.
+        # The bar shrinks for the numbers, the last of which is the time that is left; then they move off its line.
         free = self._console.width - len(self.study.spec.name) - 2
         if free - len(numbers) - 1 < _NARROWEST_BAR:
             numbers, rest = "", [numbers, *rest]
@@ -208,7 +208,7 @@ class Display:
         return f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
 
     def _facts(self, progress: Progress, now_s: float) -> list[str]:
-        """Return what runs and how fast, then the fates, then the best."""
+        """Return the running trials and the speed, then the fates, then the best."""
         waits = self._pace.is_waiting(progress) and not progress.running and not self.stop.is_asked
         speed = ["starting workers" if waits else f"{progress.running:,} running"]
         if rate := self._pace.epochs_per_s(progress, now_s):

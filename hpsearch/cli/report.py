@@ -68,9 +68,9 @@ def report(
 ) -> None:
     """Write the report of a study: one HTML file that needs no network.
 
-    With --figure it is one figure: a page, Plotly's JSON, or a picture (which needs the extra `images`).
-    With --publish a server of Optuna's own dashboard shows our search map, failures and curves, and notes with verdicts
-    and remedies; a note that you wrote is kept (this needs the extra `dashboard`).
+    With --figure it writes one figure: a page, Plotly's JSON, or a picture (which needs the extra `images`). With
+    --publish a server of Optuna's own dashboard shows our search map, failures and curves, and notes with verdicts and
+    remedies; your own notes are kept (this needs the extra `dashboard`).
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
@@ -90,7 +90,7 @@ def report(
     if output is not None:
         check_report_path(output)
     with open_store(storage, foreign=True) as store:
-        # Only studies of ours have what publishing needs.
+        # Only studies of ours have the data for publishing.
         snapshot, request = request_report(
             store, name, trials=numbers, compare=compare or (), ours=publish, notify=say
         )
@@ -126,10 +126,10 @@ def _publish(url: str, snapshot: "Snapshot") -> None:
 
 
 def renew_report(store: "Store", name: str, *, url: str, before: str | None = None) -> None:
-    """Write the report of a study again if it has one at the default place, and its published notes if it has any.
+    """Write the report of a study again if there is one at the default path, and its published notes if any.
 
-    `before` is the name under which the report was written, if it is another one. A report that cannot be written is a
-    warning: the command that changed the study has done its work.
+    `before` is the earlier name of the study, if the report was written under that. A report that cannot be written is
+    a warning: the command that changed the study has already succeeded.
     """
     from hpsearch.cli.progress import TERMINAL
     from hpsearch.errors import HpsearchError

@@ -1,4 +1,4 @@
-"""`hpsearch reproduce`: what the source documents claim, beside what is measured."""
+"""`hpsearch reproduce`: claims of the source documents next to measurements."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -23,7 +23,7 @@ _FIELDS: Final = ("document", "claim", "text", "study", "stated", "why", "judgem
 
 @final
 class Images(StrEnum):
-    """What is trained on in place of each other."""
+    """The alternative sources of images to train on."""
 
     MNIST = "mnist"
     DIGITS = "digits"
@@ -71,10 +71,10 @@ def reproduce(
     ] = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
-    """Run the source documents' experiments, and compare each claim with what is measured.
+    """Run the source documents' experiments, and compare each claim with measurements.
 
-    What is finished is kept in storage/reproduction, so that a second call does not train it again. MNIST is used
-    if it is on this machine (hpsearch data fetch mnist), else digits.
+    Finished studies are kept in storage/reproduction, so that later calls do not train them again. MNIST is used if it
+    is on this machine (hpsearch data fetch mnist), else digits.
 
     Example: hpsearch reproduce relu-learning-rates
     """
@@ -101,7 +101,7 @@ def reproduce(
 def _listing(shown: "Reproduction") -> Listing:
     """Return the claims with their judgements, for people and for programs.
 
-    In JSON `why` is why the ranges were chosen, null if a claim has none.
+    In JSON `why` is the reason for the ranges, null if a claim has none.
     """
     from hpsearch.reproduction.words import judgement_words, measured_words
 
@@ -141,8 +141,8 @@ def _object(judged: "Judged", source: "Source") -> Mapping[str, Any]:
 def _measured_object(measured: "Measured") -> dict[str, Any]:
     """Return a measure: `value` is the median over `seeds`, or a share; bounds that are open are null.
 
-    `is_met` is null where no seed shows it, and where the runs were too short. With `is_bound` the median is above
-    `value`: in `never_seen` runs it was not there before they ended.
+    `is_met` is null if no seed shows it, and if the runs were too short. With `is_bound` the median is above `value`:
+    in `never_seen` runs it had not occurred by their end.
     """
     from hpsearch.analysis.json_objects import finite, reason_of
 

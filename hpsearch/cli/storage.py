@@ -30,9 +30,9 @@ def check(
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Check that the database answers and can be used, how fast it is, and how much the open studies will load it.
+    """Check that the database answers and can be used, its speed, and the load that the open studies will cause.
 
-    A few small rows are written to measure that, and removed again. With --full the exit code is 1 if anything in the
+    A few small rows are written to measure that, and removed again. With --full the exit code is 1 if any data in the
     database is damaged, or not as hpsearch and Optuna store it.
 
     Example: hpsearch storage check --storage sqlite:///storage/hpsearch.db
@@ -65,9 +65,9 @@ def upgrade(
     yes: Annotated[bool, typer.Option("--yes", help="Do it also while workers are at work.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Bring the tables of an older hpsearch or Optuna to those that this version uses. Everything in them is kept.
+    """Upgrade the tables of an older hpsearch or Optuna to the schema of this version. Their data is kept.
 
-    Stop the workers first, and make a backup: there is no way back.
+    Stop the workers first, and make a backup: an upgrade cannot be undone.
 
     Example: hpsearch storage upgrade --storage sqlite:///storage/hpsearch.db
     """
@@ -111,7 +111,7 @@ def copy(
         bool, typer.Option("--include-running", help="Copy trials that run as waiting ones.")
     ] = False,
 ) -> None:
-    """Copy studies from one database into another, and read them back. Without --study: all that hpsearch made.
+    """Copy studies from one database into another, and read them back. Without --study: all studies made by hpsearch.
 
     Each study is copied whole or not at all, with its numbers, times and history. The source is not changed. A damaged
     study is left out: the others are copied, and the exit code is 1.
@@ -171,7 +171,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
 
 
 def _local_times(times: "LocalTimes") -> str:
-    """Return what is to be said of trials from before Optuna wrote times in UTC."""
+    """Return the warning about trials from the time when Optuna did not write times in UTC."""
     from hpsearch.analysis.formats import format_count
 
     trials = format_count(times.trials, "trial")
@@ -187,7 +187,7 @@ def _whole_ms(seconds: float) -> int:
 
 
 def _forecast_rows(health: "Health") -> list[tuple[str, str]]:
-    """Return what the budgets that are left will cost."""
+    """Return the cost of the budgets that are left."""
     from hpsearch.analysis.formats import format_count, format_duration
 
     left = health.outlook

@@ -51,7 +51,7 @@ def create(
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Check a study file and store the study, for workers to take up.
+    """Check a study file and store the study, so that workers can train its trials.
 
     Example: hpsearch study create digits --dry-run
     """
@@ -134,7 +134,7 @@ def run(
 
 @app.command("list")
 def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the studies of the database, oldest first: also those that Optuna made, and those that cannot be read.
+    """List the studies of the database, oldest first, including those that Optuna made or that cannot be read.
 
     Example: hpsearch study list --format json
     """
@@ -151,7 +151,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
 @app.command()
 def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Show where a study stands, the ledger of its epochs, and what to change before the next search.
+    """Show the progress of a study, the ledger of its epochs, and advice for the next search.
 
     Example: hpsearch study show digits
     """
@@ -194,8 +194,8 @@ def best(
 ) -> None:
     """List the best configurations of a study, best first. Only complete trials are ranked.
 
-    Those that `study confirm` trained with fresh seeds come first, by their means. Of a study of Optuna's with several
-    objectives these are the trials that no other one beats in all of them.
+    Those that `study confirm` trained with fresh seeds come first, by their means. For a study of Optuna's with several
+    objectives, these are the trials that no other trial beats in all of them.
 
     Example: hpsearch study best digits --count 10 --format csv
     """
@@ -361,7 +361,7 @@ def confirm(
 ) -> None:
     """Train the best configurations again with fresh seeds, and report whether the best differs by more than chance.
 
-    A fresh seed changes weights, dropout and the order of the data, not the split. What is stored is not trained
+    A fresh seed changes weights, dropout and the order of the data, not the split. Stored results are not trained
     again: after Ctrl-C the same command continues, and only the cohort in training is lost.
 
     Example: hpsearch study confirm digits --best 3 --seeds 10
@@ -406,10 +406,10 @@ def open_test_part(
     ] = AnswerFormat.TEXT,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Open the sealed test part, once, and print what one configuration reaches there over fresh seeds.
+    """Open the sealed test part, once, and print the result of one configuration there over fresh seeds.
 
-    It trains on the training part as the search did. That the part was opened, when and by which command, is recorded
-    first and permanently; later calls print the stored result.
+    It trains on the training part, like the search. The opening, its time and its command are recorded first and
+    permanently; later calls print the stored result.
 
     Example: hpsearch study test flowers --trial 17 --yes
     """
@@ -451,10 +451,10 @@ def narrow(
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Propose what to search next, from the best trials and the deaths, with a reason for every bound.
+    """Propose the next search space from the best trials and the deaths, with a reason for every bound.
 
-    With --yes it creates the follow-up study. That keeps the seed and the split, so results compare, and begins with
-    the best configurations that lie inside, which are trained again and count.
+    With --yes it creates the follow-up study. It keeps the seed and the split, so results are comparable. It begins
+    with the best configurations inside the bounds, which are trained again and count.
 
     Example: hpsearch study narrow digits --yes
     """
@@ -496,7 +496,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
 
 @app.command()
 def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Give a study another name. Everything else of it stays; a report of it is written again under the new name.
+    """Rename a study. Everything else stays; its report, if any, is written again under the new name.
 
     Example: hpsearch study rename digits digits-2026
     """
@@ -541,7 +541,7 @@ def export(
 ) -> None:
     """Write a study into a new SQLite file, to keep, send or import elsewhere; the file is read back as a check.
 
-    A damaged study is written as it is, with a warning: `study import` will refuse the file.
+    A damaged study is written unchanged, with a warning: `study import` will refuse the file.
 
     Example: hpsearch study export digits --output digits.db
     """
@@ -566,7 +566,7 @@ def import_studies(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Take the studies of an exported file into the database, with their numbers, times and history.
+    """Import the studies of an exported file into the database, with their numbers, times and history.
 
     The file is only read: nothing in it is run. It is imported whole or, if it breaks a rule, not at all.
 

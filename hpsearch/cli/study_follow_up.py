@@ -1,4 +1,4 @@
-"""What fresh seeds, the sealed test part and narrowing show, for people and for programs."""
+"""Results of fresh seeds, the sealed test part and narrowing, for people and for programs."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
 
 
 def write_confirmation(confirmed: Confirmation, form: Format) -> None:
-    """Write what fresh seeds say about the best configurations to stdout."""
+    """Write the results of the best configurations over fresh seeds to stdout."""
     write_listing(confirmation_listing(confirmed.found, confirmed.study), form)
     if form is Format.TABLE:
         answer()
@@ -79,7 +79,7 @@ def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listi
 def confirmed_objects(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
 ) -> dict[str, Any]:
-    """Return the best trial and `confirmed`, what fresh seeds say, the best mean first, as JSON has them."""
+    """Return the best trial, and as `confirmed` the results over fresh seeds, the best mean first, as JSON objects."""
     metric, maximize = study.spec.metric, study.maximize
     best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
     found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
@@ -106,7 +106,7 @@ def repeated_object(one: Repeated) -> dict[str, Any]:
 
 
 def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> str:
-    """Say that the test part was opened, when, for what and by which command."""
+    """Return the sentence on the opening of the test part: its time, trial and command."""
     unfinished = "" if has_result else "; it was stopped before the result, and the same command finishes it"
     return (
         f"{study.spec.name}: the test part was opened on {format_time(opened.opened)} for trial {opened.number} "
@@ -122,13 +122,13 @@ def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
 
 
 def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
-    """Tell that the test part was opened, where it was."""
+    """Report the opening of the test part to `tell`, if it was opened."""
     if (opened := store.unsealing(study)) is not None:
         tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
 
 
 def approve(study: StoredStudy, chosen: Trial) -> None:
-    """Return after a yes. Raises UsageError where nobody can be asked, and Abort after a no."""
+    """Return after a yes. Raises UsageError if there is no terminal to ask, and Abort after a no."""
     name, params = study.spec.name, format_parameters(chosen.params, study.spec.search)
     ask(
         f'Open the sealed test part of "{name}" for trial {chosen.number}? It opens once',
@@ -138,7 +138,7 @@ def approve(study: StoredStudy, chosen: Trial) -> None:
 
 
 def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
-    """Write what the chosen configuration reaches on the test part, and who opened it, to stdout."""
+    """Write the chosen configuration's result on the test part, and the opening, to stdout."""
     study = tested.study
     if form is AnswerFormat.JSON:
         shown = {
@@ -152,7 +152,7 @@ def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
 
 
 def result_sentence(found: Repeated, metric: str) -> str:
-    """Say what a configuration reaches on the test part."""
+    """Return the sentence on a configuration's result on the test part."""
     kind = "accuracy" if metric == "validation_accuracy" else "loss"
     span = interval_words(found, metric)
     held = f", 95 % interval {span}" if span else ""
@@ -164,11 +164,11 @@ def result_sentence(found: Repeated, metric: str) -> str:
 
 _RIGHT: Final = frozenset({"before", "after"})
 _MANY: Final = 12
-"""More trials than this are counted and not listed."""
+"""Maximum number of trials that are listed; more are only counted."""
 
 
 def write_narrowing(narrowing: Narrowing, form: Format) -> None:
-    """Write what a follow-up should search to stdout."""
+    """Write the search space of a follow-up to stdout."""
     if form is Format.TABLE:
         write_proposal(narrowing)
     else:
@@ -178,7 +178,7 @@ def write_narrowing(narrowing: Narrowing, form: Format) -> None:
 def write_follow_up(
     narrowing: Narrowing, made: FollowUp, *, trials: int | None, form: Format, where: str
 ) -> None:
-    """Write what was created in the database `where`, or that it was there, and how to go on."""
+    """Report the follow-up created in the database `where`, or that it existed, and the next steps."""
     if not made.is_new:
         _tell_stored(narrowing.study, made, trials, tell=answer if form is Format.TABLE else say)
     elif form is Format.TABLE:
@@ -188,7 +188,7 @@ def write_follow_up(
 
 
 def write_proposal(narrowing: Narrowing) -> None:
-    """Write the bounds before and after, with reasons, and the trials that lie inside, to stdout."""
+    """Write the old and new bounds, with reasons, and the trials inside them, to stdout."""
     study, proposal = narrowing.study, narrowing.proposal
     answer(f"{study.spec.name}: by the best {len(proposal.best)} trials: {_listed(proposal.best)}")
     answer()
@@ -209,7 +209,7 @@ def proposal_listing(proposal: Proposal) -> Listing:
 
 
 def write_listing_of(before: Sequence[Dimension], after: Sequence[Dimension]) -> None:
-    """Write two search spaces of the same dimensions beside each other to stdout, without reasons."""
+    """Write two search spaces of the same dimensions next to each other to stdout, without reasons."""
     revisions = [
         Revision(before=old, after=new, reasons=("", "")) for old, new in zip(before, after, strict=True)
     ]
@@ -218,7 +218,7 @@ def write_listing_of(before: Sequence[Dimension], after: Sequence[Dimension]) ->
 
 
 def write_created(made: FollowUp, where: str) -> None:
-    """Write what was created in the database `where` to stdout, and what to know of its numbers."""
+    """Write the follow-up created in the database `where` to stdout, with notes about its numbers."""
     study, warm = made.study, made.warm
     budget = format_count(study.spec.trials, "trial")
     answer(f'Study "{study.spec.name}": created with a budget of {budget} in {where}')
@@ -235,7 +235,7 @@ def write_created(made: FollowUp, where: str) -> None:
 def _tell_stored(
     study: StoredStudy, made: FollowUp, trials: int | None, *, tell: Callable[[str], None]
 ) -> None:
-    """Tell that the follow-up is stored already and was not changed, where it stands, and what to do now."""
+    """Report to `tell` that the follow-up was stored already and is unchanged, its progress, and the next step."""
     stored, progress = made.study, made.progress
     name, parent = shlex.quote(stored.spec.name), shlex.quote(study.spec.name)
     tell("")

@@ -1,4 +1,4 @@
-"""Where a study stands, how a run ends, and what was changed, for people."""
+"""The progress of a study, the end of a run, and changes, for people."""
 
 import getpass
 import shlex
@@ -56,7 +56,7 @@ from hpsearch.workflows.studies import Deletion, Edited
 def write_overview(
     study: StoredStudy, progress: Progress, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
 ) -> None:
-    """Write how the study stands, its fates, its ledger, its advice, and its audit to stdout."""
+    """Write the study's progress, fates, ledger, advice and audit to stdout."""
     answer(f"{study.spec.name}: {state_sentence(progress)}")
     for foreign in progress.foreign:
         words = described(foreign)
@@ -96,7 +96,7 @@ def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequen
 def write_foreign_overview(
     study: StoredStudy, progress: Progress, trials: Sequence[Trial], form: Format
 ) -> None:
-    """Write what is known of a study that another Optuna client made to stdout."""
+    """Write the known facts about a study that another Optuna client made to stdout."""
     best = leading_trials(trials, study, count=len(trials))
     if form is not Format.TABLE:
         shown = study_object(study, progress)
@@ -123,7 +123,7 @@ _FRONT_SHOWN = 10
 
 
 def write_decades(decades: Sequence[Decade]) -> None:
-    """Write what became of the trials of each decade of learning rates to stdout."""
+    """Write the fates of the trials of each decade of learning rates to stdout."""
     fates = [fate for fate in Fate if any(fate in decade.fates for decade in decades)]
     cells = [
         (
@@ -138,14 +138,14 @@ def write_decades(decades: Sequence[Decade]) -> None:
 
 
 def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
-    """Write what the trials advise to stdout, below an empty line; nothing where they advise nothing."""
+    """Write the advice from the trials to stdout, below an empty line; nothing if there is none."""
     if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
         answer()
         answer(f"Advice: {advised}.")
 
 
 def audit_words(audit: Audit) -> str:
-    """Say how often stopping was wrong, by the trials that ran on."""
+    """Return how often stopping was wrong, judged by the trials that ran on."""
     if not audit.audited:
         return "Audit: no trial that diagnosis would have stopped has run on to its end yet."
     low, high = (f"{100 * bound:.1f}" for bound in audit.interval)
@@ -157,7 +157,7 @@ def audit_words(audit: Audit) -> str:
 
 
 def write_fates(progress: Progress) -> None:
-    """Write how many trials met which fate, and the epochs that they began, to stdout."""
+    """Write the number of trials of each fate, and the epochs that they began, to stdout."""
     rows = fate_rows(progress)
     cells = [(row.fate.value, f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
     total = ("all", f"{sum(row.trials for row in rows):,}", f"{sum(row.epochs for row in rows):,}")
@@ -177,12 +177,12 @@ def write_ledger(progress: Progress) -> None:
 def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
     """Write the result of a study to stdout, and its report to a file.
 
-    `output` is where the report goes; None is the default place.
+    `output` is the path of the report; None is the default path.
     """
     study = snapshot.study
     try:
         _write_results(snapshot)
-    finally:  # a stdout that takes nothing does not cost the report
+    finally:  # the report is written even if stdout fails
         with busy("Writing the report"):
             path = report.write_report(snapshot, output or report.default_report_path(url, study.spec.name))
     if output is not None:
@@ -207,7 +207,7 @@ def _write_results(snapshot: Snapshot) -> None:
 def write_best(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation], count: int = 5
 ) -> None:
-    """Write the best configurations to stdout, or what took the trials if there is none."""
+    """Write the best configurations to stdout, or the fates of the trials if there is none."""
     for line in best_lines(trials, study, count, evaluations=evaluations) or why_nothing(trials):
         answer(line)
     if rival := rival_words(trials, study, evaluations=evaluations):
@@ -215,7 +215,7 @@ def write_best(
 
 
 def why_nothing(trials: Sequence[Trial]) -> list[str]:
-    """Say what took the trials where none is complete with a finite result."""
+    """Return the fates of the trials if none is complete with a finite result."""
     ended = [trial for trial in trials if trial.state.is_final]
     if not ended:
         return ["No trial has finished yet."]
@@ -230,7 +230,7 @@ def why_nothing(trials: Sequence[Trial]) -> list[str]:
 
 
 def run_study(target: str, options: RunOptions) -> int:
-    """Run the study that `target`, a file or a name, means; return the exit code: 0, or 130 after a request to stop.
+    """Run the study of `target`, a file or a name; return the exit code: 0, or 130 after a request to stop.
 
     Raises HpsearchError if the study stopped before its budget was spent.
     """
@@ -251,7 +251,7 @@ def _say_stopped() -> None:
 
 
 def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
-    """Run the study that `target` means and those that follow it, `rounds` in all; return the exit code."""
+    """Run the study of `target` and its follow-ups, `rounds` studies in all; return the exit code."""
     code = DONE
 
     def run_one(target: str, options: RunOptions) -> bool:
@@ -275,7 +275,7 @@ def _write_next(following: NextRound) -> None:
         return
     if following.narrowing is not None and _is_proposed(following):
         write_proposal(following.narrowing)
-    elif following.study is not None:  # its parent went on after it was made
+    elif following.study is not None:  # its parent continued after its creation
         write_listing_of(following.parent.spec.search, following.study.spec.search)
     answer()
     if following.study is None:
@@ -286,7 +286,7 @@ def _write_next(following: NextRound) -> None:
 
 
 def _is_proposed(following: NextRound) -> bool:
-    """True unless the next round searches something else than its parent's trials suggest by now."""
+    """Return True unless the next round's search space differs from the current suggestion of its parent's trials."""
     study, narrowing = following.study, following.narrowing
     return study is None or (narrowing is not None and narrowing.proposal.search == study.spec.search)
 
@@ -307,13 +307,13 @@ def _write_best_of_rounds(rounds: Rounds) -> None:
 
 
 def write_edited(edited: Edited) -> None:
-    """Write what was changed and how the study stands to stdout."""
+    """Write the changes and the progress of the study to stdout."""
     _write_sentences(edited)
     answer(f"{edited.study.spec.name}: {state_sentence(edited.progress)}")
 
 
 def write_paused(edited: Edited) -> None:
-    """Write that the study was paused, and how to go on, to stdout."""
+    """Write that the study was paused, and how to resume it, to stdout."""
     write_stopped(edited)
     answer(f"Go on with: hpsearch study resume {shlex.quote(edited.study.spec.name)}")
 
@@ -331,7 +331,7 @@ def _write_sentences(edited: Edited) -> None:
 
 
 def user() -> str:
-    """Return who runs this: `user@host`, or the host alone if the system has no name for the user."""
+    """Return the current user as `user@host`, or the host alone if the system has no name for the user."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError, ImportError):
@@ -345,7 +345,7 @@ def approve_deletion(deletion: Deletion) -> None:
 
 
 def write_deletion(deletion: Deletion) -> None:
-    """Write what was deleted, and what was in training."""
+    """Write the deleted study and the trials that were in training to stdout."""
     answer(f"Deleted the {_what(deletion)}.")
     if deletion.running:
         say(f"Warning: {_in_training(deletion)}: their work is lost")
@@ -356,7 +356,7 @@ def _what(deletion: Deletion) -> str:
 
 
 def _in_training(deletion: Deletion) -> str:
-    """Return how many trials were in training and which workers held them."""
+    """Return the number of trials in training and the workers that held them."""
     by = ", ".join(f"{worker} ({trials:,})" for worker, trials in deletion.workers.items() if trials)
     count = format_count(deletion.running, "trial")
     return f"{count} {'was' if deletion.running == 1 else 'were'} in training{f', by {by}' if by else ''}"

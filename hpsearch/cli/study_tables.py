@@ -1,4 +1,4 @@
-"""Studies and trials as listings, and what a study would run."""
+"""Studies and trials as listings, and the plan of a study."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,9 +30,9 @@ _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best"
 
 
 def studies_listing(studies: Sequence[Listed]) -> Listing:
-    """Return studies, all of a database, with where they stand.
+    """Return all studies of a database with their progress.
 
-    What they follow up has a column if any does, and so has what is to be said of studies that hpsearch did not
+    The study that they follow up has a column if any has one, and so have remarks on studies that hpsearch did not
     make, or cannot read.
     """
     names = {one.study.key: one.name for one in studies if one.study is not None}
@@ -55,7 +55,7 @@ def studies_listing(studies: Sequence[Listed]) -> Listing:
 
 
 def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
-    """Return the name of the study that one follows up, None if it follows up none."""
+    """Return the name of the study that this one follows up, None if there is none."""
     if listed.study is None or listed.study.parent is None:
         return None
     return names.get(listed.study.parent, GONE)
@@ -93,9 +93,9 @@ def _note(listed: Listed) -> str:
 
 
 def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
-    """Return trials in the given order; what is searched has a column of its own, and so have configurations.
+    """Return trials in the given order, with a column for each searched dimension and one for configurations.
 
-    A trial that waits has what it was enqueued with there.
+    A waiting trial shows its enqueued values there.
     """
     if study.foreign is not None:
         return _foreign_trials(trials, study, study.foreign.metrics)
@@ -124,7 +124,7 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
 
 
 def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
-    """Return trials in the given order, those that were trained with fresh seeds with what these say."""
+    """Return trials in the given order, with their results over fresh seeds if any were trained."""
     metric, plain = study.spec.metric, trials_listing(trials, study)
     found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
     if not any(one.values for one in found):
@@ -183,7 +183,7 @@ def _searched_cells(trial: Trial, searched: Sequence[str]) -> list[str]:
 
 
 def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy) -> Listing:
-    """Return the exact configurations of a study with what they reached."""
+    """Return the exact configurations of a study with their results."""
     heads = row_heads(format_short_metric(study.spec.metric))
     return Listing(
         objects=[row_object(row) for row in rows],
@@ -205,7 +205,7 @@ def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | Non
 
 
 def existing(name: str | None) -> str | None:
-    """Return the parent's name for programs: null where there is none, or it is gone."""
+    """Return the parent's name for programs: null if there is none, or it is gone."""
     return None if name == GONE else name
 
 
@@ -215,14 +215,14 @@ def parent_object(store: Store, study: StoredStudy) -> str | None:
 
 
 def write_parent(store: Store, study: StoredStudy) -> None:
-    """Write which study this one follows up to stdout, below an empty line; nothing where there is none."""
+    """Write the study that this one follows up to stdout, below an empty line; nothing if there is none."""
     if study.parent is not None:
         answer()
         answer(f"Follows up: {parent_name(study, store.studies())}")
 
 
 def write_plan(dry_run: DryRun) -> None:
-    """Write to stdout what the study would run on this machine."""
+    """Write the workers and rows that the study would run on this machine to stdout."""
     for name, value in _lines(dry_run):
         answer(f"{name:<22}{value}")
 

@@ -154,7 +154,7 @@ def enqueue(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Have a configuration of your own trained next. What is not set is sampled; it counts against the budget.
+    """Enqueue a configuration of your own, to be trained next. Other values are sampled; it counts against the budget.
 
     Example: hpsearch trial enqueue digits --set learning_rate=0.01
     """

@@ -1,4 +1,4 @@
-"""A trial's curves as text: dots of Braille, or stars where the output has none; NaN and infinity in a row below."""
+"""A trial's curves as text: dots of Braille, or stars if the output has none; NaN and infinity in a row below."""
 
 import math
 import sys
@@ -21,10 +21,10 @@ _NOT_FINITE: Final = "not finite"
 _KEY: Final = "  (N: NaN, + and -: infinite)"
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""The bit of each dot of a Braille character, by row from the top and column (Unicode, block 2800)."""
+"""Bit of each dot of a Braille character, by row from the top and column (Unicode, block 2800)."""
 
 _LOGARITHMIC_FROM: Final = 100.0
-"""Values of one sign that span more than this are drawn by their logarithms."""
+"""Values of one sign that span more than this ratio are drawn by their logarithms."""
 
 
 def write_curves(trial: Trial, study: StoredStudy, series: Series) -> None:
@@ -45,7 +45,7 @@ def write_curves(trial: Trial, study: StoredStudy, series: Series) -> None:
 
 
 def _takes_braille() -> bool:
-    """Say whether stdout can take Braille."""
+    """Return True if stdout can take Braille."""
     try:
         chr(_BRAILLE).encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -127,7 +127,7 @@ def _levels(finite: Mapping[int, float], count: int) -> dict[int, int]:
     ):
         values = {epoch: math.log10(value) for epoch, value in values.items()}
     low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
-    # Halves: the distance of two numbers can be more than there are.
+    # Halves: the distance of two floats can overflow.
     span = high / 2 - low / 2
     return {
         epoch: round((count - 1) * ((high / 2 - value / 2) / span)) if span else count // 2

@@ -1,4 +1,4 @@
-"""One trial, what its replay showed, and trials that wait, for people and for programs."""
+"""One trial, the results of its replay, and waiting trials, for people and for programs."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ from hpsearch.workflows.enqueue import Enqueued, Grid
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
-    """Write all that is known of a trial to stdout."""
+    """Write all stored facts about a trial to stdout."""
     verdict = verdict_words(trial)
     why = "" if verdict == trial.fate.value or study.foreign is not None else f", {verdict}"
     answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}{why}")
@@ -114,7 +114,7 @@ def _write_attempts(attempts: Sequence[Attempt]) -> None:
 
 
 def write_enqueued(enqueued: Enqueued) -> None:
-    """Write which trial waits with what to stdout, and which budget lets it run."""
+    """Write the waiting trial and its values to stdout, and the budget that lets it run."""
     study = enqueued.study
     rest = f"; {', '.join(enqueued.sampled)} will be sampled" if enqueued.sampled else ""
     params = format_parameters(enqueued.params, study.spec.search)
@@ -125,7 +125,7 @@ def write_enqueued(enqueued: Enqueued) -> None:
 
 
 def write_budget_hint(study: StoredStudy, progress: Progress) -> None:
-    """If trials wait and the budget is spent, write how to raise it."""
+    """Write how to raise the budget if it is spent and trials wait."""
     name = study.spec.name
     if progress.is_done and progress.waiting:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
@@ -136,7 +136,7 @@ def write_budget_hint(study: StoredStudy, progress: Progress) -> None:
 
 
 def _write_grid_hint(study: StoredStudy, grid: Grid) -> None:
-    """Write the budget that trains every point of the grid besides the trials with given parameters."""
+    """Write the budget that trains every point of the grid in addition to the trials with given parameters."""
     points, given = grid.points, grid.given
     if study.spec.trials < points + given:
         budget = format_count(study.spec.trials, "trial")
@@ -148,7 +148,7 @@ def _write_grid_hint(study: StoredStudy, grid: Grid) -> None:
 
 
 def write_replay(replay: Replay, page: Path) -> None:
-    """Write what was trained, the check's result and the verdicts to stdout."""
+    """Write the trained epochs, the check's result and the verdicts to stdout."""
     stored = replay.stored
     answer(f"{stored.study.spec.name}: trial {stored.trial.number}: {check_sentence(replay.check)}")
     answer()
@@ -196,7 +196,7 @@ def replay_object(replay: Replay, page: Path) -> dict[str, Any]:
 
 
 def _check_object(check: ReplayCheck) -> dict[str, Any]:
-    """Return the check; `identical` is null where nothing was stored to compare with."""
+    """Return the check; `identical` is null if there is no stored result to compare with."""
     difference = check.difference
     return {
         "identical": difference is None if check.numbers else None,

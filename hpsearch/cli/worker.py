@@ -56,9 +56,9 @@ def start(
 ) -> None:
     """Take trials from the open studies of the database and train them, with one core.
 
-    Start one for each core, on as many machines as can reach the database. When a study of higher priority
-    appears, a worker finishes the trials that it has and switches to that study. Ctrl-C once writes
-    what is finished and hands the rest back; twice stops at once.
+    Start one for each core, on as many machines as can reach the database. If a study of higher priority appears, a
+    worker finishes the trials that it has and switches to that study. Ctrl-C once writes what is finished and hands the
+    rest back; twice stops at once.
 
     Example: hpsearch worker start --study digits --exit-when-idle
     """
@@ -80,7 +80,7 @@ def start(
 
 @app.command("list")
 def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the workers of the database with what they train. Lost ones have not been seen for half a minute.
+    """List the workers of the database with their trials. Lost workers have not been seen for half a minute.
 
     Example: hpsearch worker list --format json
     """
@@ -118,11 +118,11 @@ def stop(
 
 
 def _tell_nobody(_: str) -> None:
-    """Leave what happens to the parent, which shows what matters."""
+    """Print nothing: the parent process shows the progress."""
 
 
 def _workers_listing(workers: Sequence["WorkerRecord"]) -> Listing:
-    """Return workers with what they train."""
+    """Return workers with their trials."""
     from hpsearch.analysis.formats import format_time
 
     return Listing(

@@ -1,4 +1,4 @@
-"""The best configurations of a study, trained again with fresh seeds, to see which of them is really the best."""
+"""Train the best configurations of a study again with fresh seeds, to find which of them is really the best."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from hpsearch.workflows.preflight import read_data
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmation:
-    """What fresh seeds say about the best configurations, the best mean first.
+    """The best configurations of a study with their results over fresh seeds, the best mean first.
 
-    It is not complete if it was stopped: then `found` has what is stored so far.
+    It is incomplete if it was stopped: then `found` has the results stored so far.
     """
 
     study: StoredStudy
@@ -87,7 +87,7 @@ def _train(
     stop: StopRequest,
     listener: Listener,
 ) -> bool:
-    """Train what is not stored yet, and store each cohort as it ends; return whether all is there."""
+    """Train the missing repetitions, and store each cohort as it ends; return True if all are stored."""
     stored = {(one.number, one.seed) for one in store.evaluations(study) if one.part == "validation"}
     wanted = {
         seed: [trial.number for trial in chosen if (trial.number, seed) not in stored]

@@ -1,4 +1,4 @@
-"""One configuration, trained until it is clear what is wrong with it."""
+"""Train one configuration until its fault is clear."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from hpsearch.workflows.listener import SILENT, Listener
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosed:
-    """The study that was meant, with nothing to search, and what training its configuration showed."""
+    """The study, with nothing to search, and the findings from training its configuration."""
 
     spec: StudySpec
     diagnosis: TrialDiagnosis
@@ -35,8 +35,8 @@ def diagnose(
 ) -> Diagnosed:
     """Train one configuration of a study file, or of an example, with `settings`, data and seed in place of its own.
 
-    `settings` are key paths with raw values; what is wrong with them is a UsageError. `configuration` is the name of
-    one of the file's exact configurations, or its place among them from 0.
+    `settings` are key paths with raw values; their errors are a UsageError. `configuration` is the name of one of the
+    file's exact configurations, or its place among them from 0.
     """
     changes = changes_of(settings or {}, data=data, seed=seed)
     with listener.stage("Reading the study and its data"), settings_as_usage_errors(settings or {}):
@@ -47,7 +47,7 @@ def diagnose(
 
 
 def changes_of(settings: Mapping[str, Any], *, data: str | None, seed: int | None) -> dict[str, Any]:
-    """Return key path -> raw value of everything that is given."""
+    """Return key path -> raw value of each given setting."""
     changes = dict(settings)
     if data is not None:
         changes["data.source"] = _source(data)
@@ -57,9 +57,9 @@ def changes_of(settings: Mapping[str, Any], *, data: str | None, seed: int | Non
 
 
 def _source(data: str) -> str:
-    """Return a source as the study file would have it: a path is one from the current folder, not the file's."""
+    """Return a source as a study file holds it. A path is relative to the current folder, not to the file's."""
     try:
         is_path = data not in BUILTIN_SOURCES and Path(data).exists()
     except (OSError, ValueError):
-        return data  # too long, or with a zero byte: the reader says what is wrong
+        return data  # too long, or with a zero byte: the reader reports the error
     return str(Path(data).resolve()) if is_path else data

@@ -1,4 +1,4 @@
-"""Configurations of the user's own, trained before those that a study samples."""
+"""Enqueue the user's own configurations, which are trained ahead of sampled ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from hpsearch.trials import ParameterValue
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """How many points a grid has, and how many trials of the study have given parameters instead."""
+    """The number of points of a grid, and the number of the study's trials that have given parameters instead."""
 
     points: int
     given: int
@@ -29,7 +29,7 @@ class Grid:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enqueued:
-    """A trial that waits with `params`. `sampled` are the names that will be sampled; `grid` is None for no grid."""
+    """A trial that waits with `params`. `sampled` are the names still to be sampled; `grid` is None without a grid."""
 
     study: StoredStudy
     number: int
@@ -40,9 +40,9 @@ class Enqueued:
 
 
 def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
-    """Let a trial with these values, each `KEY=VALUE`, wait in a study.
+    """Add a waiting trial with these values, each `KEY=VALUE`, to a study.
 
-    Raises UsageError, with every problem, for values that the study does not search.
+    Raises UsageError, with every problem, if the study does not search such values.
     """
     study = store.study(name)
     if study.spec.configurations:
@@ -70,7 +70,7 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
 
 
 def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
-    """Return parameters by the names that the study searches. Raises UsageError with every problem."""
+    """Return the parameters by their names in the search space. Raises UsageError with every problem."""
     if not settings:
         raise UsageError(
             "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
@@ -87,7 +87,7 @@ def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, Para
 
 
 def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:
-    """Return what is wrong with one setting, None where nothing is."""
+    """Return the problem of one setting, or None if it has none."""
     from hpsearch.search.space import distributions, internal_value
 
     if key not in names:
@@ -104,7 +104,7 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
 
 
 def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
-    """Return a raw value as a trial holds it."""
+    """Return a raw value in the form that a trial stores."""
     value = as_parameter(SEARCHED[full_key(name)].value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value

@@ -13,7 +13,7 @@ Show: TypeAlias = Callable[[Progress], None]
 
 
 def ignore(_: object) -> None:
-    """Do nothing with what is reported."""
+    """Ignore the report."""
 
 
 def _silent_stage(_: str) -> AbstractContextManager[None]:
@@ -33,7 +33,7 @@ class Listener:
     `notify` gets sentences as they arise, warnings too. `stage` is entered during work that takes a moment, with its
     name, such as "Reading the data". `begin` is called before the first training, with the request that stops it.
     `watch` is entered while workers run a study, with the study, the request that stops it, and a list of notes that
-    grows; what it gives is called with the progress now and then.
+    grows; the function that it yields is called with the progress now and then.
     """
 
     notify: Notify = ignore

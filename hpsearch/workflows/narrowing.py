@@ -1,4 +1,4 @@
-"""What a follow-up study should search, and the follow-up itself."""
+"""Propose the search space of a follow-up study, and create the follow-up."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTA
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Narrowing:
-    """What a follow-up of `study` should search, by its `trials`."""
+    """The search space that `trials` suggest for a follow-up of `study`."""
 
     study: StoredStudy
     trials: Sequence[Trial]
@@ -29,7 +29,7 @@ class Narrowing:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FollowUp:
-    """A follow-up study, where it stands, with how many trained configurations it begins, and whether it is new."""
+    """A follow-up study, its progress, the number of trained configurations it begins with, and whether it is new."""
 
     study: StoredStudy
     progress: Progress
@@ -38,7 +38,7 @@ class FollowUp:
 
 
 def narrow(store: Store, name: str) -> Narrowing:
-    """Return what a follow-up of the study should search.
+    """Return the search space that a follow-up of the study should have.
 
     Raises CannotNarrowError if the trials are too few.
     """
@@ -48,9 +48,9 @@ def narrow(store: Store, name: str) -> Narrowing:
 
 
 def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
-    """Return what the trials suggest to search, without those that diagnosis would have stopped and that ran on.
+    """Return the search space that the trials suggest, without trials that ran on against diagnosis.
 
-    One of these that ended among the best counts: there diagnosis was wrong.
+    Diagnosis would have stopped these. One that ended among the best counts, because then diagnosis was wrong.
     """
     wrong = {trial.number for trial in wrong_stops(trials, maximize=study.maximize)}
     counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
@@ -61,7 +61,7 @@ def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
 def follow_up(
     store: Store, narrowing: Narrowing, *, name: str | None = None, trials: int | None = None
 ) -> FollowUp:
-    """Create the follow-up study if it is not stored. By default its name is that of the next round.
+    """Create the follow-up study if it is not stored. The default name is that of the next round.
 
     It keeps the seed, and with it the split: results of both studies are on the same validation examples. Weights
     follow from the seed and the trial's number, which begins at 0 again. Raises HpsearchError if nothing would change.
@@ -85,6 +85,6 @@ def follow_up(
 
 
 def round_name(name: str) -> str:
-    """Return the name of the study that follows: `x-round-2` after `x`, `x-round-3` after `x-round-2`."""
+    """Return the name of the next study: `x-round-2` after `x`, `x-round-3` after `x-round-2`."""
     found = _ROUND.match(name)
     return f"{name}-round-2" if found is None else f"{found['name']}-round-{int(found['round']) + 1}"

@@ -1,4 +1,4 @@
-"""A study before it runs: its data, and what is wrong with it, as warnings."""
+"""Check a study ahead of its run: read its data, and report its faults as warnings."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -17,11 +17,11 @@ from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_study
 from hpsearch.workflows.listener import Listener
 
 LARGE_TARGETS: Final = 1000.0
-"""A standard deviation of targets from which on the default range of learning rates mostly diverges."""
+"""Standard deviation of targets above which most of the default range of learning rates diverges."""
 
 
 def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
-    """Return a stored study with its data. Raises FingerprintError if the data here is not the study's."""
+    """Return a stored study with its data. Raises FingerprintError if the local data is not the study's."""
     with listener.stage("Reading the data"):
         prepared = prepare_study(study.spec)
     check_data(study, prepared.data)
@@ -29,12 +29,12 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for a fault that is meant, and one for each thing that is wrong with fixed values and data.
+    """Return a line for an intended fault, and one for each problem of the fixed values and the data.
 
     Targets of numbers are never scaled: a network whose outputs begin near 0 has to grow by as much as they vary, and
-    bears only small learning rates then.
+    then tolerates only small learning rates.
 
-    Of exact configurations, the first that something is wrong with is named.
+    Of exact configurations, the first one with a problem is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
@@ -59,7 +59,7 @@ def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
-    """Return the first finding of every cause, each with the name of its configuration before the remedy."""
+    """Return the first finding of every cause, with the name of its configuration ahead of the remedy."""
     found: dict[Cause, Finding] = {}
     data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]
@@ -70,7 +70,7 @@ def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
 
 
 def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -> list[str]:
-    """Return a warning for each finding that is not expected, with how to silence it where it is meant."""
+    """Return a warning for each unexpected finding, with the setting that silences it if it is intended."""
     unexpected = [finding for finding in findings if finding.cause not in expected]
     return [
         f"Warning: {finding.cause}: {finding.remedy.removesuffix('.')} "

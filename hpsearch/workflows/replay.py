@@ -1,4 +1,4 @@
-"""Stored trials, trained again and checked."""
+"""Train stored trials again and check the results."""
 
 from hpsearch.storage.store import Store
 from hpsearch.study.settings import settings_as_usage_errors
@@ -8,14 +8,14 @@ from hpsearch.workflows.snapshot import read_series
 
 
 def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
-    """Return a trial as the database has it. Raises StudyNotFoundError and TrialNotFoundError."""
+    """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.study(name)
     series = read_series(store, study, [number], notify=notify)
     return StoredTrial(study=study, trial=store.trial(study, number), series=series.get(number, {}))
 
 
 def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:
-    """Train a trial again, check it against what is stored, and train it with other settings if these are given.
+    """Train a trial again, check it against the stored results, and train it with other settings if any are given.
 
     Raises HpsearchError if it cannot be trained, and UsageError for settings that do not fit it.
     """

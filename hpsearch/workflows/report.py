@@ -1,4 +1,4 @@
-"""Reports, written and written again, and the places where they go."""
+"""Write and renew reports, and choose their paths."""
 
 import re
 import zlib
@@ -22,7 +22,7 @@ from hpsearch.workflows.snapshot import take_snapshot
 
 _LONGEST_FILE_NAME: Final = 100
 _LONGEST_SUFFIX: Final = 60
-"""Characters of settings that the name of a replay's page shows."""
+"""Maximum number of characters of settings in the name of a replay's page."""
 
 
 def request_report(
@@ -30,8 +30,8 @@ def request_report(
 ) -> tuple[Snapshot, ReportRequest]:
     """Return the snapshot of a study and the request for its report, checked.
 
-    With `ours`, or something to compare with, the study must be one that hpsearch made. Raises HpsearchError if the
-    request does not fit the study.
+    With `ours`, or if studies are compared, hpsearch must have made the study. Raises HpsearchError if the request does
+    not fit the study.
     """
     study = store.study(name) if compare or ours else store.any_study(name)
     snapshot = take_snapshot(store, study, notify=notify)
@@ -54,7 +54,7 @@ def write_report(snapshot: Snapshot, path: Path, request: ReportRequest | None =
 def write_replay_page(replay: Replay, output: Path | None, url: str, *, listener: Listener = SILENT) -> Path:
     """Write the page of a replay, to `output` or next to the reports, and return its path.
 
-    Next to the reports, replays of a trial with other settings have pages of their own.
+    Next to the reports, a replay with other settings gets its own page.
     """
     from hpsearch.report.replay_page import render_replay
 
@@ -72,9 +72,9 @@ def write_replay_page(replay: Replay, output: Path | None, url: str, *, listener
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenewedReport:
-    """A study of ours whose report was to be written again.
+    """A study of ours and the outcome of renewing its report.
 
-    `path` is None if it has no report of its own at the default place. `error` is why it is older than the study now.
+    `path` is None if it has no report of its own at the default path. `error` is the reason why the report is outdated.
     """
 
     study: StoredStudy
@@ -85,10 +85,10 @@ class RenewedReport:
 def renew_report(
     store: Store, name: str, *, url: str, before: str | None = None, listener: Listener = SILENT
 ) -> RenewedReport | None:
-    """Write the report of a study again if it has one at the default place.
+    """Write the report of a study again if there is one at the default path.
 
-    `before` is the name under which the report was written, if it is another one: that file goes away. Nothing is
-    renewed if the report in that place is not of this study. Return None for a study that cannot be read or that
+    `before` is the earlier name of the study, if the report was written under that: that file is removed. Nothing is
+    renewed if the report at that path belongs to another study. Return None for a study that cannot be read or that
     another Optuna client made.
     """
     try:
@@ -125,7 +125,7 @@ def _renew(
     *,
     listener: Listener,
 ) -> None:
-    """Write a report again with the same trials and studies to compare; a study that is gone is left out."""
+    """Write a report again with the same trials and compared studies; deleted studies are left out."""
     with listener.stage("Writing the report again"):
         compared = [other for other in store.studies() if other.key in others]
         request = ReportRequest(
@@ -139,7 +139,7 @@ def _renew(
 
 
 def default_report_path(url: str, name: str) -> Path:
-    """Return where a study's report goes, in a folder that is there then.
+    """Return the path of a study's report, and create its folder.
 
     It is `reports/` next to an SQLite file, else below the current folder. Raises HpsearchError if the folder cannot
     be made.
@@ -156,16 +156,16 @@ def default_report_path(url: str, name: str) -> Path:
 
 
 def report_path(url: str, name: str) -> Path:
-    """Return where a study's report goes, whether its folder is there or not."""
+    """Return the path of a study's report, whether or not its folder exists."""
     database = parse_address(url).path
     folder = Path("reports") if database is None else database.parent / "reports"
     return folder / f"{file_name_part(name)}.html"
 
 
 def file_name_part(name: str, *, longest: int = _LONGEST_FILE_NAME) -> str:
-    """Return a name as part of a file's name on any system, different for different names.
+    """Return a name as part of a file name that is valid on any system and unique to the name.
 
-    Letters, digits, dots, dashes and underscores stay, `longest` of them; if that changes the name, its checksum is
+    Up to `longest` letters, digits, dots, dashes and underscores are kept; if that changes the name, its checksum is
     added.
     """
     safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:longest]

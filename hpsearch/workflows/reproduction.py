@@ -1,4 +1,4 @@
-"""The experiments of the source documents, run, and their claims judged."""
+"""Run the experiments of the source documents, and judge their claims."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from hpsearch.workflows.listener import SILENT, Listener, Notify
 
 
 def asked_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
-    """Return the studies that are asked for, all where none is named. Raises UsageError for a name that is none."""
+    """Return the studies with these names, or all if none is named. Raises UsageError for an unknown name."""
     wanted = [name.removesuffix(".toml").rpartition("/")[2] for name in names]
     for name in wanted:
         if name not in EXPERIMENTS:
@@ -45,13 +45,13 @@ def run(
     output: Path,
     listener: Listener = SILENT,
 ) -> Reproduction:
-    """Run the studies that are not kept below `folder`, and judge their claims."""
+    """Run the studies without results below `folder`, and judge their claims."""
     _make_folder(output.parent)
     check_report_path(output)
     source = images or ("mnist" if is_available(os.environ) else "digits")
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
-    keys = keys_of(ready, lab)  # before anything is promised: the images may not be there
+    keys = keys_of(ready, lab)  # ahead of any message: the images may be missing
     listener.notify(f"Training on {SOURCES[source]}")
     if images is None and source == "digits":
         listener.notify(
@@ -86,5 +86,5 @@ def _show(notify: Notify, ended: Ended) -> None:
 
 
 def write_reproduction(shown: Reproduction, output: Path) -> None:
-    """Write the page."""
+    """Write the page of judged claims."""
     write_page(render(shown), output)

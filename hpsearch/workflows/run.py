@@ -1,4 +1,4 @@
-"""A study run on this machine, from a study file or a name to its end, and the rounds that follow it."""
+"""Run a study on this machine, from a study file or a name to its end, and the rounds that follow it."""
 
 import os
 import shlex
@@ -38,13 +38,13 @@ from hpsearch.workflows.snapshot import take_snapshot
 from hpsearch.workflows.studies import Stored, store_study, with_budget
 
 _BEST: Final = 5
-"""Configurations that are the best of all rounds."""
+"""Number of best configurations returned over all rounds."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The options of a run; None is what it decides itself. `report` is where the report will go."""
+    """The options of a run; None leaves the choice to the run. `report` is the path of the report."""
 
     url: str
     workers: int | None = None
@@ -57,9 +57,9 @@ class RunOptions:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A study after a run, with everything that its report is made from.
+    """A study after a run, with all the data for its report.
 
-    `progress` is how it stood when its workers ended; `problem` is why it has not reached its end, if it has not.
+    `progress` is its progress when its workers ended; `problem` is the reason why it is not finished, if it is not.
     """
 
     progress: Progress
@@ -74,7 +74,7 @@ def found_target(target: str, url: str) -> str:
 
 
 def _is_stored(name: str, url: str) -> bool:
-    """True if the database at `url`, if there is one, has a study of that name."""
+    """Return True if there is a database at `url` and it has a study of that name."""
     try:
         with open_store(url, create=False) as store:
             store.study(name)
@@ -88,7 +88,7 @@ def _is_stored(name: str, url: str) -> bool:
 def run(
     target: str, options: RunOptions, *, stop: StopRequest | None = None, listener: Listener = SILENT
 ) -> Run:
-    """Run the study that `target`, a file or a name, means, and return how it stands then."""
+    """Run the study that `target`, a file or a name, refers to, and return its final state."""
     _check(target, options)
     stop = stop or StopRequest()
     job, warnings = _read_file(target, options, listener) if is_study_file(target) else (None, [])
@@ -121,7 +121,7 @@ def _problem(progress: Progress) -> str | None:
 
 
 def _check(target: str, options: RunOptions) -> None:
-    """Raise what is wrong with the options before anything is read."""
+    """Raise an error for wrong options ahead of any reading."""
     if not is_study_file(target) and is_unmade(options.url):
         raise StudyNotFoundError(
             f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
@@ -133,9 +133,9 @@ def _check(target: str, options: RunOptions) -> None:
 
 
 def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Job, list[str]]:
-    """Return a file's job, and what is wrong with it before anything is trained.
+    """Return a file's job and the warnings that need no training.
 
-    Raises StudyFileError for a study that cannot run here.
+    Raises StudyFileError if the study cannot run on this machine.
     """
     with listener.stage("Reading the study and its data"):
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
@@ -147,7 +147,7 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
 def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
     """Return a stored study's job.
 
-    Raises FingerprintError where the data here is not the study's, StudyFileError where it does not fit in here.
+    Raises FingerprintError if the local data is not the study's, StudyFileError if the study does not fit this machine.
     """
     job = job_of(read_data(study, listener))
     check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
@@ -155,9 +155,9 @@ def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> J
 
 
 def _job_of_other_budget(store: Store, target: str, options: RunOptions, listener: Listener) -> Job | None:
-    """Return a stored study's job where another budget is asked for and leaves trials to train, else None.
+    """Return a stored study's job if another budget is given and leaves trials to train, else None.
 
-    So data that cannot be read leaves the budget as it was.
+    So the budget stays unchanged if the data cannot be read.
     """
     study = store.study(target)
     if options.trials is None or options.trials == study.spec.trials:
@@ -171,7 +171,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
 
 
 def _known(store: Store, target: str, options: RunOptions) -> Stored:
-    """Return the stored study, with the budget that was asked for."""
+    """Return the stored study with the requested budget."""
     study = store.study(target)
     if options.trials is not None and options.trials != study.spec.trials:
         return with_budget(store, study, options.trials)
@@ -182,18 +182,18 @@ def _known(store: Store, target: str, options: RunOptions) -> Stored:
 def _work(
     store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest, listener: Listener
 ) -> tuple[Progress, StoredStudy]:
-    """Let local workers run the study to its end, or until it is asked to stop; return it as it is called then."""
+    """Run the study with local workers until it ends or a stop is requested; return it under its current name."""
     pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
     with listener.watch(study, stop, pool.notes) as show:
         try:
             return pool.run(stop, show=show), pool.study
         except WorkersFailedError as error:
-            # It holds what a worker wrote for people, which is what we write again.
+            # It holds a worker's lines for people, which are written again here.
             raise HpsearchError(str(error).removeprefix("Error: ")) from error
 
 
 def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
-    """Return how many workers to start, never more than trials are left, and how many rows each has."""
+    """Return the number of workers to start, at most one for each trial left, and the number of rows of each."""
     asked = options.workers or workers_that_fit(job, core_count())
     workers = min(asked, progress.budget - progress.finished)
     rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
@@ -203,10 +203,10 @@ def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOpti
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NextRound:
-    """What follows the study `parent`, in the database `where`.
+    """The round that follows the study `parent`, in the database `where`.
 
-    `study` is None if nothing follows, for the `reason`. `narrowing` is None if the trials do not say how to go on.
-    `created` is the follow-up if it is new.
+    `study` is None if nothing follows, for the `reason`. `narrowing` is None if the trials suggest no next search
+    space. `created` is the follow-up if it is new.
     """
 
     parent: StoredStudy
@@ -220,9 +220,9 @@ class NextRound:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rounds:
-    """The studies that ran one after the other, and the best configurations of all, with the studies that have them.
+    """The studies that ran in sequence, and the best configurations of all, each with its study.
 
-    If the last one has not reached its end, nothing is said of the best: `is_done` is False.
+    If the last study is not finished, `is_done` is False and the best configurations are not given.
     """
 
     names: Sequence[str]
@@ -240,11 +240,11 @@ def run_rounds(
     next_round: Callable[[NextRound], None] = ignore,
     listener: Listener = SILENT,
 ) -> Rounds:
-    """Run the study that `target` means and those that follow it, `rounds` in all.
+    """Run the study that `target` refers to and its follow-ups, `rounds` studies in all.
 
-    Rounds that are finished are not run again, and follow-ups that are there are taken as they are, so the same call
-    continues after an interruption. It ends before the last round if the trials do not say how to go on. `run_one` runs
-    one round and returns True if it has reached its end; `next_round` gets what follows it.
+    Finished rounds are not run again, and existing follow-ups are used unchanged, so the same call continues after an
+    interruption. It ends early if the trials suggest no next search space. `run_one` runs one round and returns True if
+    the round is finished; `next_round` gets the round that follows.
     """
     if options.report is not None:
         raise UsageError(
@@ -271,7 +271,7 @@ def run_rounds(
 def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
     """Return the next round, created if needed.
 
-    Raises StudyExistsError for a study of that name that does not follow `study`.
+    Raises StudyExistsError if a study of that name does not follow `study`.
     """
     found = NextRound(parent=study, where=store.url_shown)
     name = round_name(study.spec.name)
@@ -303,7 +303,7 @@ def _best_of(store: Store, names: Sequence[str]) -> Rounds:
 def best_of_rounds(
     rounds: Sequence[tuple[StoredStudy, Sequence[Trial]]],
 ) -> list[tuple[StoredStudy, Trial]]:
-    """Return the best configurations of all rounds, each with its best result, of equal results the first."""
+    """Return the best configurations of all rounds, each with its best result; of equal results the first."""
     maximize = rounds[0][0].maximize
     ranked = [
         (trial.value or 0.0, study, trial)

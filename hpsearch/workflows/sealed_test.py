@@ -1,4 +1,4 @@
-"""The sealed test part of a study: opened once, for one configuration, and recorded permanently."""
+"""Open the sealed test part of a study once, for one configuration, and record that permanently."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Approve: TypeAlias = Callable[[StoredStudy, Trial], None]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SealedTest:
-    """What `trial` reaches on the test part, and when, for what and by which command that was opened.
+    """The result of `trial` on the test part, and the record of its opening: time, configuration and command.
 
     `found` is None if the training was stopped; the same call finishes it, with `seeds` fresh seeds.
     """
@@ -48,11 +48,11 @@ def open_test_part(
     stop: StopRequest | None = None,
     listener: Listener = SILENT,
 ) -> SealedTest:
-    """Open the sealed test part for a configuration, by default the best one, and return what it reaches there.
+    """Open the sealed test part for a configuration, by default the best one, and return its result there.
 
-    A test part that was opened before is not opened again: the recorded result is returned, and an opening that was
-    interrupted before its result is finished, for the configuration and with as many seeds as it was made for. All
-    seeds are stored together. `approve` is called before the part is opened; what it raises prevents that.
+    A test part is never opened twice: later calls return the recorded result, or finish an interrupted opening, for its
+    configuration and its number of seeds. All seeds are stored together. `approve` is called first; an exception from
+    it keeps the part sealed.
     """
     study = store.study(name)
     store.sweep(study)
@@ -83,12 +83,12 @@ def open_test_part(
 
 
 def measured_on_test(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return what was measured on the test part."""
+    """Return the measured result on the test part."""
     return [one for one in evaluations if one.part == "test"]
 
 
 def opened_command(study: StoredStudy, number: int, seeds: int) -> str:
-    """Return the command that opens the test part, without what it does not depend on."""
+    """Return the command that opens the test part, without irrelevant options."""
     return f"hpsearch study test {shlex.quote(study.spec.name)} --trial {number} --seeds {seeds}"
 
 
@@ -116,7 +116,7 @@ def _prepared(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unsealing:
-    """Record that the test part is opened: before anything is trained.
+    """Record the opening of the test part, ahead of any training.
 
     Raises HpsearchError if it was opened meanwhile for another configuration.
     """
@@ -127,7 +127,7 @@ def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unseal
 
 
 def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify) -> Trial:
-    """Return the trial `number`, or the best one: by fresh seeds if there are any, else by the search."""
+    """Return the trial `number`, or the best one: by fresh seeds if any are stored, else by the search."""
     if number is not None:
         trial = store.trial(study, number)
         if trial.state is not TrialState.COMPLETE:
@@ -154,7 +154,7 @@ def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify
 
 
 def _warn(store: Store, study: StoredStudy, notify: Notify) -> None:
-    """Notify of what speaks against opening the test part now."""
+    """Notify of reasons against opening the test part now."""
     progress = store.progress(study)
     if not progress.is_done:
         done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
@@ -179,7 +179,7 @@ def _train(
     stop: StopRequest,
     listener: Listener,
 ) -> bool:
-    """Train the configuration with every seed, and store all results at once; return False once `stop` is asked."""
+    """Train the configuration with every seed, and store all results at once; return False if `stop` is requested."""
     wanted = {seed: [trial.number] for seed in fresh_seeds(study.spec.seed, "test", seeds)}
     planned = repetitions(prepared, {trial.number: trial.params}, wanted, rows=1)
     listener.notify(f"Training trial {trial.number} with {seeds} fresh seeds")

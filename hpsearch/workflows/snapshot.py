@@ -1,4 +1,4 @@
-"""A study as it stands now: everything that a report is made from."""
+"""Read the current state of a study: all the data for a report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from hpsearch.trials import Trial
 from hpsearch.workflows.listener import Notify, ignore
 
 _MOST_LISTED: Final = 5
-"""Trials that a warning lists."""
+"""Maximum number of trials that a warning lists."""
 
 
 def take_snapshot(store: Store, study: StoredStudy, *, notify: Notify = ignore) -> Snapshot:
-    """Read everything that a report is made from; series that cannot be read are a warning."""
+    """Read all the data for a report; series that cannot be read cause a warning."""
     store.sweep(study)
     trials = store.trials(study)
     series = read_series(store, study, [trial.number for trial in trials], notify=notify)
@@ -32,7 +32,7 @@ def assemble_snapshot(
     *,
     before: Snapshot | None = None,
 ) -> Snapshot:
-    """Return `trials` and `series`, which were read already, with everything else of the study as it is now.
+    """Return `trials` and `series`, which are read already, with all other current data of the study.
 
     `before` is an earlier snapshot of the same trials and series: it is returned if the study has not changed since.
     """
@@ -51,7 +51,7 @@ def assemble_snapshot(
 
 
 def _is_same(one: Snapshot, other: Snapshot) -> bool:
-    """True if two snapshots of the same trials agree about their study."""
+    """Return True if two snapshots of the same trials agree about their study."""
     return (one.study, one.progress, one.evaluations, one.unsealing) == (
         other.study,
         other.progress,
@@ -63,7 +63,7 @@ def _is_same(one: Snapshot, other: Snapshot) -> bool:
 def read_series(
     store: Store, study: StoredStudy, numbers: Sequence[int], *, notify: Notify = ignore
 ) -> dict[int, Series]:
-    """Return number -> series of those trials that have some, and warn of those that cannot be read."""
+    """Return number -> series for the trials that have any, and warn of series that cannot be read."""
     found = store.series(study, numbers)
     unreadable = [number for number, series in found.items() if series is None]
     if unreadable:

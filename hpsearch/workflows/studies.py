@@ -1,4 +1,4 @@
-"""Studies, stored and changed."""
+"""Store, change and delete studies."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from hpsearch.workflows.preflight import warnings_before
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A study in the database, a sentence that says what happened to it, and whether it was created just now."""
+    """A study in the database, a sentence about what was done, and whether the study is new."""
 
     study: StoredStudy
     sentence: str
@@ -38,7 +38,7 @@ def create(
 ) -> Stored:
     """Store the study of a file, or of the example of that name, with `name` and `trials` in place of its own.
 
-    The listener gets what is wrong with it before anything is trained.
+    The listener gets its faults ahead of any training.
     """
     study = _read(file, name, trials, listener)
     with open_store(url) as store:
@@ -55,7 +55,7 @@ def _read(file: Path, name: str | None, trials: int | None, listener: Listener) 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """What a study would run on this machine: so many workers, each with a cohort of so many rows."""
+    """The number of workers that a study would run on this machine, and the rows of each worker's cohort."""
 
     study: PreparedStudy
     plan: Plan
@@ -67,7 +67,7 @@ class DryRun:
 def dry_run(
     file: Path, *, name: str | None = None, trials: int | None = None, listener: Listener = SILENT
 ) -> DryRun:
-    """Return what the study of a file would run on this machine. Raises StudyFileError if it has no room for it."""
+    """Return the workers that a file's study would run on this machine. Raises StudyFileError if it does not fit."""
     study = _read(file, name, trials, listener)
     job = job_of(study)
     check_memory(job)
@@ -83,15 +83,15 @@ def dry_run(
 
 
 def check_name(where: str, name: str) -> None:
-    """Return for a name that a study file could give. Raises UsageError for another one."""
+    """Raise UsageError unless a study file could have this name."""
     if problems := STUDY["name"].problems(where, name):
         raise UsageError(str(problems[0]))
 
 
 def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
-    """Store the study unless the same one is there already, with the budget `trials` where that is given.
+    """Store the study unless the same one exists, with the budget `trials` if that is given.
 
-    Raises StudyExistsError where another study has the name, and HpsearchError for a sampler that cannot run.
+    Raises StudyExistsError if another study has the name, and HpsearchError if the sampler cannot run.
     """
     known = {other.key: other.spec.name for other in store.studies()}
     if job.spec.name not in known.values():
@@ -118,7 +118,7 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
 
 
 def _grid_hint(spec: StudySpec) -> str:
-    """Say so where a grid has fewer points than the study has trials, so that points are tried again."""
+    """Return a hint if a grid has fewer points than the study has trials, so that trials repeat points."""
     from hpsearch.search.space import grid_size
 
     if spec.sampler.name != "grid" or (points := grid_size(spec)) >= spec.trials:
@@ -127,7 +127,7 @@ def _grid_hint(spec: StudySpec) -> str:
 
 
 def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:
-    """Give a stored study the budget `trials`. Trials that are finished stay, also where they are more."""
+    """Set the budget of a stored study to `trials`. Finished trials stay, even if they exceed it."""
     before = study.spec.trials
     changed = store.set_budget(study, trials)
     sentence = (
@@ -139,7 +139,7 @@ def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edited:
-    """A study after a change, where it stands, and a sentence for each change."""
+    """A study after a change, its progress, and a sentence for each change."""
 
     study: StoredStudy
     progress: Progress
@@ -161,14 +161,14 @@ def edit(store: Store, name: str, *, trials: int | None = None, priority: int | 
 
 
 def pause(store: Store, name: str, *, by: str) -> Edited:
-    """Keep workers from taking more trials of a study. `by` is who paused it."""
+    """Keep workers from claiming more trials of a study. `by` is the user who paused it."""
     study = store.study(name)
     sentence = f'Study "{name}": {store.pause(study, by=by)}'
     return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
 
 
 def resume(store: Store, name: str) -> Edited:
-    """Let workers take trials of a paused study again."""
+    """Let workers claim trials of a paused study again."""
     study = store.study(name)
     sentence = f'Study "{name}": {"goes on" if store.resume(study) else "was not paused"}'
     return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
@@ -205,7 +205,7 @@ ApproveDeletion: TypeAlias = Callable[[Deletion], None]
 
 
 def delete(store: Store, name: str, *, approve: ApproveDeletion | None = None) -> Deletion:
-    """Delete a study and all its trials. `approve` is called before; what it raises prevents that."""
+    """Delete a study and all its trials. `approve` is called first; an exception from it prevents the deletion."""
     store.sweep_all()
     asked = _deletion(store, name)
     if approve is not None:

@@ -1,4 +1,4 @@
-"""Studies taken to other databases and files, and back."""
+"""Copy studies to other databases and files, and back."""
 
 import secrets
 import shlex
@@ -12,9 +12,9 @@ from hpsearch.workflows.listener import ignore
 
 
 def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> Copied:
-    """Write a study into a new SQLite file, read it back, and return what was written.
+    """Write a study into a new SQLite file, read it back, and return a record of the contents.
 
-    Trials that run are refused, or written as waiting ones with `include_running`. A damaged study is written as it is:
+    Running trials are refused, or written as waiting ones with `include_running`. A damaged study is written unchanged:
     the record names its faults.
     """
     selection = Selection(names=(name,), running=include_running)
@@ -26,7 +26,7 @@ def export_study(url: str, name: str, output: Path, *, include_running: bool = F
 def import_studies(
     file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[Copied], None] = ignore
 ) -> Sequence[Copied]:
-    """Take the studies of an exported file, or only `names`, into a database; `imported` gets each as it is there.
+    """Import the studies of an exported file, or only `names`, into a database; `imported` gets each stored study.
 
     The file is imported whole or, if it breaks a rule, not at all.
     """
@@ -48,7 +48,7 @@ def copy_database(
     include_running: bool = False,
     copied: Callable[[Copied], None] = ignore,
 ) -> Sequence[Copied]:
-    """Copy studies from one database into another, and read them back; `copied` gets each as it is there.
+    """Copy studies from one database into another, and read them back; `copied` gets each stored study.
 
     These are `names`, or all that hpsearch made, or `everything`.
     """
@@ -60,9 +60,9 @@ def copy_database(
 
 @contextmanager
 def _new_file(output: Path) -> Iterator[Path]:
-    """Give a path for what is to become the file `output`, whole or not at all.
+    """Yield a path whose file becomes `output`, whole or not at all.
 
-    Raises HpsearchError if that is no new file in a folder that can be written.
+    Raises HpsearchError if `output` is not a new file in a writable folder.
     """
     # In the same folder, since a rename is atomic within one file system only. "." and "/" have no name to replace.
     unfinished = output.parent / f".hpsearch-{secrets.token_hex(4)}.db"

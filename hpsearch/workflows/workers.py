@@ -1,4 +1,4 @@
-"""Workers on any machine, asked to stop."""
+"""Stop workers on any machine."""
 
 import time
 from typing import Final
@@ -13,23 +13,23 @@ _LOOK_EVERY_S: Final = 0.2
 
 
 def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify = ignore) -> None:
-    """Ask a worker to stop; with `wait` return when it has ended.
+    """Ask a worker to stop; with `wait`, return after it has ended.
 
-    Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would have no end.
+    Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would never end.
     """
     store.ask_to_stop(name)
     asked = _seen(store, name)
     notify(f'Worker "{name}": was asked to stop')
     if wait:
         while asked is not None and (found := _seen(store, name)) is not None:
-            # Another one of the same name is a worker that began later.
+            # Another worker of the same name began later.
             asked = found if found.started == asked.started else None
             time.sleep(_LOOK_EVERY_S)
         notify(f'Worker "{name}": has ended')
 
 
 def _seen(store: Store, name: str) -> WorkerRecord | None:
-    """Return the worker of that name, or None. Raises HpsearchError for one that is lost."""
+    """Return the worker of that name, or None. Raises HpsearchError if it is lost."""
     worker = next((worker for worker in store.workers() if worker.identity.name == name), None)
     if worker is not None and worker.is_lost:
         raise HpsearchError(
