@@ -74,11 +74,12 @@ def dashboard(
 def check_extra(what: str = "dashboard") -> None:
     """Raise HpsearchError, with the remedy, if packages of the dashboard are not installed."""
     from hpsearch.errors import HpsearchError
+    from hpsearch.installation import install_command
 
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise HpsearchError(
-            f"{what}: needs {' and '.join(missing)} (not installed): pip install 'hpsearch[dashboard]'"
+            f"{what}: needs {' and '.join(missing)} (not installed): {install_command('dashboard')}"
         )
 
 
@@ -88,13 +89,14 @@ def dashboard_command(url: str) -> str:
     A password in the URL is masked.
     """
     from hpsearch.errors import mask
+    from hpsearch.installation import install_command
     from hpsearch.storage.address import parse_address
 
     address = parse_address(url)
     shown = address.shown if address.path else mask(address.url.render_as_string(hide_password=True))
     command = f"hpsearch dashboard --storage {shlex.quote(shown)}"
     is_missing = any(find_spec(name) is None for name in EXTRA)
-    return f"{command} (install it first: pip install 'hpsearch[dashboard]')" if is_missing else command
+    return f"{command} (install it first: {install_command('dashboard')})" if is_missing else command
 
 
 def _tell(address: str) -> None:

@@ -10,6 +10,7 @@ from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.memory import check_size
 from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.errors import DataError
+from hpsearch.installation import install_command
 
 
 def read_parquet(path: Path, *, target: str | None) -> RawData:
@@ -39,7 +40,7 @@ def _read_table(path: Path) -> Any:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         raise DataError(
-            f"{path}: Parquet files need pyarrow (got none): pip install 'hpsearch[parquet]'"
+            f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
         ) from error
     try:
         with parquet.ParquetFile(path) as file:

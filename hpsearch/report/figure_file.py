@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.installation import install_command
 from hpsearch.report.figures.catalogue import Exhibit, Panel, exhibits
 from hpsearch.report.page import render_exhibit
 from hpsearch.report.request import ReportRequest
@@ -90,7 +91,7 @@ def image_of(figure: go.Figure, form: ImageFormat) -> bytes:
     """
     if find_spec("kaleido") is None:
         raise HpsearchError(
-            f'--format {form}: needs kaleido, which is not installed: pip install "hpsearch[images]", '
+            f"--format {form}: needs kaleido, which is not installed: {install_command('images')}, "
             "or write json or html"
         )
     import kaleido  # noqa: PLC0415 # an extra, and slow to import

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hpsearch.errors import StorageError, mask_options
+from hpsearch.installation import install_command
 from hpsearch.storage.drivers import check_options
 from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.messages import nearest
@@ -131,11 +132,11 @@ class _Family:
     """Drivers of one kind of database, as (name in the URL, module), of which the first is ours; and our extra."""
 
     drivers: tuple[tuple[str, str], ...]
-    extra: str | None
+    extra: str
 
 
 _FAMILIES: Final[Mapping[str, _Family]] = {
-    "sqlite": _Family(drivers=(("pysqlite", "sqlite3"),), extra=None),
+    "sqlite": _Family(drivers=(("pysqlite", "sqlite3"),), extra=""),
     "postgresql": _Family(drivers=(("psycopg", "psycopg"), ("psycopg2", "psycopg2")), extra="postgres"),
     "mysql": _Family(drivers=(("pymysql", "pymysql"), ("mysqldb", "MySQLdb")), extra="mysql"),
     "mariadb": _Family(drivers=(("pymysql", "pymysql"), ("mysqldb", "MySQLdb")), extra="mysql"),
@@ -259,7 +260,7 @@ def _driver(url: URL, family: str, shown: str) -> str:
 
 def _missing_driver(shown: str, family: str, driver: str) -> str:
     ours = _FAMILIES[family].drivers[0][0]
-    install = f'pip install "hpsearch[{_FAMILIES[family].extra}]"'
+    install = install_command(_FAMILIES[family].extra)
     remedy = install if driver == ours else f"write {family}://... and {install}, or install {driver}"
     return f"{shown}: needs the driver {driver}, which is not installed: {remedy}"
 

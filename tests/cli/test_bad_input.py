@@ -13,6 +13,7 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import HpsearchError
+from hpsearch.installation import install_command
 from hpsearch.worker.capacity import check_memory, job_of, workers_that_fit
 from hpsearch.worker.preparation import prepare_file
 
@@ -274,7 +275,7 @@ def test_a_missing_driver_is_told_with_its_installation(command: Command) -> Non
         pytest.skip("MySQLdb is installed here")
     assert refused(command("study", "list", "--storage", "mysql+mysqldb://ann:s3cret@host/d")) == (
         "mysql+mysqldb://ann:***@host/d: needs the driver mysqldb, which is not installed: "
-        'write mysql://... and pip install "hpsearch[mysql]", or install mysqldb'
+        f"write mysql://... and {install_command('mysql')}, or install mysqldb"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.parquet_table import read_parquet
+from hpsearch.installation import install_command
 
 pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -106,5 +107,5 @@ def test_without_pyarrow_the_extra_is_named(
     path = _written(tmp_path, {"a": [1], "b": [1]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f"{path}: Parquet files need pyarrow (got none): pip install 'hpsearch[parquet]'"
+        f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
     )

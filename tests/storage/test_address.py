@@ -1,10 +1,12 @@
 """Addresses: URLs are understood, given a driver, and shown without a password."""
 
+import re
 import sys
 
 import pytest
 
 from hpsearch.errors import StorageError, mask
+from hpsearch.installation import install_command
 from hpsearch.storage.address import parse_address
 
 EXAMPLES = (
@@ -190,22 +192,19 @@ def test_what_cannot_be_a_database_is_refused(text: str, message: str) -> None:
         (
             "postgresql://u:s3cret@h/d",
             ["psycopg", "psycopg2"],
-            (
-                "postgresql://u:***@h/d: needs the driver psycopg, which is not installed: "
-                'pip install "hpsearch[postgres]"'
-            ),
+            ("postgresql://u:***@h/d: needs the driver psycopg, which is not installed: INSTALL(postgres)"),
         ),
         (
             "mysql://h/d",
             ["pymysql", "MySQLdb"],
-            'mysql://h/d: needs the driver pymysql, which is not installed: pip install "hpsearch[mysql]"',
+            "mysql://h/d: needs the driver pymysql, which is not installed: INSTALL(mysql)",
         ),
         (
             "postgresql+psycopg2://h/d",
             ["psycopg2"],
             (
                 "postgresql+psycopg2://h/d: needs the driver psycopg2, which is not installed: "
-                'write postgresql://... and pip install "hpsearch[postgres]", or install psycopg2'
+                "write postgresql://... and INSTALL(postgres), or install psycopg2"
             ),
         ),
     ],
@@ -218,4 +217,5 @@ def test_a_missing_driver_names_what_to_install(
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(StorageError) as caught:
         parse_address(text)
-    assert str(caught.value) == message
+    told = re.sub(r"INSTALL\((\w+)\)", lambda extra: install_command(extra[1]), message)
+    assert str(caught.value) == told
