@@ -123,7 +123,7 @@ def test_who_gave_no_number_is_last_and_behind() -> None:
 
 
 def test_a_mean_is_a_number_or_says_why_not() -> None:
-    """A mean has the metric's digits; where seeds gave no number, their count stands in its place."""
+    """A mean has the metric's digits; if seeds gave no number, their count stands in its place."""
     whole, broken = confirmed(t0=[0.9, 0.8], t1=[0.5, None, None])
     assert mean_words(whole, "validation_accuracy") == "0.850"
     assert mean_words(broken, "validation_accuracy") == "no number with 2 of 3"
@@ -267,7 +267,7 @@ def test_seeds_without_a_result_are_counted() -> None:
 
 @pytest.mark.parametrize(("count", "which"), [(1, "it"), (2, "both"), (5, "all five"), (6, "the best five")])
 def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
-    """Where no more than five configurations have a result the command trains all of them."""
+    """If no more than five configurations have a result the command trains all of them."""
     study = study_of(SPEC)
     trials = [
         Trial(number=n, state=TrialState.COMPLETE, params={"learning_rate": 0.1 + n}, value=0.9)

@@ -63,7 +63,7 @@ def test_the_interval_of_a_difference_is_welchs() -> None:
     [(0, 10, 0.0, 0.3085), (10, 10, 0.6915, 1.0), (1, 10, 0.0025, 0.4450), (8, 10, 0.4439, 0.9748)],
 )
 def test_the_interval_is_clopper_and_pearsons(hits: int, of: int, low: float, high: float) -> None:
-    """Tabulated bounds of the exact 95 % interval, and 1 - 0.025^(1/n) where nothing was hit."""
+    """Tabulated bounds of the exact 95 % interval, and 1 - 0.025^(1/n) if nothing was hit."""
     assert share_interval(hits, of) == pytest.approx((low, high), abs=5e-5)
     if not hits:
         assert share_interval(hits, of)[1] == pytest.approx(1 - 0.025 ** (1 / of))

@@ -1,6 +1,6 @@
 """The large campaign: `python -m tests.chaos --workers 8 --trials 400 --minutes 5 --seed 1 --database postgresql`.
 
-It prints what it did and a verdict per law, and ends with exit code 1 where one is broken.
+It prints what it did and a verdict per law, and ends with exit code 1 if one is broken.
 """
 
 import argparse

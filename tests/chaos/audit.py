@@ -64,7 +64,7 @@ class Entry:
     """One write: in which transaction (`work`), by whom, into which table, to which trial, and who held it then.
 
     `state` is Optuna's; of an update of the state itself it is old and new as `RUNNING>COMPLETE`. `holder` and
-    `lease_left_s` are None where there was none; of an update of our own row they are those before it.
+    `lease_left_s` are None if there was none; of an update of our own row they are those before it.
     """
 
     work: str

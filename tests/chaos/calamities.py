@@ -1,4 +1,4 @@
-"""What happens to workers and their database. Each calamity returns what it did, or None where it spared them.
+"""What happens to workers and their database. Each calamity returns what it did, or None if it spared them.
 
 A trial that has lost two workers is spared a third: it would fail, and rightly so.
 """
@@ -74,7 +74,7 @@ def kill(scene: Scene) -> str | None:
 
 
 def freeze(scene: Scene) -> str | None:
-    """Stop a worker that holds trials. `thaw` lets it go on later.
+    """Stop a worker that holds trials. `thaw` lets it continue later.
 
     On SQLite one that stands in a transaction keeps everybody from renewing leases, so everybody may lose them.
     """
@@ -87,9 +87,9 @@ def freeze(scene: Scene) -> str | None:
 
 
 def thaw(scene: Scene) -> list[str]:
-    """Let stopped workers go on that have lost all their leases; return what was done.
+    """Let stopped workers continue that have lost all their leases; return what was done.
 
-    One that stands in the middle of a transaction may keep all others from taking them. It goes on after a while.
+    One that stands in the middle of a transaction may keep all others from taking them. It continues after a while.
     """
     done = []
     for hand in scene.crew.hands:

@@ -59,7 +59,7 @@ class Account:
 
 @contextmanager
 def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> Iterator[Scene]:
-    """Give a scene on an SQLite file in `folder`, with workers at work who write what they say into `logs`."""
+    """Provide a scene on an SQLite file in `folder`, with workers at work who write what they say into `logs`."""
     ground = Ground(f"sqlite:///{folder}/chaos.db", campaign.plan)
     job = Job(
         url=ground.url,
@@ -76,7 +76,7 @@ def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> 
 
 @contextmanager
 def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterator[Scene]:
-    """Give a scene on a PostgreSQL server, with workers at work behind a proxy."""
+    """Provide a scene on a PostgreSQL server, with workers at work behind a proxy."""
     database = cluster.new_database()
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:

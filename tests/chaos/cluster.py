@@ -35,7 +35,7 @@ _SETTINGS: Final = {
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program of PostgreSQL's, which Debian keeps out of PATH; None where it is not installed."""
+    """Return the path of a program of PostgreSQL's, which Debian keeps out of PATH; None if it is not installed."""
     installed = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = max(installed, key=lambda path: float(path.parts[-3]), default=None)
     return str(newest) if newest is not None else shutil.which(name)

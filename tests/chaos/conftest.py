@@ -32,7 +32,7 @@ def _linux() -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Give a server that nobody else uses; without PostgreSQL skip the test, or fail it where servers are required."""
+    """Provide a server that nobody else uses; without PostgreSQL skip the test, or fail it if servers are required."""
     if find_program("initdb") is None:
         reason = "PostgreSQL is not installed (as root: apt-get install postgresql)"
         if os.environ.get("HPSEARCH_REQUIRE_SERVERS") == "1":

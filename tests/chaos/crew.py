@@ -80,7 +80,7 @@ class Hand:
         wait_until(lambda: not self.is_alive or _state(self.popen.pid) == "T", f"{self.name} stops")
 
     def thaw(self) -> None:
-        """Let the process go on."""
+        """Let the process continue."""
         self.is_frozen = False
         self.popen.send_signal(signal.SIGCONT)
 
@@ -164,7 +164,7 @@ class Crew:
 
 
 def _ends_with_us() -> list[str]:
-    """Return what lets a command end when we are killed, where there is such a thing."""
+    """Return what lets a command end when we are killed, if there is such a thing."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 

@@ -103,7 +103,7 @@ class Ground:
 
     @property
     def is_sqlite(self) -> bool:
-        """True where the database is a file."""
+        """Return True if the database is a file."""
         return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Ground:
         return self.engine.connect()
 
     def progress(self) -> Progress:
-        """Return where the study stands."""
+        """Return the progress of the study."""
         return self.store.progress(self.study)
 
     def finished(self) -> int:

@@ -56,7 +56,7 @@ def enqueue(study: optuna.Study, _chance: random.Random) -> None:
 
 
 def scribble(study: optuna.Study, chance: random.Random) -> None:
-    """Write into a trial that somebody else trains, or that waits."""
+    """Write into a trial that another client trains, or that waits."""
     if (trial_id := _unfinished(study, chance)) is not None:
         storage = study._storage
         storage.set_trial_intermediate_value(trial_id, 0, chance.random())
@@ -65,7 +65,7 @@ def scribble(study: optuna.Study, chance: random.Random) -> None:
 
 
 def end_anothers(study: optuna.Study, chance: random.Random) -> None:
-    """End a trial that somebody else trains."""
+    """End a trial that another client trains."""
     failed = len(study.get_trials(deepcopy=False, states=[TrialState.FAIL]))
     state = (
         TrialState.FAIL if failed < FAILED_SPARED else chance.choice([TrialState.COMPLETE, TrialState.PRUNED])
@@ -130,7 +130,7 @@ def main(url: str, key: str, seed: int) -> None:
     storage = optuna.storages.RDBStorage(url)
     chance = random.Random(seed)
     while True:
-        with suppress(Exception):  # clients of one database collide, and go on
+        with suppress(Exception):  # clients of one database collide, and continue
             named = [s for s in storage.get_all_studies() if s.user_attrs.get(schema.LINK_ATTRIBUTE) == key]
             study = optuna.load_study(study_name=named[0].study_name, storage=storage)
             (deed,) = chance.choices(list(DEEDS), list(DEEDS.values()))

@@ -54,7 +54,7 @@ class Bench:
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_every_commit_may_be_cut(where: Cut, cluster: Cluster) -> None:
-    """Whichever of a worker's commits is cut, it goes on by itself and the study is as if nothing had happened."""
+    """Whichever of a worker's commits is cut, it continues by itself and the study is as if nothing had happened."""
     bench = Bench(cluster)
     ground, commits = bench.train(where, after=NEVER)
     undisturbed = ground.results()

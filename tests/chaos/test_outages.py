@@ -1,4 +1,4 @@
-"""A database that is away for longer than leases run: whoever works waits for it and goes on."""
+"""A database that is away for longer than leases run: whoever works waits for it and continues."""
 
 import os
 import subprocess

@@ -28,7 +28,7 @@ def calm(plan: Plan) -> Campaign:
 def test_a_restored_server(
     tmp_path: Path, cluster: Cluster, plan: Callable[..., Plan], expected: Expected
 ) -> None:
-    """Workers go on where a restored server stands, and end the study as if it had never been ahead."""
+    """Workers continue where a restored server stands, and end the study as if it had never been ahead."""
     chosen = plan()
     with campaign.on_postgresql(calm(chosen), tmp_path, cluster) as scene:
         ground, crew = scene.ground, scene.crew

@@ -1,4 +1,4 @@
-"""URLs of databases that somebody may type: wrong in one or two places, from tables and a seed."""
+"""URLs of databases that a user may type: wrong in one or two places, from tables and a seed."""
 
 import random
 from collections.abc import Iterator

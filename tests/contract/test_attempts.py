@@ -53,7 +53,7 @@ def test_one_trial_is_read_as_all_are(new_lab: Labs) -> None:
 
 
 def test_a_number_that_is_not_there_is_refused(new_lab: Labs) -> None:
-    """The error says which numbers there are."""
+    """The error states which numbers there are."""
     lab = new_lab()
     name = lab.study.spec.name
     with pytest.raises(TrialNotFoundError) as caught:

@@ -1,4 +1,4 @@
-"""Claims: exactly the budget, whoever claims, and in what order."""
+"""Claims: exactly the budget, whichever process claims, and in what order."""
 
 import subprocess
 import sys
@@ -66,7 +66,7 @@ def test_pruned_trials_count_against_the_budget_and_failed_ones_do_not(new_lab: 
 
 
 def test_a_budget_can_be_raised_and_lowered_while_workers_claim(new_lab: Labs) -> None:
-    """The next claim obeys the budget that was set last; what runs already goes on."""
+    """The next claim obeys the budget that was set last; what runs already continues."""
     lab = new_lab(trials=4)
     running = lab.claim(4)
     study = lab.store.set_budget(lab.study, 2)
@@ -139,7 +139,7 @@ def test_waiting_trials_of_another_client_keep_their_parameters(new_lab: Labs) -
 
 
 def test_trials_of_another_client_count_against_the_budget(new_lab: Labs) -> None:
-    """What a stock client runs or has finished is part of the budget, and numbers go on after it."""
+    """What a stock client runs or has finished is part of the budget, and numbers continue after it."""
     lab = new_lab(trials=6)
     stock = lab.stock()
     running, finished = stock.ask(), stock.ask()

@@ -42,7 +42,7 @@ class Hand:
 
 @dataclass
 class Crew:
-    """Workers of one study, and somebody who looks at it."""
+    """Workers of one study, and an observer of it."""
 
     url: str
     lab: Lab
@@ -92,13 +92,13 @@ everywhere = pytest.mark.parametrize("dialect", DIALECTS)
 
 @pytest.fixture
 def dialect() -> str:
-    """Give SQLite to tests that are not tried `everywhere`: the rules are the same, and its clock can be set."""
+    """Provide SQLite to tests that are not tried `everywhere`: the rules are the same, and its clock can be set."""
     return "sqlite"
 
 
 @pytest.fixture
 def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
-    """Give a function that makes a crew with a study of its own, in a database where nobody else works."""
+    """Provide a function that makes a crew with a study of its own, in a database where nobody else works."""
     with kept_clocks() as clocks, open_store(url) as store:
         clocks.keep(store)
         with writing(store._engine, durable=False) as connection:
@@ -119,7 +119,7 @@ def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
 @everywhere
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
 def test_a_clock_that_is_set_takes_no_lease(new_crew: Callable[..., Crew], jump_s: float) -> None:
-    """Workers whose hearts beat keep their trials, however often somebody looks before the next beat."""
+    """Workers whose hearts beat keep their trials, however often another process looks before the next beat."""
     crew = new_crew()
     ann, bob = crew.hire("ann"), crew.hire("bob")
     claims = [*crew.claim(ann, 3), *crew.claim(bob, 1)]
@@ -133,7 +133,7 @@ def test_a_clock_that_is_set_takes_no_lease(new_crew: Callable[..., Crew], jump_
 
 
 def test_a_clock_ahead_takes_no_lease(new_crew: Callable[..., Crew]) -> None:
-    """Where processes have clocks of their own, on SQLite, those that differ leave each other their trials."""
+    """If processes have clocks of their own, on SQLite, those that differ leave each other their trials."""
     crew = new_crew()
     ann, bob, eve = crew.hire("ann"), crew.hire("bob", ahead_s=60.0), crew.hire("eve", ahead_s=-HOUR_S)
     claims = [claim for hand in (ann, bob, eve) for claim in crew.claim(hand, 2)]

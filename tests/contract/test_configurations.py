@@ -91,7 +91,7 @@ def test_optuna_reads_the_trials(url: str, store: Store) -> None:
 
 
 def test_other_configurations_are_another_study(store: Store) -> None:
-    """The error says which configurations differ, and their order is part of the study."""
+    """The error states which configurations differ, and their order is part of the study."""
     spec = exact_spec("exact-taken")
     store.create_study(spec, fingerprint=FINGERPRINT)
     assert store.create_study(replace(spec, trials=99), fingerprint=FINGERPRINT).spec.trials == spec.trials

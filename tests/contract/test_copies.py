@@ -33,7 +33,7 @@ SETTLED: Final = ("settled_complete", "settled_pruned", "settled_failed")
 
 @pytest.fixture
 def shared(new_database: Callable[[str], str], shared_urls: dict[str, str]) -> Address:
-    """Give a function that returns the URL of a dialect's database in which other tests have studies."""
+    """Provide a function that returns the URL of a dialect's database in which other tests have studies."""
 
     def url_of(dialect: str) -> str:
         if dialect not in shared_urls:
@@ -45,7 +45,7 @@ def shared(new_database: Callable[[str], str], shared_urls: dict[str, str]) -> A
 
 @pytest.fixture
 def target(tmp_path: Path) -> str:
-    """Give the URL of an SQLite database that does not exist."""
+    """Provide the URL of an SQLite database that does not exist."""
     return f"sqlite:///{tmp_path / 'folder' / 'target.db'}"
 
 

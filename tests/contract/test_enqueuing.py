@@ -37,7 +37,7 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
 
 
 def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
-    """What we enqueue looks to any Optuna client like what that would enqueue itself, and both go on together."""
+    """What we enqueue looks to any Optuna client like what that would enqueue itself, and both continue together."""
     lab = new_lab()
     enqueue(lab.store, lab.study, [{"learning_rate": 0.01}])
     stock = lab.stock()

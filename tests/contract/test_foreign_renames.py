@@ -143,7 +143,7 @@ def a_busy_study(new_lab: Labs) -> tuple[Lab, list[ClaimedTrial]]:
 
 
 def spent(lab: Lab) -> None:
-    """Let two workers spend what is left of the budget, each trial with the parameters that it has."""
+    """Let two workers spend the rest of the budget, each trial with the parameters that it has."""
     for turn in range(BUDGET):
         worker = ("one", "two")[turn % 2]
         claims = lab.claim(8, worker=worker)

@@ -101,7 +101,7 @@ def test_a_trial_that_is_silent_for_long_no_longer_counts(new_lab: Labs) -> None
 
 @pytest.mark.parametrize("sign", ["report", "parameter", "attribute"])
 def test_a_sign_of_life_makes_a_trial_young_again(new_lab: Labs, sign: str) -> None:
-    """Whatever a client writes into its trial counts from when somebody saw it, also for who looks later."""
+    """Whatever a client writes into its trial counts from when another process saw it, also for who looks later."""
     lab, asked = full_but_for_one(new_lab)
     writes: dict[str, Callable[[int], Any]] = {
         "report": lambda turn: asked.report(0.5, turn),
@@ -163,7 +163,7 @@ def test_a_note_of_an_impossible_time_is_written_again(new_lab: Labs, at: Any) -
 
 
 def test_a_trial_from_the_future_is_young_once(new_lab: Labs) -> None:
-    """A client whose clock is ahead does not make its trial count for ever."""
+    """A client whose clock is ahead does not make its trial count forever."""
     lab, _ = full_but_for_one(new_lab)
     age(lab, 0, -1_000_000)
     assert foreign_of(lab)[0].counts
@@ -257,7 +257,7 @@ def test_a_waiting_trial_can_be_given_up(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_another_client_took_after_us_is_its_own(new_lab: Labs) -> None:
-    """A waiting trial that we had tried goes to whoever asks, whose attempt counts after ours."""
+    """A waiting trial that we had tried goes to whichever process asks, whose attempt counts after ours."""
     lab = new_lab(trials=2)
     (claim,) = lab.claim(1)
     lab.assign([claim])

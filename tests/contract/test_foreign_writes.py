@@ -133,7 +133,7 @@ def test_an_end_with_its_parameters_goes_over_what_others_wrote(new_lab: Labs, d
 
 @pytest.mark.parametrize("state", [Theirs.COMPLETE, Theirs.PRUNED, Theirs.FAIL])
 def test_a_held_trial_that_others_end_is_theirs(new_lab: Labs, state: Theirs) -> None:
-    """The worker is told that it lost the trial, its other trials go on, and nothing stays leased."""
+    """The worker is told that it lost the trial, its other trials continue, and nothing stays leased."""
     lab = new_lab(trials=4)
     claims = lab.claim(2)
     lab.assign(claims)

@@ -23,7 +23,7 @@ Labs = Callable[..., Lab]
 
 @pytest.fixture
 def url(fresh_url: str) -> str:
-    """Give the URL of a database in which no other test has studies, because all of it is examined."""
+    """Provide the URL of a database in which no other test has studies, because all of it is examined."""
     return fresh_url
 
 
@@ -111,7 +111,7 @@ def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
-    """A command that looks for the reason of its failure does not look for ever."""
+    """A command that looks for the reason of its failure does not look forever."""
     lab = new_lab()
     lab.finish(1)
     with writing(lab.store._engine, durable=False) as connection:

@@ -18,7 +18,7 @@ EXPIRED_S = -1.0
 
 
 def begun(claim: ClaimedTrial, epochs: int) -> Update:
-    """Return an update of a trial that goes on after some epochs."""
+    """Return an update of a trial that continues after some epochs."""
     reports = {epoch: 0.1 * epoch for epoch in range(epochs)}
     return Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)
 
@@ -124,7 +124,7 @@ def test_a_batch_writes_what_holds_and_names_what_is_lost(new_lab: Labs) -> None
 
 
 def test_an_expired_lease_that_nobody_swept_still_writes(new_lab: Labs) -> None:
-    """A lease is lost when somebody takes the trial back, not by the clock alone: no result is thrown away."""
+    """A lease is lost when another process takes the trial back, not by the clock alone: no result is thrown away."""
     lab = new_lab()
     claims = lab.claim(1, lease_s=EXPIRED_S)
     lab.assign(claims)
@@ -169,7 +169,7 @@ def test_assigning_again_replaces_the_parameters(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_loses_three_workers_fails(new_lab: Labs) -> None:
-    """After three crashes a trial fails with worker_lost and the study goes on; hand-backs do not count."""
+    """After three crashes a trial fails with worker_lost and the study continues; hand-backs do not count."""
     lab = new_lab(trials=1)
     for attempt in range(1, 5):
         (claim,) = lab.claim(1)

@@ -44,7 +44,7 @@ def asset(source: Path, version: str) -> Path:
 
 @pytest.fixture
 def old(optuna_source: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Give a function that makes a copy of the database of a version."""
+    """Provide a function that makes a copy of the database of a version."""
 
     def make(version: str, name: str = "old.db") -> Path:
         return Path(shutil.copyfile(asset(optuna_source, version), tmp_path / name))
@@ -151,7 +151,7 @@ def test_an_upgrade_says_nothing_that_nobody_can_help(old: Callable[..., Path]) 
 
 @pytest.fixture
 def engine(fresh_url: str) -> Any:
-    """Give a way to meddle with a database that has nothing in it."""
+    """Provide a way to meddle with a database that has nothing in it."""
     made = create_engine(make_url(fresh_url))
     yield made
     made.dispose()

@@ -1,4 +1,4 @@
-"""Opening: empty databases are filled once, whoever comes; other versions are refused; health is measured."""
+"""Opening: empty databases are filled once, whichever process comes; other versions are refused; health is measured."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def changed(url: str, change: str, back: str) -> Iterator[None]:
 
 @contextmanager
 def changing(url: str) -> Iterator[Engine]:
-    """Give an engine to meddle with a database."""
+    """Provide an engine to meddle with a database."""
     engine = create_engine(make_url(url))
     yield engine
     engine.dispose()
@@ -216,7 +216,7 @@ def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:
 
 
 def test_a_check_measures_and_makes_nothing(fresh_url: str, dialect: str) -> None:
-    """The health of a database says what it is and holds, also where it holds nothing."""
+    """The health of a database says what it is and holds, even if it holds nothing."""
     if dialect == "sqlite":
         Path(str(make_url(fresh_url).database)).touch()
     empty = check(fresh_url)

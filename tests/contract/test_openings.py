@@ -103,7 +103,7 @@ def test_studies_above_another_are_those_of_higher_priority_now(new_lab: Labs) -
 
 
 def test_a_paused_study_gives_nothing(new_lab: Labs) -> None:
-    """While a study is paused claims give nothing; what is in training ends; resumed it goes on."""
+    """While a study is paused claims give nothing; what is in training ends; resumed it continues."""
     lab = new_lab()
     claims = lab.claim(2)
     lab.assign(claims)

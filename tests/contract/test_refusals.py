@@ -21,7 +21,7 @@ NewLab: TypeAlias = Callable[..., Lab]
 
 @pytest.fixture(params=["postgresql", "mariadb"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Give each kind of server in turn."""
+    """Provide each kind of server in turn."""
     chosen: str = request.param
     return chosen
 
@@ -37,7 +37,7 @@ def run(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def reader(url: str, dialect: str) -> Iterator[URL]:
-    """Give the URL of a user who may read the shared database and write nothing."""
+    """Provide the URL of a user who may read the shared database and write nothing."""
     open_store(url).close()
     name, database = f"reader_{uuid4().hex[:12]}", make_url(url).database
     if dialect == "postgresql":

@@ -35,7 +35,7 @@ def copied(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
 
 def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
-    """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers go on."""
+    """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers continue."""
     lab, name = new_lab(trials=6), a_name()
     lab.finish(2)
     lab.store.write_evaluations(lab.study, [evaluation(0)])

@@ -1,4 +1,4 @@
-"""A database that was restored to an older state while workers went on: refused, never corrupted."""
+"""A database that was restored to an older state while workers continued: refused, never corrupted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -82,13 +82,13 @@ def a_lab(store: Store, url: str, trials: int) -> Lab:
 
 @pytest.fixture(scope="module")
 def own_urls() -> dict[str, str]:
-    """Give the databases, by dialect, of which these tests replace every row."""
+    """Provide the databases, by dialect, of which these tests replace every row."""
     return {}
 
 
 @pytest.fixture
 def own_url(dialect: str, new_database: Callable[[str], str], own_urls: dict[str, str]) -> str:
-    """Give the URL of a database that these tests have to themselves."""
+    """Provide the URL of a database that these tests have to themselves."""
     if dialect not in own_urls:
         own_urls[dialect] = new_database(dialect)
     return own_urls[dialect]

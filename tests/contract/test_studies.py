@@ -105,7 +105,7 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
 
 
 def test_the_order_of_searched_parameters_is_part_of_a_search(store: Store) -> None:
-    """Samplers draw in the order of the study file, so another order is another search, and the error says so."""
+    """Samplers draw in the order of the study file, so another order is another search, and the error states that."""
     spec = a_spec("ordered")
     store.create_study(spec, fingerprint=FINGERPRINT)
     with pytest.raises(StudyExistsError, match=r'search is \["learning_rate", .*\] there \(got \["model'):
@@ -215,7 +215,7 @@ def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:
 
 
 def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
-    """A stock client can delete our study; our rows of it go when somebody opens the database next."""
+    """A stock client can delete our study; our rows of it go when another process opens the database next."""
     before = rows(new_lab().store)
     lab = new_lab()
     lab.finish(2)
@@ -230,7 +230,7 @@ def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
 
 
 def test_a_study_that_another_client_renamed_is_followed(new_lab: Labs) -> None:
-    """Dashboards rename by copying and deleting: the study goes on under its new name, with all that was ours."""
+    """Dashboards rename by copying and deleting: the study continues under its new name, with all that was ours."""
     lab = new_lab(trials=6)
     lab.finish(3)
     running = lab.claim(1)

@@ -151,7 +151,7 @@ def test_optuna_reads_what_we_write(new_lab: Labs) -> None:
 
 
 def test_optuna_uses_what_we_write(new_lab: Labs) -> None:
-    """A stock client can take the best trial, sample from ours and go on with the study."""
+    """A stock client can take the best trial, sample from ours and continue with the study."""
     lab = new_lab()
     for value in (0.25, 0.75, 0.5):
         lab.finish(1, value=value)

@@ -69,13 +69,13 @@ DEFINITIONS: Final = {
 
 @pytest.fixture(scope="module")
 def own_urls() -> dict[str, str]:
-    """Give the databases, by dialect, whose tables these tests change."""
+    """Provide the databases, by dialect, whose tables these tests change."""
     return {}
 
 
 @pytest.fixture
 def engine(dialect: str, new_database: Callable[[str], str], own_urls: dict[str, str]) -> Iterator[Engine]:
-    """Give a database without tables of ours."""
+    """Provide a database without tables of ours."""
     if dialect not in own_urls:
         own_urls[dialect] = new_database(dialect)
     made = make_engine(parse_address(own_urls[dialect]))
@@ -163,7 +163,7 @@ def test_the_newest_revision_is_that_of_the_tables() -> None:
 
 @pytest.fixture
 def next_folder(tmp_path: Path) -> Path:
-    """Give the revisions with a made-up next one."""
+    """Provide the revisions with a made-up next one."""
     folder = tmp_path / "50% more" / "migrations"
     shutil.copytree(FOLDER, folder)
     (folder / "versions" / f"revision_{NEXT}.py").write_text(NEXT_REVISION)
@@ -302,7 +302,7 @@ def test_what_cannot_be_upgraded_is_left_alone(engine: Engine) -> None:
 
 
 def test_an_empty_database_needs_no_upgrade(tmp_path: Path) -> None:
-    """Where there are no tables there is nothing to upgrade, and nothing is made."""
+    """If there are no tables there is nothing to upgrade, and nothing is made."""
     path = tmp_path / "empty.db"
     path.touch()
     with pytest.raises(

@@ -81,7 +81,7 @@ def test_a_worker_is_listed_with_what_it_trains(new_lab: Labs) -> None:
 
 
 def test_who_looks_at_the_workers_sweeps(new_lab: Labs) -> None:
-    """What a vanished worker held waits again as soon as somebody lists the workers, in every study."""
+    """What a vanished worker held waits again as soon as another process lists the workers, in every study."""
     labs = [new_lab(), new_lab()]
     for lab in labs:
         lab.store.register_worker(an_identity(lab.worker))

@@ -41,7 +41,7 @@ def test_every_ended_trial_has_a_note(site: Site) -> None:
 
 
 def test_a_study_has_a_note_and_figures(site: Site) -> None:
-    """The study's note says how it stands; search map, failures and curves are there soon, with titles."""
+    """The study's note states how it stands; search map, failures and curves are there soon, with titles."""
     said = next(said for said in iter(lambda: detail(site), None) if said["plotly_graph_objects"])
     assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
     assert "](/reports/digits)" in said["note"]["body"]

@@ -24,7 +24,7 @@ REQUEST = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nConnec
 
 @pytest.fixture
 def server() -> Iterator[GuardedServer]:
-    """Give a server with a token and few connections, which runs in a thread."""
+    """Provide a server with a token and few connections, which runs in a thread."""
     guards = (TokenGuard(TOKEN), LimitGuard(has_artifacts=True))
     adjustments = Adjustments(
         host="127.0.0.1",

@@ -23,7 +23,7 @@ def test_own_names_pass(host: str) -> None:
     ],
 )
 def test_other_names_are_refused(host: str) -> None:
-    """A name that leads here through somebody else's DNS gets nothing, whatever it looks like."""
+    """A host name that leads here through foreign DNS gets no answer, whatever it looks like."""
     answer = HostGuard(["lab.example"], any_address=False)(environ(headers={"Host": host}))
     assert answer is not None
     assert (answer.status, b"--allow-host" in answer.body) == (421, True)

@@ -20,13 +20,13 @@ from tests.dashboard.conftest import Site
 
 @pytest.fixture
 def url(site: Site, tmp_path: Path) -> str:
-    """Give the URL of the site's database."""
+    """Provide the URL of the site's database."""
     return f"sqlite:///{tmp_path}/studies.db"
 
 
 @pytest.fixture
 def snapshot(site: Site) -> Snapshot:
-    """Give the digits study as it stands."""
+    """Provide the digits study as it stands."""
     return take_snapshot(site.store, site.digits)
 
 

@@ -55,7 +55,7 @@ def asked(site: Site, caplog: pytest.LogCaptureFixture) -> Any:
     ],
 )
 def test_no_body_is_an_error_of_ours(asked: Any, method: str, path: str) -> None:
-    """Whatever is sent in place of what a path takes, the answer says what is wrong with it."""
+    """Whatever is sent in place of what a path takes, the answer states what is wrong with it."""
     for body in BODIES:
         answer: Asked = asked(path, method=method, body=body)
         assert 400 <= answer.status < 500, (body, answer.body)

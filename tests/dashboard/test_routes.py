@@ -156,7 +156,7 @@ def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
 
 
 def test_health_and_metrics_tell_how_it_is(site: Site) -> None:
-    """Where the database answers that is said, with numbers that add up."""
+    """If the database answers that is said, with numbers that add up."""
     assert ask(site.site, "/healthz").body == b"ok\n"
     lines = dict(
         line.rsplit(" ", 1)

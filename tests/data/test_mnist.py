@@ -77,7 +77,7 @@ def test_a_named_folder_must_exist(tmp_path: Path, refused: Refused) -> None:
 def test_without_a_network_the_remedy_is_a_folder(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing can be downloaded the message says what to set."""
+    """If nothing can be downloaded the message states what to set."""
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", _no_network)
     assert refused(lambda: read_mnist({"XDG_CACHE_HOME": str(tmp_path)})) == (
         'mnist: must be downloaded from openml.org (got "<urlopen error Name or service not known>"):'

@@ -1,4 +1,4 @@
-"""Where data comes from."""
+"""The sources of data."""
 
 import gzip
 import os

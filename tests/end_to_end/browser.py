@@ -58,7 +58,7 @@ class Sight:
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium; skip the test without it, or fail where a browser is required."""
+    """Return the path of Chromium; skip the test without it, or fail if a browser is required."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is not None:
         return found

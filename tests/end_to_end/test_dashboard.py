@@ -30,7 +30,7 @@ HOSTILE = quote(synthetic.MARKUP, safe="")
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a database with a live study, a hostile one, and one with infinite values."""
+    """Provide a database with a live study, a hostile one, and one with infinite values."""
     path = tmp_path_factory.mktemp("dashboard") / "studies.db"
     with open_store(f"sqlite:///{path}") as store:
         populate(store, synthetic.synthetic())
@@ -41,7 +41,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def server(url: str) -> Iterator[Server]:
-    """Give a dashboard of that database."""
+    """Provide a dashboard of that database."""
     with serving(url) as started:
         yield started
 

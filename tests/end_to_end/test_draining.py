@@ -56,7 +56,7 @@ def folder(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> "Folder":
 
 @pytest.fixture
 def store(folder: "Folder", monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Give the database of that folder, with both studies as if they were new."""
+    """Provide the database of that folder, with both studies as if they were new."""
     monkeypatch.chdir(folder.path)
     with open_store("sqlite:///storage/hpsearch.db") as opened:
         for study in opened.studies():

@@ -118,7 +118,7 @@ def test_workers_do_not_outlive_their_run(
     workers_of: Callable[["subprocess.Popen[str]"], list[int]],
     wait_until_gone: Callable[[list[int]], None],
 ) -> None:
-    """Where the command itself is killed, its workers hand back their trials and end."""
+    """If the command itself is killed, its workers hand back their trials and end."""
     with folder.start("study", "run", "long.toml", "--workers", "2") as process:
         folder.wait_for_trials(process, 4)
         workers = workers_of(process)

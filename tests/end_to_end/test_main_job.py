@@ -71,7 +71,7 @@ def test_a_study_runs_from_its_file_to_its_report(folder: "Folder") -> None:
 
 
 def test_a_finished_study_shows_its_result_and_goes_on(folder: "Folder") -> None:
-    """Run again, a study says that it is finished; with a larger budget it goes on to exactly that."""
+    """Run again, a study says that it is finished; with a larger budget it continues to exactly that."""
     assert folder.run("study", "run", "flowers.toml", "--workers", "2").returncode == 0
     first = folder.results("flowers")
     again = folder.run("study", "run", "flowers.toml")
@@ -113,7 +113,7 @@ def test_stock_optuna_lists_the_same_trials(folder: "Folder") -> None:
 
 
 def test_a_study_in_which_all_diverge_says_why(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
-    """Where no trial completes, the budget is spent all the same, and the result is the cause and its remedy."""
+    """If no trial completes, the budget is spent all the same, and the result is the cause and its remedy."""
     file = FLOWERS.replace("low = 1e-6, high = 10.0", "low = 1e8, high = 1e9")
     folder = make_folder({"flowers.toml": file})
     ended = folder.run("study", "run", "flowers.toml")

@@ -14,7 +14,7 @@ from typing import Final
 VERSION: Final = importlib.metadata.version("optuna")
 
 FOLDER: Final = Path(sys.prefix) / "optuna-source" / VERSION
-"""Where `tests` is, once it was downloaded."""
+"""The folder of `tests` after its download."""
 
 
 def download() -> None:

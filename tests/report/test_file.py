@@ -30,7 +30,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_report(tmp_path: Path) -> None:
-    """Where a folder stands in the way, the error says so and no unfinished file is left."""
+    """If a folder stands in the way, the error states that and no unfinished file is left."""
     path = tmp_path / "report.html"
     path.mkdir()
     with pytest.raises(HpsearchError) as caught:
@@ -59,7 +59,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where writing fails half-way, the error says why, and the report before it stays."""
+    """If writing fails half-way, the error has the reason, and the report before it stays."""
     path = tmp_path / "report.html"
     path.write_text("old")
 

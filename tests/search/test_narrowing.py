@@ -102,7 +102,7 @@ def test_spread_best_trials_leave_the_range() -> None:
 
 
 def test_deaths_cut_what_the_best_leave() -> None:
-    """Where the best are spread and everything beyond the last survivor died, that part goes."""
+    """If the best are spread and everything beyond the last survivor died, that part goes."""
     alive = [rate for rate in SPREAD if rate < 1e-3]
     trials = rates([2e-6, 1e-5, 5e-5, 2e-4, 7e-4], alive) + [
         died(learning_rate=2e-3 + i / 1e3) for i in range(8)
@@ -229,7 +229,7 @@ def histories(draw: Callable[..., object]) -> list[Trial]:
 
 
 def proposal_of(trials: Sequence[Trial]) -> Proposal | None:
-    """Return the proposal, or None where there are too few trials."""
+    """Return the proposal, or None if there are too few trials."""
     try:
         return propose(spec(*SEARCH), trials, maximize=True)
     except CannotNarrowError:
@@ -272,7 +272,7 @@ def test_every_bound_is_sound_and_has_a_reason(trials: list[Trial]) -> None:
 
 @given(histories())
 def test_no_range_widens_into_death(trials: list[Trial]) -> None:
-    """Where a bound moves out, no trial in the outermost tenth of the old range died."""
+    """If a bound moves out, no trial in the outermost tenth of the old range died."""
     proposal = proposal_of(trials)
     if proposal is None:
         return

@@ -131,7 +131,7 @@ def odd_trials() -> list[Trial]:
 @pytest.mark.parametrize("rank", ["median", "hyperband"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_odd_trials_break_nothing(spec_of: SpecOf, sampler: SamplerName, rank: RankName) -> None:
-    """Values that are no numbers, and trials of other clients, do not keep a study from going on."""
+    """Values that are no numbers, and trials of other clients, do not keep a study from continuing."""
     searcher = Searcher(spec_of(sampler, rank, sampler=SamplerSpec(name=sampler, startup_trials=2)))
     searcher.learn(odd_trials())
     for number in range(200, 205):
@@ -153,7 +153,7 @@ def test_trials_of_another_space_are_not_shown_to_the_sampler(spec_of: SpecOf) -
 
 
 def test_attributes_of_other_clients_are_not_shown_to_the_sampler(spec_of: SpecOf) -> None:
-    """Constraints that somebody else set on some trials do not turn TPE's ranks around."""
+    """Constraints that another client set on some trials do not turn TPE's ranks around."""
     trials = history(20)
     marked = [replace(one, system_attributes={"constraints": [one.value]}) for one in trials]
     without, with_them = Searcher(spec_of()), Searcher(spec_of())

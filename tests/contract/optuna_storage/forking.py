@@ -27,7 +27,7 @@ class Turns:
         self._pipes = os.pipe(), os.pipe()
 
     def pass_to_child(self) -> None:
-        """Let the child go on."""
+        """Let the child continue."""
         os.write(self._pipes[0][1], b"x")
 
     def wait_in_child(self) -> None:
@@ -35,7 +35,7 @@ class Turns:
         os.read(self._pipes[0][0], 1)
 
     def pass_to_parent(self) -> None:
-        """Let the parent go on."""
+        """Let the parent continue."""
         os.write(self._pipes[1][1], b"x")
 
     def wait_in_parent(self) -> None:

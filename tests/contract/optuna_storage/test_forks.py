@@ -20,7 +20,7 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start(url: str, storage: BaseStorage, study_id: int, repository: Path) -> Start:
-    """Give a function that lets a process fork in some ways and returns its output."""
+    """Provide a function that lets a process fork in some ways and returns its output."""
     name = storage.get_study_name_from_id(study_id)
     storage.remove_session()  # an open connection would keep the log of SQLite where it is
 

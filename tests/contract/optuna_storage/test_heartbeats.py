@@ -57,7 +57,7 @@ def opened_by(client: str, url: str, **options: Any) -> Any:
 
 @contextmanager
 def closing(storage: Any) -> Iterator[Any]:
-    """Give a storage and close it."""
+    """Provide a storage and close it."""
     yield storage
     storage.remove_session()
     if isinstance(storage, RDBStorage):
@@ -81,7 +81,7 @@ def let_die(url: str, trial_id: int) -> None:
 
 @pytest.fixture(params=["hpsearch", "stock"])
 def client(request: pytest.FixtureRequest) -> str:
-    """Give each client in turn."""
+    """Provide each client in turn."""
     chosen: str = request.param
     return chosen
 
@@ -118,7 +118,7 @@ def test_a_killed_trial_is_failed_and_waits_again(
 def test_a_heartbeat_reaches_the_others(
     url: str, storage: BaseStorage, client: str, other_client: str, study_id: int
 ) -> None:
-    """A trial whose heartbeats go on is left alone, whoever gives and whoever reads them; so is one without any."""
+    """A trial whose heartbeats continue is left alone, whoever gives and whoever reads them; so is one without any."""
     with closing(opened_by(client, url)) as mine, closing(opened_by(other_client, url)) as other:
         trial_id, silent = mine.create_new_trial(study_id), mine.create_new_trial(study_id)
         mine.record_heartbeat(trial_id)

@@ -35,7 +35,7 @@ def execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 def latin(new_database: Callable[[str], str]) -> str:
-    """Give a MariaDB database whose texts are in Latin-1."""
+    """Provide a MariaDB database whose texts are in Latin-1."""
     url = new_database("mariadb")
     execute(url, f"ALTER DATABASE {make_url(url).database} CHARACTER SET latin1")
     return url
@@ -87,7 +87,7 @@ def test_a_refused_row_of_the_trial_that_ends_is_reported_by_that_call(fresh_url
 def test_a_long_text_is_stored_or_refused_by_its_call(
     storage: BaseStorage, study_id: int, dialect: str, length: int
 ) -> None:
-    """An attribute or a distribution too long for its column raises when it is set, and the trial goes on."""
+    """An attribute or a distribution too long for its column raises when it is set, and the trial continues."""
     trial_id = storage.create_new_trial(study_id)
     set_everything(storage, trial_id)
     long = "x" * length

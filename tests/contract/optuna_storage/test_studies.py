@@ -19,7 +19,7 @@ from hpsearch.storage.optuna.storage import OptunaStorage
 def test_a_study_that_another_process_made_anew_is_read_anew(
     storage: BaseStorage, stock: RDBStorage, study_id: int
 ) -> None:
-    """Where a database gives the ids of a deleted study to another one, nothing old is shown or counted on."""
+    """If a database gives the ids of a deleted study to another one, nothing old is shown or counted on."""
     name = storage.get_study_name_from_id(study_id)
     for value in (1.0, 2.0):
         storage.create_new_trial(study_id, create_trial(value=value))

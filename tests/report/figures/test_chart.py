@@ -75,7 +75,7 @@ def test_series_are_named_where_names_tell_them_apart(count: int, named: int) ->
 
 
 def test_names_never_lie_on_each_other_or_on_the_heading() -> None:
-    """Names that do not fit beside each other stand in rows, and the heading stands above all of them."""
+    """Names that do not fit next to each other stand in rows, and the heading stands above all of them."""
     figure = draw_chart(chart(("x", "y"), series(6)), heading="Heading")
     *names, heading = sorted(figure.layout.annotations, key=lambda word: word.yshift)
     assert "Heading" in heading.text

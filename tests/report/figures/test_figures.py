@@ -123,7 +123,7 @@ def test_the_boundary_is_a_line_in_its_band_below_the_marks(study: Snapshot) -> 
 
 
 def test_the_boundary_follows_the_learning_rate_to_the_other_axis(study: Snapshot) -> None:
-    """Where the learning rate is searched second, the same boundary is drawn with its axes swapped."""
+    """If the learning rate is searched second, the same boundary is drawn with its axes swapped."""
     swapped = replace(study.study.spec, search=tuple(reversed(study.study.spec.search)))
     data, turned = search_map(study), search_map(snapshot_of(study.trials, spec=swapped))
     assert data is not None

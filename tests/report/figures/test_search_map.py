@@ -44,7 +44,7 @@ def test_the_axes_are_the_search_space(study: Snapshot) -> None:
 
 
 def test_the_star_is_the_best_trial(study: Snapshot) -> None:
-    """The best is the ranked trial with the highest value; where none is ranked there is none."""
+    """The best is the ranked trial with the highest value; if none is ranked there is none."""
     data = search_map(study)
     assert data is not None
     assert data.best is not None
