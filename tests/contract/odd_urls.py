@@ -88,7 +88,7 @@ PATHS: Final = (
     "file://host/x.db?uri=true",
     ":memory:?uri=true",
 )
-"""Files that are none, cannot be opened, or are no databases."""
+"""Files that do not exist, cannot be opened, or are not databases."""
 
 SCHEMES: Final = (
     "",

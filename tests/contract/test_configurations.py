@@ -38,7 +38,7 @@ def exact_spec(name: str | None = None, *, seeds: int = 4) -> StudySpec:
 
 
 def work(url: str, study: StoredStudy, *, worker: str, lose: int = 0) -> None:
-    """Claim, suggest and end trials until there are none; the first `lose` are claimed and left to run out."""
+    """Claim, suggest and end trials until there are none; the first `lose` are claimed and left to expire."""
     with open_store(url) as store:
         if lose:
             store.claim(study, worker=f"{worker}-killed", count=lose, lease_s=-1.0)

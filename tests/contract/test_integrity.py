@@ -51,7 +51,7 @@ def fill(lab: Lab) -> None:
 
 
 def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
-    """Complete, pruned, failed, lost, waiting and running trials, of ours and of others, are as they should be."""
+    """Complete, pruned, failed, lost, waiting and running trials, of ours and of others, are healthy."""
     lab = new_lab(trials=40)
     fill(lab)
     assert check(lab.url, full=True).faults == ()
@@ -60,7 +60,7 @@ def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
 
 
 def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) -> None:
-    """Optuna's studies may be called anything, are found healthy, and are copied; the rule on names is for ours."""
+    """Optuna's studies may have any name, are healthy, and are copied; the rule on names is for ours."""
     lab = new_lab()
     name = "a\nb \x1b[31m"
     lab.opened.append(stock_storage(lab.url))

@@ -11,7 +11,7 @@ from hpsearch.storage import open_storage
 
 @pytest.fixture(scope="module")
 def suite_urls() -> dict[str, str]:
-    """Provide the databases, by dialect, that nobody but this suite has studies in."""
+    """Provide the databases, by dialect, that only this suite has studies in."""
     return {}
 
 
@@ -30,4 +30,4 @@ def storage(
 
 
 class TestOptunaStorage(StorageTestCase):
-    """What Optuna asks of a storage."""
+    """Optuna's requirements on a storage."""

@@ -38,7 +38,7 @@ def line(url: str) -> Iterator[tuple[Proxy, str]]:
 
 
 def test_a_line_that_falls_silent_is_replaced(line: tuple[Proxy, str]) -> None:
-    """A connection that swallows what is sent is lost after a while, and the call is made over a new one."""
+    """A connection that never answers is lost after a while, and the call is made over a new one."""
     proxy, url = line
     with open_store(url) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
@@ -167,7 +167,7 @@ def test_a_database_that_turns_read_only_is_waited_for(new_lab: Callable[..., La
 
 
 def test_who_may_not_write_at_the_start_is_refused_at_once(url: str, dialect: str) -> None:
-    """A database that never took a write of this process is no failover: the user is told so."""
+    """A database that never accepted a write of this process is not a failover: the error states that."""
     with open_store(url) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
     with open_store(url) as other:

@@ -1,4 +1,4 @@
-"""Studies: created once, found by name, compared, deleted whole; and what other Optuna clients do to them."""
+"""Studies: created once, found by name, compared, deleted whole; and changes by other Optuna clients."""
 
 import re
 import sqlite3
@@ -72,7 +72,7 @@ def test_a_study_is_read_as_it_was_created(store: Store) -> None:
 
 
 def test_creating_the_same_study_again_returns_it(store: Store) -> None:
-    """The same search over the same data is the same study, and its budget stays."""
+    """The same search over the same data is the same study, and its budget is unchanged."""
     spec = a_spec(trials=5)
     study = store.create_study(spec, fingerprint=FINGERPRINT)
     assert store.create_study(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
@@ -128,7 +128,7 @@ def test_of_many_at_once_exactly_one_creates(url: str) -> None:
 
 
 def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
-    """Two searches that race for one name: one gets it, the other learns what differs."""
+    """Two searches that race for one name: one gets it, the other gets an error with the differences."""
     name = a_spec().name
 
     def create(seed: int) -> str:
@@ -275,7 +275,7 @@ def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
 
 
 def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
-    """A specification with keys that this version does not know is not half understood."""
+    """A specification with keys that this version does not know is not read in part."""
     lab = new_lab()
     table = schema.studies
     with lab.store._engine.begin() as connection:
@@ -297,7 +297,7 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
 
 
 def test_stock_tools_are_silent_about_us(fresh_url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Opening a database says nothing: neither Optuna nor Alembic reaches the user's terminal."""
+    """Opening a database prints nothing: neither Optuna nor Alembic reaches the user's terminal."""
     with open_store(fresh_url) as store:
         store.create_study(a_spec(), fingerprint=FINGERPRINT)
     storage = stock_storage(fresh_url)

@@ -199,7 +199,7 @@ def test_a_listing_says_what_progress_says(new_lab: Labs) -> None:
 
 
 def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
-    """A study of Optuna's whose names of objectives are no JSON is listed under a name of ours for its value."""
+    """If a study of Optuna's has names of objectives that are not JSON, its value is listed under a name of ours."""
     with open_store(theirs, foreign=True) as store:
         study_id = store.any_study("one").study_id
         table = optuna_schema.study_system_attributes

@@ -45,5 +45,5 @@ def study_id(storage: BaseStorage) -> int:
 
 @pytest.fixture
 def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be written for the time that it has waited."""
+    """Never write buffered values because of the time that they have waited."""
     monkeypatch.setattr(cache, "FLUSH_AFTER_S", 3600.0)

@@ -44,7 +44,7 @@ class Turns:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Let a child do `work` and end without any tidying up; return its process id."""
+    """Run `work` in a child that ends without any cleanup; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -71,7 +71,7 @@ def complete(storage: BaseStorage, study_id: int) -> None:
 def kept(engine: Engine) -> object:
     """Return the driver's connection that waits in the pool: a reference to it keeps it open in a child, too.
 
-    Without one, a child closes it whenever its memory is next tidied up, and what that does depends on chance.
+    Without one, a child closes it at its next garbage collection, with random effects.
     """
     borrowed = engine.raw_connection()
     connection = borrowed.dbapi_connection
@@ -190,7 +190,7 @@ def _stay_inside(is_inside: threading.Event, is_over: threading.Event) -> None:
 
 
 def processes(url: str, name: str, *, method: str) -> None:
-    """Two children of multiprocessing optimize the study that they are given while the parent does, too."""
+    """Two children of multiprocessing optimize the given study while the parent does, too."""
     study = optuna.load_study(study_name=name, storage=open_storage(url))
     context = multiprocessing.get_context(method)
     children = [context.Process(target=optimize, args=(study,)) for _ in range(2)]  # type: ignore[attr-defined]

@@ -65,7 +65,7 @@ def closing(storage: Any) -> Iterator[Any]:
 
 
 def run(url: str, statement: str, **values: Any) -> list[Any]:
-    """Run a statement on the database, as nobody's client."""
+    """Run a statement on the database, outside any client."""
     engine = create_engine(make_url(url))
     with engine.begin() as connection:
         result = connection.execute(text(statement), values)
@@ -75,7 +75,7 @@ def run(url: str, statement: str, **values: Any) -> list[Any]:
 
 
 def let_die(url: str, trial_id: int) -> None:
-    """Make a trial's last heartbeat an old one."""
+    """Age a trial's last heartbeat."""
     run(url, "UPDATE trial_heartbeats SET heartbeat = :t WHERE trial_id = :i", t=LONG_AGO, i=trial_id)
 
 
@@ -148,7 +148,7 @@ def test_what_a_worker_holds_is_never_stale(new_lab: Labs, client: str) -> None:
 
 
 def test_a_lease_counts_for_more_than_a_heartbeat(new_lab: Labs) -> None:
-    """Whatever heartbeat stands beside a leased trial, our storage leaves it to the lease."""
+    """Our storage leaves a leased trial to its lease, whatever its heartbeat."""
     lab = new_lab()
     (claim,) = lab.claim(1)
     with closing(opened_by("hpsearch", lab.url)) as mine:
@@ -171,7 +171,7 @@ def test_workers_leave_the_trials_of_others_alone(new_lab: Labs, client: str) ->
 
 
 def test_only_a_trial_has_a_heart(storage: BaseStorage) -> None:
-    """A heartbeat for a trial that is not there is an error, on every database."""
+    """A heartbeat for a missing trial is an error, on every database."""
     assert isinstance(storage, BaseHeartbeat)
     with pytest.raises(KeyError, match="there is no such trial"):
         storage.record_heartbeat(2_000_000_000)

@@ -65,7 +65,7 @@ def test_calls_wait_for_a_server_that_is_away(
 def test_a_connection_that_the_server_closed_costs_nothing(
     far: BaseStorage, proxy: Proxy, stock: RDBStorage, study_id: int
 ) -> None:
-    """After a restart of the server, that nobody noticed, the next call works, and what waited is written."""
+    """After an unnoticed restart of the server the next call works, and the buffer is written."""
     trial_id = far.create_new_trial(study_id)
     set_everything(far, trial_id)
     proxy.stop()
@@ -93,7 +93,7 @@ def test_a_lost_answer_to_a_commit_does_not_end_a_trial_twice(
 def test_a_lost_answer_to_a_new_trial_is_an_error(
     far: BaseStorage, proxy: Proxy, storage: BaseStorage, study_id: int, cut: Literal["before", "after"]
 ) -> None:
-    """If nobody knows whether a trial was made, the caller is told, and no second one is made for it."""
+    """If it is unknown whether a trial was created, the call raises, and no second one is created."""
     made = 1 if cut == "after" else 0
     proxy.cut = cut
     with pytest.raises(StorageError, match="in the middle of a commit"):

@@ -68,7 +68,7 @@ def test_a_row_that_is_refused_harms_no_other(
 
 
 def test_a_refused_row_of_the_trial_that_ends_is_reported_by_that_call(fresh_url: str, dialect: str) -> None:
-    """A trial does not end without a row that was set on it unless its second try says so."""
+    """A trial does not end without a row that was set on it unless its second try accepts that."""
     storage = open_storage(fresh_url)
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     execute(fresh_url, _FORBID[dialect])
@@ -121,7 +121,7 @@ def test_a_short_text_does_not_go_under_a_long_one(storage: BaseStorage, study_i
 
 
 def test_a_row_that_is_no_message_is_refused_at_once(new_database: Callable[[str], str]) -> None:
-    """A row longer than MariaDB's messages raises at once: the server is not taken for lost, nor waited for."""
+    """A row longer than MariaDB's messages raises at once: the server is not treated as lost, nor waited for."""
     storage = open_storage(new_database("mariadb"))
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     began = time.monotonic()
