@@ -101,7 +101,7 @@ def test_the_replay_names_the_trial() -> None:
 
 @pytest.mark.parametrize("snapshot", [empty(), only_deaths()], ids=["empty", "only deaths"])
 def test_without_a_best_there_is_no_card(snapshot: Snapshot) -> None:
-    """A study in which nothing completed has nothing to take along."""
+    """A study without a complete trial has no card."""
     assert best_card(snapshot) is None
 
 

@@ -1,4 +1,4 @@
-"""Charts: what has a place on their axes, and what is counted as left out."""
+"""Charts: the points on their axes, and the count of omitted ones."""
 
 import itertools
 import math
@@ -36,7 +36,7 @@ def test_a_point_over_seeds_is_the_median_with_the_range() -> None:
 
 
 def test_a_share_has_its_interval() -> None:
-    """A share over seeds stands between the bounds of Wilson's interval, at 0 and at 1 too, where it is on one."""
+    """A share over seeds stands between the bounds of Wilson's interval, also at 0 and at 1, where it is on a bound."""
     some = share_over_seeds(0.057, [1.0, 1.0, 0.0, 1.0])
     assert some.low is not None
     assert some.high is not None

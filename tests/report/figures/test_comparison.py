@@ -34,7 +34,7 @@ def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Sna
 
 
 def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
-    """Who names trials gets those, in that order, whatever became of them."""
+    """Named trials are compared, in that order, whatever their fates."""
     data = comparison(study, ReportRequest(trials=(116, 3, 42)))
     assert data is not None
     assert [one.trial.number for one in data.chosen] == [116, 3, 42]
@@ -94,7 +94,7 @@ def test_what_differs_is_marked(study: Snapshot) -> None:
 
 
 def test_the_caption_says_how_to_compare_others() -> None:
-    """If nobody chose, the command that chooses stands below the figure, for this study and ready to be pasted."""
+    """Without a choice, the command that makes one is below the figure, for this study and ready to be pasted."""
     named = replace(SPEC, name="my study")
     data = comparison(snapshot_of(only_deaths().trials, spec=named), ReportRequest())
     assert data is not None

@@ -1,4 +1,4 @@
-"""Figures, as what Plotly is given."""
+"""Figures, as the input of Plotly."""
 
 import html
 import math
@@ -248,7 +248,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_every_study_has_a_figure_or_a_sentence(name: str) -> None:
-    """What cannot be drawn is a sentence, never an empty box; what is drawn is strict JSON."""
+    """A figure that cannot be drawn is a sentence, never an empty box; a drawn one is strict JSON."""
     for exhibit in exhibits(SPECIAL[name]()):
         assert exhibit.caption.endswith(".")
         for panel in exhibit.panels:

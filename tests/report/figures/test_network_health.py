@@ -1,4 +1,4 @@
-"""What the networks looked like inside."""
+"""The networks' internal statistics."""
 
 import math
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_large_studies_have_few_rows() -> None:
 
 
 def test_older_databases_lack_a_series(study: Snapshot) -> None:
-    """Trials recorded before a statistic existed have no panel of it, and the caption says why."""
+    """Trials recorded before a statistic existed have no panel of it, and the caption has the reason."""
     older = {
         number: {name: values for name, values in series.items() if name != "output_range"}
         for number, series in study.series.items()

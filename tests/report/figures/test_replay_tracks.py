@@ -1,4 +1,4 @@
-"""What is drawn of a recording step by step, and which units died when."""
+"""The drawing of a recording step by step, and the times at which units died."""
 
 import math
 from dataclasses import replace

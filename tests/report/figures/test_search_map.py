@@ -80,7 +80,7 @@ def test_choices_have_an_axis(study: Snapshot) -> None:
 
 
 def test_hovering_names_trial_parameters_verdict_and_remedy(study: Snapshot) -> None:
-    """A diverged trial says which one it is, where it stood, what killed it and what helps."""
+    """The hover text of a diverged trial has its number, its parameters, its cause and its remedy."""
     data = search_map(study)
     assert data is not None
     mark = next(mark for mark in data.marks if mark.fate is Fate.DIVERGED)
