@@ -1,4 +1,4 @@
-"""What a finished search advises to change, and when it says nothing."""
+"""The advice of a finished search, and the conditions without any."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -241,7 +241,7 @@ def test_remedies_that_differ_name_their_trial() -> None:
 
 
 def test_a_trifle_is_no_advice() -> None:
-    """What cost less than a twentieth of all epochs is not worth a remedy; from there on it is."""
+    """A cause that cost less than a twentieth of all epochs gets no remedy; from there on it does."""
     trials = [died(Cause.LR_TOO_LOW, "Raise it.", learning_rate=0.1) for _ in range(3)]
     for rest, words in ((499, None), (114, "lr_too_low cost most, 6 epochs of 3 trials: raise it")):
         others = [replace(well(learning_rate=0.1), epochs=rest)]

@@ -31,7 +31,7 @@ def studied(
     count: int = 200,
     dies: Callable[[float], bool] | None = None,
 ) -> Snapshot:
-    """Return a study whose results are a function of the parameters; where `dies` says so a trial diverged."""
+    """Return a study whose results are a function of the parameters; if `dies` returns True a trial diverged."""
     generator = np.random.default_rng(5)
     trials = []
     for number in range(count):
@@ -124,7 +124,7 @@ def test_the_same_study_has_the_same_intervals(study: Snapshot) -> None:
 
 
 def test_too_few_trials_say_so() -> None:
-    """Below twenty trials there is no panel, and the sentence says how many there are."""
+    """Below twenty trials there is no panel, and the sentence has their number."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, count=FEWEST - 1))
     assert data.panels == ()
     assert "too few, 19 of at least 20" in data.caption
@@ -144,7 +144,7 @@ def test_one_parameter_has_no_importance(name: str, words: str) -> None:
 
 
 def test_equal_results_tell_nothing() -> None:
-    """If all trials died the ranks are equal, which is said."""
+    """If all trials died the ranks are equal, and the text states that."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, dies=lambda _: True))
     assert data.panels == ()
     assert "all trials: all 200 have the same result" in data.caption

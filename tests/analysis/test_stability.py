@@ -95,7 +95,7 @@ def test_trials_that_are_parted_completely_have_a_boundary() -> None:
     ids=["few", "deaths alone", "upside down", "by chance"],
 )
 def test_no_boundary_is_made_up(trials: Sequence[Trial], why: str) -> None:
-    """If deaths are few, everywhere, or have nothing to do with the rate, a clause says why there is no line."""
+    """If deaths are few, everywhere, or have nothing to do with the rate, a clause states why there is no line."""
     found = stability_boundary(trials, axis_of(RATE), axis_of(DECAY))
     assert isinstance(found, NoBoundary)
     assert why in found.why

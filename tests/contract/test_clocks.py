@@ -98,7 +98,7 @@ def dialect() -> str:
 
 @pytest.fixture
 def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
-    """Provide a function that makes a crew with a study of its own, in a database where nobody else works."""
+    """Provide a function that makes a crew with a study of its own, in a database where no other process works."""
     with kept_clocks() as clocks, open_store(url) as store:
         clocks.keep(store)
         with writing(store._engine, durable=False) as connection:

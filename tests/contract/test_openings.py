@@ -47,7 +47,7 @@ def test_room_is_what_a_claim_could_take(new_lab: Labs) -> None:
 
 
 def test_a_long_study_has_the_same_room(new_lab: Labs) -> None:
-    """What was counted for good counts."""
+    """Trials folded into the cached counts still count."""
     lab = new_lab(trials=1204)
     lab.finish(400, state=TrialState.PRUNED)
     lab.finish(300)

@@ -1,4 +1,4 @@
-"""What clients may take of the server: connections, time and disk, before they have shown that they may."""
+"""Limits on connections, time and disk of clients that are not yet authorized."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What is published is what a stock server of Optuna's dashboard on a stock storage shows."""
+"""A stock server of Optuna's dashboard on a stock storage shows everything that is published."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def stock(url: str) -> Iterator[WSGIApplication]:
 
 
 def detail(application: WSGIApplication, study_id: int = 1) -> Any:
-    """Return what a dashboard says of a study."""
+    """Return a dashboard's answer about a study."""
     return ask(application, f"/api/studies/{study_id}").json
 
 

@@ -93,7 +93,7 @@ def test_all_problems_of_a_body_are_named(asked: Any) -> None:
 
 
 def test_good_requests_pass(asked: Any, site: Site) -> None:
-    """What the dashboard's own pages send is answered as before."""
+    """Requests of the dashboard's own pages are answered as before."""
     body = json.dumps({"study_name": "new", "directions": ["minimize"]}).encode()
     assert asked("/api/studies", method="POST", body=body).status == 201
     note = json.dumps({"version": 1, "body": "a note"}).encode()

@@ -119,7 +119,7 @@ def test_a_download_serves_where_it_cannot_be_kept(tmp_path: Path, monkeypatch: 
 def test_what_was_fetched_is_where_it_says(
     tmp_path: Path, idx_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fetching keeps a download, says where, and fails where it could not be kept; a named folder stays."""
+    """Fetching keeps a download, prints its path, and fails if it could not be kept; a named folder stays."""
     pixels, labels = _openml(60_010)
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *_, **__: (pixels, labels))
     kept = fetch_mnist({"XDG_CACHE_HOME": str(tmp_path)})

@@ -18,7 +18,7 @@ FOLDER: Final = Path(sys.prefix) / "optuna-source" / VERSION
 
 
 def download() -> None:
-    """Fetch the source distribution with pip, unless it is there. Raises CalledProcessError when it cannot be had."""
+    """Fetch the source distribution with pip, unless it is there. Raises CalledProcessError if it cannot be had."""
     if (FOLDER / "tests").is_dir():
         return
     FOLDER.parent.mkdir(parents=True, exist_ok=True)

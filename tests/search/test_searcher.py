@@ -88,7 +88,7 @@ def test_every_sampler_goes_with_every_pruner(
 
 
 def test_the_metric_must_be_resolved(spec_of: SpecOf) -> None:
-    """A study that does not know what is better cannot be searched."""
+    """A study without a resolved metric cannot be searched."""
     with pytest.raises(ValueError, match=r"metric: must be resolved before a search \(got 'auto'\)"):
         Searcher(spec_of(metric="auto"))
 
@@ -213,7 +213,7 @@ def test_a_trial_in_our_own_hands_keeps_its_reports(spec_of: SpecOf) -> None:
 
 
 def test_an_unknown_trial_has_no_verdict(spec_of: SpecOf) -> None:
-    """Asking about a number that nobody mentioned is a bug of the caller."""
+    """A request for an unknown number is a bug of the caller."""
     with pytest.raises(KeyError, match="trial 3"):
         Searcher(spec_of("random", "median")).is_outranked(3)
 

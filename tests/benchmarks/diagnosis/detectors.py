@@ -37,7 +37,7 @@ class Call:
 
     @property
     def is_alarm(self) -> bool:
-        """True when the run is called ill."""
+        """Return True if the run is called ill."""
         return self.cause not in NO_ALARM
 
     @property

@@ -69,7 +69,7 @@ class Standing:
 
     @property
     def is_sound(self) -> bool:
-        """True when every seed learns, and all about equally well."""
+        """Return True if every seed learns, and all about equally well."""
         return min(self.gains) > 0.2 and self.deviation < 0.1 * self.gain
 
 
@@ -117,7 +117,7 @@ def fit(outcome: Outcome) -> float:
 
 
 def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
-    """True when a run learned as well as its base, did not overfit, and has no quarter of its ReLUs dead."""
+    """Return True if a run learned as well as its base, did not overfit, and has no quarter of its ReLUs dead."""
     first = parts_of(name, 0.0)[0][0].name
     slack = max((1 - WELL) * standing.gain, 2.5 * standing.deviation)
     is_fitted = first in CHANGES_LABELS or fit(outcome) >= WELL_FIT * standing.fit
@@ -131,7 +131,7 @@ def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
 
 
 def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: Standing) -> bool:
-    """True when a run is clearly worse than its base, and so are those `group` that had the same done to them."""
+    """Return True if a run is clearly worse than its base, and so are those `group` that had the same done to them."""
     own = gain(outcome, standing.chance_answer)
     gains = [gain(other, standing.chance_answer) for other in group]
     pairs = [healthy > treated for healthy in standing.gains for treated in gains]
@@ -258,7 +258,7 @@ def _largest_input(outcome: Outcome) -> float:
 
 
 def _is_flat(outcome: Outcome) -> bool:
-    """True when the training loss fell by less than FLAT of chance's in the last third."""
+    """Return True if the training loss fell by less than FLAT of chance's in the last third."""
     losses = [epoch.training_loss for epoch in outcome.telemetry.epochs]
     third = max(1, len(losses) // 3)
     if len(losses) < 6:

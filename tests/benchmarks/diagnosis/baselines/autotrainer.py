@@ -102,7 +102,7 @@ def _largest_rise(accuracies: Sequence[float]) -> float:
 
 
 def _swings(accuracies: Sequence[float]) -> bool:
-    """True when enough local maxima stand far above the local minima of the same rank."""
+    """Return True if enough local maxima stand far above the local minima of the same rank."""
     inner = list(zip(accuracies, accuracies[1:], accuracies[2:], strict=False))
     tops = [b for a, b, c in inner if b >= a and b >= c]
     bottoms = [b for a, b, c in inner if b <= a and b <= c]
