@@ -1,4 +1,4 @@
-"""What every test stands on: fixed threads and seeds, and no way to files or databases of the user's."""
+"""Setup of every test: fixed threads and seeds, and no access to the user's files or databases."""
 
 import importlib.metadata
 import os
@@ -14,11 +14,11 @@ from tests.optuna_suite.source import FOLDER
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-# A shell ignores Ctrl-C for what it runs in the background, and children inherit that; ours are to hear it.
+# A shell ignores Ctrl-C for background processes, and children inherit that; ours must receive it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples in every run. `--hypothesis-profile=explore` looks further, at other ones each time.
+# The same examples in every run. `--hypothesis-profile=explore` tries others each time.
 # How fast examples are made depends on the machine's load, so it fails no test.
 settings.register_profile(
     "deterministic",
@@ -52,7 +52,7 @@ def _is_installed() -> bool:
 def _seclusion(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keep a test, and the processes that it starts, away from what belongs to the user.
+    """Keep a test, and the processes that it starts, away from the user's files and settings.
 
     The current folder is the test's own `tmp_path`; the default database is a file in it that does not
     exist yet; home and caches are a temporary folder. Variables that choose a database or data are gone.
@@ -78,7 +78,7 @@ def repository() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let all of Optuna's tests be run that take a storage, not only the chosen ones."""
+    """Add an option to run all of Optuna's tests that take a storage, not only the chosen ones."""
     parser.addoption(
         "--optuna-suite",
         choices=("chosen", "all"),
@@ -89,7 +89,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def optuna_source() -> Path:
-    """Return the folder that holds `tests` of Optuna's source distribution; skip the test where it is not there.
+    """Return the folder that holds `tests` of Optuna's source distribution; skip the test if it is missing.
 
     `tests/run` downloads it. With HPSEARCH_REQUIRE_OPTUNA_SOURCE=1 the test fails instead.
     """
@@ -103,7 +103,7 @@ def optuna_source() -> Path:
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
-    """Return the folder with MNIST's four IDX files, plain or gzipped; skip the test where there is none."""
+    """Return the folder with MNIST's four IDX files, plain or gzipped; skip the test if there is none."""
     for folder in _MNIST_FOLDERS:
         if folder and all(any(Path(folder).glob(f"{name}*")) for name in _MNIST_FILES):
             return Path(folder).resolve()

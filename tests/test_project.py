@@ -1,4 +1,4 @@
-"""The project itself: what lies where, what is declared once, and what the README promises."""
+"""The project itself: its files, single declarations, and the promises of the README."""
 
 import ast
 import itertools
@@ -35,13 +35,13 @@ DISTRIBUTIONS = {
 
 @pytest.fixture(scope="module")
 def pyproject(repository: Path) -> dict[str, Any]:
-    """Return what pyproject.toml says."""
+    """Return the contents of pyproject.toml."""
     return tomllib.loads((repository / "pyproject.toml").read_text())
 
 
 @pytest.fixture(scope="module")
 def tracked(repository: Path) -> list[Path]:
-    """Return the files that git knows or would add, relative to the repository."""
+    """Return the files that git tracks or would add, relative to the repository."""
     git = shutil.which("git")
     if git is None or not (repository / ".git").exists():
         pytest.skip("not a git checkout, so nothing says which files belong to the project")
@@ -63,12 +63,12 @@ def test_nothing_that_was_made_is_kept(tracked: list[Path]) -> None:
 
 
 def test_the_version_is_one(pyproject: dict[str, Any]) -> None:
-    """The package says the version that it is published as."""
+    """The package reports the version that it is published as."""
     assert hpsearch.__version__ == pyproject["project"]["version"]
 
 
 def test_tools_are_pinned_once(pyproject: dict[str, Any], repository: Path, tracked: list[Path]) -> None:
-    """Every tool has one exact version, and only pyproject.toml says which."""
+    """Every tool has one exact version, and only pyproject.toml names it."""
     requirements = pyproject["project"]["optional-dependencies"]["test"]
     pinned = [requirement.split("==")[0] for requirement in requirements if "==" in requirement]
     assert sorted(pinned) == sorted(TOOLS)
@@ -93,7 +93,7 @@ def third_party_imports(package: Path) -> Iterator[tuple[str, Path]]:
 
 
 def test_what_is_imported_is_declared(pyproject: dict[str, Any], repository: Path) -> None:
-    """Every library that the package imports is named in pyproject.toml, not found there by luck."""
+    """Every library that the package imports is declared in pyproject.toml, not installed by accident."""
     project = pyproject["project"]
     extras = project["optional-dependencies"].values()
     requirements = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
@@ -116,7 +116,7 @@ def test_the_readme_starts_with_the_two_lines(repository: Path) -> None:
 
 
 def test_the_readme_has_no_gap(repository: Path) -> None:
-    """No block of the README waits to be filled in."""
+    """No block of the README is a placeholder."""
     assert re.findall(r"^```\w+\n\s*```$", (repository / "README.md").read_text(), flags=re.MULTILINE) == []
 
 
@@ -143,7 +143,7 @@ def test_links_lead_somewhere(repository: Path, tracked: list[Path]) -> None:
 
 
 def test_what_the_recipes_name_is_there(repository: Path) -> None:
-    """Every path and every name of a table or class in CONTRIBUTING.md exists where it says."""
+    """Every path and every name of a table or class in CONTRIBUTING.md exists at the stated place."""
     text = (repository / ".github/CONTRIBUTING.md").read_text()
     named = re.findall(r"`([\w./-]+/[\w./-]*|\w+\.toml)`", text)
     assert len(named) > 20
@@ -164,7 +164,7 @@ def test_the_pictures_are_small_and_shown(repository: Path, tracked: list[Path])
 
 
 def test_every_study_file_is_explained(repository: Path) -> None:
-    """`studies/README.md` names every study file beside it."""
+    """`studies/README.md` names every study file next to it."""
     studies = sorted(path.name for path in (repository / "studies").glob("*.toml"))
     assert "digits.toml" in studies
     explained = (repository / "studies/README.md").read_text()
@@ -180,7 +180,7 @@ def test_the_scripts_are_bash(repository: Path, script: str) -> None:
 
 
 def test_a_test_cannot_reach_the_users_own(repository: Path) -> None:
-    """A test's default database, home and current folder are temporary, and no variable leads out."""
+    """A test's default database, home and current folder are temporary, and no variable points elsewhere."""
     database = Path(os.environ["HPSEARCH_STORAGE"].removeprefix("sqlite:///"))
     assert database.parent == Path.cwd()
     assert not database.exists()

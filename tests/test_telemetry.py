@@ -49,13 +49,13 @@ def test_each_epoch_shows_its_last_sample() -> None:
 
 
 def test_an_epoch_without_a_new_sample_shows_the_one_before() -> None:
-    """Where no sample was taken in an epoch, the last one of an earlier epoch stands."""
+    """If an epoch has no sample, the last one of an earlier epoch is used."""
     series = series_of(telemetry([sample(3)], 3), steps_per_epoch=10)
     assert series["logit_max"] == [3, 3, 3]
 
 
 def test_without_a_sample_there_is_nan() -> None:
-    """Before the first sample the statistics are NaN, the losses are there."""
+    """Before the first sample the statistics are NaN, and the losses are present."""
     series = series_of(telemetry([sample(12)], 2), steps_per_epoch=10)
     for name in ("dead_share", "gradient_norm", "weight_norm", "logit_max", "output_range"):
         assert math.isnan(series[name][0])
@@ -69,7 +69,7 @@ def test_a_network_without_hidden_layers_has_no_dead_units() -> None:
 
 
 def test_regression_has_no_accuracy() -> None:
-    """The accuracy is left out where there is none."""
+    """The accuracy is left out if there is none."""
     assert "validation_accuracy" not in series_of(telemetry([], 2, accuracy=None), steps_per_epoch=10)
 
 

@@ -1,4 +1,4 @@
-"""What a finished search advises to change, and when it says nothing."""
+"""The advice of a finished search, and the conditions without any."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +57,7 @@ SLOW = [died(Cause.LR_TOO_LOW, learning_rate=(1 + i) * 1e-6) for i in range(12)]
 
 
 def test_a_deadly_upper_end_is_cut_off() -> None:
-    """Where every trial beyond the last survivor died, the bound lies between it and the first death."""
+    """If every trial beyond the last survivor died, the bound lies between it and the first death."""
     assert advised([*SURVIVORS, *DEAD], RATE) == (
         "no trial with a learning rate above 0.31 survived (0 of 17): lower `search.learning_rate.high`"
     )
@@ -172,7 +172,7 @@ RANKED = [well(0.5 + i / 100, learning_rate=10 ** (-4 + 4 * i / 40)) for i in ra
     ],
 )
 def test_the_best_at_an_edge_ask_for_room(trials: list[Trial], maximize: bool, words: str | None) -> None:  # noqa: FBT001
-    """Where the best tenth sits in the outer tenth of a range, and not all trials do, the range ends too soon."""
+    """If the best tenth sits in the outer tenth of a range, and not all trials do, the range ends too soon."""
     said = advised(trials, RATE, DECAY, maximize=maximize)
     assert said == (None if words is None else f"the best trials sit at the {words}")
 
@@ -196,7 +196,7 @@ def unrelated(state: TrialState = TrialState.COMPLETE) -> Trial:
 
 
 def test_broken_data_come_first() -> None:
-    """Where half of the complete trials, or of all, show broken data, no range is worth a word."""
+    """If half of the complete trials, or of all, show broken data, no range is worth a word."""
     words = "labels_unrelated in 3 of 6 complete trials: check the labels"
     half = [unrelated() for _ in range(3)] + [well(learning_rate=0.1) for _ in range(3)]
     assert advised([*SURVIVORS, *DEAD, *half], RATE) == words
@@ -241,7 +241,7 @@ def test_remedies_that_differ_name_their_trial() -> None:
 
 
 def test_a_trifle_is_no_advice() -> None:
-    """What cost less than a twentieth of all epochs is not worth a remedy; from there on it is."""
+    """A cause that cost less than a twentieth of all epochs gets no remedy; from there on it does."""
     trials = [died(Cause.LR_TOO_LOW, "Raise it.", learning_rate=0.1) for _ in range(3)]
     for rest, words in ((499, None), (114, "lr_too_low cost most, 6 epochs of 3 trials: raise it")):
         others = [replace(well(learning_rate=0.1), epochs=rest)]
@@ -262,7 +262,7 @@ def test_a_finished_search_is_told_what_would_help() -> None:
 
 
 def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
-    """Where the space shows nothing, the cause that took most epochs is named with its price and its remedy."""
+    """If the space shows nothing, the cause that took most epochs is named with its price and its remedy."""
     trials = [
         *(well(learning_rate=0.1) for _ in range(9)),
         *(died(Cause.OVERFIT, "Drop some units.", learning_rate=0.1) for _ in range(3)),
@@ -281,7 +281,7 @@ def test_a_search_in_which_nothing_went_wrong_advises_nothing(trials: list[Trial
 
 
 def test_exact_configurations_have_no_ranges_to_change() -> None:
-    """Where nothing is searched, nothing is advised, whatever died at which end."""
+    """If nothing is searched, nothing is advised, whatever died at which end."""
     trials = [*SURVIVORS, *DEAD]
     spec = StudySpec(name="x", data=DataSpec(source="digits"), search=(RATE,))
     assert advice(spec, trials, maximize=True) is not None

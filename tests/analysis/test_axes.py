@@ -47,7 +47,7 @@ def test_trials_of_one_choice_do_not_hide_each_other() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_what_lies_outside_is_drawn_at_the_edge(value: float) -> None:
-    """A value outside the range goes to the nearest edge, and the axis says that it is outside."""
+    """A value outside the range goes to the nearest edge, and the axis marks it as outside."""
     axis = axis_of(RATE)
     place = axis.place(value, 0)
     assert place is not None

@@ -31,7 +31,7 @@ def test_the_best_line_of_a_loss_has_four_digits() -> None:
 
 
 def test_there_are_as_many_best_lines_as_asked_for(study: Snapshot) -> None:
-    """At most `count` lines come back, and none where nothing is complete."""
+    """At most `count` lines come back, and none if nothing is complete."""
     assert len(best_lines(study.trials, study.study)) == 5
     assert len(best_lines(study.trials, study.study, count=2)) == 2
     assert best_lines([replace(BEST, state=TrialState.PRUNED)], study.study) == []
@@ -53,7 +53,7 @@ def test_losses_are_ranked_upwards(regression: Snapshot) -> None:
 
 
 def test_columns_are_the_searched_dimensions(study: Snapshot) -> None:
-    """Every searched dimension has a column, empty where a trial has no such parameter."""
+    """Every searched dimension has a column, empty if a trial has no such parameter."""
     best = best_table(study).rows[0]
     trial = next(trial for trial in study.trials if trial.number == best.number)
     table = best_table(snapshot_of([replace(trial, params={"weight_decay": 9.5e-6, "momentum": 0.9})]))
@@ -62,5 +62,5 @@ def test_columns_are_the_searched_dimensions(study: Snapshot) -> None:
 
 
 def test_deaths_have_no_rank() -> None:
-    """Where nothing is complete the table is empty."""
+    """If nothing is complete the table is empty."""
     assert best_table(only_deaths()).rows == ()

@@ -47,7 +47,7 @@ def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
 
 
 def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
-    """Where every trial has its own remedy, the row has that of the trial in the middle, and says whose it is."""
+    """If every trial has its own remedy, the row has that of the trial in the middle, and names that trial."""
     base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
     trials = [
         replace(

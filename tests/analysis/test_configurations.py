@@ -1,4 +1,4 @@
-"""What each exact configuration reached."""
+"""The results of each exact configuration."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Fresh seeds: means and their intervals, the order, and who is told from the best."""
+"""Fresh seeds: means and their intervals, the order, and the configurations distinguished from the best."""
 
 import inspect
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def confirmed(**of: Sequence[float | None]) -> list[Repeated]:
 
 
 def test_one_value_has_no_interval() -> None:
-    """A single seed says nothing about the spread."""
+    """A single seed gives no spread."""
     found = repeat(trial(0), evaluations(0, [0.5]), part="validation", metric="validation_accuracy")
     assert (found.mean, found.interval) == (0.5, None)
 
@@ -104,7 +104,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
 
 
 def test_many_comparisons_ask_for_more() -> None:
-    """A difference that is told of one competitor is not told of one among twenty."""
+    """A difference that is reported for one competitor is not reported for one among twenty."""
     best, near = [0.5, 0.6, 0.7, 0.6, 0.65], [0.47, 0.56, 0.69, 0.54, 0.64]
     assert [one.is_behind for one in confirmed(t0=best, t1=near)] == [None, True]
     crowd = {f"t{number}": near for number in range(1, 21)}
@@ -112,7 +112,7 @@ def test_many_comparisons_ask_for_more() -> None:
 
 
 def test_who_gave_no_number_is_last_and_behind() -> None:
-    """A configuration that broke with one seed has no mean, and is told from one that never did."""
+    """A configuration that broke with one seed has no mean, and is distinguished from one that never did."""
     found = confirmed(t0=[0.9, None, 0.9], t1=[0.5, 0.6, 0.4])
     assert [(one.number, one.mean, one.broken, one.is_behind) for one in found] == [
         (1, 0.5, 0, None),
@@ -123,7 +123,7 @@ def test_who_gave_no_number_is_last_and_behind() -> None:
 
 
 def test_a_mean_is_a_number_or_says_why_not() -> None:
-    """A mean has the metric's digits; where seeds gave no number, their count stands in its place."""
+    """A mean has the metric's digits; if seeds gave no number, their count stands in its place."""
     whole, broken = confirmed(t0=[0.9, 0.8], t1=[0.5, None, None])
     assert mean_words(whole, "validation_accuracy") == "0.850"
     assert mean_words(broken, "validation_accuracy") == "no number with 2 of 3"
@@ -186,7 +186,7 @@ def test_a_better_trial_that_was_not_confirmed_is_named() -> None:
 
 
 def test_both_results_are_said() -> None:
-    """A confirmed result is said with its seeds and with what the search had."""
+    """A confirmed result is reported with its seeds and with the search's result."""
     metric = "validation_accuracy"
     one, broken = confirmed(t0=[0.8, 0.9]), confirmed(t0=[0.8, None])
     assert seeds_words(one[0], metric) == "0.850 over 2 fresh seeds, 0.500 in the search"
@@ -267,7 +267,7 @@ def test_seeds_without_a_result_are_counted() -> None:
 
 @pytest.mark.parametrize(("count", "which"), [(1, "it"), (2, "both"), (5, "all five"), (6, "the best five")])
 def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
-    """Where no more than five configurations have a result the command trains all of them."""
+    """If no more than five configurations have a result the command trains all of them."""
     study = study_of(SPEC)
     trials = [
         Trial(number=n, state=TrialState.COMPLETE, params={"learning_rate": 0.1 + n}, value=0.9)
@@ -283,5 +283,5 @@ def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
 
 
 def test_the_command_trains_as_many_as_are_said() -> None:
-    """What `study confirm` does where it is not told is what the words promise."""
+    """The defaults of `study confirm` are those that the sentence names."""
     assert inspect.signature(confirm).parameters["best"].default == CONFIRMED

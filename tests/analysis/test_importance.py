@@ -31,7 +31,7 @@ def studied(
     count: int = 200,
     dies: Callable[[float], bool] | None = None,
 ) -> Snapshot:
-    """Return a study whose results are a function of the parameters; where `dies` says so a trial diverged."""
+    """Return a study whose results are a function of the parameters; if `dies` returns True a trial diverged."""
     generator = np.random.default_rng(5)
     trials = []
     for number in range(count):
@@ -76,7 +76,7 @@ def test_what_decides_the_result_has_all_importance(kind: int) -> None:
 
 
 def test_survivors_and_all_trials_need_not_agree() -> None:
-    """Where a high learning rate kills and dropout decides among the living, each has its own most important one."""
+    """If a high learning rate kills and dropout decides among the living, each has its own most important one."""
     snapshot = studied(lambda _rate, dropout, _: -4 * dropout, dies=lambda rate: rate > 1e-3)
     survivors, everybody = rows_of(snapshot, "survivors"), rows_of(snapshot, "all trials")
     assert survivors["model.dropout"].share > 0.9
@@ -124,7 +124,7 @@ def test_the_same_study_has_the_same_intervals(study: Snapshot) -> None:
 
 
 def test_too_few_trials_say_so() -> None:
-    """Below twenty trials there is no panel, and the sentence says how many there are."""
+    """Below twenty trials there is no panel, and the sentence has their number."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, count=FEWEST - 1))
     assert data.panels == ()
     assert "too few, 19 of at least 20" in data.caption
@@ -144,7 +144,7 @@ def test_one_parameter_has_no_importance(name: str, words: str) -> None:
 
 
 def test_equal_results_tell_nothing() -> None:
-    """Where all trials died the ranks are equal, which is said."""
+    """If all trials died the ranks are equal, and the text states that."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, dies=lambda _: True))
     assert data.panels == ()
     assert "all trials: all 200 have the same result" in data.caption

@@ -32,13 +32,13 @@ def test_the_interval_of_a_mean_is_students(values: list[float]) -> None:
 
 
 def test_one_value_has_no_interval() -> None:
-    """A single draw says nothing about the spread; equal ones have an interval without width."""
+    """A single draw gives no spread; equal ones have an interval without width."""
     assert mean_interval([0.5]) is None
     assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
 
 
 def test_an_interval_stays_within_its_bounds() -> None:
-    """What an accuracy or a loss cannot be is no part of an interval; a wider confidence makes it wider."""
+    """Impossible values of an accuracy or a loss are not part of an interval; a wider confidence makes it wider."""
     assert mean_interval([0.2, 1.0], bounds=metric_bounds("validation_accuracy")) == (0.0, 1.0)
     low, high = mean_interval([0.2, 1.0], bounds=metric_bounds("validation_loss")) or (math.nan, math.nan)
     assert low == 0.0
@@ -63,7 +63,7 @@ def test_the_interval_of_a_difference_is_welchs() -> None:
     [(0, 10, 0.0, 0.3085), (10, 10, 0.6915, 1.0), (1, 10, 0.0025, 0.4450), (8, 10, 0.4439, 0.9748)],
 )
 def test_the_interval_is_clopper_and_pearsons(hits: int, of: int, low: float, high: float) -> None:
-    """Tabulated bounds of the exact 95 % interval, and 1 - 0.025^(1/n) where nothing was hit."""
+    """Tabulated bounds of the exact 95 % interval, and 1 - 0.025^(1/n) if nothing was hit."""
     assert share_interval(hits, of) == pytest.approx((low, high), abs=5e-5)
     if not hits:
         assert share_interval(hits, of)[1] == pytest.approx(1 - 0.025 ** (1 / of))

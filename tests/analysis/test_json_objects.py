@@ -105,6 +105,6 @@ def test_a_study_without_trials_has_no_best() -> None:
 
 
 def test_json_is_strict() -> None:
-    """A NaN that nobody took care of is an error of ours, not text that others cannot read."""
+    """An unhandled NaN is an error of ours, not text that other programs cannot read."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text({"value": math.nan})

@@ -53,7 +53,7 @@ def test_the_sealed_test_and_lost_numbers_tell_no_seeds_noise(study: Snapshot) -
 
 
 def test_seeds_of_listed_configurations_tell_the_noise() -> None:
-    """Where a study lists configurations with several seeds each, nothing needs to be trained again, nor estimated."""
+    """If a study lists configurations with several seeds each, nothing needs to be trained again, nor estimated."""
     text = 'name = "x"\nseeds = 2\nmetric = "validation_loss"\ndata.source = "digits"\n' + "".join(
         f'[[configurations]]\nname = "{name}"\nlearning_rate = {rate}\n'
         for name, rate in (("a", 0.1), ("b", 0.2))

@@ -74,7 +74,7 @@ def test_more_trials_make_the_band_narrower() -> None:
 
 
 def test_trials_that_are_parted_completely_have_a_boundary() -> None:
-    """Where every rate above some value dies and none below does, the line lies between them, and is finite."""
+    """If every rate above some value dies and none below does, the line lies between them, and is finite."""
     trials = [
         _trial(i, rate, -8 + 6 * (i * 0.618 % 1), DIVERGED if rate > -1 else HEALTHY)
         for i, rate in enumerate(np.linspace(-4, 0, 40))
@@ -95,7 +95,7 @@ def test_trials_that_are_parted_completely_have_a_boundary() -> None:
     ids=["few", "deaths alone", "upside down", "by chance"],
 )
 def test_no_boundary_is_made_up(trials: Sequence[Trial], why: str) -> None:
-    """Where deaths are few, everywhere, or have nothing to do with the rate, a clause says why there is no line."""
+    """If deaths are few, everywhere, or have nothing to do with the rate, a clause states why there is no line."""
     found = stability_boundary(trials, axis_of(RATE), axis_of(DECAY))
     assert isinstance(found, NoBoundary)
     assert why in found.why

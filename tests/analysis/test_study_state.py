@@ -35,14 +35,14 @@ def test_fates_are_counted_in_their_order(study: Snapshot) -> None:
     ],
 )
 def test_a_study_says_how_it_stands(states: list[str], stopped: str | None, word: str, sentence: str) -> None:
-    """A spent budget is finished, a stopped study says why, one without workers is open."""
+    """A spent budget is finished, a stopped study has the reason, one without workers is open."""
     trials = [replace(ENDED, number=i, state=TrialState(state)) for i, state in enumerate(states)]
     progress = progress_of(replace(SPEC, trials=2), trials, stopped=stopped)
     assert (state_of(progress), state_sentence(progress)) == (word, sentence)
 
 
 def test_a_paused_study_is_not_called_stopped() -> None:
-    """Who paused it stands behind the word that says so."""
+    """The user who paused it follows the word "paused"."""
     progress = replace(progress_of(SPEC, [], stopped="paused by ann"), is_paused=True)
     assert state_of(progress) == "paused"
     assert state_sentence(progress).startswith("Paused: 0 of ")

@@ -1,4 +1,4 @@
-"""What the trials of a study say together, for programs."""
+"""The summary of a study's trials, for programs."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def test_a_summary_is_strict_json(study: Snapshot, regression: Snapshot, hostile
 
 
 def test_a_whole_study_is_summed_up(study: Snapshot) -> None:
-    """A study with too slow trials at its lower end is told to begin higher, or to end lower where more died there."""
+    """A study with too slow trials at its lower end should begin higher, or end lower if more died there."""
     shown = summary_object(study.study, study.trials)
     assert shown["advice"].startswith("no trial with a learning rate ")
     assert [row["low"] for row in shown["fates_by_decade"]] == sorted(

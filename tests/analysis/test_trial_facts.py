@@ -1,4 +1,4 @@
-"""What is known of one trial, in words."""
+"""The facts about one trial, in words."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ ENDED = Trial(number=3, state=TrialState.COMPLETE, params={}, value=0.98888, wor
 
 
 def test_a_verdict_names_its_first_step() -> None:
-    """A diagnosis says at which step it began; a rank, a crash, a healthy or an unclear end began at none."""
+    """A diagnosis has the step at which it began; a rank, a crash, a healthy or an unclear end began at none."""
     diverged = replace(ENDED, state=TrialState.PRUNED, finding=finding(Cause.DIVERGED_LR, first_step=1320))
     assert verdict_words(diverged) == "diverged_lr from step 1,320"
     outranked = replace(diverged, finding=finding(Cause.OUTRANKED, first_step=1320))
@@ -21,6 +21,6 @@ def test_a_verdict_names_its_first_step() -> None:
 
 
 def test_a_trial_without_a_verdict_says_so() -> None:
-    """A trial that another Optuna client ended has no verdict; one in training says that."""
+    """A trial that another Optuna client ended has no verdict; one in training is described as such."""
     assert verdict_words(ENDED) == "no verdict"
     assert verdict_words(replace(ENDED, state=TrialState.RUNNING)) == "running"

@@ -1,4 +1,4 @@
-"""Chaos: workers as real processes, and what can happen to them and to their database.
+"""Chaos: workers as real processes, and faults of them and of their database.
 
 `python -m tests.chaos` is the large campaign; the tests are small ones. What they share:
 

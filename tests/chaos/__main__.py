@@ -1,6 +1,6 @@
 """The large campaign: `python -m tests.chaos --workers 8 --trials 400 --minutes 5 --seed 1 --database postgresql`.
 
-It prints what it did and a verdict per law, and ends with exit code 1 where one is broken.
+It prints its actions and a verdict per law, and ends with exit code 1 if one is broken.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tests.chaos.strangers import Visit
 
 
 def main() -> int:
-    """Run a campaign as the command line says and return the exit code."""
+    """Run the campaign of the command line and return the exit code."""
     chosen = _parser().parse_args()
     with audit.named_connections(audit.OURSELVES):
         return _run(chosen)

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, Engine, event, text
 
 OURSELVES: Final = ""
-"""The writer's name for connections that are no worker's."""
+"""The writer's name for connections that do not belong to a worker."""
 
 TABLE: Final = "chaos_audit"
 
@@ -64,7 +64,7 @@ class Entry:
     """One write: in which transaction (`work`), by whom, into which table, to which trial, and who held it then.
 
     `state` is Optuna's; of an update of the state itself it is old and new as `RUNNING>COMPLETE`. `holder` and
-    `lease_left_s` are None where there was none; of an update of our own row they are those before it.
+    `lease_left_s` are None if there was none; of an update of our own row they are those before it.
     """
 
     work: str
@@ -77,18 +77,18 @@ class Entry:
 
     @property
     def is_holders(self) -> bool:
-        """True when the writer held the trial's lease."""
+        """Return True if the writer held the trial's lease."""
         return self.holder == self.writer and self.lease_left_s is not None
 
     @property
     def is_anybodys(self) -> bool:
-        """True when the write is one that anybody may make: to claim what nobody holds, or to take what ran out."""
+        """Return True if any client may make the write: to claim a free trial, or to take an expired one."""
         if self.place == _STATES:
             return self.state in ("WAITING>RUNNING", "RUNNING>WAITING", "RUNNING>FAIL")
         if self.place == _OURS:
             is_free = self.holder is None and self.lease_left_s is None
             return is_free or (self.lease_left_s is not None and self.lease_left_s <= 0)
-        # Whoever takes a trial back for the last time says so in its attributes.
+        # The process that takes a trial back for the last time records that in its attributes.
         return self.place == "trial_user_attributes" and self.state == "FAIL"
 
     def __str__(self) -> str:
@@ -146,7 +146,7 @@ def install(connection: Connection) -> None:
 
 
 def entries(connection: Connection) -> Sequence[Entry]:
-    """Return everything that was noted, in order."""
+    """Return all recorded entries, in order."""
     rows = connection.execute(text("SELECT * FROM chaos_audit ORDER BY entry"))
     return [
         Entry(

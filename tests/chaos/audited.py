@@ -1,6 +1,7 @@
 """`hpsearch` on SQLite with a name on each of its connections: `python -m tests.chaos.audited worker start ...`.
 
-A server knows who its clients are. SQLite has none, so the triggers of `audit` ask a function on the connection.
+A server stores the names of its clients. SQLite has no server, so the triggers of `audit` ask a function on the
+connection.
 """
 
 import os

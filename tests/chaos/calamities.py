@@ -1,4 +1,4 @@
-"""What happens to workers and their database. Each calamity returns what it did, or None where it spared them.
+"""Faults of workers and their database. Each calamity returns its action, or None if it spared them.
 
 A trial that has lost two workers is spared a third: it would fail, and rightly so.
 """
@@ -19,7 +19,7 @@ from tests.chaos.waiting import let_pass
 
 CRASHES_SPARED: Final = 2
 SILENCE_S: Final = 2
-"""After how long a worker gives a silent line up; it is more than any statement of a campaign takes."""
+"""Seconds after which a worker gives up a silent line; longer than any statement of a campaign."""
 
 CANCELS: Final = 50
 """How often running statements are cancelled in one go: each runs for some milliseconds."""
@@ -31,7 +31,7 @@ LEASES_FROZEN: Final = 5
 @final
 @dataclass(kw_only=True, slots=True)
 class Scene:
-    """Where calamities happen. `cluster` and `proxy` are None on SQLite."""
+    """The targets of calamities. `cluster` and `proxy` are None on SQLite."""
 
     ground: Ground
     crew: Crew
@@ -44,7 +44,7 @@ class Scene:
     def victim(self) -> Hand | None:
         """Return a worker that stands still and holds trials, none of which it must be spared; else None.
 
-        It stands still so that what it holds does not change before it is struck.
+        It stands still so that its trials do not change before it is struck.
         """
         hands = [hand for hand in self.crew.hands if hand.is_alive and not hand.is_frozen and hand.has_begun]
         if not hands:
@@ -57,7 +57,7 @@ class Scene:
         return None
 
     def everybody_is_spared(self) -> bool:
-        """True when a trial would fail if every worker was lost now."""
+        """Return True if a trial would fail if every worker was lost now."""
         return self.ground.most_crashes() >= CRASHES_SPARED
 
 
@@ -74,9 +74,9 @@ def kill(scene: Scene) -> str | None:
 
 
 def freeze(scene: Scene) -> str | None:
-    """Stop a worker that holds trials. `thaw` lets it go on later.
+    """Stop a worker that holds trials. `thaw` lets it continue later.
 
-    On SQLite one that stands in a transaction keeps everybody from renewing leases, so everybody may lose them.
+    On SQLite one that stands in a transaction keeps all others from renewing leases, so all may lose them.
     """
     if any(hand.is_frozen for hand in scene.crew.hands):
         return None
@@ -87,9 +87,9 @@ def freeze(scene: Scene) -> str | None:
 
 
 def thaw(scene: Scene) -> list[str]:
-    """Let stopped workers go on that have lost all their leases; return what was done.
+    """Let stopped workers continue that have lost all their leases; return what was done.
 
-    One that stands in the middle of a transaction may keep all others from taking them. It goes on after a while.
+    One that stands in the middle of a transaction may keep all others from taking them. It continues after a while.
     """
     done = []
     for hand in scene.crew.hands:
@@ -109,7 +109,7 @@ def terminate(scene: Scene) -> str | None:
 
 
 def cut_commit(scene: Scene) -> str | None:
-    """Cut off whoever commits next, before or after the server has done it."""
+    """Cut off the next commit, before or after the server has done it."""
     assert scene.proxy is not None
     where: Cut = scene.chance.choice(("before", "after"))
     scene.proxy.cut_commit(where)
@@ -150,7 +150,7 @@ def silence(scene: Scene) -> str | None:
 
 
 def cancel(scene: Scene) -> str | None:
-    """Let the server cancel what workers run, as often as it takes to meet some."""
+    """Let the server cancel workers' statements, until it meets some."""
     assert scene.cluster is not None
     return f"cancelled {sum(scene.cluster.cancel_statements() for _ in range(CANCELS))} statements"
 

@@ -23,7 +23,7 @@ _MOST_FAULTS: Final = 5
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Campaign:
-    """How hard it gets: about `every_s` seconds from one calamity to the next, for at most `calamities_s`.
+    """The severity of a campaign: about `every_s` seconds from one calamity to the next, for at most `calamities_s`.
 
     Leases run for `lease_s`, and an outage takes `outage_s`. The study must be done `finish_s` after the last
     calamity.
@@ -43,7 +43,7 @@ class Campaign:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What happened: calamities by name, workers started, lines in which workers say that their work is void.
+    """A record: calamities by name, workers started, lines in which workers report void work.
 
     `faults` are workers that ended by themselves with work left to do, each with its last words. `cuts` counts
     the commits that were cut.
@@ -59,7 +59,7 @@ class Account:
 
 @contextmanager
 def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> Iterator[Scene]:
-    """Give a scene on an SQLite file in `folder`, with workers at work who write what they say into `logs`."""
+    """Provide a scene on an SQLite file in `folder`, with workers at work that write their output into `logs`."""
     ground = Ground(f"sqlite:///{folder}/chaos.db", campaign.plan)
     job = Job(
         url=ground.url,
@@ -76,7 +76,7 @@ def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> 
 
 @contextmanager
 def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterator[Scene]:
-    """Give a scene on a PostgreSQL server, with workers at work behind a proxy."""
+    """Provide a scene on a PostgreSQL server, with workers at work behind a proxy."""
     database = cluster.new_database()
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:
@@ -105,9 +105,9 @@ def _scene(campaign: Campaign, ground: Ground, crew: Crew) -> Scene:
 
 
 def run(campaign: Campaign, scene: Scene, *, tell: Callable[[str], None]) -> Account:
-    """Let calamities happen until the study is done; return what happened when the last worker has ended.
+    """Let calamities happen until the study is done; return the record after the last worker has ended.
 
-    Raises TimeoutError when the study is not done in time.
+    Raises TimeoutError if the study is not done in time.
     """
     kinds: Mapping[Calamity, int] = ON_SQLITE if scene.ground.is_sqlite else ON_POSTGRESQL
     happened: Counter[str] = Counter()
@@ -158,7 +158,7 @@ def _account(scene: Scene, happened: Mapping[str, int], seconds: float) -> Accou
 def faults(crew: Crew) -> list[str]:
     """Return the last words of workers that ended by themselves with work left to do.
 
-    One that does not find its database at its start may end, as whoever starts it wants to know.
+    One that does not find its database at its start may end, since that must be reported.
     """
     return [
         f"{hand.name}: exit code {hand.popen.returncode}: {hand.said.strip()[-1000:]}"

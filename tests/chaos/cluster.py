@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: its data in a folder, a free port of 127.0.0.1, at our mercy."""
+"""A PostgreSQL server of our own: its data in a folder, a free port of 127.0.0.1, under our control."""
 
 import itertools
 import os
@@ -35,7 +35,7 @@ _SETTINGS: Final = {
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program of PostgreSQL's, which Debian keeps out of PATH; None where it is not installed."""
+    """Return the path of a program of PostgreSQL's, which Debian keeps out of PATH; None if it is not installed."""
     installed = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = max(installed, key=lambda path: float(path.parts[-3]), default=None)
     return str(newest) if newest is not None else shutil.which(name)
@@ -43,7 +43,7 @@ def find_program(name: str) -> str | None:
 
 @final
 class Cluster:
-    """A server in `folder`, which nobody else uses. As a context it runs, and in the end it is gone."""
+    """A private server in `folder`. It runs inside its context, and is removed at the end."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,7 +72,7 @@ class Cluster:
         self.stop("crash")
 
     def new_database(self, *, like: str = "template1") -> str:
-        """Make a database with everything that another one holds, to which nobody is connected; return its name."""
+        """Create a copy of another database, which must have no connections; return its name."""
         name = f"chaos_{next(self._databases)}"
         self._run(f"CREATE DATABASE {name} TEMPLATE {like}")
         return name
@@ -123,14 +123,14 @@ class Cluster:
         self.terminate_connections()
 
     def keep_state(self) -> Path:
-        """Return a copy of everything that the server holds, which must not run."""
+        """Return a copy of all data of the server, which must not run."""
         copy = self._folder / "kept"
         shutil.rmtree(copy, ignore_errors=True)
         _copy(self._data, copy)
         return copy
 
     def restore_state(self, copy: Path) -> None:
-        """Put everything back as it was when `copy` was made. The server must not run."""
+        """Restore the data of `copy`. The server must not run."""
         shutil.rmtree(self._data)
         _copy(copy, self._data)
 
@@ -152,7 +152,7 @@ class Cluster:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses at this moment."""
+    """Return a port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What the chaos tests share: a PostgreSQL server of their own, and what one undisturbed worker makes of a study."""
+"""Fixtures of the chaos tests: a private PostgreSQL server, and one undisturbed worker's results of a study."""
 
 import os
 import tempfile
@@ -18,21 +18,21 @@ EPOCHS = 40
 
 @pytest.fixture(scope="session", autouse=True)
 def _named_connections() -> Iterator[None]:
-    """Give our own connections to SQLite the name that the triggers ask for."""
+    """Give our own connections to SQLite the name that the triggers read."""
     with audit.named_connections(audit.OURSELVES):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _linux() -> None:
-    """Skip everything where no /proc tells whether a process was stopped."""
+    """Skip all tests if no /proc shows whether a process is stopped."""
     if not Path("/proc/self/stat").exists():
         pytest.skip("only /proc tells whether a process stands still")
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Give a server that nobody else uses; without PostgreSQL skip the test, or fail it where servers are required."""
+    """Provide a private server; without PostgreSQL skip the test, or fail it if servers are required."""
     if find_program("initdb") is None:
         reason = "PostgreSQL is not installed (as root: apt-get install postgresql)"
         if os.environ.get("HPSEARCH_REQUIRE_SERVERS") == "1":
@@ -45,7 +45,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def plan() -> Callable[..., Plan]:
-    """Return what makes a plan whose trials are among those of `expected`."""
+    """Return a function that makes a plan whose trials are among those of `expected`."""
 
     def make(trials: int = TRIALS, sampler: SamplerName = "random") -> Plan:
         assert trials <= TRIALS
@@ -56,7 +56,7 @@ def plan() -> Callable[..., Plan]:
 
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Plan], Sequence[Result]]:
-    """Return what tells the results of one undisturbed worker, which runs once for each sampler."""
+    """Return a function that returns the results of one undisturbed worker, which runs once for each sampler."""
     known: dict[str, Sequence[Result]] = {}
 
     def find(plan: Plan) -> Sequence[Result]:

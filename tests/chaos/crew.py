@@ -18,7 +18,7 @@ from tests.chaos.waiting import GIVE_UP_S, wait_until
 REPOSITORY: Final = Path(__file__).parents[2]
 
 VOID: Final = "is discarded"
-"""What a worker says of trials that it trained and that were taken from it meanwhile."""
+"""A worker's message about trials that it trained and that were taken from it meanwhile."""
 
 _HIDDEN: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE", "HPSEARCH_MNIST")
 
@@ -26,7 +26,7 @@ _HIDDEN: Final = ("HPSEARCH_STORAGE", "OPTUNA_STORAGE", "HPSEARCH_MNIST")
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What workers are to do: the trials of one study or of all, `rows` at once, with leases of `lease_s` seconds.
+    """The work of workers: the trials of one study or of all, `rows` at once, with leases of `lease_s` seconds.
 
     `module` is what Python runs, with a worker's arguments; `environment` is added to ours.
     """
@@ -43,7 +43,7 @@ class Job:
 @final
 @dataclass(kw_only=True, slots=True)
 class Hand:
-    """One worker process, and the file with what it says."""
+    """One worker process, and the file with its output."""
 
     name: str
     popen: subprocess.Popen[bytes]
@@ -54,17 +54,17 @@ class Hand:
 
     @property
     def is_alive(self) -> bool:
-        """True while the process runs, or is stopped."""
+        """Return True while the process runs, or is stopped."""
         return self.popen.poll() is None
 
     @property
     def said(self) -> str:
-        """Everything that the worker has said so far."""
+        """The worker's output so far."""
         return self.log.read_text(errors="replace")
 
     @property
     def has_begun(self) -> bool:
-        """True when the worker has reached its database and taken up the study."""
+        """Return True if the worker has reached its database and begun the study."""
         return "at once" in self.said
 
     def kill(self) -> None:
@@ -80,7 +80,7 @@ class Hand:
         wait_until(lambda: not self.is_alive or _state(self.popen.pid) == "T", f"{self.name} stops")
 
     def thaw(self) -> None:
-        """Let the process go on."""
+        """Let the process continue."""
         self.is_frozen = False
         self.popen.send_signal(signal.SIGCONT)
 
@@ -164,10 +164,10 @@ class Crew:
 
 
 def _ends_with_us() -> list[str]:
-    """Return what lets a command end when we are killed, where there is such a thing."""
+    """Return the prefix that ends a command if we are killed, if the system has one."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def _state(pid: int) -> str:
-    """Return the state of a process as Linux tells it: T when it is stopped."""
+    """Return the state of a process as Linux tells it: T if it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

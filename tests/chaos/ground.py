@@ -1,4 +1,4 @@
-"""What chaos falls upon: a study in a database of its own, and what one undisturbed worker makes of it."""
+"""The subject of chaos: a study in its own database, and one undisturbed worker's results."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class Plan:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """Of one trial what must not depend on who trained it, when, or how often. Floats are compared by their bits."""
+    """The facts of a trial that must not depend on its worker, time or attempts. Floats are compared by their bits."""
 
     number: int
     state: str
@@ -103,7 +103,7 @@ class Ground:
 
     @property
     def is_sqlite(self) -> bool:
-        """True where the database is a file."""
+        """Return True if the database is a file."""
         return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
@@ -112,19 +112,19 @@ class Ground:
         self.engine.dispose()
 
     def connect(self) -> Connection:
-        """Return a connection of our own, to look or to meddle with."""
+        """Return a connection of our own, to read or change data."""
         return self.engine.connect()
 
     def progress(self) -> Progress:
-        """Return where the study stands."""
+        """Return the progress of the study."""
         return self.store.progress(self.study)
 
     def finished(self) -> int:
-        """Return how many trials have finished. Sweeps nothing."""
+        """Return the number of finished trials. Sweeps nothing."""
         return self._count("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')")
 
     def held_by(self, worker: str) -> int:
-        """Return how many leases a worker has. Sweeps nothing."""
+        """Return the number of a worker's leases. Sweeps nothing."""
         return self._count(
             "SELECT count(*) FROM hpsearch_trials WHERE worker = :worker AND lease_until IS NOT NULL",
             worker=worker,
@@ -147,7 +147,7 @@ class Ground:
             return False
 
     def most_crashes(self, worker: str | None = None) -> int:
-        """Return the most workers that were lost with a trial which `worker`, or anybody, trains or may take."""
+        """Return the most workers that were lost with a trial which `worker`, or any worker, trains or may take."""
         return self._count(
             "SELECT coalesce(max(lost), 0) FROM (SELECT (SELECT count(*) FROM hpsearch_attempts AS a "
             "WHERE a.study_key = o.study_key AND a.number = o.number AND (a.crashed OR a.kind = 'lost')) AS lost "
@@ -157,7 +157,7 @@ class Ground:
         )
 
     def results(self) -> list[Result]:
-        """Return what must not depend on what happened, of all trials."""
+        """Return the facts of all trials that must not depend on events."""
         trials = self.store.trials(self.study)
         series = self.store.series(self.study, [trial.number for trial in trials])
         return [result_of(trial, series.get(trial.number) or {}) for trial in trials]
@@ -168,7 +168,7 @@ class Ground:
 
 
 def result_of(trial: Trial, series: Series) -> Result:
-    """Return what must not depend on what happened to the trial."""
+    """Return the facts of the trial that must not depend on events."""
     return Result(
         number=trial.number,
         state=trial.state.value,
@@ -183,7 +183,7 @@ def result_of(trial: Trial, series: Series) -> Result:
 
 
 def undisturbed(plan: Plan, folder: Path, *, within_s: float = GIVE_UP_S) -> list[Result]:
-    """Return what one worker makes of the plan when nothing happens to it."""
+    """Return one undisturbed worker's results of the plan."""
     ground = Ground(f"sqlite:///{folder}/undisturbed.db", plan)
     try:
         job = Job(url=ground.url, study=STUDY, folder=folder, lease_s=30.0, module="tests.chaos.audited")

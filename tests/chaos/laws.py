@@ -1,4 +1,4 @@
-"""What must be true after anything, from the database alone."""
+"""Laws that hold after any events, checked on the database alone."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,11 +11,11 @@ from tests.chaos import audit
 from tests.chaos.ground import Ground, Result
 
 Law: TypeAlias = Callable[[Ground, Sequence[Result]], Iterator[str]]
-"""Yields a line for each way in which the law is broken, given what an undisturbed worker found."""
+"""Yields a line for each way in which the law is broken, given an undisturbed worker's results."""
 
 
 def exact_budget(ground: Ground, _expected: Sequence[Result]) -> Iterator[str]:
-    """Yield unless as many trials have finished as the budget says, and none failed."""
+    """Yield unless the number of finished trials is the budget, and none failed."""
     counted = Counter(trial.state.value for trial in ground.store.trials(ground.study))
     if counted["complete"] + counted["pruned"] != ground.plan.trials or counted["failed"]:
         yield f"{ground.plan.trials} trials must have finished (got {dict(counted)})"
@@ -30,7 +30,7 @@ def numbers_in_order(ground: Ground, _expected: Sequence[Result]) -> Iterator[st
 
 
 def nothing_open(ground: Ground, _expected: Sequence[Result]) -> Iterator[str]:
-    """Yield for everything that runs, waits or is leased."""
+    """Yield for every trial that runs, waits or is leased."""
     with ground.connect() as connection:
         rows = connection.execute(
             text(
@@ -89,7 +89,7 @@ def rightful_writes(ground: Ground, _expected: Sequence[Result]) -> Iterator[str
 
 
 def _attempts(ground: Ground) -> Mapping[int, Sequence[tuple[int, str, int]]]:
-    """Return number -> (attempt, worker, epochs) of the attempts that came to nothing, in order."""
+    """Return number -> (attempt, worker, epochs) of the lost attempts, in order."""
     found: dict[int, list[tuple[int, str, int]]] = {}
     with ground.connect() as connection:
         rows = connection.execute(text("SELECT * FROM hpsearch_attempts ORDER BY number, attempt"))
@@ -111,12 +111,12 @@ LAWS: Final[Mapping[str, Law]] = {
 
 
 def breaches(ground: Ground, expected: Sequence[Result]) -> dict[str, list[str]]:
-    """Return law -> how it is broken; an empty list where it is kept."""
+    """Return law -> how it is broken; an empty list if it is kept."""
     return {name: list(law(ground, expected)) for name, law in LAWS.items()}
 
 
 def check(ground: Ground, expected: Sequence[Result], *, knows_writers: bool = True) -> None:
-    """Raise AssertionError unless every law is kept, but for that on writes where nobody `knows_writers`."""
+    """Raise AssertionError unless every law is kept, except the one on writes if `knows_writers` is False."""
     broken = {name: found[:5] for name, found in breaches(ground, expected).items() if found}
     if not knows_writers:
         broken.pop(RIGHTFUL, None)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias, final
 
 Cut: TypeAlias = Literal["before", "after"]
-"""Where a commit is cut: before the server hears of it, or before its client hears that it was done."""
+"""The point of the cut: before the server receives the commit, or before its client gets the answer."""
 
 _COMMIT: Final = b"COMMIT\0"
 _CHUNK: Final = 65536
@@ -52,7 +52,7 @@ class Proxy:
 
     @property
     def is_armed(self) -> bool:
-        """True until the commit that is to be cut has come."""
+        """Return True until the commit to be cut has arrived."""
         with self._lock:
             return self._armed is not None
 
@@ -70,7 +70,7 @@ class Proxy:
             self._is_open = True
 
     def fall_silent(self) -> None:
-        """Swallow what is sent over all connections from now on, new ones included, and close none.
+        """Drop all data on all connections from now on, new ones included, and close none.
 
         A firewall that forgets its connections, or a cable that is pulled, looks like this to both ends.
         """
@@ -133,7 +133,7 @@ class _Line:
         self.is_silent = False
 
     def run(self) -> None:
-        """Pass on what is sent, both ways, until either side closes or the line is cut.
+        """Forward data, both ways, until either side closes or the line is cut.
 
         One that is silent stays open until its client closes it, or the proxy does.
         """

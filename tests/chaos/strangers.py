@@ -1,7 +1,7 @@
-"""Stock Optuna clients beside our workers: they ask, report, tell, enqueue, copy, rename, delete, and are killed.
+"""Stock Optuna clients next to our workers: they ask, report, tell, enqueue, copy, rename, delete, and are killed.
 
 `python -m tests.chaos.strangers URL KEY SEED` is one of them. `run` lets some loose on a ground with workers, kills
-them again and again, and says in the end which laws are broken.
+them again and again, and returns the broken laws at the end.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.chaos.ground import STUDY, Ground, Plan, Result, result_of
 from tests.chaos.waiting import wait_until
 
 PAUSE_S: Final = 0.2
-"""Between what a stranger does, so that workers get on as well."""
+"""Seconds between a stranger's deeds, so that workers also progress."""
 
 FAILED_SPARED: Final = 1
 """Strangers fail no more trials than that: a tenth of failed ones stops a study, and rightly so."""
@@ -39,7 +39,7 @@ Deed: TypeAlias = Callable[[optuna.Study, random.Random], list[list[Any]] | None
 
 
 def ask_and_tell(study: optuna.Study, chance: random.Random) -> None:
-    """Run a trial of one's own."""
+    """Run a trial of its own."""
     trial = study.ask()
     trial.report(chance.random(), 0)
     study.tell(trial, chance.random())
@@ -56,7 +56,7 @@ def enqueue(study: optuna.Study, _chance: random.Random) -> None:
 
 
 def scribble(study: optuna.Study, chance: random.Random) -> None:
-    """Write into a trial that somebody else trains, or that waits."""
+    """Write into a trial that another client trains, or that waits."""
     if (trial_id := _unfinished(study, chance)) is not None:
         storage = study._storage
         storage.set_trial_intermediate_value(trial_id, 0, chance.random())
@@ -65,7 +65,7 @@ def scribble(study: optuna.Study, chance: random.Random) -> None:
 
 
 def end_anothers(study: optuna.Study, chance: random.Random) -> None:
-    """End a trial that somebody else trains."""
+    """End a trial that another client trains."""
     failed = len(study.get_trials(deepcopy=False, states=[TrialState.FAIL]))
     state = (
         TrialState.FAIL if failed < FAILED_SPARED else chance.choice([TrialState.COMPLETE, TrialState.PRUNED])
@@ -76,7 +76,7 @@ def end_anothers(study: optuna.Study, chance: random.Random) -> None:
 
 
 def set_waiting(study: optuna.Study, chance: random.Random) -> None:
-    """Take a trial from whoever trains it."""
+    """Take a trial from the worker that trains it."""
     if (trial_id := _unfinished(study, chance, TrialState.RUNNING)) is not None:
         study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
@@ -125,12 +125,12 @@ def _copied(study: optuna.Study, chance: random.Random) -> str:
 
 
 def main(url: str, key: str, seed: int) -> None:
-    """Do one deed after the other to the study with our `key`, whatever it is called, until we are killed."""
+    """Do one deed after the other to the study with our `key`, under any name, until we are killed."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     storage = optuna.storages.RDBStorage(url)
     chance = random.Random(seed)
     while True:
-        with suppress(Exception):  # clients of one database collide, and go on
+        with suppress(Exception):  # clients of one database collide, and continue
             named = [s for s in storage.get_all_studies() if s.user_attrs.get(schema.LINK_ATTRIBUTE) == key]
             study = optuna.load_study(study_name=named[0].study_name, storage=storage)
             (deed,) = chance.choices(list(DEEDS), list(DEEDS.values()))
@@ -143,7 +143,7 @@ def main(url: str, key: str, seed: int) -> None:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """How many strangers there are beside how many workers, for how long, and how long each lives at most."""
+    """The numbers of strangers and workers, the duration, and the longest life of each stranger."""
 
     plan: Plan
     workers: int
@@ -176,7 +176,7 @@ class Strangers:
         self.kill()
 
     def renew(self) -> None:
-        """Kill those whose time has come, and replace them. A life begins with the first deed."""
+        """Kill strangers at the end of their lives, and replace them. A life begins with the first deed."""
         for process, log, end_s in self._alive:
             if time.monotonic() > end_s and log.stat().st_size:
                 process.kill()
@@ -196,7 +196,7 @@ class Strangers:
         self._alive.clear()
 
     def deeds(self) -> Counter[str]:
-        """Return what was done, and how often."""
+        """Return each deed with its count."""
         return Counter(line["deed"] for line in self._lines())
 
     def ended(self) -> list[list[Any]]:
@@ -315,7 +315,7 @@ def ours_are_undisturbed(
 def nothing_is_leased(
     ground: Ground, _expected: Sequence[Result], _said: Sequence[list[Any]]
 ) -> Iterator[str]:
-    """Yield for each worker that still holds something, and for trials that run."""
+    """Yield for each worker that still holds trials, and for running trials."""
     if running := [trial.number for trial in _trials(ground) if trial.state.value == "running"]:
         yield f"no trial must run (got {running})"
 

@@ -1,4 +1,4 @@
-"""Small campaigns: whatever happens to three workers, their study ends as if nothing had."""
+"""Small campaigns: after any faults of three workers, their study has the undisturbed results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def hard(plan: Plan, *, seed: int) -> Campaign:
 
 
 def test_a_campaign_on_sqlite(tmp_path: Path, plan: Callable[..., Plan], expected: Expected) -> None:
-    """Workers that are killed and stopped, and a file that is locked, change nothing but who trains what."""
+    """Workers that are killed and stopped, and a file that is locked, change only which worker trains which trial."""
     chosen = hard(plan(sampler="qmc"), seed=1)
     with campaign.on_sqlite(chosen, tmp_path) as scene:
         account = campaign.run(chosen, scene, tell=print)

@@ -18,7 +18,7 @@ PLAN: Final = Plan(trials=4, epochs=2)
 NAME: Final = "alone"
 ROWS: Final = 3
 LEASE_S: Final = 600.0
-"""Long enough that nothing is taken back only because a lease ran out."""
+"""Long enough that no lease expires during the test."""
 
 LEAST_COMMITS: Final = 6
 """Two claims, two assignments, and twice the ends of trials."""
@@ -54,7 +54,7 @@ class Bench:
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_every_commit_may_be_cut(where: Cut, cluster: Cluster) -> None:
-    """Whichever of a worker's commits is cut, it goes on by itself and the study is as if nothing had happened."""
+    """Whichever of a worker's commits is cut, it continues by itself and the study has the undisturbed results."""
     bench = Bench(cluster)
     ground, commits = bench.train(where, after=NEVER)
     undisturbed = ground.results()

@@ -1,4 +1,4 @@
-"""An SQLite database whose disk is full: workers say so and wait, and nothing that was written is lost."""
+"""An SQLite database whose disk is full: workers report that and wait, and no written data is lost."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ from tests.chaos.waiting import wait_until
 
 SIZE_KB = 8192
 ROOM_KB = 200
-"""What is left when the study begins: for the first claims and a few trials."""
+"""Free space when the study begins: enough for the first claims and a few trials."""
 
 FULL = "the disk is full: make room, nothing that was written is lost"
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give the folder of a file system of 8 MiB; skip the test where we may not mount one."""
+    """Provide the folder of a file system of 8 MiB; skip the test if we may not mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_KB}k", "tmpfs", str(folder)]
@@ -32,7 +32,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def free_kb(folder: Path) -> int:
-    """Return how much room is left."""
+    """Return the free space."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize // 1024
 
@@ -43,7 +43,7 @@ def test_a_full_disk_is_waited_for(
     plan: Callable[..., Plan],
     expected: Callable[[Plan], Sequence[Result]],
 ) -> None:
-    """No worker ends, what had finished stays as it was, and with room again the study goes on to its end."""
+    """No worker ends, finished trials are unchanged, and with room again the study continues to its end."""
     chosen = plan()
     calm = Campaign(plan=chosen, workers=2, seed=1, every_s=1.0, calamities_s=0.0, lease_s=1.0, rows=3)
     with campaign.on_sqlite(calm, small_disk, logs=tmp_path) as scene:

@@ -31,7 +31,7 @@ def scene_of(dialect: str, request: pytest.FixtureRequest, plan: Plan) -> Iterat
 
 
 def stands(sleeper: Hand, ground: Ground) -> bool:
-    """Stop a worker that holds trials; say whether it still does and is not in the middle of a write."""
+    """Stop a worker that holds trials; return True if it still does and is not in the middle of a write."""
     if not ground.held_by(sleeper.name):
         return False
     sleeper.freeze()
@@ -67,7 +67,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(
     plan: Callable[..., Plan],
     expected: Callable[[Plan], Sequence[Result]],
 ) -> None:
-    """It tries to, is told that its trials are not its own any more, and takes up others."""
+    """It tries to, gets its trials reported as lost, and claims others."""
     chosen = plan(trials=18)
     with scene_of(dialect, request, chosen) as scene:
         ground, crew = scene.ground, scene.crew
@@ -88,6 +88,6 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(
                 {"worker": sleeper.name},
             )
             kinds = {row.number: row.kind for row in lost}
-            # It came back and said so, unless that trial had ended by then.
+            # It returned and reported that, unless that trial had ended by then.
             assert {kinds[number] for number in held} <= {"superseded", "lost", "expired"}
         laws.check(ground, expected(chosen))

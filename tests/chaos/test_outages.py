@@ -1,4 +1,4 @@
-"""A database that is away for longer than leases run: whoever works waits for it and goes on."""
+"""A database that is away for longer than leases run: workers wait for it and continue."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.chaos.waiting import GIVE_UP_S, let_pass, wait_until
 
 OUTAGE_S = 3.0
 STOP_WITHIN_S = 12.0
-"""10 s, and what a busy machine adds."""
+"""10 s, and a margin for a busy machine."""
 
 LEASE_S = 1.0
 BEGUN = 4
@@ -110,7 +110,7 @@ def test_a_run_waits_for_its_database(
 def test_a_run_that_is_stopped_ends_although_its_database_is_silent(
     tmp_path: Path, cluster: Cluster, plan: Callable[..., Plan]
 ) -> None:
-    """SIGTERM ends `study run` within 10 s over a line that swallows everything, and no worker stays behind."""
+    """SIGTERM ends `study run` within 10 s over a line that drops all data, and no worker remains."""
     database = cluster.new_database()
     ground = Ground(cluster.url(database), plan())
     with (

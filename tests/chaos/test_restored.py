@@ -1,4 +1,4 @@
-"""A database that is put back to an older state under its workers: what they hold no longer is refused."""
+"""A database that is restored to an older state under its workers: writes to trials they lost are refused."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ from tests.chaos.waiting import wait_until
 Expected = Callable[[Plan], Sequence[Result]]
 
 KEPT = 4
-"""How many trials have finished, at least, in the state that is restored."""
+"""Minimum number of finished trials in the restored state."""
 
 SINCE = 6
-"""How many more have finished when that happens, at least: more than any worker holds."""
+"""Minimum number of trials finished after that until the restoration: more than any worker holds."""
 
 
 def calm(plan: Plan) -> Campaign:
@@ -28,7 +28,7 @@ def calm(plan: Plan) -> Campaign:
 def test_a_restored_server(
     tmp_path: Path, cluster: Cluster, plan: Callable[..., Plan], expected: Expected
 ) -> None:
-    """Workers go on where a restored server stands, and end the study as if it had never been ahead."""
+    """Workers continue from a restored server's state, and end the study as if it had never been ahead."""
     chosen = plan()
     with campaign.on_postgresql(calm(chosen), tmp_path, cluster) as scene:
         ground, crew = scene.ground, scene.crew
@@ -48,7 +48,7 @@ def test_a_restored_server(
 
 
 def test_a_restored_file(tmp_path: Path, plan: Callable[..., Plan], expected: Expected) -> None:
-    """So they do where an SQLite database is overwritten by its backup, as `.restore` of its shell does it."""
+    """They do the same if an SQLite database is overwritten by its backup, as `.restore` of its shell does it."""
     chosen = plan(sampler="qmc")
     with campaign.on_sqlite(calm(chosen), tmp_path) as scene:
         ground, crew = scene.ground, scene.crew

@@ -1,4 +1,4 @@
-"""Waiting for what the database, a file or a process shows."""
+"""Wait for a state of the database, a file or a process."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ GIVE_UP_S: Final = 120.0
 
 
 def wait_until(is_so: Callable[[], bool], what: str, *, within_s: float = GIVE_UP_S) -> None:
-    """Return as soon as `is_so`. Raises TimeoutError, naming `what`, when that takes longer than `within_s`."""
+    """Return as soon as `is_so`. Raises TimeoutError, naming `what`, if that takes longer than `within_s`."""
     deadline = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > deadline:
@@ -18,5 +18,5 @@ def wait_until(is_so: Callable[[], bool], what: str, *, within_s: float = GIVE_U
 
 
 def let_pass(seconds: float) -> None:
-    """Return after so long. For outages, where it is time itself that makes the difference."""
+    """Return after so long. For outages, in which time itself makes the difference."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The command line in this process, through the same boundary as the real one, and a finished study."""
+"""Run the command line in this process, through the real boundary, and provide a finished study."""
 
 import shutil
 import signal
@@ -32,7 +32,7 @@ weight_decay = { low = 1e-8, high = 1e-1, log = true }
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., CompletedProcess[str]]]:
-    """Return what runs `hpsearch` with arguments in this process and says how it ended."""
+    """Return a function that runs `hpsearch` with arguments in this process and returns its result."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: str) -> CompletedProcess[str]:

@@ -1,11 +1,11 @@
-"""A terminal for commands that ask."""
+"""A terminal for commands that ask for confirmation."""
 
 import io
 
 
 class Terminal(io.StringIO):
-    """A terminal on which somebody has typed."""
+    """A terminal with typed input."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True

@@ -86,7 +86,7 @@ def refused(ended: CompletedProcess[str]) -> str:
     ],
 )
 def test_a_study_file_says_all_its_problems(command: Command, text: str, problems: list[str]) -> None:
-    """A study file that cannot be used is named, and all that is wrong in it, each with its place."""
+    """An unusable study file is named, and all its errors, each with its position."""
     Path("x.toml").write_text(text)
     head = f"x.toml: {len(problems)} problem{'' if len(problems) == 1 else 's'}"
     for arguments in (
@@ -108,7 +108,7 @@ def test_a_study_file_must_exist(command: Command) -> None:
 def test_what_is_neither_file_nor_study_is_told(
     command: Command, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    """Where there is no database yet, it is the file that is missing, and not the database."""
+    """If there is no database yet, the error names the missing file, not the database."""
     monkeypatch.delenv("HPSEARCH_STORAGE")
     Path("studies").mkdir()
     assert refused(command("study", "run", target)) == (
@@ -119,7 +119,7 @@ def test_what_is_neither_file_nor_study_is_told(
 def test_a_target_too_long_for_a_file_is_told(
     command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that no file can have is one of a study that is not there, and not a fault of ours."""
+    """A name that no file can have is reported as a missing study, not as a bug."""
     target = "x" * 300
     assert command("study", "create", str(study_file)).returncode == 0
     assert refused(command("study", "run", target)).startswith(f'study "{target}": ')
@@ -168,7 +168,7 @@ def test_a_target_too_long_for_a_file_is_told(
 def test_data_says_what_is_wrong_with_it(
     command: Command, tmp_path: Path, text: str | None, message: str
 ) -> None:
-    """Data that cannot be used is named, with the place, the rule, what was given, and the remedy."""
+    """Unusable data is named, with the position, the rule, the value, and the remedy."""
     Path("x.toml").write_text('name = "x"\ndata = { source = "data.csv" }\n')
     if text is not None:
         Path("data.csv").write_text(text)
@@ -177,7 +177,7 @@ def test_data_says_what_is_wrong_with_it(
 
 
 def test_data_that_is_gone_leaves_the_budget(command: Command) -> None:
-    """A run that cannot read its data changes nothing, and does not say that it did."""
+    """A run that cannot read its data changes nothing, and does not report a change."""
     Path("x.toml").write_text('name = "x"\ntrials = 5\ndata = { source = "data.csv" }\n')
     rows = "".join(f"{i},{i % 2}\n" for i in range(200))
     Path("data.csv").write_text(f"a,b\n{rows}")
@@ -189,7 +189,7 @@ def test_data_that_is_gone_leaves_the_budget(command: Command) -> None:
 
 
 def test_a_fraction_must_leave_examples(command: Command) -> None:
-    """More validation than there is, asked for by the fractions, is told before data is read."""
+    """Fractions that leave too little data for validation are reported before data is read."""
     Path("x.toml").write_text(
         'name = "x"\n[data]\nsource = "iris"\nvalidation_fraction = 0.6\ntest_fraction = 0.4\n'
     )
@@ -200,7 +200,7 @@ def test_a_fraction_must_leave_examples(command: Command) -> None:
 
 
 def test_a_taken_name_is_told_with_the_difference(command: Command, finished: str, study_file: Path) -> None:
-    """Another study under a stored name is refused, saying what differs and how to go on; nothing is changed."""
+    """Another study under a stored name is refused with the difference and the remedy; nothing is changed."""
     before = command("study", "show", finished, "--format", "json").stdout
     study_file.write_text(study_file.read_text().replace("epochs = 3", "epochs = 4"))
     for verb in ("create", "run"):
@@ -259,7 +259,7 @@ EXAMPLES = "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@
     ],
 )
 def test_a_database_that_cannot_be_is_told(command: Command, url: str, message: str) -> None:
-    """A URL that means no database we can use is shown, without its password, with what would do."""
+    """A URL of an unusable database is shown, without its password, with valid alternatives."""
     for arguments in (
         ("study", "list"),
         ("storage", "check"),
@@ -270,7 +270,7 @@ def test_a_database_that_cannot_be_is_told(command: Command, url: str, message: 
 
 
 def test_a_missing_driver_is_told_with_its_installation(command: Command) -> None:
-    """A URL whose driver is not installed says which one and how to get it."""
+    """The error for a URL without its driver names the driver and how to install it."""
     if find_spec("MySQLdb") is not None:
         pytest.skip("MySQLdb is installed here")
     assert refused(command("study", "list", "--storage", "mysql+mysqldb://ann:s3cret@host/d")) == (
@@ -280,7 +280,7 @@ def test_a_missing_driver_is_told_with_its_installation(command: Command) -> Non
 
 
 def test_a_database_that_does_not_answer_is_told(command: Command) -> None:
-    """A server that nobody runs is told with its address, and without the password."""
+    """An unreachable server is reported with its address, and without the password."""
     pytest.importorskip("psycopg", reason="needs the extra `postgres`")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -330,7 +330,7 @@ def test_a_source_that_is_meant_otherwise_is_suggested(command: Command) -> None
     "arguments", [("study", "run", "flowers", "--report"), ("report", "flowers", "--output")]
 )
 def test_a_report_needs_a_folder(command: Command, finished: str, arguments: tuple[str, ...]) -> None:
-    """A report that could not be written is told before anything is done."""
+    """A report that cannot be written is reported before any work."""
     assert refused(command(*arguments, "nowhere/report.html")) == (
         "report: its folder must exist (got nowhere): make it, or name another file"
     )
@@ -338,7 +338,7 @@ def test_a_report_needs_a_folder(command: Command, finished: str, arguments: tup
 
 
 def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:
-    """A stored study does not go on with data that is not the one that it was created with."""
+    """A stored study does not continue with data other than the data it was created with."""
     rows = "\n".join(f"{i},{i % 2}" for i in range(40))
     Path("data.csv").write_text(f"a,b\n{rows}\n")
     Path("x.toml").write_text('name = "x"\ndata = { source = "data.csv" }\ntraining.batch_size = 10\n')
@@ -354,7 +354,7 @@ def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:
 
 
 def refused_with_notes(ended: CompletedProcess[str]) -> str:
-    """Return the message of a command that was refused after it had said what it does."""
+    """Return the message of a command that was refused after its first notes."""
     assert (ended.returncode, ended.stdout) == (1, "")
     _, found, message = ended.stderr.partition("Error: ")
     assert found
@@ -364,7 +364,7 @@ def refused_with_notes(ended: CompletedProcess[str]) -> str:
 def test_a_study_of_another_major_version_is_refused(
     command: Command, study_file: Path, tmp_path: Path
 ) -> None:
-    """Trials of another major version may have other numbers, so no worker trains them; both versions are told."""
+    """Trials of another major version may have other numbers, so no worker trains them; the error has both versions."""
     assert command("study", "create", str(study_file)).returncode == 0
     with sqlite3.connect(tmp_path / "default.db") as connection:
         connection.execute("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
@@ -382,7 +382,7 @@ def test_a_study_of_another_major_version_is_refused(
 
 
 def test_another_fingerprint_is_refused(command: Command, study_file: Path, tmp_path: Path) -> None:
-    """A study whose data is not the data here is refused with both fingerprints."""
+    """A study on other data than the local data is refused with both fingerprints."""
     assert command("study", "create", str(study_file)).returncode == 0
     with sqlite3.connect(tmp_path / "default.db") as connection:
         (fingerprint,) = connection.execute("SELECT fingerprint FROM hpsearch_studies").fetchone()
@@ -415,7 +415,7 @@ def test_a_network_without_room_is_refused(command: Command) -> None:
 
 
 def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) -> None:
-    """More trials at once than the memory holds are refused, with what one of them needs."""
+    """More trials at once than fit into memory are refused, with the memory that one needs."""
     rows = str(2**31 - 1)
     message = refused(command("study", "run", str(study_file), "--cohort", rows))
     assert message.startswith(f"--cohort: {rows} trials at once must fit into the memory that is here, ")
@@ -423,7 +423,7 @@ def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) ->
 
 
 def test_workers_without_room_are_refused(command: Command, tmp_path: Path) -> None:
-    """Workers share the memory: as many as it does not hold are refused, and by default fewer are started."""
+    """Workers share the memory: more than fit are refused, and by default fewer are started."""
     Path("x.toml").write_text(f'name = "x"\n{DATA}[model]\nhidden = [10000, 10000]\n')
     message = refused(command("study", "run", "x.toml", "--workers", "1000"))
     rule = "--workers: 1000 workers that train one trial each must fit into the memory that is here, "
@@ -449,7 +449,7 @@ def test_workers_without_room_are_refused(command: Command, tmp_path: Path) -> N
 def test_a_wrong_value_is_named_with_its_rule(
     command: Callable[..., CompletedProcess[str]], arguments: tuple[str, ...], message: str
 ) -> None:
-    """Rules of the command line are worded as those of study files, and by no library."""
+    """Rules of the command line have the wording of study files, not that of a library."""
     ended = command(*arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"Error: Invalid value for {message}" in ended.stderr

@@ -1,4 +1,4 @@
-"""`hpsearch dashboard`: what it refuses before it listens."""
+"""`hpsearch dashboard`: refusals before it listens."""
 
 import shlex
 from collections.abc import Callable
@@ -14,21 +14,21 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def test_an_open_address_without_a_token_is_wrong_usage(command: Command) -> None:
-    """Nothing is served to other machines without a token, and the error says how to get one."""
+    """Nothing is served to other machines without a token, and the error names the way to get one."""
     ended = command("dashboard", "--host", "0.0.0.0", "--port", "0")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "HPSEARCH_TOKEN" in ended.stderr
 
 
 def test_a_missing_database_is_told(command: Command, tmp_path: Path) -> None:
-    """A dashboard makes no database: one that is not there is an error."""
+    """A dashboard creates no database: a missing one is an error."""
     ended = command("dashboard", "--port", "0", "--storage", f"sqlite:///{tmp_path}/none.db")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert not (tmp_path / "none.db").exists()
 
 
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a package of the extra is missing, the error has the command that installs it."""
+    """If a package of the extra is missing, the error has the command that installs it."""
     monkeypatch.setattr(dashboard, "EXTRA", ("json", "no_such_package"))
     with pytest.raises(
         HpsearchError, match=r"needs no_such_package \(not installed\): .+ install \S+\[dashboard\]"

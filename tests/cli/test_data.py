@@ -1,4 +1,4 @@
-"""`hpsearch data` and `hpsearch storage`: what there is, in the same three formats."""
+"""`hpsearch data` and `hpsearch storage`: listings in the same three formats."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def test_every_built_in_source_is_listed(command: Command) -> None:
-    """`data list` has the design's sources, whatever the format, and reads none of them."""
+    """`data list` has the design's sources in every format, and reads none of them."""
     listed = json.loads(command("data", "list", "--format", "json").stdout)
     names = [source["name"] for source in listed]
     assert names == ["digits", "breast_cancer", "wine", "iris", "diabetes", "mnist"]
@@ -21,7 +21,7 @@ def test_every_built_in_source_is_listed(command: Command) -> None:
 
 
 def test_a_source_is_described(command: Command) -> None:
-    """`data show` says what a source holds, before split and scaling."""
+    """`data show` prints the contents of a source, before split and scaling."""
     shown = json.loads(command("data", "show", "iris", "--format", "json").stdout)
     assert (shown["task"], shown["examples"], shown["inputs"], shown["outputs"]) == (
         "classification",
@@ -53,7 +53,7 @@ def test_a_file_is_described_by_its_target(command: Command) -> None:
 
 
 def test_what_needs_no_download_says_so(command: Command) -> None:
-    """`data fetch` downloads nothing that comes with scikit-learn, and knows the names of what there is."""
+    """`data fetch` downloads no data that comes with scikit-learn, and names the known sources."""
     assert command("data", "fetch", "iris").stdout == "iris: nothing to fetch, it comes with scikit-learn\n"
     refused = command("data", "fetch", "mnits")
     assert refused.returncode == 2
@@ -62,7 +62,7 @@ def test_what_needs_no_download_says_so(command: Command) -> None:
 
 
 def test_a_database_is_checked(command: Command, finished: str) -> None:
-    """`storage check` says what the database is and what it holds."""
+    """`storage check` prints the kind and the contents of the database."""
     health = json.loads(command("storage", "check", "--format", "json").stdout)
     assert (health["dialect"], health["studies"], health["trials"], health["foreign_studies"]) == (
         "sqlite",

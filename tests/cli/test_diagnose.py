@@ -31,7 +31,7 @@ DEADLY = ("--set", "learning_rate=1e5", "--set", "training.epochs=20")
 
 
 def answered(ended: CompletedProcess[str]) -> dict[str, Any]:
-    """Return the JSON object of an answer, strictly."""
+    """Return the strict JSON object of an answer."""
 
     def forbidden(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
@@ -42,7 +42,7 @@ def answered(ended: CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_the_verdict_is_an_object(command: Command, study_file: Path) -> None:
-    """A deadly learning rate is named with all that is promised, before its epochs are over, and without a database."""
+    """A fatal learning rate is named with all promised fields, before its epochs end, and without a database."""
     shown = answered(command("diagnose", str(study_file), *DEADLY, "--format", "json"))
     assert list(shown)[: len(FIELDS)] == FIELDS
     first = shown["findings"][0]
@@ -77,14 +77,14 @@ def test_words_lead_to_the_remedy(command: Command, study_file: Path) -> None:
 
 
 def test_the_search_is_left_aside(command: Command, study_file: Path) -> None:
-    """What a study searches has its fixed value: at the default learning rate iris is learned."""
+    """Searched settings have their fixed value: at the default learning rate iris is learned."""
     shown = answered(command("diagnose", str(study_file), "--set", "training.epochs=30", "--format", "json"))
     assert (shown["verdict"], shown["epochs"]) == ("healthy", 30)
     assert shown["validation_accuracy"] > 0.6
 
 
 def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
-    """`--data` takes a built-in name, or a path from the current folder; regression has no accuracy, and says so."""
+    """`--data` takes a built-in name, or a path from the current folder; regression has no accuracy."""
     x = np.linspace(-1, 1, 120).reshape(60, 2)
     np.savez("line.npz", x=x, y=x.sum(axis=1) + 0.5)
     shown = answered(command("diagnose", str(study_file), "--data", "line.npz", "--format", "json"))
@@ -122,7 +122,7 @@ def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
 def test_errors_say_what_is_wrong(
     command: Command, study_file: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    """What is wrong with the command line and its settings is 2, with file and data 1, each with its words."""
+    """Errors in the command line and its settings end with 2, in file and data with 1, each with its message."""
     ended = command("diagnose", str(study_file), *arguments)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert message in ended.stderr
@@ -157,7 +157,7 @@ EXAMINATION = TrialDiagnosis(
 
 
 def test_what_json_lacks_has_its_reason() -> None:
-    """Numbers that are not finite are null with the reason beside them, in the evidence and in the losses."""
+    """Numbers that are not finite are null with the reason in another field, in the evidence and in the losses."""
     shown = examination_object(EXAMINATION)
     assert shown["evidence"] == {"loss": None, "loss_reason": "infinity", "chance_loss": 2.3}
     assert (shown["training_loss"], shown["training_loss_reason"]) == (None, "nan")
@@ -167,7 +167,7 @@ def test_what_json_lacks_has_its_reason() -> None:
 
 
 def test_words_have_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    """People read every finding, and a command that sets every suggested value as a study file would have it."""
+    """The text has every finding, and a command that sets every suggested value as in a study file."""
     question = Question(
         file=Path("a b.toml"),
         settings=("training.learning_rate=3", "training.epochs=10"),

@@ -1,4 +1,4 @@
-"""Failed trials have a limit of their own, after which a study stops and says why, wherever one looks."""
+"""Failed trials have a limit of their own, after which a study stops, and every view has the reason."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def fail(name: str, count: int) -> None:
 
 
 def test_a_study_with_too_many_failures_says_why(command: Command, stopped: str) -> None:
-    """`study show` says what failed, how to see it, and what would go on."""
+    """`study show` prints the failures, how to see them, and how to continue."""
     assert command("study", "show", stopped).stdout.splitlines()[0] == (
         f"flowers: Stopped: 0 of 12 trials finished. {WHY}"
     )
@@ -43,7 +43,7 @@ def test_a_study_with_too_many_failures_says_why(command: Command, stopped: str)
 
 
 def test_nothing_is_trained_in_it(command: Command, stopped: str) -> None:
-    """`study run` ends with 1 and the reason, a worker with the reason alone, and neither trains anything."""
+    """`study run` ends with 1 and the reason, a worker with the reason alone, and neither trains a trial."""
     ended = command("study", "run", stopped, "--workers", "1")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == f'Error: study "flowers": Stopped: 0 of 12 trials finished. {WHY}'
@@ -58,7 +58,7 @@ def test_nothing_is_trained_in_it(command: Command, stopped: str) -> None:
 
 
 def test_the_remedy_that_it_names_helps(command: Command, stopped: str) -> None:
-    """The budget that the message names is one with which the study goes on, and it ends there exactly."""
+    """With the budget that the message names, the study continues and ends exactly at it."""
     assert (
         command("study", "edit", stopped, "--trials", "39")
         .stdout.splitlines()[-1]

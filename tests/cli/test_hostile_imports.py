@@ -1,4 +1,4 @@
-"""Files from elsewhere: refused whole with table, column and rule, or taken and of use to every command."""
+"""Files from elsewhere: refused whole with table, column and rule, or imported and usable by every command."""
 
 import json
 import re
@@ -19,7 +19,7 @@ Command = Callable[..., CompletedProcess[str]]
 Change = hostile_exports.Change
 
 ROW: Final = re.compile(r"(table \w+, (.+, )?column \w+|\w+\.\w+|\w+): .*must.* \(.*got ", re.DOTALL)
-"""What a refusal says: where, the rule, and the value."""
+"""The form of a refusal: place, rule and value."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def check_refusal(name: str, ended: CompletedProcess[str]) -> None:
 
 
 def check_use(command: Command, name: str) -> None:
-    """Check that no command fails for a reason of its own on what was taken."""
+    """Check that no command crashes on the imported data."""
     (study,) = [listed["name"] for listed in json.loads(command("study", "list", "--format", "json").stdout)]
     for arguments in (
         ("study", "show", "--", study),
@@ -87,12 +87,12 @@ ACCEPTED: Final = {
     "a trigger",
     "ids without rows",
 }
-"""Changes that break no rule: odd, but of use."""
+"""Changes that break no rule: odd, but usable."""
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_what_rows_mean_to_each_other_is_checked(command: Command, good: Path, part: int) -> None:
-    """Numbers, links, states, sums, specifications, bombs, views: each hostile file is refused, or of use."""
+    """Numbers, links, states, sums, specifications, bombs, views: each hostile file is refused, or usable."""
     changes = list(hostile_exports.statements().items())[part::8]
     for name, statement in changes:
         ended = imported(command, good, hostile_exports.script(statement))
@@ -110,7 +110,7 @@ def test_a_wrong_value_in_any_column_is_refused_or_of_use(command: Command, good
     for name, change in hostile_exports.values(seed, 20):
         try:
             ended = imported(command, good, change)
-        except sqlite3.Error:  # a row's own number takes no text, in whatever table
+        except sqlite3.Error:  # a rowid takes no text, in any table
             continue
         if ended.returncode == 0:
             check_use(command, name)
@@ -138,7 +138,7 @@ def test_a_copy_takes_nothing_on_trust_either(command: Command, good: Path) -> N
 
 
 def test_a_damaged_export_is_named_as_such(command: Command, good: Path) -> None:
-    """Files with flipped bits, foreign pages or without their end are refused, or what was hit was of no use."""
+    """Files with flipped bits, foreign pages or without their end are refused, or the damaged part was unused."""
     for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 4, 8)):
         Path("bad.db").write_bytes(content)
         ended = command("study", "import", "bad.db")
@@ -161,7 +161,7 @@ def test_a_target_stays_as_it_is_when_an_import_is_refused(command: Command, goo
 
 
 def test_pickles_do_not_come_in_with_a_study(command: Command, good: Path) -> None:
-    """What Optuna's CMA-ES would unpickle is dropped on import, and exported by nobody."""
+    """Data that Optuna's CMA-ES would unpickle is dropped on import, and never exported."""
 
     def plant(connection: sqlite3.Connection) -> None:
         for key in ("cma:optimizer:0", "sepcma:optimizer:0", "cmawm:optimizer:0"):
@@ -178,7 +178,7 @@ def test_pickles_do_not_come_in_with_a_study(command: Command, good: Path) -> No
 
 
 def test_every_page_and_row_is_looked_at_on_request(command: Command, good: Path) -> None:
-    """`storage check --full` ends with 0 on a healthy database and with 1 and the row on another one."""
+    """`storage check --full` ends with 0 on a healthy database and with 1 and the row on a damaged one."""
     assert command("study", "import", str(good)).returncode == 0
     ended = command("storage", "check", "--full")
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -207,7 +207,7 @@ def test_every_page_and_row_is_looked_at_on_request(command: Command, good: Path
 def test_a_command_that_meets_a_damaged_row_names_it(
     command: Command, good: Path, statement: str, arguments: tuple[str, ...]
 ) -> None:
-    """What another program or a bad disk left in a row is no fault of ours: exit code 1, and the row."""
+    """Bad values in a row, from another program or a bad disk, are not a bug: exit code 1, and the row."""
     assert command("study", "import", str(good)).returncode == 0
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute(statement)
@@ -222,7 +222,7 @@ def test_a_command_that_meets_a_damaged_row_names_it(
 def test_damaged_series_are_left_out_with_a_warning(
     command: Command, good: Path, arguments: tuple[str, ...]
 ) -> None:
-    """What does not need them is shown, and the full check that the warning names has the trial and the rule."""
+    """Output that does not need them is shown, and the full check that the warning names has the trial and the rule."""
     assert command("study", "import", str(good)).returncode == 0
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_series SET payload = x'00' WHERE number = 2")
@@ -238,7 +238,7 @@ def test_damaged_series_are_left_out_with_a_warning(
 
 
 def test_a_verdict_of_a_newer_version_stops_no_command(command: Command, good: Path) -> None:
-    """A cause that this version does not know is inconclusive, in listings, sums and pages alike."""
+    """A cause unknown to this version is inconclusive, in listings, sums and pages alike."""
     assert command("study", "import", str(good)).returncode == 0
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute(
@@ -257,7 +257,7 @@ def test_a_verdict_of_a_newer_version_stops_no_command(command: Command, good: P
 
 
 def test_no_command_fails_on_damaged_pages(command: Command, good: Path) -> None:
-    """Whatever bytes of a database are flipped, a command answers, or says with 1 what is damaged."""
+    """If any bytes of a database are flipped, a command succeeds, or ends with 1 and names the damage."""
     for index, content in enumerate(hostile_exports.damaged(good.read_bytes(), 9, 8)):
         for arguments in (
             ("study", "list"),

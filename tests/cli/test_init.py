@@ -27,7 +27,7 @@ def test_examples_are_copied_once(command: Command) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_refused(command: Command) -> None:
-    """A file in the place of the folder is an error that the user can fix."""
+    """A file at the path of the folder is an error that the user can fix."""
     Path("there").write_text("")
     ended = command("init", "there")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -36,7 +36,7 @@ def test_a_folder_that_cannot_be_made_is_refused(command: Command) -> None:
 
 @pytest.mark.parametrize("words", [("study", "create"), ("study", "run"), ("diagnose",)])
 def test_an_example_runs_by_its_name(command: Command, words: tuple[str, ...]) -> None:
-    """Where a study file is asked for, the name of an example will do."""
+    """The name of an example can replace a study file."""
     options = {"create": ["--dry-run"], "run": ["--trials", "1"], "diagnose": ["--set", "learning_rate=30"]}
     ended = command(*words, "digits", *options[words[-1]])
     assert ended.returncode == 0
@@ -44,7 +44,7 @@ def test_an_example_runs_by_its_name(command: Command, words: tuple[str, ...]) -
 
 
 def test_a_stored_study_goes_before_an_example(command: Command, study_file: Path) -> None:
-    """`study run NAME` means the stored study of that name, if there is one."""
+    """`study run NAME` runs the stored study of that name, if there is one."""
     assert command("study", "create", str(study_file), "--name", "digits").returncode == 0
     ended = command("study", "run", "digits", "--trials", "1")
     assert 'Study "digits": the budget is 1 trial now (it was 12)' in ended.stderr + ended.stdout

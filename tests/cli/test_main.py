@@ -1,4 +1,4 @@
-"""The boundary: every way in which a command ends has its exit code and its words."""
+"""The boundary: each way in which a command can end has its exit code and its message."""
 
 import os
 import re
@@ -62,13 +62,13 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
 def run_faulty(*arguments: str) -> CompletedProcess[str]:
-    """Run the real boundary with two commands more, which fail."""
+    """Run the real boundary with two additional commands, which fail."""
     command = [sys.executable, "-c", FAULTY, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_version_is_the_packages(command: Command) -> None:
-    """`--version` says the version of the package and nothing else."""
+    """`--version` prints the version of the package and nothing else."""
     ended = command("--version")
     assert (ended.returncode, ended.stdout) == (0, f"hpsearch {hpsearch.__version__}\n")
 
@@ -82,7 +82,7 @@ def test_the_module_is_the_command() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("study", "run"), ("worker", "start"), ("data", "list")])
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
-    """Help, which answers in a blink, loads none of the libraries that only work needs."""
+    """Help loads none of the heavy libraries."""
     code = (
         "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
         "sys.argv[0] = 'hpsearch'; from hpsearch.cli.main import run; run()"
@@ -95,7 +95,7 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_teaches_by_an_example(command: Command, words: tuple[str, ...]) -> None:
-    """Each command's help has an example of that command, on one line, which its own parser takes."""
+    """Each command's help has an example of that command, on one line, which its own parser accepts."""
     helped = command(*words, "--help").stdout
     examples = re.findall(r"^  Example: hpsearch (.*)$", helped, flags=re.MULTILINE)
     assert len(examples) == 1
@@ -124,7 +124,7 @@ def test_numbers_of_options_are_bounded(words: tuple[str, ...]) -> None:
 def test_an_unknown_command_gets_the_one_that_was_meant(
     command: Command, arguments: tuple[str, ...], meant: str
 ) -> None:
-    """A verb without its noun, or after another noun, is answered with the whole command."""
+    """A verb without its noun, or after another noun, causes an error with the whole command."""
     ended = command(*arguments)
     assert ended.returncode == 2
     assert ended.stderr.endswith(f"Error: No such command '{arguments[-1]}'. Did you mean {meant}?\n")
@@ -132,7 +132,7 @@ def test_an_unknown_command_gets_the_one_that_was_meant(
 
 @pytest.mark.parametrize("words", sorted({words[:-1] for words in COMMANDS}), ids=" ".join)
 def test_lists_of_commands_show_whole_sentences(command: Command, words: tuple[str, ...]) -> None:
-    """No sentence about a command is cut."""
+    """The first sentence about a command is never cut."""
     helped = command(*words, "--help").stdout
     assert "..." not in helped.partition("Commands:")[2]
 
@@ -162,7 +162,7 @@ def test_the_readme_documents_ten_commands(repository: Path) -> None:
     ],
 )
 def test_wrong_usage_ends_with_2(command: Command, arguments: list[str], message: str) -> None:
-    """A command line that is wrong ends with 2 and says what is wrong, on stderr alone."""
+    """A wrong command line ends with 2 and an error on stderr only."""
     ended = command(*arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
@@ -176,7 +176,7 @@ def test_what_the_user_can_put_right_ends_with_1(command: Command, finished: str
 
 
 def test_a_fault_of_ours_ends_with_3(tmp_path: Path) -> None:
-    """A fault ends with 3 and a crash file that has what we need, and no password."""
+    """A fault ends with 3 and a crash file with the needed details, and no password."""
     (tmp_path / "storage").mkdir()
     ended = run_faulty("fault", "--storage", "mysql://ann:'s3cret@host/d")
     assert ended.returncode == 2  # an unknown option is no fault
@@ -219,11 +219,11 @@ sys.argv[1:] = ["fault"]
 main.run()
 """,
 )
-"""Commands in one process: one whose server is away, one on a damaged database, and one that fails."""
+"""Commands in one process: one with an unreachable server, one on a damaged database, and one that fails."""
 
 
 def test_a_fault_is_not_explained_by_another_command() -> None:
-    """The databases of earlier commands of the process, away or damaged, are no reason for a later one's failure."""
+    """Unreachable or damaged databases of earlier commands are not reported as the reason of a later failure."""
     ended = subprocess.run([sys.executable, "-c", AFTER_ANOTHER], capture_output=True, text=True, check=False)
     assert ended.returncode == 3
     *_, before, last = ended.stderr.splitlines()
@@ -232,7 +232,7 @@ def test_a_fault_is_not_explained_by_another_command() -> None:
 
 
 def test_a_crash_file_leaves_the_users_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no `storage/`, a crash file goes to the folder for temporary files."""
+    """If there is no `storage/`, a crash file goes to the folder for temporary files."""
     elsewhere = tmp_path / "temporary"
     elsewhere.mkdir()
     monkeypatch.setenv("TMPDIR", str(elsewhere))
@@ -247,7 +247,7 @@ def test_an_interruption_ends_with_130() -> None:
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    """Where nobody reads stdout any more (`| head`), a command ends without a word."""
+    """If stdout is no longer read (`| head`), a command ends silently."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "hpsearch", "data", "list"]
@@ -261,7 +261,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_a_full_disk_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, unbuffered: str, arguments: tuple[str, ...]
 ) -> None:
-    """Where the results cannot be written, the command says so, once, however late it comes to know."""
+    """If the results cannot be written, the command reports that once, even if it notices late."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     command = [sys.executable, "-m", "hpsearch", *arguments]
     with Path("/dev/full").open("wb") as full:
@@ -274,7 +274,7 @@ def test_a_full_disk_ends_with_1(
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
-    """What nobody wants to read goes nowhere: an error is no result, and no file takes a stream's number."""
+    """Output to a closed stream is dropped: an error is not a result, and no file gets the stream's number."""
     study = tmp_path / "x.toml"
     study.write_text('name = "x"\ndata = { source = "iris" }\ntraining = { batch_size = 10 }\n')
     for arguments, code in ((("study", "create", str(study)), 0), (("study", "show", "nothing"), 1)):
@@ -288,7 +288,7 @@ def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
 
 
 def test_a_run_goes_on_without_its_readers(tmp_path: Path) -> None:
-    """A log on a full disk and a reader that has seen enough end no training: results and report are there."""
+    """A log on a full disk and a reader that ended do not stop training: results and report are written."""
     study, url = tmp_path / "x.toml", f"sqlite:///{tmp_path}/x.db"
     study.write_text('name = "x"\ntrials = 2\ndata = { source = "iris" }\ntraining = { epochs = 2 }\n')
     run = [
@@ -332,7 +332,7 @@ def test_shells_can_complete(command: Command, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_names_of_studies_complete(command: Command, finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell completes the names of stored studies, and gets nothing where there is no database."""
+    """A shell completes the names of stored studies, and gets nothing if there is no database."""
     monkeypatch.setenv("_HPSEARCH_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "hpsearch study show fl")
     monkeypatch.setenv("COMP_CWORD", "3")
@@ -344,7 +344,7 @@ def test_names_of_studies_complete(command: Command, finished: str, monkeypatch:
 def test_long_tables_look_like_short_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many rows are written without Rich, to the same letter: wide letters and empty cells too."""
+    """Many rows are written without Rich, with identical text, including wide letters and empty cells."""
     rows = [(f"näme {n}", "", str(n * 7), "漢字" * (n % 4)) for n in range(output._MANY_ROWS)]
     output.write_table(("study", "note", "best", "wide"), rows, right=frozenset({"best"}))
     plain = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Tables in a terminal: nothing is wider than it, and no word is split."""
+"""Tables in a terminal: no line is wider than it, and no word is split."""
 
 import io
 import re
@@ -29,7 +29,7 @@ def written(monkeypatch: pytest.MonkeyPatch, columns: int, heads: tuple[str, ...
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
 def test_a_table_fits_and_splits_no_word(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    """Whatever the width, no line is longer than the terminal, and every word of every cell is whole."""
+    """At any width no line is longer than the terminal, and every word of every cell is whole."""
     lines = written(monkeypatch, columns, HEADS, ROWS)
     assert max(map(len, lines)) <= columns
     words = " ".join(lines).split()
@@ -38,7 +38,7 @@ def test_a_table_fits_and_splits_no_word(monkeypatch: pytest.MonkeyPatch, column
 
 
 def test_a_wide_table_is_a_table_and_a_narrow_one_is_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room each row is a line; with less its cells are wrapped; with too little each cell is a line."""
+    """Given room, each row is a line; given less, its cells are wrapped; given too little, each cell is a line."""
     assert len(written(monkeypatch, 120, HEADS, ROWS)) == 3
     wrapped = written(monkeypatch, 80, HEADS, ROWS)
     assert len(wrapped) > 3
@@ -50,7 +50,7 @@ def test_a_wide_table_is_a_table_and_a_narrow_one_is_blocks(monkeypatch: pytest.
 
 
 def test_a_word_that_is_wider_than_the_terminal_is_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a word that no line can hold is broken, and nothing of it is lost; wide characters count twice."""
+    """Only a word that no line can hold is split, without loss; wide characters count twice."""
     long = "x" * 100
     lines = written(monkeypatch, 40, ("name", "wide"), [(long, "漢字" * 4)])
     assert "".join(lines).count("x") == 100
@@ -61,7 +61,7 @@ def test_a_word_that_is_wider_than_the_terminal_is_all_there(monkeypatch: pytest
 
 
 def test_an_empty_table_has_its_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table without rows shows what it would have, at any width."""
+    """A table without rows shows its heads, at any width."""
     assert written(monkeypatch, 120, HEADS, [])[0].split()[0] == "trial"
     assert written(monkeypatch, 40, HEADS, []) != []
 
@@ -92,7 +92,7 @@ SENTENCE = (
 def test_sentences_are_folded_between_words_in_a_terminal_alone(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """No word is split, a command that is to be copied stays whole, and a pipe gets every line as it is."""
+    """No word is split, a command to copy stays whole, and a pipe gets every line unchanged."""
     write = {"stdout": answer, "stderr": say}[name]
     texts = []
     for stream in (Terminal(), io.StringIO()):

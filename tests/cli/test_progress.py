@@ -1,4 +1,4 @@
-"""The progress of a run: what is said, how often, and how fast it goes."""
+"""The progress of a run: its lines, their frequency, and the speed."""
 
 import time
 from collections.abc import Mapping
@@ -83,18 +83,18 @@ def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who presses Ctrl-C is told at once what happens now, while the workers still finish."""
+    """Ctrl-C prints the consequences at once, while the workers still finish."""
     stop = StopRequest()
     with Display(STUDY, stop) as display:
         stop.ask()
-        # The thread that speaks ends by itself once it has spoken.
+        # The thread that prints them ends by itself afterwards.
         assert display.watch is not None
         display.watch.join(10)
         assert "finishing; Ctrl-C again to stop at once\n" in capsys.readouterr().err
 
 
 def test_a_lowered_budget_is_done() -> None:
-    """More finished trials than the budget leave no time and no fault."""
+    """More finished trials than the budget leave no time and cause no fault."""
     pace = Pace()
     pace.see(progress(complete=1, epochs=1), 0.0)
     lowered = replace(progress(complete=9, epochs=9), budget=5)
@@ -104,7 +104,7 @@ def test_a_lowered_budget_is_done() -> None:
 
 @pytest.mark.parametrize("width", [30, 50, 80, 120])
 def test_a_narrow_terminal_shows_everything(width: int) -> None:
-    """However wide the terminal, it shows the count, what runs, the rate, the time left, the fates and the best."""
+    """At any width it shows the count, the running trials, the rate, the time left, the fates and the best."""
     console = Console(width=width, color_system=None)
     display = Display(STUDY, StopRequest(), _console=console)
     display.show(progress(complete=1, epochs=1, running=4))

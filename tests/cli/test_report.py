@@ -40,7 +40,7 @@ def test_a_report_compares_what_it_is_asked_to(command: Command, finished: str, 
 
 
 def test_a_figure_is_a_file_of_its_own(command: Command, finished: str) -> None:
-    """Without --output a figure lies beside the report, under the names of both; its JSON is strict."""
+    """Without --output a figure is written next to the report, under the names of both; its JSON is strict."""
     ended = command("report", finished, "--figure", "ledger", "--format", "json")
     assert ended.returncode == 0
     path = Path(ended.stdout.strip())
@@ -78,7 +78,7 @@ def test_a_figure_is_a_file_of_its_own(command: Command, finished: str) -> None:
 def test_what_cannot_be_shown_is_refused(
     command: Command, finished: str, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    """A request that does not fit the study says why, writes nothing, and leaves the report before it alone."""
+    """A request that does not fit the study is an error with the reason, and leaves an existing report unchanged."""
     Path("r.html").write_text("old")
     ended = command("report", finished, *arguments, "--output", "r.html")
     assert (ended.returncode, ended.stdout) == (code, "")
@@ -87,7 +87,7 @@ def test_what_cannot_be_shown_is_refused(
 
 
 def test_a_report_is_published_for_optunas_dashboard(command: Command, finished: str) -> None:
-    """The answer is the report's path, and what was written into the database; a second time it is there already."""
+    """The output is the report's path and the notes written to the database; a second call finds them present."""
     # The note of the study names the minute.
     for written in (r"13 notes \(0 were there already", r"(no notes|1 note) \(1[23] were there already"):
         ended = command("report", finished, "--publish", "--output", "r.html")
@@ -107,7 +107,7 @@ def test_studies_of_another_metric_are_refused(command: Command, finished: str, 
 
 
 def test_the_card_holds_a_study_file_that_runs(command: Command, finished: str, second: str) -> None:
-    """The file on the card is taken by `diagnose` and by `study create`, which finds nothing wrong with it."""
+    """The file on the card is accepted by `diagnose` and by `study create`, which has no warning for it."""
     with open_store("sqlite:///default.db", create=False) as store:
         card = best_card(take_snapshot(store, store.study(finished)))
     assert card is not None

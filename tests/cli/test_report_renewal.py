@@ -1,4 +1,4 @@
-"""Reports that follow the commands that change what they say, and the order that fresh seeds give."""
+"""Renewal of reports after commands that change their contents, and the order by fresh seeds."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def words(path: Path) -> str:
 
 
 def confirm_backwards(url: str, name: str, count: int) -> list[int]:
-    """Store fresh seeds that turn the order of the `count` best round, and return their numbers in the new order."""
+    """Store fresh seeds that reverse the order of the `count` best, and return their numbers in the new order."""
     with open_store(url, create=False) as store:
         study = store.study(name)
         found = best_trials(store.trials(study), maximize=True, count=count)
@@ -76,7 +76,7 @@ def numbers(text: str) -> Sequence[int]:
 
 
 def test_the_order_of_fresh_seeds_wins_everywhere(command: Command, finished: str, url: str) -> None:
-    """`study best`, `study show` and the report have the trial first that fresh seeds have first."""
+    """`study best`, `study show` and the report list the trial first that is best over fresh seeds."""
     before = numbers(command("study", "best", finished, "--format", "json").stdout)
     order = confirm_backwards(url, finished, 3)
     assert order == list(reversed(before[:3]))
@@ -100,7 +100,7 @@ def test_the_order_of_fresh_seeds_wins_everywhere(command: Command, finished: st
 
 
 def test_a_report_follows_every_command_that_changes_what_it_says(command: Command, finished: str) -> None:
-    """A report at its usual place is written again after each such command, and one that is not there stays away."""
+    """A report at its default path is written again after each such command; a missing one is not created."""
     assert RENEWED not in command("study", "edit", finished, "--trials", "13").stderr
     assert not REPORT.exists()
     assert command("report", finished).returncode == 0
@@ -119,7 +119,7 @@ def test_a_report_follows_every_command_that_changes_what_it_says(command: Comma
 
 
 def test_a_report_says_that_the_test_part_was_opened(command: Command) -> None:
-    """After `study test` a report does not say any more that the test part is sealed, and stdout is as before."""
+    """After `study test` a report no longer states that the test part is sealed, and stdout is unchanged."""
     Path("flowers.toml").write_text(SEALED)
     assert command("study", "create", "flowers.toml").returncode == 0
     assert command("worker", "start", "--study", "flowers", "--exit-when-idle").returncode == 0
@@ -133,7 +133,7 @@ def test_a_report_says_that_the_test_part_was_opened(command: Command) -> None:
 
 
 def test_a_report_moves_with_its_study(command: Command, finished: str) -> None:
-    """A rename takes the report along; a file of another study in its new place stays, and the old one too."""
+    """A rename also renames the report; another study's file at the new path stays, and then the old one too."""
     assert command("report", finished).returncode == 0
     assert command("study", "rename", finished, "iris").returncode == 0
     assert not REPORT.exists()
@@ -145,7 +145,7 @@ def test_a_report_moves_with_its_study(command: Command, finished: str) -> None:
 
 
 def test_a_file_that_is_no_report_of_the_study_stays(command: Command, finished: str) -> None:
-    """What lies in a report's place is written over only if it is a report of the same study."""
+    """A file at a report's path is overwritten only if it is a report of the same study."""
     assert command("report", finished).returncode == 0
     assert command("study", "copy", finished, "copied").returncode == 0
     REPORT.rename("reports/copied.html")
@@ -174,7 +174,7 @@ def test_what_was_asked_of_a_report_stays_asked(command: Command, finished: str)
 
 
 def test_a_report_that_cannot_be_written_is_a_warning(command: Command, finished: str) -> None:
-    """The command has done its work if its report cannot follow, and says so."""
+    """The command succeeds even if its report cannot be renewed, and reports that."""
     assert command("report", finished, "--trials", "3,5").returncode == 0
     content = REPORT.read_bytes().replace(b"[3,5]", b"[3,99]")
     REPORT.write_bytes(content)
@@ -185,7 +185,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(command: Command, finished
 
 
 def test_published_notes_follow_too(command: Command, finished: str, url: str) -> None:
-    """Notes for Optuna's own dashboard have the order of fresh seeds after `confirm`, where some were published."""
+    """Notes for Optuna's own dashboard have the order of fresh seeds after `confirm`, if some were published."""
     pytest.importorskip("optuna_dashboard", reason="needs the extra `dashboard`")
     assert "Published again" not in command("study", "edit", finished, "--trials", "13").stderr
     assert command("report", finished, "--publish").returncode == 0

@@ -1,4 +1,4 @@
-"""`hpsearch reproduce`: claims beside measurements, as a table, as JSON and as a page."""
+"""`hpsearch reproduce`: claims next to measurements, as a table, as JSON and as a page."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_bar_that_was_never_reached_is_said(command: Command) -> None:
 def test_images_that_are_missing_are_told_first(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is said of training on MNIST where it cannot be read."""
+    """Training on MNIST is not announced if it cannot be read."""
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setenv("HPSEARCH_MNIST", str(empty))
@@ -69,7 +69,7 @@ def test_images_that_are_missing_are_told_first(
     ],
 )
 def test_bad_input_says_what_is_right(command: Command, arguments: tuple[str, ...], message: str) -> None:
-    """A name that is none, a study that is too long, and a page that cannot be written are told before any training."""
+    """An unknown name, a study that is too long, and a page that cannot be written are reported before any training."""
     Path("relu.toml").write_text("")
     ended = command("reproduce", "--data", "digits", *arguments)
     assert ended.returncode in (1, 2)
@@ -91,7 +91,7 @@ def test_an_end_from_outside_leaves_no_process(sent: signal.Signals, code: int, 
         start_new_session=True,
     )
     assert started.stderr is not None
-    while "/23" not in started.stderr.readline():  # the processes are at work once one study is done
+    while "/23" not in started.stderr.readline():  # the processes run once one study is done
         assert started.poll() is None
     started.send_signal(sent)
     _, errors = started.communicate(timeout=30)
@@ -104,7 +104,7 @@ def test_an_end_from_outside_leaves_no_process(sent: signal.Signals, code: int, 
 
 
 def _has_members(group: int) -> bool:
-    """Say whether a process group has a process left."""
+    """Return True if a process group has a process left."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""`hpsearch storage`: what it says, what it refuses, and that no password is in it."""
+"""`hpsearch storage`: its output and refusals, without passwords."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def refused(ended: CompletedProcess[str], code: int = 1) -> str:
 
 
 def test_a_check_says_what_is_left_and_what_it_costs(command: Command, study_file: Path) -> None:
-    """The table tells speed, workers and the cost of the open budgets; the rows that measured it are gone."""
+    """The table has speed, workers and the cost of the open budgets; the measuring rows are removed."""
     for name, trials in (("first", 30), ("second", 1200)):
         assert (
             command("study", "create", str(study_file), "--name", name, "--trials", str(trials)).returncode
@@ -69,7 +69,7 @@ def test_no_clock_is_minus_nothing_late(
 
 
 def test_a_check_for_programs_has_the_same_numbers(command: Command, study_file: Path) -> None:
-    """The JSON has rates per second and what is left; a cost is its trials times the cost of one."""
+    """The JSON has rates per second and the remaining trials; a cost is its trials times the cost of one."""
     assert command("study", "create", str(study_file), "--trials", "40").returncode == 0
     health = json.loads(command("storage", "check", "--format", "json").stdout)
     outlook, rate = health["outlook"], health["write_rate"]
@@ -81,7 +81,7 @@ def test_a_check_for_programs_has_the_same_numbers(command: Command, study_file:
 
 
 def test_a_check_without_tables_says_why_it_measured_nothing(command: Command) -> None:
-    """An empty database is healthy, and what cannot be measured has its reason beside it."""
+    """An empty database is healthy, and each value that cannot be measured has its reason."""
     Path("default.db").touch()
     health = json.loads(command("storage", "check", "--format", "json").stdout)
     assert (health["write_rate"], health["outlook"]) == (None, None)
@@ -90,7 +90,7 @@ def test_a_check_without_tables_says_why_it_measured_nothing(command: Command) -
 
 
 def test_an_upgrade_says_what_it_did(command: Command, study_file: Path, tmp_path: Path) -> None:
-    """Old tables of Optuna's get a new version, once; the tables that are there already have nothing to do."""
+    """Old tables of Optuna's get a new version, once; current tables are left unchanged."""
     url = load(GOLDEN / "optuna-3.0.6.sql", tmp_path / "old.db")
     assert refused(command("study", "create", str(study_file), "--storage", url)) == (
         f"{url}: its Optuna tables must be of version v3.2.0.a (got v3.0.0.d, older): "
@@ -135,7 +135,7 @@ def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tm
 
 
 def test_a_copy_is_reported_study_by_study(command: Command, finished: str, study_file: Path) -> None:
-    """What is copied can be shown from the target at once, also where trials ran."""
+    """A copied study can be shown from the target at once, even if trials ran."""
     assert command("study", "create", str(study_file), "--name", "second").returncode == 0
     with open_store("sqlite:///default.db") as store:
         store.claim(store.study("second"), worker="ann", count=2, lease_s=600.0)
@@ -160,7 +160,7 @@ def test_a_copy_is_reported_study_by_study(command: Command, finished: str, stud
 
 
 def test_a_copy_leaves_damaged_studies_out(command: Command, finished: str, study_file: Path) -> None:
-    """All of them are named with their problems and what to do; the others are copied, and the exit code is 1."""
+    """All of them are named with their problems and remedies; the others are copied, and the exit code is 1."""
     source, target = "sqlite:///default.db", "sqlite:///other.db"
     for name in ("second", "third"):
         assert command("study", "create", str(study_file), "--name", name).returncode == 0
@@ -191,7 +191,7 @@ def test_a_copy_leaves_damaged_studies_out(command: Command, finished: str, stud
 
 
 def test_a_copy_that_cannot_be_is_refused(command: Command, finished: str) -> None:
-    """Wrong usage is 2, what the user can put right is 1, and nothing is copied either way."""
+    """Wrong usage is 2, an error the user can fix is 1, and neither copies anything."""
     source, target = "sqlite:///default.db", "sqlite:///other.db"
     assert refused(command("storage", "copy", source, "sqlite:///./default.db"), code=2) == (
         f"storage copy: source and target must be two databases (got {source} twice)"

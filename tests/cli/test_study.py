@@ -1,4 +1,4 @@
-"""`hpsearch study`: what is stored, shown and deleted, for people and for programs."""
+"""`hpsearch study`: studies stored, shown and deleted, for people and for programs."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ TRIAL_FIELDS = {"number", "value", "state", "params", "verdict", "epochs"}
 
 
 def strict_json(ended: CompletedProcess[str]) -> Any:
-    """Return what a command wrote as JSON, in which NaN and infinity have no place."""
+    """Return a command's output as JSON, without NaN and infinity."""
 
     def forbidden(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
@@ -45,13 +45,13 @@ def strict_json(ended: CompletedProcess[str]) -> Any:
 
 
 def rows_of(ended: CompletedProcess[str]) -> list[dict[str, str]]:
-    """Return what a command wrote as CSV."""
+    """Return a command's output as rows of CSV."""
     assert ended.returncode == 0
     return list(csv.DictReader(io.StringIO(ended.stdout)))
 
 
 def test_a_dry_run_says_what_would_run(command: Command, study_file: Path) -> None:
-    """`--dry-run` says trials, epochs, steps, parameters and memory, and makes nothing."""
+    """`--dry-run` prints trials, epochs, steps, parameters and memory, and creates nothing."""
     ended = command("study", "create", str(study_file), "--dry-run", "--trials", "40", "--name", "other")
     assert ended.returncode == 0
     said = dict(
@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_run(command: Command, study_file: Path) -> No
 
 
 def test_the_memory_of_a_cohort_is_of_the_largest_network(command: Command, study_file: Path) -> None:
-    """Where widths are searched, `--dry-run` counts the memory of the widest network."""
+    """If widths are searched, `--dry-run` counts the memory of the widest network."""
     text = study_file.read_text()
     memory = []
     for hidden in ("[2000]", "[20]"):
@@ -103,7 +103,7 @@ def test_creating_twice_keeps_the_study(command: Command, study_file: Path) -> N
 def test_the_default_database_is_made_on_first_use(
     command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a URL the database is `storage/hpsearch.db`; looking makes nothing, creating makes its folder too."""
+    """Without a URL the database is `storage/hpsearch.db`; reading creates nothing, creating makes its folder too."""
     monkeypatch.delenv("HPSEARCH_STORAGE")
     assert strict_json(command("study", "list", "--format", "json")) == []
     assert not Path("storage").exists()
@@ -154,7 +154,7 @@ def test_trials_are_listed_with_their_verdicts(command: Command, finished: str) 
 
 
 def test_the_best_are_ranked(command: Command, finished: str) -> None:
-    """`study best` lists complete trials only, best first, as many as were asked for."""
+    """`study best` lists complete trials only, best first, as many as requested."""
     best = strict_json(command("study", "best", finished, "--format", "json", "--count", "3"))
     trials = strict_json(command("study", "trials", finished, "--format", "json", "--state", "complete"))
     ranked = sorted(trials, key=lambda trial: (-trial["value"], trial["number"]))
@@ -175,7 +175,7 @@ def test_states_and_limits_choose_trials(command: Command, finished: str) -> Non
 
 
 def test_csv_says_what_json_says(command: Command, finished: str) -> None:
-    """CSV has one line a trial, with nested fields under dotted names beside each other."""
+    """CSV has one line a trial, with nested fields in adjacent columns with dotted names."""
     trials = strict_json(command("study", "trials", finished, "--format", "json"))
     rows = rows_of(command("study", "trials", finished, "--format", "csv"))
     assert [int(row["number"]) for row in rows] == [trial["number"] for trial in trials]
@@ -196,7 +196,7 @@ def test_an_empty_csv_has_a_head(command: Command, finished: str) -> None:
 
 
 def test_tables_are_not_cut(command: Command, finished: str) -> None:
-    """A table that goes into a pipe has one line a thing, however long."""
+    """A table written to a pipe has one line for each object, of any length."""
     lines = command("study", "trials", finished).stdout.splitlines()
     assert lines[0].split() == [
         "trial", "val", "acc", "learning_rate", "weight_decay", "model.activation", "state", "verdict", "epochs",
@@ -209,7 +209,7 @@ def test_tables_are_not_cut(command: Command, finished: str) -> None:
 
 
 def test_the_overview_is_for_people(command: Command, finished: str) -> None:
-    """`study show` says how the study stands, its best, its fates and its ledger."""
+    """`study show` prints the study's progress, its best, its fates and its ledger."""
     shown = command("study", "show", finished).stdout
     assert shown.startswith("flowers: Finished: 12 of 12 trials")
     assert "\nBest so far: trial " in shown
@@ -218,7 +218,7 @@ def test_the_overview_is_for_people(command: Command, finished: str) -> None:
 
 
 def test_an_audit_is_shown(command: Command, study_file: Path) -> None:
-    """`study show` says how often stopping was wrong, by what ran on, to people and to programs."""
+    """`study show` reports how often stopping was wrong, judged by trials that ran on, to people and to programs."""
     study_file.write_text(study_file.read_text() + '[pruning]\nrank = "none"\naudit = 1.0\n')
     assert command("study", "create", str(study_file)).returncode == 0
     before = command("study", "show", "flowers")
@@ -267,7 +267,7 @@ def test_the_overview_sums_up(command: Command, finished: str) -> None:
 
 
 def test_other_clients_studies_are_left_alone(command: Command, finished: str) -> None:
-    """A study that another Optuna client made is listed and shown, and what would train it says why it cannot."""
+    """A study that another Optuna client made is listed and shown; commands that train are refused with the reason."""
     study = optuna.create_study(storage=f"sqlite:///{Path('default.db')}", study_name="theirs")
     study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=2)
     ended = command("study", "list", "--format", "json")
@@ -314,7 +314,7 @@ def test_steps_and_times_of_other_clients_studies_are_their_own(
 
 
 def test_trials_that_other_clients_told_are_shown_as_such(command: Command, finished: str) -> None:
-    """Unknown and missing parameters and impossible accuracies end no command; what cannot be trained is named."""
+    """Unknown and missing parameters and impossible accuracies end no command; untrainable trials are named."""
     study = optuna.load_study(storage=f"sqlite:///{Path('default.db')}", study_name=finished)
     rate, other = (
         optuna.distributions.FloatDistribution(1e-7, 1e6, log=True),
@@ -356,7 +356,7 @@ def test_optuna_sees_the_same_trials(command: Command, finished: str) -> None:
 
 
 def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`study delete` deletes after a yes only, and nothing but that study."""
+    """`study delete` deletes only after a yes, and only that study."""
     for reply in ("n\n", ""):
         monkeypatch.setattr("sys.stdin", Terminal(reply))
         ended = command("study", "delete", finished)
@@ -373,7 +373,7 @@ def test_deleting_asks_first(command: Command, finished: str, monkeypatch: pytes
 
 
 def test_deleting_says_who_trains(command: Command, study_file: Path, tmp_path: Path) -> None:
-    """What was in training is told, with the workers that held it, although nobody was asked."""
+    """Trials that were in training are reported with their workers, even without a question."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         for process_id, (worker, count) in enumerate((("ann", 2), ("bob", 1))):

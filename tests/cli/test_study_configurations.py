@@ -46,7 +46,7 @@ def exact(command: Command, exact_file: Path) -> str:
 
 
 def test_a_dry_run_lists_the_configurations(command: Command, exact_file: Path) -> None:
-    """It says how many trials there are, what each configuration sets, and warns by its name."""
+    """The dry run prints the number of trials and each configuration's settings, and warns by its name."""
     ended = command("study", "create", str(exact_file), "--dry-run")
     lines = [line.split(maxsplit=1) for line in ended.stdout.splitlines()]
     assert ["trials", "9"] in lines
@@ -112,7 +112,7 @@ def test_the_budget_can_be_raised(command: Command, exact: str) -> None:
 
 
 def test_a_study_that_searches_has_no_configurations(command: Command, finished: str) -> None:
-    """The listing is empty and says why."""
+    """The listing is empty, with the reason."""
     ended = command("study", "configurations", finished, "--format", "json")
     assert (ended.returncode, json.loads(ended.stdout)) == (0, [])
     assert "hpsearch study best flowers" in ended.stderr
@@ -132,7 +132,7 @@ def test_diagnose_takes_one_of_them(command: Command, exact_file: Path) -> None:
 
 
 def test_a_setting_wins_over_the_configuration(command: Command, exact_file: Path) -> None:
-    """What `--set` says is trained in place of what the configuration sets."""
+    """Values of `--set` replace those of the configuration."""
     ended = command(
         "diagnose", str(exact_file), "--configuration", "1", "--set", "learning_rate=0.05", "--format", "json"
     )

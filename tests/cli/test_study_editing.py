@@ -1,4 +1,4 @@
-"""`hpsearch study edit`, `pause` and `resume`: what they set, what they say, and what a run says of a paused study."""
+"""`hpsearch study edit`, `pause` and `resume`: their effects and output, and a run's output for a paused study."""
 
 import json
 import re
@@ -14,7 +14,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 @pytest.fixture
 def created(command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of a study of 12 trials that nobody has worked on; the user is Ann."""
+    """Return the name of a study of 12 trials without any work done; the user is Ann."""
     monkeypatch.setattr("getpass.getuser", lambda: "ann")
     monkeypatch.setattr("socket.gethostname", lambda: "node7")
     assert command("study", "create", str(study_file)).returncode == 0
@@ -22,12 +22,12 @@ def created(command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def shown(command: Command, name: str) -> Any:
-    """Return what `study show` says to programs."""
+    """Return the JSON of `study show`."""
     return json.loads(command("study", "show", name, "--format", "json").stdout)
 
 
 def test_budget_and_priority_are_set(command: Command, created: str) -> None:
-    """What is given is set and said, one line each, then how the study stands."""
+    """Each given value is set and reported on one line, then the study's progress."""
     ended = command("study", "edit", created, "--trials", "20", "--priority", "-3")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == (
@@ -71,14 +71,14 @@ def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, fi
 def test_an_edit_that_sets_nothing_is_wrong_usage(
     command: Command, created: str, arguments: tuple[str, ...], message: str
 ) -> None:
-    """An edit must be told what to set, and to what."""
+    """An edit needs an option and a value."""
     ended = command("study", "edit", created, *arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
 
 
 def test_a_paused_study_waits_for_its_resumption(command: Command, created: str) -> None:
-    """Paused, a study gives workers nothing and says who paused it; resumed, it goes on to its budget."""
+    """A paused study gives workers no trials and names who paused it; a resumed one continues to its budget."""
     paused = command("study", "pause", created)
     said = re.fullmatch(
         r'Study "flowers": (paused by ann@node7 at \d{4}-\d\d-\d\d \d\d:\d\d UTC)\n'
@@ -115,7 +115,7 @@ def test_a_paused_study_waits_for_its_resumption(command: Command, created: str)
 def test_a_user_without_a_name_can_pause(
     command: Command, created: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system has no name for the user, as in some containers, the host stands alone."""
+    """If the system has no name for the user, as in some containers, the host alone is stored."""
 
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 4711")

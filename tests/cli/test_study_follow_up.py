@@ -1,4 +1,4 @@
-"""`hpsearch study confirm` and `study test`: what they train, once, and what they say for ever after."""
+"""`hpsearch study confirm` and `study test`: they train once, and then print the stored results."""
 
 import json
 from collections.abc import Callable
@@ -40,13 +40,13 @@ def sealed(command: Command) -> str:
 
 
 def shown(ended: CompletedProcess[str]) -> Any:
-    """Return what a command says to programs."""
+    """Return the JSON of a command."""
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
 
 def test_the_best_are_trained_again_once(command: Command, finished: str) -> None:
-    """Each of the best is trained with each seed, and what is stored is not trained again."""
+    """Each of the best is trained with each seed, and stored results are not trained again."""
     first = command("study", "confirm", finished, "--best", "2", "--seeds", "3")
     assert first.returncode == 0
     assert first.stderr.splitlines()[0] == "2 configurations, 3 fresh seeds: 6 trainings"
@@ -81,7 +81,7 @@ def test_nothing_to_confirm_is_told(command: Command, study_file: Path) -> None:
 
 
 def test_the_test_part_opens_once(command: Command, sealed: str) -> None:
-    """The first call measures and records; every later one says the same again, and trains nothing."""
+    """The first call measures and records; later calls print the same, and train nothing."""
     before = shown(command("study", "show", sealed, "--format", "json"))
     assert before["test"] is None
     first = command("study", "test", sealed, "--seeds", "3", "--yes")
@@ -104,7 +104,7 @@ def test_the_test_part_opens_once(command: Command, sealed: str) -> None:
 
 
 def test_fresh_seeds_choose_what_is_tested(command: Command, sealed: str) -> None:
-    """Where configurations were confirmed, the best of those is tested, whatever the search said."""
+    """If configurations were confirmed, the best of those is tested, even if the search ranked another first."""
     searched = shown(command("study", "best", sealed, "--format", "json"))[0]["number"]
     ranks = shown(command("study", "confirm", sealed, "--best", "10", "--format", "json"))
     assert command("study", "test", sealed, "--yes").returncode == 0
@@ -114,7 +114,7 @@ def test_fresh_seeds_choose_what_is_tested(command: Command, sealed: str) -> Non
 
 
 def test_opening_wants_a_yes(command: Command, sealed: str) -> None:
-    """Where nobody can be asked, nothing is opened without --yes."""
+    """Without a terminal to ask, nothing is opened without --yes."""
     ended = command("study", "test", sealed)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "which opens once: there is no terminal to confirm. Add --yes." in ended.stderr
@@ -122,7 +122,7 @@ def test_opening_wants_a_yes(command: Command, sealed: str) -> None:
 
 
 def test_a_study_without_a_test_part_is_told(command: Command, finished: str) -> None:
-    """Without a test part the remedy is said, and nothing is recorded."""
+    """Without a test part the remedy is printed, and nothing is recorded."""
     ended = command("study", "test", finished, "--yes")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert 'study "flowers": must have a sealed test part (got data.test_fraction = 0)' in ended.stderr
@@ -130,7 +130,7 @@ def test_a_study_without_a_test_part_is_told(command: Command, finished: str) ->
 
 
 def test_what_is_not_complete_is_not_tested(command: Command, sealed: str) -> None:
-    """A trial that was stopped early has no claim to a test; one that is not there is told."""
+    """A trial that was stopped early cannot be tested; a missing one is reported."""
     assert command("study", "edit", sealed, "--trials", "40").returncode == 0
     assert command("worker", "start", "--study", sealed, "--exit-when-idle").returncode == 0
     pruned = shown(command("study", "trials", sealed, "--state", "pruned", "--format", "json"))[0]["number"]
@@ -167,7 +167,7 @@ def test_an_opening_without_result_is_finished_for_its_trial(command: Command, s
 
 
 def test_an_opening_is_finished_with_its_seeds(command: Command, sealed: str) -> None:
-    """What was opened to be measured with three seeds is measured with three, whatever is said later."""
+    """A part that was opened for three seeds is measured with three, even if a later call gives another number."""
     with open_store(f"sqlite:///{Path('default.db').resolve()}") as store:
         study = store.study(sealed)
         number = next(trial.number for trial in store.trials(study) if trial.is_ranked)

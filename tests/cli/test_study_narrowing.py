@@ -1,4 +1,4 @@
-"""`hpsearch study narrow` and `study run --rounds`: the table, the follow-up, its link, and going on."""
+"""`hpsearch study narrow` and `study run --rounds`: the table, the follow-up, its link, and continuing."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def wide(command: Command) -> str:
 
 
 def shown(ended: CompletedProcess[str]) -> Any:
-    """Return what a command says to programs."""
+    """Return the JSON of a command."""
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -88,7 +88,7 @@ def test_the_follow_up_is_linked_and_begins_warm(command: Command, wide: str) ->
 
 
 def test_a_follow_up_that_is_stored_is_said_to_be(command: Command, wide: str) -> None:
-    """A second --yes creates and changes nothing; it says where the study stands and what to do."""
+    """A second --yes creates and changes nothing; it prints the study's progress and the next step."""
     made = command("study", "narrow", wide, "--yes", "--trials", "2")
     assert made.stdout.splitlines()[-1] == "Run it with: hpsearch study run wide-round-2"
     other = "Create another follow-up with: hpsearch study narrow wide --name OTHER --yes"
@@ -124,7 +124,7 @@ def test_a_taken_name_is_refused(command: Command, wide: str) -> None:
 
 
 def test_few_trials_are_told(command: Command, finished: str) -> None:
-    """Too few complete trials say nothing, with and without --yes."""
+    """Too few complete trials are an error, with and without --yes."""
     for arguments in ((), ("--yes",)):
         ended = command("study", "narrow", finished, *arguments)
         assert (ended.returncode, ended.stdout) == (1, "")
@@ -132,7 +132,7 @@ def test_few_trials_are_told(command: Command, finished: str) -> None:
 
 
 def test_rounds_go_on_where_they_stopped(command: Command, wide: str, tmp_path: Path) -> None:
-    """Each round narrows, runs, writes its report; a second call runs nothing again and says the same."""
+    """Each round narrows, runs, writes its report; a second call runs nothing again and prints the same."""
     first = command("study", "run", "wide.toml", "--rounds", "2", "--workers", "1")
     assert first.returncode == 0, first.stderr
     assert (tmp_path / "reports/wide.html").exists()
@@ -155,7 +155,7 @@ def test_rounds_go_on_where_they_stopped(command: Command, wide: str, tmp_path: 
 
 
 def test_rounds_stop_where_trials_say_nothing(command: Command, finished: str) -> None:
-    """Where the trials cannot narrow, the rounds end with that reason, and with the best so far."""
+    """If the trials cannot narrow the search, the rounds end with that reason, and with the best so far."""
     ended = command("study", "run", finished, "--rounds", "3")
     assert ended.returncode == 0
     assert 'No further round: study "flowers": must have at least 10 complete trials' in ended.stdout
@@ -164,7 +164,7 @@ def test_rounds_stop_where_trials_say_nothing(command: Command, finished: str) -
 
 
 def test_a_stranger_is_no_round(command: Command, wide: str) -> None:
-    """A study that happens to have the next round's name is left alone."""
+    """An unrelated study with the next round's name is left unchanged."""
     assert command("study", "create", "wide.toml", "--name", "wide-round-2").returncode == 0
     ended = command("study", "run", wide, "--rounds", "2")
     assert ended.returncode == 1

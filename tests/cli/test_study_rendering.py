@@ -1,4 +1,4 @@
-"""What is said of a study in which nothing completed."""
+"""The text for a study without a complete trial."""
 
 from hpsearch.cli.study_rendering import why_nothing
 from hpsearch.trials import Trial, TrialState
@@ -12,7 +12,7 @@ def trial(number: int, state: TrialState, cause: Cause, remedy: str) -> Trial:
 
 
 def test_a_study_in_which_nothing_completed_says_why() -> None:
-    """Where no trial completed, the causes are counted and the most common remedy is said."""
+    """If no trial completed, the causes are counted and the most common remedy is printed."""
     trials = [trial(i, TrialState.PRUNED, Cause.DIVERGED_LR, "Lower the learning rate.") for i in range(3)]
     trials.append(trial(3, TrialState.FAILED, Cause.WORKER_LOST, "Look at its log."))
     assert why_nothing([*trials, Trial(number=4, state=TrialState.WAITING, params={})]) == [

@@ -20,7 +20,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def shown(ended: CompletedProcess[str]) -> Any:
-    """Return what a command says to programs."""
+    """Return the JSON of a command."""
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -31,7 +31,7 @@ def trials_of(command: Command, name: str) -> Any:
 
 
 def test_a_name_is_changed(command: Command, finished: str) -> None:
-    """The study has its new name, and all that it had under the old one."""
+    """The study has its new name, and keeps all its data."""
     before = trials_of(command, finished)
     ended = command("study", "rename", finished, "roses and lilies")
     assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": renamed to "roses and lilies"\n')
@@ -41,7 +41,7 @@ def test_a_name_is_changed(command: Command, finished: str) -> None:
 
 
 def test_a_copy_is_a_study_of_its_own(command: Command, finished: str) -> None:
-    """The copy has the trials, goes on alone, and its name must be free."""
+    """The copy has the trials, continues independently, and needs a free name."""
     ended = command("study", "copy", finished, "twin")
     assert (ended.returncode, ended.stdout) == (0, 'Study "flowers": copied to "twin" with 12 trials\n')
     before = trials_of(command, finished)
@@ -54,7 +54,7 @@ def test_a_copy_is_a_study_of_its_own(command: Command, finished: str) -> None:
 
 
 def test_a_study_ends_early(command: Command, finished: str) -> None:
-    """The budget becomes what has finished; a study without any trial is not ended."""
+    """The budget becomes the number of finished trials; a study without any trial is not ended."""
     assert command("study", "edit", finished, "--trials", "100").returncode == 0
     ended = command("study", "stop", finished)
     assert (ended.returncode, ended.stdout) == (
@@ -84,7 +84,7 @@ def test_nothing_to_stop_is_said(command: Command, finished: str, tmp_path: Path
 
 
 def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, tmp_path: Path) -> None:
-    """A single file holds the whole study, takes nobody's place, and is imported with everything in it."""
+    """A single file holds the whole study, overwrites no file, and is imported completely."""
     assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").returncode == 0
     before = trials_of(command, finished)
     out = tmp_path / "out"
@@ -107,7 +107,7 @@ def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, t
 
 
 def test_an_export_of_a_damaged_study_is_no_backup(command: Command, finished: str) -> None:
-    """It is written as it is, and the warning has what the import will refuse it for."""
+    """It is written unchanged, and the warning has the reason why the import will refuse it."""
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_studies SET spec = 'null'")
     ended = command("study", "export", finished, "--output", "kept.db")
@@ -126,7 +126,7 @@ def test_an_export_of_a_damaged_study_is_no_backup(command: Command, finished: s
 
 
 def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
-    """A folder that is not there may be a slip of the pen, and is not made."""
+    """A missing folder may be a typo, and is not created."""
     ended = command("study", "export", finished, "--output", "nodir/x.db")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
@@ -137,7 +137,7 @@ def test_an_export_makes_no_folder(command: Command, finished: str) -> None:
 
 @pytest.mark.parametrize("output", ["", ".", "/", ".."])
 def test_an_export_to_a_folder_is_refused(command: Command, finished: str, output: str) -> None:
-    """A path without a file's name is wrong input, not a fault of hpsearch."""
+    """A path without a file name is wrong input, not a bug in hpsearch."""
     ended = command("study", "export", finished, "--output", output)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
@@ -171,7 +171,7 @@ main.run()
 
 
 def test_a_killed_export_can_be_made_again(command: Command, finished: str) -> None:
-    """An export is there whole or not at all, so the same command succeeds after a kill."""
+    """An export is written whole or not at all, so the same command succeeds after a kill."""
     assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
     assert not Path("kept.db").exists()
     ended = command("study", "export", finished, "--output", "kept.db")
@@ -180,7 +180,7 @@ def test_a_killed_export_can_be_made_again(command: Command, finished: str) -> N
 
 
 def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None:
-    """Where there is nothing to export, no file is made; what is no export is told."""
+    """If there is nothing to export, no file is created; a file that is not an export is reported."""
     assert command("study", "export", "flower", "--output", "x.db").returncode == 1
     assert not Path("x.db").exists()
     assert command("study", "import", "missing.db").returncode == 1
@@ -188,7 +188,7 @@ def test_a_failed_export_leaves_no_file(command: Command, finished: str) -> None
 
 
 def test_what_is_no_export_is_not_imported(command: Command, study_file: Path) -> None:
-    """The remedy is about the file, and no database is made for what does not come."""
+    """The remedy is about the file, and no database is created for a failed import."""
     Path("notes.txt").write_text("my notes")
     for file, message in {
         "missing.db": "sqlite:///missing.db: there is no such file (got missing.db): check the path",
@@ -210,7 +210,7 @@ def test_what_is_no_export_is_not_imported(command: Command, study_file: Path) -
 
 
 def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished: str) -> None:
-    """It waits with what was set, is trained with the next budget, and the rest of it is sampled."""
+    """It waits with the given values, is trained with the next budget, and its other values are sampled."""
     asked = ("--set", "learning_rate=0.25", "--set", "model.activation=tanh")
     ended = command("trial", "enqueue", finished, *asked)
     assert ended.returncode == 0

@@ -1,4 +1,4 @@
-"""Warnings of what is wrong before anything is trained."""
+"""Warnings of faults before any training."""
 
 import json
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def flawed(more: str = "", *, scale: str = "none") -> str:
     ids=["unscaled", "squared error", "sum", "all", "nothing"],
 )
 def test_creating_warns(command: Command, more: str, scale: str, warnings: list[str]) -> None:
-    """`study create` and `--dry-run` warn on stderr, with how to silence it, and do what they do."""
+    """`study create` and `--dry-run` warn on stderr, with the way to silence it, and still do their work."""
     file = flawed(more, scale=scale)
     for arguments in (("--dry-run",), ()):
         ended = command("study", "create", file, *arguments)
@@ -61,7 +61,7 @@ def test_creating_warns(command: Command, more: str, scale: str, warnings: list[
 
 
 def test_a_fault_on_purpose_is_said_and_shown(command: Command) -> None:
-    """A study whose data is wrong on purpose says so when it is made, and for ever after."""
+    """A study with intentionally wrong data states that at its creation, and permanently afterwards."""
     words = "the training part's targets are shuffled apart from its inputs"
     Path("shuffled.toml").write_text(
         'name = "shuffled"\ndata = { source = "digits", fault = "labels_shuffled" }\n'
@@ -76,7 +76,7 @@ def test_a_fault_on_purpose_is_said_and_shown(command: Command) -> None:
 
 
 def test_running_warns_where_it_creates(command: Command) -> None:
-    """`study run` warns when it creates the study, and not when it goes on with it."""
+    """`study run` warns if it creates the study, and not if it continues it."""
     file = flawed()
     lines = [command("study", "run", file, "--workers", "1").stderr.splitlines() for _ in range(2)]
     assert [UNSCALED in written for written in lines] == [True, False]
@@ -90,7 +90,7 @@ def test_what_is_expected_is_not_warned_of(command: Command) -> None:
 
 @pytest.mark.parametrize(("unit", "is_large"), [(1.0, False), (100.0, False), (100_000.0, True)])
 def test_large_targets_are_warned_of(command: Command, unit: float, *, is_large: bool) -> None:
-    """Targets that vary by thousands make most learning rates diverge; those that vary by less do not."""
+    """Targets that vary by thousands make most learning rates diverge; targets that vary less do not."""
     rows = [f"{i},{unit * (i % 5):.1f}" for i in range(200)]
     Path("houses.csv").write_text("\n".join(["area,price", *rows]))
     Path("houses.toml").write_text(

@@ -1,4 +1,4 @@
-"""`hpsearch trial show`: one trial with everything that is known of it."""
+"""`hpsearch trial show`: one trial with all its stored facts."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def one(command: Command, name: str, number: int) -> Any:
-    """Return what `trial show` says to programs."""
+    """Return the JSON of `trial show`."""
     ended = command("trial", "show", name, str(number), "--format", "json")
     assert ended.returncode == 0
     return json.loads(ended.stdout)
@@ -59,7 +59,7 @@ def eventful(command: Command, study_file: Path, tmp_path: Path) -> str:
 
 
 def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> None:
-    """For people: parameters, verdict, evidence, remedy, suggestions, and every attempt that came to nothing."""
+    """For people: parameters, verdict, evidence, remedy, suggestions, and every lost attempt."""
     lines = command("trial", "show", eventful, "0").stdout.splitlines()
     moment = lines[-1].rpartition("  ")[2]
     assert lines == [
@@ -109,7 +109,7 @@ def test_a_trial_is_shown_for_programs(command: Command, eventful: str) -> None:
 
 
 def test_every_trial_of_a_study_can_be_shown(command: Command, finished: str) -> None:
-    """Whatever became of a trial, it is shown; one that nothing happened to has no history."""
+    """A trial of any fate is shown; one without events has no history."""
     for number in range(12):
         assert one(command, finished, number)["history"] == []
         lines = command("trial", "show", finished, str(number)).stdout.splitlines()
@@ -118,7 +118,7 @@ def test_every_trial_of_a_study_can_be_shown(command: Command, finished: str) ->
 
 
 def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: Path, tmp_path: Path) -> None:
-    """A trial whose worker vanished is swept by whoever looks, and is shown waiting with its history."""
+    """A trial of a vanished worker is swept by any reading command, and is shown waiting with its history."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         store.claim(store.study("flowers"), worker="ann", count=1, lease_s=-1.0)
@@ -129,7 +129,7 @@ def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: P
 
 
 def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: Path) -> None:
-    """It is there before the trial begins, for people and for programs, and is marked for ever after."""
+    """It is shown before the trial begins, for people and for programs, and stays marked."""
     assert command("study", "create", str(study_file), "--trials", "1").returncode == 0
     asked = ("--set", "learning_rate=0.01", "--set", "model.activation=tanh")
     assert command("trial", "enqueue", "flowers", *asked).returncode == 0
@@ -158,7 +158,7 @@ def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: P
 
 
 def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> None:
-    """The error says which numbers there are, or which names."""
+    """The error lists the existing numbers, or names."""
     ended = command("trial", "show", finished, "99")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
@@ -170,7 +170,7 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
 
 @pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
 def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None:
-    """The message says what a trial's number is, in our words, also where it is an option."""
+    """The message explains a trial's number in our words, also if it is an option."""
     message = f"must be a trial's number, a whole number from 0 to 2147483647 (got {number})"
     for arguments in (("trial", "show", "foo", number), ("study", "test", "foo", "--trial", number)):
         ended = command(*arguments)
@@ -179,7 +179,7 @@ def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None
 
 
 def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Command) -> None:
-    """A trial of the user's own takes no point of the grid; the command says which budget has room for all."""
+    """A trial of the user's own takes no point of the grid; the command prints the budget that has room for all."""
     Path("grid.toml").write_text(
         'name = "grid"\ntrials = 4\ndata = { source = "iris" }\n[training]\nepochs = 1\n'
         '[sampler]\nname = "grid"\npoints = 2\n[pruning]\nfatal = []\n[search]\n'
@@ -200,7 +200,7 @@ def test_every_point_of_a_grid_is_trained_besides_an_enqueued_trial(command: Com
 def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
     command: Command, finished: str, tmp_path: Path
 ) -> None:
-    """Listings name its owner, `study show` says how to end the wait, and the commands do that."""
+    """Listings name its owner, `study show` prints how to end the wait, and those commands work."""
     assert command("study", "edit", finished, "--trials", "14").returncode == 0
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'default.db'}")
     study = optuna.load_study(study_name=finished, storage=storage)
@@ -271,7 +271,7 @@ def test_a_trial_that_ended_before_it_began_has_no_attempt_and_no_replay(
 
 @pytest.mark.parametrize("verb", ["fail", "retry"])
 def test_trials_of_a_study_that_another_client_made_are_left_to_it(command: Command, verb: str) -> None:
-    """The message says who made the study and what works, also if the database holds only Optuna's tables."""
+    """The message names the study's maker and the working commands, even if there are only Optuna's tables."""
     theirs = optuna.create_study(storage="sqlite:///default.db", study_name="theirs")
     theirs.ask()
     refused = command("trial", verb, "theirs", "0")

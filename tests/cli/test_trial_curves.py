@@ -1,4 +1,4 @@
-"""Curves in a terminal: every epoch is there, and what is not finite is marked."""
+"""Curves in a terminal: every epoch is shown, and values that are not finite are marked."""
 
 import math
 
@@ -14,7 +14,7 @@ def body(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("is_braille", [True, False])
 def test_a_rising_curve_rises(*, is_braille: bool) -> None:
-    """The first value stands at the bottom left, the last at the top right; the ends of both axes are labelled."""
+    """The first value is at the bottom left, the last at the top right; the ends of both axes are labelled."""
     lines = plot({epoch: float(epoch) for epoch in range(5)}, is_braille=is_braille)
     assert len(lines) == 7
     assert lines[0].startswith("4 |")
@@ -28,14 +28,14 @@ def test_a_rising_curve_rises(*, is_braille: bool) -> None:
 
 
 def test_without_braille_it_is_ascii() -> None:
-    """An output that has no Braille gets stars."""
+    """An output without Braille gets stars."""
     text = "\n".join(plot({0: 1.0, 1: 3.0, 2: 2.0}, is_braille=False))
     assert text.isascii()
     assert "*" in text
 
 
 def test_what_is_not_finite_is_marked() -> None:
-    """NaN and both infinities stand in a row of their own at their epochs, and the line has gaps there."""
+    """NaN and both infinities are in a separate row at their epochs, and the line has gaps there."""
     curve = {0: 1.0, 1: math.nan, 2: math.inf, 3: -math.inf, 4: 2.0}
     *rows, marks, _ = plot(curve, is_braille=False)
     assert marks.startswith("not finite |")
@@ -45,7 +45,7 @@ def test_what_is_not_finite_is_marked() -> None:
 
 
 def test_nothing_finite_is_marks_alone() -> None:
-    """A curve of NaN alone has no values to draw, and says so."""
+    """A curve of NaN alone has no values to draw, and a line states that."""
     lines = plot({0: math.nan, 1: math.nan}, is_braille=True)
     assert len(lines) == 2
     assert lines[0].partition("|")[2].split("  (")[0].split() == ["N", "N"]
@@ -66,7 +66,7 @@ def test_huge_spans_are_logarithmic() -> None:
 
 
 def test_the_widest_numbers_can_be_drawn() -> None:
-    """The distance of the two largest doubles is no double, and breaks nothing."""
+    """The distance of the two largest doubles overflows, without an error."""
     drawn = body(plot({0: -1.7e308, 1: 1.7e308}, is_braille=False))
     assert drawn[5][0] == drawn[0][-1] == "*"
 

@@ -13,14 +13,14 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def replayed(command: Command, *arguments: str) -> Any:
-    """Return what `trial replay` says to programs."""
+    """Return the JSON of `trial replay`."""
     ended = command("trial", "replay", *arguments, "--format", "json")
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
 
 
 def test_a_trial_is_replayed_for_people(command: Command, finished: str) -> None:
-    """The check's result comes first, the page's path last, and the page is there, beside the reports."""
+    """The check's result comes first, the page's path last, and the page exists, next to the reports."""
     epochs = json.loads(command("trial", "show", finished, "0", "--format", "json").stdout)["epochs"]
     lines = command("trial", "replay", finished, "0").stdout.splitlines()
     assert lines[0].startswith("flowers: trial 0: bit-identical to the stored curve: ")
@@ -30,7 +30,7 @@ def test_a_trial_is_replayed_for_people(command: Command, finished: str) -> None
 
 
 def test_every_trial_is_replayed_for_programs(command: Command, finished: str, tmp_path: Path) -> None:
-    """Whatever became of a trial, it comes out as it was stored."""
+    """A trial of any fate is reproduced as stored."""
     for number in range(12):
         shown = json.loads(command("trial", "show", finished, str(number), "--format", "json").stdout)
         made = replayed(command, finished, str(number), "--output", str(tmp_path / "page.html"))
@@ -40,7 +40,7 @@ def test_every_trial_is_replayed_for_programs(command: Command, finished: str, t
 
 
 def test_a_change_is_beside_the_original(command: Command, finished: str) -> None:
-    """`--set` trains the same trial with that changed, for as many epochs, and says both."""
+    """`--set` trains the same trial with that change, for as many epochs, and prints both."""
     arguments = (finished, "0", "--set", "learning_rate=0.05", "--epochs", "4")
     made = replayed(command, *arguments)
     assert made["settings"] == {"training.learning_rate": 0.05}
@@ -51,7 +51,7 @@ def test_a_change_is_beside_the_original(command: Command, finished: str) -> Non
 
 
 def test_a_change_has_a_page_of_its_own(command: Command, finished: str) -> None:
-    """The page's name tells the settings apart, whatever their order; the same ones replace their page."""
+    """The page's name distinguishes settings, in any order; the same settings replace their page."""
     rate, momentum = ("--set", "learning_rate=0.05"), ("--set", "momentum=0.5")
     changes = ((), rate, ("--set", "learning_rate=0.5"), (*rate, *momentum), (*momentum, *rate))
     pages = [Path(replayed(command, finished, "0", *change)["page"]).name for change in changes]
@@ -63,7 +63,7 @@ def test_a_change_has_a_page_of_its_own(command: Command, finished: str) -> None
 
 
 def test_a_page_has_a_name_for_any_setting(command: Command, finished: str) -> None:
-    """What no file's name could hold, or is long, is shortened and still told apart."""
+    """Settings that are long or invalid in a file name are shortened and stay distinct."""
     wide = ", ".join(["4"] * 40)
     long = ("--set", f"model.hidden=[{wide}]", "--set", "model.initializer={ normal = 0.1 }")
     (page, other) = (
@@ -93,7 +93,7 @@ def test_a_page_has_a_name_for_any_setting(command: Command, finished: str) -> N
 def test_what_cannot_be_replayed_is_said(
     command: Command, finished: str, arguments: list[str], code: int, message: str
 ) -> None:
-    """A wrong number, setting, unit or path is an error that says so, and no page is written."""
+    """A wrong number, setting, unit or path is an error with the reason, and no page is written."""
     ended = command("trial", "replay", finished, *arguments)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert message in ended.stderr

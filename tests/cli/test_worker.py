@@ -1,4 +1,4 @@
-"""`hpsearch worker`: which studies a worker takes up, how it ends, who works, and stopping from afar."""
+"""`hpsearch worker`: the studies that a worker trains, its end, listings, and remote stops."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 def show(command: Command, name: str) -> Any:
-    """Return where a study stands."""
+    """Return the progress of a study."""
     return json.loads(command("study", "show", name, "--format", "json").stdout)
 
 
@@ -40,7 +40,7 @@ def test_a_worker_goes_from_study_to_study(command: Command, study_file: Path) -
 
 
 def test_a_study_whose_data_is_missing_is_left_to_others(command: Command, study_file: Path) -> None:
-    """A worker that lacks a study's data says so and goes on with the next study."""
+    """A worker without a study's data reports that and continues with the next study."""
     rows = "\n".join(f"{i},{i % 2}" for i in range(40))
     Path("data.csv").write_text(f"a,b\n{rows}\n")
     Path("away.toml").write_text('name = "away"\ntraining.batch_size = 10\ndata = { source = "data.csv" }\n')
@@ -57,7 +57,7 @@ def test_a_study_whose_data_is_missing_is_left_to_others(command: Command, study
 
 
 def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Path) -> None:
-    """A worker may come before the first study; a URL that was mistyped shows, the first time."""
+    """A worker may start before the first study exists; it reports a mistyped URL once."""
     url = f"sqlite:///{tmp_path / 'mistyped.db'}"
     arguments = ("worker", "start", "--exit-when-idle", "--name", "ann", "--storage", url)
     made = f"worker ann: {url} was made just now and is empty: create a study there, or check the URL"
@@ -67,7 +67,7 @@ def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Pat
 
 
 def test_a_worker_of_a_study_that_is_not_there_ends(command: Command, finished: str) -> None:
-    """A name that means no study is an error, and a finished study is no work."""
+    """An unknown study name is an error, and a finished study has no work."""
     assert command("worker", "start", "--study", "flower", "--exit-when-idle").returncode == 1
     ended = command("worker", "start", "--study", finished, "--exit-when-idle", "--name", "ann")
     assert ended.returncode == 0
@@ -75,7 +75,7 @@ def test_a_worker_of_a_study_that_is_not_there_ends(command: Command, finished: 
 
 
 def test_a_started_worker_is_quiet(command: Command, study_file: Path) -> None:
-    """A worker of `study run` writes nothing but errors, since its parent shows what goes on."""
+    """A worker of `study run` writes only errors, since its parent shows the progress."""
     assert command("study", "create", str(study_file), "--trials", "6").returncode == 0
     worker = [sys.executable, "-m", "hpsearch", "worker", "start", "--exit-when-idle", "--study", "flowers"]
     started = [*worker, "--name", "ann", "--parent", str(os.getpid()), "--cohort", "2"]
@@ -96,13 +96,13 @@ def test_a_waiting_worker_ends_on_request(command: Command, finished: str) -> No
 
 
 def started(store_url: str, name: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a worker that says on stderr what it does."""
+    """Start a worker that logs its work to stderr."""
     command = [sys.executable, "-m", "hpsearch", "worker", "start", "--name", name, "--storage", store_url]
     return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
 
 
 def test_workers_are_listed_with_what_they_do(command: Command, finished: str, tmp_path: Path) -> None:
-    """A worker is listed while it runs, for people and for programs, and is gone when it was stopped from afar."""
+    """A worker is listed while it runs, for people and for programs, and is gone after a remote stop."""
     url = f"sqlite:///{tmp_path / 'default.db'}"
     assert command("worker", "list", "--format", "json").stdout == "[]\n"
     with started(url, "ann") as process:
@@ -177,7 +177,7 @@ def test_workers_are_listed_with_what_they_train(command: Command, study_file: P
 
 
 def test_a_lost_worker_is_not_waited_for(command: Command, finished: str, tmp_path: Path) -> None:
-    """Stopping a worker that has not been seen for a while is an error that says what becomes of its trials."""
+    """Stopping a worker that has not been seen for a while is an error that states the future of its trials."""
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         store.register_worker(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
     with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:

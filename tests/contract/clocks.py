@@ -1,4 +1,4 @@
-"""Clocks that tests set: the database's, as each worker sees it, and the one by which leases are watched."""
+"""Clocks that tests set: the database's, as each worker reads it, and the one that watches leases."""
 
 import time
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ _POSTGRESQL_CLOCK: Final = (
         "AS 'SELECT to_timestamp(current_setting(''hpsearch.now'')::double precision)'"
     ),
 )
-"""A function that sessions find before the server's own."""
+"""A function that sessions use instead of the server's own."""
 
 
 @final
 class Clocks:
-    """Time that passes when a test says so, for all stores that keep it. On SQLite a store may be ahead of others."""
+    """Time that only a test advances, for all registered stores. On SQLite a store may be ahead of others."""
 
     def __init__(self) -> None:
         self.monotonic_s = 1_000.0
         self._now_s = time.time()
 
     def keep(self, store: Store, *, ahead_s: float = 0.0) -> None:
-        """Let a store's connections have this time from now on."""
+        """Use this time for a store's connections from now on."""
         dialect = store._engine.dialect.name
         if dialect == "postgresql":
             with writing(store._engine, durable=False) as connection:
@@ -45,12 +45,12 @@ class Clocks:
         event.listen(store._engine, "checkout", give)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass by every clock."""
+        """Advance every clock."""
         self.monotonic_s += seconds
         self._now_s += seconds
 
     def jump(self, seconds: float) -> None:
-        """Set the database's clock, or let a machine sleep: no time passes for those who watch."""
+        """Set the database's clock, or let a machine sleep: no time passes for observers."""
         self._now_s += seconds
 
 

@@ -1,6 +1,6 @@
 """Databases for the contract suite: each test runs on SQLite, PostgreSQL and MariaDB.
 
-`HPSEARCH_TEST_POSTGRES` and `HPSEARCH_TEST_MARIADB` name the servers. Where one is missing its tests are
+`HPSEARCH_TEST_POSTGRES` and `HPSEARCH_TEST_MARIADB` name the servers. If one is missing its tests are
 skipped, or fail when `HPSEARCH_REQUIRE_SERVERS` is 1.
 """
 
@@ -25,7 +25,7 @@ _SERVERS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def _server_url(dialect: str) -> str:
-    """Return the URL of a server that answers; else skip the test, or fail it where servers are required."""
+    """Return the URL of a server that answers; else skip the test, or fail it if servers are required."""
     variable, default = _SERVERS[dialect]
     url = os.environ.get(variable, default)
     engine = create_engine(url)
@@ -53,7 +53,7 @@ Databases = Callable[[str], str]
 
 @pytest.fixture(scope="session")
 def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    """Give a function that makes an empty database of a dialect and returns its URL."""
+    """Provide a function that makes an empty database of a dialect and returns its URL."""
     drops: list[tuple[str, str]] = []
 
     def make(dialect: str) -> str:
@@ -73,26 +73,26 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases
 
 @pytest.fixture(params=DIALECTS)
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Give each kind of database in turn."""
+    """Provide each kind of database in turn."""
     chosen: str = request.param
     return chosen
 
 
 @pytest.fixture
 def fresh_url(dialect: str, new_database: Databases) -> str:
-    """Give the URL of a database with nothing in it."""
+    """Provide the URL of a database with nothing in it."""
     return new_database(dialect)
 
 
 @pytest.fixture(scope="session")
 def shared_urls(new_database: Databases) -> dict[str, str]:
-    """Give the databases, by dialect, that tests with studies of their own share."""
+    """Provide the databases, by dialect, that tests with studies of their own share."""
     return {}
 
 
 @pytest.fixture
 def url(dialect: str, new_database: Databases, shared_urls: dict[str, str]) -> str:
-    """Give the URL of a database that other tests have studies in."""
+    """Provide the URL of a database that other tests have studies in."""
     if dialect not in shared_urls:
         shared_urls[dialect] = new_database(dialect)
     return shared_urls[dialect]
@@ -100,14 +100,14 @@ def url(dialect: str, new_database: Databases, shared_urls: dict[str, str]) -> s
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    """Give an open store."""
+    """Provide an open store."""
     with open_store(url) as opened:
         yield opened
 
 
 @pytest.fixture
 def new_lab(store: Store, url: str) -> Iterator[Callable[..., Lab]]:
-    """Give a function that makes a study with a budget and returns a lab for it."""
+    """Provide a function that makes a study with a budget and returns a lab for it."""
     labs: list[Lab] = []
 
     def make(trials: int = 20, **changes: Any) -> Lab:

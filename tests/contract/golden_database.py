@@ -1,4 +1,4 @@
-"""A database with something of everything, and what can be read in it: see `golden/README.md`.
+"""A database with data of every kind, and the facts that can be read from it: see `golden/README.md`.
 
 Run as `python -m tests.contract.golden_database FOLDER`, it adds the pair of the present revision to a folder.
 """
@@ -21,7 +21,7 @@ from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, evaluation
 
 
 def fill(url: str) -> None:
-    """Make a study with trials of every kind, one that waits for its turn, and one of another client."""
+    """Create a study with trials of every kind, one that waits, and one of another client."""
     with open_store(url) as store:
         study = store.create_study(a_spec("golden", trials=40, seed=7), fingerprint=FINGERPRINT)
         lab = Lab(store=store, url=url, study=store.set_priority(study, 3), worker="ann")
@@ -46,7 +46,7 @@ def fill(url: str) -> None:
 
 
 def facts(store: Store) -> Any:
-    """Return everything that can be read in a database, as plain JSON with names for NaN and the infinities."""
+    """Return all facts that can be read from a database, as plain JSON with names for NaN and the infinities."""
     read = {
         "studies": {study.spec.name: _facts_of(store, study) for study in store.studies()},
         "foreign": store.foreign_studies(),
@@ -70,7 +70,7 @@ def _facts_of(store: Store, study: StoredStudy) -> dict[str, Any]:
 
 
 def missing(golden: Any, present: Any, where: str = "") -> list[str]:
-    """Return where `present` lacks, or has otherwise, what is in `golden`. What is new in `present` is none."""
+    """Return the places at which `present` lacks or changes values of `golden`. New values in `present` are ignored."""
     if isinstance(golden, Mapping) and isinstance(present, Mapping):
         pairs = [(key, golden[key], present.get(key, "nothing")) for key in golden]
     elif isinstance(golden, list) and isinstance(present, list) and len(golden) == len(present):
@@ -81,7 +81,7 @@ def missing(golden: Any, present: Any, where: str = "") -> list[str]:
 
 
 def load(script: Path, path: Path) -> str:
-    """Make a database of a dump; return its URL."""
+    """Create a database from a dump; return its URL."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script.read_text())
     return f"sqlite:///{path}"

@@ -1,4 +1,4 @@
-"""Studies to try a database with, and short ways to train their trials without training."""
+"""Studies to test a database with, and shortcuts that finish their trials without training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ FINDING: Final = Finding(
 
 @dataclass
 class Lab:
-    """A study of its own in a store, and short ways to train its trials."""
+    """A separate study in a store, and shortcuts that finish its trials."""
 
     store: Store
     url: str
@@ -51,11 +51,11 @@ class Lab:
     worker: str = field(default_factory=lambda: f"worker-{uuid4().hex}")
 
     def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[ClaimedTrial]:
-        """Claim trials. A lease of less than 0 s has run out already."""
+        """Claim trials. A lease of less than 0 s is already expired."""
         return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
 
     def renew(self, lease_s: float, *, worker: str | None = None) -> int:
-        """Let the worker's heart beat; return how many leases that renewed."""
+        """Send the worker's heartbeat; return the number of renewed leases."""
         identity = WorkerIdentity(name=worker or self.worker, host="node7", process_id=1, version="0")
         return self.store.beat(identity, lease_s=lease_s).leases
 
@@ -86,13 +86,13 @@ class Lab:
         return claims
 
     def stock(self) -> optuna.Study:
-        """Return the study as any other Optuna client sees it."""
+        """Return the study as read by any other Optuna client."""
         storage = stock_storage(self.url)
         self.opened.append(storage)
         return optuna.load_study(study_name=self.study.spec.name, storage=storage)
 
     def close(self) -> None:
-        """Close what `stock` opened."""
+        """Close the storage that `stock` opened."""
         for storage in self.opened:
             storage.remove_session()
             storage.engine.dispose()

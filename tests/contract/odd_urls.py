@@ -1,4 +1,4 @@
-"""URLs of databases that somebody may type: wrong in one or two places, from tables and a seed."""
+"""URLs of databases that a user may type: wrong in one or two places, from tables and a seed."""
 
 import random
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ PATHS: Final = (
     "file://host/x.db?uri=true",
     ":memory:?uri=true",
 )
-"""Files that are none, cannot be opened, or are no databases."""
+"""Files that do not exist, cannot be opened, or are not databases."""
 
 SCHEMES: Final = (
     "",

@@ -1,4 +1,4 @@
-"""Studies as other Optuna clients see them, on one storage for each database: opening one takes its time."""
+"""Studies as read by other Optuna clients, on one storage for each database, since opening one is slow."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def stock_of(lab: Lab) -> optuna.Study:
 
 @pytest.fixture(scope="module", autouse=True)
 def closed_stock() -> Iterator[None]:
-    """Close in the end what `stock_of` opened."""
+    """Close the storages that `stock_of` opened, at the end."""
     yield
     for storage in _open.values():
         storage.remove_session()

@@ -1,4 +1,4 @@
-"""One trial and its history: which attempts came to nothing, by whom, and why."""
+"""One trial and its history: its lost attempts, their workers and their reasons."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ Labs = Callable[..., Lab]
 
 
 def test_every_attempt_that_came_to_nothing_is_kept(new_lab: Labs) -> None:
-    """A trial that was handed back, lost with its lease, and crashed, tells of all three."""
+    """A trial that was handed back, lost with its lease, and crashed, has all three in its history."""
     lab = new_lab(trials=1)
     for worker, epochs, lease_s in (("ann", 2, 600.0), ("bob", 3, -1.0), ("eve", 0, 600.0)):
         (claim,) = lab.claim(1, worker=worker, lease_s=lease_s)
@@ -45,7 +45,7 @@ def test_a_trial_that_ended_at_once_has_no_history(new_lab: Labs) -> None:
 
 
 def test_one_trial_is_read_as_all_are(new_lab: Labs) -> None:
-    """One trial alone is the same as among all."""
+    """One trial read alone equals the one read among all."""
     lab = new_lab()
     lab.finish(2)
     lab.claim(1)
@@ -53,7 +53,7 @@ def test_one_trial_is_read_as_all_are(new_lab: Labs) -> None:
 
 
 def test_a_number_that_is_not_there_is_refused(new_lab: Labs) -> None:
-    """The error says which numbers there are."""
+    """The error lists the existing numbers."""
     lab = new_lab()
     name = lab.study.spec.name
     with pytest.raises(TrialNotFoundError) as caught:

@@ -46,7 +46,7 @@ def test_changes_are_what_is_new_or_different(new_lab: Labs) -> None:
 
 
 def test_changes_of_other_clients_appear_too(new_lab: Labs) -> None:
-    """What a stock client enqueues, asks, suggests, reports and tells comes in increments, each once."""
+    """Every change by a stock client (enqueue, ask, suggest, report, tell) appears in increments, each once."""
     lab = new_lab()
     lab.finish(1)
     stock = lab.stock()
@@ -100,7 +100,7 @@ def test_a_random_history_read_in_increments_is_the_whole(new_lab: Labs) -> None
 
 @pytest.mark.parametrize("finished", [10, 600])
 def test_an_increment_without_changes_is_two_small_queries(new_lab: Labs, finished: int) -> None:
-    """However long a study is, looking in vain reads no trial."""
+    """For a study of any length, a look without news reads no trial."""
     lab = new_lab(trials=1000)
     lab.finish(finished)
     lab.claim(3)

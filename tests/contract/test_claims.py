@@ -1,4 +1,4 @@
-"""Claims: exactly the budget, whoever claims, and in what order."""
+"""Claims: exactly the budget, whichever process claims, and in what order."""
 
 import subprocess
 import sys
@@ -66,7 +66,7 @@ def test_pruned_trials_count_against_the_budget_and_failed_ones_do_not(new_lab: 
 
 
 def test_a_budget_can_be_raised_and_lowered_while_workers_claim(new_lab: Labs) -> None:
-    """The next claim obeys the budget that was set last; what runs already goes on."""
+    """The next claim obeys the budget that was set last; running trials continue."""
     lab = new_lab(trials=4)
     running = lab.claim(4)
     study = lab.store.set_budget(lab.study, 2)
@@ -81,7 +81,7 @@ def test_a_budget_can_be_raised_and_lowered_while_workers_claim(new_lab: Labs) -
 
 
 def test_waiting_trials_come_first_and_by_number(new_lab: Labs) -> None:
-    """What was handed back is claimed before anything new, the lowest number first."""
+    """Trials that were handed back are claimed ahead of new ones, the lowest number first."""
     lab = new_lab()
     claims = lab.claim(5)
     lab.assign(claims[:3])
@@ -139,7 +139,7 @@ def test_waiting_trials_of_another_client_keep_their_parameters(new_lab: Labs) -
 
 
 def test_trials_of_another_client_count_against_the_budget(new_lab: Labs) -> None:
-    """What a stock client runs or has finished is part of the budget, and numbers go on after it."""
+    """Trials that a stock client runs or has finished are part of the budget, and numbers continue after them."""
     lab = new_lab(trials=6)
     stock = lab.stock()
     running, finished = stock.ask(), stock.ask()
@@ -170,7 +170,7 @@ def test_claims_and_stock_asks_at_once_give_each_number_once(new_lab: Labs, dial
 
 
 def test_failures_stop_a_study_that_has_too_many(new_lab: Labs) -> None:
-    """Failed trials have a limit of their own: behind it nothing is claimed, and progress says why."""
+    """Failed trials have a limit of their own: beyond it nothing is claimed, and progress has the reason."""
     lab = new_lab(trials=20)
     code_error = Finding(
         cause=Cause.CODE_ERROR, confidence=1.0, first_step=0, evidence={}, remedy="mend the code"
@@ -220,7 +220,7 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
 
 
 def test_a_deleted_study_gives_no_claims(new_lab: Labs) -> None:
-    """A claim on a study that was deleted meanwhile says so."""
+    """A claim on a study that was deleted meanwhile is an error that states that."""
     lab = new_lab()
     lab.store.delete_named(lab.study.name)
     with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):

@@ -27,7 +27,7 @@ HOUR_S: Final = 3_600.0
 
 @dataclass
 class Hand:
-    """A worker with a store of its own, whose heart beats when the crew lets time pass, unless it is `silent`."""
+    """A worker with its own store, which sends heartbeats as the crew lets time pass, unless it is `silent`."""
 
     store: Store
     identity: WorkerIdentity
@@ -35,14 +35,14 @@ class Hand:
     silent: bool = False
 
     def beat(self) -> None:
-        """Renew what it holds."""
+        """Renew its leases."""
         tokens = {claim.token for claim in self.held}
         self.store.beat(self.identity, lease_s=LEASE_S, tokens=tokens)
 
 
 @dataclass
 class Crew:
-    """Workers of one study, and somebody who looks at it."""
+    """Workers of one study, and an observer of it."""
 
     url: str
     lab: Lab
@@ -50,7 +50,7 @@ class Crew:
     hands: list[Hand] = field(default_factory=list)
 
     def hire(self, name: str, *, ahead_s: float = 0.0, has_parent: bool = False) -> Hand:
-        """Let a worker start."""
+        """Start a worker."""
         store = open_store(self.url)
         name = f"{name}-{self.lab.study.key[:8]}"
         self.clocks.keep(store, ahead_s=ahead_s)
@@ -67,7 +67,7 @@ class Crew:
         return hand.held
 
     def wait(self, seconds: float, *, watchers: int = 0) -> list[int]:
-        """Let time pass, hearts beat, and the first workers look too; return the numbers that were swept."""
+        """Let time pass and workers send heartbeats, and let the first ones sweep; return the swept numbers."""
         swept = []
         for _ in range(int(seconds / BEAT_S)):
             self.clocks.wait(BEAT_S)
@@ -79,7 +79,7 @@ class Crew:
         return swept
 
     def attempts(self, number: int) -> list[Attempt]:
-        """Return what became of earlier attempts at a trial."""
+        """Return the outcomes of earlier attempts at a trial."""
         return self.lab.store.attempts(self.lab.study, number)
 
     def ends(self, number: int) -> list[tuple[str, bool]]:
@@ -92,13 +92,13 @@ everywhere = pytest.mark.parametrize("dialect", DIALECTS)
 
 @pytest.fixture
 def dialect() -> str:
-    """Give SQLite to tests that are not tried `everywhere`: the rules are the same, and its clock can be set."""
+    """Provide SQLite to tests that are not tried `everywhere`: the rules are the same, and its clock can be set."""
     return "sqlite"
 
 
 @pytest.fixture
 def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
-    """Give a function that makes a crew with a study of its own, in a database where nobody else works."""
+    """Provide a function that makes a crew with a study of its own, in a database where no other process works."""
     with kept_clocks() as clocks, open_store(url) as store:
         clocks.keep(store)
         with writing(store._engine, durable=False) as connection:
@@ -119,7 +119,7 @@ def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
 @everywhere
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
 def test_a_clock_that_is_set_takes_no_lease(new_crew: Callable[..., Crew], jump_s: float) -> None:
-    """Workers whose hearts beat keep their trials, however often somebody looks before the next beat."""
+    """Workers that send heartbeats keep their trials, however often another process looks between beats."""
     crew = new_crew()
     ann, bob = crew.hire("ann"), crew.hire("bob")
     claims = [*crew.claim(ann, 3), *crew.claim(bob, 1)]
@@ -133,7 +133,7 @@ def test_a_clock_that_is_set_takes_no_lease(new_crew: Callable[..., Crew], jump_
 
 
 def test_a_clock_ahead_takes_no_lease(new_crew: Callable[..., Crew]) -> None:
-    """Where processes have clocks of their own, on SQLite, those that differ leave each other their trials."""
+    """If processes have their own clocks, on SQLite, differing clocks take no trials from each other."""
     crew = new_crew()
     ann, bob, eve = crew.hire("ann"), crew.hire("bob", ahead_s=60.0), crew.hire("eve", ahead_s=-HOUR_S)
     claims = [claim for hand in (ann, bob, eve) for claim in crew.claim(hand, 2)]
@@ -236,7 +236,7 @@ def test_nothing_goes_round_for_ever(new_crew: Callable[..., Crew]) -> None:
 def test_a_worker_that_comes_back_takes_the_blame_off_its_trials(
     new_crew: Callable[..., Crew], *, again: bool
 ) -> None:
-    """Its lease is lost, which it is told, and its attempt counts for nothing, claimed again by others or not."""
+    """Its lease is lost, which is reported to it, and its attempt does not count, claimed again by others or not."""
     crew = new_crew(trials=1)
     crew.hire("witness")
     for name in ("ann", "bob"):
@@ -258,7 +258,7 @@ def test_a_worker_that_comes_back_takes_the_blame_off_its_trials(
 
 @everywhere
 def test_a_lease_that_its_worker_does_not_renew_comes_back_at_once(new_crew: Callable[..., Crew]) -> None:
-    """What a worker does not know that it holds waits again when the lease has run out, and is no suspect."""
+    """A trial whose worker never got the claim waits again after its lease expires, and is not a suspect."""
     crew = new_crew()
     ann = crew.hire("ann")
     crew.claim(ann, 2)
@@ -269,7 +269,7 @@ def test_a_lease_that_its_worker_does_not_renew_comes_back_at_once(new_crew: Cal
 
 
 def test_a_parent_sweeps_no_child_that_runs(new_crew: Callable[..., Crew]) -> None:
-    """Whatever its lease says: who can see the worker needs no clock."""
+    """A process that can observe the worker needs no clock, whatever the lease."""
     crew = new_crew()
     child = crew.hire("child", has_parent=True)
     claims = crew.claim(child, 2)
@@ -284,7 +284,7 @@ def test_a_parent_sweeps_no_child_that_runs(new_crew: Callable[..., Crew]) -> No
 
 @everywhere
 def test_a_dead_process_of_this_machine_needs_no_watch(new_crew: Callable[..., Crew], dialect: str) -> None:
-    """On SQLite, which serves one machine, a command that looks once gives back what a dead worker held."""
+    """On SQLite, which serves one machine, a command that looks once gives back a dead worker's trials."""
     crew = new_crew()
     ann = crew.hire("ann")
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -298,7 +298,7 @@ def test_a_dead_process_of_this_machine_needs_no_watch(new_crew: Callable[..., C
 
 
 def test_a_worker_that_holds_leases_is_not_forgotten(new_crew: Callable[..., Crew]) -> None:
-    """A clock that is set by days makes nobody a stranger whose leases go at once."""
+    """After a clock is set by days, no worker loses its leases at once."""
     crew = new_crew()
     ann = crew.hire("ann")
     crew.claim(ann, 1)
@@ -343,4 +343,4 @@ def test_a_damaged_lease_stops_no_sweep(new_crew: Callable[..., Crew]) -> None:
         connection.execute(text(damaged), {"key": crew.lab.study.key})
         connection.execute(text("UPDATE hpsearch_workers SET seen = seen + 9999"))
     assert crew.wait(LEASE_S + 40) == [1]
-    crew.lab.store.delete_named(crew.lab.study.name)  # other tests find this database whole
+    crew.lab.store.delete_named(crew.lab.study.name)  # other tests need this database intact

@@ -38,7 +38,7 @@ def exact_spec(name: str | None = None, *, seeds: int = 4) -> StudySpec:
 
 
 def work(url: str, study: StoredStudy, *, worker: str, lose: int = 0) -> None:
-    """Claim, suggest and end trials until there are none; the first `lose` are claimed and left to run out."""
+    """Claim, suggest and end trials until there are none; the first `lose` are claimed and left to expire."""
     with open_store(url) as store:
         if lose:
             store.claim(study, worker=f"{worker}-killed", count=lose, lease_s=-1.0)
@@ -91,7 +91,7 @@ def test_optuna_reads_the_trials(url: str, store: Store) -> None:
 
 
 def test_other_configurations_are_another_study(store: Store) -> None:
-    """The error says which configurations differ, and their order is part of the study."""
+    """The error states which configurations differ, and their order is part of the study."""
     spec = exact_spec("exact-taken")
     store.create_study(spec, fingerprint=FINGERPRINT)
     assert store.create_study(replace(spec, trials=99), fingerprint=FINGERPRINT).spec.trials == spec.trials

@@ -1,4 +1,4 @@
-"""Copies: studies move between databases of any kind, whole or not at all, and read back as they were."""
+"""Copies: studies move between databases of any kind, whole or not at all, and read back unchanged."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ SETTLED: Final = ("settled_complete", "settled_pruned", "settled_failed")
 
 @pytest.fixture
 def shared(new_database: Callable[[str], str], shared_urls: dict[str, str]) -> Address:
-    """Give a function that returns the URL of a dialect's database in which other tests have studies."""
+    """Provide a function that returns the URL of a dialect's database in which other tests have studies."""
 
     def url_of(dialect: str) -> str:
         if dialect not in shared_urls:
@@ -45,12 +45,12 @@ def shared(new_database: Callable[[str], str], shared_urls: dict[str, str]) -> A
 
 @pytest.fixture
 def target(tmp_path: Path) -> str:
-    """Give the URL of an SQLite database that does not exist."""
+    """Provide the URL of an SQLite database that does not exist."""
     return f"sqlite:///{tmp_path / 'folder' / 'target.db'}"
 
 
 def copied(source: str, target: str, *names: str, **selection: Any) -> list[Copied]:
-    """Copy studies and return what was told of them."""
+    """Copy studies and return the notes about them."""
     told: list[Copied] = []
     chosen = Selection(names=names, **selection)
     assert copy_studies(source, target, chosen, tell=told.append) == told
@@ -58,7 +58,7 @@ def copied(source: str, target: str, *names: str, **selection: Any) -> list[Copi
 
 
 def read(url: str, name: str) -> Any:
-    """Return everything that can be read of a study; its id aside."""
+    """Return all readable facts of a study except its id."""
     with open_store(url, create=False) as store:
         study = facts(store)["studies"][name]
     del study["study"]["study_id"]
@@ -169,7 +169,7 @@ def test_notes_stay_with_their_trials(new_lab: Labs, target: str) -> None:
 
 
 def test_a_copied_study_goes_on_to_its_exact_budget(new_lab: Labs, target: str) -> None:
-    """Claims in the target count what was copied, take what waits, and number on; the source knows nothing of it."""
+    """Claims in the target count copied trials, take waiting ones, and go on counting; the source is unchanged."""
     lab = new_lab(trials=8)
     lab.finish(3)
     lab.claim(2)
@@ -228,7 +228,7 @@ def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -
 
 
 def test_what_the_target_has_is_refused(new_lab: Labs, target: str) -> None:
-    """A name that is taken, and a study that is there under another one, are named, and nothing is written."""
+    """A taken name, and a study that exists under another name, are reported, and nothing is written."""
     labs = [new_lab(), new_lab(), new_lab()]
     source = labs[0].url
     names = [lab.study.spec.name for lab in labs]
@@ -287,7 +287,7 @@ def test_studies_of_other_clients_are_copied_on_request(new_lab: Labs, target: s
 
 
 def described(trial: optuna.trial.FrozenTrial) -> tuple[Any, ...]:
-    """Return everything of a trial but its id and, which MariaDB cuts, its times."""
+    """Return all facts of a trial except its id and its times, which MariaDB truncates."""
     return (trial.number, trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs)
 
 
@@ -331,7 +331,7 @@ copy_studies(sys.argv[1], sys.argv[2], Selection(names=[sys.argv[3]]), tell=prin
 
 
 def test_a_killed_copy_leaves_nothing(new_lab: Labs, shared: Address, dialect: str) -> None:
-    """Killed when all is written and nothing committed, a copy is not there; the next one is whole."""
+    """A copy that is killed just ahead of its commit does not exist; the next one is whole."""
     lab = new_lab()
     lab.finish(5)
     name = lab.study.spec.name
@@ -347,7 +347,7 @@ def test_a_killed_copy_leaves_nothing(new_lab: Labs, shared: Address, dialect: s
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_a_copy_that_reads_back_otherwise_is_undone(new_lab: Labs, target: str) -> None:
-    """A target that does not keep what it is given is found out before anybody sees the study."""
+    """A target that does not keep the written values is detected before the study is visible."""
     lab = new_lab()
     lab.finish(3)
     open_store(target).close()
@@ -379,7 +379,7 @@ def test_what_the_target_cannot_hold_is_named(new_lab: Labs, shared: Address) ->
 
 
 def test_the_source_stays_as_it_is(new_lab: Labs, target: str) -> None:
-    """Not one row of the source changes, leases that have run out included."""
+    """No row of the source changes, not even expired leases."""
     lab = new_lab()
     lab.finish(2)
     lab.claim(2, lease_s=-1.0)
@@ -390,7 +390,7 @@ def test_the_source_stays_as_it_is(new_lab: Labs, target: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_the_file_of_the_source_stays_as_it_is(new_lab: Labs, target: str, tmp_path: Path) -> None:
-    """Not one byte of an SQLite file of ours changes when it is copied from."""
+    """No byte of an SQLite file of ours changes if it is copied from."""
     lab = new_lab()
     lab.finish(2)
     copied(lab.url, target, lab.study.spec.name)
@@ -412,7 +412,7 @@ def contents(url: str) -> Mapping[str, list[str]]:
 
 
 def test_what_cannot_be_copied_is_said_first(url: str, target: str, tmp_path: Path) -> None:
-    """One database twice, names that are not there, and files that are not there, make no target."""
+    """One database twice, missing names, and missing files, create no target."""
     open_store(url).close()
     shown = make_url(url).render_as_string()
     with pytest.raises(UsageError) as twice:

@@ -1,4 +1,4 @@
-"""Trials that wait with parameters of somebody's choice: first to be claimed, within the budget, Optuna's own."""
+"""Trials that wait with given parameters: claimed first, within the budget, and Optuna's own."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Labs = Callable[..., Lab]
 
 
 def test_they_come_first_and_count(new_lab: Labs) -> None:
-    """Enqueued trials are numbered on, claimed before new ones with what they ask for, and take from the budget."""
+    """Enqueued trials get the next numbers, are claimed first with their values, and count in the budget."""
     lab = new_lab(trials=5)
     lab.finish(1)
     asked: list[dict[str, ParameterValue]] = [
@@ -37,7 +37,7 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
 
 
 def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
-    """What we enqueue looks to any Optuna client like what that would enqueue itself, and both go on together."""
+    """Trials that we enqueue look to any Optuna client like its own, and both continue together."""
     lab = new_lab()
     enqueue(lab.store, lab.study, [{"learning_rate": 0.01}])
     stock = lab.stock()
@@ -51,7 +51,7 @@ def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
 
 
 def test_a_study_is_made_with_what_it_begins_with(new_lab: Labs) -> None:
-    """A new study has its first configurations in the moment in which it is there, and a second call adds none."""
+    """A new study has its first configurations from its creation on, and a second call adds none."""
     lab = new_lab()
     spec = a_spec(trials=3)
     asked = [{"learning_rate": 0.5}, {"learning_rate": 0.25}]
@@ -64,7 +64,7 @@ def test_a_study_is_made_with_what_it_begins_with(new_lab: Labs) -> None:
 
 
 def test_a_deleted_study_takes_none(new_lab: Labs) -> None:
-    """Nothing is enqueued in a study that is gone."""
+    """Nothing is enqueued in a deleted study."""
     lab = new_lab()
     lab.store.delete_named(lab.study.name)
     with pytest.raises(StudyNotFoundError):

@@ -20,7 +20,7 @@ def without_time(made: Evaluation) -> Evaluation:
 
 
 def test_evaluations_are_read_as_written_and_replaced(new_lab: Labs) -> None:
-    """They come by number, part and seed; one of the same three replaces the other; not finite is None."""
+    """They are ordered by number, part and seed; one with the same three replaces the other; not finite is None."""
     lab, other = new_lab(), new_lab()
     first = [evaluation(3, seed=2**40), evaluation(1, seed=2, part="test"), evaluation(1, seed=1)]
     lab.store.write_evaluations(lab.study, first)
@@ -43,7 +43,7 @@ def test_evaluations_are_read_as_written_and_replaced(new_lab: Labs) -> None:
 
 
 def test_the_first_opening_counts_for_ever(new_lab: Labs) -> None:
-    """A test part that was opened stays opened, for the trial and by the command that were first."""
+    """An opened test part stays opened, for the first trial and by the first command."""
     lab, other = new_lab(), new_lab()
     assert lab.store.unsealing(lab.study) is None
     opened = lab.store.unseal(lab.study, number=3, command="first \N{SNOWMAN}", seeds=7)
@@ -55,7 +55,7 @@ def test_the_first_opening_counts_for_ever(new_lab: Labs) -> None:
 
 
 def test_a_study_knows_whom_it_follows_up(new_lab: Labs) -> None:
-    """The parent is kept by its key, through a new look at the database, and also when it is gone."""
+    """The parent is kept by its key, also in a new session, and even if it is gone."""
     lab = new_lab()
     child = lab.store.create_study(a_spec(), fingerprint=FINGERPRINT, parent=lab.study)
     assert (lab.study.parent, child.parent) == (None, lab.study.key)
@@ -65,7 +65,7 @@ def test_a_study_knows_whom_it_follows_up(new_lab: Labs) -> None:
 
 
 def test_a_deleted_study_has_none(new_lab: Labs) -> None:
-    """Its evaluations go with it, and nobody writes new ones."""
+    """Its evaluations are deleted with it, and no new ones are written."""
     lab = new_lab()
     lab.store.write_evaluations(lab.study, [evaluation(0)])
     lab.store.delete_named(lab.study.name)

@@ -1,4 +1,4 @@
-"""The forecast: what the open budgets will cost, from what the database holds and how fast it is."""
+"""The forecast: the cost of the open budgets, from the contents and the speed of the database."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ Labs = Callable[..., Lab]
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_open_budgets_are_added_up(fresh_url: str) -> None:
-    """What nobody has claimed counts, of studies that take trials: not paused, not done, not failing."""
+    """Unclaimed trials count, of studies that take trials: not paused, not done, not failing."""
     with open_store(fresh_url) as store:
         labs = [
             Lab(
@@ -61,7 +61,7 @@ def test_the_size_of_a_trial_is_measured_where_there_are_many(new_lab: Labs, dia
 
 
 def test_a_check_leaves_no_row_behind(new_lab: Labs) -> None:
-    """The rows that measured the rate of commits are gone, with those of a check that was killed."""
+    """The rows that measured the rate of commits are removed, with those of a killed check."""
     lab = new_lab()
     series = schema.series
     with lab.store._engine.begin() as connection:

@@ -30,7 +30,7 @@ BUDGET: Final = 12
 
 
 def by_copying(lab: Lab, new: str, meanwhile: Callable[[], object]) -> None:
-    """Rename as Optuna's documentation has it: a copy, and later the deletion."""
+    """Rename as in Optuna's documentation: a copy, and later the deletion."""
     old, storage = lab.study.spec.name, stock_of(lab)._storage
     optuna.copy_study(from_study_name=old, from_storage=storage, to_storage=storage, to_study_name=new)
     meanwhile()
@@ -66,7 +66,7 @@ RENAMES: Final[Mapping[str, Rename]] = {"copy": by_copying, "dashboard": by_the_
 
 
 def begun(claim: ClaimedTrial) -> Update:
-    """Return what a worker writes of a trial after its first epoch."""
+    """Return a worker's update of a trial after its first epoch."""
     return Update(claim=claim, reports={0: 0.25}, epochs=1, steps=10)
 
 
@@ -79,14 +79,14 @@ def claim_and_end(lab: Lab, count: int, **outcome: Any) -> list[ClaimedTrial]:
 
 
 def end_trials(lab: Lab, held: list[ClaimedTrial]) -> None:
-    """End what is held, what waits, and trials that the copy does not know; hold some more of those."""
+    """End held trials, waiting trials, and trials unknown to the copy; hold some more of those."""
     lab.end(held)
     claim_and_end(lab, 6)
     lab.claim(2)
 
 
 def hand_back(lab: Lab, _held: list[ClaimedTrial]) -> None:
-    """Hand back what is held and what the copy does not know, and ask for more."""
+    """Hand back held trials and those unknown to the copy, and claim more."""
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
     lab.claim(5, worker="another")
     lab.store.release(lab.study, worker="another", numbers=None, why="bye", crashed=False)
@@ -107,7 +107,7 @@ def spend_all(lab: Lab, held: list[ClaimedTrial]) -> None:
 
 
 def claim_only(lab: Lab, _held: list[ClaimedTrial]) -> None:
-    """Hold everything that can be held, all of it without parameters but for what has some."""
+    """Hold all trials that can be held, without assigning parameters."""
     lab.claim(BUDGET, worker="another")
 
 
@@ -143,7 +143,7 @@ def a_busy_study(new_lab: Labs) -> tuple[Lab, list[ClaimedTrial]]:
 
 
 def spent(lab: Lab) -> None:
-    """Let two workers spend what is left of the budget, each trial with the parameters that it has."""
+    """Let two workers spend the rest of the budget, each trial with the parameters that it has."""
     for turn in range(BUDGET):
         worker = ("one", "two")[turn % 2]
         claims = lab.claim(8, worker=worker)
@@ -172,7 +172,7 @@ def check_ledger(store: Store, study: StoredStudy) -> None:
 
 @pytest.mark.parametrize(("how", "meanwhile"), MEANWHILE)
 def test_a_study_goes_on_under_its_new_name(new_lab: Labs, how: str, meanwhile: Meanwhile) -> None:
-    """Whatever workers did while the copy was made: what it shows as ended stays, the rest makes up the budget."""
+    """Whatever workers did while the copy was made: trials that it shows as ended stay, the rest fills the budget."""
     lab, held = a_busy_study(new_lab)
     before, new = ended(lab.store.trials(lab.study)), a_spec().name
     RENAMES[how](lab, new, lambda: meanwhile(lab, held))
@@ -193,7 +193,7 @@ def test_a_study_goes_on_under_its_new_name(new_lab: Labs, how: str, meanwhile: 
 
 
 def rows_of_nothing(store: Store, study: StoredStudy) -> int:
-    """Return how many rows of ours lead to no trial of Optuna's."""
+    """Return the number of our rows without a trial of Optuna's."""
     ours = schema.trials
     there = text("SELECT trial_id FROM trials WHERE study_id = :study_id").bindparams(study_id=study.study_id)
     with reading(store._engine) as connection:
@@ -207,7 +207,7 @@ def rows_of_nothing(store: Store, study: StoredStudy) -> int:
 
 
 def test_a_rename_is_no_crash_of_a_trial(new_lab: Labs) -> None:
-    """Renaming three times takes a held trial from its worker three times, and it does not fail of that."""
+    """Renaming three times takes a held trial from its worker three times, and it does not fail because of that."""
     lab = new_lab(trials=1)
     for _ in range(3):
         claims = lab.claim(1)

@@ -1,4 +1,4 @@
-"""Trials that other Optuna clients run: how long they count, and how they are given up or taken over."""
+"""Trials that other Optuna clients run: how long they count, and ways to give them up or take them over."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ Labs = Callable[..., Lab]
 
 
 def age(lab: Lab, number: int, seconds: float) -> None:
-    """Let everything that tells a trial's age have been so long ago."""
+    """Move all times of a trial into the past by that long."""
     study = stock_of(lab)
     trial = study.trials[number]
     started = lab.store.trial(lab.study, number).started
@@ -57,7 +57,7 @@ def full_but_for_one(new_lab: Labs) -> tuple[Lab, optuna.Trial]:
 
 
 def test_a_trial_of_another_client_is_waited_for(new_lab: Labs) -> None:
-    """Opening and progress name what the study waits for, and with which commands that ends."""
+    """Opening and progress name the trials that the study waits for, and the commands that end the wait."""
     lab, _ = full_but_for_one(new_lab)
     opening, progress = lab.store.opening(lab.study), lab.store.progress(lab.study)
     assert (opening.room, opening.is_open, lab.claim(2)) == (0, True, [])
@@ -71,7 +71,7 @@ def test_a_trial_of_another_client_is_waited_for(new_lab: Labs) -> None:
 
 
 def test_a_study_that_has_more_to_do_waits_for_nobody(new_lab: Labs) -> None:
-    """While a worker of ours trains, or something is left to claim, the trials of others are no news."""
+    """While a worker of ours trains, or trials are left to claim, other clients' trials are not reported."""
     lab = new_lab(trials=3)
     stock_of(lab).ask()
     assert lab.store.progress(lab.study).waits_for == ()
@@ -81,7 +81,7 @@ def test_a_study_that_has_more_to_do_waits_for_nobody(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_is_silent_for_long_no_longer_counts(new_lab: Labs) -> None:
-    """Its place in the budget is given to a worker; told after all, it counts on top."""
+    """Its place in the budget is given to a worker; if it is told later, it counts in addition."""
     lab, asked = full_but_for_one(new_lab)
     age(lab, 0, SILENT_AFTER_S - 60)
     assert lab.claim(1) == []
@@ -101,14 +101,14 @@ def test_a_trial_that_is_silent_for_long_no_longer_counts(new_lab: Labs) -> None
 
 @pytest.mark.parametrize("sign", ["report", "parameter", "attribute"])
 def test_a_sign_of_life_makes_a_trial_young_again(new_lab: Labs, sign: str) -> None:
-    """Whatever a client writes into its trial counts from when somebody saw it, also for who looks later."""
+    """Each write of a client into its trial counts from the first time a process sees it, also for later readers."""
     lab, asked = full_but_for_one(new_lab)
     writes: dict[str, Callable[[int], Any]] = {
         "report": lambda turn: asked.report(0.5, turn),
         "parameter": lambda turn: asked.suggest_float(f"p{turn}", 0, 1),
         "attribute": lambda turn: asked.set_user_attr(f"a{turn}", 1),
     }
-    asked.report(0.1, 9)  # what there is at the first look may be new
+    asked.report(0.1, 9)  # values at the first look may be new
     assert foreign_of(lab)[0].counts
     for turn in range(2):
         age(lab, 0, SILENT_AFTER_S - 60)
@@ -140,7 +140,7 @@ def test_heartbeats_are_signs_of_life_and_their_end_is_one_of_death(new_lab: Lab
 
 @pytest.mark.parametrize("note", [7, [1], {"at": "x", "was": 3}, {}, None])
 def test_a_note_that_another_client_made_up_is_written_again(new_lab: Labs, note: Any) -> None:
-    """Nonsense in the attribute neither fails nor counts."""
+    """A malformed attribute neither fails nor counts."""
     lab, asked = full_but_for_one(new_lab)
     stock_of(lab)._storage.set_trial_system_attr(asked._trial_id, schema.SEEN_ATTRIBUTE, note)
     asked.report(0.5, 1)
@@ -150,7 +150,7 @@ def test_a_note_that_another_client_made_up_is_written_again(new_lab: Labs, note
 
 @pytest.mark.parametrize("at", [1e300, float("nan"), float("inf"), 10**400, -1.0, True])
 def test_a_note_of_an_impossible_time_is_written_again(new_lab: Labs, at: Any) -> None:
-    """A time that no clock of the database has shown neither fails nor lets a trial count for good."""
+    """An impossible time neither fails nor makes a trial count permanently."""
     lab, asked = full_but_for_one(new_lab)
     asked.report(0.5, 1)
     assert foreign_of(lab)[0].counts
@@ -163,7 +163,7 @@ def test_a_note_of_an_impossible_time_is_written_again(new_lab: Labs, at: Any) -
 
 
 def test_a_trial_from_the_future_is_young_once(new_lab: Labs) -> None:
-    """A client whose clock is ahead does not make its trial count for ever."""
+    """A client whose clock is ahead does not make its trial count forever."""
     lab, _ = full_but_for_one(new_lab)
     age(lab, 0, -1_000_000)
     assert foreign_of(lab)[0].counts
@@ -172,7 +172,7 @@ def test_a_trial_from_the_future_is_young_once(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_is_given_up_fails(new_lab: Labs) -> None:
-    """Its client can tell nothing any more, the budget has its place again, and a second call changes nothing."""
+    """Its client can no longer tell a result, the budget has its place again, and a second call changes nothing."""
     lab, asked = full_but_for_one(new_lab)
     assert fail_trial(lab.store, lab.study, 0) is True
     assert fail_trial(lab.store, lab.study, 0) is False
@@ -207,7 +207,7 @@ def test_a_trial_that_is_taken_over_is_trained_here(new_lab: Labs) -> None:
 
 
 def test_a_failed_trial_is_tried_again_as_a_new_one(new_lab: Labs) -> None:
-    """What has failed stays; its parameters wait under a new number, with the names of Optuna's own retries."""
+    """A failed trial stays; its parameters wait under a new number, with the names of Optuna's own retries."""
     lab = new_lab(trials=40)
     lab.finish(1, state=TrialState.FAILED, value=None)
     before = lab.store.trial(lab.study, 0)
@@ -227,7 +227,7 @@ def test_a_failed_trial_is_tried_again_as_a_new_one(new_lab: Labs) -> None:
 
 @pytest.mark.parametrize("act", [fail_trial, retry_trial])
 def test_what_others_have_or_what_has_finished_is_refused(new_lab: Labs, act: Callable[..., object]) -> None:
-    """A live lease, a finished trial and a number that is not there are named, and nothing changes."""
+    """A live lease, a finished trial and a missing number are reported, and nothing changes."""
     lab = new_lab()
     lab.finish(1)
     lab.finish(1, state=TrialState.PRUNED)
@@ -243,7 +243,7 @@ def test_what_others_have_or_what_has_finished_is_refused(new_lab: Labs, act: Ca
 
 
 def test_a_waiting_trial_can_be_given_up(new_lab: Labs) -> None:
-    """An enqueued trial that nobody wants any more is not trained; after a lease that ran out too."""
+    """An enqueued trial that was given up is not trained, even after an expired lease."""
     lab = new_lab()
     stock_of(lab).enqueue_trial({})
     assert fail_trial(lab.store, lab.study, 0) is True
@@ -257,7 +257,7 @@ def test_a_waiting_trial_can_be_given_up(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_another_client_took_after_us_is_its_own(new_lab: Labs) -> None:
-    """A waiting trial that we had tried goes to whoever asks, whose attempt counts after ours."""
+    """A waiting trial that we had tried goes to whichever process asks, whose attempt counts after ours."""
     lab = new_lab(trials=2)
     (claim,) = lab.claim(1)
     lab.assign([claim])

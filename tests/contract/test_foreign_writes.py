@@ -1,4 +1,4 @@
-"""What stock Optuna clients write into trials that wait, or that a worker of ours holds."""
+"""Writes of stock Optuna clients into trials that wait, or that a worker of ours holds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -43,11 +43,11 @@ WRITES: Final[Mapping[str, Write]] = {
         trial_id, storage.get_trial(trial_id).state, [9.0]
     ),
 }
-"""What a client may write into a trial that has not ended."""
+"""The writes that a client may make to an unfinished trial."""
 
 
 def write_all(lab: Lab, number: int) -> None:
-    """Let a client write everything that it may into one trial."""
+    """Make all of a client's possible writes to one trial."""
     study = stock_of(lab)
     for write in WRITES.values():
         write(study._storage, study.trials[number]._trial_id)
@@ -79,14 +79,14 @@ def test_a_waiting_trial_that_others_wrote_into_is_trained(new_lab: Labs) -> Non
 
 @pytest.mark.parametrize("written", WRITES)
 def test_a_held_trial_that_others_write_into_ends_as_its_worker_says(new_lab: Labs, written: str) -> None:
-    """Before and after its parameters are chosen: the worker's word is written over theirs, and nothing fails."""
+    """Before and after its parameters are chosen: the worker's values replace theirs, and nothing fails."""
     lab = new_lab()
     claims = lab.claim(2)
     study = stock_of(lab)
     ids = [trial._trial_id for trial in study.trials]
     WRITES[written](study._storage, ids[0])
     lab.assign(claims)
-    if written != "parameters":  # those are there now, and Optuna itself lets nobody write them twice
+    if written != "parameters":  # those are stored now, and Optuna itself refuses to write them twice
         WRITES[written](study._storage, ids[1])
     assert lab.end(claims, value=0.75) == frozenset()
     for number, trial in enumerate(lab.store.trials(lab.study)):
@@ -96,7 +96,7 @@ def test_a_held_trial_that_others_write_into_ends_as_its_worker_says(new_lab: La
 
 
 def test_an_end_with_its_parameters_goes_over_what_others_wrote(new_lab: Labs, dialect: str) -> None:
-    """A worker whose parameters were lost brings them again with its outcome, beside those of another client."""
+    """A worker whose parameters were lost writes them again with its outcome, next to those of another client."""
     if dialect != "postgresql":
         pytest.skip("SQLite and MariaDB let nobody in between our look and our write")
     lab = new_lab()
@@ -133,7 +133,7 @@ def test_an_end_with_its_parameters_goes_over_what_others_wrote(new_lab: Labs, d
 
 @pytest.mark.parametrize("state", [Theirs.COMPLETE, Theirs.PRUNED, Theirs.FAIL])
 def test_a_held_trial_that_others_end_is_theirs(new_lab: Labs, state: Theirs) -> None:
-    """The worker is told that it lost the trial, its other trials go on, and nothing stays leased."""
+    """The loss of the trial is reported to the worker, its other trials continue, and nothing stays leased."""
     lab = new_lab(trials=4)
     claims = lab.claim(2)
     lab.assign(claims)
@@ -178,7 +178,7 @@ def test_a_trial_that_others_set_waiting_and_nobody_claims_loses_its_lease(new_l
 
 
 def test_a_study_that_others_delete_between_look_and_write_is_gone(new_lab: Labs, dialect: str) -> None:
-    """The deletion wins: the worker is told that its trials are lost, not that the database refuses them."""
+    """The deletion wins: the worker gets a report of lost trials, not an error of the database."""
     if dialect != "postgresql":
         pytest.skip("SQLite and MariaDB let nobody in between our look and our write")
     lab = new_lab()

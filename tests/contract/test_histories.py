@@ -85,7 +85,7 @@ class Hand:
 
     @property
     def is_silent(self) -> bool:
-        """True for one whose heart does not beat."""
+        """Return True for one whose heart does not beat."""
         return self.is_dead or self.is_frozen
 
 
@@ -127,7 +127,7 @@ class Site:
 
 
 def is_written(entries: Mapping[int, Update], number: int, before: Seen, after: Seen) -> bool:
-    """True for a trial that one of the entries, whose token held, has brought to where it is."""
+    """Return True for a trial that one of the entries, whose token held, has brought to where it is."""
     entry = entries.get(number)
     if entry is None or before.token(number) != entry.claim.token:
         return False
@@ -203,7 +203,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             self.seen = after
 
         def may_be_swept(self, number: int, before: Seen, after: Seen) -> bool:
-            """True for a trial that went back from a worker that is silent, or does not know that it has it."""
+            """Return True for a trial that went back from a worker that is silent, or does not know that it has it."""
             token = before.token(number)
             if token is None or after.trials[number].state is TrialState.RUNNING:
                 return False
@@ -238,7 +238,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         # What workers do
 
         def alive(self, slot: int) -> Hand:
-            """Return the slot's worker, a new one if the last one ended; one that froze goes on."""
+            """Return the slot's worker, a new one if the last one ended; one that froze continues."""
             hand = self.hands[slot]
             if hand.is_dead:
                 hand = self.hands[slot] = self.hire(slot)
@@ -392,7 +392,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
 
         @rule(seconds=st.sampled_from([60.0, 3_600.0, -60.0, -3_600.0]), slot=st.integers(0, SLOTS))
         def jump(self, seconds: float, slot: int) -> None:
-            """Set the clock, or let all machines sleep; somebody looks before any heart beats."""
+            """Set the clock, or let all machines sleep; another process looks before any heart beats."""
             site.clocks.jump(seconds)
             site.stores[slot].sweep(self.study)
             site.people.workers()

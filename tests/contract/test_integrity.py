@@ -23,7 +23,7 @@ Labs = Callable[..., Lab]
 
 @pytest.fixture
 def url(fresh_url: str) -> str:
-    """Give the URL of a database in which no other test has studies, because all of it is examined."""
+    """Provide the URL of a database in which no other test has studies, because all of it is examined."""
     return fresh_url
 
 
@@ -51,7 +51,7 @@ def fill(lab: Lab) -> None:
 
 
 def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
-    """Complete, pruned, failed, lost, waiting and running trials, of ours and of others, are as they should be."""
+    """Complete, pruned, failed, lost, waiting and running trials, of ours and of others, are healthy."""
     lab = new_lab(trials=40)
     fill(lab)
     assert check(lab.url, full=True).faults == ()
@@ -60,7 +60,7 @@ def test_a_healthy_database_breaks_no_law(new_lab: Labs) -> None:
 
 
 def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) -> None:
-    """Optuna's studies may be called anything, are found healthy, and are copied; the rule on names is for ours."""
+    """Optuna's studies may have any name, are healthy, and are copied; the rule on names is for ours."""
     lab = new_lab()
     name = "a\nb \x1b[31m"
     lab.opened.append(stock_storage(lab.url))
@@ -111,7 +111,7 @@ def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
-    """A command that looks for the reason of its failure does not look for ever."""
+    """A command that looks for the reason of its failure does not look forever."""
     lab = new_lab()
     lab.finish(1)
     with writing(lab.store._engine, durable=False) as connection:

@@ -1,4 +1,4 @@
-"""Leases: who may write a trial, and what becomes of trials whose worker is gone."""
+"""Leases: the right to write a trial, and the fate of trials whose worker is gone."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,11 @@ from tests.contract.laboratory import Lab
 Labs = Callable[..., Lab]
 
 EXPIRED_S = -1.0
-"""A lease that has run out when it begins, so that no test has to wait."""
+"""A lease that is expired from the start, so that no test has to wait."""
 
 
 def begun(claim: ClaimedTrial, epochs: int) -> Update:
-    """Return an update of a trial that goes on after some epochs."""
+    """Return an update of a trial that continues after some epochs."""
     reports = {epoch: 0.1 * epoch for epoch in range(epochs)}
     return Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)
 
@@ -41,7 +41,7 @@ def test_a_released_trial_waits_as_if_it_had_not_begun(new_lab: Labs) -> None:
 
 
 def test_a_release_touches_the_trials_of_its_worker_only(new_lab: Labs) -> None:
-    """A worker can hand back nothing that another one holds."""
+    """A worker cannot hand back another worker's trials."""
     lab = new_lab()
     lab.claim(2)
     others = [claim.number for claim in lab.claim(2, worker="another")]
@@ -53,7 +53,7 @@ def test_a_release_touches_the_trials_of_its_worker_only(new_lab: Labs) -> None:
 
 
 def test_an_expired_lease_is_swept_by_the_next_claim(new_lab: Labs) -> None:
-    """What a vanished worker held is taken by those who claim next, under the same numbers."""
+    """A vanished worker's trials are given to the next claims, under the same numbers."""
     lab = new_lab(trials=2)
     lab.claim(2, lease_s=EXPIRED_S)
     again = [claim for worker in ("another", "third") for claim in lab.claim(2, worker=worker)]
@@ -61,7 +61,7 @@ def test_an_expired_lease_is_swept_by_the_next_claim(new_lab: Labs) -> None:
 
 
 def test_an_expired_lease_is_swept_by_whoever_looks(new_lab: Labs) -> None:
-    """Progress never shows trials as running whose lease has run out."""
+    """Progress never shows trials with expired leases as running."""
     lab = new_lab()
     lab.claim(1)
     lab.claim(2, lease_s=EXPIRED_S)
@@ -79,7 +79,7 @@ def test_a_sweep_says_which_trials_it_took_back(new_lab: Labs) -> None:
 
 
 def test_heartbeats_keep_all_leases_of_a_worker(new_lab: Labs) -> None:
-    """One renewal covers every study of the worker, and nobody else's trials."""
+    """One renewal covers every study of the worker, and no other worker's trials."""
     lab, other = new_lab(), new_lab()
     lab.claim(2, lease_s=EXPIRED_S)
     other.store.claim(other.study, worker=lab.worker, count=1, lease_s=EXPIRED_S)
@@ -124,7 +124,7 @@ def test_a_batch_writes_what_holds_and_names_what_is_lost(new_lab: Labs) -> None
 
 
 def test_an_expired_lease_that_nobody_swept_still_writes(new_lab: Labs) -> None:
-    """A lease is lost when somebody takes the trial back, not by the clock alone: no result is thrown away."""
+    """A lease is lost when another process takes the trial back, not by the clock alone: no result is thrown away."""
     lab = new_lab()
     claims = lab.claim(1, lease_s=EXPIRED_S)
     lab.assign(claims)
@@ -133,7 +133,7 @@ def test_an_expired_lease_that_nobody_swept_still_writes(new_lab: Labs) -> None:
 
 
 def test_writing_the_same_end_twice_changes_nothing(new_lab: Labs) -> None:
-    """A worker whose answer got lost may write again: it loses nothing and doubles nothing."""
+    """A worker that lost the database's answer may write again: nothing is lost or doubled."""
     lab = new_lab()
     claims = lab.claim(2)
     lab.assign(claims)
@@ -169,7 +169,7 @@ def test_assigning_again_replaces_the_parameters(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_loses_three_workers_fails(new_lab: Labs) -> None:
-    """After three crashes a trial fails with worker_lost and the study goes on; hand-backs do not count."""
+    """After three crashes a trial fails with worker_lost and the study continues; hand-backs do not count."""
     lab = new_lab(trials=1)
     for attempt in range(1, 5):
         (claim,) = lab.claim(1)
@@ -222,7 +222,7 @@ def test_attempts_that_an_older_version_wrote_are_in_the_ledger(new_lab: Labs) -
 
 
 def test_a_trial_that_another_client_ended_stays_as_it_is(new_lab: Labs) -> None:
-    """When a stock client ends a trial under our hands, its word counts and our worker's write is lost."""
+    """If a stock client ends a trial that our worker holds, its result counts and our worker's write is lost."""
     lab = new_lab()
     claims = lab.claim(2)
     lab.assign(claims)
@@ -258,7 +258,7 @@ def test_a_trial_that_another_client_ends_at_the_last_moment_stays_as_it_is(
 
 
 def test_a_study_that_was_deleted_loses_its_trials(new_lab: Labs) -> None:
-    """A worker that writes to a deleted study is told that its trials are lost, even if its id is used again."""
+    """A worker that writes to a deleted study gets its trials reported as lost, even if the id is used again."""
     lab = new_lab()
     claims = lab.claim(2)
     lab.store.delete_named(lab.study.name)

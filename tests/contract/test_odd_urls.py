@@ -1,4 +1,4 @@
-"""Odd URLs and options of a database: each is refused in plain words, soon, and without a password."""
+"""Odd URLs and options of a database: each is refused quickly, in plain words, and without a password."""
 
 import time
 from pathlib import Path
@@ -58,14 +58,14 @@ def test_no_url_is_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_what_is_wrong_is_named(url: str, message: str) -> None:
-    """A refusal names the option or the part of the URL, what it must be, and what was given."""
+    """A refusal names the option or the part of the URL, the rule, and the value."""
     with pytest.raises(StorageError) as caught:
         open_store(url)
     assert str(caught.value) == f"{url}: {message}"
 
 
 def test_a_malformed_file_of_options_is_named_and_not_shown(tmp_path: Path) -> None:
-    """Its lines, which may be passwords, stay where they are."""
+    """Its lines, which may be passwords, are not shown."""
     file = tmp_path / "my.cnf"
     file.write_text(f"password = {PASSWORD}\n")
     with pytest.raises(StorageError, match=r"check read_default_file$") as caught:

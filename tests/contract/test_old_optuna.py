@@ -1,4 +1,4 @@
-"""Databases of old versions of Optuna: upgraded as Optuna does it, or left as they are, byte for byte.
+"""Databases of old versions of Optuna: upgraded as Optuna does it, or unchanged, byte for byte.
 
 They come with Optuna's source distribution, one for each revision of its tables from 0.9 on.
 """
@@ -33,7 +33,7 @@ OPENS: Final[tuple[Callable[[str], object], ...]] = (
     open_storage,
     check,
 )
-"""Everything that opens a database, but for its upgrade."""
+"""Every call that opens a database, except its upgrade."""
 
 
 def asset(source: Path, version: str) -> Path:
@@ -44,7 +44,7 @@ def asset(source: Path, version: str) -> Path:
 
 @pytest.fixture
 def old(optuna_source: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Give a function that makes a copy of the database of a version."""
+    """Provide a function that makes a copy of the database of a version."""
 
     def make(version: str, name: str = "old.db") -> Path:
         return Path(shutil.copyfile(asset(optuna_source, version), tmp_path / name))
@@ -128,7 +128,7 @@ def test_tables_that_came_too_early_do_no_harm(old: Callable[..., Path], version
     ],
 )
 def test_an_upgrade_that_fails_changes_nothing(old: Callable[..., Path], damage: str) -> None:
-    """What makes Optuna's revisions fail half-way leaves the file byte for byte as it was, and is named."""
+    """A row that makes Optuna's revisions fail half-way is named, and the file is unchanged, byte for byte."""
     path = old("2.6.0")
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(damage)
@@ -140,7 +140,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Callable[..., Path], damage:
 
 
 def test_an_upgrade_says_nothing_that_nobody_can_help(old: Callable[..., Path]) -> None:
-    """What Optuna's revisions warn of, their own old classes, stays unsaid."""
+    """Warnings of Optuna's revisions about their own old classes are not shown."""
     path = old("1.3.0")
     upgrading = ["storage", "upgrade", "--storage", f"sqlite:///{path}"]
     arguments = [sys.executable, "-W", "always", "-m", "hpsearch", *upgrading]
@@ -151,7 +151,7 @@ def test_an_upgrade_says_nothing_that_nobody_can_help(old: Callable[..., Path]) 
 
 @pytest.fixture
 def engine(fresh_url: str) -> Any:
-    """Give a way to meddle with a database that has nothing in it."""
+    """Provide an engine to change an empty database."""
     made = create_engine(make_url(fresh_url))
     yield made
     made.dispose()
@@ -167,7 +167,7 @@ FOREIGN: Final = {
         "INSERT INTO alembic_version VALUES ('ae1027a6acf')",
     ],
 }
-"""What other applications have in their databases."""
+"""Tables of other applications' databases."""
 
 
 @pytest.mark.parametrize("kind", FOREIGN)

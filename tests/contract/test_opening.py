@@ -1,4 +1,4 @@
-"""Opening: empty databases are filled once, whoever comes; other versions are refused; health is measured."""
+"""Opening: empty databases are filled once, whichever process comes; other versions are refused; health is measured."""
 
 import json
 import subprocess
@@ -51,14 +51,14 @@ def changed(url: str, change: str, back: str) -> Iterator[None]:
 
 @contextmanager
 def changing(url: str) -> Iterator[Engine]:
-    """Give an engine to meddle with a database."""
+    """Provide an engine to change a database."""
     engine = create_engine(make_url(url))
     yield engine
     engine.dispose()
 
 
 def test_many_that_open_an_empty_database_fill_it_once(fresh_url: str) -> None:
-    """Processes that all find no tables end up with one good set of them."""
+    """Processes that all find no tables create one correct set of them."""
     command = [sys.executable, "-W", "error", "-c", OPEN, fresh_url]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(5)]
     assert [process.communicate(timeout=120)[1] for process in processes] == [""] * 5
@@ -70,7 +70,7 @@ def test_many_that_open_an_empty_database_fill_it_once(fresh_url: str) -> None:
 
 
 def test_our_tables_join_those_of_a_stock_client(fresh_url: str) -> None:
-    """A database that Optuna made gets our tables beside its own, and keeps its studies."""
+    """A database that Optuna made gets our tables in addition to its own, and keeps its studies."""
     storage = stock_storage(fresh_url)
     storage.create_new_study([], "theirs")
     storage.remove_session()
@@ -216,7 +216,7 @@ def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:
 
 
 def test_a_check_measures_and_makes_nothing(fresh_url: str, dialect: str) -> None:
-    """The health of a database says what it is and holds, also where it holds nothing."""
+    """The health of a database has its kind and contents, even if it is empty."""
     if dialect == "sqlite":
         Path(str(make_url(fresh_url).database)).touch()
     empty = check(fresh_url)
@@ -238,7 +238,7 @@ def test_a_check_measures_and_makes_nothing(fresh_url: str, dialect: str) -> Non
 
 
 def test_a_connection_that_died_while_idle_is_replaced(new_lab: Callable[..., Lab], dialect: str) -> None:
-    """A server that closed our idle connections costs a new connection and nothing else."""
+    """A server that closed our idle connections causes only a new connection."""
     lab = new_lab()
     if dialect == "sqlite":
         pytest.skip("a file has no server")
@@ -302,7 +302,7 @@ def test_a_connection_that_dies_at_work_is_tried_again(
 ) -> None:
     """A transaction that lost its connection runs again, whole, and is there once; not one that was committing.
 
-    Whether the server had committed it nobody can know, and the caller must decide.
+    It cannot be known whether the server committed it, so the caller must decide.
     """
     lab = new_lab()
     if dialect == "sqlite":

@@ -1,4 +1,4 @@
-"""What studies have left to do, pauses, and the order in which workers serve them."""
+"""The room left in studies, pauses, and the order in which workers serve them."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Labs = Callable[..., Lab]
 
 
 def facts(opening: Opening) -> tuple[int, bool, bool]:
-    """Return what an opening says of its study."""
+    """Return the facts of an opening about its study."""
     return opening.room, opening.is_open, opening.is_stopped
 
 
@@ -27,7 +27,7 @@ def names(store: Store, labs: list[Lab], *, above: StoredStudy | None = None) ->
 
 
 def test_room_is_what_a_claim_could_take(new_lab: Labs) -> None:
-    """Waiting trials and those that are not made yet are room; finished and running ones are not."""
+    """Waiting trials and those not yet created are room; finished and running ones are not."""
     lab = new_lab(trials=6)
     assert facts(lab.store.opening(lab.study)) == (6, True, False)
     lab.finish(1)
@@ -47,7 +47,7 @@ def test_room_is_what_a_claim_could_take(new_lab: Labs) -> None:
 
 
 def test_a_long_study_has_the_same_room(new_lab: Labs) -> None:
-    """What was counted for good counts."""
+    """Trials folded into the cached counts still count."""
     lab = new_lab(trials=1204)
     lab.finish(400, state=TrialState.PRUNED)
     lab.finish(300)
@@ -65,7 +65,7 @@ def test_too_many_failures_stop_a_study(new_lab: Labs) -> None:
 
 
 def test_expired_leases_are_room(new_lab: Labs) -> None:
-    """Who looks for work sweeps what vanished workers held."""
+    """A worker that looks for work sweeps the trials of vanished workers."""
     lab = new_lab(trials=2)
     lab.claim(2, lease_s=-1.0)
     assert facts(lab.store.opening(lab.study)) == (2, True, False)
@@ -103,7 +103,7 @@ def test_studies_above_another_are_those_of_higher_priority_now(new_lab: Labs) -
 
 
 def test_a_paused_study_gives_nothing(new_lab: Labs) -> None:
-    """While a study is paused claims give nothing; what is in training ends; resumed it goes on."""
+    """While a study is paused claims give nothing and trials in training end; a resumed study continues."""
     lab = new_lab()
     claims = lab.claim(2)
     lab.assign(claims)

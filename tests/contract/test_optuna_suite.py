@@ -11,7 +11,7 @@ from hpsearch.storage import open_storage
 
 @pytest.fixture(scope="module")
 def suite_urls() -> dict[str, str]:
-    """Give the databases, by dialect, that nobody but this suite has studies in."""
+    """Provide the databases, by dialect, that only this suite has studies in."""
     return {}
 
 
@@ -19,7 +19,7 @@ def suite_urls() -> dict[str, str]:
 def storage(
     dialect: str, new_database: Callable[[str], str], suite_urls: dict[str, str]
 ) -> Iterator[BaseStorage]:
-    """Give a storage without studies."""
+    """Provide a storage without studies."""
     if dialect not in suite_urls:
         suite_urls[dialect] = new_database(dialect)
     opened = open_storage(suite_urls[dialect])
@@ -30,4 +30,4 @@ def storage(
 
 
 class TestOptunaStorage(StorageTestCase):
-    """What Optuna asks of a storage."""
+    """Optuna's requirements on a storage."""

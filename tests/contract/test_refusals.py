@@ -21,7 +21,7 @@ NewLab: TypeAlias = Callable[..., Lab]
 
 @pytest.fixture(params=["postgresql", "mariadb"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Give each kind of server in turn."""
+    """Provide each kind of server in turn."""
     chosen: str = request.param
     return chosen
 
@@ -37,7 +37,7 @@ def run(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def reader(url: str, dialect: str) -> Iterator[URL]:
-    """Give the URL of a user who may read the shared database and write nothing."""
+    """Provide the URL of a user who may read the shared database and write nothing."""
     open_store(url).close()
     name, database = f"reader_{uuid4().hex[:12]}", make_url(url).database
     if dialect == "postgresql":
@@ -64,7 +64,7 @@ def opened_and_closed(url: str) -> None:
 
 @pytest.mark.parametrize("opens", [opened_and_closed, check])
 def test_a_user_whom_the_server_does_not_know_is_refused(url: str, opens: Callable[[str], object]) -> None:
-    """A wrong user or password is said to be one, and the password is nowhere in it."""
+    """A wrong user or password is named as the reason, and the password is not shown."""
     stranger = make_url(url).set(username="stranger", password=PASSWORD)
     with pytest.raises(StorageError) as caught:
         opens(as_text(stranger))
@@ -95,7 +95,7 @@ def test_a_connection_without_a_time_limit_fails_for_its_own_reason(url: str) ->
 
 
 def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
-    """Whoever may only read sees studies and trials, and is told what to ask for when writing."""
+    """A read-only user can read studies and trials, and gets an error with the missing right when writing."""
     with open_store(as_text(reader), create=False) as store:
         store.studies()
         with pytest.raises(StorageError, match=r"the user may not do this \(.*denied.*\): grant the rights"):
@@ -130,7 +130,7 @@ def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, 
 
 
 def test_a_server_that_is_not_there_is_unavailable(dialect: str) -> None:
-    """An address where nobody listens is an error that says what to check, and may pass later."""
+    """An address without a listener is an error that states what to check, and may pass later."""
     scheme = "postgresql" if dialect == "postgresql" else "mysql"
     for opens in (opened_and_closed, check):
         with pytest.raises(StorageUnavailableError) as caught:
@@ -142,7 +142,7 @@ def test_a_server_that_is_not_there_is_unavailable(dialect: str) -> None:
 
 
 def test_a_host_without_an_address_is_unavailable(dialect: str) -> None:
-    """A host name that nobody knows is said to be one."""
+    """An unknown host name is named as the reason."""
     scheme = "postgresql" if dialect == "postgresql" else "mysql"
     with pytest.raises(StorageUnavailableError) as caught:
         opened_and_closed(f"{scheme}://somebody:{PASSWORD}@nowhere.invalid/database")
@@ -154,7 +154,7 @@ def test_a_host_without_an_address_is_unavailable(dialect: str) -> None:
 
 @pytest.mark.parametrize("options", ["bogus=1", "charset=bogus", "ssl_ca=/nowhere", "read_timeout=soon"])
 def test_options_that_the_driver_does_not_take_are_the_users(url: str, options: str) -> None:
-    """What stands behind the ? goes to the driver, and what the driver says about it is no fault of ours."""
+    """Options after the ? go to the driver, and the driver's errors about them are not bugs of ours."""
     with pytest.raises(StorageError) as caught:
         opened_and_closed(f"{url}?{options}")
     assert str(caught.value).startswith(f"{url}?{options}: ")

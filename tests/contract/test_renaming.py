@@ -1,4 +1,4 @@
-"""Studies renamed, copied beside themselves and ended: what stays, what is new, what is refused."""
+"""Studies renamed, copied within a database and ended: kept data, new data, refusals."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ def copied(store: Store, study: StoredStudy, name: str) -> StoredStudy:
 
 
 def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
-    """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers go on."""
+    """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers continue."""
     lab, name = new_lab(trials=6), a_name()
     lab.finish(2)
     lab.store.write_evaluations(lab.study, [evaluation(0)])
@@ -124,7 +124,7 @@ def test_a_copy_has_the_notes_of_its_trials(new_lab: Labs) -> None:
 
 
 def test_an_ended_study_has_what_it_has(new_lab: Labs) -> None:
-    """Its budget is what has finished and what runs; that ends, and no worker gets more."""
+    """Its budget is its finished and running trials; the running ones end, and no worker gets more."""
     lab = new_lab(trials=20)
     with pytest.raises(
         HpsearchError, match=r"must have a trial that has finished or runs to be ended \(got none\)"

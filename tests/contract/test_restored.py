@@ -1,4 +1,4 @@
-"""A database that was restored to an older state while workers went on: refused, never corrupted."""
+"""A database that was restored to an older state while workers continued: refused, never corrupted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -29,7 +29,7 @@ _LAST_ID: Final = {
 
 
 class Server:
-    """A database as its owner sees it: every row of every table, kept and put back."""
+    """A database as its owner reads it: every row of every table, kept and restored."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(make_url(url))
@@ -82,13 +82,13 @@ def a_lab(store: Store, url: str, trials: int) -> Lab:
 
 @pytest.fixture(scope="module")
 def own_urls() -> dict[str, str]:
-    """Give the databases, by dialect, of which these tests replace every row."""
+    """Provide the databases, by dialect, of which these tests replace every row."""
     return {}
 
 
 @pytest.fixture
 def own_url(dialect: str, new_database: Callable[[str], str], own_urls: dict[str, str]) -> str:
-    """Give the URL of a database that these tests have to themselves."""
+    """Provide the URL of a database that these tests have to themselves."""
     if dialect not in own_urls:
         own_urls[dialect] = new_database(dialect)
     return own_urls[dialect]
@@ -133,7 +133,7 @@ def test_claims_given_since_write_nothing(restored: Restored) -> None:
 
 
 def test_claims_from_before_the_backup_still_hold(restored: Restored) -> None:
-    """What ran at the backup is its worker's still: it can end it, again, or hand it back."""
+    """A trial that ran at the backup is still its worker's, which can end it again or hand it back."""
     lab, held, _ = restored
     assert lab.store.held(lab.study, worker=lab.worker) == [2, 3]
     assert lab.end(held[:1], value=0.5) == frozenset()
@@ -153,7 +153,7 @@ def test_a_heartbeat_keeps_only_what_its_worker_trains(restored: Restored) -> No
 
 
 def test_a_restored_study_ends_with_exactly_its_budget(restored: Restored) -> None:
-    """Whatever was lost with the backup is trained again, under its number, and nothing twice."""
+    """Trials lost with the backup are trained again, under their numbers, and none twice."""
     lab, _, since = restored
     lab.store.release(lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False)
     while lab.finish(3):
@@ -166,7 +166,7 @@ def test_a_restored_study_ends_with_exactly_its_budget(restored: Restored) -> No
 
 
 def test_a_study_that_was_created_since_is_gone(own_url: str) -> None:
-    """Its worker learns so, also when another study has got its id meanwhile."""
+    """The loss is reported to its worker, even if another study has got its id meanwhile."""
     with open_store(own_url) as store:
         server = Server(own_url)
         backup = server.backup()

@@ -1,4 +1,4 @@
-"""Lines to a server that fall silent, and servers that cancel, kill and refuse: no call waits for ever."""
+"""Lines to a server that fall silent, and servers that cancel, kill and refuse: no call waits forever."""
 
 import socket
 import time
@@ -22,14 +22,14 @@ READ_TIMEOUT_S = 2
 
 @pytest.fixture(params=["postgresql", "mariadb"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Give each kind of server in turn."""
+    """Provide each kind of server in turn."""
     chosen: str = request.param
     return chosen
 
 
 @pytest.fixture
 def line(url: str) -> Iterator[tuple[Proxy, str]]:
-    """Give a line to the server, and the URL of the database through it, with a short time for answers."""
+    """Provide a line to the server, and the URL of the database through it, with a short time for answers."""
     there = make_url(url)
     with Proxy(there.port or (5432 if there.drivername.startswith("postgresql") else 3306)) as proxy:
         through = there.set(host="127.0.0.1", port=proxy.port)
@@ -38,7 +38,7 @@ def line(url: str) -> Iterator[tuple[Proxy, str]]:
 
 
 def test_a_line_that_falls_silent_is_replaced(line: tuple[Proxy, str]) -> None:
-    """A connection that swallows what is sent is lost after a while, and the call is made over a new one."""
+    """A connection that never answers is lost after a while, and the call is made over a new one."""
     proxy, url = line
     with open_store(url) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
@@ -150,7 +150,7 @@ def turn(store: Store, dialect: str, *, is_read_only: bool) -> None:
 
 
 def test_a_database_that_turns_read_only_is_waited_for(new_lab: Callable[..., Lab], dialect: str) -> None:
-    """A failover in mid-run is an outage: workers wait, and go on when the database can be written again."""
+    """A failover in mid-run is an outage: workers wait, and continue when the database can be written again."""
     lab = new_lab()
     assert len(lab.claim(1)) == 1
     turn(lab.store, dialect, is_read_only=True)
@@ -167,7 +167,7 @@ def test_a_database_that_turns_read_only_is_waited_for(new_lab: Callable[..., La
 
 
 def test_who_may_not_write_at_the_start_is_refused_at_once(url: str, dialect: str) -> None:
-    """A database that never took a write of this process is no failover: the user is told so."""
+    """A database that never accepted a write of this process is not a failover: the error states that."""
     with open_store(url) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
     with open_store(url) as other:

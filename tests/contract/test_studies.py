@@ -1,4 +1,4 @@
-"""Studies: created once, found by name, compared, deleted whole; and what other Optuna clients do to them."""
+"""Studies: created once, found by name, compared, deleted whole; and changes by other Optuna clients."""
 
 import re
 import sqlite3
@@ -72,7 +72,7 @@ def test_a_study_is_read_as_it_was_created(store: Store) -> None:
 
 
 def test_creating_the_same_study_again_returns_it(store: Store) -> None:
-    """The same search over the same data is the same study, and its budget stays."""
+    """The same search over the same data is the same study, and its budget is unchanged."""
     spec = a_spec(trials=5)
     study = store.create_study(spec, fingerprint=FINGERPRINT)
     assert store.create_study(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
@@ -105,7 +105,7 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
 
 
 def test_the_order_of_searched_parameters_is_part_of_a_search(store: Store) -> None:
-    """Samplers draw in the order of the study file, so another order is another search, and the error says so."""
+    """Samplers draw in the order of the study file, so another order is another search, and the error states that."""
     spec = a_spec("ordered")
     store.create_study(spec, fingerprint=FINGERPRINT)
     with pytest.raises(StudyExistsError, match=r'search is \["learning_rate", .*\] there \(got \["model'):
@@ -128,7 +128,7 @@ def test_of_many_at_once_exactly_one_creates(url: str) -> None:
 
 
 def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
-    """Two searches that race for one name: one gets it, the other learns what differs."""
+    """Two searches that race for one name: one gets it, the other gets an error with the differences."""
     name = a_spec().name
 
     def create(seed: int) -> str:
@@ -215,7 +215,7 @@ def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:
 
 
 def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
-    """A stock client can delete our study; our rows of it go when somebody opens the database next."""
+    """A stock client can delete our study; our rows of it go when another process opens the database next."""
     before = rows(new_lab().store)
     lab = new_lab()
     lab.finish(2)
@@ -230,7 +230,7 @@ def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
 
 
 def test_a_study_that_another_client_renamed_is_followed(new_lab: Labs) -> None:
-    """Dashboards rename by copying and deleting: the study goes on under its new name, with all that was ours."""
+    """Dashboards rename by copying and deleting: the study continues under its new name, with all that was ours."""
     lab = new_lab(trials=6)
     lab.finish(3)
     running = lab.claim(1)
@@ -275,7 +275,7 @@ def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
 
 
 def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
-    """A specification with keys that this version does not know is not half understood."""
+    """A specification with keys that this version does not know is not read in part."""
     lab = new_lab()
     table = schema.studies
     with lab.store._engine.begin() as connection:
@@ -297,7 +297,7 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
 
 
 def test_stock_tools_are_silent_about_us(fresh_url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Opening a database says nothing: neither Optuna nor Alembic reaches the user's terminal."""
+    """Opening a database prints nothing: neither Optuna nor Alembic reaches the user's terminal."""
     with open_store(fresh_url) as store:
         store.create_study(a_spec(), fingerprint=FINGERPRINT)
     storage = stock_storage(fresh_url)

@@ -11,7 +11,7 @@ Labs = Callable[..., Lab]
 
 
 def crash(lab: Lab, worker: str) -> None:
-    """Lose a worker with all that it holds."""
+    """Lose a worker with all its trials."""
     lab.store.release(lab.study, worker=worker, numbers=None, why="it was killed", crashed=True)
 
 
@@ -32,7 +32,7 @@ def test_suspects_come_last_and_keep_their_place(new_lab: Labs) -> None:
 
 
 def test_suspects_are_claimed_alone(new_lab: Labs) -> None:
-    """A worker that holds something gets no suspect, one that holds nothing gets one, however many it asks for."""
+    """A worker with trials gets no suspect, one without gets one, however many it requests."""
     lab = new_lab(trials=4)
     lab.claim(3, worker="lost")
     crash(lab, "lost")
@@ -57,7 +57,7 @@ def test_those_that_lost_fewer_workers_come_first(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_crashes_three_times_fails_and_the_others_do_not(new_lab: Labs) -> None:
-    """Beside a trial that takes every worker down the others end, and the budget is spent exactly."""
+    """Despite a trial that kills every worker the others end, and the budget is spent exactly."""
     lab, poison = new_lab(trials=6), 2
     for attempt in range(20):
         worker = f"worker-{attempt}"

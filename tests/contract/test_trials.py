@@ -1,4 +1,4 @@
-"""Trials: what is written is read back, by us and by every other Optuna client."""
+"""Trials: written values are read back, by us and by every other Optuna client."""
 
 import math
 import random
@@ -111,7 +111,7 @@ def test_numbers_survive_to_the_last_bit(new_lab: Labs) -> None:
 
 
 def test_parameters_survive_to_the_last_bit(new_lab: Labs) -> None:
-    """Floats come back bit by bit, whole numbers as int, choices as what they are."""
+    """Floats come back bit by bit, whole numbers as int, choices with their own types."""
     lab = new_lab(trials=100)
     rng = random.Random(20170523)
     rates = [10.0 ** rng.uniform(-6, 0) for _ in range(60)]
@@ -151,7 +151,7 @@ def test_optuna_reads_what_we_write(new_lab: Labs) -> None:
 
 
 def test_optuna_uses_what_we_write(new_lab: Labs) -> None:
-    """A stock client can take the best trial, sample from ours and go on with the study."""
+    """A stock client can take the best trial, sample from ours and continue with the study."""
     lab = new_lab()
     for value in (0.25, 0.75, 0.5):
         lab.finish(1, value=value)

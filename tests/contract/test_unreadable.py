@@ -71,7 +71,7 @@ def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None
 
 
 def test_a_newer_revision_that_only_adds_is_worked_with(fresh_url: str) -> None:
-    """Claims, results and new studies go on beside a newer version's column and table; a break is refused."""
+    """Claims, results and new studies continue beside a newer version's column and table; a break is refused."""
     with open_store(fresh_url) as store:
         study = store.create_study(a_spec(trials=4), fingerprint=FINGERPRINT)
         newer = f"{int(schema.REVISION) + 1:04}"
@@ -135,7 +135,7 @@ def test_a_request_that_no_trial_can_have_is_sampled(new_lab: Labs, fixed: Any) 
 
 @pytest.fixture
 def theirs(fresh_url: str) -> str:
-    """Give a database that holds only Optuna's studies: of one objective, and of two."""
+    """Provide a database that holds only Optuna's studies: of one objective, and of two."""
     storage = stock_storage(fresh_url)
     one = optuna.create_study(study_name="one", storage=storage, direction="maximize")
     for value in (1.0, 3.0, -2.0):
@@ -199,7 +199,7 @@ def test_a_listing_says_what_progress_says(new_lab: Labs) -> None:
 
 
 def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
-    """A study of Optuna's whose names of objectives are no JSON is listed under a name of ours for its value."""
+    """If a study of Optuna's has names of objectives that are not JSON, its value is listed under a name of ours."""
     with open_store(theirs, foreign=True) as store:
         study_id = store.any_study("one").study_id
         table = optuna_schema.study_system_attributes

@@ -64,18 +64,18 @@ DEFINITIONS: Final = {
     ),
     "mysql": tuple(f"SHOW CREATE TABLE {name}" for name in schema.metadata.tables),
 }
-"""Queries for all that a database knows of our tables."""
+"""Queries for a database's definition of our tables."""
 
 
 @pytest.fixture(scope="module")
 def own_urls() -> dict[str, str]:
-    """Give the databases, by dialect, whose tables these tests change."""
+    """Provide the databases, by dialect, whose tables these tests change."""
     return {}
 
 
 @pytest.fixture
 def engine(dialect: str, new_database: Callable[[str], str], own_urls: dict[str, str]) -> Iterator[Engine]:
-    """Give a database without tables of ours."""
+    """Provide a database without tables of ours."""
     if dialect not in own_urls:
         own_urls[dialect] = new_database(dialect)
     made = make_engine(parse_address(own_urls[dialect]))
@@ -113,7 +113,7 @@ def rows_of(engine: Engine, table: str) -> list[dict[str, Any]]:
 
 
 def definition(engine: Engine) -> list[tuple[Any, ...]]:
-    """Return what the database knows of our tables, leaving out Alembic's."""
+    """Return the database's definition of our tables, without Alembic's."""
     with reading(engine) as connection:
         rows = [
             tuple(in_order(unquoted(value) if engine.dialect.name == "sqlite" else value) for value in row)
@@ -163,7 +163,7 @@ def test_the_newest_revision_is_that_of_the_tables() -> None:
 
 @pytest.fixture
 def next_folder(tmp_path: Path) -> Path:
-    """Give the revisions with a made-up next one."""
+    """Provide the revisions with a made-up next one."""
     folder = tmp_path / "50% more" / "migrations"
     shutil.copytree(FOLDER, folder)
     (folder / "versions" / f"revision_{NEXT}.py").write_text(NEXT_REVISION)
@@ -208,7 +208,7 @@ def test_a_revision_that_fails_is_not_stamped(engine: Engine, next_folder: Path)
 
 @pytest.mark.parametrize("script", sorted(GOLDEN.glob("hpsearch-*.sql")), ids=lambda path: path.stem)
 def test_an_old_database_of_ours_is_upgraded(script: Path, tmp_path: Path) -> None:
-    """Everything that the version which made it could read in it is read in it still."""
+    """All facts that its own version could read are still read from it."""
     url = load(script, tmp_path / "old.db")
     revision = script.stem.removeprefix("hpsearch-")
     done = upgrade(url, beside_workers=True)
@@ -284,7 +284,7 @@ def test_both_schemas_are_upgraded_once_nobody_works(engine: Engine) -> None:
 
 
 def test_what_cannot_be_upgraded_is_left_alone(engine: Engine) -> None:
-    """Newer tables, tables of no known revision, and no tables at all are errors that say what to do."""
+    """Newer tables, tables of no known revision, and no tables at all are errors with a remedy."""
     url = url_of(engine)
     shown = engine.url.render_as_string()
     open_store(url).close()
@@ -302,7 +302,7 @@ def test_what_cannot_be_upgraded_is_left_alone(engine: Engine) -> None:
 
 
 def test_an_empty_database_needs_no_upgrade(tmp_path: Path) -> None:
-    """Where there are no tables there is nothing to upgrade, and nothing is made."""
+    """If there are no tables there is nothing to upgrade, and nothing is made."""
     path = tmp_path / "empty.db"
     path.touch()
     with pytest.raises(

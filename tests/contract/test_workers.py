@@ -1,4 +1,4 @@
-"""The registry: who works on what, who is lost, and who was asked to stop."""
+"""The registry: workers with their studies, lost workers, and requests to stop."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def found(store: Store, name: str) -> WorkerRecord | None:
 
 
 def silence(store: Store, name: str, *, for_s: float) -> None:
-    """Let a worker look as if nobody had seen it for that long."""
+    """Make a worker look unseen for that long."""
     table = schema.workers
     with writing(store._engine, durable=False) as connection:
         silent = update(table).where(table.c.worker == name)
@@ -40,7 +40,7 @@ def silence(store: Store, name: str, *, for_s: float) -> None:
 
 
 def test_a_worker_is_registered_as_it_says(store: Store) -> None:
-    """Who a worker is comes back, with the database's times in UTC, and it holds nothing yet."""
+    """A worker's identity is read back, with the database's times in UTC, and it holds nothing yet."""
     identity = an_identity()
     store.register_worker(identity)
     worker = found(store, identity.name)
@@ -56,7 +56,7 @@ def test_a_worker_is_registered_as_it_says(store: Store) -> None:
 
 
 def test_a_worker_that_ends_is_gone(store: Store) -> None:
-    """Who leaves is not listed any more, and leaving twice is no error."""
+    """A worker that leaves is no longer listed, and leaving twice is not an error."""
     identity, other = an_identity(), an_identity()
     store.register_worker(identity)
     store.register_worker(other)
@@ -81,7 +81,7 @@ def test_a_worker_is_listed_with_what_it_trains(new_lab: Labs) -> None:
 
 
 def test_who_looks_at_the_workers_sweeps(new_lab: Labs) -> None:
-    """What a vanished worker held waits again as soon as somebody lists the workers, in every study."""
+    """A vanished worker's trials wait again as soon as a process lists the workers, in every study."""
     labs = [new_lab(), new_lab()]
     for lab in labs:
         lab.store.register_worker(an_identity(lab.worker))
@@ -94,7 +94,7 @@ def test_who_looks_at_the_workers_sweeps(new_lab: Labs) -> None:
 
 
 def test_a_beat_renews_leases_and_is_seen(new_lab: Labs) -> None:
-    """A heartbeat says how many leases it renewed, of all studies, and that the worker was seen."""
+    """A heartbeat returns the number of renewed leases, of all studies, and records that the worker was seen."""
     lab, second = new_lab(), new_lab()
     identity = an_identity(lab.worker)
     lab.store.register_worker(identity)
@@ -127,7 +127,7 @@ def test_a_worker_hears_that_it_should_stop(store: Store) -> None:
 
 
 def test_a_worker_that_starts_again_is_not_asked_to_stop(store: Store) -> None:
-    """A new worker of an old name takes its place, and nothing of it."""
+    """A new worker of an old name replaces the old one, and inherits nothing."""
     identity = an_identity()
     store.register_worker(identity)
     store.ask_to_stop(identity.name)
@@ -150,7 +150,7 @@ def test_a_worker_that_was_forgotten_enters_again(store: Store) -> None:
 
 
 def test_workers_are_listed_by_their_start(store: Store) -> None:
-    """Those that started first are in front."""
+    """The earliest started are first."""
     names = []
     for seconds in (0.0, 200.0, 100.0):
         identity = an_identity()

@@ -45,7 +45,7 @@ def environ(
     scheme: str = "http",
     remote: str = "127.0.0.1",
 ) -> WSGIEnvironment:
-    """Return what a server makes of a request to a quoted path, perhaps with a query."""
+    """Return a server's environment for a request to a quoted path, perhaps with a query."""
     path, _, query = address.partition("?")
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
     return {
@@ -66,7 +66,7 @@ def environ(
 
 
 def ask(application: WSGIApplication, address: str = "/", **request: Any) -> Asked:
-    """Return what the application answers to a request, as `environ` has it."""
+    """Return the application's answer to a request with this `environ`."""
     started: list[Started] = []
 
     def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:

@@ -32,7 +32,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the file of a database whose studies are the synthetic, the hostile and the regression one."""
+    """Provide the file of a database whose studies are the synthetic, the hostile and the regression one."""
     path = tmp_path_factory.mktemp("populated") / "studies.db"
     with open_store(f"sqlite:///{path}") as store:
         populate(store, synthetic.synthetic(60))
@@ -43,7 +43,7 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(populated: Path, tmp_path: Path) -> Iterator[Site]:
-    """Give a site over a copy of that database."""
+    """Provide a site over a copy of that database."""
     path = shutil.copy(populated, tmp_path / "studies.db")
     url = f"sqlite:///{path}"
     with open_store(url) as store:

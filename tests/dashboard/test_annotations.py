@@ -18,7 +18,7 @@ from tests.report import synthetic
 
 
 def detail(site: Site, study_id: int = 1, after: int = 0) -> Any:
-    """Return what the dashboard says of a study."""
+    """Return the dashboard's answer about a study."""
     return ask(site.site, f"/api/studies/{study_id}?after={after}").json
 
 
@@ -41,7 +41,7 @@ def test_every_ended_trial_has_a_note(site: Site) -> None:
 
 
 def test_a_study_has_a_note_and_figures(site: Site) -> None:
-    """The study's note says how it stands; search map, failures and curves are there soon, with titles."""
+    """The study's note states how it stands; search map, failures and curves are there soon, with titles."""
     said = next(said for said in iter(lambda: detail(site), None) if said["plotly_graph_objects"])
     assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
     assert "](/reports/digits)" in said["note"]["body"]
@@ -61,7 +61,7 @@ def test_a_study_has_a_note_and_figures(site: Site) -> None:
 
 
 def test_notes_of_users_stay(site: Site) -> None:
-    """What a user writes replaces our note for good, an emptied one too, for trials and studies alike."""
+    """A user's note replaces ours permanently, even an emptied one, for trials and studies alike."""
     trial_id = detail(site)["trials"][0]["trial_id"]
     for address in (f"/api/studies/1/{trial_id}/note", "/api/studies/1/note"):
         assert write_note(site, address, 1, "mine").status == 204

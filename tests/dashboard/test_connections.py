@@ -1,4 +1,4 @@
-"""What clients may take of the server: connections, time and disk, before they have shown that they may."""
+"""Limits on connections, time and disk of clients that are not yet authorized."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ REQUEST = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nConnec
 
 @pytest.fixture
 def server() -> Iterator[GuardedServer]:
-    """Give a server with a token and few connections, which runs in a thread."""
+    """Provide a server with a token and few connections, which runs in a thread."""
     guards = (TokenGuard(TOKEN), LimitGuard(has_artifacts=True))
     adjustments = Adjustments(
         host="127.0.0.1",

@@ -28,7 +28,7 @@ CHANGES = ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"]
     ],
 )
 def test_other_sites_change_nothing(method: str, headers: dict[str, str]) -> None:
-    """What a page of another site, or of another port, sends is refused when it would change something."""
+    """A request from another site, or another port, is refused if it would change something."""
     answer = refuse_other_origins(environ(method=method, headers=headers))
     assert answer is not None
     assert answer.status == 403
@@ -49,13 +49,13 @@ def test_own_pages_and_programs_change(headers: dict[str, str]) -> None:
 
 
 def test_other_sites_may_link_here() -> None:
-    """Reading is refused to nobody by where he comes from."""
+    """Reading is never refused because of a request's origin."""
     assert refuse_other_origins(environ(headers={"Sec-Fetch-Site": "cross-site"})) is None
 
 
 @pytest.mark.parametrize("method", CHANGES)
 def test_read_only_refuses_every_change(method: str) -> None:
-    """A read-only dashboard says that it is one."""
+    """A read-only dashboard states that it is read-only."""
     answer = refuse_changes(environ(method=method))
     assert answer is not None
     assert (answer.status, b"--read-only" in answer.body) == (403, True)
@@ -64,7 +64,7 @@ def test_read_only_refuses_every_change(method: str) -> None:
 
 
 def test_long_bodies_are_refused() -> None:
-    """A body may have a megabyte, an artifact 128 of them where artifacts are kept, and must say its length."""
+    """A body may have a megabyte, an artifact 128 of them if artifacts are kept, and must state its length."""
     with_artifacts, without = LimitGuard(has_artifacts=True), LimitGuard(has_artifacts=False)
 
     def status(guard: LimitGuard, path: str, length: str) -> int:

@@ -1,4 +1,4 @@
-"""Who may be called by which name."""
+"""The host names that the dashboard accepts."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_own_names_pass(host: str) -> None:
     ],
 )
 def test_other_names_are_refused(host: str) -> None:
-    """A name that leads here through somebody else's DNS gets nothing, whatever it looks like."""
+    """A host name that leads here through foreign DNS gets no answer, whatever it looks like."""
     answer = HostGuard(["lab.example"], any_address=False)(environ(headers={"Host": host}))
     assert answer is not None
     assert (answer.status, b"--allow-host" in answer.body) == (421, True)
@@ -45,7 +45,7 @@ def test_no_name_at_all_is_no_name() -> None:
 
 
 def test_hosts_are_told_apart() -> None:
-    """What only this machine reaches, and what stands for every address, is recognized."""
+    """Addresses that only this machine reaches, and those for every address, are recognized."""
     assert [is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.5", "lab.example", "")] == [False] * 5
     assert [is_unspecified(host) for host in ("0.0.0.0", "::", "", "10.0.0.5")] == [True] * 3 + [False]

@@ -1,4 +1,4 @@
-"""What is kept in memory, and what is drawn behind the back of requests."""
+"""Data kept in memory, and figures drawn in the background."""
 
 import logging
 import threading
@@ -102,7 +102,7 @@ def test_few_requests_wait_for_a_picture() -> None:
 
 
 def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
-    """A figure that cannot be drawn is missing, and the log says why."""
+    """A figure that cannot be drawn is missing, and the log has the reason."""
 
     def draw(seen: Seen) -> Figures:
         raise RuntimeError("no ink")

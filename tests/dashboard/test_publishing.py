@@ -1,4 +1,4 @@
-"""What is published is what a stock server of Optuna's dashboard on a stock storage shows."""
+"""A stock server of Optuna's dashboard on a stock storage shows everything that is published."""
 
 import json
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ from tests.dashboard.conftest import Site
 
 @pytest.fixture
 def url(site: Site, tmp_path: Path) -> str:
-    """Give the URL of the site's database."""
+    """Provide the URL of the site's database."""
     return f"sqlite:///{tmp_path}/studies.db"
 
 
 @pytest.fixture
 def snapshot(site: Site) -> Snapshot:
-    """Give the digits study as it stands."""
+    """Provide the digits study as it stands."""
     return take_snapshot(site.store, site.digits)
 
 
@@ -40,7 +40,7 @@ def stock(url: str) -> Iterator[WSGIApplication]:
 
 
 def detail(application: WSGIApplication, study_id: int = 1) -> Any:
-    """Return what a dashboard says of a study."""
+    """Return a dashboard's answer about a study."""
     return ask(application, f"/api/studies/{study_id}").json
 
 

@@ -63,7 +63,7 @@ def test_a_replay_that_failed_can_be_tried_again() -> None:
 
 
 def test_no_replay_holds_up_the_end() -> None:
-    """A server that is told to stop ends, whatever is trained and whatever waits."""
+    """A server that is asked to stop ends, whatever is trained and whatever waits."""
     program = (
         "import threading\n"
         "from hpsearch.dashboard.replays import Replays\n"

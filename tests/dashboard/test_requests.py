@@ -55,7 +55,7 @@ def asked(site: Site, caplog: pytest.LogCaptureFixture) -> Any:
     ],
 )
 def test_no_body_is_an_error_of_ours(asked: Any, method: str, path: str) -> None:
-    """Whatever is sent in place of what a path takes, the answer says what is wrong with it."""
+    """Whatever is sent in place of what a path takes, the answer states what is wrong with it."""
     for body in BODIES:
         answer: Asked = asked(path, method=method, body=body)
         assert 400 <= answer.status < 500, (body, answer.body)
@@ -93,7 +93,7 @@ def test_all_problems_of_a_body_are_named(asked: Any) -> None:
 
 
 def test_good_requests_pass(asked: Any, site: Site) -> None:
-    """What the dashboard's own pages send is answered as before."""
+    """Requests of the dashboard's own pages are answered as before."""
     body = json.dumps({"study_name": "new", "directions": ["minimize"]}).encode()
     assert asked("/api/studies", method="POST", body=body).status == 201
     note = json.dumps({"version": 1, "body": "a note"}).encode()

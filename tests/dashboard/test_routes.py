@@ -1,4 +1,4 @@
-"""Our pages: what stands on them, by which path, and that they say whether something is new."""
+"""Our pages: their contents, their paths, and their notice of new data."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_a_trial_is_replayed_on_its_page(site: Site) -> None:
 
 
 def test_workers_are_listed(site: Site) -> None:
-    """Who works on what stands on the page of workers."""
+    """The page of workers shows the study of each worker."""
     page = ask(site.site, "/workers").text
     assert "worker-0" in page
     assert "laboratory" in page
@@ -156,7 +156,7 @@ def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
 
 
 def test_health_and_metrics_tell_how_it_is(site: Site) -> None:
-    """Where the database answers that is said, with numbers that add up."""
+    """If the database answers, health reports that, with numbers that add up."""
     assert ask(site.site, "/healthz").body == b"ok\n"
     lines = dict(
         line.rsplit(" ", 1)

@@ -1,4 +1,4 @@
-"""Notes as Optuna's dashboard stores them, and how ours are told from a user's."""
+"""Notes as Optuna's dashboard stores them, and how ours are distinguished from a user's."""
 
 import optuna
 import pytest

@@ -39,7 +39,7 @@ def entered(address: str = "/reports/a%20b?token=correct+horse+%C3%BC+battery&x=
     ],
 )
 def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
-    """No token, a wrong one, or a malformed header gets a 401 that says what is wanted, and nothing else."""
+    """No token, a wrong one, or a malformed header gets a 401 that states the requirement, and nothing else."""
     site = guarded(greeting, [TokenGuard(TOKEN)])
     for address in ("/", "/static/bundle.js", "/healthz", "/?token=wrong", "/?token="):
         answer = ask(site, address, headers=headers)
@@ -129,7 +129,7 @@ def test_guessing_slows_down_after_ten_failures(way: str) -> None:
 
 
 def test_guesses_of_one_address_leave_others_and_cookies_alone() -> None:
-    """An address that guesses locks out neither other addresses nor whoever has been let in."""
+    """An address that guesses locks out neither other addresses nor authorized clients."""
     site = guarded(greeting, [TokenGuard(TOKEN, clock=lambda: 0.0)])
     cookie = {"Cookie": entered().headers["set-cookie"].partition(";")[0]}
     bearer = {"Authorization": f"Bearer {TOKEN}"}

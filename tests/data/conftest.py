@@ -1,4 +1,4 @@
-"""What the tests of data share: small files, and the text of a refusal."""
+"""Fixtures of the data tests: small files, and the text of a refusal."""
 
 from collections.abc import Callable
 from pathlib import Path

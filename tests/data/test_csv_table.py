@@ -38,7 +38,7 @@ def test_a_byte_order_mark_is_no_name(write_csv: WriteText) -> None:
 
 
 def test_of_equal_delimiters_the_comma_is_text(write_csv: WriteText) -> None:
-    """Where comma and semicolon, or tab, cut the first row alike, the comma stands inside a cell."""
+    """If comma and semicolon, or tab, cut the first row alike, the comma stands inside a cell."""
     for delimiter in ";\t":
         raw = read_csv(write_csv(f"width, cm{delimiter}kind\n1{delimiter}x\n"), target=None)
         assert raw.features == ("width, cm",)

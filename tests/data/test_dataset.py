@@ -1,4 +1,4 @@
-"""What a data set guarantees."""
+"""The guarantees of a data set."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a data set is like, and what diagnosis is told of it."""
+"""The description of a data set, and the facts that diagnosis gets."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.training.cases import classification, regression
 
 
 def test_classes_are_counted() -> None:
-    """Iris is described as everybody knows it."""
+    """Iris has its well-known description."""
     data = describe(load("iris", environment={}))
     assert data.classes == {"setosa": 50, "versicolor": 50, "virginica": 50}
     assert (data.name, data.task, data.examples, data.inputs, data.outputs) == (

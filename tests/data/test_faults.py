@@ -85,7 +85,7 @@ def test_bytes_stay_bytes(idx_folder: object, name: FaultName, number: int) -> N
 
 
 def test_a_sealed_part_that_validates_is_shuffled(idx_folder: object) -> None:
-    """Where the source's own part validates, it is the one with shuffled labels."""
+    """If the source's own part validates, it is the one with shuffled labels."""
     spec = DataSpec(source=str(idx_folder), sealed="validation")
     wrong = replace(spec, fault=Fault(name="validation_labels_shuffled"))
     plain, faulty = (prepare(s, seed=3, precision="float32", environment={}) for s in (spec, wrong))

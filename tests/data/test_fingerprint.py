@@ -63,7 +63,7 @@ def test_layout_and_negative_zero_do_not_count() -> None:
 
 
 def test_names_do_not_count() -> None:
-    """Where data was read, and what people call it, changes nothing."""
+    """The path of the data, and its display names, change nothing."""
     renamed = _dataset(name="y", origin="there", classes=("c", "d"), features=("p", "q", "r"))
     assert _name(renamed) == _PLAIN
 
@@ -120,7 +120,7 @@ def test_shape_counts_by_itself() -> None:
 
 
 def test_an_unused_sealed_part_does_not_count() -> None:
-    """Where a study takes a test part of its own, the source's sealed part changes nothing."""
+    """If a study takes a test part of its own, the source's sealed part changes nothing."""
     data = _dataset()
     sealed = SourceExamples(inputs=data.inputs[:2], targets=data.targets[:2])
     spec = replace(_SPEC, test_fraction=0.25)

@@ -74,7 +74,7 @@ def test_another_format_is_refused(content: bytes, got: str, tmp_path: Path, ref
 def test_another_length_is_refused(
     body: str, expected: str, got: str, tmp_path: Path, refused: Refused
 ) -> None:
-    """A file that is shorter or longer than its head says, or whose head is cut short, is not read."""
+    """A file that is shorter or longer than its head states, or whose head is cut short, is not read."""
     path = tmp_path / "labels"
     path.write_bytes(bytes.fromhex("00000801" + body))
     assert refused(lambda: read_idx(path)) == (
@@ -132,7 +132,7 @@ def test_other_spellings_of_the_names_are_found(pattern: str, idx_folder: Path) 
 
 
 def test_an_unfinished_file_is_not_data(idx_folder: Path) -> None:
-    """What a writer has not finished is left alone."""
+    """An unfinished file is not read."""
     images = idx_folder / "train-images-idx3-ubyte"
     (idx_folder / f"{images.name}.gz").write_bytes(gzip.compress(images.read_bytes()))
     images.rename(idx_folder / f"{images.name}.1.part")
@@ -141,7 +141,7 @@ def test_an_unfinished_file_is_not_data(idx_folder: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path, refused: Refused) -> None:
-    """A folder without the training files says which files it needs, and what it has."""
+    """A folder without the training files causes an error with the files it needs, and those it has."""
     text = (
         f"{tmp_path}: a folder must hold the files train-images-idx3-ubyte and train-labels-idx1-ubyte,"
         " plain or with .gz (got {}): put them there"

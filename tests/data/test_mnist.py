@@ -77,7 +77,7 @@ def test_a_named_folder_must_exist(tmp_path: Path, refused: Refused) -> None:
 def test_without_a_network_the_remedy_is_a_folder(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing can be downloaded the message says what to set."""
+    """If nothing can be downloaded the message states what to set."""
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", _no_network)
     assert refused(lambda: read_mnist({"XDG_CACHE_HOME": str(tmp_path)})) == (
         'mnist: must be downloaded from openml.org (got "<urlopen error Name or service not known>"):'
@@ -119,7 +119,7 @@ def test_a_download_serves_where_it_cannot_be_kept(tmp_path: Path, monkeypatch: 
 def test_what_was_fetched_is_where_it_says(
     tmp_path: Path, idx_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fetching keeps a download, says where, and fails where it could not be kept; a named folder stays."""
+    """Fetching keeps a download, prints its path, and fails if it could not be kept; a named folder stays."""
     pixels, labels = _openml(60_010)
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *_, **__: (pixels, labels))
     kept = fetch_mnist({"XDG_CACHE_HOME": str(tmp_path)})

@@ -41,7 +41,7 @@ def test_what_is_no_zip_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_missing_arrays_are_refused(tmp_path: Path, refused: Refused) -> None:
-    """An archive without x and y says which arrays it has."""
+    """The error for an archive without x and y lists its arrays."""
     path = tmp_path / "d.npz"
     np.savez(path, x=np.ones(3), labels=np.ones(3))
     assert refused(lambda: read_npz(path)) == (

@@ -103,7 +103,7 @@ def test_another_format_is_refused(tmp_path: Path, refused: Refused) -> None:
 def test_without_pyarrow_the_extra_is_named(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where pyarrow is missing the message says how to get it."""
+    """If pyarrow is missing the message states how to get it."""
     path = _written(tmp_path, {"a": [1], "b": [1]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert refused(lambda: read_parquet(path, target=None)) == (

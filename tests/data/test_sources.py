@@ -1,4 +1,4 @@
-"""Where data comes from."""
+"""The sources of data."""
 
 import gzip
 import os
@@ -138,7 +138,7 @@ def _unprivileged() -> Iterator[None]:
 def test_a_file_without_permission_is_refused(
     tmp_path: Path, request: pytest.FixtureRequest, refused: Refused
 ) -> None:
-    """What the operating system refuses is said with its own word."""
+    """A refusal of the operating system is reported in its own words."""
     path = tmp_path / "d.csv"
     path.write_text("1,2\n", encoding="utf-8")
     path.chmod(0)

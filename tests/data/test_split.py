@@ -202,7 +202,7 @@ def test_examples_can_be_stratified() -> None:
 
 
 def test_more_examples_than_there_are_cannot_be_taken(refused: Refused) -> None:
-    """The error says how many there are."""
+    """The error states how many there are."""
     text = refused(lambda: split(_dataset([5, 5]), replace(_spec(0.2), examples=11), seed=0))
     assert text.startswith("data.examples: must be at most 10, as many as the source has (got 11): ")
 

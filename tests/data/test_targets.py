@@ -1,4 +1,4 @@
-"""What targets mean."""
+"""The meaning of targets."""
 
 from collections.abc import Callable
 

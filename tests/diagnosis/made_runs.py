@@ -73,7 +73,7 @@ def run(
     known: TrialFacts | None = None,
     **changes: Any,
 ) -> Run:
-    """Return a run of ten epochs of 60 steps, healthy where nothing else is said; `changes` are fields of `Run`.
+    """Return a run of ten epochs of 60 steps, healthy if nothing else is said; `changes` are fields of `Run`.
 
     A run with a first NaN ends there.
     """

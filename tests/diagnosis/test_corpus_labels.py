@@ -75,7 +75,7 @@ def test_dead_units_are_counted_in_the_last_parameters(relu: Base) -> None:
 
 
 def test_units_with_zero_weights_are_dead_at_the_start(relu: Base) -> None:
-    """Where all weights are 0 no unit is positive for any example."""
+    """If all weights are 0 no unit is positive for any example."""
     assert made(relu, "normal_weights", 0.0)[0].first.dead == (1.0,)
 
 

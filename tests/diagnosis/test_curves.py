@@ -112,7 +112,7 @@ def test_numbers_are_aligned_where_validation_explains_them() -> None:
 
 
 def test_targets_that_are_all_the_same_say_nothing_of_alignment() -> None:
-    """Where chance's loss is 0 nothing is to be known, and nothing raises."""
+    """If chance's loss is 0 nothing is to be known, and nothing raises."""
     equal = replace(NUMBERS, target_low=1.0, target_high=1.0, target_variance=0.0)
     ends = [epoch(0, training=0.0, validation=0.1, accuracy=None)]
     assert asked(val_misaligned, course(ends), facts(data=equal)) is None

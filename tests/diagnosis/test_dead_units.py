@@ -199,7 +199,7 @@ def test_narrow_layers_are_made_wider(hidden: tuple[int, ...], suggested: dict[s
 
 
 def test_the_negative_plateau_is_a_layer_above_the_share_of_silence() -> None:
-    """An ELU layer is lost where ten steps in a row are above the share, and not where one is below it."""
+    """An ELU layer is lost where ten steps in a row are above the share, and not if one is below it."""
     known = facts(activation="elu")
     finding = found(negative_plateau, after_birth(STEPS_IN_A_ROW, dead=SILENT_SHARE), known)
     assert (finding.first_step, finding.confidence) == (20, 0.95)
@@ -256,7 +256,7 @@ def test_a_layer_that_was_born_sparse_has_not_died() -> None:
 
 
 def test_ten_samples_show_silence_too() -> None:
-    """Where units were not followed the least silent share of ten samples counts, if they show enough examples."""
+    """If units were not followed the least silent share of ten samples counts, if they show enough examples."""
     looks = [sample(0), *samples(range(25, 25 + STEPS_IN_A_ROW), dead=PARTIAL_SHARE)]
     fewest = math.ceil(FEWEST_EXAMPLES / STEPS_IN_A_ROW)
     for batch_size, dies in ((fewest, True), (fewest - 1, False)):

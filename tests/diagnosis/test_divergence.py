@@ -64,7 +64,7 @@ def test_evidence_of_a_logarithm_is_finite() -> None:
 
 @pytest.mark.parametrize("array", ["weights", "activations", "logits", "gradients"])
 def test_what_breaks_before_the_loss_is_no_logarithm(array: str) -> None:
-    """Where another array broke first the loss is not to blame."""
+    """If another array broke first the loss is not to blame."""
     known = facts(output="sigmoid")
     assert asked(log_zero, broken(array), known) is None
     assert found(diverged, broken(array), known).cause is Cause.DIVERGED_LR

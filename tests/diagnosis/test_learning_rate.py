@@ -62,7 +62,7 @@ def test_steps_that_promise_less_than_a_tenth() -> None:
 
 @pytest.mark.parametrize(("gain", "factor"), [(0.95, 10.0), (ROUNDED_GAIN * 0.999, 24.0)])
 def test_a_rate_is_raised_to_the_best_step_at_most(gain: float, factor: float) -> None:
-    """Where probes tell rho from 1, the rate stays within 1 / (2 (1 - rho)) times its own."""
+    """If probes tell rho from 1, the rate stays within 1 / (2 (1 - rho)) times its own."""
     finding = found(lr_too_low, slow(promise=ENOUGH * 0.99, gain=gain), facts(rate=1e-5))
     assert finding.suggested == {"learning_rate": pytest.approx(1e-5 * factor, rel=0.02)}
 

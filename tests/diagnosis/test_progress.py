@@ -77,7 +77,7 @@ def test_probes_promise_more_than_rounding() -> None:
 
 
 def test_the_middle_leaves_out_what_was_not_measured() -> None:
-    """The median is over the samples that have the statistic, and NaN where none has."""
+    """The median is over the samples that have the statistic, and NaN if none has."""
     looks = [sample(0, accuracy=0.1), sample(1), sample(2, accuracy=0.5), sample(3, accuracy=0.3)]
     assert median_of(looks, lambda look: look.accuracy) == 0.3
     assert math.isnan(median_of(looks, lambda look: look.coherence))

@@ -142,7 +142,7 @@ def test_quantiles() -> None:
 
 
 def test_confusion_has_a_row_per_label() -> None:
-    """Rows add up to the runs of each label; a double fault stands where it was told, else under its first label."""
+    """Rows add up to the runs of each label; a double fault is under the called label, else its first one."""
     rows = confusion(JUDGED)
     assert {cause: dict(row) for cause, row in rows.items()} == {
         DEAD: {DEAD: 2},

@@ -100,7 +100,7 @@ def test_weights_that_decay_throws_about() -> None:
 
 
 def test_decay_beside_gradients_of_zero() -> None:
-    """Where there is no gradient, or no weight, ratios are not known and the evidence is still finite."""
+    """If there is no gradient, or no weight, ratios are not known and the evidence is still finite."""
     still = sample(0, gradient=0.0, output=0.0, update=9.0)
     assert (
         "first_decay_ratio" not in found(wd_dominates, telemetry([still]), facts(weight_decay=0.1)).evidence
@@ -154,7 +154,7 @@ def test_a_collapse_is_one_of_classes() -> None:
 
 
 def test_unbalanced_classes_collapse_however_low_the_loss() -> None:
-    """Where one class has nine tenths, a low loss proves nothing if validation knows no more than that class."""
+    """If one class has nine tenths, a low loss proves nothing if validation knows no more than that class."""
     majority = UNBALANCED_SHARE
     low = constant(accuracy=majority, loss=0.01)
     bound = majority + chance_deviation(majority, CLASSES.validation_examples)

@@ -105,7 +105,7 @@ def test_what_was_wrong_before_explains_an_illness() -> None:
 
 
 def test_what_was_wrong_before_ails_nobody_who_learns() -> None:
-    """Where a trial does well, or has only what happens to those that learn, it comes last."""
+    """If a trial does well, or has only what happens to those that learn, it comes last."""
     assert causes(HEALTHY, facts(data=UNSCALED)) == [Cause.HEALTHY, Cause.INPUT_UNSCALED]
     assert causes(OVERFIT, facts(data=UNSCALED)) == [Cause.OVERFIT, Cause.INPUT_UNSCALED]
     assert causes(SPARSE, facts(data=UNSCALED)) == [Cause.DEAD_RELU_PARTIAL, Cause.INPUT_UNSCALED]
@@ -175,7 +175,7 @@ def test_what_is_expected_explains_nothing() -> None:
 
 
 def test_only_what_is_fatal_stops_a_trial() -> None:
-    """A finding that the study does not call fatal lets the trial go on."""
+    """A finding that the study does not call fatal lets the trial continue."""
     assert stops(DEAD, facts(), FATAL) is Cause.DEAD_RELU_TOTAL
     assert stops(DEAD, facts(), FATAL - {Cause.DEAD_RELU_TOTAL}) is Cause.DEAD_RELU_PARTIAL, "the next rule"
     assert stops(DEAD, facts(), FATAL - {Cause.DEAD_RELU_TOTAL, Cause.DEAD_RELU_PARTIAL}) is None

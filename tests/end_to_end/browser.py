@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by Playwright: pages are opened as a reader opens them, and watched."""
+"""Headless Chromium, driven by Playwright: pages are opened as by a reader, and watched."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ Paper: TypeAlias = Literal["light", "dark"]
 HEIGHT: Final = 900
 GIVE_UP_MS: Final = 60_000
 DRAWN: Final = "html[data-drawn]"
-"""What a page says when all its figures are drawn."""
+"""The text of a page after all its figures are drawn."""
 
 _FLAGS: Final = (
     "--no-sandbox",
@@ -30,21 +30,21 @@ _FLAGS: Final = (
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sight:
-    """A page that is open: what went wrong in it, and what it asked the network for."""
+    """An open page: its errors, and its network requests."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def open(self, address: str) -> Page:
-        """Go to an address and return the page once its scripts have run. It must be there."""
+        """Go to an address and return the page once its scripts have run. It must exist."""
         answer = self.page.goto(address)
         assert answer is not None
         assert answer.ok, f"{address}: {answer.status}"
         return self.page
 
     def read(self, html: str, folder: Path) -> Page:
-        """Open a page of which only the file is there, in `folder`, and return it once its figures are drawn."""
+        """Open a page from a file, alone in `folder`, and return it once its figures are drawn."""
         file = folder / "page.html"
         file.write_text(html, encoding="utf-8")
         self.page.goto(file.as_uri())
@@ -58,7 +58,7 @@ class Sight:
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium; skip the test without it, or fail where a browser is required."""
+    """Return the path of Chromium; skip the test without it, or fail if a browser is required."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is not None:
         return found
@@ -75,7 +75,7 @@ def press(target: Locator) -> None:
 
 
 def comes_to(page: Page, script: str, expected: Any) -> None:
-    """Return when `script`, a function without arguments, returns what is expected; fail where it does not."""
+    """Return when `script`, a function without arguments, returns the expected value; fail if it does not."""
     same = f"(expected) => JSON.stringify(({script})()) === JSON.stringify(expected)"
     try:
         page.wait_for_function(same, arg=expected)
@@ -86,7 +86,7 @@ def comes_to(page: Page, script: str, expected: Any) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start the system's Chromium, and end it. Without one the test is skipped, or fails where it is required."""
+    """Start the system's Chromium, and end it. Without one the test is skipped, or fails if it is required."""
     path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS])
@@ -118,7 +118,7 @@ def _watch(seen: Sight) -> None:
         seen.requests.append(request.url)
 
     def fail(request: Request) -> None:
-        # A page that is left gives up what it was still waiting for.
+        # A page that is left cancels its pending requests.
         if request.failure != "net::ERR_ABORTED":
             seen.errors.append(f"failed: {request.url}: {request.failure}")
 

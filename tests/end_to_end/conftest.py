@@ -29,7 +29,7 @@ class Folder:
     environment: Mapping[str, str]
 
     def run(self, *arguments: str) -> CompletedProcess[str]:
-        """Run `hpsearch` to its end."""
+        """Run `hpsearch` to its end and return the result."""
         return subprocess.run(
             self._command(arguments),
             cwd=self.path,
@@ -52,13 +52,13 @@ class Folder:
         )
 
     def json(self, *arguments: str) -> Any:
-        """Return what a listing says to programs."""
+        """Return the JSON of a listing."""
         ended = self.run(*arguments, "--format", "json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
     def results(self, name: str) -> list[tuple[Any, ...]]:
-        """Return of every trial what must not depend on who trained it, or when."""
+        """Return the facts of every trial that must not depend on its worker or time."""
         return [
             (
                 trial["number"],
@@ -72,7 +72,7 @@ class Folder:
         ]
 
     def wait_for_trials(self, process: "subprocess.Popen[str]", least: int) -> None:
-        """Return when the run says on stderr that so many trials have finished. It must not have ended before."""
+        """Return after the run reports on stderr that so many trials have finished. It must not have ended before."""
         assert process.stderr is not None
         for line in process.stderr:
             finished, of, *_ = *line.split(), "", ""
@@ -88,7 +88,7 @@ class Folder:
 def make_folder(
     repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Mapping[str, str]], Folder]:
-    """Return what makes a folder with files (name -> text) and with no way to the user's own."""
+    """Return a function that makes a folder with files (name -> text), isolated from the user's own."""
 
     def make(files: Mapping[str, str]) -> Folder:
         path = tmp_path_factory.mktemp("folder")
@@ -104,13 +104,13 @@ def make_folder(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give Chromium, one for all tests of a module: to start it takes longer than to open most pages."""
+    """Provide Chromium, one for all tests of a module: its start takes longer than opening most pages."""
     with chromium() as started:
         yield started
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes whose parent is `pid`, as Linux tells."""
+    """Return the processes whose parent is `pid`, according to Linux."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -124,7 +124,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def workers_of() -> Callable[["subprocess.Popen[str]"], list[int]]:
-    """Return what lists the worker processes of a run; the test is skipped where the system does not tell."""
+    """Return a function that lists the worker processes of a run; skip the test if the system cannot."""
     if not Path("/proc/self/status").exists():
         pytest.skip("only /proc tells whose child a process is")
     return lambda process: children(process.pid)
@@ -132,7 +132,7 @@ def workers_of() -> Callable[["subprocess.Popen[str]"], list[int]]:
 
 @pytest.fixture(scope="session")
 def wait_until_gone() -> Callable[[list[int]], None]:
-    """Return what waits until none of some processes lives, and fails where one does not end."""
+    """Return a function that waits until none of some processes lives, and fails if one does not end."""
 
     def wait(pids: list[int]) -> None:
         deadline = time.monotonic() + GIVE_UP_S

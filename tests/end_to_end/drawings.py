@@ -1,4 +1,4 @@
-"""What tests look at in a page of figures: scripts of the page, each a function whose value is JSON."""
+"""Inspection of a page of figures: scripts of the page, each a function whose value is JSON."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -65,7 +65,7 @@ class Overview:
 
 
 def overview(page: Page) -> Overview:
-    """Return what there is to see at a glance."""
+    """Return the overview of the page."""
     return Overview(**page.evaluate(_OVERVIEW))
 
 
@@ -77,7 +77,7 @@ def assert_fits(seen: Overview) -> None:
 
 
 def hover(page: Page, figure: str, trace: str) -> str:
-    """Return what is shown over the first point of the first trace whose name has `trace` in it."""
+    """Return the text shown over the first point of the first trace whose name has `trace` in it."""
     page.evaluate(_HOVER, [figure, trace])
     shown = page.locator(f"[data-figure={figure}] .hoverlayer text")
     shown.first.wait_for(state="attached")

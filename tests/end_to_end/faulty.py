@@ -1,7 +1,7 @@
 """`hpsearch` with a fault: `python -m tests.end_to_end.faulty kill 3 worker start ...`.
 
 `kill N` kills the process when it begins to train trial N, as the system does with one that takes too much memory.
-`stick N` lets the first step of trial N take for ever.
+`stick N` lets the first step of trial N take forever.
 """
 
 import os

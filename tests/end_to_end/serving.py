@@ -1,4 +1,4 @@
-"""The dashboard as a process of its own, and requests to it as programs make them."""
+"""The dashboard as a separate process, and requests to it as from programs."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ class Server:
             return error.code, error.read().decode()
 
     def end(self, number: int) -> tuple[int, str]:
-        """Send a signal and return the exit code and what was said on stderr."""
+        """Send a signal and return the exit code and the stderr."""
         self.process.send_signal(number)
         _, said = self.process.communicate(timeout=GIVE_UP_S)
         return self.process.returncode, said

@@ -1,4 +1,4 @@
-"""Exact configurations with real workers: the same study, however many there are and whoever is killed."""
+"""Exact configurations with real workers: the same study for any number of workers and kills."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ learning_rate = 1e6
 def test_two_workers_and_an_interruption_change_nothing(
     make_folder: Callable[[Mapping[str, str]], "Folder"],
 ) -> None:
-    """A run that is interrupted and gone on with by two workers ends as one by a single worker, to the last digit."""
+    """A run that is interrupted and continued by two workers ends as one by a single worker, to the last digit."""
     alone, interrupted = make_folder({"exact.toml": STUDY}), make_folder({"exact.toml": STUDY})
     ended = alone.run("study", "run", "exact.toml", "--workers", "1")
     assert ended.returncode == 0, ended.stderr

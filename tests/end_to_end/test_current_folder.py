@@ -1,4 +1,4 @@
-"""The folder in which a study is run is the user's: nothing in it is taken for a module of ours or of a library."""
+"""The current folder is the user's: no file in it is imported as a module of ours or of a library."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ MARK = '\nfrom pathlib import Path as _Path\n\n_Path("trained by").write_text(__
 
 
 def test_modules_of_the_users_are_left_alone(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
-    """A `sklearn.py` and a `numpy.py` beside the study are not what workers import.
+    """Workers do not import a `sklearn.py` and a `numpy.py` next to the study.
 
     The first process is started as the installed command is, without the current folder on its path.
     """
@@ -29,7 +29,7 @@ def test_modules_of_the_users_are_left_alone(make_folder: Callable[[Mapping[str,
 def test_a_checkout_that_is_not_installed_works(
     make_folder: Callable[[Mapping[str, str]], "Folder"], repository: Path
 ) -> None:
-    """Workers of a package that only the current folder leads to are of that package, too."""
+    """If a package is found only through the current folder, its workers use it too."""
     folder = make_folder({"wine.toml": WINE})
     shutil.copytree(
         repository / "hpsearch", folder.path / "hpsearch", ignore=shutil.ignore_patterns("__pycache__")

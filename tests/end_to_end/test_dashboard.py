@@ -1,4 +1,4 @@
-"""The dashboard as a user starts it, and as a browser sees it."""
+"""The dashboard as started by a user, and as shown in a browser."""
 
 import json
 import signal
@@ -30,7 +30,7 @@ HOSTILE = quote(synthetic.MARKUP, safe="")
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a database with a live study, a hostile one, and one with infinite values."""
+    """Provide a database with a live study, a hostile one, and one with infinite values."""
     path = tmp_path_factory.mktemp("dashboard") / "studies.db"
     with open_store(f"sqlite:///{path}") as store:
         populate(store, synthetic.synthetic())
@@ -41,13 +41,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def server(url: str) -> Iterator[Server]:
-    """Give a dashboard of that database."""
+    """Provide a dashboard of that database."""
     with serving(url) as started:
         yield started
 
 
 def shows(seen: Sight, *texts: str) -> None:
-    """Return when all texts stand on the page; fail where one does not come."""
+    """Return after all texts are on the page; fail if one does not appear."""
     for text in texts:
         seen.page.get_by_text(text).first.wait_for(state="attached")
 
@@ -143,7 +143,7 @@ def test_a_trial_in_a_figure_leads_to_its_page(server: Server, browser: Browser)
 
 
 def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
-    """What a worker writes appears on the open page by itself; the filter and the place stay."""
+    """A worker's writes appear on the open page automatically; the filter and the position stay."""
     url = f"sqlite:///{tmp_path}/live.db"
     with open_store(url) as store, serving(url) as server, sight(browser) as seen:
         study = populate(store, synthetic.synthetic(40))
@@ -219,7 +219,7 @@ def test_idle_connections_lock_nobody_out(url: str) -> None:
 
 
 def test_changes_are_refused_where_they_should_be(url: str) -> None:
-    """Other hosts, other origins, and everybody where it is read-only: none can change a thing."""
+    """Other hosts, other origins, and all users of a read-only dashboard cannot change anything."""
     note = json.dumps({"version": 1, "body": "x"}).encode()
     change: dict[str, Any] = {"method": "PUT", "body": note, "Content_Type": "application/json"}
     with serving(url, "--read-only") as server:

@@ -1,4 +1,4 @@
-"""SIGTERM drains: what is finished is written, the rest goes back, and the process ends within 5 s, come what may."""
+"""SIGTERM drains: finished work is written, the rest goes back, and the process always ends within 5 s."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def folder(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> "Folder":
 
 @pytest.fixture
 def store(folder: "Folder", monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Give the database of that folder, with both studies as if they were new."""
+    """Provide the database of that folder, with both studies as if they were new."""
     monkeypatch.chdir(folder.path)
     with open_store("sqlite:///storage/hpsearch.db") as opened:
         for study in opened.studies():
@@ -68,7 +68,7 @@ def store(folder: "Folder", monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def drained(process: "subprocess.Popen[str]") -> tuple[float, str]:
-    """Return the seconds from SIGTERM to the end of a process, which must be one of drained workers', and its words."""
+    """Return the seconds from SIGTERM to the end of a process, which must end drained, and its output."""
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
@@ -111,7 +111,7 @@ def test_what_is_finished_is_written(folder: "Folder", store: Store) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells what a process has used")
 def test_the_validation_of_a_large_network_is_broken_off(folder: "Folder", store: Store) -> None:
-    """In the middle of a validation that takes far longer, a worker of eight large networks drains all the same."""
+    """In the middle of a validation that takes far longer, a worker of eight large networks still drains."""
     study = store.study("large")
     with folder.start(
         "worker", "start", "--study", "large", "--name", "ann", "--cohort", str(ROWS)
@@ -141,7 +141,7 @@ def test_a_step_that_does_not_end_is_left_alone(folder: "Folder", store: Store) 
 
 
 def test_a_run_whose_workers_are_stopped_says_so(folder: "Folder", store: Store) -> None:
-    """Where somebody stops all its workers from afar, `study run` ends with 1, says how it stands, and how to go on."""
+    """If all its workers are stopped from afar, `study run` ends with 1, its progress, and how to continue."""
     study = store.study("long")
     with folder.start("study", "run", "long", "--workers", "2") as process:
         wait_until(lambda: sum(bool(w.running) for w in store.workers()) == 2, "both workers train")

@@ -1,4 +1,4 @@
-"""Ctrl-C and crashes: whatever happened to its workers, a study ends with its exact budget and the same results."""
+"""Ctrl-C and crashes: after any faults of its workers, a study ends with its exact budget and the same results."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def expected(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> Results:
 
 @pytest.fixture
 def folder(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> "Folder":
-    """Return a folder with the study file in it, and nothing run yet."""
+    """Return a folder with the study file in it, without a run."""
     return make_folder({"long.toml": LONG})
 
 
@@ -59,7 +59,7 @@ def finish(folder: "Folder") -> Results:
 
 
 def test_two_workers_find_what_one_finds(folder: "Folder", expected: Results) -> None:
-    """With a sampler that does not learn, trials get the same values in other company, to the last bit."""
+    """With a sampler that does not learn, trials get the same values in other cohorts, to the last bit."""
     assert finish(folder) == expected
 
 
@@ -118,7 +118,7 @@ def test_workers_do_not_outlive_their_run(
     workers_of: Callable[["subprocess.Popen[str]"], list[int]],
     wait_until_gone: Callable[[list[int]], None],
 ) -> None:
-    """Where the command itself is killed, its workers hand back their trials and end."""
+    """If the command itself is killed, its workers hand back their trials and end."""
     with folder.start("study", "run", "long.toml", "--workers", "2") as process:
         folder.wait_for_trials(process, 4)
         workers = workers_of(process)

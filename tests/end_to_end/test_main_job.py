@@ -37,7 +37,7 @@ def folder(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> "Folder":
 
 
 def theirs(folder: "Folder", *arguments: str) -> Any:
-    """Return what the stock `optuna` command says as JSON."""
+    """Return the JSON of the stock `optuna` command."""
     program = shutil.which("optuna", path=str(Path(sys.executable).parent)) or shutil.which("optuna")
     assert program is not None
     command = [program, *arguments, "--storage", "sqlite:///storage/hpsearch.db", "-f", "json"]
@@ -71,7 +71,7 @@ def test_a_study_runs_from_its_file_to_its_report(folder: "Folder") -> None:
 
 
 def test_a_finished_study_shows_its_result_and_goes_on(folder: "Folder") -> None:
-    """Run again, a study says that it is finished; with a larger budget it goes on to exactly that."""
+    """A second run reports that the study is finished; with a larger budget it continues to exactly that."""
     assert folder.run("study", "run", "flowers.toml", "--workers", "2").returncode == 0
     first = folder.results("flowers")
     again = folder.run("study", "run", "flowers.toml")
@@ -113,7 +113,7 @@ def test_stock_optuna_lists_the_same_trials(folder: "Folder") -> None:
 
 
 def test_a_study_in_which_all_diverge_says_why(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
-    """Where no trial completes, the budget is spent all the same, and the result is the cause and its remedy."""
+    """If no trial completes, the budget is still spent, and the result is the cause and its remedy."""
     file = FLOWERS.replace("low = 1e-6, high = 10.0", "low = 1e8, high = 1e9")
     folder = make_folder({"flowers.toml": file})
     ended = folder.run("study", "run", "flowers.toml")

@@ -1,4 +1,4 @@
-"""A trial that takes its worker down: it fails after three, and what was trained beside it does not."""
+"""A trial that kills its worker: it fails after three, and trials in the same cohort do not."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ WORKER = ["worker", "start", "--study", "flowers", "--exit-when-idle", "--cohort
 
 
 def test_a_poisonous_trial_fails_alone(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
-    """Three workers die of one trial, no more; the others end with the numbers that they always have."""
+    """Three workers die of one trial, no more; the others end with their usual numbers."""
     folder = make_folder({"flowers.toml": FLOWERS})
     assert folder.run("study", "create", "flowers.toml").returncode == 0
     codes: list[int] = []
@@ -43,11 +43,11 @@ def test_a_poisonous_trial_fails_alone(make_folder: Callable[[Mapping[str, str]]
     finding = trials[POISON].finding
     assert finding is not None
     assert (finding.cause, finding.evidence) == (Cause.WORKER_LOST, {"workers_lost": 3.0})
-    # The first worker trained others beside it, so only what followed showed whose doing that was.
+    # The first worker trained others in the same cohort, so only later crashes showed which trial caused them.
     ends = [(attempt.kind, attempt.crashed) for attempt in histories[POISON]]
     assert ends == [("lost", False), ("lost", True), ("lost", True)]
     assert {attempt.why for attempt in histories[POISON]} == {"lease expired"}
-    # Its first companions lost a worker once, and nobody else did.
+    # Its first companions lost a worker once, and no other trial did.
     assert [len(history) for history in histories] == [1, 1, 3, 1] + [0] * (TRIALS - 3)
 
     quiet = make_folder({"flowers.toml": FLOWERS})

@@ -58,7 +58,7 @@ def report() -> str:
 
 
 def is_silent(seen: Sight) -> bool:
-    """True when the pages said nothing and asked the network for nothing."""
+    """Return True if the pages had no errors and made no network requests."""
     assert (seen.errors, seen.outside("file://")) == ([], [])
     return True
 

@@ -1,4 +1,4 @@
-"""`study run --rounds` with real workers: interrupted in its second round, it goes on to the same results."""
+"""`study run --rounds` with real workers: interrupted in its second round, it continues to the same results."""
 
 import signal
 from collections.abc import Callable, Mapping

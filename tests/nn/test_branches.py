@@ -64,7 +64,7 @@ def prepared(model: ModelSpec) -> tuple[Network, Lane]:
 
 
 def in_dropout(model: ModelSpec, layer: int, position: DropoutPosition) -> bool:
-    """True where a textbook would drop units of hidden layer `layer` (from 0) at `position`."""
+    """Return True if a textbook would drop units of hidden layer `layer` (from 0) at `position`."""
     is_there = model.dropout_layers == "all" or layer == len(HIDDEN) - 1
     return model.dropout > 0 and is_there and model.dropout_position == position
 
@@ -230,6 +230,6 @@ def test_only_a_skip_has_a_buffer_for_its_sum() -> None:
 
 
 def test_blocks_say_nothing_unless_told() -> None:
-    """A block is the dense layer alone where nothing else is said, as the output block is."""
+    """A block is the dense layer alone if nothing else is said, as the output block is."""
     output: Block = build_network(ModelSpec(loss="mse"), inputs=2, outputs=1).blocks[-1]
     assert (output.norm, output.activation, output.dropout, output.skip) == (None, None, None, False)

@@ -26,7 +26,7 @@ def normal(*shape: int, seed: int = 0) -> Array:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_dense_is_differentiated_by_the_chain_rule(shared: bool) -> None:  # noqa: FBT001 - a parametrized case
-    """<J v, u> is <v, J' u> for inputs, weights and biases of a dense layer, also where all trials share inputs."""
+    """<J v, u> is <v, J' u> for inputs, weights and biases of a dense layer, even if all trials share inputs."""
     dense = Dense(inputs=I, outputs=O)
     x, w, b = normal(1 if shared else K, B, I, seed=1), normal(K, I, O, seed=2), normal(K, O, seed=3)
     vx, vw, vb = normal(*x.shape, seed=4), normal(K, I, O, seed=5), normal(K, O, seed=6)

@@ -162,7 +162,7 @@ def test_the_plain_formula_breaks_where_the_sigmoid_rounds_to_1(
 
 
 def test_the_plain_cross_entropy_breaks_at_zero_times_log_zero() -> None:
-    """Cross-entropy behind a sigmoid is NaN where an output is 0, even of a class that is not the target."""
+    """Cross-entropy behind a sigmoid is NaN if an output is 0, even of a class that is not the target."""
     plain = PlainLoss("cross_entropy", ACTIVATIONS["sigmoid"])
     z = np.array([[[5.0, -200.0]]], np.float32)
     assert np.isnan(evaluated(plain, z, one_hot([0], 2))).all()

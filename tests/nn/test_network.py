@@ -106,7 +106,7 @@ def signs(batch: Batch) -> list[Array]:
 
 
 def slope(network: Network, lane: Lane, array: Array, direction: Array) -> float | None:
-    """Return the slope of the loss along `direction` in `array`; None where a difference crosses a kink.
+    """Return the slope of the loss along `direction` in `array`; None if a difference crosses a kink.
 
     Two central differences are extrapolated to fourth order: batch normalization of two examples that nearly
     agree is curved too much for one.

@@ -1,4 +1,4 @@
-"""Where textbook formulas break and the stable forms do not, with the numbers at which they do."""
+"""Inputs at which textbook formulas break and the stable forms do not."""
 
 import math
 from typing import Any
@@ -29,7 +29,7 @@ def naive_complement(z: float, dtype: Any) -> float:
     ("dtype", "bits", "last", "first"), [(SINGLE, 24, 16.63, 16.64), (DOUBLE, 53, 36.73, 36.74)]
 )
 def test_a_certain_wrong_answer_costs_its_logit(dtype: Any, bits: int, last: float, first: float) -> None:
-    """Where exp(-z) is half a unit in the last place of 1, sigmoid(z) is 1: the naive loss is infinite, ours is z."""
+    """If exp(-z) is half a unit in the last place of 1, sigmoid(z) is 1: the naive loss is infinite, ours is z."""
     assert last < bits * math.log(2) < first
     assert math.isfinite(naive_complement(last, dtype))
     assert naive_complement(first, dtype) == math.inf

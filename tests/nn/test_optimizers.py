@@ -190,7 +190,7 @@ def test_no_weight_decay_is_the_same_on_both_paths(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_without_decay_ignores_its_neighbours_decay(name: str) -> None:
-    """Beside trials that decay, one without keeps the bits it has alone, even where a weight is infinite."""
+    """Beside trials that decay, one without keeps the bits it has alone, even if a weight is infinite."""
     parameters = start().astype(np.float32)
     parameters[1, 0] = -np.inf
     decays = np.array([0.1, 0.0, 0.2, 0.0])

@@ -14,11 +14,11 @@ from typing import Final
 VERSION: Final = importlib.metadata.version("optuna")
 
 FOLDER: Final = Path(sys.prefix) / "optuna-source" / VERSION
-"""Where `tests` is, once it was downloaded."""
+"""The folder of `tests` after its download."""
 
 
 def download() -> None:
-    """Fetch the source distribution with pip, unless it is there. Raises CalledProcessError when it cannot be had."""
+    """Fetch the source distribution with pip, unless it is there. Raises CalledProcessError if it cannot be had."""
     if (FOLDER / "tests").is_dir():
         return
     FOLDER.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def run_of(made: Recording) -> RecordedRun:
 
 
 def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str = "blobs") -> Replay:
-    """Return the replay of a case, beside the same with `altered` fields where there are any."""
+    """Return the replay of a case, with a second one of `altered` fields if there are any."""
     made = recording(name)
     run = run_of(made)
     series = series_of(made.telemetry, steps_per_epoch=made.subject.steps_per_epoch)

@@ -59,7 +59,7 @@ def study_of(spec: StudySpec) -> StoredStudy:
 
 
 def progress_of(spec: StudySpec, trials: Sequence[Trial], *, stopped: str | None = None) -> Progress:
-    """Return what the database would say about these trials."""
+    """Return the progress that the database would report for these trials."""
     states = Counter(trial.state for trial in trials)
     fates = {
         fate: Tally(
@@ -173,7 +173,7 @@ def _recorded(final: float, length: int, epochs: int, noise: float) -> Series:
 
 
 def _health(length: int, noise: float, *, is_dead: bool, is_diverged: bool) -> Series:
-    """Return what the network looked like inside: units die one epoch after the other, numbers overflow."""
+    """Return the series of the network's health: units die one epoch after the other, numbers overflow."""
     ages = range(1, length + 1)
     share = 0.08 + 0.02 * abs(noise)
     dead = [age / length if is_dead else min(share * age**0.3, 0.6) for age in ages]
@@ -266,7 +266,7 @@ def _unfinished(first: int, generator: np.random.Generator, spec: StudySpec) -> 
 
 
 def empty(spec: StudySpec = SPEC) -> Snapshot:
-    """Return a study that nobody has worked on."""
+    """Return a study without any work done."""
     return snapshot_of([], spec=spec)
 
 
@@ -349,4 +349,4 @@ SPECIAL: Mapping[str, Callable[[], Snapshot]] = {
         Choices(name="model.batch_norm", choices=(True, False)),
     ),
 }
-"""Studies that a report has to be honest about."""
+"""Studies that a report must describe honestly."""

@@ -101,7 +101,7 @@ def test_the_replay_names_the_trial() -> None:
 
 @pytest.mark.parametrize("snapshot", [empty(), only_deaths()], ids=["empty", "only deaths"])
 def test_without_a_best_there_is_no_card(snapshot: Snapshot) -> None:
-    """A study in which nothing completed has nothing to take along."""
+    """A study without a complete trial has no card."""
     assert best_card(snapshot) is None
 
 
@@ -122,7 +122,7 @@ def complete(*values: float) -> list[Trial]:
 
 
 def test_nobody_is_sure_without_fresh_seeds() -> None:
-    """Without evaluations the card says so, and which command makes them; those of the test part do not count."""
+    """Without evaluations the card states that, and which command makes them; those of the test part do not count."""
     snapshot = snapshot_of(complete(0.9, 0.8))
     for one in (snapshot, replace(snapshot, evaluations=evaluations(0, 0.9, 0.9, part="test"))):
         card = best_card(one)
@@ -144,7 +144,7 @@ def test_the_card_says_what_fresh_seeds_say() -> None:
 
 
 def test_the_test_part_is_sealed_opened_or_not_there() -> None:
-    """The card says which of the three it is, and the result only after the opening."""
+    """The card states which of the three it is, and the result only after the opening."""
     none = best_card(snapshot_of(complete(0.9)))
     assert none is not None
     assert none.test == "The study keeps no test part back (data.test_fraction is 0)."

@@ -62,7 +62,7 @@ def test_an_unknown_name_lists_the_names(study: Snapshot) -> None:
 
 
 def test_nothing_to_draw_is_an_error() -> None:
-    """A figure that has nothing to show is no empty file; the error says why."""
+    """A figure that has nothing to show is no empty file; the error has the reason."""
     with pytest.raises(HpsearchError, match=r"--figure ledger: there is nothing to draw: No epoch has been"):
         figure_file(empty(), "ledger", "json")
 
@@ -81,7 +81,7 @@ def test_a_browser_that_is_not_there_is_told(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without a browser, or with one that ends at once, the error says what to install or to set."""
+    """Without a browser, or with one that ends at once, the error states what to install or to set."""
     if find_spec("kaleido") is None:
         pytest.skip("needs the extra `images`")
     for name, value in variables.items():

@@ -19,7 +19,7 @@ def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    """A report for a folder that does not exist says which one, and makes nothing."""
+    """A report for a folder that does not exist is an error that names it, and creates nothing."""
     folder = tmp_path / "none"
     with pytest.raises(HpsearchError) as caught:
         write_page("new", folder / "report.html")
@@ -30,7 +30,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_report(tmp_path: Path) -> None:
-    """Where a folder stands in the way, the error says so and no unfinished file is left."""
+    """If a folder stands in the way, the error states that and no unfinished file is left."""
     path = tmp_path / "report.html"
     path.mkdir()
     with pytest.raises(HpsearchError) as caught:
@@ -51,7 +51,7 @@ def test_a_device_is_no_report(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    """What the operating system refuses is said with its own word, and no unfinished file is left."""
+    """A refusal of the operating system is reported in its own words, and no unfinished file is left."""
     path = tmp_path / f"{'x' * 300}.html"
     with pytest.raises(HpsearchError, match=r"report: must be writable .*: File name too long"):
         write_page("new", path)
@@ -59,7 +59,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where writing fails half-way, the error says why, and the report before it stays."""
+    """If writing fails half-way, the error has the reason, and the report before it stays."""
     path = tmp_path / "report.html"
     path.write_text("old")
 
@@ -83,7 +83,7 @@ def test_a_check_leaves_everything_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_refuses_is_told_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check says with the system's word why nothing can be written, before anybody has trained for it."""
+    """The check reports in the system's words why the file cannot be written, before any training."""
 
     def refuse(_: Path, __: str, *, encoding: str) -> int:
         raise PermissionError(13, "Permission denied")

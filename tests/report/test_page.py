@@ -20,7 +20,7 @@ VOID = {"meta", "link", "br", "input", "img"}
 
 
 class Outline(HTMLParser):
-    """Collects tags, headings, scripts and what would be loaded; raises where tags do not match."""
+    """Collects tags, headings, scripts and loaded resources; raises if tags do not match."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Outline(HTMLParser):
         self.scripts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the tag and what it would load or run."""
+        """Record the tag and the resources it would load or run."""
         self.tags.append(tag)
         named = [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
         self.addresses += [
@@ -47,7 +47,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Note what is read, and apart from it what is run."""
+        """Record text for readers, and separately scripts."""
         (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
 
 
@@ -100,7 +100,7 @@ def test_the_page_has_an_outline(page: str) -> None:
 
 
 def test_the_contents_lead_to_every_section(page: str) -> None:
-    """Above the sections stands a link to each of them, in their order, under its heading."""
+    """Above the sections is a link to each of them, in their order, under its heading."""
     nav = re.search(r'<nav class="contents".*?</nav>', page, re.DOTALL)
     assert nav is not None
     links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', nav[0])
@@ -121,7 +121,7 @@ def test_the_data_is_strict_json(page: str) -> None:
 
 
 def _flat(numbers: list[Any]) -> list[int]:
-    """Return the numbers of a list, row by row where it has rows."""
+    """Return the numbers of a list, row by row if it has rows."""
     return [one for item in numbers for one in (_flat(item) if isinstance(item, list) else [item])]
 
 
@@ -146,7 +146,7 @@ def test_every_study_has_a_page(name: str) -> None:
 
 
 def test_the_page_gives_the_advice(study: Snapshot, page: str) -> None:
-    """The page says the sentence that the command line says; one without advice has no place for it."""
+    """The page has the sentence that the command line prints; without advice it has no such section."""
     said = advice(study.study.spec, study.trials, maximize=study.study.maximize)
     assert said is not None
     assert f"Advice: {text_with_code(said)}." in page
@@ -188,7 +188,7 @@ def test_the_card_can_be_copied(page: str) -> None:
 
 
 def test_causes_say_what_they_count(study: Snapshot) -> None:
-    """The ledger has a cause's stopped trials alone, so the table of causes says that it has the complete ones too."""
+    """The ledger has only a cause's stopped trials, so the table of causes states that it counts complete ones too."""
     assert (
         "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
         in render(study)

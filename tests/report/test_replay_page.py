@@ -1,4 +1,4 @@
-"""The page of a replay as text: what stands in it, and that it is safe."""
+"""The page of a replay as text: its contents, and its safety."""
 
 from dataclasses import replace
 from html import escape
@@ -35,7 +35,7 @@ def test_the_page_says_what_was_found() -> None:
 
 
 def test_silence_is_called_death_of_relu_alone() -> None:
-    """Where the activation has a gradient below 0 the page says that a silent unit may still learn."""
+    """If the activation has a gradient below 0 the page states that a silent unit may still learn."""
     words = "a unit that falls silent may still learn"
     assert words in body(render_replay(replay_of("diverging"), taken=TAKEN))
     assert words not in body(render_replay(replay_of("dying"), taken=TAKEN))
@@ -50,7 +50,7 @@ def test_a_change_is_beside_the_original() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_has_a_name_of_its_own(case: str) -> None:
-    """Drawings are found by name, so no two share one; what a network has not is said."""
+    """Drawings are found by name, so no two share one; parts that a network lacks are named."""
     actors = [Actor(heading=heading, recording=recording(case), finding=None) for heading in ("one", "two")]
     exhibits = replay_exhibits(actors)
     names = [panel.name for exhibit in exhibits for panel in exhibit.panels]
@@ -73,7 +73,7 @@ def test_markup_in_names_is_text() -> None:
 
 
 def test_checks_are_sentences() -> None:
-    """Equal, nothing to compare, and different with the place and what may have done it."""
+    """Equal, nothing to compare, and different with the place and the possible reason."""
     assert check_sentence(ReplayCheck(epochs=1, numbers=8, difference=None)) == (
         "bit-identical to the stored curve: 1 epoch, 8 numbers"
     )

@@ -1,4 +1,4 @@
-"""What a reader may ask a report for."""
+"""The options of a report."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_trials_are_read_in_their_order() -> None:
     ],
 )
 def test_trials_that_cannot_be_compared_are_refused(text: str, message: str) -> None:
-    """What is no list of two to six numbers is wrong usage, with what was given and what to write."""
+    """Anything but a list of two to six numbers is wrong usage, with the value and the remedy."""
     with pytest.raises(UsageError) as caught:
         parse_trials(text)
     assert str(caught.value) == message

@@ -40,7 +40,7 @@ def test_the_median_over_seeds_decides() -> None:
 
 
 def test_every_condition_must_be_met() -> None:
-    """A claim of two numbers does not hold where one of them is out of range."""
+    """A claim of two numbers does not hold if one of them is out of range."""
     loss = Condition(measure="loss", words="loss", high=1.0)
     judged = judge(
         claim_of(ACCURACY, loss), outcomes(accuracy=[0.95], loss=[2.0]), is_mnist=True, is_full=True
@@ -77,7 +77,7 @@ def test_bounds_belong_to_the_range() -> None:
 
 
 def test_seeds_without_a_number_are_left_aside() -> None:
-    """NaN says that a seed does not show it; where none does, no number is made up."""
+    """NaN says that a seed does not show it; if none does, no number is made up."""
     assert measure(ACCURACY, {"accuracy": [math.nan, 0.95]}).count == 1
     nothing = measure(ACCURACY, {"accuracy": [math.nan]})
     assert (nothing.count, math.isnan(nothing.value), nothing.is_met) == (0, True, False)

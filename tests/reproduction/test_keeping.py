@@ -1,4 +1,4 @@
-"""Outcomes that are kept: whole, and found again only where nothing has changed."""
+"""Outcomes that are kept: whole, and found again only if nothing has changed."""
 
 import math
 from dataclasses import replace

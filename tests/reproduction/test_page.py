@@ -28,7 +28,7 @@ def shown() -> Reproduction:
 
 
 def test_every_claim_has_its_row(shown: Reproduction) -> None:
-    """Each claim stands in the table once, with its judgement in words, and the page says which images it used."""
+    """Each claim stands in the table once, with its judgement in words, and the page states which images it used."""
     page = render(shown)
     for judged in shown.judged:
         (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)

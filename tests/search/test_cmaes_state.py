@@ -87,7 +87,7 @@ def run(
 
 @pytest.fixture
 def spec(spec_of: SpecOf) -> StudySpec:
-    """Give a study whose sampler learns from the first trial on."""
+    """Provide a study whose sampler learns from the first trial on."""
     return spec_of("cmaes", sampler=SamplerSpec(name="cmaes", startup_trials=0))
 
 
@@ -172,7 +172,7 @@ def hostile(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", list(hostile(Path("/nowhere"))))
 def test_no_pickle_of_a_database_runs_code(spec: StudySpec, tmp_path: Path, name: str) -> None:
-    """A search that meets a hostile pickle goes on as if it were not there, and nothing in it runs."""
+    """A search that meets a hostile pickle continues as if it were not there, and nothing in it runs."""
     path = tmp_path / "ran"
     attributes = pieces(hostile(path)[name])
     assert plain_state(attributes, PICKLE) is None
@@ -215,7 +215,7 @@ def test_no_flipped_byte_of_a_pickle_runs_anything(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_that_are_no_state_are_left_aside(spec: StudySpec, change: dict[str, Any]) -> None:
-    """Whatever stands in the attribute, the search goes on with the state before it."""
+    """Whatever stands in the attribute, the search continues with the state before it."""
     state = from_pickle(pieces(pickle.dumps(optimizer())))
     assert state is not None
     raw = to_json(state) | change

@@ -111,7 +111,7 @@ def test_samplers_that_know_values_only_see_dead_ones_below_all_survivors(
 def in_deadly_half(spec: StudySpec, state: TrialState, cause: Cause, *, trials: int, last: int) -> int:
     """Search a toy whose lower half of log learning rate kills, and return how many of the `last` go there.
 
-    Survivors do the better the nearer they are to the deadly half. Trials in it report better values than
+    Survivors do the better the nearer they are to the fatal half. Trials in it report better values than
     any survivor throughout, and end in `state` for `cause`.
     """
     searcher = Searcher(spec)

@@ -110,7 +110,7 @@ def test_ask_takes_the_waiting_trial_under_its_number() -> None:
 
 
 def test_a_running_trial_is_not_started_again() -> None:
-    """Optuna learns that a trial was taken by somebody else."""
+    """Optuna learns that a trial was taken by another worker."""
     picture = mirror()
     picture.put(trial(0, TrialState.RUNNING))
     assert not picture.set_trial_state_values(0, TrialState.RUNNING)

@@ -56,7 +56,7 @@ def numbered(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def revised(dimension: Dimension, trials: Sequence[Trial]) -> Revision:
-    """Return what is proposed for the one dimension of a study."""
+    """Return the proposal for the one dimension of a study."""
     (revision,) = propose(spec(dimension), numbered(trials), maximize=True).revisions
     return revision
 
@@ -102,7 +102,7 @@ def test_spread_best_trials_leave_the_range() -> None:
 
 
 def test_deaths_cut_what_the_best_leave() -> None:
-    """Where the best are spread and everything beyond the last survivor died, that part goes."""
+    """If the best are spread and everything beyond the last survivor died, that part goes."""
     alive = [rate for rate in SPREAD if rate < 1e-3]
     trials = rates([2e-6, 1e-5, 5e-5, 2e-4, 7e-4], alive) + [
         died(learning_rate=2e-3 + i / 1e3) for i in range(8)
@@ -128,7 +128,7 @@ def test_one_death_at_the_edge_forbids_to_widen() -> None:
     [(DROPOUT, 0.001), (replace(DROPOUT, high=0.999), 0.0), (replace(BATCH, log=False), 255)],
 )
 def test_natural_limits_hold(dimension: Range, value: float) -> None:
-    """Dropout ends at 0, and minibatches at what the data allows: such a bound stays, and says so."""
+    """Dropout ends at 0, and minibatches at what the data allows: such a bound stays, with that reason."""
     name = dimension.name.replace(".", "__")
     others = [dimension.low + (dimension.high - dimension.low) * (i + 0.5) / 20 for i in range(20)]
     trials = [well(0.9, **{name: value}) for _ in range(5)] + [well(0.1, **{name: other}) for other in others]
@@ -148,7 +148,7 @@ def test_whole_numbers_and_steps_widen_by_theirs() -> None:
 
 
 def test_choices_that_always_died_or_never_won_go() -> None:
-    """Each choice that goes says why, and one that is too rarely tried stays."""
+    """Each removed choice has a reason, and one that is too rarely tried stays."""
     many = replace(KIND, choices=("relu", "tanh", "elu", "selu"))
     trials = [
         *(well(0.9 - i / 100, model__activation="tanh") for i in range(12)),
@@ -166,7 +166,7 @@ def test_choices_that_always_died_or_never_won_go() -> None:
 
 
 def test_few_trials_cannot_narrow() -> None:
-    """With fewer than ten ranked trials it says that it cannot, how many there are, and what to do."""
+    """With fewer than ten ranked trials it is an error with their number and the remedy."""
     trials = numbered([*rates(SPREAD[:9], []), *(died(learning_rate=0.01) for _ in range(20))])
     with pytest.raises(
         CannotNarrowError, match=r'study "x": must have at least 10 complete trials .*\(got 9\)'
@@ -229,7 +229,7 @@ def histories(draw: Callable[..., object]) -> list[Trial]:
 
 
 def proposal_of(trials: Sequence[Trial]) -> Proposal | None:
-    """Return the proposal, or None where there are too few trials."""
+    """Return the proposal, or None if there are too few trials."""
     try:
         return propose(spec(*SEARCH), trials, maximize=True)
     except CannotNarrowError:
@@ -272,7 +272,7 @@ def test_every_bound_is_sound_and_has_a_reason(trials: list[Trial]) -> None:
 
 @given(histories())
 def test_no_range_widens_into_death(trials: list[Trial]) -> None:
-    """Where a bound moves out, no trial in the outermost tenth of the old range died."""
+    """If a bound moves out, no trial in the outermost tenth of the old range died."""
     proposal = proposal_of(trials)
     if proposal is None:
         return

@@ -80,7 +80,7 @@ def test_nothing_is_stopped_before_it_is_old_enough(
 
 
 def test_percentile_keeps_its_share(spec_of: SpecOf) -> None:
-    """With 25 percent only what beats three quarters of the others goes on."""
+    """With 25 percent only what beats three quarters of the others continues."""
     searcher = Searcher(spec_of("random", "percentile"))
     searcher.learn(complete(i, [i / 100]) for i in range(101))
     assert report(searcher, 200, [0.74]) == 0

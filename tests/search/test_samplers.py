@@ -32,7 +32,7 @@ WIDE = (
 
 
 def company(number: int, state: TrialState) -> Trial:
-    """Return a trial of somebody else's."""
+    """Return another client's trial."""
     return Trial(
         number=number, state=state, params={"learning_rate": 0.1}, value=0.5, curve={0: 0.5}, worker="other"
     )
@@ -166,7 +166,7 @@ def test_optunas_own_grid_sampler_knows_our_points(spec_of: SpecOf) -> None:
 
 
 def test_a_learning_sampler_repeats_itself_after_the_same_history(spec_of: SpecOf) -> None:
-    """A Searcher that was made anew and learned the history goes on as the one that was there all along."""
+    """A Searcher that was made anew and learned the history continues as the one that was there all along."""
     spec, history = spec_of("tpe"), list[Trial]()
     searcher = Searcher(spec)
     for number in range(15):

@@ -88,7 +88,7 @@ def test_every_sampler_goes_with_every_pruner(
 
 
 def test_the_metric_must_be_resolved(spec_of: SpecOf) -> None:
-    """A study that does not know what is better cannot be searched."""
+    """A study without a resolved metric cannot be searched."""
     with pytest.raises(ValueError, match=r"metric: must be resolved before a search \(got 'auto'\)"):
         Searcher(spec_of(metric="auto"))
 
@@ -131,7 +131,7 @@ def odd_trials() -> list[Trial]:
 @pytest.mark.parametrize("rank", ["median", "hyperband"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_odd_trials_break_nothing(spec_of: SpecOf, sampler: SamplerName, rank: RankName) -> None:
-    """Values that are no numbers, and trials of other clients, do not keep a study from going on."""
+    """Values that are no numbers, and trials of other clients, do not keep a study from continuing."""
     searcher = Searcher(spec_of(sampler, rank, sampler=SamplerSpec(name=sampler, startup_trials=2)))
     searcher.learn(odd_trials())
     for number in range(200, 205):
@@ -153,7 +153,7 @@ def test_trials_of_another_space_are_not_shown_to_the_sampler(spec_of: SpecOf) -
 
 
 def test_attributes_of_other_clients_are_not_shown_to_the_sampler(spec_of: SpecOf) -> None:
-    """Constraints that somebody else set on some trials do not turn TPE's ranks around."""
+    """Constraints that another client set on some trials do not turn TPE's ranks around."""
     trials = history(20)
     marked = [replace(one, system_attributes={"constraints": [one.value]}) for one in trials]
     without, with_them = Searcher(spec_of()), Searcher(spec_of())
@@ -213,7 +213,7 @@ def test_a_trial_in_our_own_hands_keeps_its_reports(spec_of: SpecOf) -> None:
 
 
 def test_an_unknown_trial_has_no_verdict(spec_of: SpecOf) -> None:
-    """Asking about a number that nobody mentioned is a bug of the caller."""
+    """A request for an unknown number is a bug of the caller."""
     with pytest.raises(KeyError, match="trial 3"):
         Searcher(spec_of("random", "median")).is_outranked(3)
 

@@ -27,7 +27,7 @@ EXAMPLES = (
     ],
 )
 def test_a_url_without_a_driver_gets_one_that_is_installed(text: str, url: str, family: str) -> None:
-    """The URLs that people write work with psycopg 3 and PyMySQL, where these are the drivers there."""
+    """The URLs that people write work with psycopg 3 and PyMySQL, if these are the drivers there."""
     address = parse_address(text)
     assert (address.full, address.family) == (url, family)
 
@@ -87,7 +87,7 @@ def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
     ],
 )
 def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:
-    """What looks like a password is replaced, even where nothing else can be understood."""
+    """What looks like a password is replaced, even if nothing else can be understood."""
     assert mask(text) == shown
 
 
@@ -179,7 +179,7 @@ def test_text_that_is_no_url_is_masked_too(text: str, shown: str) -> None:
     ],
 )
 def test_what_cannot_be_a_database_is_refused(text: str, message: str) -> None:
-    """Each refusal says what a URL must be, what was given, and what to give."""
+    """Each refusal states what a URL must be, what was given, and what to give."""
     with pytest.raises(StorageError) as caught:
         parse_address(text)
     assert str(caught.value) == message

@@ -43,7 +43,7 @@ RENAME = DriverStatement(update(rows).where(rows.c.name == bindparam("old")).val
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    """Give a database with the rows 1 to 3."""
+    """Provide a database with the rows 1 to 3."""
     path = tmp_path / "direct.db"
     path.touch()
     made = make_engine(parse_address(f"sqlite:///{path}"))

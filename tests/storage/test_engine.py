@@ -14,9 +14,9 @@ from hpsearch.worker.shutdown import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:
-    """Whoever is at work goes on, and what was closed meanwhile is not left to the garbage collector.
+    """Whoever is at work continues, and what was closed meanwhile is not left to the garbage collector.
 
-    Optuna calls `remove_session` at the end of each thread of `optimize(n_jobs=...)`, beside those that go on.
+    Optuna calls `remove_session` at the end of each thread of `optimize(n_jobs=...)`, beside those that continue.
     """
     (tmp_path / "x.db").touch()
     engine = make_engine(parse_address(f"sqlite:///{tmp_path / 'x.db'}"))

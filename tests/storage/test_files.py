@@ -23,7 +23,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def strangers_folder() -> Iterator[Path]:
-    """Give a folder and run the test as somebody who may look into it and write nothing."""
+    """Provide a folder and run the test as a user who may read it but not write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -137,7 +137,7 @@ def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_write_permission_is_refused(strangers_folder: Path) -> None:
-    """Where the user may not write nothing is made."""
+    """If the user may not write nothing is made."""
     assert refusal(strangers_folder / "new.db") == (
         "cannot be created (Permission denied): choose a folder that you may write to"
     )
@@ -197,7 +197,7 @@ def as_owner(folder: Path) -> Iterator[None]:
 
 
 def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:
-    """Where a folder may not be entered, or a name is too long, nobody can tell what is there."""
+    """If a folder may not be entered, or a name is too long, nobody can tell what is there."""
     remedy = "check its name, and the mode of the folders above it"
     assert refusal(strangers_folder / "closed/x.db") == f"cannot be looked at (Permission denied): {remedy}"
     told = refusal(strangers_folder / f"{'x' * 300}.db")
@@ -207,7 +207,7 @@ def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> N
 def test_a_file_that_another_process_keeps_locked_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock that nobody gives back is an error in the end, not a wait for ever."""
+    """A lock that nobody gives back is an error in the end, not a wait forever."""
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0)
     url = f"sqlite:///{tmp_path / 'x.db'}"
     with open_store(url) as store:

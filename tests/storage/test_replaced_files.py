@@ -54,7 +54,7 @@ def test_a_replaced_file_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_waited_for(tmp_path: Path) -> None:
-    """While no file is there an open store is unavailable and makes none; it goes on when the file is back."""
+    """While no file is there an open store is unavailable and makes none; it continues when the file is back."""
     path = tmp_path / "x.db"
     with open_store(f"sqlite:///{path}") as store:
         lab = a_lab(store, path)

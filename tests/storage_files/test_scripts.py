@@ -37,7 +37,7 @@ def _submitted(
 def test_a_batch_task_works_on_the_database_of_the_private_file(
     folder: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The worker takes the URL from the file, and ends with 0 where nothing is left to do."""
+    """The worker takes the URL from the file, and ends with 0 if nothing is left to do."""
     url = Path(environment["HPSEARCH_URL_FILE"])
     url.write_text(f"sqlite:///{tmp_path}/batch.db\n", encoding="utf-8")
     url.chmod(0o600)

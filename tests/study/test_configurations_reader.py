@@ -27,7 +27,7 @@ def test_the_budget_is_configurations_times_seeds() -> None:
 
 
 def test_the_command_line_may_ask_for_any_budget(tmp_path: Path) -> None:
-    """`--trials` wins over seeds, to try a study or to go on with it."""
+    """`--trials` wins over seeds, to try a study or to continue with it."""
     file = tmp_path / "x.toml"
     file.write_text("seeds = 5\n" + HEAD + TWO)
     assert read_study(file, trials=3).trials == 3

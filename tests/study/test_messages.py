@@ -139,7 +139,7 @@ def test_a_known_word_is_its_own_nearest(known: list[str]) -> None:
 
 
 def test_what_is_spelt_alike_is_offered() -> None:
-    """Names that people chose are compared as they are spelt; where none is alike, the other way stands there."""
+    """Names that people chose are compared as they are spelt; if none is alike, the other way stands there."""
     known = ["digits-small", "digits-large", "wine"]
     assert (
         did_you_mean("digits-smal", known, otherwise="look") == "did you mean digits-small or digits-large?"

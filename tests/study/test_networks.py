@@ -12,7 +12,7 @@ NORM_REMEDY = "set model.batch_norm = true for every trial"
 
 
 def problems_of(lines: str) -> list[str]:
-    """Return what is said about a study with `lines`, line by line; nothing where it is right."""
+    """Return what is said about a study with `lines`, line by line; nothing if it is right."""
     try:
         parse_study(f"{HEAD}{lines}", source="x.toml")
     except StudyFileError as error:

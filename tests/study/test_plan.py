@@ -82,7 +82,7 @@ def test_weights_biases_gamma_and_beta_are_counted(model: ModelSpec, count: int)
 
 
 def test_searched_shapes_give_a_span() -> None:
-    """Where the shape is searched, a plan tells the smallest and the largest network."""
+    """If the shape is searched, a plan tells the smallest and the largest network."""
     told = planned(
         searching(
             Choices(name="model.hidden", choices=("[8]", "[]", "[64, 64]")),

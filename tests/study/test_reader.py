@@ -343,7 +343,7 @@ def study_file(folder: Path, *, source: str) -> Path:
 
 
 def test_a_file_beside_the_study_is_found(tmp_path: Path) -> None:
-    """A relative path means what lies beside the study file, from whatever folder it is run."""
+    """A relative path means what lies next to the study file, from whatever folder it is run."""
     path = study_file(tmp_path / "studies", source="x.csv")
     assert read_study(path).data.source == "x.csv"
     (tmp_path / "studies/x.csv").touch()
@@ -352,7 +352,7 @@ def test_a_file_beside_the_study_is_found(tmp_path: Path) -> None:
 
 
 def test_a_folder_needs_no_slash_where_it_exists(tmp_path: Path) -> None:
-    """A folder is a source under its bare name, beside the study file or in the current folder."""
+    """A folder is a source under its bare name, next to the study file or in the current folder."""
     path = study_file(tmp_path / "studies", source="images")
     with pytest.raises(StudyFileError, match=r"1 problem\n  data\.source: must be one of"):
         read_study(path)
@@ -363,7 +363,7 @@ def test_a_folder_needs_no_slash_where_it_exists(tmp_path: Path) -> None:
 
 
 def test_a_built_in_name_wins_over_a_folder(tmp_path: Path) -> None:
-    """`mnist` is MNIST even where a folder has that name; `./mnist` is the folder."""
+    """`mnist` is MNIST even if a folder has that name; `./mnist` is the folder."""
     (tmp_path / "studies/mnist").mkdir(parents=True)
     assert read_study(study_file(tmp_path / "studies", source="mnist")).data.source == "mnist"
     source = read_study(study_file(tmp_path / "studies", source="./mnist")).data.source

@@ -111,7 +111,7 @@ def rule_of(path: str) -> Any:
 
 @pytest.mark.parametrize(("path", "raw", "message"), WRONG)
 def test_a_wrong_value_is_told_its_rule(path: str, raw: object, message: str) -> None:
-    """A value outside its rule has one problem: the rule, the value, and the remedy where there is one."""
+    """A value outside its rule has one problem: the rule, the value, and the remedy if there is one."""
     assert [str(problem) for problem in rule_of(path).problems(path, raw)] == [f"{path}: {message}"]
 
 

@@ -1,4 +1,4 @@
-"""The specification: what ails and what is deadly, what "auto" means, and a trial's configuration."""
+"""The specification: what ails and what is fatal, what "auto" means, and a trial's configuration."""
 
 from dataclasses import replace
 from typing import get_args
@@ -46,7 +46,7 @@ def test_ailments_are_what_diagnosis_finds_wrong() -> None:
 
 
 def test_what_is_expected_is_never_deadly() -> None:
-    """A cause that the study has on purpose stops nothing, also where it is listed as fatal."""
+    """A cause that the study has on purpose stops nothing, even if it is listed as fatal."""
     pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
     assert pruning.fatal_causes == {Cause.DIVERGED_LR}
 
@@ -76,7 +76,7 @@ def test_what_is_said_outright_stays() -> None:
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_regression_refuses_what_needs_classes(loss: Loss) -> None:
-    """Where the data are numbers, accuracy and cross-entropy are refused, both at once."""
+    """If the data are numbers, accuracy and cross-entropy are refused, both at once."""
     study = replace(SMALLEST, metric="validation_accuracy", model=ModelSpec(loss=loss))
     with pytest.raises(StudyFileError) as caught:
         resolve(study, task="regression")

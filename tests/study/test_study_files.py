@@ -43,7 +43,7 @@ def blocks(readme: str, language: str) -> list[str]:
 
 
 def default_of(kind: type[Any], key: str) -> str:
-    """Return how the page writes the default of a field; nothing where there is none."""
+    """Return how the page writes the default of a field; nothing if there is none."""
     default = next(field.default for field in fields(kind) if field.name == key)
     if isinstance(default, Initializer):
         return toml_excerpt(default.name)

@@ -292,7 +292,7 @@ def test_every_epoch_is_observed_once() -> None:
     ("examples", "batch_size", "steps"), [(60, 10, 6), (61, 10, 7), (7, 10, 1), (10, 10, 1)]
 )
 def test_an_epoch_is_one_pass(examples: int, batch_size: int, steps: int) -> None:
-    """An epoch has one step per minibatch, the remainder included, also where the batch is larger than the data."""
+    """An epoch has one step per minibatch, the remainder included, even if the batch is larger than the data."""
     data = classification(training=examples)
     cohort = cohort_of(data, [configuration(batch_size=batch_size, epochs=1)])
     assert cohort.steps_per_epoch == steps
@@ -322,7 +322,7 @@ def test_the_largest_seed_and_number_are_seeds() -> None:
 
 
 def test_parameters_are_a_copy() -> None:
-    """What `parameters` returned does not change when training goes on."""
+    """What `parameters` returned does not change when training continues."""
     cohort = cohort_of(classification(), [configuration()])
     before = cohort.parameters(0)
     kept = before.copy()

@@ -1,4 +1,4 @@
-"""Interruptions: a cohort stops within one step or one pass of a validation, and goes on as if nothing had been."""
+"""Interruptions: a cohort stops within one step or one pass of a validation, and continues as if nothing had been."""
 
 from collections.abc import Callable
 

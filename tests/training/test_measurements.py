@@ -92,7 +92,7 @@ def test_the_output_layer_does_not_alarm() -> None:
 
 
 def test_an_alarm_is_followed_step_by_step() -> None:
-    """While samples alarm they are taken at every step, up to the streak; then the rhythm goes on."""
+    """While samples alarm they are taken at every step, up to the streak; then the rhythm continues."""
     here = row(batch_size=100)
     looks = []
     for _ in range(26):
@@ -116,7 +116,7 @@ def test_an_alarm_that_ends_is_forgotten() -> None:
 
 
 def test_a_silent_network_is_followed_and_moves_no_weight() -> None:
-    """Where no unit ever fires, the dead share is 1, the gradient of the hidden weights exactly 0, and they stay."""
+    """If no unit ever fires the dead share is 1, the gradient of the hidden weights exactly 0, and they stay."""
     data = classification(training=600)
     silent = replace(data, training=Fold(inputs=np.abs(data.training.inputs), targets=data.training.targets))
     chosen = configuration(batch_size=100, epochs=5)

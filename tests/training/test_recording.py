@@ -139,7 +139,7 @@ def test_a_unit_that_fires_no_more_is_constant_bit_for_bit() -> None:
 
 
 def test_a_dead_network_has_gradients_of_exactly_zero() -> None:
-    """Where no unit fires the gradient of the first matrix is 0.0, and all of its numbers are in the bin of zeros."""
+    """If no unit fires the gradient of the first matrix is 0.0, and all of its numbers are in the bin of zeros."""
     recording = dying(learning_rate=0.1)
     dead = exact(recording.firing)[:, 0] == 0
     assert dead[-1]
@@ -163,7 +163,7 @@ def test_behind_batch_normalization_the_bias_gets_no_gradient() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_first_number_that_is_not_finite_is_named(precision: Any) -> None:
-    """The recording finds it no later than the loss shows it, and goes on to the end."""
+    """The recording finds it no later than the loss shows it, and continues to the end."""
     chosen = {"activation": "leaky_relu", "learning_rate": 1e8, "epochs": 80, "precision": precision}
     recording = recorded(classification(precision=precision), **chosen)
     found, shown = recording.nonfinite, recording.telemetry.nonfinite
@@ -176,7 +176,7 @@ def test_the_first_number_that_is_not_finite_is_named(precision: Any) -> None:
 
 
 def test_a_sound_recording_has_no_such_number() -> None:
-    """Where everything is finite nothing is named."""
+    """If everything is finite nothing is named."""
     assert recorded(classification()).nonfinite is None
 
 

@@ -37,7 +37,7 @@ def test_a_long_tape_keeps_every_spike(steps: int) -> None:
 
 
 def test_a_point_of_nan_alone_has_no_extremes() -> None:
-    """Where there was nothing but NaN there is no low and no high, and it is said."""
+    """If there was nothing but NaN there is no low and no high, and it is said."""
     tape = Tape(columns=1, points=2)
     for _ in range(5):
         tape.append(np.array([np.nan]))

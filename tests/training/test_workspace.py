@@ -62,7 +62,7 @@ def test_a_lane_is_a_view_of_the_state() -> None:
 
 
 def test_shared_inputs_stand_once() -> None:
-    """Where all rows see the same examples, inputs and targets have one trial."""
+    """If all rows see the same examples, inputs and targets have one trial."""
     lane = made()[1].lane(1, 4, 3, shared_inputs=True)
     assert lane.batch.x.shape == (1, 3, 6)
     assert lane.batch.t.shape == (1, 3, 2)

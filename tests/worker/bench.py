@@ -1,4 +1,4 @@
-"""A database with a study of iris, workers for it, and what must not depend on them."""
+"""A database with a study of iris, workers for it, and the numbers that must not depend on them."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ class Bench:
             store.close()
 
     def progress(self) -> Progress:
-        """Return where the study stands."""
+        """Return the progress of the study."""
         return self.store.progress(self.study)
 
     def trials(self) -> list[Trial]:
@@ -70,7 +70,7 @@ class Bench:
 
 
 def numbers_of(trial: Trial) -> tuple[object, ...]:
-    """Return everything about a trial that must not depend on who trained it, or when, as comparable text."""
+    """Return all facts of a trial that must not depend on its worker or time, as comparable text."""
     curve = {epoch: repr(value) for epoch, value in trial.curve.items()}
     finding = trial.finding
     evidence = None if finding is None else {name: repr(value) for name, value in finding.evidence.items()}

@@ -1,4 +1,4 @@
-"""Which trials are audited, and what becomes of them."""
+"""The choice of audited trials, and their fates."""
 
 import math
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ AUDITING = replace(
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_audits_the_same_trials_and_more(seed: int, number: int, a: float, b: float) -> None:
-    """Nobody is audited at share 0, everybody at 1, and whoever is audited at one share is at every larger one."""
+    """No trial is audited at share 0, all are at 1, and a trial audited at one share is audited at every larger one."""
     small, large = sorted((a, b))
     assert not is_audited(seed=seed, number=number, share=0.0)
     assert is_audited(seed=seed, number=number, share=1.0)
@@ -55,7 +55,7 @@ def test_the_stream_is_its_own() -> None:
 
 
 def test_a_reprieve_says_when() -> None:
-    """The finding that would have stopped a trial stays as it is, and its evidence says at which step it would have."""
+    """The finding that would have stopped a trial is unchanged, and its evidence has that step."""
     finding = Finding(
         cause=Cause.EXPLODING, confidence=0.9, first_step=7, evidence={"loss": 3.0}, remedy="Less."
     )
@@ -118,7 +118,7 @@ def test_audits_do_not_depend_on_the_worker(both: tuple[list[Trial], list[Trial]
 
 
 def test_an_audited_trial_is_not_outranked(tmp_path: Path) -> None:
-    """With every stop audited, whoever's verdict turned fatal is neither stopped nor outranked after that."""
+    """With every stop audited, a trial is neither stopped nor outranked after its verdict turned fatal."""
     pruning = PruningSpec(audit=1.0, startup_trials=1)
     bench = Bench(f"sqlite:///{tmp_path}/ranked.db", replace(AUDITING, pruning=pruning))
     bench.worker("a", rows=3).run()

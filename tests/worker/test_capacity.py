@@ -62,7 +62,7 @@ def test_row_bytes_are_what_a_step_touches(values: dict[str, Any]) -> None:
 
 @given(st.integers(1, 2**40), st.integers(1, 2**40))
 def test_a_cohort_has_8_to_32_rows(bytes_per_row: int, cache_bytes: int) -> None:
-    """A cohort fills the cache where that takes between 8 and 32 rows, and has 8 or 32 elsewhere."""
+    """A cohort fills the cache if that takes between 8 and 32 rows, and has 8 or 32 elsewhere."""
     rows = cohort_capacity(bytes_per_row, cache_bytes=cache_bytes)
     assert LEAST_ROWS <= rows <= MOST_ROWS
     if rows > LEAST_ROWS:
@@ -84,5 +84,5 @@ def test_a_tenth_of_the_budget_is_in_flight(budget: int, workers: int) -> None:
     ("budget", "workers", "rows"), [(200, 2, 10), (100, 1, 10), (5, 4, 1), (1000, 3, 33)]
 )
 def test_rows_in_flight(budget: int, workers: int, rows: int) -> None:
-    """The design's own numbers: 200 trials and two workers are ten rows each."""
+    """As in the design: 200 trials and two workers are ten rows each."""
     assert rows_in_flight(budget, workers=workers) == rows

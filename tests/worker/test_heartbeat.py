@@ -1,4 +1,4 @@
-"""The heartbeat: a worker is registered, seen, keeps its leases and hears requests, for as long as it works."""
+"""The heartbeat: a worker is registered, seen, keeps its leases and receives requests, as long as it works."""
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -21,14 +21,14 @@ ANN = WorkerIdentity(name="ann", host="node7", process_id=4711, version="0.1.0")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Give a database of the test's own."""
+    """Yield a database used by this test only."""
     with open_store(f"sqlite:///{tmp_path}/heart.db") as opened:
         yield opened
 
 
 @pytest.fixture
 def study(store: Store) -> StoredStudy:
-    """Give a study in it."""
+    """Return a study in it."""
     return store.create_study(a_spec(), fingerprint=FINGERPRINT)
 
 
@@ -40,7 +40,7 @@ def heart(
 
 
 def lease_until_s(store: Store) -> float:
-    """Return when the lease of trial 0 runs out."""
+    """Return the expiry of the lease of trial 0."""
     with reading(store._engine) as connection:
         found = connection.execute(text("SELECT lease_until FROM hpsearch_trials WHERE number = 0"))
         until_s: float = found.scalar_one()
@@ -53,7 +53,7 @@ def names(store: Store) -> list[str]:
 
 
 def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
-    """The registry has the worker inside the context, and not outside, however it is left."""
+    """The registry has the worker inside the context, and not after any kind of exit."""
     assert names(store) == []
     with heart(store):
         assert names(store) == ["ann"]
@@ -83,7 +83,7 @@ def test_leases_outlive_their_seconds_while_the_heart_beats(store: Store, study:
 
 
 def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
-    """Who is asked to stop through the database stops, as after a request without a signal."""
+    """A worker that is asked to stop through the database stops, as after any other request."""
     stop = StopRequest()
     with heart(store, stop=stop):
         store.ask_to_stop("ann")
@@ -92,21 +92,21 @@ def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
 
 
 def test_a_worker_that_was_forgotten_is_back_with_its_next_beat(store: Store) -> None:
-    """A registry that lost the worker, to somebody who cleaned up perhaps, has it again."""
+    """A worker that was removed from the registry, for example by a cleanup, is registered again."""
     with heart(store):
         store.unregister_worker("ann")
         wait_until(lambda: names(store) == ["ann"], "the worker is registered again")
 
 
 def test_only_what_the_worker_knows_that_it_holds_is_kept(store: Store, study: StoredStudy) -> None:
-    """A claim that the worker never heard of goes back when its lease runs out, however long the heart beats."""
+    """A claim that the worker never received goes back when its lease expires, even if heartbeats continue."""
     with heart(store):
         store.claim(study, worker="ann", count=1, lease_s=LEASE_S)
         wait_until(lambda: store.sweep(study) == [0], "the lease runs out")
 
 
 def test_a_fault_in_the_heartbeat_ends_the_worker(store: Store) -> None:
-    """Without its heartbeat a worker would train in vain: it is asked to stop, and hears of the fault at the end."""
+    """Without its heartbeat a worker would train in vain: it is asked to stop, and gets the error at the end."""
     stop = StopRequest()
 
     def broken() -> list[int]:

@@ -21,7 +21,7 @@ from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """Return the URL of a database of the test's own."""
+    """Return the URL of a database used by this test only."""
     return f"sqlite:///{tmp_path}/bench.db"
 
 
@@ -36,7 +36,7 @@ def test_a_worker_spends_the_budget_exactly(url: str) -> None:
 
 
 def test_the_ledger_adds_up(url: str) -> None:
-    """The ledger's entries sum to the epochs that the trials began, whatever became of them."""
+    """The ledger's entries sum to the epochs that the trials began, whatever their fates."""
     bench = Bench(url)
     bench.worker("a").run()
     progress, trials = bench.progress(), bench.trials()
@@ -116,7 +116,7 @@ def test_other_data_is_refused(url: str) -> None:
 
 
 def test_enqueued_trials_come_first(url: str) -> None:
-    """What a stock Optuna client enqueued is trained with the parameters that it asked for."""
+    """A trial that a stock Optuna client enqueued is trained with the given parameters."""
     bench = Bench(url)
     asked: Mapping[str, ParameterValue] = {"learning_rate": 0.125, "weight_decay": 1e-4}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -143,7 +143,7 @@ def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
 
 
 def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
-    """Its leases are gone because the study is; trials that were taken from it alone are told as such."""
+    """Its leases are gone because the study is; trials that were taken only from this worker are reported as such."""
     for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
         said: list[str] = []
         bench = Bench(f"{url}.{delete}")
@@ -161,7 +161,7 @@ def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
 
 
 def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -> None:
-    """Trials that were handed back behind a worker's back, as a restored database does it, may come to it again."""
+    """A worker can claim trials again that were handed back without its doing, as by a restored database."""
     bench = Bench(url)
     worker = bench.worker("a", rows=2 * SPEC.trials)
     assert worker._turn()
@@ -196,7 +196,7 @@ def test_networks_of_other_shapes_train_in_other_cohorts(url: str) -> None:
 
 
 def test_diagnosis_can_be_switched_off(url: str) -> None:
-    """Without diagnosis and rank every trial trains all its epochs, and its verdict is kept all the same."""
+    """Without diagnosis and rank every trial trains all its epochs, and its verdict is still stored."""
     spec = replace(SPEC, pruning=PruningSpec(diagnosis=False, rank="none"))
     bench = Bench(url, spec)
     bench.worker("a").run()
@@ -213,7 +213,7 @@ def test_diagnosis_can_be_switched_off(url: str) -> None:
     ],
 )
 def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
-    """Only what the study file calls fatal, and does not expect, stops a trial; the rest trains all its epochs."""
+    """Only causes that the study file calls fatal, and does not expect, stop a trial; others train all epochs."""
     bench = Bench(url, replace(SPEC, pruning=pruning, trials=40))
     bench.worker("a").run()
     stopped = [trial for trial in bench.trials() if trial.epochs < SPEC.training.epochs]
@@ -233,7 +233,7 @@ def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
 
 
 def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
-    """Suspects come last, and no other trial is in training beside them; all have the numbers that they always have."""
+    """Suspects are trained last and alone; all trials have their usual numbers."""
     bench = Bench(url)
     bench.store.claim(bench.study, worker="lost", count=4, lease_s=600.0)
     bench.store.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
@@ -256,7 +256,7 @@ def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
 
 
 def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
-    """An exception that is no error of the user's may be a trial's doing, so it counts against what was in training."""
+    """An exception other than a user's error may be caused by a trial, so it counts against the trials in training."""
     bench = Bench(url)
 
     def fail() -> bool:
@@ -277,7 +277,7 @@ def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
 
 
 def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -> None:
-    """What is not a trial's doing, such as a request to stop at once, counts against none."""
+    """An event that no trial causes, such as a request to stop at once, counts against none."""
     bench = Bench(url)
 
     def fail() -> bool:
@@ -294,7 +294,7 @@ def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -
 
 
 def test_a_worker_can_run_again(url: str) -> None:
-    """A worker that was wanted elsewhere, and comes back, goes on where it was."""
+    """A worker that yields to another study, and returns, continues at the same point."""
     bench = Bench(url)
     looks = iter([False, False, True])
     worker = bench.worker("a", wait_for_trials=False, should_yield=lambda: next(looks, True))

@@ -24,7 +24,7 @@ ANN = WorkerIdentity(name="ann", host="node7", process_id=4711, version="0.1.0")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Give a PostgreSQL server of our own; skip the test, or fail it where servers are required, without one."""
+    """Yield a private PostgreSQL server; without one skip the test, or fail it if servers are required."""
     if find_program("initdb") is None:
         if os.environ.get("HPSEARCH_REQUIRE_SERVERS") == "1":
             pytest.fail("PostgreSQL is not installed")
@@ -37,14 +37,14 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
-    """Leases are renewed again when a server that was gone is back, and the worker is seen; nobody had to help."""
+    """Leases are renewed again when a server that was gone is back, and the worker is seen, without intervention."""
     with open_store(cluster.url(cluster.new_database())) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
         claims = store.claim(study, worker="ann", count=2, lease_s=600.0)
         tokens = [claim.token for claim in claims]
         with Heartbeat(store, identity=ANN, lease_s=LEASE_S, tokens=lambda: tokens, stop=StopRequest()):
             cluster.stop("fast")
-            # Whoever knocks while the server is gone is the heart: a beat has failed.
+            # Only the heartbeat connects while the server is gone: a beat has failed.
             with socket.create_server(("127.0.0.1", cluster.port)) as listener:
                 listener.settimeout(60)
                 listener.accept()[0].close()
@@ -59,7 +59,7 @@ def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_claim_without_an_answer_is_made_again(cluster: Cluster, where: Cut, tmp_path: Path) -> None:
-    """Claims whose connection is lost while they commit leave no trial behind, whether they were done or not.
+    """Claims whose connection is lost while they commit leave no stray trial, whether they were committed or not.
 
     In the end the study is, to the last bit, what an undisturbed worker makes of it.
     """

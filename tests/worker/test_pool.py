@@ -1,4 +1,4 @@
-"""What started workers are given."""
+"""The environment of started workers."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ FOLDER = str(Path(hpsearch.__file__).resolve().parents[1])
 
 
 def test_a_worker_finds_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's folder is handed over, before what the user's own PYTHONPATH has, where nothing else has it."""
+    """The package's folder is passed on, first in the user's PYTHONPATH, if the interpreter lacks it."""
     others = [entry for entry in sys.path[1:] if entry and Path(entry).resolve() != Path(FOLDER)]
     monkeypatch.setattr(sys, "path", [FOLDER, *others])
     assert worker_environment({}, "x")["PYTHONPATH"] == FOLDER
@@ -22,7 +22,7 @@ def test_a_worker_finds_a_package_that_is_not_installed(monkeypatch: pytest.Monk
 
 
 def test_an_installed_package_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the interpreter finds the package by itself, the user's PYTHONPATH stays as it is."""
+    """If the interpreter finds the package by itself, the user's PYTHONPATH is unchanged."""
     monkeypatch.setattr(sys, "path", ["/elsewhere", *sys.path[1:], FOLDER])
     assert "PYTHONPATH" not in worker_environment({}, "x")
     assert worker_environment({"PYTHONPATH": "/own"}, "x")["PYTHONPATH"] == "/own"

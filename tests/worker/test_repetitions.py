@@ -1,4 +1,4 @@
-"""Fresh seeds: what they change, what they leave, and that a part in training is lost alone."""
+"""Fresh seeds: their effects, and the loss of only the cohort in training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,14 +35,14 @@ def numbers_of(one: Evaluation) -> tuple[object, ...]:
 def trained(
     study: PreparedStudy, *, rows: int = 5, seeds: tuple[int, ...] = (11, 12)
 ) -> set[tuple[object, ...]]:
-    """Return what all trials reach with all seeds."""
+    """Return the results of all trials with all seeds."""
     planned = repetitions(study, TRIALS, {seed: list(TRIALS) for seed in seeds}, rows=rows)
     batches = train(study, planned, part="validation", stop=StopRequest())
     return {numbers_of(one) for batch in batches for one in batch}
 
 
 def test_more_seeds_begin_with_the_same_ones() -> None:
-    """Asking for more seeds later keeps those that are trained; the test part has others than validation."""
+    """A later request for more seeds keeps the trained ones; the test part has other seeds than validation."""
     assert fresh_seeds(7, "validation", 5) == fresh_seeds(7, "validation", 9)[:5]
     drawn = [
         *fresh_seeds(7, "validation", 500),
@@ -80,7 +80,7 @@ def test_company_changes_nothing(study: PreparedStudy) -> None:
 
 
 def test_the_test_part_is_measured_and_not_learned(study: PreparedStudy) -> None:
-    """What is measured is the part that was asked for, after the same training: equal parts give equal numbers."""
+    """The requested part is measured, after the same training: equal parts give equal numbers."""
     planned = repetitions(study, TRIALS, {11: list(TRIALS)}, rows=5)
     twins = replace(study, data=replace(study.data, test=study.data.validation))
     found = {
@@ -97,7 +97,7 @@ def test_the_test_part_is_measured_and_not_learned(study: PreparedStudy) -> None
 
 
 def test_a_stop_loses_the_cohort_in_training_alone(study: PreparedStudy) -> None:
-    """What was yielded before a request to stop is whole; nothing follows it."""
+    """Results yielded before a request to stop are complete; nothing follows them."""
     stop = StopRequest()
     planned = repetitions(study, TRIALS, {11: [3, 5], 12: [3, 5]}, rows=2)
     batches = train(study, planned, part="validation", stop=stop)

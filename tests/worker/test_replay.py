@@ -1,4 +1,4 @@
-"""Replays: any stored trial trained again, to the last bit, or said where it parts."""
+"""Replays: any stored trial trained again, to the last bit, or with the point of the first difference."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def stored(bench: Bench, number: int) -> StoredTrial:
-    """Return a trial as the database holds it."""
+    """Return a stored trial."""
     series = bench.store.series(bench.study, [number])
     return StoredTrial(
         study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number) or {}
@@ -44,7 +44,7 @@ def replayed(bench: Bench, number: int, **request: Any) -> Replay:
 
 
 def test_every_trial_is_replayed_bit_for_bit(bench: Bench) -> None:
-    """Whatever became of a trial in its cohort, its replay has its numbers and ends where it ended."""
+    """A trial of any fate has a replay with the same numbers and the same end."""
     states = set()
     for trial in bench.trials():
         found = replayed(bench, trial.number)
@@ -62,7 +62,7 @@ def pruned(bench: Bench) -> Trial:
 
 
 def test_a_replay_goes_beyond_the_end(bench: Bench) -> None:
-    """More epochs than a pruned trial had, or the study has, are trained; what is stored is compared."""
+    """More epochs than a pruned trial had, or the study has, are trained; the stored ones are compared."""
     trial = pruned(bench)
     found = replayed(bench, trial.number, epochs=9)
     recording = found.original.recording
@@ -81,7 +81,7 @@ def test_a_shorter_replay_compares_what_it_has(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("series", "epoch"), [("validation_accuracy", 3), ("training_loss", 1)])
 def test_the_first_difference_is_named(bench: Bench, series: str, epoch: int) -> None:
-    """One stored number that is off by one bit is found, with its epoch and steps, and what may have done it."""
+    """One stored number that is off by one bit is found, with its epoch, steps and possible reason."""
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     own = stored(bench, complete.number)
     if series == "validation_accuracy":
@@ -99,7 +99,7 @@ def test_the_first_difference_is_named(bench: Bench, series: str, epoch: int) ->
 
 
 def test_another_version_of_hpsearch_is_a_reason(bench: Bench) -> None:
-    """A difference names the version that made the study where it is not this one."""
+    """A difference names the version that made the study if it is not this one."""
     own = stored(bench, 0)
     version = f"{own.study.version}.1"
     forged = replace(own, study=replace(own.study, version=version), trial=replace(own.trial, curve={0: 7.0}))
@@ -154,7 +154,7 @@ def test_units_that_are_not_there_are_refused(bench: Bench) -> None:
 
 
 def test_a_trial_without_parameters_is_refused(bench: Bench) -> None:
-    """One that waits to be sampled, and one that another program made, say why."""
+    """A trial that waits to be sampled, and one of another program, are refused with the reason."""
     own = stored(bench, 0)
     waiting = replace(own, trial=Trial(number=7, state=TrialState.WAITING, params={}))
     with pytest.raises(
@@ -170,7 +170,7 @@ def test_a_trial_without_parameters_is_refused(bench: Bench) -> None:
 
 
 def test_a_trial_of_another_program_is_trained_and_compared(tmp_path: Path) -> None:
-    """What an Optuna client reported is compared with what we get, and who reported it is said."""
+    """Values that an Optuna client reported are compared with ours, and their source is named."""
     bench = Bench(f"sqlite:///{tmp_path / 'foreign.db'}", SPEC)
     client = optuna.load_study(study_name="iris", storage=bench.url)
     trial = client.ask(
@@ -191,7 +191,7 @@ def test_a_trial_of_another_program_is_trained_and_compared(tmp_path: Path) -> N
 
 
 def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> None:
-    """Where nothing is stored there is nothing to compare, and the whole trial is recorded."""
+    """If nothing is stored, nothing is compared, and the whole trial is recorded."""
     own = stored(bench, 0)
     waiting = replace(
         own, trial=Trial(number=0, state=TrialState.WAITING, params=own.trial.params), series={}
@@ -202,7 +202,7 @@ def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> N
 
 
 def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
-    """What is stored of it so far is compared, and no step beyond is trained."""
+    """The epochs stored so far are compared, and no further step is trained."""
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     curve = {epoch: complete.curve[epoch] for epoch in range(2)}
     running = replace(complete, state=TrialState.RUNNING, value=None, curve=curve, steps=8, finding=None)
@@ -212,7 +212,7 @@ def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
 
 
 def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
-    """As workers do: a replay on other data, or by another major version, would not be one."""
+    """As workers do: a replay on other data, or by another major version, would not be a replay."""
     own = stored(bench, 0)
     with pytest.raises(FingerprintError, match="its data has the fingerprint other"):
         replay(replace(own, study=replace(own.study, fingerprint="other")), ReplayRequest())
@@ -228,7 +228,7 @@ def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
     ],
 )
 def test_networks_of_every_kind_are_replayed(model: ModelSpec, tmp_path: Path) -> None:
-    """No hidden layer, normalization and dropout: all trials come out to the last bit, in double precision too."""
+    """No hidden layer, normalization and dropout: all trials are equal to the last bit, in double precision too."""
     spec = replace(SPEC, trials=5, model=model, training=replace(SPEC.training, precision="float64"))
     bench = Bench(f"sqlite:///{tmp_path / 'kinds.db'}", spec)
     bench.data = prepare(spec.data, seed=spec.seed, precision="float64", environment={})
@@ -241,7 +241,7 @@ def test_networks_of_every_kind_are_replayed(model: ModelSpec, tmp_path: Path) -
 
 
 def test_exact_configurations_are_replayed(tmp_path: Path) -> None:
-    """A study that searches nothing keeps its configurations' values in its trials, and they come out the same."""
+    """A study that searches nothing keeps its configurations' values in its trials, and they are reproduced exactly."""
     spec = replace(
         SPEC,
         trials=4,

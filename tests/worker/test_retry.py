@@ -1,4 +1,4 @@
-"""Retries: how long, how often, and with what in between a worker asks a database that does not answer."""
+"""Retries: how long, how often, and with which work in between a worker calls an unreachable database."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ GONE = StorageUnavailableError("postgresql://node1/d: the server does not answer
 
 
 def failing(times: int, log: list[str], *, error: Exception = GONE) -> Callable[[], str]:
-    """Return work that fails so many times before it succeeds, and notes each try."""
+    """Return work that fails `times` times before it succeeds, and records each try."""
 
     def work() -> str:
         log.append("try")
@@ -29,7 +29,7 @@ def reconnect(said: list[str], stop: StopRequest | None = None, *, longest_s: fl
 
 
 def test_a_database_that_answers_is_asked_once() -> None:
-    """Nothing is told and nothing comes between where nothing is wrong."""
+    """Without a failure there is no message and no work in between."""
     said: list[str] = []
     log: list[str] = []
     assert reconnect(said).call(failing(0, log), between=lambda: log.append("between")) == "done"
@@ -37,7 +37,7 @@ def test_a_database_that_answers_is_asked_once() -> None:
 
 
 def test_an_outage_is_told_once_and_waited_for() -> None:
-    """The same call is made until it succeeds, each time after what must come between; people hear of it once."""
+    """The same call is made until it succeeds, each time after the work in between; it is reported once."""
     said: list[str] = []
     log: list[str] = []
     assert reconnect(said).call(failing(3, log), between=lambda: log.append("between")) == "done"
@@ -60,7 +60,7 @@ def test_what_comes_between_must_succeed_too() -> None:
 
 @pytest.mark.parametrize("error", [StorageError("no rights"), ValueError("a bug")], ids=str)
 def test_other_errors_are_not_waited_for(error: Exception) -> None:
-    """What another try would meet again is raised at once."""
+    """An error that another try would repeat is raised at once."""
     log: list[str] = []
     with pytest.raises(type(error)):
         reconnect([]).call(failing(1, log, error=error))
@@ -68,7 +68,7 @@ def test_other_errors_are_not_waited_for(error: Exception) -> None:
 
 
 def test_retries_have_an_end() -> None:
-    """After the longest outage the database's own words are raised."""
+    """After the longest outage the database's own error is raised."""
     log: list[str] = []
     with pytest.raises(StorageUnavailableError) as caught:
         reconnect([], longest_s=0.0).call(failing(99, log))
@@ -77,7 +77,7 @@ def test_retries_have_an_end() -> None:
 
 
 def test_a_request_to_stop_leaves_one_last_try() -> None:
-    """Who is asked to stop tries once more, for the sake of what is finished, and not again."""
+    """After a request to stop there is one more try, to store finished work."""
     stop = StopRequest()
     stop.ask()
     assert reconnect([], stop).call(failing(1, [])) == "done"

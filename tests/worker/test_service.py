@@ -1,4 +1,4 @@
-"""The service: which study a worker goes to, when it changes over, and what it says about it."""
+"""The service: a worker's choice of study, its switches, and its messages about them."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -40,14 +40,14 @@ class Bench:
         self.said: list[str] = []
 
     def create(self, name: str, *, priority: int = 0, trials: int = 6, epochs: int = 2) -> StoredStudy:
-        """Store a study of iris."""
+        """Store a study of iris and return it."""
         spec = replace(SPEC, name=name, trials=trials, training=replace(SPEC.training, epochs=epochs))
         prepared = prepare_study(spec)
         study = self.store.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
         return self.store.set_priority(study, priority)
 
     def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
-        """Work until nothing is left to do, and return what the worker said about studies."""
+        """Work until nothing is left to do, and return the worker's messages about studies."""
         self.said.clear()
 
         def hear(line: str) -> None:
@@ -67,18 +67,18 @@ class Bench:
         return [line for line in self.said if line.startswith(("study", "leaves"))]
 
     def finished(self, study: StoredStudy) -> int:
-        """Return how many trials of a study have finished."""
+        """Return the number of finished trials of a study."""
         return self.store.progress(study).finished
 
     def run(self, statement: str) -> None:
-        """Meddle with the database."""
+        """Change the database directly."""
         with self.store._engine.begin() as connection:
             connection.execute(text(statement))
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Give an empty database. Signals go where they went before."""
+    """Yield an empty database, and restore the signal handlers."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     bench = Bench(f"sqlite:///{tmp_path}/shift.db")
     yield bench
@@ -88,7 +88,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:
-    """Without a study of its own a worker takes the one of the highest priority, of equals the oldest."""
+    """Without a study of its own a worker takes the one of the highest priority, of equal ones the oldest."""
     for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", -2)):
         bench.create(name, priority=priority)
     assert [line for line in bench.work() if "ended" in line] == [
@@ -99,7 +99,7 @@ def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:
 
 
 def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
-    """`--study` means that study only, whatever waits elsewhere; its name must be one."""
+    """`--study` restricts the worker to that study, even if others wait; the name must exist."""
     urgent, own = bench.create("urgent", priority=9), bench.create("own")
     bench.work("own")
     assert (bench.finished(urgent), bench.finished(own)) == (0, 6)
@@ -108,7 +108,7 @@ def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
 
 
 def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
-    """When a study of higher priority appears, a worker ends what it has, changes over, and comes back."""
+    """When a study of higher priority appears, a worker finishes its trials, switches, and returns later."""
     low = bench.create("low", trials=60, epochs=100)
 
     def appear(line: str) -> None:
@@ -129,7 +129,7 @@ def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
 
 
 def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> None:
-    """Where another worker has all that is left of the first study, a worker goes to the next, and comes back."""
+    """If another worker has all the rest of the first study, a worker switches to the next, and returns later."""
     first, second = bench.create("first", priority=1), bench.create("second")
     bench.store.claim(first, worker="bob", count=6, lease_s=600.0)
 
@@ -145,7 +145,7 @@ def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> No
 
 
 def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
-    """A paused study and one with too many failures are told with their remedies, once, and the others go on."""
+    """A paused study and one with too many failures are reported with their remedies, once, and the others continue."""
     paused, failed, open_study = bench.create("paused"), bench.create("failed"), bench.create("open")
     why = bench.store.pause(paused, by="ann@node7")
     stock = optuna.load_study(study_name="failed", storage=bench.url)
@@ -164,7 +164,7 @@ def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
 
 
 def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
-    """A worker whose study is paused ends what it has in training, says why, and is idle."""
+    """A worker of a paused study finishes its trials, reports the reason, and is idle."""
     study = bench.create("long", trials=60, epochs=100)
 
     def pause(line: str) -> None:
@@ -196,7 +196,7 @@ def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> Non
 
 
 def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
-    """A worker whose data is not the study's is refused, with both fingerprints."""
+    """A worker with data other than the study's is refused, with both fingerprints."""
     study = bench.create("other")
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
     refusal = (
@@ -212,7 +212,7 @@ def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
 
 
 def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> None:
-    """It says what the study is called now and goes on to its exact budget, also if it was told no name."""
+    """It prints the study's new name and continues to the exact budget, even without `--study`."""
     for study in ("iris", None):
         name = bench.create(f"from-{study}", trials=8, epochs=30)
 
@@ -234,7 +234,7 @@ def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> N
 
 
 def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
-    """A trial of another client, with the command that ends the wait; once, and then it goes on."""
+    """It reports another client's trial once, with the command that ends the wait, and then continues."""
     for named in (True, False):
         study = bench.create(f"waits-{named}", trials=3)
         optuna.load_study(study_name=study.spec.name, storage=bench.url).ask()

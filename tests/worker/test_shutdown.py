@@ -15,7 +15,7 @@ from hpsearch.worker.shutdown import INTERRUPTED, StopNowError, StopRequest
 
 @pytest.fixture
 def _handlers() -> object:
-    """Put the process's own signal handlers back behind the test."""
+    """Restore the process's own signal handlers after the test."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in kept.items():
@@ -25,7 +25,7 @@ def _handlers() -> object:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("_handlers")
 def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
-    """The first SIGINT or SIGTERM asks to drain; the second ends the worker where it is."""
+    """The first SIGINT or SIGTERM asks to drain; the second ends the worker at once."""
     stop = StopRequest()
     stop.listen()
     before = stop.is_asked
@@ -37,7 +37,7 @@ def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
 
 @pytest.mark.usefixtures("_handlers")
 def test_a_third_signal_interrupts_no_hand_back() -> None:
-    """After the second one, and where nothing may be interrupted, signals are requests and no more."""
+    """After the second one, and in sections that must not be interrupted, signals are only requests."""
     stop = StopRequest()
     stop.listen()
     with stop.undisturbed():
@@ -59,13 +59,13 @@ def test_a_third_signal_interrupts_no_hand_back() -> None:
 
 
 def test_a_worker_whose_parent_is_gone_drains() -> None:
-    """A process that is not our parent any more is a request to stop; the one that is, is none."""
+    """The loss of our parent process is a request to stop; a live parent is not."""
     assert not StopRequest(parent=os.getppid()).is_asked
     assert StopRequest(parent=os.getpid()).is_asked
 
 
 def test_waiting_ends_with_a_request() -> None:
-    """A wait is cut short by a request, and says so."""
+    """A request cuts a wait short, and the wait returns that."""
     stop = StopRequest()
     assert not stop.wait(0.001)
     stop.ask()
@@ -84,7 +84,7 @@ def test_the_largest_share_of_a_cache_counts(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_a_name_and_a_core() -> None:
-    """The name carries the process's id, and chance, since a container's next process may have the same id."""
+    """The name has the process's id and a random part, since a container's next process may have the same id."""
     assert f"-{os.getpid()}-" in worker_name()
     assert len({worker_name() for _ in range(8)}) > 1
     assert core_count() >= 1
@@ -124,7 +124,7 @@ FROM_AFAR = "stop.ask()"
 
 
 def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> tuple[int, str]:
-    """Return how a process ends that is asked to stop while it works, and what it wrote."""
+    """Return the exit code and output of a process that is asked to stop while it works."""
     code = STUCK.format(ask=ask, work=work, hand_back=hand_back, within_s=within_s)
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -137,19 +137,19 @@ def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> t
     ("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGING_UP, INTERRUPTED), (FROM_AFAR, 0)]
 )
 def test_a_process_that_is_stuck_is_ended(ask: str, code: int) -> None:
-    """What the worker holds is handed back, and the exit code is that of a worker that drained."""
+    """The worker's trials are handed back, and the exit code is that of a drained worker."""
     assert run(ask=ask, work=FOR_EVER) == (code, "handed back\n")
 
 
 def test_a_database_that_does_not_answer_holds_nobody_up() -> None:
-    """Where handing back takes too long or fails, the process ends all the same, and the leases run out."""
+    """If handing back takes too long or fails, the process still ends, and the leases expire."""
     for hand_back in (FOR_EVER, 'raise StorageUnavailableError("the server does not answer")'):
         assert run(ask=BY_SIGNAL, work=FOR_EVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])
 def test_a_process_that_ends_in_time_is_left_alone(ask: str, within_s: float) -> None:
-    """Who drains in time, or was never asked to, ends by itself, and nothing watches any more."""
+    """A worker that drains in time, or was never asked to, ends by itself, without a watchdog."""
     assert run(ask=ask, work="pass", within_s=within_s) == (0, "ended by itself ['MainThread']\n")
 
 

@@ -1,4 +1,4 @@
-"""One configuration under examination: when it ends, and that it is the trial of a search."""
+"""One configuration under examination: its end, and its identity with a search's trial."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.worker.bench import SPEC, Bench
 
 
 def examined(spec: StudySpec = SPEC, **training: Any) -> TrialDiagnosis:
-    """Return what iris shows with another training."""
+    """Return the examination of iris with another training."""
     changed = replace(spec, search=(), training=replace(spec.training, **training))
     return diagnose_configuration(prepare_study(changed))
 
@@ -31,7 +31,7 @@ def test_a_healthy_configuration_trains_all_its_epochs() -> None:
 
 @pytest.mark.parametrize("rate", [1e4, 1e-6])
 def test_a_sure_verdict_ends_it(rate: float) -> None:
-    """A fatal verdict that is sure is said without training on."""
+    """A certain fatal verdict is returned without further training."""
     found = examined(learning_rate=rate, epochs=40)
     assert found.verdict.cause in SPEC.pruning.fatal_causes
     assert found.verdict.findings[0].confidence >= SURE
@@ -39,7 +39,7 @@ def test_a_sure_verdict_ends_it(rate: float) -> None:
 
 
 def test_what_the_study_expects_does_not_end_it() -> None:
-    """Where nothing is fatal, a slow configuration trains to its end; numbers that are not finite end any."""
+    """If nothing is fatal, a slow configuration trains to its end; numbers that are not finite end any."""
     spec = replace(SPEC, pruning=PruningSpec(fatal=()))
     assert examined(spec, learning_rate=1e-6).epochs == SPEC.training.epochs
     broken = replace(spec, model=replace(spec.model, activation="leaky_relu"))
@@ -62,7 +62,7 @@ def test_it_is_the_first_trial_of_a_search(tmp_path: Path) -> None:
 
 
 def test_a_file_is_prepared_without_its_search() -> None:
-    """What is searched is fixed at the file's own value, also where that alone fits the data."""
+    """Searched settings are fixed at the file's own value, even if that alone fits the data."""
     path = Path("x.toml")
     path.write_text(
         'name = "x"\ndata.source = "iris"\ntraining.batch_size = 20\n'
@@ -85,7 +85,7 @@ def test_a_file_is_prepared_without_its_search() -> None:
     ids=lambda case: case.name if isinstance(case, Fault) else None,
 )
 def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, cause: Cause) -> None:
-    """The verdict on digits names the mistake made in them, from what training and data show."""
+    """The verdict on digits names the mistake made in them, from training and data."""
     spec = StudySpec(
         name="x",
         data=DataSpec(source="digits", fault=fault),
@@ -97,7 +97,7 @@ def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, ca
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
 def test_an_output_that_cannot_give_the_targets_is_named(output: Output) -> None:
-    """A regression whose targets lie beyond the output activation is told so, whatever it learns."""
+    """A regression whose targets lie beyond the output activation gets that finding, whatever it learns."""
     spec = StudySpec(
         name="x",
         data=DataSpec(source="diabetes", scale="standard"),

@@ -1,4 +1,4 @@
-"""Where reports go."""
+"""The paths of reports."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hpsearch.workflows.report import default_report_path
 
 
 def test_reports_lie_beside_the_database() -> None:
-    """The report goes to `reports/` beside an SQLite file, and below the current folder for a server."""
+    """The report goes to `reports/` next to an SQLite file, and below the current folder for a server."""
     Path("storage").mkdir()
     assert default_report_path("sqlite:///storage/hpsearch.db", "digits") == Path(
         "storage/reports/digits.html"
@@ -22,7 +22,7 @@ def test_reports_lie_beside_the_database() -> None:
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "a b", ".hidden", "ü" * 200, "/", "-o", "con:", "a-b"])
 def test_a_report_has_a_safe_name(name: str) -> None:
-    """Whatever a study is called, its report is one plain file in the folder of reports, and it is its own."""
+    """Under any name a study's report is a separate plain file in the folder of reports."""
     path = default_report_path("sqlite:///hpsearch.db", name)
     path.write_text("")
     assert path.parent == Path("reports")
@@ -35,7 +35,7 @@ def test_a_report_has_a_safe_name(name: str) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_told() -> None:
-    """Where a file is in the way of the folder of reports, the error names it."""
+    """If a file is in the way of the folder of reports, the error names it."""
     Path("reports").write_text("")
     with pytest.raises(
         HpsearchError, match=r"report: its folder must be writable \(got reports: File exists\)"

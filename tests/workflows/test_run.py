@@ -14,7 +14,7 @@ from tests.report.synthetic import SPEC, study_of
 def test_a_configuration_is_among_the_best_once(
     metric: Literal["validation_accuracy", "validation_loss"], sign: int
 ) -> None:
-    """What a later round trained again has its best result, of equal ones the first, and makes room for others."""
+    """A configuration trained in several rounds is listed once, with its best result, of equal ones the first."""
 
     def tried(number: int, rate: float, value: float) -> Trial:
         params = {"learning_rate": rate}

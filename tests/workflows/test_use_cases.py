@@ -61,7 +61,7 @@ def finished(url: str, file: Path) -> str:
 
 
 def test_a_search_from_python_prints_nothing(finished: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """A study is confirmed, narrowed, tested, replayed and snapshotted without a word on stdout and stderr."""
+    """A study is confirmed, narrowed, tested, replayed and snapshotted without output on stdout and stderr."""
     with open_store(finished) as store:
         confirmed = confirm(store, "flowers", best=2, seeds=2)
         assert confirmed.is_complete
@@ -80,7 +80,7 @@ def test_a_search_from_python_prints_nothing(finished: str, capfd: pytest.Captur
 
 
 def test_an_unchanged_snapshot_is_the_same(finished: str) -> None:
-    """A snapshot of a study that has not changed since is the earlier one; after a change it is another."""
+    """A snapshot of a study that has not changed since is the earlier one; after a change it is a new one."""
     with open_store(finished) as store:
         study = store.study("flowers")
         before = take_snapshot(store, study)
@@ -116,7 +116,7 @@ def test_progress_goes_to_the_listener(url: str, file: Path) -> None:
 
 
 def test_a_run_that_is_stopped_has_a_problem(url: str, file: Path) -> None:
-    """A run that was asked to stop before it began returns what there is, and why it is not done."""
+    """A run that is asked to stop before it begins returns the current state, and why it is not done."""
     stop = StopRequest()
     stop.ask()
     done = run(str(file), RunOptions(url=url, workers=1), stop=stop)
@@ -126,7 +126,7 @@ def test_a_run_that_is_stopped_has_a_problem(url: str, file: Path) -> None:
 
 
 def test_what_cannot_be_undone_waits_for_approval(finished: str) -> None:
-    """The test part stays sealed, and a study stays, if the approval raises."""
+    """If the approval raises, the test part stays sealed, and a study is not deleted."""
 
     def refuse(*_: object) -> None:
         raise UsageError("no")
@@ -147,7 +147,7 @@ def test_what_cannot_be_undone_waits_for_approval(finished: str) -> None:
 
 
 def test_changes_are_records(url: str, file: Path) -> None:
-    """Creating, editing, pausing, resuming, enqueuing and stopping return the study and where it stands."""
+    """Creating, editing, pausing, resuming, enqueuing and stopping return the study and its progress."""
     assert studies.dry_run(file).plan.trials == 30
     created = studies.create(url, file, name="other", trials=5)
     assert (created.is_new, created.study.spec.trials) == (True, 5)
@@ -163,7 +163,7 @@ def test_changes_are_records(url: str, file: Path) -> None:
 
 
 def test_rounds_end_with_the_best_of_all(url: str, file: Path) -> None:
-    """Two rounds run one after the other; the best of both is returned, each configuration once."""
+    """Two rounds run in sequence; the best of both is returned, each configuration once."""
     rounds = run_rounds(str(file), RunOptions(url=url, workers=1), rounds=2)
     assert (rounds.is_done, rounds.names) == (True, ["flowers", "flowers-round-2"])
     params = [tuple(trial.params.items()) for _, trial in rounds.best]

@@ -74,7 +74,7 @@ class Base:
 
     @property
     def is_classification(self) -> bool:
-        """True where targets are classes."""
+        """Return True if targets are classes."""
         return self.examples.task == "classification"
 
     @property
@@ -192,5 +192,5 @@ def available() -> tuple[Base, ...]:
 
 
 def base_called(name: str) -> Base:
-    """Return the base of that name. Raises KeyError where there is none."""
+    """Return the base of that name. Raises KeyError if there is none."""
     return {base.name: base for base in BASES}[name]

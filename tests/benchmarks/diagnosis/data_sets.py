@@ -20,7 +20,7 @@ Maker: TypeAlias = Callable[[np.random.Generator], tuple[Array, Array]]
 
 
 def has_mnist() -> bool:
-    """True where the folder of MNIST's files is known."""
+    """Return True if the folder of MNIST's files is known."""
     return _mnist_folder() is not None
 
 

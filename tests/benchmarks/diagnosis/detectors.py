@@ -32,17 +32,17 @@ class Call:
 
     @property
     def cause(self) -> Cause:
-        """The strongest cause; HEALTHY where none is named."""
+        """The strongest cause; HEALTHY if none is named."""
         return self.causes[0] if self.causes else Cause.HEALTHY
 
     @property
     def is_alarm(self) -> bool:
-        """True when the run is called ill."""
+        """Return True if the run is called ill."""
         return self.cause not in NO_ALARM
 
     @property
     def suggested_learning_rate(self) -> float | None:
-        """The learning rate to try instead, or None where none is suggested."""
+        """The learning rate to try instead, or None if none is suggested."""
         return next((float(self.suggested[key]) for key in RATE_KEYS if key in self.suggested), None)
 
 
@@ -59,7 +59,7 @@ class Detector(Protocol):
 
     @property
     def names_causes(self) -> bool:
-        """False where it can only say ill or healthy, and its causes count as wrong."""
+        """Return False if it can only say ill or healthy, and its causes count as wrong."""
 
     def call(self, run: Run) -> Call:
         """Say what ails `run`."""
@@ -129,7 +129,7 @@ class FirstAlarm:
 
 
 def first_of(alarms: Sequence[Alarm]) -> Call:
-    """Return the call of the earliest of `alarms`; silence where there are none."""
+    """Return the call of the earliest of `alarms`; silence if there are none."""
     if not alarms:
         return SILENCE
     step = min(alarm.step for alarm in alarms)

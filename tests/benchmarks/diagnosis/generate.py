@@ -90,7 +90,7 @@ def runs_of(base: Base) -> list[Run]:
 
 
 def _trained(base: Base, cases: Sequence[Case], rate: float) -> tuple[list[Case], list[Outcome]]:
-    """Return the cases, those with the same data beside each other, and their outcomes."""
+    """Return the cases, those with the same data next to each other, and their outcomes."""
     ordered = sorted(cases, key=_data_key)
     outcomes: list[Outcome] = []
     for _, group in groupby(ordered, key=_data_key):

@@ -23,7 +23,7 @@ Suggestion: TypeAlias = Callable[[Run], Mapping[str, ParameterValue]]
 
 SCALE: Final = "data.scale"
 HEALED: Final = 0.9
-"""A run is healed where it gains at least this share of what its base gains over chance in validation."""
+"""A run is healed if it gains at least this share of what its base gains over chance in validation."""
 
 
 def recipe_of_run(run: Run, suggested: Mapping[str, ParameterValue] | None = None) -> Recipe:

@@ -47,9 +47,9 @@ def _same_data(base: Base, data: PreparedData, severity: float) -> PreparedData:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Injection:
-    """One intervention. `severities` are those that a base is given, none where the base cannot have it.
+    """One intervention. `severities` are those that a base is given, none if the base cannot have it.
 
-    `cause` is what the intervention is, HEALTHY where it should do no harm. `definite` are severities at which the
+    `cause` is what the intervention is, HEALTHY if it should do no harm. `definite` are severities at which the
     cause is there by definition, so that a run which learns all the same is no example of health. A base is given
     `most_severities` of the severities, and each of them to `draws` runs.
     """
@@ -65,7 +65,7 @@ class Injection:
 
     @property
     def distorts(self) -> bool:
-        """True where the data is changed."""
+        """Return True if the data is changed."""
         return self.distort is not _same_data
 
 

@@ -13,10 +13,10 @@ from tests.benchmarks.diagnosis.injections import DOUBLE, Injection, parts_of
 from tests.benchmarks.diagnosis.training import Outcome, Units
 
 WELL: Final = 0.95
-"""A run is as good as its base where it gains at least this share of what its base gains over chance."""
+"""A run is as good as its base if it gains at least this share of what its base gains over chance."""
 
 ILL: Final = 0.85
-"""A run is worse than its base where it gains less than this share, and by ILL_DEVIATIONS of the base's seeds."""
+"""A run is worse than its base if it gains less than this share, and by ILL_DEVIATIONS of the base's seeds."""
 
 ILL_DEVIATIONS: Final = 3.0
 SUPERIORITY: Final = 0.9
@@ -69,7 +69,7 @@ class Standing:
 
     @property
     def is_sound(self) -> bool:
-        """True when every seed learns, and all about equally well."""
+        """Return True if every seed learns, and all about equally well."""
         return min(self.gains) > 0.2 and self.deviation < 0.1 * self.gain
 
 
@@ -117,7 +117,7 @@ def fit(outcome: Outcome) -> float:
 
 
 def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
-    """True when a run learned as well as its base, did not overfit, and has no quarter of its ReLUs dead."""
+    """Return True if a run learned as well as its base, did not overfit, and has no quarter of its ReLUs dead."""
     first = parts_of(name, 0.0)[0][0].name
     slack = max((1 - WELL) * standing.gain, 2.5 * standing.deviation)
     is_fitted = first in CHANGES_LABELS or fit(outcome) >= WELL_FIT * standing.fit
@@ -131,7 +131,7 @@ def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
 
 
 def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: Standing) -> bool:
-    """True when a run is clearly worse than its base, and so are those `group` that had the same done to them."""
+    """Return True if a run is clearly worse than its base, and so are those `group` that had the same done to them."""
     own = gain(outcome, standing.chance_answer)
     gains = [gain(other, standing.chance_answer) for other in group]
     pairs = [healthy > treated for healthy in standing.gains for treated in gains]
@@ -145,7 +145,7 @@ def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: Standing) -> bo
 def labels_of(
     name: str, severity: float, outcome: Outcome, group: Sequence[Outcome], standing: Standing
 ) -> tuple[Cause, ...] | None:
-    """Return the labels of a run to which `name` was done, or None where it is neither well nor clearly ill."""
+    """Return the labels of a run to which `name` was done, or None if it is neither well nor clearly ill."""
     parts = parts_of(name, severity)
     is_definite = any(strength in injection.definite for injection, strength in parts)
     if not is_definite and is_well(outcome, standing, name):
@@ -192,7 +192,7 @@ def _cause(
 
 
 def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: Standing) -> bool:
-    """True where what was done had the effect that gives the cause its name."""
+    """Return True if what was done had the effect that gives the cause its name."""
     last = outcome.last
     first_gradient = _first_gradient(outcome) / standing.first_gradient
     proofs = {
@@ -258,7 +258,7 @@ def _largest_input(outcome: Outcome) -> float:
 
 
 def _is_flat(outcome: Outcome) -> bool:
-    """True when the training loss fell by less than FLAT of chance's in the last third."""
+    """Return True if the training loss fell by less than FLAT of chance's in the last third."""
     losses = [epoch.training_loss for epoch in outcome.telemetry.epochs]
     third = max(1, len(losses) // 3)
     if len(losses) < 6:
@@ -267,7 +267,7 @@ def _is_flat(outcome: Outcome) -> bool:
 
 
 def _overfit(outcome: Outcome) -> float:
-    """Return how far the validation loss has risen from its least: 1 where it is overfitting, below 0.5 where not.
+    """Return how far the validation loss has risen from its least: 1 if it is overfitting, below 0.5 if not.
 
     1 is a rise by 15 % of the least and 5 % of chance's loss while the training loss fell by 10 %.
     """

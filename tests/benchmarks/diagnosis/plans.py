@@ -85,7 +85,7 @@ class Rates:
 
 
 def rates_of(base: Base) -> Rates | None:
-    """Return the learning rates of a base; None where it learns with none of the grid."""
+    """Return the learning rates of a base; None if it learns with none of the grid."""
     best = _best_rate(base)
     if best is None:
         return None

@@ -60,7 +60,7 @@ class Searched:
         return sum(trial.steps for trial in self.trials) / self.steps_per_epoch
 
     def epochs_to(self, value: float) -> float:
-        """Return how many epochs were trained until a trial was complete with that result; NaN where none is."""
+        """Return how many epochs were trained until a trial was complete with that result; NaN if none is."""
         steps = 0
         for trial in self.trials:
             steps += trial.steps
@@ -192,7 +192,7 @@ def count_audited(searched: Searched) -> Share:
 
 
 def mnist_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return where MNIST lies: as the environment says, or near this repository; empty where it lies nowhere."""
+    """Return where MNIST lies: as the environment says, or near this repository; empty if it lies nowhere."""
     folder = Path(environment.get(MNIST, MNIST_NEARBY))
     return {MNIST: str(folder)} if folder.is_dir() else {}
 

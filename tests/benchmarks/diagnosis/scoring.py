@@ -34,7 +34,7 @@ def labels_of(run: Run) -> tuple[Cause, ...]:
 
 
 def is_healthy(run: Run) -> bool:
-    """True for a run to which nothing was done that is a fault."""
+    """Return True for a run to which nothing was done that is a fault."""
     return run.labels[0] in NO_ALARM
 
 
@@ -68,19 +68,19 @@ class CauseScore:
 
     @property
     def precision(self) -> float:
-        """The share of right calls among the calls; NaN where the cause was never called."""
+        """The share of right calls among the calls; NaN if the cause was never called."""
         called = self.true + self.false
         return self.true / called if called else math.nan
 
     @property
     def recall(self) -> float:
-        """The share of runs with the cause that were called it; NaN where no run has it."""
+        """The share of runs with the cause that were called it; NaN if no run has it."""
         present = self.true + self.missed
         return self.true / present if present else math.nan
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN where there is nothing to count."""
+        """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN if there is nothing to count."""
         total = 2 * self.true + self.false + self.missed
         return 2 * self.true / total if total else math.nan
 
@@ -165,7 +165,7 @@ def detection(judged: Sequence[Judged]) -> CauseScore:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delay:
-    """How long ill runs went on before the alarm, in steps and as a share of the run; NaN without ill runs."""
+    """How long ill runs continued before the alarm, in steps and as a share of the run; NaN without ill runs."""
 
     median_steps: float
     p90_steps: float

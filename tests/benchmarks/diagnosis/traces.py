@@ -225,7 +225,7 @@ def _built(kind: Any, raw: Any) -> Any:
 
 
 def _stored(kind: Any, raw: Mapping[str, Any]) -> Iterable[str]:
-    """Return the names that `raw` has of a record. Raises ValueError where others than NEWER are missing or unknown."""
+    """Return the names that `raw` has of a record. Raises ValueError if others than NEWER are missing or unknown."""
     names = _types(kind).keys()
     if (names ^ raw.keys()) - NEWER.get(kind.__name__, set()):
         raise ValueError(f"{kind.__name__}: must have the fields {', '.join(names)} (got {', '.join(raw)})")

@@ -84,7 +84,7 @@ class Outcome:
 
     @property
     def is_finite(self) -> bool:
-        """True where neither the losses nor the parameters ever held NaN or infinity."""
+        """Return True if neither the losses nor the parameters ever held NaN or infinity."""
         return self.telemetry.nonfinite is None and self.last.is_finite and bool(np.isfinite(self.fit_loss))
 
     @property
@@ -194,7 +194,7 @@ class _Glass:
 
 
 def _top_share(logits: Array, labels: Array | None) -> float:
-    """Return the share of the most frequent answer; NaN where there are no classes."""
+    """Return the share of the most frequent answer; NaN if there are no classes."""
     if labels is None:
         return float("nan")
     answers = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)

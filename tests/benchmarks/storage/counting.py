@@ -19,13 +19,13 @@ class Counts:
     commits: int = 0
 
     def statement(self, text: str) -> None:
-        """Count a statement unless it only says how to go on."""
+        """Count a statement unless it only says how to continue."""
         self.statements += not text.startswith(_NO_WORK)
 
 
 @contextmanager
 def counted() -> Iterator[Counts]:
-    """Give the counts of what any engine of SQLAlchemy's runs meanwhile."""
+    """Provide the counts of what any engine of SQLAlchemy's runs meanwhile."""
     counts = Counts()
 
     def on_statement(*arguments: Any) -> None:

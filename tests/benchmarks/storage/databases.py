@@ -19,14 +19,14 @@ SERVERS: Final[Mapping[str, tuple[str, str]]] = {
 
 @contextmanager
 def sqlite() -> Iterator[str]:
-    """Give the URL of a new SQLite database, which is gone in the end."""
+    """Provide the URL of a new SQLite database, which is gone in the end."""
     with tempfile.TemporaryDirectory(prefix="hpsearch-benchmark-") as folder:
         yield f"sqlite:///{folder}/benchmark.db"
 
 
 @contextmanager
 def on_server(kind: str) -> Iterator[str | None]:
-    """Give the URL of a new database on the server of that kind, which is dropped in the end; None without one."""
+    """Provide the URL of a new database on the server of that kind, which is dropped in the end; None without one."""
     variable, default = SERVERS[kind]
     server = os.environ.get(variable, default)
     name = f"hpsearch_benchmark_{uuid4().hex}"
@@ -41,7 +41,7 @@ def on_server(kind: str) -> Iterator[str | None]:
 
 @contextmanager
 def every() -> Iterator[dict[str, str]]:
-    """Give the URLs of new databases by kind, of every kind that there is."""
+    """Provide the URLs of new databases by kind, of every kind that there is."""
     with ExitStack() as stack:
         urls = {"SQLite": stack.enter_context(sqlite())}
         for kind in SERVERS:

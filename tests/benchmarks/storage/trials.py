@@ -94,7 +94,7 @@ def of_optuna(stack: ExitStack, storage: BaseStorage, trials: int) -> Block:
 
 
 def ask_and_tell(study: optuna.Study) -> None:
-    """Make one trial from its creation to its end, asking after each report whether to go on."""
+    """Make one trial from its creation to its end, asking after each report whether to continue."""
     trial = study.ask()
     x = trial.suggest_float("learning_rate", 1e-6, 1.0, log=True)
     y = trial.suggest_float("weight_decay", 1e-8, 0.1, log=True)

@@ -1,6 +1,6 @@
 """A process that uses a storage and ends in its own way: `python -m tests.contract.optuna_storage.client WAY URL ID`.
 
-It ends a trial with one of everything, sets one of everything on a running one, and says "ready". Then it returns,
+It ends a trial with one of everything, sets one of everything on a running one, and prints "ready". Then it returns,
 exits with 3, raises, leaves a child process that does the same as a fork of it, or waits to be killed.
 """
 

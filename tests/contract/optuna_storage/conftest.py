@@ -14,7 +14,7 @@ from tests.contract.laboratory import stock_storage
 
 @pytest.fixture
 def storage(url: str) -> Iterator[BaseStorage]:
-    """Give a storage."""
+    """Provide a storage."""
     opened = open_storage(url)
     yield opened
     opened.remove_session()
@@ -22,7 +22,7 @@ def storage(url: str) -> Iterator[BaseStorage]:
 
 @pytest.fixture
 def other(url: str) -> Iterator[BaseStorage]:
-    """Give a second storage on the same database, which stands for another process."""
+    """Provide a second storage on the same database, which stands for another process."""
     opened = open_storage(url)
     yield opened
     opened.remove_session()
@@ -39,11 +39,11 @@ def stock(url: str, storage: BaseStorage) -> Iterator[RDBStorage]:
 
 @pytest.fixture
 def study_id(storage: BaseStorage) -> int:
-    """Give a study of its own."""
+    """Provide a study of its own."""
     return storage.create_new_study([StudyDirection.MINIMIZE], f"optuna-{uuid4().hex}")
 
 
 @pytest.fixture
 def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be written for the time that it has waited."""
+    """Never write buffered values because of the time that they have waited."""
     monkeypatch.setattr(cache, "FLUSH_AFTER_S", 3600.0)

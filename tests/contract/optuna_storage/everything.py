@@ -18,7 +18,7 @@ def set_everything(storage: BaseStorage, trial_id: int) -> None:
 
 
 def has_everything(trial: FrozenTrial) -> bool:
-    """True when a trial has what `set_everything` sets, and nothing else."""
+    """Return True if a trial has the values of `set_everything`, and no others."""
     return (
         trial.params == {"x": 0.25}
         and trial.distributions == {"x": UNIT}
@@ -29,5 +29,5 @@ def has_everything(trial: FrozenTrial) -> bool:
 
 
 def is_bare(trial: FrozenTrial) -> bool:
-    """True when nothing has been set on a trial."""
+    """Return True if nothing has been set on a trial."""
     return not (trial.params or trial.intermediate_values or trial.user_attrs or trial.system_attrs)

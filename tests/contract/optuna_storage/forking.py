@@ -27,7 +27,7 @@ class Turns:
         self._pipes = os.pipe(), os.pipe()
 
     def pass_to_child(self) -> None:
-        """Let the child go on."""
+        """Let the child continue."""
         os.write(self._pipes[0][1], b"x")
 
     def wait_in_child(self) -> None:
@@ -35,7 +35,7 @@ class Turns:
         os.read(self._pipes[0][0], 1)
 
     def pass_to_parent(self) -> None:
-        """Let the parent go on."""
+        """Let the parent continue."""
         os.write(self._pipes[1][1], b"x")
 
     def wait_in_parent(self) -> None:
@@ -44,7 +44,7 @@ class Turns:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Let a child do `work` and end without any tidying up; return its process id."""
+    """Run `work` in a child that ends without any cleanup; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -71,7 +71,7 @@ def complete(storage: BaseStorage, study_id: int) -> None:
 def kept(engine: Engine) -> object:
     """Return the driver's connection that waits in the pool: a reference to it keeps it open in a child, too.
 
-    Without one, a child closes it whenever its memory is next tidied up, and what that does depends on chance.
+    Without one, a child closes it at its next garbage collection, with random effects.
     """
     borrowed = engine.raw_connection()
     connection = borrowed.dbapi_connection
@@ -190,7 +190,7 @@ def _stay_inside(is_inside: threading.Event, is_over: threading.Event) -> None:
 
 
 def processes(url: str, name: str, *, method: str) -> None:
-    """Two children of multiprocessing optimize the study that they are given while the parent does, too."""
+    """Two children of multiprocessing optimize the given study while the parent does, too."""
     study = optuna.load_study(study_name=name, storage=open_storage(url))
     context = multiprocessing.get_context(method)
     children = [context.Process(target=optimize, args=(study,)) for _ in range(2)]  # type: ignore[attr-defined]

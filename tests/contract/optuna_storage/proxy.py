@@ -1,4 +1,4 @@
-"""A database server that can go away: a proxy before one that does not."""
+"""A database server that can go away: a proxy in front of one that does not."""
 
 import contextlib
 import socket
@@ -31,7 +31,7 @@ class Proxy:
         self.stop()
 
     def start(self) -> None:
-        """Let clients in, at the port of before."""
+        """Accept clients, at the earlier port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.at))
@@ -41,7 +41,7 @@ class Proxy:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def stop(self) -> None:
-        """End all connections and let nobody in."""
+        """End all connections and accept no client."""
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -62,7 +62,7 @@ class Proxy:
             threading.Thread(target=_pump, args=(server, client, muted), daemon=True).start()
 
     def _pass_on(self, client: socket.socket, server: socket.socket, muted: threading.Event) -> None:
-        """Pass on what the client says, until one of them ends or the connection is to be cut."""
+        """Forward the client's data until one of them ends or the connection is to be cut."""
         while data := _received(client):
             if self.cut is not None and self.commit in data:
                 cut, self.cut = self.cut, None
@@ -76,7 +76,7 @@ class Proxy:
 
 
 def _pump(server: socket.socket, client: socket.socket, muted: threading.Event) -> None:
-    """Pass on what the server says, unless the client is to hear nothing more."""
+    """Forward the server's data, unless the client must not receive any more."""
     while (data := _received(server)) and not muted.is_set():
         with contextlib.suppress(OSError):
             client.sendall(data)

@@ -1,4 +1,4 @@
-"""What is set on a running trial: it waits, is seen at once, and is in the database before the trial ends."""
+"""Values set on a running trial: they are buffered, visible at once, and in the database before the trial ends."""
 
 import logging
 import pickle
@@ -20,7 +20,7 @@ from tests.contract.optuna_storage.everything import UNIT, has_everything, is_ba
 
 
 def until(is_so: Callable[[], bool], *, within_s: float = 30.0) -> bool:
-    """Wait until something is so, and say whether it came true."""
+    """Wait until a condition holds, and return whether it did."""
     ends = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > ends:
@@ -33,7 +33,7 @@ def until(is_so: Callable[[], bool], *, within_s: float = 30.0) -> bool:
 def test_what_is_set_is_read_back_at_once_and_waits(
     storage: BaseStorage, stock: RDBStorage, study_id: int
 ) -> None:
-    """What is set on a running trial is seen by the process that set it before it is in the database."""
+    """Values set on a running trial are visible to the process that set them before they are in the database."""
     trial_id = storage.create_new_trial(study_id)
     set_everything(storage, trial_id)
     assert is_bare(stock.get_trial(trial_id))
@@ -44,7 +44,7 @@ def test_what_is_set_is_read_back_at_once_and_waits(
 
 
 def test_what_waits_is_soon_in_the_database(storage: BaseStorage, stock: RDBStorage, study_id: int) -> None:
-    """What is set on a running trial is written after a moment, though nobody does anything more."""
+    """Values set on a running trial are written after a moment, without a further call."""
     trial_id = storage.create_new_trial(study_id)
     set_everything(storage, trial_id)
     assert until(lambda: has_everything(stock.get_trial(trial_id)))
@@ -59,7 +59,7 @@ def test_what_waits_is_soon_in_the_database(storage: BaseStorage, stock: RDBStor
 def test_a_change_of_state_brings_everything_along(
     storage: BaseStorage, stock: RDBStorage, study_id: int, state: TrialState, values: list[float] | None
 ) -> None:
-    """A trial that ended has in the database what was set on it before, and so have its neighbours."""
+    """All values of an ended trial are in the database, and so are its neighbours'."""
     neighbour, trial_id = (storage.create_new_trial(study_id) for _ in range(2))
     set_everything(storage, neighbour)
     set_everything(storage, trial_id)
@@ -77,7 +77,7 @@ def test_a_change_of_state_brings_everything_along(
 def test_closing_and_pickling_write_what_waits(
     storage: BaseStorage, stock: RDBStorage, study_id: int, flush: Callable[[BaseStorage], object]
 ) -> None:
-    """A storage that was closed or pickled has nothing that is not in the database."""
+    """A storage that was closed or pickled has no values outside the database."""
     trial_id = storage.create_new_trial(study_id)
     set_everything(storage, trial_id)
     flush(storage)
@@ -85,7 +85,7 @@ def test_closing_and_pickling_write_what_waits(
 
 
 def test_many_rows_do_not_wait(storage: BaseStorage, stock: RDBStorage, study_id: int) -> None:
-    """What waits is bounded: at some size it is written by the call that adds to it."""
+    """The buffer is bounded: at some size the call that adds to it writes it."""
     trial_id = storage.create_new_trial(study_id)
     for step in range(6000):
         storage.set_trial_intermediate_value(trial_id, step, step / 2)
@@ -97,7 +97,7 @@ def test_many_rows_do_not_wait(storage: BaseStorage, stock: RDBStorage, study_id
 def test_a_trial_that_somebody_ended_is_not_written(
     storage: BaseStorage, stock: RDBStorage, study_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What waits for a trial that another process ended is dropped with a warning, and later writes are refused."""
+    """Buffered values of a trial that another process ended are dropped with a warning, later writes refused."""
     trial_id = storage.create_new_trial(study_id)
     storage.set_trial_user_attr(trial_id, "late", 1)
     stock.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
@@ -151,7 +151,7 @@ def test_a_deleted_trial_is_not_written(
 def test_what_waits_for_a_deleted_trial_is_dropped(
     storage: BaseStorage, stock: RDBStorage, study_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What waits for a trial that was deleted is dropped, with a warning that says so, and harms no other trial."""
+    """Buffered values of a deleted trial are dropped, with a warning, and harm no other trial."""
     deleted = storage.create_new_trial(study_id)
     other = storage.create_new_study([StudyDirection.MINIMIZE])
     trial_id = storage.create_new_trial(other)
@@ -166,7 +166,7 @@ def test_what_waits_for_a_deleted_trial_is_dropped(
 
 
 def test_what_no_database_takes_is_refused_at_once(storage: BaseStorage, study_id: int) -> None:
-    """A write that would fail later, with everything that waits beside it, raises ValueError now."""
+    """A write that would fail later, with the rest of the buffer, raises ValueError now."""
     trial_id = storage.create_new_trial(study_id)
     for write in (
         lambda: storage.set_trial_user_attr(trial_id, "k" * 513, 1),
@@ -186,7 +186,7 @@ def test_what_no_database_takes_is_refused_at_once(storage: BaseStorage, study_i
 
 
 def test_an_sqlite_file_waits_for_the_disk_when_a_trial_ends(tmp_path: Path) -> None:
-    """A trial's start does not wait for the disk; its end, a trial that waits and one that comes whole do."""
+    """A trial's start does not wait for the disk; its end, a waiting trial and one added whole do."""
     storage = OptunaStorage(f"sqlite:///{tmp_path}/study.db")
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     levels: list[str] = []

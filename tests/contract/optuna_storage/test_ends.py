@@ -1,4 +1,4 @@
-"""How processes end: what is in the database after that."""
+"""The database after different ends of processes."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ COMPLETE, RUNNING = TrialState.COMPLETE, TrialState.RUNNING
 def test_a_process_that_ends_has_written_everything(
     url: str, storage: BaseStorage, study_id: int, repository: Path, end: tuple[str, int]
 ) -> None:
-    """What was set on a running trial is in the database when its process has ended, however it ended itself."""
+    """Values set on a running trial are in the database after its process ends by itself in any way."""
     way, code = end
     command = [sys.executable, "-m", "tests.contract.optuna_storage.client", way, url, str(study_id)]
     ended = subprocess.run(command, cwd=repository, capture_output=True, timeout=120, check=False)
@@ -30,7 +30,7 @@ def test_a_process_that_ends_has_written_everything(
 def test_a_killed_process_loses_at_most_what_it_set_on_running_trials(
     url: str, storage: BaseStorage, study_id: int, repository: Path
 ) -> None:
-    """After SIGKILL the finished trials are whole, and a running one has what was set on it or nothing of it."""
+    """After SIGKILL the finished trials are whole, and a running one has all its values or none."""
     command = [sys.executable, "-m", "tests.contract.optuna_storage.client", "wait", url, str(study_id)]
     with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

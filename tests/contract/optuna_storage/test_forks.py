@@ -20,9 +20,9 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start(url: str, storage: BaseStorage, study_id: int, repository: Path) -> Start:
-    """Give a function that lets a process fork in some ways and returns its output."""
+    """Provide a function that lets a process fork in some ways and returns its output."""
     name = storage.get_study_name_from_id(study_id)
-    storage.remove_session()  # an open connection would keep the log of SQLite where it is
+    storage.remove_session()  # an open connection would keep the log of SQLite
 
     def run(*ways: str) -> str:
         command = [sys.executable, "-m", "tests.contract.optuna_storage.forking", url, name, *ways]
@@ -38,7 +38,7 @@ def start(url: str, storage: BaseStorage, study_id: int, repository: Path) -> St
 def test_a_child_loses_nothing_when_its_parent_closes(
     start: Start, storage: BaseStorage, study_id: int
 ) -> None:
-    """What a forked child writes after its parent closed its connections is in the database."""
+    """Writes of a forked child after its parent closed its connections are in the database."""
     start("outlive-shared", "outlive-own", "outlive-store")
     assert [trial.state for trial in storage.get_all_trials(study_id)] == [COMPLETE] * 6
 

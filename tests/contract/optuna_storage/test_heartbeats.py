@@ -57,7 +57,7 @@ def opened_by(client: str, url: str, **options: Any) -> Any:
 
 @contextmanager
 def closing(storage: Any) -> Iterator[Any]:
-    """Give a storage and close it."""
+    """Provide a storage and close it."""
     yield storage
     storage.remove_session()
     if isinstance(storage, RDBStorage):
@@ -65,7 +65,7 @@ def closing(storage: Any) -> Iterator[Any]:
 
 
 def run(url: str, statement: str, **values: Any) -> list[Any]:
-    """Run a statement on the database, as nobody's client."""
+    """Run a statement on the database, outside any client."""
     engine = create_engine(make_url(url))
     with engine.begin() as connection:
         result = connection.execute(text(statement), values)
@@ -75,13 +75,13 @@ def run(url: str, statement: str, **values: Any) -> list[Any]:
 
 
 def let_die(url: str, trial_id: int) -> None:
-    """Make a trial's last heartbeat an old one."""
+    """Age a trial's last heartbeat."""
     run(url, "UPDATE trial_heartbeats SET heartbeat = :t WHERE trial_id = :i", t=LONG_AGO, i=trial_id)
 
 
 @pytest.fixture(params=["hpsearch", "stock"])
 def client(request: pytest.FixtureRequest) -> str:
-    """Give each client in turn."""
+    """Provide each client in turn."""
     chosen: str = request.param
     return chosen
 
@@ -118,7 +118,7 @@ def test_a_killed_trial_is_failed_and_waits_again(
 def test_a_heartbeat_reaches_the_others(
     url: str, storage: BaseStorage, client: str, other_client: str, study_id: int
 ) -> None:
-    """A trial whose heartbeats go on is left alone, whoever gives and whoever reads them; so is one without any."""
+    """A trial whose heartbeats continue is left alone, whoever gives and whoever reads them; so is one without any."""
     with closing(opened_by(client, url)) as mine, closing(opened_by(other_client, url)) as other:
         trial_id, silent = mine.create_new_trial(study_id), mine.create_new_trial(study_id)
         mine.record_heartbeat(trial_id)
@@ -148,7 +148,7 @@ def test_what_a_worker_holds_is_never_stale(new_lab: Labs, client: str) -> None:
 
 
 def test_a_lease_counts_for_more_than_a_heartbeat(new_lab: Labs) -> None:
-    """Whatever heartbeat stands beside a leased trial, our storage leaves it to the lease."""
+    """Our storage leaves a leased trial to its lease, whatever its heartbeat."""
     lab = new_lab()
     (claim,) = lab.claim(1)
     with closing(opened_by("hpsearch", lab.url)) as mine:
@@ -171,7 +171,7 @@ def test_workers_leave_the_trials_of_others_alone(new_lab: Labs, client: str) ->
 
 
 def test_only_a_trial_has_a_heart(storage: BaseStorage) -> None:
-    """A heartbeat for a trial that is not there is an error, on every database."""
+    """A heartbeat for a missing trial is an error, on every database."""
     assert isinstance(storage, BaseHeartbeat)
     with pytest.raises(KeyError, match="there is no such trial"):
         storage.record_heartbeat(2_000_000_000)

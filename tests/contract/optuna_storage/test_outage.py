@@ -21,7 +21,7 @@ COMMIT = {"postgresql": b"COMMIT\0", "mariadb": b"\3COMMIT"}
 
 @pytest.fixture
 def proxy(dialect: str, url: str) -> Iterator[Proxy]:
-    """Give a way to the server that can be cut."""
+    """Provide a way to the server that can be cut."""
     if dialect == "sqlite":
         pytest.skip("SQLite has no server")
     with Proxy(port=make_url(url).port or PORTS[dialect], commit=COMMIT[dialect]) as opened:
@@ -30,7 +30,7 @@ def proxy(dialect: str, url: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def far(url: str, proxy: Proxy) -> Iterator[BaseStorage]:
-    """Give a storage behind the proxy."""
+    """Provide a storage behind the proxy."""
     behind = make_url(url).set(host="127.0.0.1", port=proxy.at)
     opened = open_storage(behind.render_as_string(hide_password=False))
     yield opened
@@ -65,7 +65,7 @@ def test_calls_wait_for_a_server_that_is_away(
 def test_a_connection_that_the_server_closed_costs_nothing(
     far: BaseStorage, proxy: Proxy, stock: RDBStorage, study_id: int
 ) -> None:
-    """After a restart of the server, that nobody noticed, the next call works, and what waited is written."""
+    """After an unnoticed restart of the server the next call works, and the buffer is written."""
     trial_id = far.create_new_trial(study_id)
     set_everything(far, trial_id)
     proxy.stop()
@@ -93,7 +93,7 @@ def test_a_lost_answer_to_a_commit_does_not_end_a_trial_twice(
 def test_a_lost_answer_to_a_new_trial_is_an_error(
     far: BaseStorage, proxy: Proxy, storage: BaseStorage, study_id: int, cut: Literal["before", "after"]
 ) -> None:
-    """Where nobody knows whether a trial was made, the caller is told, and no second one is made for it."""
+    """If it is unknown whether a trial was created, the call raises, and no second one is created."""
     made = 1 if cut == "after" else 0
     proxy.cut = cut
     with pytest.raises(StorageError, match="in the middle of a commit"):

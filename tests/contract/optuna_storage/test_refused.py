@@ -35,7 +35,7 @@ def execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 def latin(new_database: Callable[[str], str]) -> str:
-    """Give a MariaDB database whose texts are in Latin-1."""
+    """Provide a MariaDB database whose texts are in Latin-1."""
     url = new_database("mariadb")
     execute(url, f"ALTER DATABASE {make_url(url).database} CHARACTER SET latin1")
     return url
@@ -68,7 +68,7 @@ def test_a_row_that_is_refused_harms_no_other(
 
 
 def test_a_refused_row_of_the_trial_that_ends_is_reported_by_that_call(fresh_url: str, dialect: str) -> None:
-    """A trial does not end without a row that was set on it unless its second try says so."""
+    """A trial does not end without a row that was set on it unless its second try accepts that."""
     storage = open_storage(fresh_url)
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     execute(fresh_url, _FORBID[dialect])
@@ -87,7 +87,7 @@ def test_a_refused_row_of_the_trial_that_ends_is_reported_by_that_call(fresh_url
 def test_a_long_text_is_stored_or_refused_by_its_call(
     storage: BaseStorage, study_id: int, dialect: str, length: int
 ) -> None:
-    """An attribute or a distribution too long for its column raises when it is set, and the trial goes on."""
+    """An attribute or a distribution too long for its column raises when it is set, and the trial continues."""
     trial_id = storage.create_new_trial(study_id)
     set_everything(storage, trial_id)
     long = "x" * length
@@ -121,7 +121,7 @@ def test_a_short_text_does_not_go_under_a_long_one(storage: BaseStorage, study_i
 
 
 def test_a_row_that_is_no_message_is_refused_at_once(new_database: Callable[[str], str]) -> None:
-    """A row longer than MariaDB's messages raises at once: the server is not taken for lost, nor waited for."""
+    """A row longer than MariaDB's messages raises at once: the server is not treated as lost, nor waited for."""
     storage = open_storage(new_database("mariadb"))
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     began = time.monotonic()

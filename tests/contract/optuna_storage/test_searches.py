@@ -30,7 +30,7 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def search(storage: BaseStorage | None, sampler: BaseSampler, pruner: BasePruner) -> list[Any]:
-    """Return what matters of the trials of a search, without their times."""
+    """Return the facts of a search's trials, without their times."""
     study = optuna.create_study(
         study_name=f"search-{uuid4().hex}" if storage else "search",
         storage=storage,
@@ -127,7 +127,7 @@ def test_optuna_reads_what_our_workers_write(
 
 
 def test_waiting_trials_go_both_ways(new_lab: Labs, storage: BaseStorage) -> None:
-    """What is enqueued through `open_storage` our workers claim; what they hand back Optuna's `ask` takes."""
+    """Our workers claim trials enqueued through `open_storage`; Optuna's `ask` takes those they hand back."""
     lab = new_lab(trials=10)
     study = of(lab, storage)
     study.enqueue_trial({"learning_rate": 0.01})

@@ -1,4 +1,4 @@
-"""Several processes on one study: each sees what the others write, and nothing is done twice."""
+"""Several processes on one study: each reads the others' writes, and nothing is done twice."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def test_new_trials_and_states_of_others_are_seen(
 def test_what_others_set_before_we_end_a_trial_is_kept(
     storage: BaseStorage, stock: RDBStorage, study_id: int
 ) -> None:
-    """A trial that this process ended is shown with what another one had set on it, seen before or not."""
+    """A trial that this process ended is shown with another one's values, read earlier or not."""
     trial_id = storage.create_new_trial(study_id)
     assert is_bare(storage.get_trial(trial_id))
     stock.set_trial_user_attr(trial_id, "theirs", 1)
@@ -134,7 +134,7 @@ def test_threads_share_a_storage(
 
 
 def test_finished_trials_are_never_read_again(storage: BaseStorage, study_id: int) -> None:
-    """Once read, a finished trial costs one look at what is new, however many there are."""
+    """Once read, finished trials cost one query for news, however many there are."""
     for count in range(5):
         storage.create_new_trial(
             study_id, create_trial(value=float(count), params={"x": 0.5}, distributions={"x": UNIT})
@@ -174,7 +174,7 @@ def test_large_studies_are_read_whole(
 def test_incompatible_distributions_are_refused(
     storage: BaseStorage, other: BaseStorage, study_id: int
 ) -> None:
-    """A parameter's kind of distribution is that of the study's other trials, whoever wrote them."""
+    """A parameter's kind of distribution is that of the study's other trials, from any writer."""
     first = other.create_new_trial(study_id)
     other.set_trial_param(first, "x", 0.5, UNIT)
     other.set_trial_param(first, "kind", 1, CategoricalDistribution(("a", "b")))
@@ -211,7 +211,7 @@ class _Evil:
 def test_a_pickle_that_runs_code_is_not_handed_out(
     storage: BaseStorage, stock: RDBStorage, study_id: int, begin: str
 ) -> None:
-    """Optuna's CMA-ES unpickles what a trial carries, so what is more than an optimizer's numbers is left out."""
+    """Optuna's CMA-ES unpickles an attribute of a trial, so anything but an optimizer's numbers is left out."""
     attributes = {f"{begin}:0": pickle.dumps(_Evil()).hex(), "cma:generation": 0}
     distributions: dict[str, BaseDistribution] = {"x": UNIT, "y": UNIT}
     template = create_trial(

@@ -19,7 +19,7 @@ from hpsearch.storage.optuna.storage import OptunaStorage
 def test_a_study_that_another_process_made_anew_is_read_anew(
     storage: BaseStorage, stock: RDBStorage, study_id: int
 ) -> None:
-    """Where a database gives the ids of a deleted study to another one, nothing old is shown or counted on."""
+    """If a database gives the ids of a deleted study to another one, nothing old is shown or counted on."""
     name = storage.get_study_name_from_id(study_id)
     for value in (1.0, 2.0):
         storage.create_new_trial(study_id, create_trial(value=value))
@@ -71,7 +71,7 @@ def test_a_deleted_study_is_gone_for_everyone(
 
 
 def test_names_are_taken_once(storage: BaseStorage, other: BaseStorage) -> None:
-    """Of eight that make a study of one name at once exactly one does, and the others are told."""
+    """Of eight that make a study of one name at once exactly one does, and the others get an error."""
     name = f"optuna-{uuid4().hex}"
 
     def make(storage: BaseStorage) -> int:
@@ -88,7 +88,7 @@ def test_names_are_taken_once(storage: BaseStorage, other: BaseStorage) -> None:
 
 
 def test_a_renamed_study_is_the_same_study(url: str, stock: RDBStorage) -> None:
-    """Its id, its trials and what was set a moment ago stay, for every client; a taken name changes nothing."""
+    """Its id, its trials and its latest values stay, for every client; a taken name changes nothing."""
     storage = OptunaStorage(url)
     old, new, taken = (f"optuna-{uuid4().hex}" for _ in range(3))
     study_id, _ = (storage.create_new_study([StudyDirection.MINIMIZE], name) for name in (old, taken))
@@ -111,7 +111,7 @@ def test_a_renamed_study_is_the_same_study(url: str, stock: RDBStorage) -> None:
 
 
 def test_attributes_are_revised_at_once(url: str, stock: RDBStorage) -> None:
-    """What is made of attributes replaces them and adds to them in one transaction; other keys are not touched."""
+    """Changed attributes replace and extend the stored ones in one transaction; other keys are unchanged."""
     storage = OptunaStorage(url)
     study_id = storage.create_new_study([StudyDirection.MINIMIZE], f"optuna-{uuid4().hex}")
     for key, value in (("a", 1), ("b", "two"), ("c", None)):

@@ -63,7 +63,7 @@ def test_an_infinite_value_is_counted_in_the_caption() -> None:
 
 
 def test_the_axis_of_trials_is_the_budget(study: Snapshot) -> None:
-    """The axis shows what is left of the budget; all ended trials are there, NaN included."""
+    """The axis shows the rest of the budget; all ended trials are there, NaN included."""
     data = best_so_far(study)
     assert data is not None
     assert data.trials == 120

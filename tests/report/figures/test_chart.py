@@ -1,4 +1,4 @@
-"""Charts: what has a place on their axes, and what is counted as left out."""
+"""Charts: the points on their axes, and the count of omitted ones."""
 
 import itertools
 import math
@@ -36,7 +36,7 @@ def test_a_point_over_seeds_is_the_median_with_the_range() -> None:
 
 
 def test_a_share_has_its_interval() -> None:
-    """A share over seeds stands between the bounds of Wilson's interval, at 0 and at 1 too, where it is on one."""
+    """A share over seeds stands between the bounds of Wilson's interval, also at 0 and at 1, where it is on a bound."""
     some = share_over_seeds(0.057, [1.0, 1.0, 0.0, 1.0])
     assert some.low is not None
     assert some.high is not None
@@ -75,7 +75,7 @@ def test_series_are_named_where_names_tell_them_apart(count: int, named: int) ->
 
 
 def test_names_never_lie_on_each_other_or_on_the_heading() -> None:
-    """Names that do not fit beside each other stand in rows, and the heading stands above all of them."""
+    """Names that do not fit next to each other stand in rows, and the heading stands above all of them."""
     figure = draw_chart(chart(("x", "y"), series(6)), heading="Heading")
     *names, heading = sorted(figure.layout.annotations, key=lambda word: word.yshift)
     assert "Heading" in heading.text

@@ -15,7 +15,7 @@ from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 
 def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Snapshot) -> None:
-    """The best, the median of the complete, and the longest life of each of the two most frequent deadly causes."""
+    """The best, the median of the complete, and the longest life of each of the two most frequent fatal causes."""
     chosen = chosen_trials(study, ())
     ranked = best_trials(study.trials, maximize=True, count=999)
     assert chosen[0].trial == ranked[0]
@@ -34,7 +34,7 @@ def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Sna
 
 
 def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
-    """Who names trials gets those, in that order, whatever became of them."""
+    """Named trials are compared, in that order, whatever their fates."""
     data = comparison(study, ReportRequest(trials=(116, 3, 42)))
     assert data is not None
     assert [one.trial.number for one in data.chosen] == [116, 3, 42]
@@ -94,7 +94,7 @@ def test_what_differs_is_marked(study: Snapshot) -> None:
 
 
 def test_the_caption_says_how_to_compare_others() -> None:
-    """Where nobody chose, the command that chooses stands below the figure, for this study and ready to be pasted."""
+    """Without a choice, the command that makes one is below the figure, for this study and ready to be pasted."""
     named = replace(SPEC, name="my study")
     data = comparison(snapshot_of(only_deaths().trials, spec=named), ReportRequest())
     assert data is not None

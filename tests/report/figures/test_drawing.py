@@ -12,7 +12,7 @@ _PHONE_PX = 280
 
 @pytest.mark.parametrize("name", STEP_PANELS)
 def test_lines_of_a_replay_are_named_in_their_colours(name: str) -> None:
-    """Where a panel has several lines its figure says, without hovering, which colour and dash each has."""
+    """If a panel has several lines its figure shows, without hovering, which colour and dash each has."""
     data = step_panel(name, recording("batch norm"), None)
     assert data is not None
     made = draw_lines(data, heading="trial 3")
@@ -27,7 +27,7 @@ def test_lines_of_a_replay_are_named_in_their_colours(name: str) -> None:
 
 
 def test_a_key_breaks_into_rows_for_a_phone() -> None:
-    """Names stand beside each other while there is room, in their order, and never over one another."""
+    """Names stand next to each other while there is room, in their order, and never over one another."""
     entries = [KeyEntry(name=f"output {unit}", colour="#000000") for unit in range(10)]
     words = key_words(entries, shift_px=16)
     assert len({word["yshift"] for word in words}) * 17 == key_height_px(entries)
@@ -41,6 +41,6 @@ def test_a_key_breaks_into_rows_for_a_phone() -> None:
 
 
 def test_a_name_with_markup_stays_a_name() -> None:
-    """What stands in a key is text."""
+    """The contents of a key are text."""
     (word,) = key_words([KeyEntry(name="<b>x</b>", colour="#000000")])
     assert "<b>" not in word["text"]

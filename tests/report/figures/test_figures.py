@@ -1,4 +1,4 @@
-"""Figures, as what Plotly is given."""
+"""Figures, as the input of Plotly."""
 
 import html
 import math
@@ -123,7 +123,7 @@ def test_the_boundary_is_a_line_in_its_band_below_the_marks(study: Snapshot) -> 
 
 
 def test_the_boundary_follows_the_learning_rate_to_the_other_axis(study: Snapshot) -> None:
-    """Where the learning rate is searched second, the same boundary is drawn with its axes swapped."""
+    """If the learning rate is searched second, the same boundary is drawn with its axes swapped."""
     swapped = replace(study.study.spec, search=tuple(reversed(study.study.spec.search)))
     data, turned = search_map(study), search_map(snapshot_of(study.trials, spec=swapped))
     assert data is not None
@@ -248,7 +248,7 @@ def test_the_catalogue_has_every_figure(study: Snapshot) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_every_study_has_a_figure_or_a_sentence(name: str) -> None:
-    """What cannot be drawn is a sentence, never an empty box; what is drawn is strict JSON."""
+    """A figure that cannot be drawn is a sentence, never an empty box; a drawn one is strict JSON."""
     for exhibit in exhibits(SPECIAL[name]()):
         assert exhibit.caption.endswith(".")
         for panel in exhibit.panels:

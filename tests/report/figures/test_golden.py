@@ -1,7 +1,7 @@
-"""Three figures as they were last looked at: no change of data, scale, colour or place goes unseen.
+"""Three figures as last reviewed: every change of data, scale, colour or place is detected.
 
-After a change that is meant, look at the figures, and write them anew: `HPSEARCH_WRITE_GOLDEN=1 python -m pytest` with
-this file.
+After an intended change, review the figures and write them again: `HPSEARCH_WRITE_GOLDEN=1 python -m pytest` with this
+file.
 """
 
 import json
@@ -19,7 +19,7 @@ TRIALS: Final = 24
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Return path -> leaf of what JSON has of a figure, but for the texts of hovering: other tests have them."""
+    """Return path -> leaf of a figure's JSON, except the hover texts, which other tests cover."""
     if isinstance(value, dict):
         parts = {f"{path}.{key}": item for key, item in value.items() if key != "hovertext"}
     elif isinstance(value, list | tuple):

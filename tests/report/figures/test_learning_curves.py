@@ -39,7 +39,7 @@ def test_five_thousand_trials_stay_few_curves() -> None:
 
 
 def test_small_studies_are_drawn_whole(study: Snapshot) -> None:
-    """Where every trial fits, all are drawn and the caption says so."""
+    """If every trial fits, all are drawn and the caption states that."""
     trials = [trial for trial in study.trials if trial.epochs][:15]
     data = learning_curves(snapshot_of(trials, series=study.series))
     assert data is not None

@@ -47,7 +47,7 @@ def test_the_facts_are_those_of_the_budget(study: Snapshot) -> None:
 
 
 def test_a_trial_saves_what_it_was_given(study: Snapshot) -> None:
-    """Where the number of epochs is searched, a stopped trial saves the rest of its own number."""
+    """If the number of epochs is searched, a stopped trial saves the rest of its own number."""
     stopped = next(trial for trial in study.trials if trial.fate is Fate.TOO_SLOW)
     one = replace(stopped, params={**stopped.params, "training.epochs": 5})
     assert dict(ledger(snapshot_of([one])).facts)["Saved by stopping early"] == "2 epochs, 40 % of all"

@@ -1,4 +1,4 @@
-"""What the networks looked like inside."""
+"""The networks' internal statistics."""
 
 import math
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_large_studies_have_few_rows() -> None:
 
 
 def test_older_databases_lack_a_series(study: Snapshot) -> None:
-    """Trials recorded before a statistic existed have no panel of it, and the caption says why."""
+    """Trials recorded before a statistic existed have no panel of it, and the caption has the reason."""
     older = {
         number: {name: values for name, values in series.items() if name != "output_range"}
         for number, series in study.series.items()
@@ -104,7 +104,7 @@ def test_older_databases_lack_a_series(study: Snapshot) -> None:
 
 
 def test_trials_recorded_before_and_after_stand_together(study: Snapshot) -> None:
-    """Where some trials have a statistic, the panel has those, and none of the others on a false rail."""
+    """If some trials have a statistic, the panel has those, and none of the others on a false rail."""
     first = next(trial for trial in study.trials if trial.fate is Fate.COMPLETE)
     older = {name: values for name, values in study.series[first.number].items() if name != "output_range"}
     data = network_health(replace(study, series={**study.series, first.number: older}))
@@ -114,7 +114,7 @@ def test_trials_recorded_before_and_after_stand_together(study: Snapshot) -> Non
 
 
 def test_without_a_learning_rate_something_else_is_the_axis() -> None:
-    """The first searched dimension stands in; where nothing is searched, rows are ordered by number."""
+    """The first searched dimension stands in; if nothing is searched, rows are ordered by number."""
     activation = Choices(name="model.activation", choices=("relu", "elu"))
     data = network_health(searching(activation))
     assert data is not None

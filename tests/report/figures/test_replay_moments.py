@@ -36,7 +36,7 @@ def test_a_dead_gradient_is_exactly_0() -> None:
 
 
 def test_nan_has_a_row() -> None:
-    """Where numbers are NaN they are in a row of their own, the last."""
+    """If numbers are NaN they are in a row of their own, the last."""
     data = distribution_map(recording("diverging"), 0, "before")
     assert data is not None
     assert data.bins[-1] == "NaN"

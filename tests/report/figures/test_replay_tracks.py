@@ -1,4 +1,4 @@
-"""What is drawn of a recording step by step, and which units died when."""
+"""The drawing of a recording step by step, and the times at which units died."""
 
 import math
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_units_of_a_network_of_nan_are_not_dead() -> None:
 
 
 def test_units_of_a_short_run_can_be_dead() -> None:
-    """Where a run ends before 1,000 examples its second half says which units fell silent."""
+    """If a run ends before 1,000 examples its second half says which units fell silent."""
     made = recording("dying", epochs=1)
     size = made.subject.configuration.training.batch_size
     assert made.steps * size < 1000
@@ -98,7 +98,7 @@ def test_units_are_counted_by_layer() -> None:
 
 
 def test_a_gradient_of_zero_has_its_own_rail() -> None:
-    """Where the network is dead the gradient of the first matrix is exactly 0, and is drawn as that."""
+    """If the network is dead the gradient of the first matrix is exactly 0, and is drawn as that."""
     made = drawn("weight-gradients", "dying")
     assert made.rails == ("exactly 0",)
     assert made.lines[0].name == "hidden layer 1"

@@ -70,5 +70,5 @@ def test_other_dimensions_have_bins_too(dimension: Dimension, bins: int) -> None
 
 
 def test_a_study_without_learning_rates_has_no_strip() -> None:
-    """Where the learning rate is not searched there is nothing to say about it."""
+    """If the learning rate is not searched there is nothing to say about it."""
     assert learning_rate_strip(searching(SPEC.search[1])) is None

@@ -40,7 +40,7 @@ def test_every_accuracy_is_in_the_frame(values: list[float]) -> None:
 
 @given(LOSSES)
 def test_every_loss_is_in_the_frame(values: list[float]) -> None:
-    """Where no trial survived, every finite loss is in the frame, 0 included."""
+    """If no trial survived, every finite loss is in the frame, 0 included."""
     scale = scale_of("validation_loss", values)
     places = [scale.place(value).position for value in values]
     assert all(place is not None and scale.low <= place <= scale.high for place in places)
@@ -94,7 +94,7 @@ def test_one_astronomic_survivor_changes_nothing() -> None:
 
 
 def test_a_result_is_the_value_or_the_last_report() -> None:
-    """A running trial stands where it last was; a value counts more than the curve."""
+    """A running trial is drawn at its last report; a value takes precedence over the curve."""
     assert measured(RUNNING) is None
     assert measured(replace(RUNNING, curve={0: 0.2, 1: 0.4})) == 0.4
     assert measured(replace(RUNNING, curve={0: 0.2}, value=0.9)) == 0.9

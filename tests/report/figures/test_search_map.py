@@ -44,7 +44,7 @@ def test_the_axes_are_the_search_space(study: Snapshot) -> None:
 
 
 def test_the_star_is_the_best_trial(study: Snapshot) -> None:
-    """The best is the ranked trial with the highest value; where none is ranked there is none."""
+    """The best is the ranked trial with the highest value; if none is ranked there is none."""
     data = search_map(study)
     assert data is not None
     assert data.best is not None
@@ -80,7 +80,7 @@ def test_choices_have_an_axis(study: Snapshot) -> None:
 
 
 def test_hovering_names_trial_parameters_verdict_and_remedy(study: Snapshot) -> None:
-    """A diverged trial says which one it is, where it stood, what killed it and what helps."""
+    """The hover text of a diverged trial has its number, its parameters, its cause and its remedy."""
     data = search_map(study)
     assert data is not None
     mark = next(mark for mark in data.marks if mark.fate is Fate.DIVERGED)

@@ -58,7 +58,7 @@ def test_other_data_is_said(study: Snapshot, other: Snapshot) -> None:
 
 
 def test_a_study_without_a_result_is_named(study: Snapshot) -> None:
-    """A study in which nothing completed has no line, and the caption says so."""
+    """A study without a complete trial has no line, and the caption states that."""
     nobody = empty(replace(SPEC, name="nobody"))
     data = studies_compared(study, [nobody])
     assert [line.name for line in data.lines] == ["digits"]

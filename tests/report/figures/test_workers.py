@@ -116,7 +116,7 @@ def test_an_attempt_that_was_handed_back_is_no_loss() -> None:
 
 
 def test_an_old_attempt_has_its_mark_alone() -> None:
-    """Where it is not known when an attempt began, the moment of its loss is still drawn."""
+    """If it is not known when an attempt began, the moment of its loss is still drawn."""
     old = replace(_attempt("a", 0, 4), started=None)
     data = workers(replace(snapshot_of([_trial(0, 5, 8, "b")]), attempts={0: [old]}))
     assert data is not None

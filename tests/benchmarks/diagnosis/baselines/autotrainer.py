@@ -5,7 +5,7 @@ table II with the default parameters of its repository: beta 1e-3, 1e-4 and 70, 
 delta 0.01, Theta 0.7; the first look after epoch 0, and what needs a history after 30 % of the epochs. Signs of a
 gradient add up over the looks.
 
-A loss, gradient or weight that is not finite, or a validation loss of 1e5 -> diverged_lr. Where the accuracy is below
+A loss, gradient or weight that is not finite, or a validation loss of 1e5 -> diverged_lr. If the accuracy is below
 0.7 or never rose by 0.01: 70 % of all gradient elements zero -> dead_relu_total (dead_relu_partial while a unit
 lives); |g_1| / |g_L| above 70 -> exploding_grad; below 1e-3 with |g_1| below 1e-4 -> vanishing_grad; else, where it
 never rose, slow convergence -> lr_too_low. Otherwise accuracies that swing by 0.03 in a fifth of the epochs ->
@@ -102,7 +102,7 @@ def _largest_rise(accuracies: Sequence[float]) -> float:
 
 
 def _swings(accuracies: Sequence[float]) -> bool:
-    """True when enough local maxima stand far above the local minima of the same rank."""
+    """Return True if enough local maxima stand far above the local minima of the same rank."""
     inner = list(zip(accuracies, accuracies[1:], accuracies[2:], strict=False))
     tops = [b for a, b, c in inner if b >= a and b >= c]
     bottoms = [b for a, b, c in inner if b <= a and b <= c]

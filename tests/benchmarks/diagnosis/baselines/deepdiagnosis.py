@@ -102,7 +102,7 @@ def _of_tensors(run: Run, epoch: Epoch, sample: Sample) -> Iterator[Cause]:
 
 
 def _is_unchanged(numbers: Sequence[float], block: int) -> bool:
-    """True when a whole block of `numbers` ends here and all of it is equal."""
+    """Return True if a whole block of `numbers` ends here and all of it is equal."""
     last = numbers[-block:]
     return len(numbers) % block == 0 and not math.isnan(last[0]) and len(set(last)) == 1
 

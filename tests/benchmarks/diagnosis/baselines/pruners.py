@@ -8,7 +8,7 @@ The study of a run are the runs of its base. Median, percentile and threshold ju
 are complete. Hyperband needs the rungs that others have passed, so it sees the runs of a base one after another in an
 order that the seeds draw, as a search would. Epochs behind a run's first NaN report NaN.
 
-They name no cause: their calls are `outranked`, which counts as wrong wherever a cause is asked for.
+They name no cause: their calls are `outranked`, which counts as wrong if a cause is asked for.
 """
 
 import math

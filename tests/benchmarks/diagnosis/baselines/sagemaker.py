@@ -5,7 +5,7 @@ Source: Amazon SageMaker Developer Guide, "List of Debugger Built-in Rules". Rul
 
 ExplodingTensor: a number is not finite -> diverged_lr. VanishingGradient: mean magnitude of a layer's gradient below
 1e-7 -> vanishing_grad. DeadRelu: more than 50 % of a layer's units fire for less than 1 % of the examples ->
-dead_relu_partial or, where all are silent, dead_relu_total. WeightUpdateRatio: above 10 -> lr_too_high, below 1e-8 ->
+dead_relu_partial or, if all are silent, dead_relu_total. WeightUpdateRatio: above 10 -> lr_too_high, below 1e-8 ->
 lr_too_low. ClassImbalance: the largest class has more than 10 times the examples of the smallest ->
 collapsed_output. LossNotDecreasing: the loss is not 0.1 % below the one saved at least 10 steps before -> plateau.
 Overfit: (validation loss - training loss) / training loss above 0.1 for one check -> overfit. Overtraining: the

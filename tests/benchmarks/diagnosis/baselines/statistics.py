@@ -93,7 +93,7 @@ def mean_gradients(run: Run, sample: Sample) -> list[float]:
 
 
 def update_ratios(run: Run, sample: Sample) -> list[float]:
-    """Return per layer |change of W| / |W|; NaN where the change was not measured.
+    """Return per layer |change of W| / |W|; NaN if the change was not measured.
 
     Plain SGD without a measured change has learning rate x |gradient| / |W|, which leaves weight decay aside.
     """
@@ -135,7 +135,7 @@ def last_sample(run: Run, epoch: Epoch) -> Sample | None:
 
 
 def training_accuracies(run: Run) -> list[float]:
-    """Return per epoch the mean accuracy of the epoch's samples, or the validation accuracy where none was measured.
+    """Return per epoch the mean accuracy of the epoch's samples, or the validation accuracy if none was measured.
 
     Keras reports the mean over all minibatches of the epoch; ours is that over the ones that were looked at.
     """
@@ -164,5 +164,5 @@ def slope(numbers: Sequence[float]) -> float:
 
 
 def of_dead_units(share: float) -> bool:
-    """True where so many units are silent that the layer as a whole is (0.98, as in our catalogue)."""
+    """Return True if so many units are silent that the layer as a whole is (0.98, as in our catalogue)."""
     return share >= 0.98

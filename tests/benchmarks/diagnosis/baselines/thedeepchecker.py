@@ -145,7 +145,7 @@ def _of_gradients(run: Run, window: Sequence[Sample]) -> Iterator[Cause]:
 def _all_layers_any(
     window: Sequence[Sample], measure: Callable[[Sample, int], float], is_bad: Callable[[float], bool]
 ) -> bool:
-    """True when in some layer every ratio of a full window's neighbours is bad."""
+    """Return True if in some layer every ratio of a full window's neighbours is bad."""
     if len(window) < WINDOW:
         return False
     return any(
