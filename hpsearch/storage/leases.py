@@ -17,12 +17,12 @@ from hpsearch.storage import optuna_schema, schema, workers
 from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
+from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, ClaimedTrial
 from hpsearch.storage.stored_values import is_number, is_whole
 from hpsearch.storage.studies import LockedStudy
-from hpsearch.storage.workers import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3

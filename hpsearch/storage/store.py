@@ -26,6 +26,7 @@ from hpsearch.storage import (
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.driver_errors import attempt, tries
 from hpsearch.storage.engine import close_connections, make_engine, reading, writing
+from hpsearch.storage.expiry import Watch
 from hpsearch.storage.records import (
     Assignment,
     Attempt,
@@ -46,7 +47,6 @@ from hpsearch.storage.records import (
 )
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.storage.trial_reads import Mark
-from hpsearch.storage.workers import Watch
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState

@@ -1,10 +1,10 @@
-"""When a lease is over, and whom that blames: rules without a database or a clock of their own."""
+"""When a lease is over, and whether its worker is lost: rules without a database or a clock of their own."""
 
 from dataclasses import replace
 
 import pytest
 
-from hpsearch.storage.workers import (
+from hpsearch.storage.expiry import (
     QUIET_MOST_S,
     QUIET_UNDATED_S,
     STEP_MOST_S,
