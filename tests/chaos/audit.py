@@ -42,6 +42,19 @@ _SERIES: Final = "hpsearch_series"
 _STATES: Final = "trials"
 _OURS: Final = "hpsearch_trials"
 
+_HOLDERS: Final = (
+    "attempt",
+    "token",
+    "worker",
+    "lease_until",
+    "epochs",
+    "steps",
+    "reported",
+    "verdict",
+    "finding",
+)
+"""Columns of our row of a trial that only its holder may write, if it has one."""
+
 _BY_NUMBER: Final = (
     "(SELECT trial_id FROM hpsearch_trials WHERE study_key = NEW.study_key AND number = NEW.number)"
 )
@@ -178,7 +191,10 @@ def _entries(*, is_sqlite: bool) -> Iterator[tuple[str, str, str]]:
     change = "CAST(OLD.state AS TEXT) || '>' || CAST(NEW.state AS TEXT)"
     yield _STATES, "UPDATE", _ENTRY.format(place=_STATES, **{**values, "state": change})
     before = {"holder": "OLD.worker", "lease_until": "OLD.lease_until"}
-    yield _OURS, "UPDATE", _ENTRY.format(place=_OURS, **{**values, **before})
+    # A worker that comes back takes the blame off its trials, whoever holds them: only `crashes` and `version` change.
+    old, new = (", ".join(f"{row}.{column}" for column in _HOLDERS) for row in ("OLD", "NEW"))
+    differs = f"AND ({old}) {'IS NOT' if is_sqlite else 'IS DISTINCT FROM'} ({new})"
+    yield _OURS, "UPDATE", _ENTRY.format(place=_OURS, **{**values, **before}) + differs
 
 
 def _trigger(name: str, when: str, entry: str, *, is_sqlite: bool) -> Iterator[str]:
