@@ -139,8 +139,8 @@ class CommandGroup(TyperGroup):
         """Run the command of the command line."""
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            if (rule := _broken_rule(error.__cause__)) is not None and hasattr(error, "message"):
+        except typer.BadParameter as error:
+            if (rule := _broken_rule(error.__cause__)) is not None:
                 error.message = rule
             raise
 

@@ -56,7 +56,7 @@ class RunOptions:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class StudyRun:
     """A study after a run, with all the data for its report.
 
     `progress` is its progress when its workers ended; `problem` is the reason why it is not finished, if it is not.
@@ -87,7 +87,7 @@ def _is_stored(name: str, url: str) -> bool:
 
 def run(
     target: str, options: RunOptions, *, stop: StopRequest | None = None, listener: Listener = SILENT
-) -> Run:
+) -> StudyRun:
     """Run the study that `target`, a file or a name, refers to, and return its final state."""
     _check(target, options)
     stop = stop or StopRequest()
@@ -110,7 +110,7 @@ def run(
             job = job or _read_data(study, options, listener)
             progress, study = _work(store, study, job, options, stop=stop, listener=listener)
         snapshot = take_snapshot(store, study, notify=listener.notify)
-    return Run(progress=progress, snapshot=snapshot, problem=_problem(progress))
+    return StudyRun(progress=progress, snapshot=snapshot, problem=_problem(progress))
 
 
 def _problem(progress: Progress) -> str | None:
