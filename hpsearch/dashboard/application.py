@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from wsgiref.types import WSGIApplication
 
+from hpsearch.dashboard.changes import refuse_changes, refuse_other_origins
 from hpsearch.dashboard.headers import behind_proxy, with_headers
 from hpsearch.dashboard.hosts import HostGuard, is_unspecified
 from hpsearch.dashboard.limits import LimitGuard
 from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.options import Options
-from hpsearch.dashboard.origins import refuse_other_origins
-from hpsearch.dashboard.read_only import refuse_changes
 from hpsearch.dashboard.routes import Routes
 from hpsearch.dashboard.stock import stock_dashboard
 from hpsearch.dashboard.tokens import TokenGuard

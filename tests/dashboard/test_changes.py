@@ -5,10 +5,9 @@ from wsgiref.types import WSGIEnvironment
 
 import pytest
 
+from hpsearch.dashboard.changes import refuse_changes, refuse_other_origins
 from hpsearch.dashboard.headers import behind_proxy, with_headers
 from hpsearch.dashboard.limits import LimitGuard
-from hpsearch.dashboard.origins import refuse_other_origins
-from hpsearch.dashboard.read_only import refuse_changes
 from tests.dashboard.asking import ask, environ, greeting
 
 CHANGES = ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"]

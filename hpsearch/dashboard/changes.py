@@ -1,10 +1,10 @@
-"""The origin of changing requests: our own pages, or no page at all."""
+"""Guards of requests that change something: they come from our own pages or no page, and never with `--read-only`."""
 
 from http import HTTPStatus
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, refusal
+from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, method_of, refusal
 
 
 def refuse_other_origins(environ: WSGIEnvironment) -> Answer | None:
@@ -32,3 +32,14 @@ def _is_same(environ: WSGIEnvironment) -> bool:
         return urlsplit(origin).netloc.lower() == (header_of(environ, "Host") or "").lower()
     except ValueError:
         return False
+
+
+def refuse_changes(environ: WSGIEnvironment) -> Answer | None:
+    """Refuse a request that would change something."""
+    if is_reading(environ):
+        return None
+    return refusal(
+        HTTPStatus.FORBIDDEN,
+        f"This dashboard is read-only (got {method_of(environ)}): it was started with --read-only, and nothing was "
+        "changed",
+    )
