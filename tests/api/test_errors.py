@@ -1,6 +1,7 @@
 """Errors from Python: the texts of the command line, and tracebacks that end at the call."""
 
-import subprocess
+import contextlib
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpsearch
+from hpsearch.cli import main
 
 URL = "sqlite:///errors.db"
 BAD_FILE = """
@@ -24,10 +26,10 @@ optimiser = "sgd"
 
 def command_error(*arguments: str) -> str:
     """Return the error that a command prints."""
-    command = [sys.executable, "-m", "hpsearch", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in (1, 2)
-    return done.stderr.removeprefix("Error: ").removesuffix("\n")
+    with contextlib.redirect_stderr(io.StringIO()) as errors, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["hpsearch", *arguments])
+        assert main._run() in (1, 2)
+    return errors.getvalue().removeprefix("Error: ").removesuffix("\n")
 
 
 def iris(name: str = "iris") -> hpsearch.Study:
