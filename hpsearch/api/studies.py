@@ -23,7 +23,7 @@ from hpsearch.api.options import (
     TrainingOptions,
     Value,
 )
-from hpsearch.api.progress import ProgressOption, listener_of, log
+from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
@@ -127,7 +127,7 @@ def create_study(
     made = studies.create_prepared(url, prepared, trials=budget, listener=Listener(notify=warnings.append))
     for line in (*warnings, made.sentence):
         log(line)
-    return Study(*access_study(url, made.study.name), warnings=tuple(warnings))
+    return Study(*access_study(url, made.study.name), warnings=tuple(map(without_mark, warnings)))
 
 
 def _file_and_name(
