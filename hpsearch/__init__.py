@@ -30,7 +30,9 @@ _MODULES = {
     "create_study": "hpsearch.api.studies",
     "delete_study": "hpsearch.api.studies",
     "diagnose": "hpsearch.api.diagnosis",
+    "errors": "hpsearch.errors",
     "get_all_study_names": "hpsearch.api.studies",
+    "import_studies": "hpsearch.api.studies",
     "load_study": "hpsearch.api.studies",
     "open_storage": "hpsearch.storage",
 }
@@ -45,7 +47,8 @@ __all__ = [*_MODULES, "__version__"]  # noqa: PLE0604 # these are names
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), _CLASSES.get(name, name))
+    module = import_module(_MODULES[name])
+    value = module if name == "errors" else getattr(module, _CLASSES.get(name, name))
     globals()[name] = value
     return value
 

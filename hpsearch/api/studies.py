@@ -33,17 +33,16 @@ from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.settings import full_key
-from hpsearch.study.spec import Dimension, Metric, StudySpec
+from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
-from hpsearch.workflows import confirmation, narrowing, sealed_test, studies
+from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
 from hpsearch.workflows.default_storage import is_unmade
 from hpsearch.workflows.enqueue import enqueue_values
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
-from hpsearch.workflows.transfer import export_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +62,7 @@ def create_study(
     training: TrainingOptions | None = None,
     search: SearchSpace | None = None,
     configurations: Sequence[Mapping[str, Value]] | None = None,
-    sampler: SamplerOptions | None = None,
+    sampler: SamplerName | SamplerOptions | None = None,
     pruning: PruningOptions | None = None,
     trials: int | None = None,
     seed: int | None = None,
@@ -91,7 +90,7 @@ def create_study(
 
     `data` is a source (the name of a data set, or a path), a table of keys, arrays `(X, y)`, or a data frame with the
     column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
-    URL of the database, by default that of the command line.
+    URL of the database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
     A study that is stored already, with the same search over the same data, is returned with its trials. Any other
     study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
@@ -101,6 +100,8 @@ def create_study(
     """
     url = url_of(storage)
     study, name = _file_and_name(study, name, has_data=data is not None)
+    if isinstance(sampler, str):
+        sampler = {"name": sampler}
     tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
     draft = Draft(
         where="create_study",
@@ -192,6 +193,21 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     """
     url = url_of(storage)
     return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
+
+
+@public
+def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | None = None) -> "list[Study]":
+    """Import the studies of a file that `Study.export` wrote, or only `names`, and return them.
+
+    >>> file = study.export("exported.db")
+    >>> hpsearch.import_studies(file, storage="sqlite:///another.db")
+    [<Study "lesson": finished, 40 of 40 trials, best val acc 0...>]
+
+    The file is imported whole or, if it breaks a rule, not at all.
+    """
+    url = url_of(storage)
+    made = transfer.import_studies(Path(path), url, names=names)
+    return [load_study(copied.name, storage=url) for copied in made]
 
 
 @final
@@ -663,7 +679,7 @@ class Study:
         >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
         ['lesson']
         """
-        export_study(self._access.url, self._current().name, Path(path))
+        transfer.export_study(self._access.url, self._current().name, Path(path))
         return Path(path)
 
     def _edited(self, edited: studies.Edited) -> None:
@@ -732,13 +748,12 @@ class NarrowedSearch:
 
 def _row(trial: StudyTrial) -> dict[str, Any]:
     """Return the row of a trial in a data frame."""
-    started, ended = trial.datetime_start, trial.datetime_complete
     return {
         "number": trial.number,
         "value": trial.value,
-        "datetime_start": started,
-        "datetime_complete": ended,
-        "duration": None if started is None or ended is None else ended - started,
+        "datetime_start": trial.datetime_start,
+        "datetime_complete": trial.datetime_complete,
+        "duration": trial.duration,
         **{f"params_{name}": value for name, value in trial.params.items()},
         "state": trial.state.name,
         "fate": trial.fate.value,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -203,6 +203,16 @@ class StudyTrial:
     def datetime_complete(self) -> datetime | None:
         """When it ended, in UTC."""
         return self._trial.finished
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took, as in Optuna; None if it has not ended.
+
+        >>> study.best_trial.duration.total_seconds() > 0
+        True
+        """
+        started, ended = self.datetime_start, self.datetime_complete
+        return None if started is None or ended is None else ended - started
 
     @property
     def intermediate_values(self) -> dict[int, float]:
