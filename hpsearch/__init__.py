@@ -1,9 +1,11 @@
 """hpsearch: a hyperparameter-search service that explains why trials fail.
 
-    >>> import hpsearch
-    >>> study = hpsearch.create_study("digits", trials=20, storage="sqlite:///lab.db")  # doctest: +SKIP
-    >>> study.run()  # doctest: +SKIP
-    >>> study.best_params, study.best_value  # doctest: +SKIP
+    import hpsearch
+
+    study = hpsearch.create_study("digits", trials=40)
+    study.run()
+    print(study.best_params, study.best_value)
+    print(hpsearch.diagnose("digits", learning_rate=30.0).remedy)
 
 Public names are loaded when they are first used, so that `import hpsearch` is fast. `__init__.pyi` declares them for
 type checkers and editors.

@@ -1,5 +1,7 @@
 """Studies as objects: create, load, delete, run, and everything that the command line does with one."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 import getpass
 import socket
 from collections.abc import Mapping, Sequence
@@ -70,7 +72,7 @@ def create_study(
     direction: Direction | None = None,
     storage: str | None = None,
     load_if_exists: bool | None = None,
-) -> "Study":
+) -> Study:
     """Store a study in a database and return it, ready to run.
 
     `study` is a study file, or the name of an example such as `digits`; the other arguments replace its keys. Without a
@@ -140,7 +142,7 @@ def _file_and_name(
     return study, name
 
 
-def _existing(url: str, name: str) -> "Study | None":
+def _existing(url: str, name: str) -> Study | None:
     """Return the study of that name, made by any client; None if there is none."""
     try:
         with open_store(url):  # which makes the database if it is missing
@@ -159,7 +161,7 @@ def _check_direction(spec: StudySpec, direction: Direction | None) -> None:
 
 
 @public
-def load_study(name: str, *, storage: str | None = None) -> "Study":
+def load_study(name: str, *, storage: str | None = None) -> Study:
     """Return a stored study, made by hpsearch or by another Optuna client.
 
     >>> hpsearch.load_study("lesson", storage="sqlite:///lesson.db").name
@@ -196,7 +198,7 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
 
 
 @public
-def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | None = None) -> "list[Study]":
+def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | None = None) -> list[Study]:
     """Import the studies of a file that `Study.export` wrote, or only `names`, and return them.
 
     >>> file = study.export("exported.db")
@@ -387,7 +389,7 @@ class Study:
         return StudyTrial(self._access, self._study, trial)
 
     @public
-    def trials_dataframe(self) -> "pd.DataFrame":
+    def trials_dataframe(self) -> pd.DataFrame:
         """Return all trials as a data frame of pandas, with the columns of Optuna, and fate, verdict and epochs.
 
         >>> list(study.trials_dataframe().columns[:3])
@@ -435,7 +437,7 @@ class Study:
         rounds: int = 1,
         cohort: int | None = None,
         progress: ProgressOption = True,
-    ) -> "Study":
+    ) -> Study:
         """Run the study on this machine until its budget is spent, and return it.
 
         `trials` is a new budget: how many trials are to be finished in all. `workers` is the number of worker
@@ -480,7 +482,7 @@ class Study:
     @public
     def figure(
         self, name: str = "search-map", *, trials: Sequence[int] = (), compare: Sequence[str] = ()
-    ) -> "go.Figure":
+    ) -> go.Figure:
         """Return a figure of the report, which a notebook shows inline.
 
         `trials` are the ones that `comparison` compares, `compare` the other studies of `studies`.
@@ -585,7 +587,7 @@ class Study:
         return done.found
 
     @public
-    def narrow(self) -> "NarrowedSearch":
+    def narrow(self) -> NarrowedSearch:
         """Return the search that a follow-up study should have, with a reason for every bound.
 
         >>> narrowed = study.narrow()
@@ -662,7 +664,7 @@ class Study:
         self._renew(before=before)
 
     @public
-    def copy(self, name: str) -> "Study":
+    def copy(self, name: str) -> Study:
         """Copy the study with all its trials to another name in the same database, and return the copy.
 
         >>> study.copy("twin").best_value == study.best_value
