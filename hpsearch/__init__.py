@@ -20,6 +20,7 @@ _MODULES = {
     "DataError": "hpsearch.errors",
     "Diagnosis": "hpsearch.api.diagnosis",
     "HpsearchError": "hpsearch.errors",
+    "Progress": "hpsearch.storage.records",
     "Range": "hpsearch.study.spec",
     "StorageError": "hpsearch.errors",
     "Study": "hpsearch.api.studies",

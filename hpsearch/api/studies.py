@@ -13,7 +13,7 @@ from hpsearch.analysis.confirmation import Repeated
 from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
-from hpsearch.api.access import DatabaseAccess, access_study, check_made, url_of
+from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, data_table
 from hpsearch.api.documents import Draft, FilePath, raw_value
@@ -167,7 +167,7 @@ def load_study(name: str, *, storage: str | None = None) -> Study:
     >>> hpsearch.load_study("lesson", storage="sqlite:///lesson.db").name
     'lesson'
 
-    Raises StudyNotFoundError with the nearest names.
+    Raises StudyNotFoundError with the nearest names, and StorageError if there is no database.
     """
     return Study(*access_study(url_of(storage), name))
 
@@ -181,9 +181,7 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
 
     Raises StudyNotFoundError.
     """
-    url = url_of(storage)
-    check_made(url, name)
-    studies.delete(DatabaseAccess(url).store, name)
+    studies.delete(DatabaseAccess(url_of(storage)).store, name)
 
 
 @public

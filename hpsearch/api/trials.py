@@ -40,8 +40,8 @@ class TrialVerdict:
     `suggested` maps keys to the values that it suggests.
 
     >>> verdict = study.trials[3].verdict
-    >>> print(verdict.cause, "from step", verdict.first_step)
-    dead_relu_total from step ...
+    >>> print(verdict)
+    dead_relu_total: Lower the learning rate from ...
     >>> verdict.suggested
     {'learning_rate': ...}
     """
@@ -52,6 +52,9 @@ class TrialVerdict:
     evidence: Mapping[str, float]
     remedy: str
     suggested: Mapping[str, ParameterValue]
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}"
 
 
 def verdict_of(finding: Finding) -> TrialVerdict:

@@ -164,7 +164,7 @@ def test_the_default_database_is_that_of_the_command_line(monkeypatch: pytest.Mo
     assert Path("default.db").exists()
     monkeypatch.delenv("HPSEARCH_STORAGE")
     assert hpsearch.get_all_study_names() == []
-    with pytest.raises(hpsearch.StudyNotFoundError, match="got no database"):
+    with pytest.raises(hpsearch.StorageError, match="there is no such file"):
         hpsearch.load_study("digits")
     hpsearch.create_study("digits", trials=1)
     assert hpsearch.get_all_study_names("sqlite:///storage/hpsearch.db") == ["digits"]
