@@ -94,9 +94,9 @@ def create_study(
     column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
     URL of the database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
-    A study that is stored already, with the same search over the same data, is returned with its trials. Any other
-    study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
-    existing study is an error.
+    A study that is stored already, with the same search over the same data, is returned with its trials and its own
+    budget. Any other study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with
+    False every existing study is an error.
 
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
@@ -181,7 +181,8 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
 
     Raises StudyNotFoundError.
     """
-    studies.delete(DatabaseAccess(url_of(storage)).store, name)
+    with open_store(url_of(storage), foreign=True) as store:
+        studies.delete(store, name)
 
 
 @public
@@ -192,7 +193,10 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     ['lesson']
     """
     url = url_of(storage)
-    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
+    if is_unmade(url):
+        return []
+    with open_store(url, foreign=True) as store:
+        return [listed.name for listed in store.listing()]
 
 
 @public
@@ -227,14 +231,16 @@ class Study:
         self._warnings = warnings
 
     def __repr__(self) -> str:
-        progress = self.progress
+        try:
+            progress = self.progress
+        except HpsearchError:  # such as a study that was deleted
+            return f'<Study "{self.name}" in {self.storage}>'
+        budget = "" if progress.is_foreign else f" of {progress.budget:,}"
         best = ""
         if progress.best is not None:
             metric = self._study.spec.metric
             best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        return (
-            f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
-        )
+        return f'<Study "{self.name}": {state_of(progress)}, {progress.finished:,}{budget} trials{best}>'
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""
@@ -347,7 +353,8 @@ class Study:
         best = self._best(1)
         if not best:
             raise HpsearchError(
-                f'study "{self.name}": must have a complete trial with a finite result (got none yet)'
+                f'study "{self.name}": must have a complete trial with a finite result (got none): '
+                "run it, or see the verdicts of its trials"
             )
         return self._trial(best[0])
 
@@ -545,7 +552,8 @@ class Study:
         >>> len(confirmed[0].values), confirmed[0].mean > 0.5
         (2, True)
         """
-        _check_counts(best=best, seeds=seeds)
+        _check_counts(best=best)
+        _check_counts(seeds=seeds, least=2)
         with drained_on_interrupt("study.confirm()") as stop:
             done = confirmation.confirm(
                 self._store,
@@ -570,7 +578,7 @@ class Study:
 
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
-        _check_counts(seeds=seeds)
+        _check_counts(seeds=seeds, least=2)
         with drained_on_interrupt("study.test()") as stop:
             done = sealed_test.open_test_part(
                 self._store,
@@ -762,11 +770,11 @@ def _row(trial: StudyTrial) -> dict[str, Any]:
     }
 
 
-def _check_counts(**counts: int | None) -> None:
-    """Raise UsageError for a count below 1."""
+def _check_counts(*, least: int = 1, **counts: int | None) -> None:
+    """Raise UsageError for a count below `least`."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name}: must be at least 1 (got {count})")
+        if count is not None and count < least:
+            raise UsageError(f"{name}: must be at least {least} (got {count})")
 
 
 def _user() -> str:
