@@ -103,7 +103,7 @@ def _contents(raw: RawData) -> dict[str, Array]:
 
 
 def _is_intact(path: Path) -> bool:
-    """Return True if the file exists and its arrays are those that its name stands for."""
+    """Return True if the file exists and its arrays have the fingerprint in its name."""
     if not path.exists():
         return False
     try:

@@ -57,7 +57,7 @@ def test_several_targets_are_several_outputs() -> None:
 
 
 def test_other_parts_do_not_influence_training() -> None:
-    """Rows that are not trained on can be anything: what is trained on stays the same to the last bit."""
+    """Other values in the validation and test part leave the training part unchanged, to the last bit."""
     random = np.random.Generator(np.random.PCG64(2))
     inputs, targets = random.normal(size=(50, 3)), np.arange(50) % 2
     np.savez("a.npz", x=inputs, y=targets)
@@ -111,7 +111,7 @@ def test_preparing_twice_gives_the_same() -> None:
 
 
 def test_a_rare_class_may_be_missing_in_training() -> None:
-    """Without stratification a rare class can fall into another part; its count says so."""
+    """Without stratification a rare class may be missing from the training part; its count is then 0."""
     np.savez("d.npz", x=np.arange(40.0), y=np.r_[np.zeros(20), np.ones(19), 2])
     spec = DataSpec(source="d.npz", validation_fraction=0.5)
     counts = {_prepared(spec, seed=seed).class_counts[2] for seed in range(20)}

@@ -134,7 +134,7 @@ def test_a_failed_write_leaves_nothing(
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, refused: Refused) -> None:
-    """A folder below a file cannot be made; the error says what to set."""
+    """If the folder cannot be made, the error names the variable to set."""
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "data"
     text = refused(lambda: store_arrays(_raw(), folder))
@@ -152,7 +152,7 @@ def test_where_arrays_are_stored(tmp_path: Path) -> None:
 
 
 def test_another_machine_reads_its_own_copy(tmp_path: Path, refused: Refused) -> None:
-    """Without the file the error says what to copy; with HPSEARCH_DATA the copy in that folder is read."""
+    """Without the file the error names the file to copy; with HPSEARCH_DATA the copy in that folder is read."""
     source = Path(store_arrays(_raw(), tmp_path / "there"))
     copy = tmp_path / "copied"
     (tmp_path / "there").rename(copy)
