@@ -1,3 +1,54 @@
-"""hpsearch: a hyperparameter-search service that explains why trials fail."""
+"""hpsearch: a hyperparameter-search service that explains why trials fail.
+
+    >>> import hpsearch
+    >>> study = hpsearch.create_study("digits", trials=20, storage="sqlite:///lab.db")  # doctest: +SKIP
+    >>> study.run()  # doctest: +SKIP
+    >>> study.best_params, study.best_value  # doctest: +SKIP
+
+Public names are loaded when they are first used, so that `import hpsearch` is fast. `__init__.pyi` declares them for
+type checkers and editors.
+"""
+
+from importlib import import_module
 
 __version__ = "0.2.0"
+
+_MODULES = {
+    "Choices": "hpsearch.study.spec",
+    "DataError": "hpsearch.errors",
+    "Diagnosis": "hpsearch.api.diagnosis",
+    "HpsearchError": "hpsearch.errors",
+    "Range": "hpsearch.study.spec",
+    "StorageError": "hpsearch.errors",
+    "Study": "hpsearch.api.studies",
+    "StudyExistsError": "hpsearch.errors",
+    "StudyFileError": "hpsearch.errors",
+    "StudyNotFoundError": "hpsearch.errors",
+    "Trial": "hpsearch.api.trials",
+    "UsageError": "hpsearch.errors",
+    "Verdict": "hpsearch.api.trials",
+    "create_study": "hpsearch.api.studies",
+    "delete_study": "hpsearch.api.studies",
+    "diagnose": "hpsearch.api.diagnosis",
+    "get_all_study_names": "hpsearch.api.studies",
+    "load_study": "hpsearch.api.studies",
+    "open_storage": "hpsearch.storage",
+}
+"""The module of each public name."""
+
+_CLASSES = {"Trial": "StudyTrial", "Verdict": "TrialVerdict"}
+"""Public names of classes whose own names differ, since records of inner stages have these."""
+
+__all__ = [*_MODULES, "__version__"]  # noqa: PLE0604 # these are names
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), _CLASSES.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
