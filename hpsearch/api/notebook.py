@@ -20,9 +20,10 @@ from hpsearch.analysis.trial_facts import (
     parameter_facts,
     suggested_facts,
 )
+from hpsearch.api.pace import count_words
 from hpsearch.report.palette import DARK, STAR
 from hpsearch.report.parts import piece
-from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.trials import Fate, Trial
 from hpsearch.verdicts import Finding
 
@@ -179,6 +180,21 @@ def verdict_card(
         pairs=(),
         verdict=_verdict(finding),
         drawn=_curves(drawn, "step", drawn.get("step", ())),
+    )
+
+
+def progress_card(
+    name: str, *, lines: Sequence[str], progress: Progress | None = None, notes: Sequence[str] = ()
+) -> str:
+    """Return a run as HTML: a bar with the fates of its trials, `lines` and `notes`; None if nothing is known yet."""
+    return _card(
+        "progress",
+        name=name,
+        count="" if progress is None else count_words(progress),
+        rows=() if progress is None else fate_rows(progress),
+        total=0 if progress is None else max(progress.budget, progress.finished),
+        lines=lines,
+        notes=notes,
     )
 
 

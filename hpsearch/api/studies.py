@@ -14,7 +14,7 @@ from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.border import drained_on_interrupt, public
-from hpsearch.api.data import Data, data_table
+from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_value
 from hpsearch.api.options import (
     ModelOptions,
@@ -43,6 +43,7 @@ from hpsearch.workflows.json_objects import JsonObject, best_objects, study_obje
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
+from hpsearch.workflows.snapshot import assemble_snapshot
 from hpsearch.workflows.transfer import export_study
 
 if TYPE_CHECKING:
@@ -89,8 +90,17 @@ def create_study(
     >>> study
     <Study "small-digits": open, 0 of 6 trials>
 
-    `data` is a source (the name of a data set, or a path), a table of keys, arrays `(X, y)`, or a data frame with the
-    column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
+    `data` is a source (the name of a data set, or a path), arrays `(X, y)`, a data frame of pandas or polars with the
+    column `target`, or a table of keys, whose `source` is one of these. Arrays are written to a file for the workers:
+    in the folder `data` next to an SQLite database, in `storage/data` for a server, or in the folder that the
+    environment variable HPSEARCH_DATA names.
+
+    >>> X, y = sklearn.datasets.load_wine(return_X_y=True)
+    >>> study = hpsearch.create_study(
+    ...     name="wine", data={"source": (X, y), "scale": "standard"}, trials=6, storage="sqlite:///lab.db"
+    ... )
+
+    `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
     URL of the database, by default that of the command line.
 
     A study that is stored already, with the same search over the same data, is returned with its trials. Any other
@@ -100,12 +110,13 @@ def create_study(
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
     url = _url(storage)
+    given = study_data(data, target=target, storage=url)
     draft = Draft(
         where="create_study",
         file=study,
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
-            "data": data_table(data, target=target, storage=url),
+            "data": given.table,
             **{
                 key: dict(table)
                 for key, table in {
@@ -119,6 +130,7 @@ def create_study(
         },
         search=search,
         configurations=configurations,
+        arrays=given.arrays,
     )
     spec = draft.spec()
     if load_if_exists is not None and (found := _stored(url, spec.name)) is not None:
@@ -129,6 +141,7 @@ def create_study(
         return Study(open_store(url, foreign=True), found.name, url=url)
     prepared = draft.prepared()
     _check_direction(prepared.spec, direction)
+    given.store()
     warnings: list[str] = []
     made = studies.create_prepared(url, prepared, trials=trials, listener=Listener(notify=warnings.append))
     for line in (*warnings, made.sentence):
@@ -236,6 +249,13 @@ class Study:
         return (
             f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
         )
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import study_card
+
+        study = self._current()
+        self._store.sweep(study)
+        return study_card(assemble_snapshot(self._store, study, self._store.trials(study), {}))
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""
