@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from hpsearch.data.dataset import RawData
-from hpsearch.errors import StudyFileError, UsageError
+from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.files import parse_document, read_text, with_examples
 from hpsearch.study.messages import nearest
@@ -45,6 +45,7 @@ class Draft:
             own = document.get(name, {})
             document[name] = _replaced(own, table) if isinstance(own, Mapping) else own
         if self.search is not None:
+            _check_search(self.search, source)
             document.pop("configurations", None)
             document["search"] = {name: _raw_dimension(one) for name, one in self.search.items()}
         if self.configurations is not None:
@@ -131,12 +132,24 @@ def raw_value(value: Any) -> Any:
     return [raw_value(one) for one in value] if isinstance(value, Sequence) else value
 
 
-def _raw_dimension(dimension: object) -> Any:
-    """Return a range or choices as a study file writes it; anything else unchanged, for the reader to report."""
+def _check_search(search: object, source: str) -> None:
+    """Raise StudyFileError for a searched name without a range or choices."""
+    if not isinstance(search, Mapping):
+        message = f"must map names to hpsearch.Range or hpsearch.Choices (got {type(search).__name__})"
+        raise StudyFileError(source, [Problem(where="search", message=message)])
+    problems = [
+        Problem(where=f"search.{name}", message=f"must be hpsearch.Range or hpsearch.Choices (got {one!r})")
+        for name, one in search.items()
+        if not isinstance(one, Range | Choices)
+    ]
+    if problems:
+        raise StudyFileError(source, problems)
+
+
+def _raw_dimension(dimension: Range | Choices) -> Any:
+    """Return a range or choices as a study file writes it."""
     if isinstance(dimension, Choices):
         return {"choices": [raw_choice(choice) for choice in dimension.choices]}
-    if not isinstance(dimension, Range):
-        return raw_value(dimension)
     ends = {"low": dimension.low, "high": dimension.high, "step": dimension.step}
     numbers = {name: raw_value(number) for name, number in ends.items() if number is not None}
     if dimension.integer:  # a range of a stored study

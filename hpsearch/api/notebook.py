@@ -152,6 +152,8 @@ def trial_card(study: StoredStudy, trial: Trial, series: Mapping[str, Sequence[f
         ending.append(value_words(trial, study))
     if study.foreign is None:
         ending.append(format_count(trial.epochs, "epoch"))
+    drawn = _curves(series, "epoch", range(1, 1 + max(map(len, series.values()), default=0)))
+    is_short = drawn is None and study.foreign is None and trial.epochs > 0
     return _card(
         "trial",
         heading=f"Trial {trial.number} of {study.name}",
@@ -159,7 +161,10 @@ def trial_card(study: StoredStudy, trial: Trial, series: Mapping[str, Sequence[f
         words=", ".join(ending),
         pairs=list(parameter_facts(trial)),
         verdict=None if trial.finding is None else _verdict(trial.finding),
-        drawn=_curves(series, "epoch", range(1, 1 + max(map(len, series.values()), default=0))),
+        drawn=drawn,
+        hint="It is too short for a curve by epoch: `trial.replay().figure()` draws every step."
+        if is_short
+        else "",
     )
 
 
@@ -180,6 +185,7 @@ def verdict_card(
         pairs=(),
         verdict=_verdict(finding),
         drawn=_curves(drawn, "step", drawn.get("step", ())),
+        hint="",
     )
 
 
@@ -276,20 +282,20 @@ def _labels(ticks: Iterable[tuple[float, str]], place: Callable[[float], float])
 
 
 def _curves(series: Mapping[str, Sequence[float]], title: str, x: Sequence[float]) -> CardCurves | None:
-    """Return the losses by epoch or step; None if there is no finite number."""
+    """Return the losses by epoch or step; None if there are fewer than two, or no finite number."""
     drawn = {name: series[name] for name in _LINES if series.get(name)}
     finite = [value for values in drawn.values() for value in values if math.isfinite(value)]
-    if not finite:
+    if not finite or len(x) < 2:
         return None
     low, high = min(finite), max(finite)
     is_log = low > 0 and high >= _LOG_FROM_RATIO * low
     if low == high:
         low, high = low - 0.5, high + 0.5
-    across = _projection(x[0], max(x[-1], x[0] + 1), 0, _WIDTH_PX, log=False)
+    across = _projection(x[0], x[-1], 0, _WIDTH_PX, log=False)
     along = _projection(low, high, _HEIGHT_PX, 0, log=is_log)
     return CardCurves(
         x=title,
-        across=tuple((across(at), f"{at:,.0f}") for at in sorted({x[0], x[-1]})),
+        across=tuple((across(at), f"{at:,.0f}") for at in (x[0], x[-1])),
         along=_labels(((t.at, t.text) for t in ticks_between(low, high, log=is_log)), along),
         lines=[
             CardLine(name=_LINES[name][0], fate=_LINES[name][1], parts=list(_parts(x, values, across, along)))

@@ -1,9 +1,7 @@
 """Studies as objects: create, load, delete, run, and everything that the command line does with one."""
 
 import getpass
-import os
 import socket
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
@@ -13,6 +11,7 @@ from hpsearch.analysis.confirmation import Repeated
 from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
+from hpsearch.api.access import DatabaseAccess, access_study, check_made, url_of
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_value
@@ -36,10 +35,11 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.study.settings import full_key
 from hpsearch.study.spec import Dimension, Metric, StudySpec
 from hpsearch.trials import Trial
+from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies
-from hpsearch.workflows.default_storage import default_storage, is_unmade
+from hpsearch.workflows.default_storage import is_unmade
 from hpsearch.workflows.enqueue import enqueue_values
-from hpsearch.workflows.json_objects import JsonObject, best_objects, study_object_of
+from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
@@ -109,55 +109,54 @@ def create_study(
 
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
-    url = _url(storage)
+    url = url_of(storage)
+    study, name = _file_and_name(study, name, has_data=data is not None)
     given = study_data(data, target=target, storage=url)
+    tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
     draft = Draft(
         where="create_study",
         file=study,
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
             "data": given.table,
-            **{
-                key: dict(table)
-                for key, table in {
-                    "model": model,
-                    "training": training,
-                    "sampler": sampler,
-                    "pruning": pruning,
-                }.items()
-                if table is not None
-            },
+            **{key: dict(table) for key, table in tables.items() if table is not None},
         },
         search=search,
         configurations=configurations,
         arrays=given.arrays,
     )
-    spec = draft.spec()
-    if load_if_exists is not None and (found := _stored(url, spec.name)) is not None:
-        if not load_if_exists:
-            raise StudyExistsError(
-                f'study "{spec.name}": the name must be free (a study has it): choose another name'
-            )
-        return Study(open_store(url, foreign=True), found.name, url=url)
+    if load_if_exists is not None and (found := _existing(url, draft.spec().name)) is not None:
+        if load_if_exists:
+            return found
+        raise StudyExistsError(
+            f'study "{found.name}": must not exist yet (a study has the name): choose another name'
+        )
     prepared = draft.prepared()
     _check_direction(prepared.spec, direction)
     given.store()
     warnings: list[str] = []
-    made = studies.create_prepared(url, prepared, trials=trials, listener=Listener(notify=warnings.append))
+    # The budget of a study that is stored already changes only if the caller sets another one than its file.
+    budget = None if study is None else trials
+    made = studies.create_prepared(url, prepared, trials=budget, listener=Listener(notify=warnings.append))
     for line in (*warnings, made.sentence):
         log(line)
-    return Study(open_store(url, foreign=True), made.study.name, url=url, warnings=tuple(warnings))
+    return Study(*access_study(url, made.study.name), warnings=tuple(warnings))
 
 
-def _url(storage: str | None) -> str:
-    return default_storage(os.environ) if storage is None else storage
+def _file_and_name(
+    study: FilePath | None, name: str | None, *, has_data: bool
+) -> tuple[FilePath | None, str | None]:
+    """Return the study file, if there is one, and the name: with data of its own, `study` may be the name."""
+    if isinstance(study, str) and has_data and name is None and not is_study_file(study):
+        return None, study
+    return study, name
 
 
-def _stored(url: str, name: str) -> StoredStudy | None:
+def _existing(url: str, name: str) -> "Study | None":
     """Return the study of that name, made by any client; None if there is none."""
     try:
-        with open_store(url) as store:
-            return store.any_study(name)
+        with open_store(url):  # which makes the database if it is missing
+            return Study(*access_study(url, name))
     except StudyNotFoundError:
         return None
 
@@ -180,9 +179,7 @@ def load_study(name: str, *, storage: str | None = None) -> "Study":
 
     Raises StudyNotFoundError with the nearest names.
     """
-    url = _url(storage)
-    _check_made(url, name)
-    return Study(open_store(url, foreign=True), name, url=url)
+    return Study(*access_study(url_of(storage), name))
 
 
 @public
@@ -194,10 +191,9 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
 
     Raises StudyNotFoundError.
     """
-    url = _url(storage)
-    _check_made(url, name)
-    with open_store(url, foreign=True) as store:
-        studies.delete(store, name)
+    url = url_of(storage)
+    check_made(url, name)
+    studies.delete(DatabaseAccess(url).store, name)
 
 
 @public
@@ -207,18 +203,8 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     >>> hpsearch.get_all_study_names("sqlite:///lesson.db")
     ['lesson']
     """
-    url = _url(storage)
-    if is_unmade(url):
-        return []
-    with open_store(url, foreign=True) as store:
-        return [listed.name for listed in store.listing()]
-
-
-def _check_made(url: str, name: str) -> None:
-    if is_unmade(url):
-        raise StudyNotFoundError(
-            f'"{name}": must be a stored study (got no database): hpsearch.create_study makes {url}'
-        )
+    url = url_of(storage)
+    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
 
 
 @final
@@ -232,13 +218,10 @@ class Study:
     <Study "lesson": finished, 6 of 6 trials, best val acc 0.847>
     """
 
-    def __init__(self, store: Store, name: str, *, url: str, warnings: tuple[str, ...] = ()) -> None:
-        self._store = store
-        self._url = url
-        self._finalizer = weakref.finalize(self, store.close)
-        self._study = store.any_study(name)
-        self.warnings = warnings
-        """What `create_study` found wrong with the data or the fixed values, ahead of any training."""
+    def __init__(self, access: DatabaseAccess, study: StoredStudy, *, warnings: tuple[str, ...] = ()) -> None:
+        self._access = access
+        self._study = study
+        self._warnings = warnings
 
     def __repr__(self) -> str:
         progress = self.progress
@@ -274,6 +257,19 @@ class Study:
         'lesson'
         """
         return self._study.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What `create_study` found wrong with the data or the fixed values, ahead of any training.
+
+        >>> study.warnings
+        ()
+        """
+        return self._warnings
+
+    @property
+    def _store(self) -> Store:
+        return self._access.store
 
     @property
     def storage(self) -> str:
@@ -392,7 +388,7 @@ class Study:
         return leading_trials(trials, self._study, evaluations, count=len(trials) if count is None else count)
 
     def _trial(self, trial: Trial) -> StudyTrial:
-        return StudyTrial(self._store, self._study, trial, url=self._url)
+        return StudyTrial(self._access, self._study, trial)
 
     @public
     def trials_dataframe(self) -> "pd.DataFrame":
@@ -416,14 +412,16 @@ class Study:
         params = sorted(name for name in names if name not in (*first, *last))
         return pd.DataFrame(rows, columns=[*first, *params, *last])
 
+    @public
     def to_dict(self) -> JsonObject:
         """Return the JSON object that `hpsearch study show --format json` prints.
 
         >>> study.to_dict()["state"]
         'finished'
         """
-        return study_object_of(self._store, self._current())
+        return study_summary(self._store, self._current())
 
+    @public
     def best_dicts(self, count: int = 5) -> list[JsonObject]:
         """Return the JSON objects that `hpsearch study best --format json` prints.
 
@@ -461,7 +459,9 @@ class Study:
         Raises HpsearchError if the study is stopped or paused before its budget is spent.
         """
         _check_counts(trials=trials, workers=workers, rounds=rounds, cohort=cohort)
-        options = RunOptions(url=self._url, workers=workers, trials=trials, cohort=cohort, ends_process=False)
+        options = RunOptions(
+            url=self._access.url, workers=workers, trials=trials, cohort=cohort, ends_process=False
+        )
         listener = listener_of(progress)
         problem: str | None = None
 
@@ -479,7 +479,7 @@ class Study:
         self._renew()
         if problem is not None:
             raise HpsearchError(problem)
-        return self if name == self.name else load_study(name, storage=self._url)
+        return self if name == self.name else load_study(name, storage=self._access.url)
 
     @public
     def figure(
@@ -528,7 +528,9 @@ class Study:
             check_report_path(Path(path))
         snapshot, request = self._request(trials, compare)
         return write_report(
-            snapshot, default_report_path(self._url, self.name) if path is None else Path(path), request
+            snapshot,
+            default_report_path(self._access.url, self.name) if path is None else Path(path),
+            request,
         )
 
     def _request(self, trials: Sequence[int], compare: Sequence[str]) -> tuple[Snapshot, ReportRequest]:
@@ -596,7 +598,7 @@ class Study:
 
         Raises HpsearchError if the trials are too few.
         """
-        return NarrowedSearch(self._store, narrowing.narrow(self._store, self._current().name), url=self._url)
+        return NarrowedSearch(self._access, narrowing.narrow(self._store, self._current().name))
 
     @public
     def enqueue(self, params: Mapping[str, Value]) -> StudyTrial:
@@ -672,7 +674,7 @@ class Study:
         """
         studies.check_name("copy", name)
         edits.copy_named(self._store, self._current().name, name)
-        return load_study(name, storage=self._url)
+        return load_study(name, storage=self._access.url)
 
     @public
     def export(self, path: FilePath) -> Path:
@@ -681,7 +683,7 @@ class Study:
         >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
         ['lesson']
         """
-        export_study(self._url, self._current().name, Path(path))
+        export_study(self._access.url, self._current().name, Path(path))
         return Path(path)
 
     def _edited(self, edited: studies.Edited) -> None:
@@ -695,7 +697,7 @@ class Study:
         renewed = renew_report(
             self._store,
             self._current().name,
-            url=self._url,
+            url=self._access.url,
             before=before,
             listener=listener_of(progress=False),
         )
@@ -715,10 +717,9 @@ class NarrowedSearch:
     ('lesson-round-2', 0)
     """
 
-    def __init__(self, store: Store, narrowing: narrowing.Narrowing, *, url: str) -> None:
-        self._store = store
+    def __init__(self, access: DatabaseAccess, narrowing: narrowing.Narrowing) -> None:
+        self._access = access
         self._narrowing = narrowing
-        self._url = url
 
     @property
     def search(self) -> dict[str, Dimension]:
@@ -745,8 +746,8 @@ class NarrowedSearch:
         _check_counts(trials=trials)
         if name is not None:
             studies.check_name("name", name)
-        made = narrowing.follow_up(self._store, self._narrowing, name=name, trials=trials)
-        return load_study(made.study.name, storage=self._url)
+        made = narrowing.follow_up(self._access.store, self._narrowing, name=name, trials=trials)
+        return load_study(made.study.name, storage=self._access.url)
 
 
 def _row(trial: StudyTrial) -> dict[str, Any]:

@@ -6,18 +6,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from hpsearch.api.access import DatabaseAccess
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_value
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
+from hpsearch.storage import edits
 from hpsearch.storage.records import StoredStudy
-from hpsearch.storage.store import Store
 from hpsearch.study.settings import full_key
 from hpsearch.training.recording import Recording
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.replay import Replay, ReplayRequest
-from hpsearch.workflows.json_objects import JsonObject, trial_object_of
+from hpsearch.workflows.json_objects import JsonObject, trial_with_history
 from hpsearch.workflows.replay import read_trial, replay_trial
 from hpsearch.workflows.report import write_replay_page
 
@@ -151,11 +152,10 @@ class StudyTrial:
     ['learning_rate', 'weight_decay']
     """
 
-    def __init__(self, store: Store, study: StoredStudy, trial: Trial, *, url: str) -> None:
-        self._store = store
+    def __init__(self, access: DatabaseAccess, study: StoredStudy, trial: Trial) -> None:
+        self._access = access
         self._study = study
         self._trial = trial
-        self._url = url
 
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:.6g}"
@@ -164,8 +164,7 @@ class StudyTrial:
     def _repr_html_(self) -> str:
         from hpsearch.api.notebook import trial_card
 
-        series = self._store.series(self._study, [self.number]).get(self.number) or {}
-        return trial_card(self._study, self._trial, series)
+        return trial_card(self._study, self._trial, self.curves)
 
     @property
     def number(self) -> int:
@@ -228,27 +227,67 @@ class StudyTrial:
         return self._trial.finished
 
     @property
+    def intermediate_values(self) -> dict[int, float]:
+        """The metric after each epoch, from 0, as in Optuna.
+
+        >>> len(study.best_trial.intermediate_values)
+        3
+        """
+        return dict(sorted(self._trial.curve.items()))
+
+    @property
     @public
     def curves(self) -> dict[str, list[float]]:
         """The series of the trial, one number per finished epoch.
 
         These are `training_loss`, `validation_loss`, `validation_accuracy` (classification only), `dead_share`,
-        `gradient_norm`, `weight_norm`, `logit_max` and `output_range`.
+        `gradient_norm`, `weight_norm`, `logit_max` and `output_range`. A trial that has not ended, or of another Optuna
+        client, has its reported values only.
 
         >>> curves = study.best_trial.curves
         >>> len(curves["training_loss"])
         3
         """
-        series = self._store.series(self._study, [self.number]).get(self.number) or {}
-        return {name: [float(value) for value in values] for name, values in series.items()}
+        series = self._access.store.series(self._study, [self.number]).get(self.number)
+        if not series and self._trial.curve:
+            series = {self._study.spec.metric: list(self.intermediate_values.values())}
+        return {name: [float(value) for value in values] for name, values in (series or {}).items()}
 
+    @public
     def to_dict(self) -> JsonObject:
         """Return the JSON object that `hpsearch trial show --format json` prints.
 
         >>> study.best_trial.to_dict()["verdict"]
         'healthy'
         """
-        return trial_object_of(self._store, self._study, self._trial)
+        return trial_with_history(self._trial, self._access.store.attempts(self._study, self.number))
+
+    @public
+    def fail(self) -> None:
+        """Give up a trial that waits, or that another Optuna client runs.
+
+        >>> study.copy("given-up").enqueue({"learning_rate": 0.1}).fail()
+
+        Raises HpsearchError if it has finished, or a worker of hpsearch trains it.
+        """
+        edits.fail_trial(self._access.store, self._study, self.number)
+
+    @public
+    def retry(self) -> "StudyTrial":
+        """Let workers train a failed trial's parameters as a new trial, and return that.
+
+        A trial that another Optuna client runs is trained again itself.
+
+        >>> given_up = study.copy("retried").enqueue({"learning_rate": 0.1})
+        >>> given_up.fail()
+        >>> given_up.retry().state.value
+        'waiting'
+
+        Raises HpsearchError if it is complete, or a worker of hpsearch trains it.
+        """
+        store = self._access.store
+        retried = edits.retry_trial(store, self._study, self.number)
+        return StudyTrial(self._access, self._study, store.trial(self._study, retried.number))
 
     @public
     def replay(
@@ -264,9 +303,9 @@ class StudyTrial:
         """
         listener = listener_of(progress=False)
         asked = {full_key(name): raw_value(value) for name, value in (settings or {}).items()}
-        stored = read_trial(self._store, self._study.name, self.number, notify=listener.notify)
+        stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
-        return TrialReplay(made, url=self._url)
+        return TrialReplay(made, url=self._access.url)
 
 
 @final

@@ -49,11 +49,12 @@ def diagnose(
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """
-    from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
+    from hpsearch.cli.diagnose_rendering import Question, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import TERMINAL
     from hpsearch.study.settings import parse_settings
     from hpsearch.workflows.diagnosis import diagnose as train_until_clear
+    from hpsearch.workflows.json_objects import diagnosis_object
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
@@ -67,6 +68,6 @@ def diagnose(
         listener=TERMINAL,
     )
     if form is AnswerFormat.JSON:
-        write_json(examination_object(diagnosed.diagnosis))
+        write_json(diagnosis_object(diagnosed.diagnosis))
     else:
         write_examination(diagnosed.diagnosis, diagnosed.spec, question)

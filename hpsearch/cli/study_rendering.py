@@ -29,14 +29,13 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_tick,
 )
-from hpsearch.analysis.json_objects import study_object
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
 from hpsearch.analysis.summary import Decade, fates_by_decade
 from hpsearch.cli.dashboard import dashboard_command
 from hpsearch.cli.exit_codes import DONE, INTERRUPTED
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import answer, ask, say, write_csv, write_json, write_listing, write_table
+from hpsearch.cli.output import answer, ask, say, write_listing, write_table
 from hpsearch.cli.progress import TERMINAL, busy, until_stopped
 from hpsearch.cli.report import renew_report
 from hpsearch.cli.study_follow_up import write_created, write_listing_of, write_proposal
@@ -93,17 +92,9 @@ def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequen
         answer(rival)
 
 
-def write_foreign_overview(
-    study: StoredStudy, progress: Progress, trials: Sequence[Trial], form: Format
-) -> None:
+def write_foreign_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
     """Write the known facts about a study that another Optuna client made to stdout."""
     best = leading_trials(trials, study, count=len(trials))
-    if form is not Format.TABLE:
-        shown = study_object(study, progress)
-        if has_several_objectives(study):
-            shown["front"] = [trial.number for trial in best]
-        write_json(shown) if form is Format.JSON else write_csv([shown])
-        return
     answer(f"{study.name}: {state_sentence(progress)}")
     answer(f"Objective{'s' if has_several_objectives(study) else ''}: {objectives_words(study)}.")
     if best and has_several_objectives(study):

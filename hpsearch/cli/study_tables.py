@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from hpsearch.analysis.best_trials import setting_words
 from hpsearch.analysis.configurations import ConfigurationRow, row_cells, row_heads, row_object
-from hpsearch.analysis.confirmation import Repeated, mean_words, repeat
+from hpsearch.analysis.confirmation import mean_words, repeat
 from hpsearch.analysis.formats import (
     format_count,
     format_parameter,
@@ -24,6 +24,7 @@ from hpsearch.study.messages import format_size
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.json_objects import GONE, best_objects, existing, parent_name
 from hpsearch.workflows.studies import DryRun
 
 _NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
@@ -132,20 +133,11 @@ def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Seque
     cells = [mean_words(one, metric) if one.values else "" for one in found]
     return replace(
         plain,
-        objects=[
-            {**shown, "fresh_seeds": _seeds_object(one)} if one.values else shown
-            for shown, one in zip(plain.objects, found, strict=True)
-        ],
+        objects=best_objects(trials, study, evaluations),
         heads=(plain.heads[0], "fresh seeds", *plain.heads[1:]),
         rows=[(row[0], cell, *row[1:]) for row, cell in zip(plain.rows, cells, strict=True)],
         right=plain.right | {"fresh seeds"},
     )
-
-
-def _seeds_object(one: Repeated) -> dict[str, Any]:
-    """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
-    low, high = one.interval or (None, None)
-    return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
 
 
 def _foreign_trials(trials: Sequence[Trial], study: StoredStudy, metrics: Sequence[str]) -> Listing:
@@ -192,26 +184,6 @@ def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy)
         right=frozenset({heads[1], "complete"}),
         fields=("name", "params", "mean", "interval", "values", "ended", "verdicts"),
     )
-
-
-GONE: Final = "(deleted)"
-
-
-def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
-    if study.parent is None:
-        return None
-    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
-
-
-def existing(name: str | None) -> str | None:
-    """Return the parent's name for programs: null if there is none, or it is gone."""
-    return None if name == GONE else name
-
-
-def parent_object(store: Store, study: StoredStudy) -> str | None:
-    """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies()))
 
 
 def write_parent(store: Store, study: StoredStudy) -> None:

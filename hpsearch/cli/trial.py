@@ -47,10 +47,10 @@ def show(
 
     Example: hpsearch trial show digits 17
     """
-    from hpsearch.analysis.json_objects import trial_object
     from hpsearch.cli.trial_curves import write_curves
-    from hpsearch.cli.trial_rendering import attempt_object, write_trial
+    from hpsearch.cli.trial_rendering import write_trial
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.json_objects import trial_with_history
     from hpsearch.workflows.snapshot import read_series
 
     with open_store(storage, foreign=True) as store:
@@ -62,7 +62,7 @@ def show(
         write_trial(found, stored, attempts)
         write_curves(found, stored, series.get(number, {}))
         return
-    shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
+    shown = trial_with_history(found, attempts)
     if form is Format.JSON:
         write_json(shown)
     else:

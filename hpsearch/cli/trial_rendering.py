@@ -14,7 +14,7 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.analysis.json_objects import finding_object, finite, moment_text, with_reasons
+from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
 from hpsearch.analysis.replay import (
     check_sentence,
     deaths,
@@ -54,20 +54,6 @@ def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -
     if attempts:
         answer()
         _write_attempts(attempts)
-
-
-def attempt_object(attempt: Attempt) -> dict[str, Any]:
-    """Return an attempt as a JSON object."""
-    return {
-        "attempt": attempt.attempt,
-        "worker": attempt.worker,
-        "kind": attempt.kind,
-        "why": attempt.why,
-        "crashed": attempt.crashed,
-        "epochs": attempt.epochs,
-        "started": moment_text(attempt.started),
-        "ended": moment_text(attempt.ended),
-    }
 
 
 def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:

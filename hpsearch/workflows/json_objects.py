@@ -24,7 +24,7 @@ JsonObject: TypeAlias = dict[str, Any]
 GONE: Final = "(deleted)"
 
 
-def study_object_of(store: Store, study: StoredStudy) -> JsonObject:
+def study_summary(store: Store, study: StoredStudy) -> JsonObject:
     """Return a study with its progress, advice, best trial, confirmed configurations, parent and opened test part.
 
     For a study of another Optuna client, return its progress and, with several objectives, its Pareto front.
@@ -36,8 +36,8 @@ def study_object_of(store: Store, study: StoredStudy) -> JsonObject:
             shown["front"] = [trial.number for trial in leading_trials(trials, study, count=len(trials))]
         return shown
     shown |= summary_object(study, trials, evaluations)
-    shown |= confirmed_objects(study, trials, evaluations)
-    return shown | {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
+    shown |= _confirmed_objects(study, trials, evaluations)
+    return shown | {"parent": _parent_object(store, study), "test": opened_object(store.unsealing(study))}
 
 
 def best_objects(
@@ -47,18 +47,17 @@ def best_objects(
     metric = study.spec.metric
     found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
     return [
-        trial_object(trial) | ({"fresh_seeds": seeds_object(one)} if one.values else {})
+        trial_object(trial) | ({"fresh_seeds": _seeds_object(one)} if one.values else {})
         for trial, one in zip(trials, found, strict=True)
     ]
 
 
-def trial_object_of(store: Store, study: StoredStudy, trial: Trial) -> JsonObject:
+def trial_with_history(trial: Trial, attempts: Sequence[Attempt]) -> JsonObject:
     """Return a trial with the attempts that were lost."""
-    history = [attempt_object(attempt) for attempt in store.attempts(study, trial.number)]
-    return trial_object(trial) | {"history": history}
+    return trial_object(trial) | {"history": [_attempt_object(attempt) for attempt in attempts]}
 
 
-def confirmed_objects(
+def _confirmed_objects(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
 ) -> JsonObject:
     """Return the best trial, and as `confirmed` the results over fresh seeds, the best mean first, as JSON objects."""
@@ -87,7 +86,7 @@ def repeated_object(one: Repeated) -> JsonObject:
     }
 
 
-def seeds_object(one: Repeated) -> JsonObject:
+def _seeds_object(one: Repeated) -> JsonObject:
     """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
     low, high = one.interval or (None, None)
     return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
@@ -100,7 +99,7 @@ def opened_object(opened: Unsealing | None) -> JsonObject | None:
     return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
 
 
-def attempt_object(attempt: Attempt) -> JsonObject:
+def _attempt_object(attempt: Attempt) -> JsonObject:
     """Return an attempt as a JSON object."""
     return {
         "attempt": attempt.attempt,
@@ -159,6 +158,6 @@ def existing(name: str | None) -> str | None:
     return None if name == GONE else name
 
 
-def parent_object(store: Store, study: StoredStudy) -> str | None:
+def _parent_object(store: Store, study: StoredStudy) -> str | None:
     """Return the name of the study that `study` follows up, for programs."""
     return None if study.parent is None else existing(parent_name(study, store.studies()))

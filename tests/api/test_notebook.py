@@ -143,7 +143,7 @@ def test_a_trial_shows_verdict_evidence_remedy_and_curve() -> None:
     [
         ([], 0, 0),
         ([float("nan")], 0, 0),
-        ([1.0], 0, 1),
+        ([1.0], 0, 0),
         ([1.0, 1.0, 1.0], 1, 0),
         ([1.0, float("nan"), 2.0, 1e30, float("inf")], 1, 1),
         ([0.0, -1.0, 5.0], 1, 0),
@@ -151,11 +151,12 @@ def test_a_trial_shows_verdict_evidence_remedy_and_curve() -> None:
     ],
 )
 def test_any_curve_can_be_drawn(losses: list[float], lines: int, dots: int) -> None:
-    """Curves end at values that are not finite, single values are dots, and long curves are thinned."""
+    """Curves are interrupted at values that are not finite, single ones are dots, and long curves are thinned."""
     trial = synthetic().trials[0]
     card = trial_card(study_of(synthetic().study.spec), trial, {"training_loss": losses})
     made = Outline(card)
     assert (made.tags["polyline"], made.tags["circle"]) == (lines, dots)
+    assert ("trial.replay().figure()" in made.text) == (not lines)
     assert "nan" not in re.sub(r"<style>.*?</style>", "", card, flags=re.DOTALL)
     assert len(card) < 25_000
 
