@@ -215,7 +215,7 @@ class Study:
 
     >>> study = hpsearch.load_study("lesson", storage="sqlite:///lesson.db")
     >>> study
-    <Study "lesson": finished, 6 of 6 trials, best val acc 0.847>
+    <Study "lesson": finished, 40 of 40 trials, best val acc 0...>
     """
 
     def __init__(self, access: DatabaseAccess, study: StoredStudy, *, warnings: tuple[str, ...] = ()) -> None:
@@ -304,7 +304,7 @@ class Study:
         """The counts of trials, fates and epochs.
 
         >>> study.progress.finished, study.progress.budget
-        (6, 6)
+        (40, 40)
         """
         return self._store.progress(self._current())
 
@@ -324,7 +324,7 @@ class Study:
         """All trials by number.
 
         >>> len(study.trials)
-        6
+        40
         """
         return [self._trial(trial) for trial in self._trials()]
 
@@ -489,7 +489,7 @@ class Study:
 
         `trials` are the ones that `comparison` compares, `compare` the other studies of `studies`.
 
-        >>> study.figure("learning-rates").layout.height > 0
+        >>> study.figure("learning-curves-training").layout.height > 0
         True
 
         Raises UsageError for an unknown name (`figure_names` are the known ones), and HpsearchError if there is nothing
@@ -714,7 +714,7 @@ class NarrowedSearch:
     True
     >>> follow_up = narrowed.create(trials=4)
     >>> follow_up.name, follow_up.progress.waiting
-    ('lesson-round-2', 0)
+    ('lesson-round-2', 1)
     """
 
     def __init__(self, access: DatabaseAccess, narrowing: narrowing.Narrowing) -> None:

@@ -37,11 +37,11 @@ class TrialVerdict:
     the optimizer step (from 0) at which the cause began; `confidence` is in 0..1; `remedy` is a sentence, and
     `suggested` maps keys to the values that it suggests.
 
-    >>> verdict = study.trials[0].verdict
-    >>> print(verdict.cause, verdict.confidence)
-    lr_too_low 0.9
+    >>> verdict = study.trials[3].verdict
+    >>> print(verdict.cause, "from step", verdict.first_step)
+    dead_relu_total from step ...
     >>> verdict.suggested
-    {'learning_rate': 0.1}
+    {'learning_rate': ...}
     """
 
     cause: Cause
@@ -146,10 +146,10 @@ class StudyTrial:
     """One trial of a study, as it was stored when it was read.
 
     >>> trial = study.best_trial
-    >>> trial.number, trial.state.value
-    (3, 'complete')
-    >>> sorted(trial.params)
-    ['learning_rate', 'weight_decay']
+    >>> trial.state.value, trial.fate.value, trial.verdict.cause.value
+    ('complete', 'complete', 'healthy')
+    >>> trial.params
+    {'learning_rate': 0...}
     """
 
     def __init__(self, access: DatabaseAccess, study: StoredStudy, trial: Trial) -> None:
