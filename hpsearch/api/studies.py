@@ -184,7 +184,7 @@ def load_study(name: str, *, storage: str | None = None) -> "Study":
 
 @public
 def delete_study(name: str, *, storage: str | None = None) -> None:
-    """Delete a study and all its trials permanently. Its report stays.
+    """Delete a study and all its trials permanently. Its report stays, and so does the file of its arrays, if any.
 
     >>> _ = hpsearch.create_study("digits", name="mistake", storage="sqlite:///lab.db")
     >>> hpsearch.delete_study("mistake", storage="sqlite:///lab.db")
@@ -193,7 +193,9 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
     """
     url = url_of(storage)
     check_made(url, name)
-    studies.delete(DatabaseAccess(url).store, name)
+    deleted = studies.delete(DatabaseAccess(url).store, name)
+    if deleted.data_file is not None:
+        log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
 
 @public
