@@ -405,7 +405,7 @@ class Study:
             import pandas as pd
         except ImportError:
             raise HpsearchError(
-                f"trials_dataframe: needs pandas, which is not installed: {install_command('pandas')}"
+                f"trials_dataframe: needs pandas, which is not installed: {install_command('frames')}"
             ) from None
         rows = [_row(trial) for trial in self.trials]
         names = dict.fromkeys(name for row in rows for name in row)

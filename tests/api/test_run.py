@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +162,12 @@ def test_ctrl_c_hands_back_what_is_in_training(times: int) -> None:
     check_that_work_was_handed_back()
 
 
+def interrupt_once_it_has_begun(manager: Any) -> None:
+    """Interrupt a kernel once it trains, as the button of a notebook does."""
+    wait_for(Path("has-begun"))
+    manager.interrupt_kernel()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of jupyter_client
 def test_the_interruption_of_a_kernel_drains() -> None:
     """In a notebook's kernel, with its event loop, a study runs; an interruption drains, and the kernel goes on."""
@@ -168,9 +175,7 @@ def test_the_interruption_of_a_kernel_drains() -> None:
     pytest.importorskip("ipykernel")
     manager, client = jupyter.start_new_kernel(kernel_name="python3")
     try:
-        threading.Thread(
-            target=lambda: (wait_for(Path("has-begun")), manager.interrupt_kernel()), daemon=True
-        ).start()
+        threading.Thread(target=interrupt_once_it_has_begun, args=(manager,), daemon=True).start()
         reply = client.execute_interactive(LONG, timeout=120, output_hook=lambda _: None)
         assert reply["content"]["ename"] == "KeyboardInterrupt"
         assert "its results so far are stored" in reply["content"]["evalue"]
