@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias, final
 
+from hpsearch.analysis.advice import advice
 from hpsearch.analysis.axes import SECOND_STRIDE, Axis, axis_of, coordinate, ticks_between
 from hpsearch.analysis.best_trials import best_table, leading_trials, value_words
 from hpsearch.analysis.formats import format_count, format_share, format_short_metric
@@ -115,10 +116,10 @@ class CardVerdict:
     evidence: Sequence[tuple[str, str]]
 
 
-def study_card(snapshot: Snapshot) -> str:
-    """Return a study as HTML: its state, the fates of its trials, the best configurations and a search map.
+def study_card(snapshot: Snapshot, *, warnings: Sequence[str] = ()) -> str:
+    """Return a study as HTML: its state, the fates of its trials, the best configurations, a search map and advice.
 
-    The series of the snapshot's trials are not needed.
+    The series of the snapshot's trials are not needed. `warnings` are sentences, shown first.
     """
     study, progress = snapshot.study, snapshot.progress
     table = best_table(snapshot)
@@ -142,6 +143,8 @@ def study_card(snapshot: Snapshot) -> str:
         heads=[*heads, "verdict"],
         best=[[*cells, row.verdict] for cells, row in zip(best, table.rows, strict=False)],
         map=_search_map(snapshot),
+        warnings=warnings,
+        advice=_advice(snapshot),
     )
 
 
@@ -216,6 +219,15 @@ def _verdict(finding: Finding) -> CardVerdict:
         suggested=suggested_facts(finding),
         evidence=evidence_facts(finding),
     )
+
+
+def _advice(snapshot: Snapshot) -> str:
+    study = snapshot.study
+    words = None
+    if study.foreign is None:
+        is_confirmed = bool(snapshot.evaluations)
+        words = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=is_confirmed)
+    return "" if words is None else f"Advice: {words}."
 
 
 def _search_map(snapshot: Snapshot) -> CardMap | None:

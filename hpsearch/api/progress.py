@@ -49,7 +49,8 @@ def is_notebook() -> bool:
     """Return True in a kernel of Jupyter, whose output area shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+    # Colab and Spyder have a class of their own, derived from Jupyter's.
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 
 def _calls(callback: Callable[[Progress], None]) -> Watch:

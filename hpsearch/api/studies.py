@@ -240,7 +240,8 @@ class Study:
 
         study = self._current()
         self._store.sweep(study)
-        return study_card(assemble_snapshot(self._store, study, self._store.trials(study), {}))
+        snapshot = assemble_snapshot(self._store, study, self._store.trials(study), {})
+        return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""

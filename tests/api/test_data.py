@@ -166,6 +166,26 @@ def test_inputs_need_targets() -> None:
         small_study(frame_of(pd.DataFrame), target=3)
 
 
+LIGHT = """
+import sys
+import numpy as np
+import hpsearch
+
+x, y = np.random.default_rng(1).normal(size=(200, 2)), np.arange(200) % 2
+study = hpsearch.create_study(name="light", data=(x, y), trials=1, storage="sqlite:///light.db")
+study.run(workers=1)
+study._repr_html_()
+hpsearch.diagnose(x, y, epochs=2)
+print(sorted({"IPython", "pandas", "polars", "plotly"} & sys.modules.keys()))
+"""
+
+
+def test_no_other_library_is_imported() -> None:
+    """Data frames, notebooks and cards need no import of pandas, polars, IPython or Plotly."""
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 TYPED = """
 import numpy as np
 import pandas as pd

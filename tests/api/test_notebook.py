@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hpsearch.api.notebook import study_card, trial_card, verdict_card
+from hpsearch.api.notebook import progress_card, study_card, trial_card, verdict_card
 from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import Fate
 from hpsearch.verdicts import Cause, Finding
@@ -66,6 +66,17 @@ def test_a_study_shows_its_state_its_fates_and_the_best() -> None:
     )
 
 
+def test_a_study_shows_warnings_and_advice() -> None:
+    """What creation found wrong, and what to change in the next search, are in the card; commands are set as code."""
+    snapshot = synthetic()
+    snapshot = snapshot_of(
+        snapshot.trials[:-9], spec=replace(snapshot.study.spec, trials=len(snapshot.trials) - 9)
+    )
+    card = study_card(snapshot, warnings=["The targets vary by `thousands`"])
+    assert "The targets vary by <code>thousands</code>" in card
+    assert "Advice: " in Outline(card).text
+
+
 def test_cards_hold_no_script_and_load_nothing() -> None:
     """A card works in every viewer of notebooks: it has neither scripts nor links nor identifiers that could clash."""
     snapshot = synthetic()
@@ -103,6 +114,19 @@ def test_markup_in_names_is_text() -> None:
         assert "onerror" not in made.attributes
     assert "script" not in harmless.tags
     assert MARKUP in "".join(Outline(verdict_card(_finding(), heading=MARKUP)).words)
+
+
+def test_the_progress_of_a_run_is_a_bar_of_fates() -> None:
+    """The card of a run has its count, a bar with the fates, lines and notes, all escaped; first it has no bar."""
+    snapshot = hostile()
+    progress = synthetic().progress
+    made = Outline(progress_card(MARKUP, lines=[MARKUP], progress=progress, notes=[f"`{MARKUP}`"]))
+    assert made.open == []
+    assert not {"script", "img", "b"} & set(made.tags)
+    assert f"{progress.finished} of {progress.budget} trials" in made.text
+    assert all(fate.value in made.text for fate in progress.fates)
+    assert made.tags["svg"] == len(progress.fates)
+    assert Outline(progress_card(snapshot.study.name, lines=["starting workers"])).tags["svg"] == 0
 
 
 def _finding(**changes: object) -> Finding:
