@@ -1,9 +1,11 @@
 """hpsearch: a hyperparameter-search service that explains why trials fail.
 
-    >>> import hpsearch
-    >>> study = hpsearch.create_study("digits", trials=20, storage="sqlite:///lab.db")  # doctest: +SKIP
-    >>> study.run()  # doctest: +SKIP
-    >>> study.best_params, study.best_value  # doctest: +SKIP
+    import hpsearch
+
+    study = hpsearch.create_study("digits", trials=40)
+    study.run()
+    print(study.best_params, study.best_value)
+    print(hpsearch.diagnose("digits", learning_rate=30.0).remedy)
 
 Public names are loaded when they are first used, so that `import hpsearch` is fast. `__init__.pyi` declares them for
 type checkers and editors.
@@ -30,7 +32,9 @@ _MODULES = {
     "create_study": "hpsearch.api.studies",
     "delete_study": "hpsearch.api.studies",
     "diagnose": "hpsearch.api.diagnosis",
+    "errors": "hpsearch.errors",
     "get_all_study_names": "hpsearch.api.studies",
+    "import_studies": "hpsearch.api.studies",
     "load_study": "hpsearch.api.studies",
     "open_storage": "hpsearch.storage",
 }
@@ -45,7 +49,8 @@ __all__ = [*_MODULES, "__version__"]  # noqa: PLE0604 # these are names
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), _CLASSES.get(name, name))
+    module = import_module(_MODULES[name])
+    value = module if name == "errors" else getattr(module, _CLASSES.get(name, name))
     globals()[name] = value
     return value
 

@@ -1,5 +1,13 @@
+from hpsearch import errors
 from hpsearch.api.diagnosis import Diagnosis, diagnose
-from hpsearch.api.studies import Study, create_study, delete_study, get_all_study_names, load_study
+from hpsearch.api.studies import (
+    Study,
+    create_study,
+    delete_study,
+    get_all_study_names,
+    import_studies,
+    load_study,
+)
 from hpsearch.api.trials import StudyTrial as Trial
 from hpsearch.api.trials import TrialVerdict as Verdict
 from hpsearch.errors import (
@@ -32,7 +40,9 @@ __all__ = [
     "create_study",
     "delete_study",
     "diagnose",
+    "errors",
     "get_all_study_names",
+    "import_studies",
     "load_study",
     "open_storage",
 ]

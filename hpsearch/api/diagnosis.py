@@ -1,5 +1,7 @@
 """Diagnoses of one configuration, without a database."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
@@ -34,19 +36,19 @@ def diagnose(
     seed: int | None = None,
     configuration: str | None = None,
     **settings: Unpack[NetworkOptions],
-) -> "Diagnosis": ...
+) -> Diagnosis: ...
 
 
 @overload
 def diagnose(
     study: ArrayValues, y: ArrayValues, *, seed: int | None = None, **settings: Unpack[NetworkOptions]
-) -> "Diagnosis": ...
+) -> Diagnosis: ...
 
 
 @overload
 def diagnose(
     *, data: Data, target: str | None = None, seed: int | None = None, **settings: Unpack[NetworkOptions]
-) -> "Diagnosis": ...
+) -> Diagnosis: ...
 
 
 @public
@@ -59,7 +61,7 @@ def diagnose(
     seed: int | None = None,
     configuration: str | None = None,
     **settings: Unpack[NetworkOptions],
-) -> "Diagnosis":
+) -> Diagnosis:
     """Train one configuration until its fault is clear, and return the diagnosis. It needs no database.
 
     The configuration is that of a study file or an example, with `settings` in place of its own values:
@@ -102,7 +104,7 @@ def diagnose(
     return _diagnosis(draft, configuration)
 
 
-def _diagnosis(draft: Draft, configuration: str | None) -> "Diagnosis":
+def _diagnosis(draft: Draft, configuration: str | None) -> Diagnosis:
     prepared = draft.prepared_configuration(configuration)
     check_memory(job_of(prepared))
     return Diagnosis(draft, configuration, prepared, diagnose_configuration(prepared))
@@ -226,7 +228,7 @@ class Diagnosis:
         return self.training.curves
 
     @public
-    def figure(self, name: str = "loss") -> "go.Figure":
+    def figure(self, name: str = "loss") -> go.Figure:
         """Return a figure of the training, such as `loss`, `firing` or `weight-gradients` (`training.figure_names`).
 
         >>> hpsearch.diagnose("digits", learning_rate=30.0).figure("firing").layout.height > 0
@@ -235,7 +237,7 @@ class Diagnosis:
         return self.training.figure(name)
 
     @public
-    def with_remedy(self) -> "Diagnosis":
+    def with_remedy(self) -> Diagnosis:
         """Return the diagnosis of the same configuration with the suggested values.
 
         >>> print(hpsearch.diagnose("digits", learning_rate=1e-6).with_remedy().cause)

@@ -28,7 +28,12 @@ def listener_of(progress: ProgressOption) -> Listener:
 def log(line: str) -> None:
     """Log a sentence under `hpsearch`: warnings as such, all others at level INFO."""
     is_warning = line.startswith(_WARNING)
-    LOGGER.log(logging.WARNING if is_warning else logging.INFO, "%s", line.removeprefix(_WARNING))
+    LOGGER.log(logging.WARNING if is_warning else logging.INFO, "%s", without_mark(line))
+
+
+def without_mark(line: str) -> str:
+    """Return a sentence without the word that marks it as a warning."""
+    return line.removeprefix(_WARNING)
 
 
 def _renderer(progress: ProgressOption) -> Watch:

@@ -1,5 +1,7 @@
 """Studies as objects: create, load, delete, run, and everything that the command line does with one."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 import getpass
 import socket
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ from hpsearch.api.options import (
     TrainingOptions,
     Value,
 )
-from hpsearch.api.progress import ProgressOption, listener_of, log
+from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
@@ -33,10 +35,10 @@ from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.settings import full_key
-from hpsearch.study.spec import Dimension, Metric, StudySpec
+from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
-from hpsearch.workflows import confirmation, narrowing, sealed_test, studies
+from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
 from hpsearch.workflows.default_storage import is_unmade
 from hpsearch.workflows.enqueue import enqueue_values
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
@@ -44,7 +46,6 @@ from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.snapshot import assemble_snapshot
-from hpsearch.workflows.transfer import export_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ def create_study(
     training: TrainingOptions | None = None,
     search: SearchSpace | None = None,
     configurations: Sequence[Mapping[str, Value]] | None = None,
-    sampler: SamplerOptions | None = None,
+    sampler: SamplerName | SamplerOptions | None = None,
     pruning: PruningOptions | None = None,
     trials: int | None = None,
     seed: int | None = None,
@@ -72,7 +73,7 @@ def create_study(
     direction: Direction | None = None,
     storage: str | None = None,
     load_if_exists: bool | None = None,
-) -> "Study":
+) -> Study:
     """Store a study in a database and return it, ready to run.
 
     `study` is a study file, or the name of an example such as `digits`; the other arguments replace its keys. Without a
@@ -100,8 +101,8 @@ def create_study(
     ...     name="wine", data={"source": (X, y), "scale": "standard"}, trials=6, storage="sqlite:///lab.db"
     ... )
 
-    `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
-    URL of the database, by default that of the command line.
+    `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
+    database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
     A study that is stored already, with the same search over the same data, is returned with its trials. Any other
     study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
@@ -112,6 +113,8 @@ def create_study(
     url = url_of(storage)
     study, name = _file_and_name(study, name, has_data=data is not None)
     given = study_data(data, target=target, storage=url)
+    if isinstance(sampler, str):
+        sampler = {"name": sampler}
     tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
     draft = Draft(
         where="create_study",
@@ -140,7 +143,7 @@ def create_study(
     made = studies.create_prepared(url, prepared, trials=budget, listener=Listener(notify=warnings.append))
     for line in (*warnings, made.sentence):
         log(line)
-    return Study(*access_study(url, made.study.name), warnings=tuple(warnings))
+    return Study(*access_study(url, made.study.name), warnings=tuple(map(without_mark, warnings)))
 
 
 def _file_and_name(
@@ -152,7 +155,7 @@ def _file_and_name(
     return study, name
 
 
-def _existing(url: str, name: str) -> "Study | None":
+def _existing(url: str, name: str) -> Study | None:
     """Return the study of that name, made by any client; None if there is none."""
     try:
         with open_store(url):  # which makes the database if it is missing
@@ -171,7 +174,7 @@ def _check_direction(spec: StudySpec, direction: Direction | None) -> None:
 
 
 @public
-def load_study(name: str, *, storage: str | None = None) -> "Study":
+def load_study(name: str, *, storage: str | None = None) -> Study:
     """Return a stored study, made by hpsearch or by another Optuna client.
 
     >>> hpsearch.load_study("lesson", storage="sqlite:///lesson.db").name
@@ -207,6 +210,21 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     """
     url = url_of(storage)
     return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
+
+
+@public
+def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | None = None) -> list[Study]:
+    """Import the studies of a file that `Study.export` wrote, or only `names`, and return them.
+
+    >>> file = study.export("exported.db")
+    >>> hpsearch.import_studies(file, storage="sqlite:///another.db")
+    [<Study "lesson": finished, 40 of 40 trials, best val acc 0...>]
+
+    The file is imported whole or, if it breaks a rule, not at all.
+    """
+    url = url_of(storage)
+    made = transfer.import_studies(Path(path), url, names=names)
+    return [load_study(copied.name, storage=url) for copied in made]
 
 
 @final
@@ -394,7 +412,7 @@ class Study:
         return StudyTrial(self._access, self._study, trial)
 
     @public
-    def trials_dataframe(self) -> "pd.DataFrame":
+    def trials_dataframe(self) -> pd.DataFrame:
         """Return all trials as a data frame of pandas, with the columns of Optuna, and fate, verdict and epochs.
 
         >>> list(study.trials_dataframe().columns[:3])
@@ -442,7 +460,7 @@ class Study:
         rounds: int = 1,
         cohort: int | None = None,
         progress: ProgressOption = True,
-    ) -> "Study":
+    ) -> Study:
         """Run the study on this machine until its budget is spent, and return it.
 
         `trials` is a new budget: how many trials are to be finished in all. `workers` is the number of worker
@@ -487,7 +505,7 @@ class Study:
     @public
     def figure(
         self, name: str = "search-map", *, trials: Sequence[int] = (), compare: Sequence[str] = ()
-    ) -> "go.Figure":
+    ) -> go.Figure:
         """Return a figure of the report, which a notebook shows inline.
 
         `trials` are the ones that `comparison` compares, `compare` the other studies of `studies`.
@@ -592,7 +610,7 @@ class Study:
         return done.found
 
     @public
-    def narrow(self) -> "NarrowedSearch":
+    def narrow(self) -> NarrowedSearch:
         """Return the search that a follow-up study should have, with a reason for every bound.
 
         >>> narrowed = study.narrow()
@@ -669,7 +687,7 @@ class Study:
         self._renew(before=before)
 
     @public
-    def copy(self, name: str) -> "Study":
+    def copy(self, name: str) -> Study:
         """Copy the study with all its trials to another name in the same database, and return the copy.
 
         >>> study.copy("twin").best_value == study.best_value
@@ -686,7 +704,7 @@ class Study:
         >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
         ['lesson']
         """
-        export_study(self._access.url, self._current().name, Path(path))
+        transfer.export_study(self._access.url, self._current().name, Path(path))
         return Path(path)
 
     def _edited(self, edited: studies.Edited) -> None:
@@ -755,13 +773,12 @@ class NarrowedSearch:
 
 def _row(trial: StudyTrial) -> dict[str, Any]:
     """Return the row of a trial in a data frame."""
-    started, ended = trial.datetime_start, trial.datetime_complete
     return {
         "number": trial.number,
         "value": trial.value,
-        "datetime_start": started,
-        "datetime_complete": ended,
-        "duration": None if started is None or ended is None else ended - started,
+        "datetime_start": trial.datetime_start,
+        "datetime_complete": trial.datetime_complete,
+        "duration": trial.duration,
         **{f"params_{name}": value for name, value in trial.params.items()},
         "state": trial.state.name,
         "fate": trial.fate.value,

@@ -1,8 +1,10 @@
 """Trials and verdicts as objects."""
 
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -124,7 +126,7 @@ class RecordedTraining:
         return names_of(self._exhibits())
 
     @public
-    def figure(self, name: str = "loss") -> "go.Figure":
+    def figure(self, name: str = "loss") -> go.Figure:
         """Return a figure of the inside of the network, such as `loss`, `firing` or `weight-gradients`.
 
         >>> training = study.best_trial.replay().original
@@ -135,7 +137,7 @@ class RecordedTraining:
 
         return figure_named(self._exhibits(), name)
 
-    def _exhibits(self) -> "tuple[Exhibit, ...]":
+    def _exhibits(self) -> tuple[Exhibit, ...]:
         from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
 
         return replay_exhibits([Actor(heading="", recording=self._recording, finding=self._finding)])
@@ -227,6 +229,16 @@ class StudyTrial:
         return self._trial.finished
 
     @property
+    def duration(self) -> timedelta | None:
+        """How long it took, as in Optuna; None if it has not ended.
+
+        >>> study.best_trial.duration.total_seconds() > 0
+        True
+        """
+        started, ended = self.datetime_start, self.datetime_complete
+        return None if started is None or ended is None else ended - started
+
+    @property
     def intermediate_values(self) -> dict[int, float]:
         """The metric after each epoch, from 0, as in Optuna.
 
@@ -273,7 +285,7 @@ class StudyTrial:
         edits.fail_trial(self._access.store, self._study, self.number)
 
     @public
-    def retry(self) -> "StudyTrial":
+    def retry(self) -> StudyTrial:
         """Let workers train a failed trial's parameters as a new trial, and return that.
 
         A trial that another Optuna client runs is trained again itself.
@@ -292,7 +304,7 @@ class StudyTrial:
     @public
     def replay(
         self, settings: Mapping[str, Value] | None = None, *, epochs: int | None = None
-    ) -> "TrialReplay":
+    ) -> TrialReplay:
         """Train the trial again, check it against the stored results, and return it from the inside.
 
         With `settings`, such as `{"learning_rate": 0.01}`, train it with these too.
@@ -354,7 +366,7 @@ class TrialReplay:
         return self.original.curves
 
     @public
-    def figure(self, name: str = "loss") -> "go.Figure":
+    def figure(self, name: str = "loss") -> go.Figure:
         """Return a figure of the original training, as `RecordedTraining.figure`.
 
         >>> study.best_trial.replay().figure("firing").layout.height > 0

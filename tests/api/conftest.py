@@ -21,7 +21,7 @@ def lesson_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model={"hidden": [16]},
         training={"epochs": 3},
         search={"learning_rate": hpsearch.Range(1e-3, 30.0, log=True)},
-        sampler={"name": "random"},
+        sampler="random",
         pruning={"rank": "none"},
         trials=40,
         storage=f"sqlite:///{path}",

@@ -28,6 +28,7 @@ FUNCTIONS = (
     hpsearch.load_study,
     hpsearch.delete_study,
     hpsearch.get_all_study_names,
+    hpsearch.import_studies,
     hpsearch.diagnose,
 )
 

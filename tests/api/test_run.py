@@ -1,7 +1,10 @@
 """`Study.run` in a script, a thread, a test and a notebook's kernel, to its end and interrupted."""
 
+import contextlib
 import json
 import logging
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -107,6 +110,33 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], caplog: pytest.Lo
     assert capfd.readouterr() == ("", "")
     assert {record.name for record in caplog.records} == {"hpsearch"}
     assert 'Study "short": the budget is 3 trials now (it was 2)' in caplog.messages
+
+
+IN_A_TERMINAL = """
+import sys
+import hpsearch
+
+study = hpsearch.create_study(name="shown", data="iris", training={"epochs": 1}, trials=2, storage="sqlite:///runs.db")
+study.run(workers=1)
+assert "rich" in sys.modules
+assert not {"typer", "click", "hpsearch.cli.main"} & set(sys.modules)
+"""
+
+
+def test_a_terminal_shows_the_progress() -> None:
+    """In a terminal the bar of the command line is drawn on stderr, without the command line."""
+    Path("shown.py").write_text(IN_A_TERMINAL)
+    reader, writer = pty.openpty()
+    process = subprocess.Popen([sys.executable, "shown.py"], stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+    shown = b""
+    with os.fdopen(reader, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # the end, on Linux
+        while part := terminal.read(4096):
+            shown += part
+    assert process.communicate()[0] == b""
+    assert process.returncode == 0, shown
+    assert b"\x1b[" in shown
+    assert b"2 of 2 trials" in shown
 
 
 def test_a_finished_study_is_not_run_again() -> None:
