@@ -25,7 +25,7 @@ from hpsearch.api.options import (
     TrainingOptions,
     Value,
 )
-from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
+from hpsearch.api.progress import ProgressOption, listener_of, log, sentence_listener, without_mark
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
@@ -561,7 +561,7 @@ class Study:
         )
 
     @public
-    def confirm(self, best: int = 5, *, seeds: int = 5) -> list[Repeated]:
+    def confirm(self, best: int = 5, *, seeds: int = 5, progress: bool = True) -> list[Repeated]:
         """Train the best configurations again with fresh seeds, and return their results, the best mean first.
 
         Stored results are not trained again, so after an interruption the same call continues.
@@ -571,20 +571,19 @@ class Study:
         (2, True)
         """
         _check_counts(best=best, seeds=seeds)
-        with drained_on_interrupt("study.confirm()") as stop:
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.confirm()") as stop,
+        ):
             done = confirmation.confirm(
-                self._store,
-                self._current().name,
-                best=best,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, best=best, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         return list(done.found)
 
     @public
-    def test(self, trial: int | None = None, *, seeds: int = 5) -> Repeated:
+    def test(self, trial: int | None = None, *, seeds: int = 5, progress: bool = True) -> Repeated:
         """Open the sealed test part, once, for one configuration, and return its result there over fresh seeds.
 
         `trial` is its number, by default that of the best one. The opening is recorded permanently; later calls return
@@ -596,14 +595,13 @@ class Study:
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
         _check_counts(seeds=seeds)
-        with drained_on_interrupt("study.test()") as stop:
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.test()") as stop,
+        ):
             done = sealed_test.open_test_part(
-                self._store,
-                self._current().name,
-                trial=trial,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, trial=trial, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         assert done.found is not None  # it was not stopped
