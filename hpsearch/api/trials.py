@@ -56,6 +56,23 @@ class TrialVerdict:
     def __str__(self) -> str:
         return f"{self.cause}: {self.remedy}"
 
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import verdict_card
+
+        return verdict_card(finding_of(self))
+
+
+def finding_of(verdict: TrialVerdict) -> Finding:
+    """Return a verdict as a finding."""
+    return Finding(
+        cause=verdict.cause,
+        confidence=verdict.confidence,
+        first_step=verdict.first_step,
+        evidence=verdict.evidence,
+        remedy=verdict.remedy,
+        suggested=verdict.suggested,
+    )
+
 
 def verdict_of(finding: Finding) -> TrialVerdict:
     """Return a finding as a verdict."""
@@ -148,6 +165,11 @@ class StudyTrial:
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:.6g}"
         return f'<Trial {self.number} of "{self._study.name}": {self.fate.value}{value}>'
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import trial_card
+
+        return trial_card(self._study, self._trial, self.curves)
 
     @property
     def number(self) -> int:
