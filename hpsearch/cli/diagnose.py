@@ -52,7 +52,7 @@ def diagnose(
     from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
     from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import TERMINAL
-    from hpsearch.study.settings import parse_settings
+    from hpsearch.study.reader import parse_settings
     from hpsearch.workflows.diagnosis import diagnose as train_until_clear
 
     question = Question(

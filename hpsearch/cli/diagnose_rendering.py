@@ -12,8 +12,7 @@ from hpsearch.analysis.json_objects import finding_object, with_reasons
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.output import answer
 from hpsearch.study.messages import toml_text
-from hpsearch.study.settings import full_key
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import StudySpec, full_name
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Finding
@@ -33,8 +32,8 @@ class Question:
 
     def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
         """Return the same command with the `suggested` values."""
-        remedied = {full_key(name) for name in suggested}
-        kept = [text for text in self.settings if full_key(text.partition("=")[0].strip()) not in remedied]
+        remedied = {full_name(name) for name in suggested}
+        kept = [text for text in self.settings if full_name(text.partition("=")[0].strip()) not in remedied]
         settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
         words = ["hpsearch", "diagnose", str(self.file)]
         if self.configuration is not None:

@@ -119,7 +119,7 @@ def replay(
     from hpsearch.cli.trial_rendering import replay_object, write_replay
     from hpsearch.report.file import check_report_path
     from hpsearch.storage.store import open_store
-    from hpsearch.study.settings import parse_settings
+    from hpsearch.study.reader import parse_settings
     from hpsearch.training.recording import RecordingOptions
     from hpsearch.worker.replay import ReplayRequest
     from hpsearch.workflows.replay import read_trial, replay_trial

@@ -25,7 +25,7 @@ from hpsearch.report.parts import piece
 from hpsearch.report.specification import specification_text, value_text
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
-from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+from hpsearch.study.spec import Choices, Configuration, SamplerSpec, StudySpec, configure, full_name
 from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"
@@ -138,8 +138,7 @@ def _json(spec: StudySpec, best: Trial, *, is_trainable: bool) -> str:
 
 def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
     settings = [
-        shlex.quote(f"{SHORT_NAMES.get(name, name)}={value_text(name, value)}")
-        for name, value in best.params.items()
+        shlex.quote(f"{full_name(name)}={value_text(name, value)}") for name, value in best.params.items()
     ]
     given = "".join(f" --set {setting}" for setting in settings)
     return (

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.search.ranking import is_dead
 from hpsearch.study.schema import SEARCHED
-from hpsearch.study.spec import SHORT_NAMES, Choices, Dimension, Range
+from hpsearch.study.spec import Choices, Dimension, Range, full_name
 from hpsearch.trials import ParameterValue, Trial, TrialState, best_trials
 from hpsearch.verdicts import Cause
 
@@ -196,5 +196,5 @@ def can_move(dimension: Range, *, is_high: bool) -> bool:
 
 def may_hold(name: str, value: float) -> bool:
     """Return True if the searched field allows that value, in whatever range it is searched."""
-    full = SHORT_NAMES.get(name, name)
+    full = full_name(name)
     return not SEARCHED[full].problems(full, value)

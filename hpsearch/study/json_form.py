@@ -15,10 +15,8 @@ from typing import Any, Final
 import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.study.reader import document_problems
-from hpsearch.study.rules import Text, is_number, violation
-from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
+from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
-    SHORT_NAMES,
     Choices,
     DataSpec,
     Dimension,
@@ -31,6 +29,7 @@ from hpsearch.study.spec import (
     SamplerSpec,
     StudySpec,
     TrainingSpec,
+    full_name,
 )
 from hpsearch.verdicts import Cause
 
@@ -313,4 +312,4 @@ def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
 
 
 def _is_field(name: object) -> bool:
-    return isinstance(name, str) and SHORT_NAMES.get(name, name) in SET_EXACTLY
+    return isinstance(name, str) and full_name(name) in SET_EXACTLY

@@ -1,22 +1,50 @@
-"""Read a study file into a specification: check the TOML once, here, and report every problem together."""
+"""Read a study file into a specification: check the TOML once, here, and report every problem together.
+
+Settings, `KEY=VALUE`, replace values of the file before it is checked.
+"""
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from hpsearch.errors import Problem, StudyFileError
-from hpsearch.study.configurations_reader import exact_problems, repeated_problems, with_configurations
+from hpsearch.errors import Problem, StudyFileError, UsageError
+from hpsearch.study.configurations import (
+    exact_network_problems,
+    exact_problems,
+    repeated_problems,
+    with_configurations,
+)
 from hpsearch.study.files import parse_document, read_text
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.networks import exact_network_problems, network_problems
-from hpsearch.study.rules import suggestion, unknown_key, violation
-from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
-from hpsearch.study.search_space import search_problems, search_space
-from hpsearch.study.settings import with_settings
-from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
+from hpsearch.study.schema import (
+    BUILTIN_SOURCES,
+    PATH_SUFFIXES,
+    SECTIONS,
+    STUDY,
+    TOP_LEVEL,
+    suggestion,
+    unknown_key,
+    violation,
+)
+from hpsearch.study.search_space import (
+    network_problems,
+    search_problems,
+    search_space,
+)
+from hpsearch.study.spec import (
+    Configuration,
+    DataSpec,
+    Dimension,
+    ModelSpec,
+    StudySpec,
+    full_name,
+    task_problems,
+)
 
 Locate: TypeAlias = Callable[[str], str | None]
 """Return the place of the file or folder that a source names, or None if there is none."""
@@ -48,7 +76,7 @@ def read_study(
 ) -> StudySpec:
     """Return the study that the file `path` describes, with `name`, `trials` and `settings` replacing its own.
 
-    `settings` are key paths with raw values, as `settings.parse_settings` returns them. A `data.source` that is a
+    `settings` are key paths with raw values, as `parse_settings` returns them. A `data.source` that is a
     relative path and exists next to the file becomes an absolute one. Raises StudyFileError, with every problem, if
     there is no such study.
     """
@@ -70,7 +98,7 @@ def changed_configuration(
 ) -> Configuration:
     """Return `configuration` with `settings` replacing its own values; `source` names it in messages.
 
-    `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
+    `settings` are key paths with raw values, as `parse_settings` returns them. Raises StudyFileError, with
     every problem, also for a key that is no field of [model] or [training].
     """
     tables = {name: table for name, table in with_settings({}, settings).items() if name in _TRAINED}
@@ -300,3 +328,71 @@ def _paths(table: _Document, *above: str) -> Iterator[str]:
         yield key_path(*above, key)
         if isinstance(value, dict) and len(above) < 3:
             yield from _paths(value, *above, key)
+
+
+_KEY: Final = "value"
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Return key path -> raw value of `KEY=VALUE` texts; the last one of a key counts.
+
+    Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
+    for a text without a key, and for the search, which has no values.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        key = full_name(name.strip())
+        if not equals or not key:
+            raise UsageError(
+                f"--set: must be KEY=VALUE (got {toml_excerpt(text)}): write training.learning_rate=0.1"
+            )
+        if key.partition(".")[0] == "search":
+            raise UsageError(
+                f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is left aside; "
+                "name the field of [model] or [training] itself"
+            )
+        settings[key] = _setting_value(value.strip())
+    return settings
+
+
+@contextmanager
+def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Convert a StudyFileError about one of the `settings` to a UsageError."""
+    try:
+        yield
+    except StudyFileError as error:
+        if any(_is_about(problem.where, key) for problem in error.problems for key in settings):
+            raise UsageError(str(error)) from error
+        raise
+
+
+def _is_about(where: str, key: str) -> bool:
+    """Return True if the key path `where` is that of a setting, or lies below it."""
+    section, dot, field = key.partition(".")
+    path = key_path(section, field) if dot else key_path(key)
+    return where == path or where.startswith((f"{path}.", f"{path}["))
+
+
+def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of a study file with every setting applied.
+
+    A value that should be a table is unchanged: the reader reports it.
+    """
+    changed = dict(document)
+    for path, value in settings.items():
+        section, dot, key = path.partition(".")
+        if not dot:
+            changed[path] = value
+        elif isinstance(changed.get(section, {}), Mapping):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def _setting_value(text: str) -> Any:
+    try:
+        read = tomllib.loads(f"{_KEY} = {text}")
+    except (ValueError, RecursionError):
+        return text
+    # A text of several lines could contain keys of its own.
+    return read[_KEY] if set(read) == {_KEY} else text

@@ -274,6 +274,19 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 """Parameters that may be searched without their prefix. They keep their short name everywhere."""
 
+_SHORT_OF: Mapping[str, str] = {full: short for short, full in SHORT_NAMES.items()}
+
+
+def full_name(name: str) -> str:
+    """Return the dotted name that a name means: `training.learning_rate` for `learning_rate`."""
+    return SHORT_NAMES.get(name, name)
+
+
+def short_name(full: str) -> str:
+    """Return the name in trials: `learning_rate` for `training.learning_rate`."""
+    return _SHORT_OF.get(full, full)
+
+
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
@@ -287,7 +300,7 @@ class StudySpec:
     """A whole study. Two studies are the same if these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
-    values (`configurations.spanned`).
+    values (`configurations.spanned_dimensions`).
     """
 
     name: str
@@ -361,7 +374,7 @@ def configure(spec: StudySpec, params: Mapping[str, ParameterValue]) -> Configur
     """
     changes: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
     for name, value in params.items():
-        section, _, key = SHORT_NAMES.get(name, name).partition(".")
+        section, _, key = full_name(name).partition(".")
         if section not in changes or not key:
             raise ValueError(f"{name}: not a field of [model] or [training] (got {value!r})")
         changes[section][key] = _field_value(key, value)

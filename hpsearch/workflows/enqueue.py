@@ -10,10 +10,10 @@ from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest
 from hpsearch.study.plan import dimension_in_words
+from hpsearch.study.reader import parse_settings
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.search_space import as_parameter
-from hpsearch.study.settings import full_key, parse_settings
-from hpsearch.study.spec import Range
+from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
 
 
@@ -75,7 +75,7 @@ def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, Para
         raise UsageError(
             "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
         )
-    names = {full_key(dimension.name): dimension.name for dimension in study.spec.search}
+    names = {full_name(dimension.name): dimension.name for dimension in study.spec.search}
     problems = [
         f"--set {key}: {problem}"
         for key, raw in settings.items()
@@ -105,6 +105,6 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
 
 def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
     """Return a raw value in the form that a trial stores."""
-    value = as_parameter(SEARCHED[full_key(name)].value(raw))
+    value = as_parameter(SEARCHED[full_name(name)].value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value

@@ -1,7 +1,7 @@
 """Train stored trials again and check the results."""
 
 from hpsearch.storage.store import Store
-from hpsearch.study.settings import settings_as_usage_errors
+from hpsearch.study.reader import settings_as_usage_errors
 from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
 from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
 from hpsearch.workflows.snapshot import read_series

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
-from hpsearch.study.settings import parse_settings
+from hpsearch.study.reader import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.verdicts import Cause, Finding, Verdict

@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
-from hpsearch.study.reader import changed_configuration, read_study
-from hpsearch.study.settings import parse_settings, settings_as_usage_errors, with_settings
+from hpsearch.study.reader import (
+    changed_configuration,
+    parse_settings,
+    read_study,
+    settings_as_usage_errors,
+    with_settings,
+)
 from hpsearch.study.spec import DataSpec, Initializer, StudySpec, configure
 
 FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'

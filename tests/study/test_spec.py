@@ -7,7 +7,7 @@ import pytest
 
 from hpsearch.errors import StudyFileError
 from hpsearch.study.reader import parse_study
-from hpsearch.study.rules import Faults
+from hpsearch.study.schema import Faults
 from hpsearch.study.spec import (
     DEFAULT_FATAL,
     DIAGNOSED_CAUSES,
