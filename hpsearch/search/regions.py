@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, TypeAlias, final
 
 from hpsearch.search.ranking import is_dead
-from hpsearch.study.schema import SEARCHED
+from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.spec import Choices, Dimension, Range, full_name
 from hpsearch.trials import ParameterValue, Trial, TrialState, best_trials
 from hpsearch.verdicts import Cause
@@ -197,4 +197,4 @@ def can_move(dimension: Range, *, is_high: bool) -> bool:
 def may_hold(name: str, value: float) -> bool:
     """Return True if the searched field allows that value, in whatever range it is searched."""
     full = full_name(name)
-    return not SEARCHED[full].problems(full, value)
+    return not SEARCHABLE[full].problems(full, value)

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeAlias
 from hpsearch.errors import Problem, UsageError
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.schema import (
+    CONFIGURABLE,
     MOST_CONFIGURATIONS,
     MOST_TRIALS,
     SEEDS,
-    SET_EXACTLY,
     STUDY,
-    UNSEARCHED,
+    UNSEARCHABLE,
     Text,
     WholeNumber,
     unknown_key,
@@ -65,7 +65,7 @@ def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
     """
     problems = [f"{dimension.name} is missing" for dimension in spec.search if dimension.name not in params]
     for name, value in params.items():
-        if (rule := SET_EXACTLY.get(full_name(name))) is None:
+        if (rule := CONFIGURABLE.get(full_name(name))) is None:
             problems.append(f"{name} is no field of [model] or [training]")
         else:
             problems += [str(problem) for problem in rule.problems(name, _as_in_file(name, value))]
@@ -147,7 +147,7 @@ def _spanned_dimension(name: str, values: tuple[ParameterValue, ...]) -> Dimensi
     if len(values) == 1 or len(numbers) < len(values):
         return Choices(name=name, choices=values)
     low, high = min(numbers), max(numbers)
-    is_whole = isinstance(SET_EXACTLY[full_name(name)], WholeNumber)
+    is_whole = isinstance(CONFIGURABLE[full_name(name)], WholeNumber)
     is_log = low > 0 and high >= 10 * low
     return Range(name=name, low=float(low), high=float(high), log=is_log, integer=is_whole)
 
@@ -156,28 +156,28 @@ _Document: TypeAlias = Mapping[str, Any]
 
 _LONGEST: Final = 200
 _NAME: Final = Text(longest=_LONGEST)
-_NAMES: Final = ("name", *(short_name(full) for full in SET_EXACTLY))
-_UNNAMED: Final = "the fixed values"
+_NAMES: Final = ("name", *(short_name(full) for full in CONFIGURABLE))
+_DEFAULT_NAME: Final = "the fixed values"
 """The name of a configuration that sets nothing."""
 
 
-def exact_problems(document: _Document, asked: _Document) -> list[Problem]:
+def configuration_problems(document: _Document, options: _Document) -> list[Problem]:
     """Return all problems of `configurations` and `seeds` of a document, and of the keys next to them.
 
-    `asked` are the keys that options of the command line have set: a budget among them need not fit `seeds`.
+    `options` are the keys that options of the command line have set: a budget among them need not fit `seeds`.
     """
     if "configurations" not in document:
-        return _lonely_problems(document)
+        return _stray_key_problems(document)
     raw = document["configurations"]
     problems = SEEDS.problems("seeds", document["seeds"]) if "seeds" in document else []
     if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_CONFIGURATIONS:
         rule = f"must be a list of 1 to {MOST_CONFIGURATIONS} tables, each headed [[configurations]]"
         return problems + violation("configurations", rule, raw)
     wrong = [p for i, table in enumerate(raw) for p in _table_problems(f"configurations[{i}]", table)]
-    problems += [*wrong, *_beside_problems(document)]
+    problems += [*wrong, *_conflict_problems(document)]
     if problems:
         return problems
-    return [*_name_problems(raw), *_loss_problems(document, raw), *_budget_problems(document, asked)]
+    return [*_name_problems(raw), *_loss_problems(document, raw), *_budget_problems(document, options)]
 
 
 def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
@@ -196,7 +196,7 @@ def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
     )
 
 
-def repeated_problems(spec: StudySpec) -> list[Problem]:
+def duplicate_problems(spec: StudySpec) -> list[Problem]:
     """Return the configurations of `spec` that repeat an earlier one: the budget sets the repetitions."""
     problems: list[Problem] = []
     seen: dict[tuple[tuple[str, ParameterValue], ...], str] = {}
@@ -226,7 +226,7 @@ def _exact(table: _Document) -> ExactConfiguration:
 
 def _params(table: _Document) -> tuple[tuple[str, ParameterValue], ...]:
     return tuple(
-        (short_name(full_name(name)), parameter_of(SET_EXACTLY[full_name(name)], value))
+        (short_name(full_name(name)), parameter_of(CONFIGURABLE[full_name(name)], value))
         for name, value in entries(table)
         if name != "name"
     )
@@ -238,10 +238,10 @@ def _name(table: _Document) -> str:
     words = [
         f"{name} {value if isinstance(value, str) else toml_excerpt(value)}" for name, value in _params(table)
     ]
-    return ", ".join(words)[:_LONGEST].strip() or _UNNAMED
+    return ", ".join(words)[:_LONGEST].strip() or _DEFAULT_NAME
 
 
-def _lonely_problems(document: _Document) -> list[Problem]:
+def _stray_key_problems(document: _Document) -> list[Problem]:
     """Return the problems of keys that need configurations, in a document without them."""
     problems: list[Problem] = []
     if "seeds" in document:
@@ -253,7 +253,7 @@ def _lonely_problems(document: _Document) -> list[Problem]:
     return problems
 
 
-def _beside_problems(document: _Document) -> Iterator[Problem]:
+def _conflict_problems(document: _Document) -> Iterator[Problem]:
     """Yield the keys that cannot be combined with configurations."""
     if "search" in document:
         remedy = "keep one of them"
@@ -287,9 +287,9 @@ def _table_problems(where: str, table: object) -> list[Problem]:
 def _entry_problems(where: str, name: str, raw: object) -> list[Problem]:
     if name == "name":
         return _NAME.problems(where, raw)
-    if (rule := SET_EXACTLY.get(full_name(name))) is not None:
+    if (rule := CONFIGURABLE.get(full_name(name))) is not None:
         return rule.problems(where, raw)
-    if reason := UNSEARCHED.get(name):
+    if reason := UNSEARCHABLE.get(name):
         return violation(where, "cannot differ within a study", raw, reason)
     if name in STUDY or name.partition(".")[0] in ("data", "sampler", "pruning"):
         return violation(where, "cannot differ within a study", raw, "make one study for each")
@@ -335,13 +335,13 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
     return problems
 
 
-def _budget_problems(document: _Document, asked: _Document) -> list[Problem]:
+def _budget_problems(document: _Document, options: _Document) -> list[Problem]:
     count = len(document["configurations"])
     trials = count * document.get("seeds", 1)
     if trials > MOST_TRIALS:
         rule = f"must make at most {MOST_TRIALS} trials with {count} configurations"
         return violation("seeds", rule, document["seeds"], "lower it")
-    if "trials" in asked or "seeds" not in document or document.get("trials", trials) == trials:
+    if "trials" in options or "seeds" not in document or document.get("trials", trials) == trials:
         return []
     rule = f"must be {trials}, the {count} configurations times {document['seeds']} seeds"
     return violation("trials", rule, document["trials"], "leave it out")

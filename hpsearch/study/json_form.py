@@ -15,7 +15,7 @@ from typing import Any, Final
 import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.study.reader import document_problems
-from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY, Text, is_number, violation
+from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
     Choices,
     DataSpec,
@@ -312,4 +312,4 @@ def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
 
 
 def _is_field(name: object) -> bool:
-    return isinstance(name, str) and full_name(name) in SET_EXACTLY
+    return isinstance(name, str) and full_name(name) in CONFIGURABLE

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.configurations import (
+    configuration_problems,
+    duplicate_problems,
     exact_network_problems,
-    exact_problems,
-    repeated_problems,
     with_configurations,
 )
 from hpsearch.study.files import parse_document, read_text
@@ -56,7 +56,7 @@ _DEFAULT_DATA: Final = DataSpec(source="digits")
 _TRAINED: Final = ("model", "training")
 """The tables that a trial's configuration comes from."""
 
-_NOTHING: Final[_Document] = MappingProxyType({})
+_EMPTY: Final[_Document] = MappingProxyType({})
 
 _LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
 """The last step of a key path: an index, or a key."""
@@ -72,7 +72,7 @@ def read_study(
     *,
     name: str | None = None,
     trials: int | None = None,
-    settings: Mapping[str, Any] = _NOTHING,
+    settings: Mapping[str, Any] = _EMPTY,
 ) -> StudySpec:
     """Return the study that the file `path` describes, with `name`, `trials` and `settings` replacing its own.
 
@@ -80,9 +80,9 @@ def read_study(
     relative path and exists next to the file becomes an absolute one. Raises StudyFileError, with every problem, if
     there is no such study.
     """
-    asked = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
+    options = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
     document = with_settings(parse_document(read_text(path), source=str(path)), settings)
-    return _study({**document, **asked}, source=str(path), locate=_beside(path), asked=asked)
+    return _study({**document, **options}, source=str(path), locate=_next_to(path), options=options)
 
 
 def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> StudySpec:
@@ -90,7 +90,7 @@ def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> Stu
 
     Raises StudyFileError with every problem.
     """
-    return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
+    return _study(parse_document(text, source=source), source=source, locate=locate, options={})
 
 
 def changed_configuration(
@@ -107,19 +107,21 @@ def changed_configuration(
         problem
         for key, raw in settings.items()
         if key.partition(".")[0] not in _TRAINED
-        for problem in _strange_setting(key, raw)
+        for problem in _unknown_setting(key, raw)
     ]
     if problems:
         raise StudyFileError(source, problems)
     own = {name: getattr(configuration, name) for name in _TRAINED}
-    made = Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+    changed = Configuration(
+        **{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own}
+    )
     # A search may contain networks that no fixed study allows: report only problems that the settings cause.
-    if not network_problems(configuration.model, ()) and (problems := network_problems(made.model, ())):
+    if not network_problems(configuration.model, ()) and (problems := network_problems(changed.model, ())):
         raise StudyFileError(source, problems)
-    return made
+    return changed
 
 
-def _strange_setting(key: str, raw: object) -> list[Problem]:
+def _unknown_setting(key: str, raw: object) -> list[Problem]:
     """Return the problem of a setting that is in no table of a trial's configuration: it may be misspelt."""
     fields = {field: f"{name}.{field}" for name in _TRAINED for field in SECTIONS[name].rules}
     section, dot, field = key.partition(".")
@@ -132,26 +134,26 @@ def _strange_setting(key: str, raw: object) -> list[Problem]:
 
 def document_problems(document: _Document) -> list[Problem]:
     """Return all problems of a parsed study file, except the path of its source."""
-    return _problems(document, locate=lambda source: source, asked={})
+    return _problems(document, locate=lambda source: source, options={})
 
 
-def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
-    if problems := _problems(document, locate=locate, asked=asked):
+def _study(document: _Document, *, source: str, locate: Locate, options: _Document) -> StudySpec:
+    if problems := _problems(document, locate=locate, options=options):
         raise StudyFileError(source, _in_file_order(problems, document))
     spec = _specification(document, locate)
-    if problems := [*repeated_problems(spec), *exact_network_problems(spec)]:
+    if problems := [*duplicate_problems(spec), *exact_network_problems(spec)]:
         raise StudyFileError(source, problems)
     return spec
 
 
-def _problems(document: _Document, *, locate: Locate, asked: _Document) -> list[Problem]:
+def _problems(document: _Document, *, locate: Locate, options: _Document) -> list[Problem]:
     return [
         *_unknown_keys(document),
-        *_top_problems(document, asked),
+        *_top_problems(document, options),
         *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
         *_source_problems(document, locate),
         *search_problems(document.get("search", {})),
-        *exact_problems(document, asked),
+        *configuration_problems(document, options),
         *_cross_problems(document),
     ]
 
@@ -159,7 +161,7 @@ def _problems(document: _Document, *, locate: Locate, asked: _Document) -> list[
 def _specification(document: _Document, locate: Locate) -> StudySpec:
     """Return the study of a document without problems."""
     sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
-    data = {**document["data"], "source": _located(document["data"]["source"], locate)}
+    data = {**document["data"], "source": _resolved_source(document["data"]["source"], locate)}
     spec = StudySpec(
         **{key: rule.value(document[key]) for key, rule in STUDY.items() if key in document},
         **sections,
@@ -183,13 +185,13 @@ def _unknown_keys(document: _Document) -> Iterator[Problem]:
             yield unknown_key(key_path(key), TOP_LEVEL, near=_near(key, TOP_LEVEL))
 
 
-def _top_problems(document: _Document, asked: _Document) -> Iterator[Problem]:
-    """Yield the problems at the top level of the file; keys in `asked` are set by command-line options."""
+def _top_problems(document: _Document, options: _Document) -> Iterator[Problem]:
+    """Yield the problems at the top level of the file; keys in `options` are set by command-line options."""
     if "name" not in document:
         yield Problem(where="name", message='must be given: name = "..." at the top')
     for key, rule in STUDY.items():
         if key in document:
-            yield from rule.problems(f"--{key}" if key in asked else key, document[key])
+            yield from rule.problems(f"--{key}" if key in options else key, document[key])
 
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:
@@ -243,11 +245,11 @@ def _looks_like_a_path(source: str) -> bool:
     return "/" in source or "\\" in source or source.lower().endswith(PATH_SUFFIXES)
 
 
-def _located(source: str, locate: Locate) -> str:
+def _resolved_source(source: str, locate: Locate) -> str:
     return source if source in BUILTIN_SOURCES else locate(source) or source
 
 
-def _beside(path: Path) -> Locate:
+def _next_to(path: Path) -> Locate:
     """Return a function that finds sources next to the study file `path`, or else below the current folder."""
 
     def locate(source: str) -> str | None:
@@ -263,29 +265,29 @@ def _beside(path: Path) -> Locate:
 
 def _cross_problems(document: _Document) -> list[Problem]:
     """Return the contradictions among values that are each valid alone."""
-    task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
-    loss = _right_value(document, "model", "loss", ModelSpec().loss)
+    task = _valid_value(document, "data", "task", _DEFAULT_DATA.task)
+    loss = _valid_value(document, "model", "loss", ModelSpec().loss)
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
     problems += _sealed_problems(document)
-    validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
-    test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
-    is_sealed = _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
+    validation = _valid_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
+    test = _valid_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
+    is_sealed = _valid_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
     if validation + test >= 1 and not is_sealed:
         rule = f"must leave examples to train on after the validation fraction {validation}"
         problems += violation("data.test_fraction", rule, test, "lower one of them")
     if "configurations" in document:  # whose networks are checked if there is no other problem
         return problems
-    return problems + network_problems(_right_model(document), _right_search(document))
+    return problems + network_problems(_valid_model(document), _valid_search(document))
 
 
-def _right_model(document: _Document) -> ModelSpec:
+def _valid_model(document: _Document) -> ModelSpec:
     """Return the fixed network, with the default of every key that is missing or wrong."""
     default = ModelSpec()
     keys = SECTIONS["model"].rules
-    return ModelSpec(**{key: _right_value(document, "model", key, getattr(default, key)) for key in keys})
+    return ModelSpec(**{key: _valid_value(document, "model", key, getattr(default, key)) for key in keys})
 
 
-def _right_search(document: _Document) -> Sequence[Dimension]:
+def _valid_search(document: _Document) -> Sequence[Dimension]:
     """Return the searched dimensions; none if the search has a problem."""
     raw = document.get("search", {})
     return () if search_problems(raw) else search_space(raw)
@@ -300,7 +302,7 @@ def _sealed_problems(document: _Document) -> list[Problem]:
     return violation("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
 
 
-def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
+def _valid_value(document: _Document, section: str, key: str, default: Any) -> Any:
     """Return the value of `section.key`, or `default` if it is missing or wrong."""
     table = document.get(section, {})
     if not isinstance(table, dict) or key not in table:

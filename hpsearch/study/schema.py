@@ -8,7 +8,7 @@ written twice.
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeGuard, final, get_args
 
@@ -198,65 +198,64 @@ class Causes:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InitialWeights:
-    """The name of an initializer, or a table that gives one its scale: `{ normal = 0.01 }`."""
+class NameOrTable:
+    """The name of a `record`, or a table that gives one its number: `he`, or `{ normal = 0.01 }`.
 
-    named: Sequence[str] = ("he", "xavier", "lecun")
-    scaled: Sequence[str] = ("normal", "uniform")
-    scale: Number = Number(low=0.0, high=1e6)
+    `names` take no number. Those of `examples` take one, in the record's field `field`; the examples are for messages,
+    `example` for the remedy of a name without its number.
+    """
 
-    def problems(self, where: str, raw: object) -> list[Problem]:
-        """Return the problems of `raw`."""
-        match raw:
-            case str() if raw in self.named:
-                return []
-            case dict() if len(raw) == 1 and set(raw) <= set(self.scaled):
-                return [p for key, scale in raw.items() for p in self.scale.problems(f"{where}.{key}", scale)]
-            case _:
-                rule = f"must be one of {', '.join(self.named)}, {{ normal = 0.01 }}, {{ uniform = 0.05 }}"
-                return violation(where, rule, raw, self._remedy(raw))
-
-    def value(self, raw: str | dict[str, float]) -> Initializer:
-        """Return the initializer that `raw` names."""
-        name, scale = (raw, None) if isinstance(raw, str) else next(iter(raw.items()))
-        return Initializer(name=name, scale=None if scale is None else float(scale))  # type: ignore[arg-type]
-
-    def _remedy(self, raw: object) -> str:
-        if isinstance(raw, str) and raw in self.scaled:
-            return f"give it a scale, such as {{ {raw} = 0.05 }}"
-        return suggestion(raw, self.named)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Faults:
-    """The name of a fault, or a table that gives one its number: `{ integer_division = 255 }`."""
-
-    named: Sequence[str] = ("labels_shuffled", "validation_labels_shuffled", "constant_inputs")
-    numbered: Sequence[str] = ("integer_division", "byte_product")
-    number: WholeNumber = WholeNumber(low=2, high=65_536)
+    record: Callable[..., Initializer | Fault]
+    names: Sequence[str]
+    field: str
+    number: Number | WholeNumber
+    examples: Mapping[str, float]
+    example: float
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return the problems of `raw`."""
         match raw:
-            case str() if raw in self.named:
+            case str() if raw in self.names:
                 return []
-            case dict() if len(raw) == 1 and set(raw) <= set(self.numbered):
+            case dict() if len(raw) == 1 and set(raw) <= set(self.examples):
                 return [p for key, item in raw.items() for p in self.number.problems(f"{where}.{key}", item)]
             case _:
-                tables = ", ".join(f"{{ {name} = 255 }}" for name in self.numbered)
-                rule = f"must be one of {', '.join(self.named)}, {tables}"
+                tables = (f"{{ {name} = {number} }}" for name, number in self.examples.items())
+                rule = f"must be one of {', '.join([*self.names, *tables])}"
                 return violation(where, rule, raw, self._remedy(raw))
 
-    def value(self, raw: str | dict[str, int]) -> Fault:
-        """Return the fault that `raw` names."""
-        name, number = (raw, None) if isinstance(raw, str) else next(iter(raw.items()))
-        return Fault(name=name, number=number)  # type: ignore[arg-type]
+    def value(self, raw: str | Mapping[str, Any]) -> Initializer | Fault:
+        """Return the record that `raw` describes."""
+        if isinstance(raw, str):
+            return self.record(name=raw)
+        ((name, number),) = raw.items()
+        return self.record(**{"name": name, self.field: self.number.value(number)})
 
     def _remedy(self, raw: object) -> str:
-        if isinstance(raw, str) and raw in self.numbered:
-            return f"give it a number, such as {{ {raw} = 255 }}"
-        return suggestion(raw, self.named)
+        if isinstance(raw, str) and raw in self.examples:
+            return f"give it a {self.field}, such as {{ {raw} = {self.example} }}"
+        return suggestion(raw, self.names)
+
+
+INITIAL_WEIGHTS: Final = NameOrTable(
+    record=Initializer,
+    names=("he", "xavier", "lecun"),
+    field="scale",
+    number=Number(low=0.0, high=1e6),
+    examples={"normal": 0.01, "uniform": 0.05},
+    example=0.05,
+)
+"""The distribution of initial weights."""
+
+FAULT: Final = NameOrTable(
+    record=Fault,
+    names=("labels_shuffled", "validation_labels_shuffled", "constant_inputs"),
+    field="number",
+    number=WholeNumber(low=2, high=65_536),
+    examples={"integer_division": 255, "byte_product": 255},
+    example=255,
+)
+"""A deliberate mistake in the data."""
 
 
 def suggestion(raw: object, words: Sequence[str]) -> str:
@@ -334,7 +333,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
-            "fault": Faults(),
+            "fault": FAULT,
         },
     ),
     "model": Section(
@@ -342,7 +341,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
         rules={
             "hidden": Widths(),
             "activation": Word(words=words(spec.Activation)),
-            "initializer": InitialWeights(),
+            "initializer": INITIAL_WEIGHTS,
             "batch_norm": Flag(),
             "batch_norm_affine": Flag(),
             "batch_norm_epsilon": Number(low=1e-12, high=1.0),
@@ -409,19 +408,19 @@ TOP_LEVEL: Final = (
 )
 """All keys at the top of the file."""
 
-UNSEARCHED: Final[Mapping[str, str]] = {
+UNSEARCHABLE: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",
     "training.precision": "it sets how exactly to compute, not what to train: make one study for each",
 }
 """Fields of [model] and [training] that cannot be searched, and why."""
 
-SEARCHED: Final[Mapping[str, Rule]] = {
+SEARCHABLE: Final[Mapping[str, Rule]] = {
     name: rule
     for section in ("model", "training")
     for key, rule in SECTIONS[section].rules.items()
-    if (name := f"{section}.{key}") not in UNSEARCHED
+    if (name := f"{section}.{key}") not in UNSEARCHABLE
 }
 """The rule of every field that can be searched, by its full dotted name."""
 
-SET_EXACTLY: Final[Mapping[str, Rule]] = {**SEARCHED, "model.loss": SECTIONS["model"].rules["loss"]}
+CONFIGURABLE: Final[Mapping[str, Rule]] = {**SEARCHABLE, "model.loss": SECTIONS["model"].rules["loss"]}
 """The rule of every field that an exact configuration can set, by its full dotted name."""

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 from hpsearch.errors import Problem
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
 from hpsearch.study.schema import (
-    SEARCHED,
+    SEARCHABLE,
     SECTIONS,
-    UNSEARCHED,
+    UNSEARCHABLE,
     Flag,
     Number,
     Rule,
@@ -102,7 +102,7 @@ def _range_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list
     if problems:
         return problems
     if raw["low"] >= raw["high"]:
-        return _upside_down(where, raw)
+        return _order_problems(where, raw)
     return _step_problems(where, rule, raw) if "step" in raw else []
 
 
@@ -114,7 +114,7 @@ def _bound_problems(where: str, rule: Rule, raw: object, *, log: bool) -> list[P
     return rule.problems(where, raw)
 
 
-def _upside_down(where: str, raw: _Table) -> list[Problem]:
+def _order_problems(where: str, raw: _Table) -> list[Problem]:
     low, high = raw["low"], raw["high"]
     remedy = "swap them" if low > high else "for one fixed value take it out of [search]"
     return violation(f"{where}.low", f"must be below high, which is {toml_excerpt(high)}", low, remedy)
@@ -153,7 +153,7 @@ def as_parameter(value: Any) -> ParameterValue:
             return parameter
 
 
-_NAMES: Final = tuple(short_name(name) for name in SEARCHED)
+_NAMES: Final = tuple(short_name(name) for name in SEARCHABLE)
 """The searchable fields, by their names in trials."""
 
 
@@ -176,7 +176,7 @@ def search_problems(raw: object) -> list[Problem]:
 def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """Return the dimensions of `raw`, which has no problems, in its order; the default ones if it has none."""
     space = tuple(
-        dimension(short_name(full), SEARCHED[full], value)
+        dimension(short_name(full), SEARCHABLE[full], value)
         for full, value in ((full_name(name), value) for name, value in entries(raw))
     )
     return space or DEFAULT_SEARCH
@@ -192,19 +192,19 @@ def entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _entry_problems(name: str, raw: object) -> list[Problem]:
-    rule = SEARCHED.get(full_name(name))
+    rule = SEARCHABLE.get(full_name(name))
     if rule is not None:
         return dimension_problems(_where(name), rule, raw)
-    if reason := _why_never(name):
+    if reason := _unsearchable_reason(name):
         return violation(_where(name), "cannot be searched", raw, reason)
     return [unknown_key(_where(name), _NAMES, near=_near(name))]
 
 
-def _why_never(name: str) -> str | None:
+def _unsearchable_reason(name: str) -> str | None:
     section, _, key = name.partition(".")
     if section == "data" and key in SECTIONS["data"].rules:
         return "all trials of a study share their data"
-    return UNSEARCHED.get(name)
+    return UNSEARCHABLE.get(name)
 
 
 def _near(name: str) -> str | None:
@@ -224,8 +224,8 @@ def network_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Probl
 
 
 def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
-    asked = [skips for skips in _field_values(model, space, "skip_connections") if skips]
-    if not asked:
+    enabled = [skips for skips in _field_values(model, space, "skip_connections") if skips]
+    if not enabled:
         return []
     networks = _field_values(model, space, "hidden")
     if any(_can_skip(hidden) for hidden in networks):
@@ -233,7 +233,7 @@ def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem
     rule = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
     width = next((hidden[0] for hidden in networks if hidden), 64)
     remedy = f"write model.hidden = [{width}, {width}], or leave it out"
-    return violation(_field_path(space, "skip_connections"), rule, asked[0], remedy)
+    return violation(_field_path(space, "skip_connections"), rule, enabled[0], remedy)
 
 
 def _can_skip(hidden: Sequence[int]) -> bool:

@@ -80,8 +80,8 @@ def test_what_a_configuration_sets_is_trained() -> None:
 
 def test_parameters_of_nobody_are_no_configuration() -> None:
     """Another client's own parameters, and a trial without any, belong to no configuration."""
-    asked = params_of_trial(SPEC, 0) | {"learning_rate": 0.5}
-    assert configuration_of(SPEC, asked) is None
+    params = params_of_trial(SPEC, 0) | {"learning_rate": 0.5}
+    assert configuration_of(SPEC, params) is None
     assert configuration_of(SPEC, {}) is None
 
 

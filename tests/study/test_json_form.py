@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hpsearch.study import spec as words
 from hpsearch.study.json_form import spec_from_json, spec_to_json
-from hpsearch.study.schema import SEARCHED
+from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
@@ -28,7 +28,7 @@ from hpsearch.study.spec import (
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(1, 10**7)
-names = st.sampled_from(sorted(SEARCHED))
+names = st.sampled_from(sorted(SEARCHABLE))
 dimensions = st.builds(
     Range,
     name=names,

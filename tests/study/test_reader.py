@@ -303,7 +303,7 @@ def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> 
     problems: Sequence[Problem] = ()
     study = None
     try:
-        study = _study(document, source="x.toml", locate=find_nothing, asked={})
+        study = _study(document, source="x.toml", locate=find_nothing, options={})
     except StudyFileError as error:
         problems = error.problems
     assert problems or (study is not None and spec_from_json(spec_to_json(study)) == study)

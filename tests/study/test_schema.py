@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hpsearch.data.sources import CATALOGUE
 from hpsearch.study.schema import (
     BUILTIN_SOURCES,
-    SEARCHED,
+    INITIAL_WEIGHTS,
+    SEARCHABLE,
     SECTIONS,
     STUDY,
     TOP_LEVEL,
-    UNSEARCHED,
+    UNSEARCHABLE,
     Causes,
-    InitialWeights,
     words,
 )
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer, Output, StudySpec
@@ -150,7 +150,7 @@ def test_wrong_items_are_told_one_by_one() -> None:
 
 def test_a_wrong_scale_has_its_own_place() -> None:
     """The scale of an initializer is judged as a number."""
-    assert [str(problem) for problem in InitialWeights().problems("initializer", {"normal": "big"})] == [
+    assert [str(problem) for problem in INITIAL_WEIGHTS.problems("initializer", {"normal": "big"})] == [
         'initializer.normal: must be a number from 0 to 1e+06 (got "big")'
     ]
 
@@ -215,8 +215,8 @@ def test_a_default_obeys_its_own_rule(name: str, key: str) -> None:
 def test_the_search_knows_every_field_once() -> None:
     """Every field of [model] and [training] can be searched, or says why not."""
     dotted = {f"{name}.{key}" for name, key in FIELDS if name in ("model", "training")}
-    assert set(SEARCHED) | set(UNSEARCHED) == dotted
-    assert not set(SEARCHED) & set(UNSEARCHED)
+    assert set(SEARCHABLE) | set(UNSEARCHABLE) == dotted
+    assert not set(SEARCHABLE) & set(UNSEARCHABLE)
 
 
 def test_the_words_of_a_union_are_all_words() -> None:
