@@ -336,12 +336,13 @@ _KEY: Final = "value"
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Return key path -> raw value of `KEY=VALUE` texts; the last one of a key counts.
+    """Return key path -> raw value of `KEY=VALUE` texts.
 
     Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
-    for a text without a key, and for the search, which has no values.
+    for a text without a key, for a key that is set twice, and for the search, which has no values.
     """
     settings: dict[str, Any] = {}
+    texts_of: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         key = full_name(name.strip())
@@ -351,10 +352,15 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
             )
         if key.partition(".")[0] == "search":
             raise UsageError(
-                f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is left aside; "
+                f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is ignored; "
                 "name the field of [model] or [training] itself"
             )
-        settings[key] = _setting_value(value.strip())
+        if key in settings:
+            raise UsageError(
+                f"--set: must set each key once (got {toml_excerpt(texts_of[key])} and {toml_excerpt(text)}): "
+                "leave one of them out"
+            )
+        settings[key], texts_of[key] = _setting_value(value.strip()), text
     return settings
 
 

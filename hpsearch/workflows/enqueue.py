@@ -8,7 +8,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.messages import nearest
+from hpsearch.study.messages import nearest, toml_excerpt
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.reader import parse_settings
 from hpsearch.study.schema import SEARCHABLE
@@ -93,13 +93,13 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
     if key not in names:
         near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
         hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
-        return f'must be searched by study "{study.spec.name}" (got {raw!r}): {hint}'
+        return f'must be searched by study "{study.spec.name}" (got {toml_excerpt(raw)}): {hint}'
     name = names[key]
     if wrong := SEARCHABLE[key].problems(key, raw):
         return wrong[0].message
     if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
         words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
-        return f"must lie in the search, {words} (got {raw!r}): choose a value of it"
+        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value of it"
     return None
 
 

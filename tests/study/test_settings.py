@@ -43,10 +43,14 @@ def test_a_setting_is_a_key_and_toml_or_text(text: str, key: str, value: Any) ->
     assert parse_settings([text]) == {key: value}
 
 
-def test_the_last_setting_of_a_key_wins() -> None:
-    """Short and full names are one key."""
-    settings = parse_settings(["learning_rate=1", "training.learning_rate=2"])
-    assert settings == {"training.learning_rate": 2}
+def test_a_key_is_set_once() -> None:
+    """Two settings of one key, by its short or its full name, are an error that shows both."""
+    with pytest.raises(UsageError) as caught:
+        parse_settings(["learning_rate=1", "seed=3", "training.learning_rate=1"])
+    assert str(caught.value) == (
+        '--set: must set each key once (got "learning_rate=1" and "training.learning_rate=1"): '
+        "leave one of them out"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_the_last_setting_of_a_key_wins() -> None:
         (
             "search.momentum=3",
             (
-                '--set: must set a value that is fixed (got "search.momentum=3"): [search] is left aside; '
+                '--set: must set a value that is fixed (got "search.momentum=3"): [search] is ignored; '
                 "name the field of [model] or [training] itself"
             ),
         ),
