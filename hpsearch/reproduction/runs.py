@@ -14,9 +14,8 @@ from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.loop import train_to_step
-from hpsearch.training.recorder import NetworkSnapshot
 from hpsearch.training.row import Shape, by_shape
-from hpsearch.training.workspace import Lane
+from hpsearch.training.workspace import Lane, NetworkSnapshot
 
 MOST_ROWS: Final = 20
 LAST_STEPS: Final = 50

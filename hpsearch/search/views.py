@@ -146,7 +146,7 @@ class PrunerView:
     """The trials in `mirror` as the study's pruner should see them: all of them, with their reports.
 
     Parameters are omitted, since no pruner reads them. A value after epoch e is at step e + 1, the trial's age (see
-    `pruners.make_pruner`); the database stores e.
+    `searcher.make_pruner`); the database stores e.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:

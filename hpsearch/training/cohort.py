@@ -13,11 +13,11 @@ from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch, Telemetry
+from hpsearch.training.evaluation import Validation, ValidationSums
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
 from hpsearch.training.telemetry_sampler import TelemetrySampler
-from hpsearch.training.validation import Validation, ValidationSums
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 

@@ -8,7 +8,7 @@ import pytest
 from hpsearch.nn.arrays import Array
 from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.validation import EVALUATION_EXAMPLES
+from hpsearch.training.evaluation import EVALUATION_EXAMPLES
 from tests.training.cases import classification, cohort_of, configuration
 
 PASSES = 3

@@ -14,8 +14,7 @@ from hpsearch.reproduction.numerics import product_condition
 from hpsearch.reproduction.pictures import charts
 from hpsearch.reproduction.records import Outcome, Picture
 from hpsearch.reproduction.runs import Run
-from hpsearch.training.recorder import LayerMoment
-from hpsearch.training.recording import RecordingOptions
+from hpsearch.training.recording import LayerMoment, RecordingOptions
 
 FACTORS: Final = (1, 5, 10, 20, 30)
 DIVERGENCE: Final = 1e3
