@@ -152,8 +152,8 @@ def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
 
 def chance_of_deaths(drawn: int, deaths: int, survivors: int) -> float:
     """Return the probability that all `drawn` trials are dead, if deaths were spread at random."""
-    everybody = deaths + survivors
-    return math.prod((deaths - i) / (everybody - i) for i in range(drawn))
+    total = deaths + survivors
+    return math.prod((deaths - i) / (total - i) for i in range(drawn))
 
 
 def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], *, is_high: bool) -> float:

@@ -87,13 +87,13 @@ def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> Network
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)
     with np.errstate(all="ignore"):
-        reached = Validation(network, state, examples).evaluate(0, 1, is_interrupted=lambda: False)
+        sums = Validation(network, state, examples).evaluate(0, 1, is_interrupted=lambda: False)
         fires = _fires(network, state, fold.inputs)
-    if reached is None:
+    if sums is None:
         raise ValueError("an evaluation that nothing interrupts must end")
     return NetworkEvaluation(
-        loss=float(reached.losses[0]) / len(examples),
-        accuracy=None if examples.labels is None else int(reached.hits[0]) / len(examples),
+        loss=float(sums.losses[0]) / len(examples),
+        accuracy=None if examples.labels is None else int(sums.hits[0]) / len(examples),
         fires=fires,
     )
 
@@ -107,6 +107,6 @@ def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bo
         lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
         network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
         # By its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
-        for ever, buffers in zip(fires, lane.batch.blocks, strict=False):
-            np.logical_or(ever, buffers.y[0].max(axis=0) > 0, out=ever)
+        for fired, buffers in zip(fires, lane.batch.blocks, strict=False):
+            np.logical_or(fired, buffers.y[0].max(axis=0) > 0, out=fired)
     return fires

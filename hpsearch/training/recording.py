@@ -98,7 +98,7 @@ class Recorder:
         self._tape = Tape(columns=self._stops[-1])
         self.last_fired = tuple(np.full(block.dense.outputs, -1, np.int64) for block in network.blocks[:-1])
         self._row = np.empty(self._stops[-1])
-        self._passed: list[tuple[Distribution, Distribution]] = []
+        self._pending_layers: list[tuple[Distribution, Distribution]] = []
         self.moments: list[Moment] = []
         self.snapshots: list[NetworkSnapshot] = []
         self.nonfinite: FirstNonFinite | None = None
@@ -123,19 +123,19 @@ class Recorder:
         for last, fires in zip(self.last_fired, fired, strict=True):
             last[fires] = self.steps
         self._row[1] = _accuracy(lane.batch.logits[0], lane.batch.t[0]) if self._classifies else np.nan
-        self._note_watched(lane.parameter_views)
+        self._record_watched(lane.parameter_views)
         self._row[self._stops[-2] :] = [fires.mean() for fires in fired]
-        self._note_nonfinite(self._of_forward(lane))
+        self._search_nonfinite(self._forward_arrays(lane))
         if self.steps in self._snapshots_at:
             self.snapshots.append(snapshot_of(lane, steps=self.steps))
         if self.steps in self._moments_at:
-            self._passed = list(self._distributions(lane))
+            self._pending_layers = list(self._distributions(lane))
 
     def after_backward(self, lane: Lane, losses: Array, scale: Array) -> None:
         """Record loss and gradients, and close the step."""
         self._row[0] = losses[0]
-        self._note_nonfinite([("loss", None, losses)])
-        self._note_nonfinite(
+        self._search_nonfinite([("loss", None, losses)])
+        self._search_nonfinite(
             (
                 ("gradients", layer, array)
                 for layer, view in enumerate(lane.gradient_views)
@@ -148,19 +148,19 @@ class Recorder:
         self._row[middle:last] = [
             layer_norms(view.b, (slice(None),))[0, 0] / factor for view in lane.gradient_views
         ]
-        if self._passed:
+        if self._pending_layers:
             self._close_moment(lane.gradient_views, factor)
         self._tape.append(self._row)
 
     def _close_moment(self, gradients: Sequence[BlockParameters], factor: float) -> None:
         layers = tuple(
             LayerMoment(before=before, after=after, gradient=distribution_of(gradient.w, scale=factor))
-            for (before, after), gradient in zip(self._passed, gradients, strict=True)
+            for (before, after), gradient in zip(self._pending_layers, gradients, strict=True)
         )
         self.moments.append(Moment(step=self.steps, layers=layers))
-        self._passed = []
+        self._pending_layers = []
 
-    def _note_watched(self, views: Sequence[BlockParameters]) -> None:
+    def _record_watched(self, views: Sequence[BlockParameters]) -> None:
         starts = self._stops
         for start, (layer, units) in zip(starts, self.watched.items(), strict=False):
             chosen = list(units)
@@ -169,7 +169,7 @@ class Recorder:
             )
             self._row[start + len(chosen) : start + 2 * len(chosen)] = views[layer].b[0][chosen]
 
-    def _of_forward(self, lane: Lane) -> Iterator[tuple[str, int | None, Array]]:
+    def _forward_arrays(self, lane: Lane) -> Iterator[tuple[str, int | None, Array]]:
         """Yield the arrays of a forward pass in the order of the computation, with their names and layers."""
         for layer, (view, buffers) in enumerate(zip(lane.parameter_views, lane.batch.blocks, strict=True)):
             yield "weights", layer, view.w
@@ -177,7 +177,7 @@ class Recorder:
                 yield "biases", layer, array
             yield "activations" if layer < self._layers - 1 else "logits", layer, buffers.output
 
-    def _note_nonfinite(
+    def _search_nonfinite(
         self, arrays: Iterator[tuple[str, int | None, Array]] | Sequence[tuple[str, None, Array]]
     ) -> None:
         if self.nonfinite is not None:
@@ -195,15 +195,15 @@ class Recorder:
         ):
             after = distribution_of(buffers.output)
             is_output = block.activation is None
-            yield (after if is_output else distribution_of(_activated(view, buffers, x))), after
+            yield (after if is_output else distribution_of(_activation_input(view, buffers, x))), after
             x = buffers.output
 
 
-def _activated(view: BlockParameters, buffers: BlockBuffers, x: Array) -> Array:
+def _activation_input(view: BlockParameters, buffers: BlockBuffers, x: Array) -> Array:
     """Return the input of a hidden block's activation in the last forward pass, (B, O), recomputed from its inputs."""
     if buffers.kept is None:
-        made: Array = x[0] @ view.w[0] + view.b[0]
-        return made
+        z: Array = x[0] @ view.w[0] + view.b[0]
+        return z
     xhat: Array = buffers.kept.xhat[0]
     if view.gamma is None or view.beta is None:
         return xhat
@@ -313,7 +313,7 @@ def record(
     recorder = Recorder(
         network,
         classifies=data.task == "classification",
-        watched=_watched(network, watch),
+        watched=_watched_units(network, watch),
         moments=frozenset(watch.moments or evenly_spaced(until, MOMENTS)),
         snapshots=frozenset(watch.snapshots),
     )
@@ -328,7 +328,7 @@ def evenly_spaced(size: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(place) for place in np.linspace(0, size - 1, min(count, size)).tolist()}))
 
 
-def _watched(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, ...]]:
+def _watched_units(network: Network, watch: RecordingOptions) -> dict[int, tuple[int, ...]]:
     """Return the watched units by their layer."""
     last = len(network.blocks) - 1
     outputs = network.blocks[last].dense.outputs
