@@ -16,11 +16,11 @@ from hpsearch.analysis.causes import common_remedy
 from hpsearch.analysis.formats import format_count
 from hpsearch.search.regions import (
     LARGEST_CHANCE,
-    DeadEnd,
-    best_part,
+    DeadRegion,
+    best_tenth,
     binomial_tail,
     can_move,
-    dead_ends,
+    dead_regions,
     is_at_edge,
     place,
     points,
@@ -62,10 +62,10 @@ def advice(
     has_more = len(counted) < len(trials)
     trials = counted
     ranges = [dimension for dimension in spec.search if isinstance(dimension, Range)]
-    ends = [end for dimension in ranges for end in dead_ends(dimension, trials)]
+    ends = [end for dimension in ranges for end in dead_regions(dimension, trials)]
     if ends:
         return _dead_end_words(max(ends, key=lambda end: len(end.dead)), audited_aside=has_more)
-    best = best_part(trials, maximize=maximize)
+    best = best_tenth(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
     found = next(edges, None) or _costliest_words(spec.search, trials)
     return found or _next_words(spec, every, is_confirmed=is_confirmed)
@@ -90,7 +90,7 @@ def _clause(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
     return re.sub(r"^(For trial \d+: )?([A-Z][a-z]+\b)?", lambda start: start[0].lower(), remedy)
 
 
-def _dead_end_words(end: DeadEnd, *, audited_aside: bool) -> str:
+def _dead_end_words(end: DeadRegion, *, audited_aside: bool) -> str:
     name, count = end.dimension.name, len(end.dead)
     side, change, key = ("above", "lower", "high") if end.is_high else ("below", "raise", "low")
     is_slow = all(point.verdict is Cause.LR_TOO_LOW for point in end.dead)

@@ -103,7 +103,7 @@ class Searcher:
             self._given.add(number)
         self._outranked.pop(number, None)
         self._pruner_view.begin(number)
-        self._sampler_view.settle()
+        self._sampler_view.update_dead_values()
         self._sampler_view.ask(number, fixed)
         self._sampler_study.ask(self._space)
         params = self._sampler_view.mirror.get_trial(number).params

@@ -55,7 +55,7 @@ def pictured(trials: list[Trial], sampler: SamplerName, direction: StudyDirectio
     picture = SamplerView(spec, direction)
     for trial in trials:
         picture.show(trial)
-    picture.settle()
+    picture.update_dead_values()
     return picture
 
 
@@ -96,7 +96,7 @@ def test_samplers_that_know_values_only_see_dead_ones_below_all_survivors(
     picture = pictured(trials, sampler, direction)
     for i, value in enumerate(later):
         picture.show(Trial(number=100 + i, state=TrialState.COMPLETE, params=PARAMS, value=value))
-    picture.settle()
+    picture.update_dead_values()
     sign = 1 if direction is StudyDirection.MINIMIZE else -1
     dead = {trial.number for trial in trials if is_dead(trial)}
     losses = {t.number: sign * t.value for t in picture.mirror.get_all_trials(0) if t.value is not None}

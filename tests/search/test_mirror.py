@@ -118,7 +118,7 @@ def test_a_running_trial_is_not_started_again() -> None:
 
 def test_what_is_not_there_is_a_key_error() -> None:
     """Unknown trials and studies raise what Optuna's storages raise."""
-    with pytest.raises(KeyError, match="trial 4: not in the picture of 'toy'"):
+    with pytest.raises(KeyError, match="trial 4: not in the mirror of 'toy'"):
         mirror().get_trial(4)
     with pytest.raises(KeyError, match="other"):
         mirror().get_study_id_from_name("other")
