@@ -37,8 +37,8 @@ name = "as it is"
 SPEC = parse_study(TEXT, source="test")
 
 
-def test_a_trial_holds_every_name_that_any_configuration_sets() -> None:
-    """What a configuration leaves out has the study's fixed value, so all trials have the same parameters."""
+def test_a_trial_has_every_name_that_any_configuration_sets() -> None:
+    """A name that a configuration omits has the study's fixed value, so all trials have the same parameters."""
     assert [exact_params(SPEC, exact) for exact in SPEC.configurations] == [
         {
             "model.hidden": "[128]",
@@ -61,14 +61,14 @@ def test_a_trial_holds_every_name_that_any_configuration_sets() -> None:
     ]
 
 
-def test_configurations_take_turns() -> None:
-    """Trial n trains configuration n modulo their number, so a part of the budget has trained all equally often."""
+def test_configurations_rotate() -> None:
+    """Trial n trains configuration n modulo their number, so a part of the budget trains all equally often."""
     names = [configuration_of(SPEC, params_of_trial(SPEC, number)) for number in range(7)]
     assert names == [SPEC.configurations[number % 3] for number in range(7)]
 
 
-def test_what_a_configuration_sets_is_trained() -> None:
-    """Each gives a model and a training of its own."""
+def test_a_configuration_sets_model_and_training() -> None:
+    """Each configuration gives a model and a training of its own."""
     wide, second, plain = exact_configurations(SPEC)
     assert (wide.model.hidden, wide.training.batch_size, wide.training.learning_rate) == ((128,), 20, 0.01)
     assert (second.model.initializer, second.training.learning_rate) == (
@@ -78,15 +78,15 @@ def test_what_a_configuration_sets_is_trained() -> None:
     assert (plain.model, plain.training) == (SPEC.model, SPEC.training)
 
 
-def test_parameters_of_nobody_are_no_configuration() -> None:
-    """Another client's own parameters, and a trial without any, belong to no configuration."""
+def test_other_parameters_belong_to_no_configuration() -> None:
+    """Parameters of another client, and a trial without parameters, belong to no configuration."""
     params = params_of_trial(SPEC, 0) | {"learning_rate": 0.5}
     assert configuration_of(SPEC, params) is None
     assert configuration_of(SPEC, {}) is None
 
 
-def test_numbers_span_a_range_and_anything_else_is_a_choice() -> None:
-    """A range is logarithmic from a decade on, and holds whole numbers where the field does."""
+def test_numbers_span_a_range_and_other_values_are_choices() -> None:
+    """A range is logarithmic if it covers a decade or more, and has whole numbers if its field does."""
     assert spanned_dimensions(SPEC) == (
         Choices(name="model.hidden", choices=("[128]", "[64, 32]")),
         Range(name="training.batch_size", low=20.0, high=100.0, integer=True),
@@ -103,16 +103,16 @@ def test_numbers_span_a_range_and_anything_else_is_a_choice() -> None:
         ((0.5, 0.05), Range(name="model.dropout", low=0.05, high=0.5, log=True)),
     ],
 )
-def test_a_span_holds_its_values(values: tuple[float, ...], expected: Choices | Range) -> None:
-    """One value is a choice of one; 0 keeps a range linear; the order does not matter."""
+def test_a_span_contains_its_values(values: tuple[float, ...], expected: Choices | Range) -> None:
+    """One value is a single choice, 0 makes a range linear, and the order of values does not matter."""
     configurations = tuple(
         ExactConfiguration(name=str(value), params=(("model.dropout", value),)) for value in values
     )
     assert spanned_dimensions(replace(SPEC, configurations=configurations)) == (expected,)
 
 
-def test_flags_are_no_numbers() -> None:
-    """True and false are choices."""
+def test_flags_are_choices() -> None:
+    """True and false are choices, not numbers."""
     configurations = tuple(
         ExactConfiguration(name=str(value), params=(("model.batch_norm", value),)) for value in (True, False)
     )
@@ -122,7 +122,7 @@ def test_flags_are_no_numbers() -> None:
 
 
 def test_one_configuration_is_chosen_by_name_or_place() -> None:
-    """Its values are the study's own afterwards, save those that were set by hand."""
+    """The chosen configuration's values become the study's own, except for settings."""
     assert fixed_spec(SPEC, "wide", ()) == fixed_spec(SPEC, "0", ())
     assert fixed_spec(SPEC, "wide", ()).model.hidden == (128,)
     assert fixed_spec(SPEC, "1", ()).training.learning_rate == 5.0
@@ -130,22 +130,22 @@ def test_one_configuration_is_chosen_by_name_or_place() -> None:
 
 
 @pytest.mark.parametrize("chosen", [None, "3", "narrow", ""])
-def test_an_unknown_choice_is_answered_with_the_list(chosen: str | None) -> None:
-    """The error names every configuration with its place."""
+def test_an_unknown_configuration_lists_the_known_ones(chosen: str | None) -> None:
+    """The error lists every configuration with its place."""
     with pytest.raises(UsageError, match=r"0  wide\n  1  learning_rate 5\.0, .*\n  2  as it is"):
         fixed_spec(SPEC, chosen, ())
 
 
-def test_nothing_can_be_chosen_where_nothing_is_listed() -> None:
-    """A study that searches has one fixed configuration, and no other."""
+def test_a_study_that_searches_has_no_configuration_to_choose() -> None:
+    """A study that searches has only its fixed configuration, so a choice is an error."""
     searching = replace(SPEC, configurations=())
     assert fixed_spec(searching, None, ()) == searching
     with pytest.raises(UsageError, match="leave it out"):
         fixed_spec(searching, "wide", ())
 
 
-def test_configurations_survive_the_database() -> None:
-    """JSON gives an equal record back, and one of an older version has none."""
+def test_configurations_round_trip_through_json() -> None:
+    """JSON is read back as an equal record, and the record of an older version has no configurations."""
     assert spec_from_json(spec_to_json(SPEC)) == SPEC
     assert hash(spec_from_json(spec_to_json(SPEC))) == hash(SPEC)
 
@@ -155,36 +155,36 @@ TWO = "[[configurations]]\nlearning_rate = 0.1\n[[configurations]]\nlearning_rat
 
 
 def problems(text: str) -> list[str]:
-    """Return the lines of what is wrong with the text."""
+    """Return the lines of the error message for a text."""
     with pytest.raises(StudyFileError) as caught:
         parse_study(text, source="x.toml")
     return str(caught.value).splitlines()[1:]
 
 
 def test_the_budget_is_configurations_times_seeds() -> None:
-    """Without trials the budget is the product; without seeds each is trained once, or as often as trials say."""
+    """`seeds` sets the budget to the product; without it, `trials` counts, or else each configuration trains once."""
     assert parse_study(HEAD + TWO, source="x").trials == 2
     assert parse_study("seeds = 5\n" + HEAD + TWO, source="x").trials == 10
     assert parse_study("seeds = 5\ntrials = 10\n" + HEAD + TWO, source="x").trials == 10
     assert parse_study("trials = 7\n" + HEAD + TWO, source="x").trials == 7
 
 
-def test_the_command_line_may_ask_for_any_budget(tmp_path: Path) -> None:
-    """`--trials` wins over seeds, to try a study or to continue with it."""
+def test_the_trials_option_overrides_seeds(tmp_path: Path) -> None:
+    """`--trials` has priority over `seeds`, to try a study or to continue it."""
     file = tmp_path / "x.toml"
     file.write_text("seeds = 5\n" + HEAD + TWO)
     assert read_study(file, trials=3).trials == 3
 
 
-def test_nothing_is_sampled_and_nothing_outranked_unless_asked() -> None:
-    """The sampler is none, and so is the rank; one that the file asks for stays, and diagnosis is as ever."""
+def test_configurations_have_no_sampler_and_no_rank_by_default() -> None:
+    """Sampler and rank are none by default; a rank in the file is kept, and diagnosis stays on."""
     spec = parse_study(HEAD + TWO, source="x")
     assert (spec.sampler.name, spec.pruning.rank, spec.pruning.diagnosis) == ("none", "none", True)
     assert parse_study(HEAD + '[pruning]\nrank = "median"\n' + TWO, source="x").pruning.rank == "median"
 
 
-def test_a_configuration_without_a_name_is_named_by_what_it_sets() -> None:
-    """Names are those that trials carry; one that sets nothing has the fixed values."""
+def test_a_configuration_without_a_name_is_named_after_its_values() -> None:
+    """The name lists the values under their short names; a configuration without values has a fixed name."""
     text = (
         HEAD
         + '[[configurations]]\n"training.learning_rate" = 0.5\nmodel.hidden = [8]\n[[configurations]]\n'
@@ -194,8 +194,8 @@ def test_a_configuration_without_a_name_is_named_by_what_it_sets() -> None:
     assert names == ["learning_rate 0.5, model.hidden [8]", "the fixed values", "mine"]
 
 
-def test_every_problem_is_said_at_once_with_its_key() -> None:
-    """Wrong values, unknown keys and wrong names of all configurations are told together."""
+def test_every_problem_of_configurations_is_reported_at_once() -> None:
+    """Wrong values, unknown keys and wrong names of all configurations are reported together."""
     text = (
         "seeds = 0\n"
         + HEAD
@@ -267,14 +267,14 @@ def test_every_problem_is_said_at_once_with_its_key() -> None:
         ),
     ],
 )
-def test_what_cannot_be_trained_is_refused(text: str, problem: str) -> None:
-    """Each is one problem, with the remedy."""
+def test_contradictory_configurations_are_refused(text: str, problem: str) -> None:
+    """Each contradiction is one problem, with its remedy."""
     (found,) = problems(text)
     assert problem in found
 
 
-def test_losses_may_differ_where_accuracy_compares_them() -> None:
-    """A study of losses names each, and has accuracy as its metric."""
+def test_losses_may_differ_if_accuracy_compares_them() -> None:
+    """Configurations may differ in their loss if each names one and accuracy is the metric."""
     text = HEAD + '[[configurations]]\nmodel.loss = "mse"\n[[configurations]]\nmodel.loss = "cross_entropy"\n'
     spec = parse_study(text, source="x")
     assert [dict(exact.params) for exact in spec.configurations] == [

@@ -121,14 +121,14 @@ def rule_of(path: str) -> Any:
 
 
 @pytest.mark.parametrize(("path", "raw", "message"), WRONG)
-def test_a_wrong_value_is_told_its_rule(path: str, raw: object, message: str) -> None:
-    """A value outside its rule has one problem: the rule, the value, and the remedy if there is one."""
+def test_a_wrong_value_has_one_problem(path: str, raw: object, message: str) -> None:
+    """The problem has the rule, the value, and the remedy if there is one."""
     assert [str(problem) for problem in rule_of(path).problems(path, raw)] == [f"{path}: {message}"]
 
 
 @pytest.mark.parametrize(("path", "raw", "value"), RIGHT)
-def test_values_at_the_edge_are_right(path: str, raw: object, value: object) -> None:
-    """The ends of a range that belong to it are allowed, and integers become floats where floats are kept."""
+def test_values_at_the_edge_are_valid(path: str, raw: object, value: object) -> None:
+    """The ends of a closed range are allowed, and integers become floats in fields of floats."""
     assert rule_of(path).problems(path, raw) == []
     assert rule_of(path).value(raw) == value
     assert type(rule_of(path).value(raw)) is type(value)
@@ -136,12 +136,12 @@ def test_values_at_the_edge_are_right(path: str, raw: object, value: object) -> 
 
 @pytest.mark.parametrize("name", ["", " ", " x", "x ", "a\nb", "a\x00b", "a\u2028b", "x" * 201, 3, None])
 def test_a_name_is_one_printable_line(name: object) -> None:
-    """A study's name is text on one line, neither empty nor too long, without spaces around it."""
+    """A study's name is text on one line, neither empty nor too long, without surrounding spaces."""
     assert len(STUDY["name"].problems("name", name)) == 1
 
 
-def test_wrong_items_are_told_one_by_one() -> None:
-    """In a list each wrong item has its own place."""
+def test_wrong_items_are_reported_one_by_one() -> None:
+    """Each wrong item of a list has its own place."""
     assert [str(problem) for problem in rule_of("model.hidden").problems("hidden", [0, 3, 2.0])] == [
         "hidden[0]: must be a whole number from 1 to 100000 (got 0)",
         "hidden[2]: must be a whole number from 1 to 100000 (got 2.0)",
@@ -149,7 +149,7 @@ def test_wrong_items_are_told_one_by_one() -> None:
 
 
 def test_a_wrong_scale_has_its_own_place() -> None:
-    """The scale of an initializer is judged as a number."""
+    """The scale of an initializer is checked as a number, at its own path."""
     assert [str(problem) for problem in INITIAL_WEIGHTS.problems("initializer", {"normal": "big"})] == [
         'initializer.normal: must be a number from 0 to 1e+06 (got "big")'
     ]
@@ -165,8 +165,8 @@ def test_a_wrong_scale_has_its_own_place() -> None:
     | st.lists(st.integers())
     | st.dictionaries(st.text(), st.floats(), max_size=2),
 )
-def test_every_value_is_either_told_or_taken(path: str, raw: Any) -> None:
-    """Whatever stands in a file, a rule names a problem or gives a value; it never fails."""
+def test_every_value_is_valid_or_has_a_problem(path: str, raw: Any) -> None:
+    """A rule returns a problem or a value for any input, and never fails."""
     rule = rule_of(path)
     assert rule.problems(path, raw) or rule.value(raw) is not None
 
@@ -180,8 +180,8 @@ def test_every_value_is_either_told_or_taken(path: str, raw: Any) -> None:
         (["healthy"], ['x[0]: {rule} (got "healthy"): {known}']),
     ],
 )
-def test_only_ailments_are_causes_of_a_study_file(raw: list[object], messages: list[str]) -> None:
-    """Every wrong cause is told by its place, with the near one; what ends a trial from outside is none."""
+def test_only_diagnosed_causes_are_allowed(raw: list[object], messages: list[str]) -> None:
+    """A wrong cause is reported at its place, with a similar one; causes from outside a network are refused."""
     words = {
         "rule": "must be a cause that diagnosis can find in a network",
         "known": f"known are {', '.join(DIAGNOSED_CAUSES)}",
@@ -193,7 +193,7 @@ FIELDS = [(name, key) for name, section in SECTIONS.items() for key in section.r
 
 
 def test_keys_are_the_fields_of_the_records() -> None:
-    """A study file has exactly the fields of the records as its keys, and seeds, which set the budget."""
+    """The keys of a study file are the fields of the records, and `seeds`, which sets the budget."""
     assert set(TOP_LEVEL) == {field.name for field in fields(StudySpec)} | {"seeds"}
     assert set(TOP_LEVEL) == {*STUDY, *SECTIONS, "search", "configurations", "seeds"}
     for section in SECTIONS.values():
@@ -202,7 +202,7 @@ def test_keys_are_the_fields_of_the_records() -> None:
 
 @pytest.mark.parametrize(("name", "key"), FIELDS)
 def test_a_default_obeys_its_own_rule(name: str, key: str) -> None:
-    """A key that is left out has a value that could have been written."""
+    """The default of a key is a valid value of it."""
     section = SECTIONS[name]
     default: Any = next(field.default for field in fields(section.kind) if field.name == key)
     if default is MISSING or default is None:
@@ -212,8 +212,8 @@ def test_a_default_obeys_its_own_rule(name: str, key: str) -> None:
     assert section.rules[key].value(raw) == default
 
 
-def test_the_search_knows_every_field_once() -> None:
-    """Every field of [model] and [training] can be searched, or says why not."""
+def test_every_field_is_searchable_or_has_a_reason() -> None:
+    """Every field of [model] and [training] can be searched, or has a reason why not."""
     dotted = {f"{name}.{key}" for name, key in FIELDS if name in ("model", "training")}
     assert set(SEARCHABLE) | set(UNSEARCHABLE) == dotted
     assert not set(SEARCHABLE) & set(UNSEARCHABLE)
@@ -225,7 +225,7 @@ def test_the_words_of_a_union_are_all_words() -> None:
 
 
 def test_built_in_sources_are_those_of_the_data() -> None:
-    """A name that a study file may use is one that data can be loaded by, and the other way round."""
+    """The names that a study file may use are exactly those of the data's catalogue."""
     assert set(BUILTIN_SOURCES) == {source.name for source in CATALOGUE}
 
 
