@@ -106,10 +106,8 @@ def test_wrong_settings_have_the_messages_of_the_file() -> None:
 def test_a_section_that_is_no_table_is_unchanged() -> None:
     """A setting does not replace a wrong section, and the given document is unchanged."""
     document = {"model": 3, "training": {"epochs": 1}}
-    changed_configuration = with_settings(
-        document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"}
-    )
-    assert changed_configuration == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
+    changed = with_settings(document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"})
+    assert changed == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
     assert document == {"model": 3, "training": {"epochs": 1}}
 
 

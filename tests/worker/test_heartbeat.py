@@ -1,4 +1,4 @@
-"""The heartbeat: a worker is registered, seen, keeps its leases and receives requests, as long as it works."""
+"""The heartbeat: a working worker is registered, keeps its leases and receives requests."""
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def study(store: Store) -> StoredStudy:
-    """Return a study in it."""
+    """Return a study in the database."""
     return store.create_study(a_spec(), fingerprint=FINGERPRINT)
 
 
@@ -52,7 +52,7 @@ def names(store: Store) -> list[str]:
     return [worker.identity.name for worker in store.workers()]
 
 
-def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
+def test_a_worker_is_registered_during_its_heartbeat(store: Store) -> None:
     """The registry has the worker inside the context, and not after any kind of exit."""
     assert names(store) == []
     with heart(store):
@@ -68,8 +68,8 @@ def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
     assert names(store) == []
 
 
-def test_leases_outlive_their_seconds_while_the_heart_beats(store: Store, study: StoredStudy) -> None:
-    """A trial stays its worker's past the lease that it was claimed with, and the worker is seen meanwhile."""
+def test_the_heartbeat_renews_leases(store: Store, study: StoredStudy) -> None:
+    """A trial stays its worker's after the first lease has expired, and the worker is recorded as seen."""
     held: list[int] = []
     with heart(store, tokens=lambda: held):
         (before,) = store.workers()
@@ -82,8 +82,8 @@ def test_leases_outlive_their_seconds_while_the_heart_beats(store: Store, study:
     assert store.trial(study, 0).state is TrialState.WAITING
 
 
-def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
-    """A worker that is asked to stop through the database stops, as after any other request."""
+def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
+    """A worker that is asked to stop through the database stops."""
     stop = StopRequest()
     with heart(store, stop=stop):
         store.ask_to_stop("ann")
@@ -91,22 +91,22 @@ def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
     assert (stop.signal, stop.exit_code) == (None, 0)
 
 
-def test_a_worker_that_was_forgotten_is_back_with_its_next_beat(store: Store) -> None:
-    """A worker that was removed from the registry, for example by a cleanup, is registered again."""
+def test_a_heartbeat_registers_a_removed_worker(store: Store) -> None:
+    """A worker that was removed from the registry is registered again by its next heartbeat."""
     with heart(store):
         store.unregister_worker("ann")
         wait_until(lambda: names(store) == ["ann"], "the worker is registered again")
 
 
-def test_only_what_the_worker_knows_that_it_holds_is_kept(store: Store, study: StoredStudy) -> None:
-    """A claim that the worker never received goes back when its lease expires, even if heartbeats continue."""
+def test_only_leases_with_a_known_token_are_renewed(store: Store, study: StoredStudy) -> None:
+    """A claim that the worker never received goes back when its lease expires, despite heartbeats."""
     with heart(store):
         store.claim(study, worker="ann", count=1, lease_s=LEASE_S)
         wait_until(lambda: store.sweep(study) == [0], "the lease runs out")
 
 
-def test_a_fault_in_the_heartbeat_ends_the_worker(store: Store) -> None:
-    """Without its heartbeat a worker would train in vain: it is asked to stop, and gets the error at the end."""
+def test_an_error_in_the_heartbeat_ends_the_worker(store: Store) -> None:
+    """The worker is asked to stop, and the error is raised at the end of the context."""
     stop = StopRequest()
 
     def broken() -> list[int]:

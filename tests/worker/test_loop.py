@@ -46,7 +46,7 @@ def test_the_ledger_adds_up(url: str) -> None:
     assert progress.ledger["complete"] == SPEC.training.epochs * len(complete)
 
 
-def test_several_ways_to_fail_are_told_apart(url: str) -> None:
+def test_different_failures_have_different_verdicts(url: str) -> None:
     """Over nine decades of learning rates some trials learn, some diverge or die, and some are too slow."""
     bench = Bench(url, replace(SPEC, trials=60))
     bench.worker("a", rows=16).run()
@@ -142,8 +142,8 @@ def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
     assert bench.trials() == trials
 
 
-def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
-    """Its leases are gone because the study is; trials that were taken only from this worker are reported as such."""
+def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
+    """If the study is gone, that is reported; if only the leases are, the lost trials are."""
     for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
         said: list[str] = []
         bench = Bench(f"{url}.{delete}")
@@ -160,8 +160,8 @@ def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
         bench.close()
 
 
-def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -> None:
-    """A worker can claim trials again that were handed back without its doing, as by a restored database."""
+def test_a_worker_restarts_trials_that_it_claims_again(url: str) -> None:
+    """A worker can claim its trials again after they were handed back, for example by a restored database."""
     bench = Bench(url)
     worker = bench.worker("a", rows=2 * SPEC.trials)
     assert worker._turn()
@@ -180,7 +180,7 @@ def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -
 
 
 def test_networks_of_other_shapes_train_in_other_cohorts(url: str) -> None:
-    """A search over widths and activations ends exactly, and every trial has the numbers that it has alone."""
+    """A search over widths and activations ends exactly, and every trial has the numbers of a training alone."""
     shapes = (
         *RATES,
         Choices(name="model.hidden", choices=("[8]", "[16, 8]", "[]")),
@@ -212,8 +212,8 @@ def test_diagnosis_can_be_switched_off(url: str) -> None:
         PruningSpec(rank="none", expected=(Cause.LR_TOO_LOW,)),
     ],
 )
-def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
-    """Only causes that the study file calls fatal, and does not expect, stop a trial; others train all epochs."""
+def test_the_study_file_sets_the_fatal_causes(url: str, pruning: PruningSpec) -> None:
+    """Only causes that are fatal and not expected stop a trial; others train all epochs."""
     bench = Bench(url, replace(SPEC, pruning=pruning, trials=40))
     bench.worker("a").run()
     stopped = [trial for trial in bench.trials() if trial.epochs < SPEC.training.epochs]
@@ -222,7 +222,7 @@ def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
 
 
 @pytest.mark.parametrize("rank", ["median", "asha", "hyperband"])
-def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
+def test_rank_stops_outranked_trials(url: str, rank: str) -> None:
     """With a pruner of Optuna's some trials are outranked, and they count against the budget."""
     narrow = replace(SPEC, search=(replace(RATES[0], low=1e-3, high=1.0), RATES[1]), trials=30)
     spec = replace(narrow, pruning=PruningSpec(rank=rank), training=replace(SPEC.training, epochs=12))  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
 
 
 def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
-    """Suspects are trained last and alone; all trials have their usual numbers."""
+    """Suspects are trained last and alone, with their usual numbers."""
     bench = Bench(url)
     bench.store.claim(bench.study, worker="lost", count=4, lease_s=600.0)
     bench.store.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
@@ -255,8 +255,8 @@ def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
     assert [numbers_of(trial) for trial in trials] == [numbers_of(trial) for trial in alone.trials()]
 
 
-def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
-    """An exception other than a user's error may be caused by a trial, so it counts against the trials in training."""
+def test_a_bug_counts_as_a_crash_of_all_trials(url: str) -> None:
+    """An exception other than a user's error may be caused by a trial, so it counts against those in training."""
     bench = Bench(url)
 
     def fail() -> bool:
@@ -276,7 +276,7 @@ def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
     }
 
 
-def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -> None:
+def test_a_users_error_counts_as_no_crash(url: str) -> None:
     """An event that no trial causes, such as a request to stop at once, counts against none."""
     bench = Bench(url)
 

@@ -1,4 +1,4 @@
-"""A database that goes away under a worker: restarted, or cut off in the middle of a commit."""
+"""A database that becomes unavailable during work: restarted, or cut off during a commit."""
 
 import os
 import socket
@@ -36,8 +36,8 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
-    """Leases are renewed again when a server that was gone is back, and the worker is seen, without intervention."""
+def test_the_heartbeat_continues_after_a_restart(cluster: Cluster) -> None:
+    """After a restart of the server leases are renewed and the worker is seen again, without intervention."""
     with open_store(cluster.url(cluster.new_database())) as store:
         study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
         claims = store.claim(study, worker="ann", count=2, lease_s=600.0)
@@ -58,10 +58,10 @@ def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_claim_without_an_answer_is_made_again(cluster: Cluster, where: Cut, tmp_path: Path) -> None:
-    """Claims whose connection is lost while they commit leave no stray trial, whether they were committed or not.
+def test_a_claim_without_an_answer_is_repeated(cluster: Cluster, where: Cut, tmp_path: Path) -> None:
+    """Claims that lose their connection during the commit leave no stray trial, committed or not.
 
-    In the end the study is, to the last bit, what an undisturbed worker makes of it.
+    The study ends with the results of an undisturbed worker, to the last bit.
     """
     name = cluster.new_database()
     with Proxy(cluster.port) as proxy:

@@ -71,7 +71,7 @@ class Bench:
         return self.store.progress(study).finished
 
     def run(self, statement: str) -> None:
-        """Change the database directly."""
+        """Execute a statement in the database."""
         with self.store._engine.begin() as connection:
             connection.execute(text(statement))
 
@@ -107,7 +107,7 @@ def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
         bench.work("owm")
 
 
-def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
+def test_a_worker_switches_to_a_more_urgent_study(bench: Bench) -> None:
     """When a study of higher priority appears, a worker finishes its trials, switches, and returns later."""
     low = bench.create("low", trials=60, epochs=100)
 
@@ -128,8 +128,8 @@ def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
     assert [bench.store.attempts(low, number) for number in range(60)] == [[]] * 60
 
 
-def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> None:
-    """If another worker has all the rest of the first study, a worker switches to the next, and returns later."""
+def test_a_study_held_by_others_does_not_block_the_next(bench: Bench) -> None:
+    """If another worker has the rest of the first study, a worker switches to the next, and returns later."""
     first, second = bench.create("first", priority=1), bench.create("second")
     bench.store.claim(first, worker="bob", count=6, lease_s=600.0)
 
@@ -144,8 +144,8 @@ def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> No
     assert (bench.finished(first), bench.finished(second)) == (6, 6)
 
 
-def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
-    """A paused study and one with too many failures are reported with their remedies, once, and the others continue."""
+def test_a_worker_reports_why_studies_stopped(bench: Bench) -> None:
+    """A paused study and one with too many failures are reported once, with remedies; the others continue."""
     paused, failed, open_study = bench.create("paused"), bench.create("failed"), bench.create("open")
     why = bench.store.pause(paused, by="ann@node7")
     stock = optuna.load_study(study_name="failed", storage=bench.url)
@@ -163,7 +163,7 @@ def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
     assert [bench.finished(study) for study in (paused, failed, open_study)] == [0, 0, 6]
 
 
-def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
+def test_a_study_that_stops_during_work_is_reported(bench: Bench) -> None:
     """A worker of a paused study finishes its trials, reports the reason, and is idle."""
     study = bench.create("long", trials=60, epochs=100)
 
@@ -233,7 +233,7 @@ def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> N
         assert (renamed.key, bench.finished(renamed)) == (name.key, 8)
 
 
-def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
+def test_a_worker_reports_the_trials_that_it_waits_for(bench: Bench) -> None:
     """It reports another client's trial once, with the command that ends the wait, and then continues."""
     for named in (True, False):
         study = bench.create(f"waits-{named}", trials=3)
