@@ -51,7 +51,7 @@ REGRESSION = (("mse", "auto"), ("mse", "relu"), ("mse", "tanh"))
 class Stay:
     """One trial's time in a cohort: it joins after step `after` at the earliest, and leaves at age `steps`.
 
-    Where its epochs end sooner, it leaves then.
+    If its epochs end sooner, it leaves then.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Stay:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Who trains beside whom, on what, and when."""
+    """The trials that train together, their data, and their times."""
 
     data: PreparedData
     capacity: int
@@ -73,7 +73,7 @@ class Story:
 @final
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """Everything that a trial was when it left: its state bit by bit, its telemetry number by number."""
+    """The final state of a trial: its arrays bit by bit, its telemetry number by number."""
 
     parameters: bytes
     state: tuple[bytes, ...]
@@ -82,7 +82,7 @@ class End:
 
 
 def end_of(cohort: Cohort, number: int, news: Sequence[str], telemetry: str) -> End:
-    """Return what trial `number` is now; `news` are the observations so far."""
+    """Return the present state of trial `number`; `news` are the observations so far."""
     row = cohort.numbers.index(number)
     state = cohort._state
     return End(
@@ -94,13 +94,13 @@ def end_of(cohort: Cohort, number: int, news: Sequence[str], telemetry: str) -> 
 
 
 def bits(array: Any) -> bytes:
-    """Return the bits of `array`, where every NaN is the same NaN."""
+    """Return the bits of `array`; all NaN are equal."""
     bytes_: bytes = np.where(np.isnan(array), array.dtype.type(np.nan), array).tobytes()
     return bytes_
 
 
 def played(story: Story) -> list[End]:
-    """Train the story's trials in one cohort and return what became of each stay."""
+    """Train the story's trials in one cohort and return the end of each stay."""
     cohort = Cohort(shape_of(story.stays[0].configuration), story.data, capacity=story.capacity, seed=SEED)
     waiting, present = list(enumerate(story.stays)), dict[int, tuple[int, Stay]]()
     news: dict[int, list[str]] = {}
@@ -126,7 +126,7 @@ def played(story: Story) -> list[End]:
 
 
 def alone(story: Story, stay: Stay, *, capacity: int = 1) -> End:
-    """Return what becomes of `stay` in a cohort of its own."""
+    """Return the end of `stay` in a cohort of its own."""
     (end,) = played(replace(story, stays=(stay,), capacity=capacity))
     return end
 
@@ -135,7 +135,7 @@ def alone(story: Story, stay: Stay, *, capacity: int = 1) -> End:
 def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     """Draw data, a shape, and trials of that shape that come and go, some of them twice.
 
-    What hypothesis need not shrink is drawn from a seed.
+    Values that hypothesis need not shrink are drawn from a seed.
     """
     precision = draw(st.sampled_from(["float32", "float32", "float64"]))
     count = draw(st.sampled_from([1, 2, 3, 5, 8, 13, most_trials]))
@@ -186,9 +186,9 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
 
 
 def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, rates: Sequence[float]) -> Stay:
-    """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence.
+    """Return a stay of a trial with its own rates, from 0 to far beyond divergence.
 
-    `rates` are those of dropout to choose from.
+    `rates` are the possible rates of dropout.
     """
     return Stay(
         number=int(number),
@@ -224,7 +224,7 @@ def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
 def test_two_blas_threads_keep_the_law(precision: Precision) -> None:
     """With two BLAS threads, products that are large enough for both keep trials apart.
 
-    One thread and two need not agree: OpenBLAS cuts a large product in other places for each number.
+    Results with one and with two threads may differ: OpenBLAS cuts a large product in other places.
     """
     data = classification(training=230, validation=200, inputs=300, classes=10, precision=precision)
     shape = {"hidden": (100,), "batch_size": 100, "precision": precision, "optimizer": "momentum"}
@@ -242,8 +242,8 @@ def test_two_blas_threads_keep_the_law(precision: Precision) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_row_that_was_used_is_as_good_as_new(optimizer: str) -> None:
-    """A trial that joins where a diverged one left, and one that joins a second time, train as they do alone."""
+def test_a_used_row_is_like_a_new_one(optimizer: str) -> None:
+    """A trial in the row of a diverged one, and one that joins a second time, train as they do alone."""
     data = classification(training=43)
     shape: dict[str, Any] = {"optimizer": optimizer, "batch_norm": True, "dropout": 0.3, "epochs": 2}
     diverging = Stay(
