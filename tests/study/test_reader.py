@@ -94,6 +94,65 @@ reduction_factor = 3
 """
 
 
+EVERYTHING_READ = StudySpec(
+    name="all",
+    trials=7,
+    seed=3,
+    metric="validation_loss",
+    data=DataSpec(
+        source="some/folder",
+        validation_fraction=0.25,
+        test_fraction=0.5,
+        scale="standard",
+        stratify=True,
+        task="classification",
+        target="species",
+        fault=Fault(name="integer_division", number=255),
+    ),
+    model=ModelSpec(
+        hidden=(32, 16),
+        activation="selu",
+        initializer=Initializer(name="normal", scale=0.01),
+        batch_norm=True,
+        batch_norm_affine=False,
+        batch_norm_epsilon=1e-3,
+        dropout=0.5,
+        dropout_position="before_normalization",
+        dropout_layers="last",
+        dropout_scaling="evaluation",
+        skip_connections=True,
+        loss="mse",
+        output="tanh",
+    ),
+    training=TrainingSpec(
+        epochs=3,
+        batch_size=10,
+        optimizer="nesterov",
+        reduction="sum",
+        learning_rate=1.0,
+        weight_decay=1e-4,
+        momentum=0.5,
+        precision="float64",
+    ),
+    search=(
+        Range(name="learning_rate", low=1e-4, high=1.0, log=True),
+        Choices(name="model.hidden", choices=("[64]", "[64, 64]")),
+    ),
+    sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
+    pruning=PruningSpec(
+        diagnosis=False,
+        fatal=(Cause.DIVERGED_LR, Cause.OVERFIT),
+        audit=0.25,
+        expected=(Cause.PLATEAU,),
+        rank="percentile",
+        startup_trials=1,
+        warmup_epochs=2,
+        percentile=50.0,
+        reduction_factor=3,
+    ),
+)
+
+
 def problems_of(text: str) -> list[str]:
     """Return the problems of `text`, line by line."""
     with pytest.raises(StudyFileError) as caught:
@@ -114,63 +173,7 @@ def test_the_smallest_file_has_three_lines() -> None:
 
 def test_every_key_is_read() -> None:
     """Every key of a file reaches its field."""
-    assert parse_study(EVERYTHING, source="x.toml") == StudySpec(
-        name="all",
-        trials=7,
-        seed=3,
-        metric="validation_loss",
-        data=DataSpec(
-            source="some/folder",
-            validation_fraction=0.25,
-            test_fraction=0.5,
-            scale="standard",
-            stratify=True,
-            task="classification",
-            target="species",
-            fault=Fault(name="integer_division", number=255),
-        ),
-        model=ModelSpec(
-            hidden=(32, 16),
-            activation="selu",
-            initializer=Initializer(name="normal", scale=0.01),
-            batch_norm=True,
-            batch_norm_affine=False,
-            batch_norm_epsilon=1e-3,
-            dropout=0.5,
-            dropout_position="before_normalization",
-            dropout_layers="last",
-            dropout_scaling="evaluation",
-            skip_connections=True,
-            loss="mse",
-            output="tanh",
-        ),
-        training=TrainingSpec(
-            epochs=3,
-            batch_size=10,
-            optimizer="nesterov",
-            reduction="sum",
-            learning_rate=1.0,
-            weight_decay=1e-4,
-            momentum=0.5,
-            precision="float64",
-        ),
-        search=(
-            Range(name="learning_rate", low=1e-4, high=1.0, log=True),
-            Choices(name="model.hidden", choices=("[64]", "[64, 64]")),
-        ),
-        sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
-        pruning=PruningSpec(
-            diagnosis=False,
-            fatal=(Cause.DIVERGED_LR, Cause.OVERFIT),
-            audit=0.25,
-            expected=(Cause.PLATEAU,),
-            rank="percentile",
-            startup_trials=1,
-            warmup_epochs=2,
-            percentile=50.0,
-            reduction_factor=3,
-        ),
-    )
+    assert parse_study(EVERYTHING, source="x.toml") == EVERYTHING_READ
 
 
 def test_all_problems_are_reported_in_the_order_of_the_file() -> None:

@@ -140,32 +140,9 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     precision = draw(st.sampled_from(["float32", "float32", "float64"]))
     count = draw(st.sampled_from([1, 2, 3, 5, 8, 13, most_trials]))
     batch_size = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 10, 16, 25]))
-    sizes: dict[str, Any] = {
-        "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
-        "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
-        "inputs": draw(st.integers(1, 70)),
-        "precision": precision,
-    }
-    if draw(st.booleans()):
-        data = classification(**sizes, classes=draw(st.integers(2, 11)))
-        loss, output = draw(st.sampled_from(CLASSIFICATION))
-    else:
-        data = regression(**sizes, outputs=draw(st.integers(1, 9)))
-        loss, output = draw(st.sampled_from(REGRESSION))
-    has_skips = draw(st.booleans())
-    scaling = draw(st.sampled_from(get_args(DropoutScaling)))
-    rates = draw(st.sampled_from([(0.0,), (0.1, 0.5, 0.9)] if scaling == "training" else [(0.1,), (0.5,)]))
-    widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
-    shape = {
-        "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
-        "skip_connections": has_skips,
-        "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
-        "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
-        "dropout_scaling": scaling,
-        "activation": draw(st.sampled_from(ACTIVATIONS)),
-        "batch_norm": draw(st.booleans()),
-        "batch_norm_affine": draw(st.booleans()),
-        "batch_norm_epsilon": draw(st.sampled_from([1e-5, 0.1])),
+    data, loss, output = _draw_data(draw, batch_size=batch_size, precision=precision)
+    shape, rates = _draw_network(draw)
+    shape |= {
         "loss": loss,
         "output": output,
         "optimizer": draw(st.sampled_from(OPTIMIZERS)),
@@ -183,6 +160,41 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
         capacity=draw(st.integers(1, count + 2)) if count < 8 else draw(st.integers(count // 2, count)),
         stays=stays + again,
     )
+
+
+def _draw_data(draw: st.DrawFn, *, batch_size: int, precision: str) -> tuple[PreparedData, str, str]:
+    """Draw data of either task, with a loss and an output activation for it."""
+    sizes: dict[str, Any] = {
+        "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
+        "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
+        "inputs": draw(st.integers(1, 70)),
+        "precision": precision,
+    }
+    if draw(st.booleans()):
+        return classification(**sizes, classes=draw(st.integers(2, 11))), *draw(
+            st.sampled_from(CLASSIFICATION)
+        )
+    return regression(**sizes, outputs=draw(st.integers(1, 9))), *draw(st.sampled_from(REGRESSION))
+
+
+def _draw_network(draw: st.DrawFn) -> tuple[dict[str, Any], Sequence[float]]:
+    """Draw the network of a shape, and the rates of dropout that its trials can have."""
+    has_skips = draw(st.booleans())
+    scaling = draw(st.sampled_from(get_args(DropoutScaling)))
+    rates = draw(st.sampled_from([(0.0,), (0.1, 0.5, 0.9)] if scaling == "training" else [(0.1,), (0.5,)]))
+    widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
+    shape = {
+        "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
+        "skip_connections": has_skips,
+        "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
+        "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
+        "dropout_scaling": scaling,
+        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "batch_norm": draw(st.booleans()),
+        "batch_norm_affine": draw(st.booleans()),
+        "batch_norm_epsilon": draw(st.sampled_from([1e-5, 0.1])),
+    }
+    return shape, rates
 
 
 def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, rates: Sequence[float]) -> Stay:
