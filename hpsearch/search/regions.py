@@ -68,7 +68,7 @@ def _rounded(dimension: Range, value: float, *, up: bool) -> float:
 
 
 def _whole(number: Decimal, *, up: bool) -> Decimal:
-    """Return the next whole number; a number that rounding put a hair from one gives that one."""
+    """Return the next whole number; a number within rounding error of one gives that one."""
     nearest = number.to_integral_value()
     if abs(number - nearest) < Decimal("1e-9"):
         return nearest

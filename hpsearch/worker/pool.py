@@ -80,7 +80,7 @@ class _Process:
             self.is_asked = True
             self.popen.send_signal(signal.SIGTERM)
 
-    def last_words(self) -> str:
+    def error_output(self) -> str:
         """Return the last lines that the worker wrote to its error output."""
         self.errors.seek(0)
         return self.errors.read()[-4000:].decode(errors="replace").strip()
@@ -193,18 +193,18 @@ class Pool:
                 continue
             self._processes.remove(process)
             with process.errors:
-                self._take_note(process, code)
+                self._handle_exit(process, code)
 
-    def _take_note(self, process: _Process, code: int) -> None:
+    def _handle_exit(self, process: _Process, code: int) -> None:
         """Record how a worker ended, and start another one if it crashed."""
         if code == INTERRUPTED:
             self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
         elif code == USER_ERROR and self._was_renamed(process):
             self._processes.append(self._start())
         elif code == USER_ERROR:
-            raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
+            raise WorkersFailedError(process.error_output() or f"worker {process.name}: exit code {code}")
         elif code != 0:
-            self._give_back(process, code)
+            self._return_trials(process, code)
             self._processes.append(self._start())
 
     def _was_renamed(self, process: _Process) -> bool:
@@ -212,7 +212,7 @@ class Pool:
         self._follow()
         return self.study.spec.name != process.study
 
-    def _give_back(self, process: _Process, code: int) -> None:
+    def _return_trials(self, process: _Process, code: int) -> None:
         """Return a crashed worker's trials to the budget immediately, without waiting for its leases."""
         why = (
             f"the worker was killed by signal {-code}"
@@ -220,7 +220,7 @@ class Pool:
             else f"the worker ended with exit code {code}"
         )
         numbers = self._release(process.name, why, crashed=True)
-        words = process.last_words().splitlines()
+        words = process.error_output().splitlines()
         reason = f": {words[-1]}" if words else ""
         trials = f"{len(numbers)} trial{'' if len(numbers) == 1 else 's'}"
         self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")

@@ -204,7 +204,7 @@ class _Service:
             if self.options.study is not None or isinstance(error, StorageError):
                 raise
             self.refused.add(study.key)
-            self.notify(f'leaves the study "{study.spec.name}" to others: {error}')
+            self.notify(f'skips the study "{study.spec.name}": {error}')
             return
         self.looked_at_s, self.has_urgent_study = time.monotonic(), False
         before = worker.ended
@@ -214,7 +214,7 @@ class _Service:
             if self.options.study is not None:
                 raise
             self.refused.add(study.key)
-            self.notify(f"leaves it to others: {error}")
+            self.notify(f'skips the study "{study.spec.name}": {error}')
         ended = worker.ended - before
         if ended:
             self.notify(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')

@@ -182,13 +182,15 @@ class DrainWatch:
         helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)
         helper.start()
         helper.join(HAND_BACK_WITHIN_S)
-        unheard = self._was_signalled and self._stop.signal is None  # by the main thread, which was blocked
-        os._exit(INTERRUPTED if unheard else self._stop.exit_code)
+        is_unhandled = (
+            self._was_signalled and self._stop.signal is None
+        )  # by the main thread, which was blocked
+        os._exit(INTERRUPTED if is_unhandled else self._stop.exit_code)
 
     def _is_asked(self) -> bool:
         with contextlib.suppress(BlockingIOError):
-            heard = () if self._signals is None else self._signals[0].recv(64)
-            if any(number in _REQUESTS for number in heard):
+            received = () if self._signals is None else self._signals[0].recv(64)
+            if any(number in _REQUESTS for number in received):
                 self._was_signalled = True
                 self._stop.ask()
         return self._stop.is_asked

@@ -49,7 +49,7 @@ def test_a_study_whose_data_is_missing_is_left_to_others(command: Command, study
     Path("data.csv").unlink()
     ended = command("worker", "start", "--exit-when-idle", "--name", "ann")
     assert ended.returncode == 0
-    assert 'worker ann: leaves the study "away" to others: data.source: the file must exist' in ended.stderr
+    assert 'worker ann: skips the study "away": data.source: the file must exist' in ended.stderr
     assert (show(command, "away")["finished"], show(command, "flowers")["finished"]) == (0, 6)
     ended = command("worker", "start", "--exit-when-idle", "--study", "away")
     assert ended.returncode == 1

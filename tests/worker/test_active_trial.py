@@ -122,11 +122,11 @@ def test_an_audited_trial_is_not_outranked(tmp_path: Path) -> None:
     pruning = PruningSpec(audit=1.0, startup_trials=1)
     bench = Bench(f"sqlite:///{tmp_path}/ranked.db", replace(AUDITING, pruning=pruning))
     bench.worker("a", rows=3).run()
-    reprieves = [trial for trial in bench.trials() if AUDITED_AT in evidence_of(trial)]
-    assert reprieves
-    assert {trial.verdict for trial in reprieves} <= pruning.fatal_causes
-    complete = [trial for trial in reprieves if trial.state is TrialState.COMPLETE]
+    audited = [trial for trial in bench.trials() if AUDITED_AT in evidence_of(trial)]
+    assert audited
+    assert {trial.verdict for trial in audited} <= pruning.fatal_causes
+    complete = [trial for trial in audited if trial.state is TrialState.COMPLETE]
     assert complete
     assert {trial.epochs for trial in complete} == {SPEC.training.epochs}
     stopped = [trial for trial in bench.trials() if trial.state is TrialState.PRUNED]
-    assert {trial.verdict for trial in stopped if trial not in reprieves} <= {Cause.OUTRANKED}
+    assert {trial.verdict for trial in stopped if trial not in audited} <= {Cause.OUTRANKED}

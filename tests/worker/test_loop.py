@@ -145,9 +145,9 @@ def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
 def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
     """If the study is gone, that is reported; if only the leases are, the lost trials are."""
     for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
-        said: list[str] = []
+        messages: list[str] = []
         bench = Bench(f"{url}.{delete}")
-        worker = bench.worker("a", rows=2, notify=said.append)
+        worker = bench.worker("a", rows=2, notify=messages.append)
         assert worker._turn()
         if delete:
             bench.store.delete_named(bench.study.name)
@@ -156,7 +156,7 @@ def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
         else:
             bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
             worker.run()
-        assert said == [f"{why}: its work on 0, 1 is discarded"]
+        assert messages == [f"{why}: its work on 0, 1 is discarded"]
         bench.close()
 
 

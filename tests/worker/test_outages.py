@@ -74,12 +74,12 @@ def test_a_claim_without_an_answer_is_repeated(cluster: Cluster, where: Cut, tmp
                 proxy.cut_commit(where)
             return False
 
-        said: list[str] = []
-        bench.worker("ann", should_yield=arm, notify=said.append).run()
+        messages: list[str] = []
+        bench.worker("ann", should_yield=arm, notify=messages.append).run()
         assert proxy.cuts == 3
     progress = bench.progress()
     assert (progress.finished, progress.running, progress.waiting) == (SPEC.trials, 0, 0)
-    assert ["in the middle of a commit" in line for line in said] == [True] * 3
+    assert ["in the middle of a commit" in line for line in messages] == [True] * 3
     histories = [bench.store.attempts(bench.study, number) for number in range(SPEC.trials)]
     whys = {attempt.why for history in histories for attempt in history}
     assert whys == ({"the claim's answer was lost"} if where == "after" else set())

@@ -37,7 +37,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.url = url
         self.store: Store = open_store(url)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def create(self, name: str, *, priority: int = 0, trials: int = 6, epochs: int = 2) -> StoredStudy:
         """Store a study of iris and return it."""
@@ -48,15 +48,15 @@ class Bench:
 
     def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
         """Work until nothing is left to do, and return the worker's messages about studies."""
-        self.said.clear()
+        self.messages.clear()
 
-        def hear(line: str) -> None:
-            self.said.append(line.removeprefix("worker ann: "))
-            notify(self.said[-1])
+        def record(line: str) -> None:
+            self.messages.append(line.removeprefix("worker ann: "))
+            notify(self.messages[-1])
 
         options = ServiceOptions(
             url=self.url,
-            notify=hear,
+            notify=record,
             study=study,
             exit_when_idle=True,
             rows=2,
@@ -64,7 +64,7 @@ class Bench:
             look_every_s=0.05,
         )
         assert service.work(options) == 0
-        return [line for line in self.said if line.startswith(("study", "leaves"))]
+        return [line for line in self.messages if line.startswith(("study", "skips"))]
 
     def finished(self, study: StoredStudy) -> int:
         """Return the number of finished trials of a study."""
@@ -178,7 +178,7 @@ def test_a_study_that_stops_during_work_is_reported(bench: Bench) -> None:
     assert progress.finished < 60
 
 
-def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> None:
+def test_a_study_of_another_major_version_is_skipped(bench: Bench) -> None:
     """Trials of another major version may have other numbers: the worker is refused, with both versions."""
     study = bench.create("old")
     bench.run("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
@@ -191,11 +191,11 @@ def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> Non
     assert str(caught.value) == refusal
     assert bench.store.workers() == []
     bench.create("new")
-    assert bench.work()[0] == f'leaves the study "old" to others: {refusal}'
+    assert bench.work()[0] == f'skips the study "old": {refusal}'
     assert bench.finished(study) == 0
 
 
-def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
+def test_a_study_with_other_data_is_skipped(bench: Bench) -> None:
     """A worker with data other than the study's is refused, with both fingerprints."""
     study = bench.create("other")
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
@@ -207,7 +207,7 @@ def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
     with pytest.raises(FingerprintError) as caught:
         bench.work("other")
     assert str(caught.value) == refusal
-    assert bench.work() == [f'leaves the study "other" to others: {refusal}']
+    assert bench.work() == [f'skips the study "other": {refusal}']
     assert bench.finished(study) == 0
 
 
@@ -244,6 +244,6 @@ def test_a_worker_reports_the_trials_that_it_waits_for(bench: Bench) -> None:
                 retry_trial(bench.store, study, 0)
 
         lines = bench.work(study.spec.name if named else None, notify=clear)
-        (said,) = (line for line in lines if "waits for" in line)
-        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in said
+        (message,) = (line for line in lines if "waits for" in line)
+        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in message
         assert bench.finished(study) == 3
