@@ -262,7 +262,7 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
         return _Bound(value=end, reason=f"kept: {seen}, but {_trials(dead)} there died")
     wider = _widened_bound(dimension, is_high=is_high)
     if wider is None:
-        return _Bound(value=end, reason=f"kept: {seen}, which is as far as the field may go")
+        return _Bound(value=end, reason=f"kept: {seen}, which is the limit of the field")
     return _Bound(value=wider, reason=f"{seen}, where no trial died")
 
 

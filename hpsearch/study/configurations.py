@@ -246,10 +246,10 @@ def _stray_key_problems(document: _Document) -> list[Problem]:
     problems: list[Problem] = []
     if "seeds" in document:
         remedy = "leave it out, and set trials to their number"
-        problems += violation("seeds", "goes with [[configurations]] only", document["seeds"], remedy)
+        problems += violation("seeds", "is only valid with [[configurations]]", document["seeds"], remedy)
     if _sampler(document) == "none":
         remedy = "choose another, or write [[configurations]]"
-        problems += violation("sampler.name", "goes with [[configurations]] only", "none", remedy)
+        problems += violation("sampler.name", "is only valid with [[configurations]]", "none", remedy)
     return problems
 
 
@@ -304,9 +304,7 @@ def _name_problems(raw: Sequence[_Document]) -> list[Problem]:
     for i, table in enumerate(raw):
         if (name := _name(table)) in seen:
             where = f"configurations[{i}].name" if "name" in table else f"configurations[{i}]"
-            problems += violation(
-                where, "must not be there twice", name, "give it another name or other values"
-            )
+            problems += violation(where, "must not be repeated", name, "give it another name or other values")
         seen.append(name)
     return problems
 

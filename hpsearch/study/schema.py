@@ -193,7 +193,7 @@ class Causes:
             near = "" if item in list(Cause) else suggestion(item, self.known)
             remedy = near or f"known are {', '.join(self.known)}"
             return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
-        return violation(where, "must not be there twice", item, "keep one") if item in before else []
+        return violation(where, "must not be repeated", item, "keep one") if item in before else []
 
 
 @final

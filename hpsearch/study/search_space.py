@@ -87,7 +87,7 @@ def _choices_problems(where: str, rule: Rule, raw: _Table) -> list[Problem]:
         place = f"{where}.choices[{i}]"
         wrong = rule.problems(place, item)
         if not wrong and (parameter := parameter_of(rule, item)) in seen:
-            wrong = violation(place, "must not be there twice", item, "keep one")
+            wrong = violation(place, "must not be repeated", item, "keep one")
         elif not wrong:
             seen.append(parameter)
         problems += wrong

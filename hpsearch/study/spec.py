@@ -91,9 +91,9 @@ def fault_in_words(fault: Fault) -> str:
     """Return a description of the effect of `fault` on the data."""
     match fault.name:
         case "labels_shuffled":
-            return "the training part's targets are shuffled apart from its inputs"
+            return "the training part's targets are shuffled independently of its inputs"
         case "validation_labels_shuffled":
-            return "the validation part's targets are shuffled apart from its inputs"
+            return "the validation part's targets are shuffled independently of its inputs"
         case "constant_inputs":
             return "every example has the inputs of the first one"
         case "integer_division":

@@ -191,7 +191,7 @@ def configuration_of(stored: StoredTrial) -> Configuration:
         if trial.state is TrialState.WAITING:
             what = "it waits to be sampled"
         elif trial.state is TrialState.FAILED and trial.started is None:
-            what = "it was given up before a worker took it"
+            what = "it failed before a worker claimed it"
         else:
             what = "another program made it"
         raise HpsearchError(

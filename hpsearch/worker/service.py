@@ -81,7 +81,7 @@ def work(options: ServiceOptions) -> int:
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=service.tokens, stop=stop):
             if store.is_new:
                 notify(
-                    f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
+                    f"{store.url_shown} was created just now and is empty: create a study there, or check the URL"
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
             service.run()

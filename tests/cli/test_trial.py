@@ -266,7 +266,7 @@ def test_a_trial_that_ended_before_it_began_has_no_attempt_and_no_replay(
     shown = command("trial", "show", finished, "12", "--format", "json").stdout
     assert json.loads(shown)["attempts"] == 0
     replayed = command("trial", "replay", finished, "12")
-    assert (replayed.returncode, "it was given up before a worker took it" in replayed.stderr) == (1, True)
+    assert (replayed.returncode, "it failed before a worker claimed it" in replayed.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("verb", ["fail", "retry"])

@@ -60,7 +60,7 @@ def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Pat
     """A worker may start before the first study exists; it reports a mistyped URL once."""
     url = f"sqlite:///{tmp_path / 'mistyped.db'}"
     arguments = ("worker", "start", "--exit-when-idle", "--name", "ann", "--storage", url)
-    made = f"worker ann: {url} was made just now and is empty: create a study there, or check the URL"
+    made = f"worker ann: {url} was created just now and is empty: create a study there, or check the URL"
     first, second = command(*arguments), command(*arguments)
     assert (first.returncode, first.stderr.splitlines()[0]) == (0, made)
     assert first.stderr.splitlines()[1:] == second.stderr.splitlines()

@@ -138,7 +138,7 @@ def test_natural_limits_are_kept(dimension: Range, value: float) -> None:
     assert isinstance(found.after, Range)
     end = (found.after.low, dimension.low) if value < 1 else (found.after.high, dimension.high)
     assert end[0] == end[1]
-    assert any(reason.endswith("which is as far as the field may go") for reason in found.reasons)
+    assert any(reason.endswith("which is the limit of the field") for reason in found.reasons)
 
 
 def test_steps_and_whole_numbers_are_kept() -> None:

@@ -236,9 +236,12 @@ def test_every_problem_of_configurations_is_reported_at_once() -> None:
         (HEAD + "configurations = []", "configurations: must be a list of 1 to 10000 tables"),
         (HEAD + "configurations = 3", "configurations: must be a list of 1 to 10000 tables"),
         (HEAD + "configurations = [1]", "configurations[0]: must be a table, [[configurations]] (got 1)"),
-        (HEAD + "seeds = 3", "seeds: goes with [[configurations]] only (got 3): leave it out"),
+        (HEAD + "seeds = 3", "seeds: is only valid with [[configurations]] (got 3): leave it out"),
         (HEAD + "seed = 1\n[training]\nseeds = 3", 'did you mean "seeds" at the top of the file'),
-        (HEAD + '[sampler]\nname = "none"', 'sampler.name: goes with [[configurations]] only (got "none")'),
+        (
+            HEAD + '[sampler]\nname = "none"',
+            'sampler.name: is only valid with [[configurations]] (got "none")',
+        ),
         (
             "trials = 9\nseeds = 2\n" + HEAD + TWO,
             "trials: must be 4, the 2 configurations times 2 seeds (got 9): leave it out",
@@ -249,7 +252,7 @@ def test_every_problem_of_configurations_is_reported_at_once() -> None:
         ),
         (
             HEAD + '[[configurations]]\nname = "a"\n[[configurations]]\nname = "a"\nlearning_rate = 1\n',
-            'configurations[1].name: must not be there twice (got "a")',
+            'configurations[1].name: must not be repeated (got "a")',
         ),
         (
             HEAD + '[[configurations]]\nname = "a"\n[[configurations]]\nname = "b"\nlearning_rate = 0.1\n',

@@ -175,7 +175,7 @@ def test_every_value_is_valid_or_has_a_problem(path: str, raw: Any) -> None:
     ("raw", "messages"),
     [
         (["diverged"], ['x[0]: {rule} (got "diverged"): did you mean "diverged_lr"?']),
-        (["overfit", "plateau", "overfit"], ['x[2]: must not be there twice (got "overfit"): keep one']),
+        (["overfit", "plateau", "overfit"], ['x[2]: must not be repeated (got "overfit"): keep one']),
         (["outranked", 3], ['x[0]: {rule} (got "outranked"): {known}', "x[1]: {rule} (got 3): {known}"]),
         (["healthy"], ['x[0]: {rule} (got "healthy"): {known}']),
     ],

@@ -105,16 +105,16 @@ WRONG = [
     (
         "learning_rate = { choices = [0.1, 0, 0.1] }",
         "learning_rate.choices[1]: must be a number above 0 and at most 1e+12 (got 0)",
-        "learning_rate.choices[2]: must not be there twice (got 0.1): keep one",
+        "learning_rate.choices[2]: must not be repeated (got 0.1): keep one",
     ),
     (
         "model.hidden = { choices = [[64], [64], [0]] }",
-        "model.hidden.choices[1]: must not be there twice (got [64]): keep one",
+        "model.hidden.choices[1]: must not be repeated (got [64]): keep one",
         "model.hidden.choices[2][0]: must be a whole number from 1 to 100000 (got 0)",
     ),
     (
         "model.initializer = { choices = [{ normal = 1 }, { normal = 1.0 }] }",
-        "model.initializer.choices[1]: must not be there twice (got { normal = 1.0 }): keep one",
+        "model.initializer.choices[1]: must not be repeated (got { normal = 1.0 }): keep one",
     ),
     (
         "model.activation = { low = 0, high = 1 }",
