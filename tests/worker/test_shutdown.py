@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.worker.machine import cache_share_bytes, core_count, worker_name
 from hpsearch.worker.shutdown import INTERRUPTED, StopNowError, StopRequest
 
 
@@ -72,24 +71,6 @@ def test_waiting_ends_with_a_request() -> None:
     assert stop.wait(60)
 
 
-def test_the_largest_share_of_a_cache_counts(tmp_path: Path) -> None:
-    """One core's share of a cache is its size over the cores that share it; the largest share counts."""
-    for index, size, cores in ((0, "48K", "0"), (2, "1024K", "0-1"), (3, "32M", "0-3,8")):
-        folder = tmp_path / f"index{index}"
-        folder.mkdir()
-        (folder / "size").write_text(f"{size}\n")
-        (folder / "shared_cpu_list").write_text(f"{cores}\n")
-    assert cache_share_bytes(tmp_path) == 32 * 2**20 // 5
-    assert cache_share_bytes(tmp_path / "missing") == 8 * 2**20
-
-
-def test_a_worker_has_a_name_and_a_core() -> None:
-    """The name has the process id and a random part, since another container's process may have the same id."""
-    assert f"-{os.getpid()}-" in worker_name()
-    assert len({worker_name() for _ in range(8)}) > 1
-    assert core_count() >= 1
-
-
 STUCK = """
 import signal, sys, threading
 from hpsearch.errors import StorageUnavailableError
@@ -107,7 +88,7 @@ with DrainWatch(stop, hand_back=hand_back, within_s={within_s}):
 print("ended by itself", [thread.name for thread in threading.enumerate()])
 """
 
-FOR_EVER = "threading.Event().wait()"
+FOREVER = "threading.Event().wait()"
 IN_A_DRIVER = """
     import os, sqlite3
     path = sys.argv[1] + "/x.db"
@@ -119,8 +100,8 @@ IN_A_DRIVER = """
 """SQLite waits for a lock for a minute, and lets no signal handler run meanwhile."""
 
 BY_SIGNAL = "signal.raise_signal(signal.SIGTERM)"
-BY_HANGING_UP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
-FROM_AFAR = "stop.ask()"
+BY_HANGUP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
+BY_CALL = "stop.ask()"
 
 
 def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> tuple[int, str]:
@@ -133,18 +114,16 @@ def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> t
     return ended.returncode, ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGING_UP, INTERRUPTED), (FROM_AFAR, 0)]
-)
+@pytest.mark.parametrize(("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGUP, INTERRUPTED), (BY_CALL, 0)])
 def test_a_process_that_is_stuck_is_ended(ask: str, code: int) -> None:
     """The worker's trials are handed back, and the exit code is that of a drained worker."""
-    assert run(ask=ask, work=FOR_EVER) == (code, "handed back\n")
+    assert run(ask=ask, work=FOREVER) == (code, "handed back\n")
 
 
 def test_a_database_that_does_not_answer_does_not_delay_the_end() -> None:
     """If handing back takes too long or fails, the process still ends, and the leases expire."""
-    for hand_back in (FOR_EVER, 'raise StorageUnavailableError("the server does not answer")'):
-        assert run(ask=BY_SIGNAL, work=FOR_EVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
+    for hand_back in (FOREVER, 'raise StorageUnavailableError("the server does not answer")'):
+        assert run(ask=BY_SIGNAL, work=FOREVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])
