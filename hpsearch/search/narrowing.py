@@ -33,7 +33,7 @@ from hpsearch.search.regions import (
     rounded_outward,
     share,
 )
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import counted, format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
@@ -259,7 +259,7 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
         for point in points(dimension, trials)
     )
     if dead:
-        return _Bound(value=end, reason=f"kept: {seen}, but {_trials(dead)} there died")
+        return _Bound(value=end, reason=f"kept: {seen}, but {counted(dead, 'trial')} there died")
     wider = _widened_bound(dimension, is_high=is_high)
     if wider is None:
         return _Bound(value=end, reason=f"kept: {seen}, which is the limit of the field")
@@ -279,8 +279,8 @@ def _widened_bound(dimension: Range, *, is_high: bool) -> float | None:
 
 
 def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
-    counted = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
-    reasons = {choice: _removal_reason(dimension, choice, counted, best) for choice in dimension.choices}
+    ended = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
+    reasons = {choice: _removal_reason(dimension, choice, ended, best) for choice in dimension.choices}
     kept = tuple(choice for choice in dimension.choices if reasons[choice] is None) or dimension.choices
     if kept == dimension.choices:
         return Revision(before=dimension, after=dimension, reasons=("kept: no evidence against any",))
@@ -289,28 +289,24 @@ def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequenc
 
 
 def _removal_reason(
-    dimension: Choices, choice: ParameterValue, counted: Sequence[Trial], best: Sequence[Trial]
+    dimension: Choices, choice: ParameterValue, ended: Sequence[Trial], best: Sequence[Trial]
 ) -> str | None:
     """Return the reason to remove a choice; None to keep it."""
-    mine = [trial for trial in counted if _has(trial, dimension, choice)]
+    mine = [trial for trial in ended if _has(trial, dimension, choice)]
     if any(_has(trial, dimension, choice) for trial in best):
         return None
-    deaths = sum(map(is_dead, counted))
+    deaths = sum(map(is_dead, ended))
     always_died = len(mine) >= LEAST_DEAD and all(map(is_dead, mine))
-    if always_died and chance_of_deaths(len(mine), deaths, len(counted) - deaths) < LARGEST_CHANCE:
+    if always_died and chance_of_deaths(len(mine), deaths, len(ended) - deaths) < LARGEST_CHANCE:
         return f"all {len(mine)} trials with it died"
-    if mine and (1 - len(mine) / len(counted)) ** len(best) < SPREAD_CHANCE:
-        return f"none of the best {len(best)} has it, of {_trials(len(mine))} that do"
+    if mine and (1 - len(mine) / len(ended)) ** len(best) < SPREAD_CHANCE:
+        return f"none of the best {len(best)} has it, of {counted(len(mine), 'trial')} that do"
     return None
 
 
 def _has(trial: Trial, dimension: Choices, choice: ParameterValue) -> bool:
     value = trial.params.get(dimension.name)
     return type(value) is type(choice) and value == choice
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

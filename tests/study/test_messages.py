@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.study.messages import did_you_mean, format_number, format_size, key_path, nearest, toml_excerpt
+from hpsearch.study.messages import (
+    counted,
+    did_you_mean,
+    format_number,
+    format_size,
+    key_path,
+    nearest,
+    toml_excerpt,
+)
 from hpsearch.study.schema import SECTIONS
 
 scalars = st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=8)
@@ -124,6 +132,11 @@ def test_misspellings_and_short_forms_are_recognized(given_word: str, known: lis
 def test_nothing_is_suggested_without_a_similar_name(word: str) -> None:
     """A word similar to none, or a part of several names, has no suggestion."""
     assert nearest(word, ["validation_accuracy", "validation_loss", "percentile"]) is None
+
+
+def test_a_count_has_its_noun() -> None:
+    """Only the number 1 has the singular."""
+    assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
 
 
 @given(st.text(), st.lists(st.sampled_from(KEYS), unique=True))
