@@ -332,7 +332,8 @@ def _paths(table: _Document, *above: str) -> Iterator[str]:
             yield from _paths(value, *above, key)
 
 
-_KEY: Final = "value"
+_SETTING: Final = "setting"
+"""The key under which tomllib reads the value of a setting."""
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -399,8 +400,8 @@ def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> d
 
 def _setting_value(text: str) -> Any:
     try:
-        read = tomllib.loads(f"{_KEY} = {text}")
+        read = tomllib.loads(f"{_SETTING} = {text}")
     except (ValueError, RecursionError):
         return text
     # A text of several lines could contain keys of its own.
-    return read[_KEY] if set(read) == {_KEY} else text
+    return read[_SETTING] if set(read) == {_SETTING} else text
