@@ -41,7 +41,7 @@ MOST_GROUPS: Final = 12
 _METHOD: Final = (
     "How much of the variance of the trials' ranks each parameter explains alone (correlation ratio, corrected for"
     f" chance), with {100 * CONFIDENCE:.0f} % intervals of {RESAMPLES} bootstrap resamples. Among all trials deaths"
-    " rank below every survivor, so the two need not agree; trials pruned by rank count with their last result."
+    " rank below every survivor, so the two need not agree; outranked trials count with their last result."
     " The rest, up to 1, is interaction and noise. The filter of fates changes nothing here."
 )
 
