@@ -22,10 +22,10 @@ from hpsearch.analysis.formats import format_count, format_metric, format_result
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.parts import piece
-from hpsearch.report.specification import specification_text, value_text
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+from hpsearch.study.writer import specification_text, value_text
 from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"

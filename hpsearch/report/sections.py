@@ -24,8 +24,8 @@ from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
-from hpsearch.report.specification import specification_text
 from hpsearch.study.spec import fault_in_words
+from hpsearch.study.writer import specification_text
 from hpsearch.trials import Fate
 
 

@@ -11,11 +11,11 @@ import pytest
 from hpsearch.analysis.confirmation import sentence
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.best_card import best_card, one_configuration
-from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
 from hpsearch.study.reader import parse_study, read_study
 from hpsearch.study.settings import parse_settings, with_settings
 from hpsearch.study.spec import Choices, Range, StudySpec, configure
+from hpsearch.study.writer import specification_text
 from hpsearch.trials import ParameterValue, Trial, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
