@@ -13,10 +13,18 @@ from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.page import document
 from hpsearch.report.parts import facts, section, text
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents
-from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Document, Judged, Judgement, Outcome, Picture
-from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.charts import Picture
+from hpsearch.reproduction.claims import (
+    Document,
+    Judged,
+    Judgement,
+    documents,
+    judgement_words,
+    measured_words,
+    rule_words,
+)
+from hpsearch.reproduction.laboratory import Lab, Outcome
 from hpsearch.trials import Fate
 
 _FATES: Final[Mapping[Judgement, Fate]] = {

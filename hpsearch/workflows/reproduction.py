@@ -10,11 +10,11 @@ from hpsearch.analysis.formats import format_duration
 from hpsearch.data.mnist import is_available
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.file import check_report_path, write_page
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.claims import every_claim, judge
 from hpsearch.reproduction.laboratory import Lab, Size, Source
 from hpsearch.reproduction.page import SOURCES, Reproduction, render
-from hpsearch.reproduction.running import Ended, keys_of, reproduce
+from hpsearch.reproduction.runner import Ended, keys_of, reproduce
 from hpsearch.study.messages import nearest
 from hpsearch.study.messages import toml_excerpt as quoted
 from hpsearch.worker.machine import core_count

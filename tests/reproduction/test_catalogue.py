@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents, every_claim
-from hpsearch.reproduction.numerics import LARGEST_LOGIT
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.claims import documents, every_claim
+from hpsearch.reproduction.experiments.measures import LARGEST_LOGIT
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FOR_USERS = {"digits", "mnist"}

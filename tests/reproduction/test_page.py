@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hpsearch.reproduction.catalogue import EXPERIMENTS, every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.catalogue import EXPERIMENTS
+from hpsearch.reproduction.claims import Condition, Judgement, every_claim, judge, judgement_words
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
-from hpsearch.reproduction.records import Condition, Judgement
-from hpsearch.reproduction.running import run_one
-from hpsearch.reproduction.words import judgement_words
+from hpsearch.reproduction.runner import run_one
 
 LAB = Lab(source="digits", size="small", seed=11)
 STUDIES = ("relu-learning-rates", "training-troubles")

@@ -1,4 +1,4 @@
-"""Document 002: the effect of batch normalization on signals, gradients and learning rates of deep networks."""
+"""The normalization slides: what batch normalization does to signals, gradients and learning rates of deep networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,13 +7,9 @@ from typing import Final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figures.chart import Chart, ChartSeries, chart, over_seeds
-from hpsearch.reproduction.experiments.inside import values_of
-from hpsearch.reproduction.laboratory import Extent, Lab, Trained, with_few
-from hpsearch.reproduction.numerics import product_condition
-from hpsearch.reproduction.pictures import charts
-from hpsearch.reproduction.records import Outcome, Picture
-from hpsearch.reproduction.runs import Run
+from hpsearch.reproduction.charts import Chart, ChartSeries, Picture, chart, charts, over_seeds
+from hpsearch.reproduction.experiments.measures import product_condition, values_of
+from hpsearch.reproduction.laboratory import Extent, Lab, Outcome, Run, Trained, with_few
 from hpsearch.training.recorder import LayerMoment
 from hpsearch.training.recording import RecordingOptions
 

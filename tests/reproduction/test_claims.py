@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.reproduction.judging import judge, measure
-from hpsearch.reproduction.records import Claim, Condition, Judgement, Needs, Outcome
-from hpsearch.reproduction.words import measured_words
+from hpsearch.reproduction.claims import Claim, Condition, Judgement, Needs, judge, measure, measured_words
+from hpsearch.reproduction.laboratory import Outcome
 
 ACCURACY = Condition(measure="accuracy", words="accuracy", low=0.9)
 

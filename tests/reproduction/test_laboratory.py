@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.reproduction.runs import Run, train
+from hpsearch.reproduction.laboratory import Run, train
 from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, TrainingSpec
 from hpsearch.training.recording import Subject, record
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from hpsearch.report.figures.chart import (
+from hpsearch.reproduction.charts import (
     ChartPoint,
     ChartSeries,
     chart,

@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from hpsearch.reproduction.keeping import keep, kept, key_of
-from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Drawing, Outcome, Picture
+from hpsearch.reproduction.charts import Drawing, Picture
+from hpsearch.reproduction.laboratory import Lab, Outcome
+from hpsearch.reproduction.runner import keep, kept, key_of
 
 LAB = Lab(source="digits", size="small", seed=1)
 OUTCOME = Outcome(
