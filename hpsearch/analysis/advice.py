@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.analysis.audit import is_audited, wrong_stops
-from hpsearch.analysis.causes import common_remedy
 from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.verdict_summary import common_remedy, is_audited, wrong_stops
 from hpsearch.search.regions import (
     LARGEST_CHANCE,
     DeadEnd,

@@ -5,7 +5,6 @@ from markupsafe import Markup
 from hpsearch import __version__
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
-from hpsearch.analysis.causes import cause_table
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
 from hpsearch.analysis.formats import (
@@ -18,6 +17,7 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
+from hpsearch.analysis.verdict_summary import cause_table
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
 from hpsearch.report.figures.ledger import ledger

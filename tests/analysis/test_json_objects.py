@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.analysis.json_objects import json_text, study_object, trial_object
+from hpsearch.analysis.json_objects import json_text, study_object, summary_object, trial_object
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.verdicts import Cause
-from tests.report.synthetic import CREATED, empty, finding
+from tests.report.synthetic import CREATED, empty, finding, only_deaths
 
 TRIAL = Trial(
     number=7,
@@ -108,3 +108,27 @@ def test_json_is_strict() -> None:
     """An unhandled NaN is an error of ours, not text that other programs cannot read."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text({"value": math.nan})
+
+
+def test_a_summary_is_strict_json(study: Snapshot, regression: Snapshot, hostile: Snapshot) -> None:
+    """Whatever the trials are, the summary has the same fields, and JSON holds them."""
+    for snapshot in (study, regression, hostile, empty(), only_deaths()):
+        shown = summary_object(snapshot.study, snapshot.trials)
+        assert set(shown) == {"fates_by_decade", "advice", "audit", "configurations"}
+        assert json.loads(json_text(shown)) == shown
+
+
+def test_a_whole_study_is_summed_up(study: Snapshot) -> None:
+    """A study with too slow trials at its lower end should begin higher, or end lower if more died there."""
+    shown = summary_object(study.study, study.trials)
+    assert shown["advice"].startswith("no trial with a learning rate ")
+    assert [row["low"] for row in shown["fates_by_decade"]] == sorted(
+        row["low"] for row in shown["fates_by_decade"]
+    )
+
+
+def test_an_empty_study_says_nothing() -> None:
+    """Before the first trial there are no decades and no advice."""
+    snapshot = empty()
+    shown = summary_object(snapshot.study, snapshot.trials)
+    assert (shown["fates_by_decade"], shown["advice"], shown["audit"]["audited"]) == ([], None, 0)
