@@ -9,7 +9,7 @@ from hpsearch.trials import FIXED, OTHERS, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
-"""Causes unrelated to any step of the optimizer."""
+"""Verdicts unrelated to any step of the optimizer."""
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
@@ -40,8 +40,8 @@ def suggested_facts(finding: Finding) -> list[tuple[str, str]]:
 
 
 def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the trial's state, its training, worker and times; facts that are not yet available are left out."""
-    yield "state", trial.state.value
+    """Yield the trial's fate, its training, worker and times; facts that are not yet available are left out."""
+    yield "fate", trial.fate.value
     yield "epochs", f"{trial.epochs:,}"
     yield "steps", f"{trial.steps:,}"
     yield "attempts", f"{trial.attempts:,}"
@@ -54,14 +54,19 @@ def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
 
 
 def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
-    """Yield the results and course of a trial in another Optuna client's study, which has no epochs and attempts."""
+    """Yield the results and course of a trial in another Optuna client's study.
+
+    Its end is Optuna's state. It has no epochs, steps and attempts.
+    """
     values = trial.values or (trial.value,)
     for name, value in zip(foreign.metrics, values, strict=False):
         yield name, format_result(value, name)
     if trial.constraints:
         mark = " (violated)" if trial.is_infeasible else ""
         yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
-    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
+    yield "state", trial.state.value
+    absent = ("fate", "epochs", "steps", "attempts")
+    yield from (fact for fact in course_facts(trial) if fact[0] not in absent)
 
 
 def verdict_words(trial: Trial) -> str:
@@ -74,6 +79,6 @@ def verdict_words(trial: Trial) -> str:
 
 
 def cause_words(finding: Finding) -> str:
-    """Return `diverged_lr from step 132`, or the cause alone if it has no first step."""
+    """Return `diverged_lr from step 132`, or the verdict alone if it has no first step."""
     is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
     return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

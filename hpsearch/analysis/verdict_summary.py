@@ -75,11 +75,11 @@ def _is_as_good(trial: Trial, worst: float | None, *, maximize: bool) -> bool:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CauseRow:
-    """One cause: its number of trials, their place in the search space, cost, evidence, and the remedy.
+class VerdictRow:
+    """One verdict: its number of trials, their place in the search space, cost, evidence, and the remedy.
 
-    `ended` counts its trials that were not stopped: those diagnosed at their end, and those that ran on to be audited.
-    It is empty if all were stopped. `epochs` are those that they began.
+    `ended` counts the trials that were not stopped: those diagnosed at their end, and audited ones. It is empty if all
+    were stopped. `epochs` are the epochs that the trials began.
     """
 
     cause: Cause
@@ -94,15 +94,15 @@ class CauseRow:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CauseTable:
-    """The causes, most frequent first. `dimension` is the parameter of `span`, None if there is no range."""
+class VerdictTable:
+    """The verdicts, most frequent first. `dimension` is the parameter of `span`, None if there is no range."""
 
     dimension: str | None
-    rows: tuple[CauseRow, ...]
+    rows: tuple[VerdictRow, ...]
 
 
-def cause_table(snapshot: Snapshot) -> CauseTable:
-    """Return a row for each cause of a trial except `healthy`, which does not explain an end."""
+def verdict_table(snapshot: Snapshot) -> VerdictTable:
+    """Return a row for each verdict except `healthy`, which does not explain an end."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in snapshot.trials:
         if trial.verdict is not None and trial.verdict is not Cause.HEALTHY:
@@ -110,11 +110,11 @@ def cause_table(snapshot: Snapshot) -> CauseTable:
     dimension = _spanned(snapshot.study.spec.search)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     rows = tuple(_row(cause, trials, dimension) for cause, trials in ordered)
-    return CauseTable(dimension=dimension, rows=rows)
+    return VerdictTable(dimension=dimension, rows=rows)
 
 
 def common_remedy(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
-    """Return the remedy that all trials of one cause share, else that of the trial in the middle of their range."""
+    """Return the remedy that all trials of one verdict share, else that of the trial in the middle of their range."""
     return _remedy(trials, _spanned(search))
 
 
@@ -124,9 +124,9 @@ def _spanned(search: Sequence[Dimension]) -> str | None:
     return next((dimension.name for dimension in ranges if dimension is not None), None)
 
 
-def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseRow:
+def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> VerdictRow:
     findings = [trial.finding for trial in trials if trial.finding is not None]
-    return CauseRow(
+    return VerdictRow(
         cause=cause,
         fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
         trials=len(trials),
@@ -139,7 +139,7 @@ def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseR
 
 
 def _ended(trials: Sequence[Trial]) -> str:
-    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the cause."""
+    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the verdict."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     audited = sum(is_audited(trial) for trial in complete)
     counts = (("audited", audited), ("complete", len(complete) - audited))

@@ -99,7 +99,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) 
             "best_card": best_card_section(snapshot),
             "is_map_alone": not all(named[name].panels for name in ("search-map", "learning-rates")),
             "budget": sections.budget(snapshot),
-            "causes": sections.causes(snapshot),
+            "verdicts": sections.verdicts(snapshot),
             "comparison": sections.comparison(snapshot, request, named["comparison"]),
             "studies": sections.studies(snapshot, request, named["studies"]),
             "specification": sections.specification(snapshot),

@@ -97,7 +97,7 @@ def _facts(replay: Replay) -> list[tuple[str, str]]:
     configuration = recording.subject.configuration
     return [
         (format_metric(spec.metric).capitalize(), format_result(trial.value, spec.metric)),
-        ("State", trial.state.value),
+        ("Fate", trial.fate.value),
         ("Trained again", length_words(recording)),
         ("Network", "-".join(map(str, _widths(replay)))),
         ("Activation", configuration.model.activation),

@@ -17,7 +17,7 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
-from hpsearch.analysis.verdict_summary import cause_table
+from hpsearch.analysis.verdict_summary import verdict_table
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
 from hpsearch.report.figures.ledger import ledger
@@ -76,12 +76,12 @@ def budget(snapshot: Snapshot) -> Markup:
     return piece("sections.html", "budget", ledger(snapshot).facts)
 
 
-def causes(snapshot: Snapshot) -> Markup:
-    """Return the advice from the trials, and the table of causes."""
+def verdicts(snapshot: Snapshot) -> Markup:
+    """Return the advice from the trials, and the table of verdicts."""
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
-    return piece("sections.html", "causes", advised, cause_table(snapshot))
+    return piece("sections.html", "verdicts", advised, verdict_table(snapshot))
 
 
 def specification(snapshot: Snapshot) -> Markup:

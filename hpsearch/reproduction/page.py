@@ -118,7 +118,7 @@ def _row(judged: Judged) -> str:
         f"{text(claim.text)}<br><code>{text(claim.study)}.toml</code>",
         text(claim.stated),
         "<br>".join(_measured(judged)) or "&ndash;",
-        f'<span class="cause">{sections.symbol(_FATES[judged.judgement])}{text(judgement_words(judged))}</span>',
+        f'<span class="labelled">{sections.symbol(_FATES[judged.judgement])}{text(judgement_words(judged))}</span>',
     )
     inner = "".join(
         f'<td data-head="{head}"><div>{cell}</div></td>' for head, cell in zip(_HEADS, cells, strict=True)

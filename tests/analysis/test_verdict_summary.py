@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.verdict_summary import audit_of, cause_table
+from hpsearch.analysis.verdict_summary import audit_of, verdict_table
 from hpsearch.study.spec import Choices
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.verdicts import Cause
@@ -58,7 +58,7 @@ def test_nothing_audited_says_nothing() -> None:
 
 def test_every_cause_has_a_row(study: Snapshot) -> None:
     """Each cause that a trial carries has a row with its remedy, most trials first; healthy explains no end."""
-    table = cause_table(study)
+    table = verdict_table(study)
     carried = {trial.verdict for trial in study.trials} - {None, Cause.HEALTHY}
     assert {row.cause for row in table.rows} == carried
     assert [row.trials for row in table.rows] == sorted((row.trials for row in table.rows), reverse=True)
@@ -67,7 +67,7 @@ def test_every_cause_has_a_row(study: Snapshot) -> None:
 
 def test_a_row_has_range_epochs_and_evidence(study: Snapshot) -> None:
     """A row has the range of its learning rates, the epochs it cost and the median of its evidence."""
-    rows = {row.cause: row for row in cause_table(study).rows}
+    rows = {row.cause: row for row in verdict_table(study).rows}
     dying = rows[Cause.DEAD_RELU_TOTAL]
     trials = [trial for trial in study.trials if trial.verdict is Cause.DEAD_RELU_TOTAL]
     rates = [float(trial.params["learning_rate"]) for trial in trials]
@@ -86,7 +86,7 @@ def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
         replace(base, number=i, finding=finding(Cause.EXPLODING_GRAD, evidence={"loss": loss}))
         for i, loss in enumerate(losses)
     ]
-    (row,) = cause_table(snapshot_of(trials)).rows
+    (row,) = verdict_table(snapshot_of(trials)).rows
     assert row.evidence == "loss infinite"
 
 
@@ -102,7 +102,7 @@ def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
         )
         for number, rate in enumerate((0.9, 0.5, 0.7))
     ]
-    (row,) = cause_table(snapshot_of(trials)).rows
+    (row,) = verdict_table(snapshot_of(trials)).rows
     assert (row.span, row.remedy) == ("0.5 to 0.9", "For trial 2: Lower it from 0.7.")
 
 
@@ -113,20 +113,20 @@ def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
     told = replace(base, number=1, state=TrialState.COMPLETE, value=0.3, epochs=20)
     assert base.finding is not None
     audited = [replace(told, number=n, finding=with_audit_step(base.finding, step=30)) for n in (2, 3)]
-    (row,) = cause_table(snapshot_of([stopped, told, *audited])).rows
+    (row,) = verdict_table(snapshot_of([stopped, told, *audited])).rows
     assert (row.trials, row.ended, row.epochs) == (4, "2 audited, 1 complete", 63)
     assert "audited_at" not in row.evidence
-    (row,) = cause_table(snapshot_of([stopped])).rows
+    (row,) = verdict_table(snapshot_of([stopped])).rows
     assert (row.trials, row.ended) == (1, "")
 
 
 def test_without_a_range_there_is_no_span() -> None:
     """A search of choices alone has no range of values to give."""
-    table = cause_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
+    table = verdict_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
     assert table.dimension is None
     assert {row.span for row in table.rows} == {""}
 
 
 def test_no_trials_have_no_causes() -> None:
     """An empty study has an empty table."""
-    assert cause_table(empty()).rows == ()
+    assert verdict_table(empty()).rows == ()

@@ -105,7 +105,7 @@ def test_the_contents_lead_to_every_section(page: str) -> None:
     assert nav is not None
     links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', nav[0])
     assert [name for name, _ in links] == re.findall(r'<section id="([\w-]+)"', page)
-    assert dict(links)["causes"] == "Causes"
+    assert dict(links)["verdicts"] == "Verdicts"
     assert page.index(nav[0]) < page.index("<section")
 
 
@@ -187,8 +187,8 @@ def test_the_card_can_be_copied(page: str) -> None:
     assert 'name = "digits-best"' in text
 
 
-def test_causes_say_what_they_count(study: Snapshot) -> None:
-    """The ledger has only a cause's stopped trials, so the table of causes states that it counts complete ones too."""
+def test_the_table_of_verdicts_states_what_it_counts(study: Snapshot) -> None:
+    """The ledger has only the stopped trials of a verdict, so the table states that it also counts complete ones."""
     assert (
         "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
         in render(study)

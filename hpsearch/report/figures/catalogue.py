@@ -221,7 +221,7 @@ def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
     if not data.bars:
         return Exhibit(name=name, title=title, caption="No epoch has been trained yet.")
     panels = (
-        Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data)),
+        Panel(name=name, label="Epochs by verdict.", figure=draw_ledger(data)),
         Panel(name=f"{name}-budget", label="The budget's trials by fate.", figure=draw_budget(data)),
     )
     caption = (
