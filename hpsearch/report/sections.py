@@ -26,7 +26,6 @@ from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
 from hpsearch.study.spec import fault_in_words
 from hpsearch.study.writer import specification_text
-from hpsearch.trials import Fate
 
 
 def header(snapshot: Snapshot) -> Markup:
@@ -93,11 +92,6 @@ def footer(snapshot: Snapshot) -> Markup:
     """Return the page's maker and date."""
     fingerprint = "" if snapshot.study.foreign is not None else snapshot.study.fingerprint
     return piece("sections.html", "footer", __version__, format_time(snapshot.taken), fingerprint)
-
-
-def symbol(fate: Fate) -> Markup:
-    """Return the symbol of a fate as a small drawing in its colour."""
-    return piece("parts.html", "symbol", fate)
 
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:

@@ -39,3 +39,5 @@ def test_templates_trust_no_text() -> None:
     folder = resources.files("hpsearch.report").joinpath("templates")
     trusting = {file.name for file in folder.iterdir() if re.search(r"\|\s*safe\b", file.read_text())}
     assert trusting == {"page.html"}
+    others = resources.files("hpsearch.reproduction").joinpath("templates")
+    assert not any(re.search(r"\|\s*safe\b", file.read_text()) for file in others.iterdir())
