@@ -16,6 +16,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     plain_axis,
     rail_rows,
@@ -24,7 +25,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.learning_curves import BEST, CurvePoint
 from hpsearch.report.figures.scales import ResultScale, rails_of, scale_of
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK

@@ -17,6 +17,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     instant,
     lowest_axis,
     marker,
@@ -28,7 +29,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 from hpsearch.storage.records import StoredStudy

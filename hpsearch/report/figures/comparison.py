@@ -18,6 +18,7 @@ from hpsearch.report.figures.drawing import (
     domains,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     marker,
     plain_axis,
@@ -27,7 +28,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, scale_of, study_scale
 from hpsearch.report.palette import LOOKS, SOFT_INK
 from hpsearch.report.request import FEWEST_COMPARED, ReportRequest

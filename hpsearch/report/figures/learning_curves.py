@@ -17,6 +17,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     marker,
     plain_axis,
@@ -26,7 +27,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, scale_of, study_scale
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.storage.records import StoredStudy

@@ -25,6 +25,7 @@ from hpsearch.report.figures.drawing import (
     domains,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     placed_marks,
     plain_axis,
@@ -34,7 +35,6 @@ from hpsearch.report.figures.drawing import (
     search_axis,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import (
     INFINITE,
     NOT_A_NUMBER,

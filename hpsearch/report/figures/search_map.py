@@ -17,12 +17,12 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     marker,
     marker_size,
     rounded,
     search_axis,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 from hpsearch.trials import Fate, Trial

@@ -11,8 +11,16 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
-from hpsearch.report.figures.hover_text import hover_lines
+from hpsearch.report.figures.drawing import (
+    escaped,
+    fate_trace,
+    figure,
+    hover,
+    hover_lines,
+    instant,
+    marker,
+    plain_axis,
+)
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 from hpsearch.storage.records import Attempt, WorkerRecord
 from hpsearch.trials import Fate, Trial
