@@ -235,8 +235,8 @@ def five_panels(name: str, title: str, recording: Recording) -> Picture:
         title=title,
         caption=(
             "By minibatch: accuracy; mean weight and bias of each of ten units of layer 2, and of ten watched units of "
-            "layer 1. A triangle marks where a unit fired for the last time. What outgrows its beginning a hundredfold "
-            "is drawn on a logarithmic scale of either sign; what is not finite has a rail of its own."
+            "layer 1. A triangle marks a unit's last firing. Values that grow more than a hundredfold have a "
+            "symmetric logarithmic scale; values that are not finite are on a separate rail."
         ),
         drawings=tuple(drawings),
     )

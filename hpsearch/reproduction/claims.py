@@ -171,7 +171,7 @@ def measured_words(measured: Measured) -> str:
     """
     name = measured.condition.words
     if not measured.count:
-        return f"{name}: no seed shows it"
+        return f"{name}: not seen with any seed"
     numbers = (measured.value, measured.low, measured.high)
     value, low, high = (format_number(number, digits=measured.condition.digits) for number in numbers)
     value = f"more than {value}" if measured.is_bound else value

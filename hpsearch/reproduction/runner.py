@@ -176,8 +176,8 @@ def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outc
                 yield future.result()
             except BrokenProcessPool as error:
                 raise HpsearchError(
-                    f"{running[future]}: a process of it died, perhaps for lack of memory: "
-                    "run it again with --workers 1; what was finished is kept"
+                    f"{running[future]}: its process died, perhaps because memory ran out: "
+                    "run it again with --workers 1; finished studies are stored"
                 ) from error
 
 

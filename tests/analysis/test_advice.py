@@ -66,7 +66,7 @@ def test_a_deadly_upper_end_is_cut_off() -> None:
 def test_a_lower_end_without_progress_is_cut_off() -> None:
     """Trials that were too slow, all of them, did not die but got nowhere."""
     assert advised([*SURVIVORS, *SLOW], RATE) == (
-        "no trial with a learning rate below 3.5e-05 got anywhere (0 of 12): raise `search.learning_rate.low`"
+        "no trial with a learning rate below 3.5e-05 made progress (0 of 12): raise `search.learning_rate.low`"
     )
 
 
@@ -137,7 +137,7 @@ def test_audited_trials_are_neither_alive_nor_dead() -> None:
     trials = [*SURVIVORS, *(well(0.8, learning_rate=0.01) for _ in range(12)), *DEAD, *poor]
     said = advised(trials, RATE)
     assert said is not None
-    assert "above 0.31 survived (0 of 17, audited ones aside): lower" in said
+    assert "above 0.31 survived (0 of 17, not counting audited ones): lower" in said
     good = advised([*trials, audited(DEAD[-1], 0.99)], RATE)
     assert good is None or "no trial" not in good
 
@@ -174,7 +174,7 @@ RANKED = [well(0.5 + i / 100, learning_rate=10 ** (-4 + 4 * i / 40)) for i in ra
 def test_the_best_at_an_edge_ask_for_room(trials: list[Trial], maximize: bool, words: str | None) -> None:  # noqa: FBT001
     """If the best tenth sits in the outer tenth of a range, and not all trials do, the range ends too soon."""
     said = advised(trials, RATE, DECAY, maximize=maximize)
-    assert said == (None if words is None else f"the best trials sit at the {words}")
+    assert said == (None if words is None else f"the best trials are at the {words}")
 
 
 def test_an_edge_that_cannot_be_moved_is_left_alone() -> None:
@@ -186,7 +186,7 @@ def test_an_edge_that_cannot_be_moved_is_left_alone() -> None:
     narrow = replace(DROPOUT, low=0.2, high=0.7)
     trials = [well(1 - i / 50, model__dropout=0.2 + 0.5 * i / 41) for i in range(41)]
     assert advised(trials, narrow) == (
-        "the best trials sit at the lower edge of model.dropout: lower `search.model.dropout.low`"
+        "the best trials are at the lower edge of model.dropout: lower `search.model.dropout.low`"
     )
 
 

@@ -134,7 +134,7 @@ def test_too_few_trials_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("one dimension", "searches learning_rate alone"), ("no search", "searches nothing")]
+    ("name", "words"), [("one dimension", "searches only learning_rate"), ("no search", "searches nothing")]
 )
 def test_one_parameter_has_no_importance(name: str, words: str) -> None:
     """Without a second parameter there is nothing to weigh against."""

@@ -87,7 +87,7 @@ def test_trials_that_are_parted_completely_have_a_boundary() -> None:
 @pytest.mark.parametrize(
     ("trials", "why"),
     [
-        (_drawn(200, seed=1)[:3], "it takes 5 deaths and 5 survivors"),
+        (_drawn(200, seed=1)[:3], "it needs 5 deaths and 5 survivors"),
         ([_trial(i, -0.1 * i, -5.0, DIVERGED) for i in range(30)], "30 and 0"),
         (_drawn(300, seed=1, steep=-4.0), "deaths do not grow with learning_rate"),
         (_drawn(300, seed=2, steep=0.05), "the trials do not determine where it is"),

@@ -147,7 +147,7 @@ def test_the_test_part_is_sealed_opened_or_not_there() -> None:
     """The card states which of the three it is, and the result only after the opening."""
     none = best_card(snapshot_of(complete(0.9)))
     assert none is not None
-    assert none.test == "The study keeps no test part back (data.test_fraction is 0)."
+    assert none.test == "The study has no test part (data.test_fraction is 0)."
     spec = replace(SPEC, data=replace(SPEC.data, test_fraction=0.1))
     sealed = best_card(snapshot_of(complete(0.9), spec=spec))
     assert sealed is not None

@@ -36,7 +36,7 @@ def test_the_page_says_what_was_found() -> None:
 
 def test_silence_is_called_death_of_relu_alone() -> None:
     """If the activation has a gradient below 0 the page states that a silent unit may still learn."""
-    words = "a unit that falls silent may still learn"
+    words = "a silent unit may still learn"
     assert words in body(render_replay(replay_of("diverging"), taken=TAKEN))
     assert words not in body(render_replay(replay_of("dying"), taken=TAKEN))
 

@@ -85,7 +85,8 @@ def best_curves(snapshot: Snapshot) -> BestCurves | None:
         trials=trials,
         caption=(
             f"The best {format_count(len(trials), 'trial')}, one by one, on the same axes: the loss in training"
-            " (dotted) and in validation (solid). Where they part, the network overfits."
+            " (dotted) and in validation (solid). If the validation loss rises above the training loss, the network"
+            " overfits."
         ),
     )
 

@@ -156,9 +156,7 @@ def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None, study: Sto
     if steps[-1].best is None or study.foreign is not None:
         return ""
     if noise is None:
-        return (
-            "How much seeds alone change is not known: no configuration was trained again with fresh seeds."
-        )
+        return "The effect of seeds alone is unknown: no configuration was trained again with fresh seeds."
     return noise.words
 
 

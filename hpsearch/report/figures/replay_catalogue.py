@@ -36,20 +36,20 @@ _STEP_EXHIBITS: Final = {
     "output-biases": ("Biases of the output layer", "Of the same units."),
     "first-weights": (
         "Weights of hidden layer 1",
-        "Mean weight of each watched unit. A triangle marks the last firing of one that fell silent.",
+        "Mean weight of each watched unit. A triangle marks the last firing of a unit that fell silent.",
     ),
     "first-biases": ("Biases of hidden layer 1", "Of the same units."),
     "firing": (
         "Units that fire",
-        "Share of each hidden layer's units that some example of the minibatch excites.",
+        "Share of each hidden layer's units that are positive for at least one example of the minibatch.",
     ),
     "weight-gradients": (
         "Gradients of the weights",
-        "Euclidean norm of each layer's, for the mean loss of the minibatch; exactly 0 has a rail of its own.",
+        "Euclidean norm for each layer, of the mean loss of the minibatch; exactly 0 is on a separate rail.",
     ),
     "bias-gradients": (
         "Gradients of the biases",
-        "The same of the biases. After batch normalization only rounding is left of them.",
+        "The same for the biases. After batch normalization they consist only of rounding errors.",
     ),
 }
 

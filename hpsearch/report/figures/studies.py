@@ -127,7 +127,7 @@ def _caption(lines: Sequence[StudyLine], snapshots: Sequence[Snapshot]) -> str:
     first = snapshots[0].study.fingerprint
     foreign = [one.study.spec.name for one in snapshots[1:] if one.study.fingerprint != first]
     if foreign:
-        sentences.append(f"Not comparable, having other data: {', '.join(foreign)}.")
+        sentences.append(f"Not comparable, because their data differ: {', '.join(foreign)}.")
     return " ".join(sentences)
 
 

@@ -394,8 +394,8 @@ def _scatter(search: Searched) -> Picture:
     ]
     return charts(
         "random-search-places",
-        "Where the best trials are",
-        "Every trial of the first search. The best sit at the upper edge of the learning rates.",
+        "Places of the best trials",
+        "Every trial of the first search. The best are at the upper edge of the learning rates.",
         {
             "Parameters": chart(("learning rate", "weight decay"), by_place, ("log", "log")),
             "Accuracy": chart(("learning rate", "validation accuracy"), by_rate, ("log", "linear")),

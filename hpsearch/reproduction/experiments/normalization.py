@@ -111,7 +111,9 @@ def dropout_order(lab: Lab) -> Outcome:
     data = chart(("place of dropout", "held-back accuracy"), series)
     caption = "Accuracy on held-back images in the end, the median and the range of the seeds."
     return Outcome(
-        study=study, values=values, pictures=(charts(study, "Where dropout stands", caption, {"": data}),)
+        study=study,
+        values=values,
+        pictures=(charts(study, "Places of dropout", caption, {"": data}),),
     )
 
 
@@ -267,7 +269,7 @@ def _independence_picture(values: Mapping[str, Sequence[float]]) -> Picture:
     ]
     data = chart(("network", "same for all inputs"), series)
     caption = (
-        "Outputs at the first step, 1 / C taken off: the squared length of their mean over the mean of their squared "
-        "lengths. At 1 the gradient of the output layer does not depend on the input but for its target."
+        "Outputs at the first step, minus 1 / C: the squared length of their mean over the mean of their squared "
+        "lengths. At 1 the gradient of the output layer depends only on the target, not on the input."
     )
     return charts("independence", "Gradients that do not depend on the input", caption, {"": data})

@@ -135,8 +135,8 @@ def _broken_losses() -> Picture:
     ]
     data = chart(("logit of an example whose target is 0", "loss"), series)
     caption = (
-        "Binary cross-entropy as -log(1 - sigmoid(z)), and as softplus(z). The textbook's line ends where its "
-        "logarithm is that of 0."
+        "Binary cross-entropy as -log(1 - sigmoid(z)), and as softplus(z). The textbook's line ends at the first "
+        "logarithm of 0."
     )
     return charts("broken-losses", "Where the textbook's loss breaks", caption, {"": data})
 

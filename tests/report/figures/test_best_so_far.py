@@ -78,7 +78,7 @@ def test_the_caption_says_when_the_best_was_found() -> None:
     assert data.caption == (
         "The best was found by trial 2, the 3rd of 4 to end, when 6 epochs had been begun;"
         " it improved once after the first result."
-        " How much seeds alone change is not known: no configuration was trained again with fresh seeds."
+        " The effect of seeds alone is unknown: no configuration was trained again with fresh seeds."
     )
 
 

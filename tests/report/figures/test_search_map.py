@@ -62,8 +62,8 @@ def test_the_caption_counts_what_is_not_in_view(study: Snapshot) -> None:
     data = search_map(snapshot_of([study.trials[2], far, unsampled]))
     assert data is not None
     assert data.caption == (
-        "2 trials over the whole search space. Not drawn, having no parameters yet: 1 trial."
-        " Drawn at the edge, lying outside: 1 trial."
+        "2 trials over the whole search space. Not drawn, because they have no parameters yet: 1 trial."
+        " Drawn at the edge, because they are outside: 1 trial."
     )
     assert max(mark.x for mark in data.marks) == 1.0
 

@@ -52,7 +52,7 @@ def test_keys_that_differ_are_listed(study: Snapshot, other: Snapshot) -> None:
 def test_other_data_is_said(study: Snapshot, other: Snapshot) -> None:
     """Studies of other data are drawn, and called not comparable."""
     foreign = replace(other, study=replace(other.study, fingerprint="sha256:0"))
-    assert "Not comparable, having other data: other." in studies_compared(study, [foreign]).caption
+    assert "Not comparable, because their data differ: other." in studies_compared(study, [foreign]).caption
     assert "Not comparable" not in studies_compared(study, [other]).caption
     assert "fingerprint of the data" in {row.key for row in differences([study, foreign])}
 

@@ -103,7 +103,7 @@ def test_a_lost_lease_is_a_bar_and_a_mark() -> None:
     assert "trial 0: lease lost" in lost.hover
     assert "why: lease ran out" in lost.hover
     assert second.lost == ()
-    assert data.caption.endswith("Asterisks are leases that were lost: 1.")
+    assert data.caption.endswith("Asterisks are lost leases: 1.")
 
 
 def test_an_attempt_that_was_handed_back_is_no_loss() -> None:
@@ -135,7 +135,7 @@ def test_heartbeats_are_those_of_registered_workers() -> None:
     assert beats["a"] is not None
     assert beats["a"].at == CREATED + timedelta(seconds=3)
     assert beats["a"].hover[:2] == ("a: lost", "last heartbeat 2026-07-26 13:58:10 UTC")
-    assert data.caption.endswith("Not drawn, having trained nothing here: 1 other worker.")
+    assert data.caption.endswith("Not drawn, because they did not train here: 1 other worker.")
 
 
 def test_a_worker_without_a_started_trial_has_an_empty_lane() -> None:
