@@ -28,7 +28,7 @@ from hpsearch.reproduction.charts import Drawing, Picture
 from hpsearch.reproduction.laboratory import Lab, Outcome, Source, study_file
 
 
-def key_of(study: str, lab: Lab, source_digest: str) -> str:
+def outcome_key(study: str, lab: Lab, source_digest: str) -> str:
     """Return a digest of everything that an outcome depends on: data, study file, size, seed, and the program."""
     parts = (study, lab.source, lab.size, str(lab.seed), source_digest, code_digest(), np.__version__)
     whole = hashlib.sha256("\n".join(parts).encode())
@@ -55,7 +55,7 @@ def code_digest() -> str:
     return whole.hexdigest()
 
 
-def kept(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
+def load_outcome(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
     """Return the outcome stored under that key; None if there is none that can be read."""
     try:
         raw = json.loads(_path(folder, study, lab).read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def kept(folder: Path, study: str, lab: Lab, key: str) -> Outcome | None:
         return None
 
 
-def keep(folder: Path, outcome: Outcome, lab: Lab, key: str) -> str:
+def store_outcome(folder: Path, outcome: Outcome, lab: Lab, key: str) -> str:
     """Store an outcome in place of an older one; return the error if writing failed, else an empty text."""
     text = json.dumps({"key": key, "outcome": asdict(outcome)}, separators=(",", ":"))
     path = _path(folder, outcome.study, lab)
@@ -102,55 +102,55 @@ def _pictures(raw: list[dict[str, Any]]) -> Iterator[Picture]:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """A study whose experiment has finished, now or in an earlier call, and the number `wanted` in all.
+class FinishedStudy:
+    """A study whose experiment has finished, now or in an earlier call; `done` of `wanted` studies have.
 
-    `unkept` is the reason if it could not be stored for the next call.
+    `storage_error` is the reason if its outcome could not be stored for the next call.
     """
 
     study: str
     seconds: float
-    was_kept: bool
+    was_stored: bool
     done: int
     wanted: int
-    unkept: str = ""
+    storage_error: str = ""
 
 
-def keys_of(studies: Sequence[str], lab: Lab) -> dict[str, str]:
+def outcome_keys(studies: Sequence[str], lab: Lab) -> dict[str, str]:
     """Return the storage key of each study's outcome. Raises DataError if the lab's source cannot be read."""
     digest = source_digest(lab.source)
-    return {study: key_of(study, lab, digest) for study in studies}
+    return {study: outcome_key(study, lab, digest) for study in studies}
 
 
 def reproduce(
-    keys: Mapping[str, str], lab: Lab, *, folder: Path, workers: int, show: Callable[[Ended], None]
+    keys: Mapping[str, str], lab: Lab, *, folder: Path, workers: int, show: Callable[[FinishedStudy], None]
 ) -> dict[str, Outcome]:
-    """Return the outcomes of the studies of `keys_of`, by name; those stored under `folder` are not run again.
+    """Return the outcomes of the studies of `outcome_keys`, by name; those stored under `folder` are not run again.
 
     Each is stored as soon as it is complete. An interrupt ends the processes and leaves no partial file.
     """
     outcomes: dict[str, Outcome] = {}
 
-    def note(outcome: Outcome, *, was_kept: bool, unkept: str = "") -> None:
+    def note(outcome: Outcome, *, was_stored: bool, storage_error: str = "") -> None:
         outcomes[outcome.study] = outcome
         show(
-            Ended(
+            FinishedStudy(
                 study=outcome.study,
                 seconds=outcome.seconds,
-                was_kept=was_kept,
+                was_stored=was_stored,
                 done=len(outcomes),
                 wanted=len(keys),
-                unkept=unkept,
+                storage_error=storage_error,
             )
         )
 
     for study, key in keys.items():
-        if (found := kept(folder, study, lab, key)) is not None:
-            note(found, was_kept=True)
+        if (found := load_outcome(folder, study, lab, key)) is not None:
+            note(found, was_stored=True)
     missing = [study for study in EXPERIMENTS if study in keys and study not in outcomes]
     for outcome in _run_all(missing, lab, workers=workers):
-        unkept = keep(folder, outcome, lab, keys[outcome.study])
-        note(outcome, was_kept=False, unkept=unkept)
+        storage_error = store_outcome(folder, outcome, lab, keys[outcome.study])
+        note(outcome, was_stored=False, storage_error=storage_error)
     return outcomes
 
 
@@ -185,7 +185,7 @@ def _run_all(studies: Sequence[str], lab: Lab, *, workers: int) -> Iterator[Outc
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Yield processes that are terminated on exit, even after an error."""
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_belong_to_the_parent)
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     try:
         yield executor
         executor.shutdown()
@@ -196,13 +196,13 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
 
 
-def _belong_to_the_parent() -> None:
+def _end_with_parent() -> None:
     """Ignore interrupts, and end when the parent ends, even if it is killed and cannot end its children."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
+def _exit_after_parent() -> None:
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)  # from its own thread, nothing else ends a process that trains

@@ -52,8 +52,8 @@ def test_a_trial_has_the_fields_of_the_design() -> None:
     assert shown["remedy"].startswith("Lower the learning rate")
 
 
-def test_what_json_lacks_is_null_with_a_reason() -> None:
-    """NaN and infinity are null, and the reason stands beside them; finite numbers have none."""
+def test_a_number_that_json_lacks_is_null_with_a_reason() -> None:
+    """NaN and infinity are null, with the reason in another field; finite numbers have none."""
     shown = trial_object(TRIAL)
     assert (shown["value"], shown["value_reason"]) == (None, "nan")
     assert shown["evidence"] == {"loss": None, "loss_reason": "infinity", "logit_max": 3e6}
@@ -72,14 +72,16 @@ def test_what_json_lacks_is_null_with_a_reason() -> None:
         ({"curve": {}, "state": TrialState.WAITING, "finding": None}, None, "waiting"),
     ],
 )
-def test_a_missing_value_says_why(changes: dict[str, Any], value: float | None, reason: str | None) -> None:
+def test_a_missing_value_has_a_reason(
+    changes: dict[str, Any], value: float | None, reason: str | None
+) -> None:
     """Every null value has a reason, and no other value has one."""
     shown = trial_object(replace(TRIAL, **changes))
     assert (shown["value"], shown["value_reason"]) == (value, reason)
 
 
 def test_every_trial_is_strict_json(study: Snapshot, regression: Snapshot) -> None:
-    """No trial, whatever its values, needs more than JSON has."""
+    """Every trial, even with unusual values, is strict JSON."""
     for trial in (*study.trials, *regression.trials):
         json.loads(json_text(trial_object(trial)), parse_constant=_no_constant)
 
@@ -111,7 +113,7 @@ def test_json_is_strict() -> None:
 
 
 def test_a_summary_is_strict_json(study: Snapshot, regression: Snapshot, hostile: Snapshot) -> None:
-    """Whatever the trials are, the summary has the same fields, and JSON holds them."""
+    """The summary of any trials has the same fields, and is strict JSON."""
     for snapshot in (study, regression, hostile, empty(), only_deaths()):
         shown = summary_object(snapshot.study, snapshot.trials)
         assert set(shown) == {"fates_by_decade", "advice", "audit", "configurations"}
@@ -127,7 +129,7 @@ def test_a_whole_study_is_summed_up(study: Snapshot) -> None:
     )
 
 
-def test_an_empty_study_says_nothing() -> None:
+def test_an_empty_study_has_no_advice() -> None:
     """Before the first trial there are no decades and no advice."""
     snapshot = empty()
     shown = summary_object(snapshot.study, snapshot.trials)

@@ -1,4 +1,4 @@
-"""How a study stands, in words."""
+"""The state of a study, in words."""
 
 import math
 from dataclasses import replace
@@ -38,7 +38,9 @@ def test_fates_are_counted_in_their_order(study: Snapshot) -> None:
         ),
     ],
 )
-def test_a_study_says_how_it_stands(states: list[str], stopped: str | None, word: str, sentence: str) -> None:
+def test_a_study_has_a_state_and_a_sentence(
+    states: list[str], stopped: str | None, word: str, sentence: str
+) -> None:
     """A spent budget is finished, a stopped study has the reason, one without workers is open."""
     trials = [replace(ENDED, number=i, state=TrialState(state)) for i, state in enumerate(states)]
     progress = progress_of(replace(SPEC, trials=2), trials, stopped=stopped)
@@ -70,7 +72,7 @@ def trial(rate: Any, cause: Cause, state: TrialState = TrialState.PRUNED) -> Tri
 
 
 def test_trials_are_counted_by_decade_and_fate() -> None:
-    """Each decade holds its lower end, and the last one the upper end of the search space too."""
+    """Each decade includes its lower end, and the last one also the upper end of the search space."""
     trials = [
         trial(1e-3, Cause.HEALTHY, TrialState.COMPLETE),
         trial(0.009, Cause.LR_TOO_LOW),
@@ -89,19 +91,19 @@ def test_trials_are_counted_by_decade_and_fate() -> None:
 
 @pytest.mark.parametrize("exponent", range(-12, 6))
 def test_a_power_of_ten_begins_its_decade(exponent: int) -> None:
-    """Powers of ten, whose logarithms are rounded, stand at the lower end of a decade."""
+    """Powers of ten, whose logarithms are rounded, are at the lower end of a decade."""
     (decade,) = fates_by_decade((RATE,), [trial(float(f"1e{exponent}"), Cause.OUTRANKED)])
     assert decade.low == (0.1 if exponent == 0 else float(f"1e{exponent}"))
 
 
-def test_what_has_no_decade_is_left_out() -> None:
-    """Trials in training, and rates that some other program set and that have no logarithm, are in no decade."""
+def test_trials_without_a_decade_are_left_out() -> None:
+    """Trials in training, and rates without a logarithm that another program set, are in no decade."""
     odd = [trial(rate, Cause.OUTRANKED) for rate in (0.0, -1.0, math.inf, math.nan, "high")]
     assert fates_by_decade((RATE,), [*odd, trial(0.1, Cause.HEALTHY, TrialState.RUNNING)]) == ()
 
 
 def test_every_ended_trial_has_its_decade(study: Snapshot) -> None:
-    """The decades of a whole study hold every trial that ended, once."""
+    """Every ended trial of a study is in one decade."""
     decades = fates_by_decade(study.study.spec.search, study.trials)
     assert sum(decade.trials for decade in decades) == sum(t.state.is_final for t in study.trials)
 

@@ -40,7 +40,7 @@ TWENTY = [trial(i, 0.5 + i / 100) for i in range(20)]
         ([audited(20, 0.9, state=TrialState.PRUNED), audited(21, math.inf)], (2, 0)),
     ],
 )
-def test_a_stop_was_wrong_where_the_trial_ends_among_the_best(
+def test_a_stop_was_wrong_if_the_trial_ends_among_the_best(
     more: list[Trial], expected: tuple[int, int]
 ) -> None:
     """Audited trials that end as well as the best tenth, ties included, count; pruned and infinite ones never do."""
@@ -50,8 +50,8 @@ def test_a_stop_was_wrong_where_the_trial_ends_among_the_best(
     assert audit_of(lower, maximize=False).wrong == audit_of([*TWENTY, *more], maximize=True).wrong
 
 
-def test_nothing_audited_says_nothing() -> None:
-    """Without an audited trial there is no rate, and the interval is everything."""
+def test_without_audited_trials_there_is_no_rate() -> None:
+    """Without an audited trial there is no rate, and the interval is all of 0..1."""
     found = audit_of([], maximize=True)
     assert (found.false_stop_rate, found.interval) == (None, (0.0, 1.0))
 
@@ -79,7 +79,7 @@ def test_a_row_has_range_epochs_and_evidence(study: Snapshot) -> None:
 
 
 def test_evidence_that_is_not_finite_is_shown(study: Snapshot) -> None:
-    """A median of infinities or NaN is that word, never an error."""
+    """A median of infinities or NaN is that word, and not an error."""
     base = next(trial for trial in study.trials if trial.fate is Fate.DIVERGED)
     losses = (math.nan, math.inf, math.inf, 3.0)
     trials = [
@@ -106,8 +106,8 @@ def test_remedies_that_differ_are_shown_by_an_example(study: Snapshot) -> None:
     assert (row.span, row.remedy) == ("0.5 to 0.9", "For trial 2: Lower it from 0.7.")
 
 
-def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
-    """A cause's trials that were audited, or told of it at their end, are counted and named; so are their epochs."""
+def test_trials_that_were_not_stopped_are_counted(study: Snapshot) -> None:
+    """Trials with the verdict that were audited, or got it at their end, are counted and named; so are their epochs."""
     base = next(trial for trial in study.trials if trial.fate is Fate.TOO_SLOW)
     stopped = replace(base, number=0, epochs=3)
     told = replace(base, number=1, state=TrialState.COMPLETE, value=0.3, epochs=20)
@@ -121,7 +121,7 @@ def test_trials_that_ran_on_are_told_apart(study: Snapshot) -> None:
 
 
 def test_without_a_range_there_is_no_span() -> None:
-    """A search of choices alone has no range of values to give."""
+    """A search of choices only has no range of values."""
     table = verdict_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
     assert table.dimension is None
     assert {row.span for row in table.rows} == {""}

@@ -29,7 +29,7 @@ def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
     assert "in place of MNIST" in ended.stderr
     assert "<!doctype html>" in Path("page.html").read_text(encoding="utf-8")
     again = command(*asked, "--format", "json")
-    assert again.stderr.count(": kept") == len(FAST)
+    assert again.stderr.count(": stored") == len(FAST)
     claims = {claim["claim"]: claim for claim in json.loads(again.stdout)}
     assert claims["wrong-output"]["judgement"] == "holds"
     assert claims["wrong-output"]["measured"][0]["seeds"] == 3

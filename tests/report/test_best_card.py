@@ -121,8 +121,8 @@ def complete(*values: float) -> list[Trial]:
     ]
 
 
-def test_nobody_is_sure_without_fresh_seeds() -> None:
-    """Without evaluations the card states that, and which command makes them; those of the test part do not count."""
+def test_without_fresh_seeds_the_best_is_uncertain() -> None:
+    """Without evaluations the card names the command that makes them; those of the test part do not count."""
     snapshot = snapshot_of(complete(0.9, 0.8))
     for one in (snapshot, replace(snapshot, evaluations=evaluations(0, 0.9, 0.9, part="test"))):
         card = best_card(one)
@@ -132,8 +132,8 @@ def test_nobody_is_sure_without_fresh_seeds() -> None:
         assert "`hpsearch study confirm digits`" in card.sure
 
 
-def test_the_card_says_what_fresh_seeds_say() -> None:
-    """Every configuration with fresh seeds has its row, the best mean first, whichever the search had first."""
+def test_the_card_has_the_results_of_fresh_seeds() -> None:
+    """Every configuration with fresh seeds has a row, the best mean first, regardless of the search's order."""
     made = [*evaluations(0, 0.80, 0.81, 0.80), *evaluations(1, 0.94, 0.95, 0.94), *evaluations(2, 0.9, None)]
     card = best_card(replace(snapshot_of(complete(0.95, 0.94, 0.93, 0.92)), evaluations=made))
     assert card is not None

@@ -1,4 +1,4 @@
-"""The page as text; a browser looks at it in `tests/end_to_end`."""
+"""The page as text; tests in `tests/end_to_end` open it in a browser."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_nothing_is_loaded(page: str) -> None:
     assert len(re.findall("<script", page)) == 3
 
 
-def test_the_heading_says_what_people_ask_first(page: str) -> None:
+def test_the_heading_has_the_main_facts(page: str) -> None:
     """Name, state, budget, data, best and times in UTC with the zone are on the page."""
     text = " ".join(_outline(page).text)
     for words in (
@@ -136,7 +136,7 @@ def test_markup_runs_nothing(hostile: Snapshot) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_every_study_has_a_page(name: str) -> None:
-    """Studies without trials, results, survivors or a learning rate have an honest page."""
+    """Studies without trials, results, survivors or a learning rate have a page that states what is missing."""
     outline = _outline(render(SPECIAL[name]()))
     assert outline.tags.count("h2") == 15
     if name == "empty":
@@ -158,8 +158,8 @@ def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> No
     assert render(study) == page
 
 
-def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
-    """Named trials stand side by side, and another study has a section with what it does otherwise."""
+def test_the_page_has_the_requested_comparisons(study: Snapshot) -> None:
+    """Named trials are compared, and another study has a section with the differences."""
     other = synthetic.synthetic(60, spec=replace(synthetic.SPEC, name=synthetic.MARKUP, seed=3))
     outline = _outline(render(study, ReportRequest(trials=(3, 42), others=(other,))))
     text = " ".join(outline.text)
@@ -196,7 +196,7 @@ def test_the_table_of_verdicts_states_what_it_counts(study: Snapshot) -> None:
 
 
 def test_options_of_commands_are_not_broken_at_their_hyphens() -> None:
-    """An option is one word to the browser, and nothing is added that would be copied with it."""
+    """The browser does not break an option, and nothing is added that would be copied with it."""
     assert text_with_code("a--b `x --trials 3,17 a--b`") == (
         'a--b <code>x <span class="option">--trials</span> 3,17 a--b</code>'
     )

@@ -55,8 +55,8 @@ def test_units_die_of_a_swing_to_the_negative(dying: Recording) -> None:
     assert negative_share(dying) == 1.0
 
 
-def test_signs_are_counted_on_growing_steps_alone() -> None:
-    """A number that alternates and grows flips always, one that keeps its side never; one that shrinks is left out."""
+def test_signs_are_counted_on_growing_steps_only() -> None:
+    """An alternating, growing number always flips, one that keeps its sign never; shrinking steps do not count."""
     steps = np.arange(1.0, 9.0)
     alternating = steps * (-1) ** np.arange(8)
     assert flips(alternating[:, None]) == 1.0
@@ -91,7 +91,7 @@ def test_steps_are_counted_until_a_share_is_reached() -> None:
     assert steps_to(np.zeros(60), 0.85) == math.inf
 
 
-def test_rank_correlation_knows_order_alone() -> None:
+def test_rank_correlation_depends_only_on_order() -> None:
     """Any rising function has 1, any falling one -1, and equal numbers share a rank."""
     x = np.array([1.0, 2.0, 5.0, 9.0])
     assert rank_correlation(x, x**3) == pytest.approx(1.0)
@@ -101,15 +101,15 @@ def test_rank_correlation_knows_order_alone() -> None:
     )
 
 
-def test_the_textbook_breaks_where_its_sigmoid_rounds_to_one() -> None:
-    """-log(1 - sigmoid(z)) is infinite from 16.64 on in float32 and from 36.74 in float64, log-sum-exp nowhere."""
+def test_the_textbook_breaks_once_its_sigmoid_rounds_to_one() -> None:
+    """-log(1 - sigmoid(z)) is infinite from 16.64 in float32 and 36.74 in float64, log-sum-exp never."""
     assert breaking_logit(TEXTBOOK, "float32") == pytest.approx(16.6355, abs=1e-3)
     assert breaking_logit(TEXTBOOK, "float64") == pytest.approx(36.7368, abs=1e-3)
     assert breaking_logit(STABLE, "float32") == breaking_logit(STABLE, "float64") == np.inf
 
 
-def test_both_forms_agree_where_both_are_finite() -> None:
-    """Below the breaking point the textbook's loss is the stable one's."""
+def test_both_forms_agree_if_both_are_finite() -> None:
+    """Below the breaking point the textbook's loss equals the stable one."""
     for z in (-5.0, 0.0, 3.0, 12.0):
         assert binary_loss(TEXTBOOK, z, "float64") == pytest.approx(
             binary_loss(STABLE, z, "float64"), rel=1e-9
@@ -122,8 +122,8 @@ def test_sigmoid_of_minus_500() -> None:
     assert sigmoid_of(-500.0, "float64") == pytest.approx(np.exp(-500.0), rel=1e-12)
 
 
-def test_an_output_of_zero_makes_the_textbook_nan_where_every_answer_is_right() -> None:
-    """0 log 0 is NaN although each largest logit stands at its label; the stable loss is finite, and equal before."""
+def test_an_output_of_zero_makes_the_textbook_nan_even_if_every_answer_is_right() -> None:
+    """0 log 0 is NaN although each largest logit is at its label; the stable loss is finite, and equal otherwise."""
     labels = np.array([0, 1])
     far = np.array([[200.0, 0.0], [0.0, 200.0]], np.float32)
     assert np.isnan(textbook_cross_entropy(far, labels))
@@ -132,8 +132,8 @@ def test_an_output_of_zero_makes_the_textbook_nan_where_every_answer_is_right() 
     assert textbook_cross_entropy(near, labels) == pytest.approx(stable_cross_entropy(near, labels), rel=1e-6)
 
 
-def test_the_condition_of_a_product_is_that_of_its_matrix_where_float64_can_tell() -> None:
-    """For few small factors it equals the condition number of the product itself; for many it is beyond 1e16."""
+def test_the_condition_of_a_product_is_that_of_its_matrix() -> None:
+    """For few small factors it equals the condition number of the product; for many it is above 1e16."""
     made = product_condition(3, 6, np.random.default_rng(1))
     generator = np.random.default_rng(1)
     product = np.eye(6)
