@@ -165,9 +165,9 @@ def _claim(entry: Mapping[str, Any], document: str, setups: Mapping[str, str]) -
 
 
 def measured_words(measured: Measured) -> str:
-    """Return `training accuracy 0.935 [0.921, 0.944], 10 seeds`: the median and range, or a share and its interval.
+    """Return `training accuracy: 0.935 [0.921, 0.944], 10 seeds`: the median and range, or a share and its interval.
 
-    If runs ended before the event: `times more than 12 [9.1, more than 14], 3 seeds (not reached in 2 of 3)`.
+    If runs ended before the event: `times: more than 12 [9.1, more than 14], 3 seeds (not reached in 2 of 3)`.
     """
     name = measured.condition.words
     if not measured.count:
@@ -177,8 +177,8 @@ def measured_words(measured: Measured) -> str:
     value = f"more than {value}" if measured.is_bound else value
     high = f"more than {high}" if measured.never else high
     if measured.count == 1:
-        return f"{name} {value}{_never_words(measured)}"
-    return f"{name} {value} [{low}, {high}], {format_count(measured.count, 'seed')}{_never_words(measured)}"
+        return f"{name}: {value}{_never_words(measured)}"
+    return f"{name}: {value} [{low}, {high}], {format_count(measured.count, 'seed')}{_never_words(measured)}"
 
 
 def _never_words(measured: Measured) -> str:
@@ -199,7 +199,7 @@ def rule_words(condition: Condition) -> str:
 
 
 def missed_words(measured: Measured) -> str:
-    """Return both numbers: `first step with NaN 188 [123, 327], 20 seeds, not 300 to 400`."""
+    """Return both numbers: `first step with NaN: 188 [123, 327], 20 seeds, not 300 to 400`."""
     return f"{measured_words(measured)}, not {rule_words(measured.condition)}"
 
 

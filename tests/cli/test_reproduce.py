@@ -44,7 +44,7 @@ def test_a_bar_that_was_never_reached_is_said(command: Command) -> None:
     for shown in (ended.stdout, page):
         assert "infinite" not in shown
         assert "(85 % was not reached in 2 of 2 seeds)" in shown
-        assert "stable form in float32 more than 10000 (none up to there breaks it)" in shown
+        assert "stable form in float32: more than 10000 (none up to there breaks it)" in shown
 
 
 def test_images_that_are_missing_are_told_first(

@@ -190,7 +190,7 @@ def test_the_card_can_be_copied(page: str) -> None:
 def test_the_table_of_verdicts_states_what_it_counts(study: Snapshot) -> None:
     """The ledger has only the stopped trials of a verdict, so the table states that it also counts complete ones."""
     assert (
-        "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
+        "all trials with the verdict; evidence is the median. Complete and audited trials were not stopped, and"
         in render(study)
     )
 

@@ -30,15 +30,15 @@ class ReplayRun:
 
 
 _STEP_EXHIBITS: Final = {
-    "accuracy": ("Training accuracy", "Of each minibatch, before its step."),
-    "loss": ("Training loss", "Mean of each minibatch, before its step."),
+    "accuracy": ("Training accuracy", "Accuracy on each minibatch, before its step."),
+    "loss": ("Training loss", "Mean loss of each minibatch, before its step."),
     "output-weights": ("Weights of the output layer", "Mean weight of each of its first ten units."),
-    "output-biases": ("Biases of the output layer", "Of the same units."),
+    "output-biases": ("Biases of the output layer", "Bias of each of the same units."),
     "first-weights": (
         "Weights of hidden layer 1",
         "Mean weight of each watched unit. A triangle marks the last firing of a unit that fell silent.",
     ),
-    "first-biases": ("Biases of hidden layer 1", "Of the same units."),
+    "first-biases": ("Biases of hidden layer 1", "Bias of each of the same units."),
     "firing": (
         "Units that fire",
         "Share of each hidden layer's units that are positive for at least one example of the minibatch.",
