@@ -138,11 +138,11 @@ def _rows(shown: Sequence[Exhibit], *, is_pair: bool) -> list[tuple[Exhibit, ...
     """Return the figures in order; those with one drawing in pairs."""
     named = {exhibit.name: exhibit for exhibit in shown}
     seconds = {} if is_pair else dict(_PAIRS)
-    beside = set(seconds.values())
+    placed = set(seconds.values())
     return [
         (one, named[seconds[one.name]]) if one.name in seconds else (one,)
         for one in shown
-        if one.name not in beside
+        if one.name not in placed
     ]
 
 

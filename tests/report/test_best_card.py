@@ -143,7 +143,7 @@ def test_the_card_has_the_results_of_fresh_seeds() -> None:
     assert card.sure.startswith("Trial 1 is better than all others")
 
 
-def test_the_test_part_is_sealed_opened_or_not_there() -> None:
+def test_the_test_part_is_sealed_opened_or_absent() -> None:
     """The card states which of the three it is, and the result only after the opening."""
     none = best_card(snapshot_of(complete(0.9)))
     assert none is not None

@@ -39,8 +39,8 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_device_is_no_report(tmp_path: Path) -> None:
-    """A pipe or a device, such as /dev/null, stays what it is: no file takes its place."""
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe or a device, such as /dev/null, is not replaced by a file."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with pytest.raises(

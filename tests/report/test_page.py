@@ -110,7 +110,7 @@ def test_the_contents_lead_to_every_section(page: str) -> None:
 
 
 def test_the_data_is_strict_json(page: str) -> None:
-    """Figures travel as JSON without NaN, which a browser could not read."""
+    """Figures are JSON without NaN, which a browser could not read."""
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -126,7 +126,7 @@ def _flat(numbers: list[Any]) -> list[int]:
 
 
 def test_markup_runs_nothing(hostile: Snapshot) -> None:
-    """A study whose every text is markup makes a page with the same scripts and no tag of its own."""
+    """The page of a study whose every text is markup has the same scripts and no other tags."""
     outline = _outline(render(hostile))
     assert outline.tags.count("script") == 3
     assert outline.handlers == []
@@ -171,7 +171,7 @@ def test_the_page_has_the_requested_comparisons(study: Snapshot) -> None:
 
 
 def test_a_report_does_not_grow_by_every_series() -> None:
-    """The trials compared are a few: their figures take little of the page."""
+    """Only a few trials are compared, so their figures are a small part of the page."""
     size = len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1, 2, 3, 4, 5))))
     assert size - len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1)))) < 60_000
 

@@ -96,13 +96,13 @@ def test_better_results_stand_out_more(paper: str) -> None:
 
 
 def test_every_colour_has_a_dark_one() -> None:
-    """No colour of a fate or a result is forgotten on dark paper."""
+    """Every colour of a fate or a result has a counterpart on dark paper."""
     assert {look.colour for look in LOOKS.values()} | set(RESULT_COLOURS) | {INK, PAPER} <= set(DARK)
 
 
 @pytest.mark.parametrize("paper", ["light", "dark"])
 def test_ten_lines_have_ten_colours(paper: str) -> None:
-    """Ten lines of a figure differ in colour, and each is seen on its paper."""
+    """Ten lines of a figure differ in colour, and each is visible on its paper."""
     colours = [DARK[colour] if paper == "dark" else colour for colour in LINE_COLOURS]
     assert len(set(colours)) == 10
     for one, other in combinations(colours, 2):

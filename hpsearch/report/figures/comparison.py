@@ -226,12 +226,12 @@ def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[C
 def _line(trial: Trial, name: str, scale: ResultScale, snapshot: Snapshot, *, order: int) -> ComparedLine:
     values = _series(trial, snapshot, name)
     points = tuple(ComparedPoint(epoch=e, value=v, place=_place(scale, v)) for e, v in values.items())
-    nowhere = ComparedPoint(epoch=0, value=None, place=scale.place(None))
+    no_value = ComparedPoint(epoch=0, value=None, place=scale.place(None))
     return ComparedLine(
         number=trial.number,
         fate=trial.fate,
         order=order,
-        points=points or (nowhere,),
+        points=points or (no_value,),
         label=f"trial {trial.number}: {format_parameters(trial.params, snapshot.study.spec.search)}",
         hover=hover_lines(trial, snapshot.study.spec),
     )

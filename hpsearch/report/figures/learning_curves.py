@@ -184,14 +184,14 @@ def _curve(line: _Line, scale: ResultScale, study: StoredStudy, *, is_best: bool
     points = tuple(
         CurvePoint(epoch=epoch, value=value, place=scale.place(value)) for epoch, value in line.values.items()
     )
-    nowhere = CurvePoint(epoch=0, value=None, place=scale.place(None))
+    no_value = CurvePoint(epoch=0, value=None, place=scale.place(None))
     trial, spec = line.trial, study.spec
     return Curve(
         number=trial.number,
         fate=trial.fate,
         is_best=is_best,
         points=points,
-        end=(points[-1] if points else nowhere) if trial.state.is_final else None,
+        end=(points[-1] if points else no_value) if trial.state.is_final else None,
         label=f"trial {trial.number}: {setting_words(trial, spec)}",
         hover=(*hover_lines(trial, spec), f"ended {_end_words(trial, points, study)}"),
     )

@@ -1,4 +1,4 @@
-"""A few trials side by side."""
+"""A few trials compared."""
 
 import math
 from collections import Counter
@@ -14,8 +14,8 @@ from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 
-def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Snapshot) -> None:
-    """The best, the median of the complete, and the longest life of each of the two most frequent fatal causes."""
+def test_typical_trials_are_the_best_the_median_and_frequent_failures(study: Snapshot) -> None:
+    """The best, the median of the complete, and the longest-lived trial of each of the two most frequent verdicts."""
     chosen = chosen_trials(study, ())
     ranked = best_trials(study.trials, maximize=True, count=999)
     assert chosen[0].trial == ranked[0]
@@ -57,8 +57,8 @@ def test_every_series_that_is_stored_has_a_panel(study: Snapshot) -> None:
             assert values == pytest.approx(study.series[line.number][name], nan_ok=True)
 
 
-def test_what_has_no_place_on_the_scale_is_on_a_rail(study: Snapshot) -> None:
-    """NaN, infinity and a trial without an epoch are on rails; a gradient of 0 has a labelled place of its own."""
+def test_values_without_a_place_on_the_scale_are_on_a_rail(study: Snapshot) -> None:
+    """NaN, infinity and a trial without an epoch are on rails; a gradient of 0 has a labelled place."""
     alive, dead = study.trials[0], study.trials[1]
     none = replace(dead, number=2, state=TrialState.FAILED, curve={}, value=None, epochs=0)
     lengths = {"training_loss": [2.0, math.nan], "dead_share": [0.5, 1.0], "weight_norm": [1.0, math.inf]}

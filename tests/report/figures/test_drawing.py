@@ -41,6 +41,6 @@ def test_a_key_breaks_into_rows_for_a_phone() -> None:
 
 
 def test_a_name_with_markup_stays_a_name() -> None:
-    """The contents of a key are text."""
+    """A name in a key is escaped."""
     (word,) = key_words([KeyEntry(name="<b>x</b>", colour="#000000")])
     assert "<b>" not in word["text"]

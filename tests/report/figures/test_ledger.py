@@ -71,7 +71,7 @@ def test_the_budget_is_whole(study: Snapshot) -> None:
     assert [(part.fate, part.trials, part.share) for part in open_study] == [(None, 120, "100 %")]
 
 
-def test_what_was_saved_is_a_share_of_all_that_would_have_been_trained(study: Snapshot) -> None:
+def test_the_saved_share_is_of_all_epochs_without_stopping(study: Snapshot) -> None:
     """Saved and trained epochs together are what all trials take without stopping."""
     data = ledger(study)
     assert data.saved == sum(20 - trial.epochs for trial in study.trials if trial.state == "pruned")

@@ -23,8 +23,8 @@ def test_every_ended_trial_is_in_every_panel(study: Snapshot) -> None:
         assert (panel.x.low, panel.x.high) == (1e-6, 1.0)
 
 
-def test_what_overflowed_is_on_a_rail(study: Snapshot) -> None:
-    """Diverged trials, whose numbers are NaN, infinite or astronomic, are on rails; survivors are on the scale."""
+def test_overflowing_values_are_on_a_rail(study: Snapshot) -> None:
+    """Diverged trials, whose numbers are NaN, infinite or huge, are on rails; survivors are on the scale."""
     data = network_health(study)
     assert data is not None
     rails = {
@@ -127,7 +127,7 @@ def test_without_a_learning_rate_another_dimension_is_the_axis() -> None:
     assert numbers == sorted(numbers)
 
 
-def test_without_series_there_is_nothing_to_see(study: Snapshot) -> None:
+def test_without_series_there_is_no_figure(study: Snapshot) -> None:
     """A study without ended trials, and one that other programs ran, have no figure."""
     foreign = replace(study.trials[0], state=TrialState.COMPLETE, finding=None)
     assert network_health(empty()) is None

@@ -52,8 +52,8 @@ def test_a_long_track_keeps_its_spikes() -> None:
     assert [point.x for point in points] == sorted(point.x for point in points)
 
 
-def test_what_grows_is_drawn_logarithmically() -> None:
-    """A line that ends beyond a hundred times its beginning gets a scale of either sign; others a plain one."""
+def test_growing_lines_are_drawn_logarithmically() -> None:
+    """A line that ends beyond a hundred times its beginning gets a symmetric logarithmic scale, others a linear one."""
     assert scale_over([line(0.1, -0.5, 9.0)]).kind == "linear"
     scale = scale_over([line(0.1, -100.0, 1e30, math.inf, math.nan)])
     assert scale.kind == "symlog"

@@ -68,7 +68,7 @@ def test_good_accuracies_are_distinguished() -> None:
     ("value", "rail"),
     [(None, NO_EPOCH), (math.nan, NOT_A_NUMBER), (math.inf, INFINITE), (-math.inf, INFINITE)],
 )
-def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
+def test_values_that_are_not_finite_are_on_a_rail(value: float | None, rail: str) -> None:
     """NaN, infinities and missing results have a labelled rail on every scale."""
     for metric in ("validation_accuracy", "validation_loss"):
         scale = scale_of(metric, [0.5])
@@ -86,8 +86,8 @@ def test_huge_losses_do_not_compress_the_others() -> None:
     assert 10.0**scale.high < 100
 
 
-def test_one_astronomic_survivor_changes_nothing() -> None:
-    """A trial that rank stopped on its way to infinity does not set the scale."""
+def test_one_survivor_with_a_huge_loss_does_not_set_the_scale() -> None:
+    """A diverging trial that was outranked does not set the scale."""
     usual = [0.1 + 0.01 * i for i in range(40)]
     scale = scale_of("validation_loss", [*usual, 1e30], survivors=[*usual, 1e30])
     assert scale.place(1e30).rail == "above 5"
