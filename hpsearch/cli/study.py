@@ -155,8 +155,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
-    from hpsearch.analysis.json_objects import study_object
-    from hpsearch.analysis.summary import summary_object
+    from hpsearch.analysis.json_objects import study_object, summary_object
     from hpsearch.cli.study_follow_up import confirmed_objects, opened_object, tell_if_opened
     from hpsearch.cli.study_rendering import write_foreign_overview, write_overview
     from hpsearch.cli.study_tables import parent_object, write_parent

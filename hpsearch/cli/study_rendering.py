@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpsearch.analysis.advice import advice
-from hpsearch.analysis.audit import Audit, audit_of
 from hpsearch.analysis.best_trials import (
     best_lines,
     has_several_objectives,
@@ -31,8 +30,8 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.json_objects import study_object
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.study_state import fate_rows, state_sentence
-from hpsearch.analysis.summary import Decade, fates_by_decade
+from hpsearch.analysis.study_state import Decade, fate_rows, fates_by_decade, state_sentence
+from hpsearch.analysis.verdict_summary import Audit, audit_of
 from hpsearch.cli.dashboard import dashboard_command
 from hpsearch.cli.exit_codes import DONE, INTERRUPTED
 from hpsearch.cli.options import Format

@@ -54,7 +54,7 @@
   const drawn = new Set();
   const pause = () => new Promise((next) => setTimeout(next));
 
-  // Ticks at powers of ten say nothing about less than a decade.
+  // Ticks at powers of ten are useless for less than a decade.
   const refineTicks = (place) => () => {
     const changes = {};
     for (const name of ["xaxis", "yaxis"]) {
@@ -78,7 +78,7 @@
     for (const place of drawn) {
       await Plotly.restyle(place, { visible: place.data.map((trace) => isShown(trace.meta ?? {})) });
       await pause();
-      if (turn !== latestTurn) return; // a later click knows more
+      if (turn !== latestTurn) return; // a later click replaces this one
     }
   };
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from hpsearch.analysis.audit import is_audited, wrong_stops
+from hpsearch.analysis.verdict_summary import is_audited, wrong_stops
 from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, propose, warm_start
 from hpsearch.storage.records import Progress, StoredStudy

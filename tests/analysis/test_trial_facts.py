@@ -20,7 +20,7 @@ def test_a_verdict_names_its_first_step() -> None:
     assert verdict_words(unclear) == "inconclusive"
 
 
-def test_a_trial_without_a_verdict_says_so() -> None:
+def test_a_trial_without_a_verdict_is_described() -> None:
     """A trial that another Optuna client ended has no verdict; one in training is described as such."""
     assert verdict_words(ENDED) == "no verdict"
     assert verdict_words(replace(ENDED, state=TrialState.RUNNING)) == "running"

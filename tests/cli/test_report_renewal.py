@@ -94,7 +94,7 @@ def test_the_order_of_fresh_seeds_wins_everywhere(command: Command, finished: st
     assert [one["number"] for one in program["confirmed"]] == order
     assert command("report", finished).returncode == 0
     text = words(REPORT)
-    assert f"to take along Trial {order[0]} Validation accuracy" in text
+    assert f"Use the best configuration Trial {order[0]} Validation accuracy" in text
     assert "Best-1 (val acc 0.610 over 3 fresh seeds, " in text
     assert f"hpsearch trial replay flowers {order[0]}" in text
 

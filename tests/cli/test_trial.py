@@ -70,7 +70,7 @@ def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> No
         "weight_decay      1e-05",
         "model.activation  relu",
         "val acc           0.375",
-        "state             pruned",
+        "fate              diverged",
         "epochs            1",
         "steps             6",
         "attempts          3",

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
-from hpsearch.analysis.audit import is_audited
+from hpsearch.analysis.verdict_summary import is_audited
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study

@@ -1,4 +1,4 @@
-"""Runs: cohorts with what every minibatch showed."""
+"""Trainings in cohorts, with measurements of every minibatch."""
 
 import os
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.prepare import PreparedData, prepare
-from hpsearch.reproduction.runs import Run, train
+from hpsearch.reproduction.laboratory import Run, train
 from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, TrainingSpec
 from hpsearch.training.recording import Subject, record
 
@@ -29,8 +29,8 @@ def rates(*values: float, activation: str = "relu") -> dict[int, Configuration]:
     }
 
 
-def test_a_run_does_not_depend_on_its_company(data: PreparedData) -> None:
-    """A trial among others has the losses and weights that it has alone, to the last bit."""
+def test_a_run_does_not_depend_on_its_cohort(data: PreparedData) -> None:
+    """A trial in a cohort has the losses and weights that it has on its own, to the last bit."""
     together = train(rates(0.1, 0.3, 1.0), data, seed=5, steps=12)
     alone = train({1: rates(0.1, 0.3)[1]}, data, seed=5, steps=12)[1]
     np.testing.assert_array_equal(together[1].loss, alone.loss)
@@ -48,8 +48,8 @@ def test_a_run_is_what_its_replay_shows(data: PreparedData) -> None:
     np.testing.assert_array_equal(run.final.parameters, recording.final.parameters)
 
 
-def test_shapes_are_trained_apart_and_numbered_as_asked(data: PreparedData) -> None:
-    """Configurations of two shapes come back under their own numbers, each with its own network."""
+def test_shapes_are_trained_separately(data: PreparedData) -> None:
+    """Configurations of two shapes are returned under their own numbers, each with its own network."""
     mixed = {7: rates(0.1)[0], 4: rates(0.1, activation="tanh")[0]}
     runs = train(mixed, data, seed=5, steps=3)
     assert {number: run.configuration.model.activation for number, run in runs.items()} == {
@@ -65,8 +65,8 @@ def test_whole_epochs_end_with_their_validation(data: PreparedData) -> None:
     assert len(run.loss) == 2 * 15
 
 
-def test_nan_is_found_and_infinity_is_not_taken_for_it(data: PreparedData) -> None:
-    """The first step whose loss is NaN is told; a loss that is infinite for a step is no NaN."""
+def test_nan_is_distinguished_from_infinity(data: PreparedData) -> None:
+    """The first step with a NaN loss is returned; an infinite loss does not count as NaN."""
     diverged = train(rates(1e30, activation="identity"), data, seed=5, steps=10)[0]
     assert diverged.nan_step is not None
     assert np.isnan(diverged.loss[diverged.nan_step])

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.report.specification import specification_text
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import (
     Choices,
@@ -19,6 +18,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
 )
+from hpsearch.study.writer import specification_text
 from hpsearch.verdicts import Cause
 from tests.report.synthetic import MARKUP, SPEC
 

@@ -1,7 +1,8 @@
-"""Data and scales of a chart of numbers against numbers, with their ranges over seeds."""
+"""Charts of numbers against numbers with their ranges over seeds, and pictures of runs and recordings for the page."""
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -9,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from hpsearch.analysis.intervals import wilson_interval
+from hpsearch.nn.arrays import Array
 from hpsearch.report.figures.drawing import (
     KeyEntry,
     escaped,
@@ -19,7 +21,10 @@ from hpsearch.report.figures.drawing import (
     plain_axis,
     rounded,
 )
+from hpsearch.report.figures.replay_lines import LinePanel, draw_lines
+from hpsearch.report.figures.replay_tracks import step_panel
 from hpsearch.report.palette import LOOKS
+from hpsearch.training.recording import Recording
 from hpsearch.trials import Fate
 
 ChartAxisKind: TypeAlias = Literal["linear", "log"]
@@ -182,3 +187,106 @@ def _length(low: float | None, high: float | None) -> float:
     if low is None or high is None or not math.isfinite(high - low):
         return 0.0
     return rounded(high - low)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawing:
+    """One drawing as Plotly's JSON; `label` describes it in words."""
+
+    name: str
+    label: str
+    figure: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """Related drawings, with a title and a caption."""
+
+    name: str
+    title: str
+    caption: str
+    drawings: tuple[Drawing, ...]
+
+
+FIVE_PANELS = ("accuracy", "output-weights", "output-biases", "first-weights", "first-biases")
+"""The panels of the articles: accuracy by minibatch, then mean weights and biases of both layers."""
+
+_TITLES = {
+    "accuracy": "Training accuracy",
+    "output-weights": "Mean weights of layer 2",
+    "output-biases": "Biases of layer 2",
+    "first-weights": "Mean weights of layer 1",
+    "first-biases": "Biases of layer 1",
+}
+_POINTS = 300
+
+
+def five_panels(name: str, title: str, recording: Recording) -> Picture:
+    """Return the articles' five panels of one recorded run."""
+    drawings = [
+        drawing(f"{name}-{panel}", f"{_TITLES[panel]} by minibatch: {title}", data, heading=_TITLES[panel])
+        for panel in FIVE_PANELS
+        if (data := step_panel(panel, recording, None)) is not None
+    ]
+    return Picture(
+        name=name,
+        title=title,
+        caption=(
+            "By minibatch: accuracy; mean weight and bias of each of ten units of layer 2, and of ten watched units of "
+            "layer 1. A triangle marks a unit's last firing. Values that grow more than a hundredfold have a "
+            "symmetric logarithmic scale; values that are not finite are on a separate rail."
+        ),
+        drawings=tuple(drawings),
+    )
+
+
+def charts(name: str, title: str, caption: str, shown: Mapping[str, Chart]) -> Picture:
+    """Return charts side by side, each under its heading, which is empty for a single chart."""
+    drawings = [
+        drawing(
+            f"{name}-{place}",
+            f"{data.y_title} against {data.x_title}. {heading}".strip(),
+            data,
+            heading=heading,
+        )
+        for place, (heading, data) in enumerate(shown.items())
+    ]
+    left_out = sum(data.left_out for data in shown.values())
+    missing = f" Not drawn: {left_out} points that are not finite or have no place." if left_out else ""
+    return Picture(name=name, title=title, caption=caption + missing, drawings=tuple(drawings))
+
+
+def drawing(name: str, label: str, data: LinePanel | Chart, *, heading: str = "") -> Drawing:
+    """Return one drawing, as JSON for Plotly."""
+    figure = (
+        draw_chart(data, heading=heading) if isinstance(data, Chart) else draw_lines(data, heading=heading)
+    )
+    return Drawing(name=name, label=label, figure=_json_of(figure))
+
+
+def curve(name: str, values: Array | Sequence[float], *, first: int = 0) -> ChartSeries:
+    """Return successive numbers as a line of at most 300 evenly spread points."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _POINTS)).astype(int))
+    points = (ChartPoint(x=float(place + first), y=float(values[place])) for place in places.tolist())
+    return ChartSeries(name=name, points=tuple(points))
+
+
+def dots(name: str, pairs: Iterable[tuple[float, float]]) -> ChartSeries:
+    """Return points alone."""
+    return ChartSeries(name=name, points=tuple(ChartPoint(x=x, y=y) for x, y in pairs), style="dots")
+
+
+def smoothed(values: Array, width: int) -> Array:
+    """Return the means (S - width + 1,) of `width` neighbours; all of `values` (S,) if there are fewer."""
+    if len(values) <= width:
+        return values
+    kernel = np.full(width, 1 / width)
+    means: Array = np.convolve(values, kernel, mode="valid")
+    return means
+
+
+def _json_of(figure: go.Figure) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(figure.to_json())
+    return made

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from hpsearch.report.figures.chart import (
+from hpsearch.reproduction.charts import (
     ChartPoint,
     ChartSeries,
     chart,
@@ -20,8 +20,8 @@ def points(*pairs: tuple[float, float]) -> tuple[ChartPoint, ...]:
     return tuple(ChartPoint(x=x, y=y) for x, y in pairs)
 
 
-def test_what_has_no_place_is_left_out_and_counted() -> None:
-    """NaN, infinity and, on a log axis, 0 have no place; the series stays, the points are counted."""
+def test_points_without_a_place_are_left_out_and_counted() -> None:
+    """NaN, infinity and, on a log axis, 0 have no place; the series stays, and the points are counted."""
     series = ChartSeries(name="s", points=points((1, 0.0), (1, math.nan), (1, math.inf), (0, 1.0), (1, 2.0)))
     linear = chart(("x", "y"), [series])
     assert (len(linear.series[0].points), linear.left_out) == (3, 2)
@@ -30,13 +30,13 @@ def test_what_has_no_place_is_left_out_and_counted() -> None:
 
 
 def test_a_point_over_seeds_is_the_median_with_the_range() -> None:
-    """The median stands at x between the lowest and the highest seed; one NaN makes it NaN."""
+    """The median is at x between the lowest and the highest seed; one NaN makes it NaN."""
     assert over_seeds(3.0, [5.0, 1.0, 2.0]) == ChartPoint(x=3.0, y=2.0, low=1.0, high=5.0)
     assert math.isnan(over_seeds(3.0, [1.0, math.nan]).y)
 
 
 def test_a_share_has_its_interval() -> None:
-    """A share over seeds stands between the bounds of Wilson's interval, also at 0 and at 1, where it is on a bound."""
+    """A share over seeds is between the bounds of Wilson's interval, and on a bound at 0 and at 1."""
     some = share_over_seeds(0.057, [1.0, 1.0, 0.0, 1.0])
     assert some.low is not None
     assert some.high is not None
@@ -65,8 +65,8 @@ def test_bars_reach_from_the_lowest_to_the_highest_seed() -> None:
 
 
 @pytest.mark.parametrize(("count", "named"), [(1, 0), (2, 2), (8, 8), (9, 0)])
-def test_series_are_named_where_names_tell_them_apart(count: int, named: int) -> None:
-    """Two to eight series are named above the plot, each in the colour of its line; one needs no name."""
+def test_several_series_are_named(count: int, named: int) -> None:
+    """Two to eight series are named above the plot, each in the colour of its line; one has no name."""
     figure = draw_chart(chart(("x", "y"), series(count)))
     words = [one for one in figure.layout.annotations if "a long name" in one.text]
     assert len(words) == named
@@ -74,8 +74,8 @@ def test_series_are_named_where_names_tell_them_apart(count: int, named: int) ->
         assert one.font.color == trace.line.color
 
 
-def test_names_never_lie_on_each_other_or_on_the_heading() -> None:
-    """Names that do not fit next to each other stand in rows, and the heading stands above all of them."""
+def test_names_and_heading_do_not_overlap() -> None:
+    """Names that do not fit next to each other are in rows, and the heading is above all of them."""
     figure = draw_chart(chart(("x", "y"), series(6)), heading="Heading")
     *names, heading = sorted(figure.layout.annotations, key=lambda word: word.yshift)
     assert "Heading" in heading.text

@@ -1,30 +1,85 @@
-"""Causes of the trials' ends: one row for each cause."""
+"""Trials by verdict: a table with a row for each, and how often stops were wrong, as measured on audited trials."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import final
+from typing import Final, final
 
-from hpsearch.analysis.audit import is_audited
 from hpsearch.analysis.axes import learning_rate_of
 from hpsearch.analysis.formats import format_parameter
+from hpsearch.analysis.intervals import Interval, share_interval
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Dimension, Range
-from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.trials import Fate, Trial, TrialState, best_trials
 from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+
+BEST_OF: Final = 10
+"""The best tenth, as its divisor."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CauseRow:
-    """One cause: its number of trials, their place in the search space, cost, evidence, and the remedy.
+class Audit:
+    """The outcome of the audited trials of a study.
 
-    `ended` counts its trials that were not stopped: those diagnosed at their end, and those that ran on to be audited.
-    It is empty if all were stopped. `epochs` are those that they began.
+    `audited` of them have ended, and `wrong` of those as well as the best tenth of the study's complete trials.
+    """
+
+    audited: int
+    wrong: int
+
+    @property
+    def false_stop_rate(self) -> float | None:
+        """The share of stops that would have been wrong; None if nothing was audited."""
+        return self.wrong / self.audited if self.audited else None
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval of that share; all of 0..1 if nothing was audited."""
+        return share_interval(self.wrong, self.audited)
+
+
+def audit_of(trials: Sequence[Trial], *, maximize: bool) -> Audit:
+    """Return the audit of the ended `trials`. A value equal to the last of the best tenth counts as one of it."""
+    audited = sum(is_audited(trial) for trial in trials)
+    return Audit(audited=audited, wrong=len(wrong_stops(trials, maximize=maximize)))
+
+
+def wrong_stops(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
+    """Return the audited trials that ended as well as the best tenth."""
+    worst = _worst_of_the_best(trials, maximize=maximize)
+    return [trial for trial in trials if is_audited(trial) and _is_as_good(trial, worst, maximize=maximize)]
+
+
+def is_audited(trial: Trial) -> bool:
+    """Return True for a trial that diagnosis would have stopped, but that ran on and has ended."""
+    return trial.finding is not None and AUDITED_AT in trial.finding.evidence
+
+
+def _worst_of_the_best(trials: Sequence[Trial], *, maximize: bool) -> float | None:
+    """Return the value of the last trial of the best tenth, rounded up; None if no trial is ranked."""
+    ranked = sum(trial.is_ranked for trial in trials)
+    best = best_trials(trials, maximize=maximize, count=-(-ranked // BEST_OF))
+    return best[-1].value if best else None
+
+
+def _is_as_good(trial: Trial, worst: float | None, *, maximize: bool) -> bool:
+    if not trial.is_ranked or trial.value is None or worst is None:
+        return False
+    return trial.value >= worst if maximize else trial.value <= worst
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictRow:
+    """One verdict: its number of trials, their place in the search space, cost, evidence, and the remedy.
+
+    `ended` counts the trials that were not stopped: those diagnosed at their end, and audited ones. It is empty if all
+    were stopped. `epochs` are the epochs that the trials began.
     """
 
     cause: Cause
@@ -39,15 +94,15 @@ class CauseRow:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CauseTable:
-    """The causes, most frequent first. `dimension` is the parameter of `span`, None if there is no range."""
+class VerdictTable:
+    """The verdicts, most frequent first. `dimension` is the parameter of `span`, None if there is no range."""
 
     dimension: str | None
-    rows: tuple[CauseRow, ...]
+    rows: tuple[VerdictRow, ...]
 
 
-def cause_table(snapshot: Snapshot) -> CauseTable:
-    """Return a row for each cause of a trial except `healthy`, which does not explain an end."""
+def verdict_table(snapshot: Snapshot) -> VerdictTable:
+    """Return a row for each verdict except `healthy`, which does not explain an end."""
     groups: dict[Cause, list[Trial]] = {}
     for trial in snapshot.trials:
         if trial.verdict is not None and trial.verdict is not Cause.HEALTHY:
@@ -55,11 +110,11 @@ def cause_table(snapshot: Snapshot) -> CauseTable:
     dimension = _spanned(snapshot.study.spec.search)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     rows = tuple(_row(cause, trials, dimension) for cause, trials in ordered)
-    return CauseTable(dimension=dimension, rows=rows)
+    return VerdictTable(dimension=dimension, rows=rows)
 
 
 def common_remedy(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
-    """Return the remedy that all trials of one cause share, else that of the trial in the middle of their range."""
+    """Return the remedy that all trials of one verdict share, else that of the trial in the middle of their range."""
     return _remedy(trials, _spanned(search))
 
 
@@ -69,9 +124,9 @@ def _spanned(search: Sequence[Dimension]) -> str | None:
     return next((dimension.name for dimension in ranges if dimension is not None), None)
 
 
-def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseRow:
+def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> VerdictRow:
     findings = [trial.finding for trial in trials if trial.finding is not None]
-    return CauseRow(
+    return VerdictRow(
         cause=cause,
         fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
         trials=len(trials),
@@ -84,7 +139,7 @@ def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> CauseR
 
 
 def _ended(trials: Sequence[Trial]) -> str:
-    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the cause."""
+    """Return `2 audited, 1 complete`: the trials that ran to their end in spite of the verdict."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     audited = sum(is_audited(trial) for trial in complete)
     counts = (("audited", audited), ("complete", len(complete) - audited))

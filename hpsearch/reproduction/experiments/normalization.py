@@ -1,4 +1,4 @@
-"""Document 002: the effect of batch normalization on signals, gradients and learning rates of deep networks."""
+"""The normalization slides: what batch normalization does to signals, gradients and learning rates of deep networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,13 +7,9 @@ from typing import Final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figures.chart import Chart, ChartSeries, chart, over_seeds
-from hpsearch.reproduction.experiments.inside import values_of
-from hpsearch.reproduction.laboratory import Extent, Lab, Trained, with_few
-from hpsearch.reproduction.numerics import product_condition
-from hpsearch.reproduction.pictures import charts
-from hpsearch.reproduction.records import Outcome, Picture
-from hpsearch.reproduction.runs import Run
+from hpsearch.reproduction.charts import Chart, ChartSeries, Picture, chart, charts, over_seeds
+from hpsearch.reproduction.experiments.measures import product_condition, values_of
+from hpsearch.reproduction.laboratory import Extent, Lab, Outcome, Run, Trained, with_few
 from hpsearch.training.recording import LayerMoment, RecordingOptions
 
 FACTORS: Final = (1, 5, 10, 20, 30)
@@ -114,7 +110,9 @@ def dropout_order(lab: Lab) -> Outcome:
     data = chart(("place of dropout", "held-back accuracy"), series)
     caption = "Accuracy on held-back images in the end, the median and the range of the seeds."
     return Outcome(
-        study=study, values=values, pictures=(charts(study, "Where dropout stands", caption, {"": data}),)
+        study=study,
+        values=values,
+        pictures=(charts(study, "Places of dropout", caption, {"": data}),),
     )
 
 
@@ -270,7 +268,7 @@ def _independence_picture(values: Mapping[str, Sequence[float]]) -> Picture:
     ]
     data = chart(("network", "same for all inputs"), series)
     caption = (
-        "Outputs at the first step, 1 / C taken off: the squared length of their mean over the mean of their squared "
-        "lengths. At 1 the gradient of the output layer does not depend on the input but for its target."
+        "Outputs at the first step, minus 1 / C: the squared length of their mean over the mean of their squared "
+        "lengths. At 1 the gradient of the output layer depends only on the target, not on the input."
     )
     return charts("independence", "Gradients that do not depend on the input", caption, {"": data})
