@@ -55,8 +55,7 @@ def dashboard(
     Example: hpsearch dashboard --port 8080
     """
     check_extra()
-    from hpsearch.dashboard.options import Options
-    from hpsearch.dashboard.server import serve
+    from hpsearch.dashboard.server import Options, serve
 
     chosen = Options(
         url=storage,

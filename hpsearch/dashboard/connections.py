@@ -15,7 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 
-from hpsearch.dashboard.wsgi import Answer, Guard
+from hpsearch.dashboard.guards import Answer, Guard
 
 HEAD_S: Final = 10.0
 """Time limit for the head of a request, or for the first byte of a new connection."""

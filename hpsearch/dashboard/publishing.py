@@ -9,10 +9,11 @@ from optuna_dashboard import save_plotly_graph_object
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.figures import study_figures
-from hpsearch.dashboard.notes import published_study_note, published_trial_note
-from hpsearch.dashboard.stored_notes import (
+from hpsearch.dashboard.notes import (
     StoredNote,
     note_attributes,
+    published_study_note,
+    published_trial_note,
     signed,
     stored_note,
     version_key,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final, TypeAlias, final
 
-from hpsearch.dashboard.pages.frame import way_back
+from hpsearch.dashboard.pages import way_back
 from hpsearch.report.replay_page import render_replay
 from hpsearch.worker.replay import ReplayRequest, StoredTrial
 from hpsearch.workflows.replay import replay_trial

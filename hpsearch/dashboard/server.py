@@ -1,25 +1,79 @@
 """The server: a process that serves the dashboard until it is stopped."""
 
+import io
+import logging
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, final
-from wsgiref.types import WSGIApplication
+from urllib.parse import unquote
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from waitress.adjustments import Adjustments
 
-from hpsearch.dashboard.application import guards, make_site, protected
+from hpsearch.dashboard.application import make_site, protected
 from hpsearch.dashboard.connections import LOOK_EVERY_S, GuardedServer
-from hpsearch.dashboard.limits import LimitGuard
-from hpsearch.dashboard.options import Options
-from hpsearch.dashboard.warming import warm_in_background
-from hpsearch.errors import HpsearchError
+from hpsearch.dashboard.guards import Guard
+from hpsearch.dashboard.guards.changes import LimitGuard, refuse_changes, refuse_other_origins
+from hpsearch.dashboard.guards.host import HostGuard, is_loopback, is_unspecified
+from hpsearch.dashboard.guards.token import TokenGuard
+from hpsearch.dashboard.links import report_link
+from hpsearch.dashboard.patches import hear
+from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.optuna.storage import OptunaStorage
-from hpsearch.storage.store import open_store
+from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch
 
 CONNECTIONS: Final = 500
+
+
+SHORTEST_TOKEN: Final = 12
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The options of a dashboard server. Raises UsageError if they would make it open to everyone."""
+
+    url: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str | None = None
+    read_only: bool = False
+    threads: int = 8
+    allowed_hosts: tuple[str, ...] = ()
+    artifacts: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check options that depend on each other."""
+        if self.token is None and not is_loopback(self.host):
+            raise UsageError(
+                f"--host: an address that other machines reach needs a token (got {self.host}): set HPSEARCH_TOKEN, "
+                "for example to the output of `openssl rand -hex 24`, or listen on 127.0.0.1"
+            )
+        if self.token is None and self.allowed_hosts:
+            raise UsageError(
+                f"--allow-host: a server with another name needs a token (got {', '.join(self.allowed_hosts)}): "
+                "set HPSEARCH_TOKEN"
+            )
+        if self.token is not None and len(self.token) < SHORTEST_TOKEN:
+            raise UsageError(
+                f"--token: must have {SHORTEST_TOKEN} characters or more (got {len(self.token)}): "
+                "`openssl rand -hex 24` makes a good one"
+            )
+        if self.token is not None and (self.token != self.token.strip() or not self.token.isprintable()):
+            raise UsageError(
+                "--token: must be one line without spaces around it (got another): "
+                "`openssl rand -hex 24` makes a good one"
+            )
+        if self.artifacts is not None and not self.artifacts.is_dir():
+            raise UsageError(
+                f"--artifacts: must be a folder (got {self.artifacts}): make it, or name another one"
+            )
 
 
 def serve(options: Options, tell: Callable[[str], None]) -> int:
@@ -73,6 +127,19 @@ class _Stop:
         raise KeyboardInterrupt
 
 
+def guards(options: Options) -> list[Guard]:
+    """Return the guards that refuse requests, in the order of their checks."""
+    hosts = HostGuard((*options.allowed_hosts, options.host), any_address=is_unspecified(options.host))
+    asked: list[Guard] = [hosts]
+    if options.token is not None:
+        asked.append(TokenGuard(options.token))
+    asked.append(refuse_other_origins)
+    if options.read_only:
+        asked.append(refuse_changes)
+    asked.append(LimitGuard(has_artifacts=options.artifacts is not None))
+    return asked
+
+
 def _listening(site: WSGIApplication, options: Options) -> Any:
     asked = guards(options)
     try:
@@ -101,3 +168,37 @@ def _listening(site: WSGIApplication, options: Options) -> Any:
 def _address(host: str, server: Any) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{server.effective_port}/"
+
+
+_log: Final = logging.getLogger(__name__)
+
+
+def warm_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
+    """Start a thread that requests the newest study and its report, bypassing the guards; return the thread."""
+    thread = threading.Thread(target=_warm, args=(site, store), name="hpsearch-warming", daemon=True)
+    thread.start()
+    return thread
+
+
+def _warm(site: WSGIApplication, store: Store) -> None:
+    try:
+        for study in store.studies()[-1:]:
+            hear(site, _request(f"/api/studies/{study.study_id}"))
+            hear(site, _request(unquote(report_link(study.spec.name))))
+    except HpsearchError as error:  # visitors will get the same error as an answer
+        _log.info("nothing could be prepared: %s", error)
+    except Exception:  # noqa: BLE001 # an error in preparation must not end the server, and is not hidden
+        _log.exception("nothing could be prepared")
+
+
+def _request(path: str) -> WSGIEnvironment:
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path.encode().decode("latin-1"),
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "0",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),
+    }

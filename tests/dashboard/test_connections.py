@@ -11,9 +11,9 @@ import pytest
 from waitress.adjustments import Adjustments
 
 from hpsearch.dashboard.connections import HEAD_S, GuardedServer
-from hpsearch.dashboard.limits import BODY_BYTES, LimitGuard
-from hpsearch.dashboard.tokens import TokenGuard
-from hpsearch.dashboard.wsgi import guarded
+from hpsearch.dashboard.guards import guarded
+from hpsearch.dashboard.guards.changes import BODY_BYTES, LimitGuard
+from hpsearch.dashboard.guards.token import TokenGuard
 from tests.dashboard.asking import greeting
 
 TOKEN = "correct-horse-battery"

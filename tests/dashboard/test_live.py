@@ -11,12 +11,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.dashboard.drawings import WAITING_MOST, Drawings, Figures
+from hpsearch.dashboard.figures import WAITING_MOST, Drawings, Figures
+from hpsearch.dashboard.guards import Header, path_of
 from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, Seen
-from hpsearch.dashboard.options import Options
-from hpsearch.dashboard.warming import warm_in_background
-from hpsearch.dashboard.wsgi import Header, path_of
+from hpsearch.dashboard.server import Options, warm_in_background
 from hpsearch.errors import StorageError, StudyNotFoundError, UsageError
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site

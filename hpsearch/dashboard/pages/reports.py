@@ -6,7 +6,7 @@ from hpsearch.analysis.formats import format_result, format_time
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import Seen
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, serving, table
+from hpsearch.dashboard.pages import Page, framed, head, link, serving, table
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
 from hpsearch.report.parts import empty, text, with_trial_links

@@ -16,7 +16,7 @@ from hpsearch.analysis.trial_facts import (
     verdict_words,
 )
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
+from hpsearch.dashboard.pages import Page, framed, head, link, table
 from hpsearch.report import sections
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import facts, section, text

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hpsearch.analysis.formats import format_count, format_time
 from hpsearch.dashboard.links import report_link
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
+from hpsearch.dashboard.pages import Page, framed, head, link, table
 from hpsearch.report.parts import empty, text
 from hpsearch.storage.records import WorkerRecord
 

@@ -5,9 +5,8 @@ from wsgiref.types import WSGIEnvironment
 
 import pytest
 
-from hpsearch.dashboard.changes import refuse_changes, refuse_other_origins
-from hpsearch.dashboard.headers import behind_proxy, with_headers
-from hpsearch.dashboard.limits import LimitGuard
+from hpsearch.dashboard.guards.changes import LimitGuard, refuse_changes, refuse_other_origins
+from hpsearch.dashboard.guards.headers import behind_proxy, with_headers
 from tests.dashboard.asking import ask, environ, greeting
 
 CHANGES = ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"]

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from hpsearch.dashboard.tokens import TokenGuard
-from hpsearch.dashboard.wsgi import guarded
+from hpsearch.dashboard.guards import guarded
+from hpsearch.dashboard.guards.token import TokenGuard
 from tests.dashboard.asking import Asked, ask, greeting
 
 TOKEN: Final = "correct horse ü battery"

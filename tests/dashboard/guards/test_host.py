@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.dashboard.hosts import HostGuard, host_name, is_loopback, is_unspecified
+from hpsearch.dashboard.guards.host import HostGuard, host_name, is_loopback, is_unspecified
 from tests.dashboard.asking import environ
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpsearch.dashboard.application import guards, protected
-from hpsearch.dashboard.options import Options
+from hpsearch.dashboard.application import protected
+from hpsearch.dashboard.server import Options, guards
 from tests.dashboard.asking import Asked, ask
 from tests.dashboard.conftest import Site
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna_dashboard import get_note, save_note
 
-from hpsearch.dashboard.stored_notes import is_ours, note_attributes, signed, stored_note
+from hpsearch.dashboard.notes import is_ours, note_attributes, signed, stored_note
 
 NOTES = st.text(max_size=30).map(lambda text: text * 300)
 

@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import BaseStorage
 
-from hpsearch.dashboard.wsgi import JSON, Answer, is_reading, method_of, path_of, query_of, send
+from hpsearch.dashboard.guards import JSON, Answer, is_reading, method_of, path_of, query_of, send
 from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.schema import STUDY
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import final
 from wsgiref.types import WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Answer, header_of, refusal
+from hpsearch.dashboard.guards import Answer, header_of, refusal
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 

@@ -14,7 +14,7 @@ from typing import final
 from urllib.parse import parse_qsl, quote, urlencode
 from wsgiref.types import WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, path_of, query_of, redirect, refusal
+from hpsearch.dashboard.guards import Answer, header_of, is_reading, path_of, query_of, redirect, refusal
 
 FREE_FAILURES = 10
 """Number of wrong tokens an address may send in quick succession."""

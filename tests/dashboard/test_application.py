@@ -7,11 +7,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from hpsearch.dashboard.application import make_site
+from hpsearch.dashboard.application import Routes, make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.dashboard.live import LiveStudies
-from hpsearch.dashboard.pages.frame import way_back
-from hpsearch.dashboard.routes import Routes
+from hpsearch.dashboard.pages import way_back
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
 from hpsearch.storage import edits

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Header, header_of, path_of
+from hpsearch.dashboard.guards import Header, header_of, path_of
 
 _EVERYWHERE: tuple[Header, ...] = (
     ("X-Content-Type-Options", "nosniff"),
