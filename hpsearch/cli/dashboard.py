@@ -11,7 +11,7 @@ from hpsearch.cli.options import Storage
 from hpsearch.cli.output import answer, say
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
-EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
+EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
 """The packages that the extra `dashboard` installs."""
 
 

@@ -1,40 +1,29 @@
-"""The whole dashboard as one WSGI application."""
+"""The whole dashboard as one WSGI application: our pages by their paths, and Optuna's dashboard for all other paths."""
 
-import re
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, final
+from typing import Final, TypeAlias, final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from plotly.offline import get_plotlyjs
+from werkzeug import Request, Response
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter, Map, Rule
+from werkzeug.utils import redirect
 
 from hpsearch.dashboard import links
-from hpsearch.dashboard.guards import (
-    HTML,
-    Answer,
-    Guard,
-    Header,
-    guarded,
-    is_known,
-    is_reading,
-    method_of,
-    number_of,
-    path_of,
-    redirect,
-    refusal,
-    send,
-    version_tag,
-)
-from hpsearch.dashboard.guards.headers import behind_proxy, with_headers
-from hpsearch.dashboard.live import LiveStudies, Seen
-from hpsearch.dashboard.metrics import KIND, metrics_text
+from hpsearch.dashboard.guards import Guard, guarded, is_read, refusal
+from hpsearch.dashboard.guards.headers import normalized, with_headers
+from hpsearch.dashboard.live import LiveStudies, StudyView
+from hpsearch.dashboard.metrics import CONTENT_TYPE, metrics_text
 from hpsearch.dashboard.pages import Page
 from hpsearch.dashboard.pages.reports import report_page, reports_page
 from hpsearch.dashboard.pages.trial import trial_page, waiting_page
 from hpsearch.dashboard.pages.workers import workers_page
-from hpsearch.dashboard.patches import stock_dashboard
-from hpsearch.dashboard.replays import Replays
+from hpsearch.dashboard.patches import patched_dashboard
+from hpsearch.dashboard.replays import ReplayQueue
 from hpsearch.errors import (
     ForeignStudyError,
     HpsearchError,
@@ -49,6 +38,13 @@ from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store
 from hpsearch.workflows.replay import read_trial
 
+_PRIVATE: Final = {"Cache-Control": "private, no-cache"}
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_MAX_NUMBER: Final = 2**31 - 1
+_MAX_DIGITS: Final = 10
+
+_View: TypeAlias = Callable[..., Response]
+
 
 def make_site(
     store: Store, storage: OptunaStorage, artifacts: Path | None = None, *, read_only: bool = False
@@ -58,162 +54,184 @@ def make_site(
     With `read_only`, our pages omit actions that would be refused; `protected` refuses them.
     """
     live = LiveStudies(store)
-    return Routes(live, stock_dashboard(storage, live, artifacts), read_only=read_only)
+    return Routes(live, patched_dashboard(storage, live, artifacts), read_only=read_only)
 
 
-def protected(site: WSGIApplication, asked: Sequence[Guard]) -> WSGIApplication:
-    """Return the site with the guards `asked`, for requests that a proxy may have forwarded."""
-    return with_headers(behind_proxy(guarded(site, asked)))
-
-
-_PRIVATE: Final[Header] = ("Cache-Control", "private, no-cache")
-_NO_STORE: Final[Header] = ("Cache-Control", "no-store")
-_MOST_NUMBER: Final = 2**31 - 1
+def protected(site: WSGIApplication, guards: Sequence[Guard]) -> WSGIApplication:
+    """Return the site with these guards, for requests that a proxy may have forwarded."""
+    return normalized(with_headers(guarded(site, guards)))
 
 
 @final
 class Routes:
-    """The whole site: our pages by their paths, and `stock` for all other paths."""
+    """Our pages by their paths, and `stock`, Optuna's dashboard, for all other paths."""
 
     def __init__(self, live: LiveStudies, stock: WSGIApplication, *, read_only: bool = False) -> None:
         self._live = live
         self._read_only = read_only
         self._stock = stock
-        self._replays = Replays()
+        self._replays = ReplayQueue()
         self._plotly = get_plotlyjs().encode()
-        self._plotly_tag = version_tag(self._plotly)
-        self._paths: tuple[
-            tuple[re.Pattern[str], Callable[[WSGIEnvironment, re.Match[str]], Answer]], ...
-        ] = (
-            (re.compile(r"/"), self._home),
-            (re.compile(r"/reports/?"), self._reports),
-            (re.compile(r"/reports/(?P<name>.+)", re.DOTALL), self._report),
-            (re.compile(r"/trials/(?P<name>.+)/(?P<number>\d+)", re.DOTALL), self._trial),
-            (re.compile(r"/trials/(?P<name>.+)/(?P<number>\d+)/replay", re.DOTALL), self._replay),
-            (re.compile(r"/workers/?"), self._workers),
-            (re.compile(r"/healthz"), self._health),
-            (re.compile(r"/metrics"), self._metrics),
-            (re.compile(re.escape(links.PLOTLY)), self._script),
+        self._plotly_tag = hashlib.sha256(self._plotly).hexdigest()
+        self._paths = _paths(
+            {
+                "/": self._home,
+                links.REPORTS: self._reports,
+                f"{links.REPORTS}<study:name>": self._report,
+                "/trials/<study:name>/<digits:number>": self._trial,
+                links.WORKERS: self._workers,
+                "/healthz": self._health,
+                "/metrics": self._metrics,
+                links.PLOTLY: self._plotly_script,
+            },
+            {"/trials/<study:name>/<digits:number>/replay": self._replay},
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request."""
-        path = path_of(environ)
-        for pattern, answering in self._paths:
-            if (found := pattern.fullmatch(path)) is not None:
-                return send(_answer(environ, found, answering), environ, start_response)
+        """Respond to a request."""
+        return self._response(Request(environ))(environ, start_response)
+
+    def _response(self, request: Request) -> Response:
         try:
-            return self._stock(environ, start_response)
+            view, values = self._paths.bind("").match(request.path, request.method)
+            response: Response = view(request, **values)
+        except NotFound:
+            return self._stock_response(request)
+        except MethodNotAllowed as error:
+            allowed = {"Allow": ", ".join(error.valid_methods or ())}
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", allowed)
         except HpsearchError as error:
-            return send(_refused(error), environ, start_response)
+            return _error_response(error)
+        return response
 
-    def _home(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return redirect(links.HOME)
+    def _stock_response(self, request: Request) -> Response:
+        try:
+            return Response.from_app(self._stock, request.environ)
+        except HpsearchError as error:
+            return _error_response(error)
 
-    def _reports(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return _shown(environ, reports_page(self._live.store.listing()))
+    def _home(self, request: Request) -> Response:
+        return redirect(links.HOME, HTTPStatus.SEE_OTHER)
 
-    def _report(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        seen = self._live.named(links.name_of(found["name"]))
-        tag = self._tag(seen)
-        headers = (("ETag", tag), _PRIVATE)
-        if is_known(environ, tag):
-            return Answer(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    def _reports(self, request: Request) -> Response:
+        return _shown(request, reports_page(self._live.store.listing()))
+
+    def _report(self, request: Request, name: str) -> Response:
+        view = self._live.by_name(name)
+        tag = self._tag(view)
+        response = _tagged(tag)
         # A HEAD request only checks for changes, so nothing is drawn for it.
-        body = b"" if method_of(environ) == "HEAD" else report_page(seen, tag).encode()
-        return Answer(body=body, kind=HTML, headers=headers)
+        if request.method != "HEAD" and not request.if_none_match.contains_weak(tag):
+            response.set_data(report_page(view, tag))
+        return response.make_conditional(request)
 
-    def _tag(self, seen: Seen) -> str:
+    def _tag(self, view: StudyView) -> str:
         """Return the tag of a study's state; it differs after each start of the server."""
-        study = seen.snapshot.study
-        return version_tag(f"{self._live.began} {study.key} {seen.version}".encode())
+        state = f"{self._live.start_id} {view.snapshot.study.key} {view.version}"
+        return hashlib.sha256(state.encode()).hexdigest()
 
-    def _trial(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        number = _number(found)
-        seen = self._live.named(links.name_of(found["name"]))
-        study, store = seen.snapshot.study, self._live.store
-        trial, attempts = store.trial(study, number), store.attempts(study, number)
+    def _trial(self, request: Request, name: str, number: str) -> Response:
+        trial_number = _number(number)
+        view = self._live.by_name(name)
+        study, store = view.snapshot.study, self._live.store
+        trial, attempts = store.trial(study, trial_number), store.attempts(study, trial_number)
         can_replay = not self._read_only and study.foreign is None
-        return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=can_replay))
+        return _shown(request, trial_page(view.snapshot, trial, attempts, can_replay=can_replay))
 
-    def _replay(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
+    def _replay(self, request: Request, name: str, number: str) -> Response:
         """Train a trial again if the request is a POST, and show the result."""
-        name, number = links.name_of(found["name"]), _number(found)
-        stored = read_trial(self._live.store, name, number)
-        if not is_reading(environ):
-            if self._replays.ask(stored):
-                return redirect(links.replay_link(name, number))
+        stored = read_trial(self._live.store, name, _number(number))
+        trial_number = stored.trial.number
+        if not is_read(request):
+            if self._replays.submit(stored):
+                return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
             return refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Other replays wait already: try again in a minute."
             )
-        made = self._replays.of(stored.study.key, number)
-        if made is None:
-            return redirect(links.trial_link(name, number))
-        if not made.done():
-            return _shown(environ, waiting_page(stored.study, number))
-        return Answer(body=made.result().encode(), kind=HTML, headers=(_PRIVATE,))
+        replay = self._replays.get(stored.study.key, trial_number)
+        if replay is None:
+            return redirect(links.trial_link(name, trial_number), HTTPStatus.SEE_OTHER)
+        if not replay.done():
+            return _shown(request, waiting_page(stored.study, trial_number))
+        return Response(replay.result(), headers=_PRIVATE, mimetype="text/html")
 
-    def _workers(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return _shown(environ, workers_page(self._live.store.workers()))
+    def _workers(self, request: Request) -> Response:
+        return _shown(request, workers_page(self._live.store.workers()))
 
-    def _health(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
+    def _health(self, request: Request) -> Response:
         try:
             self._live.store.foreign_studies()
         except StorageError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _NO_STORE)
-        return Answer(body=b"ok\n", headers=(_NO_STORE,))
+        return Response("ok\n", headers=_NO_STORE, mimetype="text/plain")
 
-    def _metrics(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return Answer(body=metrics_text(self._live.store), kind=KIND, headers=(_NO_STORE,))
+    def _metrics(self, request: Request) -> Response:
+        return Response(metrics_text(self._live.store), headers=_NO_STORE, content_type=CONTENT_TYPE)
 
-    def _script(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        headers = (("ETag", self._plotly_tag), _PRIVATE)
-        if is_known(environ, self._plotly_tag):
-            return Answer(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Answer(body=self._plotly, kind="text/javascript; charset=utf-8", headers=headers)
-
-
-def _answer(
-    environ: WSGIEnvironment,
-    found: re.Match[str],
-    answering: Callable[[WSGIEnvironment, re.Match[str]], Answer],
-) -> Answer:
-    """Return the answer, or the reason for its absence."""
-    if not (is_reading(environ) or found.re.pattern.endswith("/replay")):
-        return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", ("Allow", "GET, HEAD"))
-    try:
-        return answering(environ, found)
-    except HpsearchError as error:
-        return _refused(error)
+    def _plotly_script(self, request: Request) -> Response:
+        response = _tagged(self._plotly_tag, mimetype="text/javascript")
+        response.set_data(self._plotly)
+        return response.make_conditional(request)
 
 
-def _refused(error: HpsearchError) -> Answer:
-    """Return the error's message as an answer."""
+@final
+class _StudyConverter(BaseConverter):
+    """The name of a study in a path: any characters, slashes too."""
+
+    regex = "(?s:.+)"
+    part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        """Return the name from a part of a path."""
+        return links.name_of(value)
+
+
+@final
+class _DigitsConverter(BaseConverter):
+    """Digits, also more than Python converts to a number."""
+
+    regex = r"\d+"
+
+
+def _paths(read: dict[str, _View], changed: dict[str, _View]) -> Map:
+    """Return the functions of paths that can be read, and of those that can be changed too."""
+    rules = [Rule(path, endpoint=view, methods=["GET"]) for path, view in read.items()]
+    rules += [Rule(path, endpoint=view, methods=["GET", "POST"]) for path, view in changed.items()]
+    converters = {"study": _StudyConverter, "digits": _DigitsConverter}
+    return Map(rules, converters=converters, strict_slashes=False, merge_slashes=False)
+
+
+def _number(digits: str) -> int:
+    """Return the trial number in a path. Raises TrialNotFoundError for a number too large for a database."""
+    number = int(digits) if len(digits) <= _MAX_DIGITS else _MAX_NUMBER + 1
+    if number > _MAX_NUMBER:
+        raise TrialNotFoundError(f"trial: there is none of that number (got {digits}): see the report")
+    return number
+
+
+def _shown(request: Request, page: Page) -> Response:
+    response = _tagged(page.tag)
+    response.set_data(page.html)
+    return response.make_conditional(request)
+
+
+def _tagged(tag: str, *, mimetype: str = "text/html") -> Response:
+    """Return an empty response that a browser keeps until the tag of its version changes."""
+    response = Response(headers=_PRIVATE, mimetype=mimetype)
+    response.set_etag(tag)
+    return response
+
+
+def _error_response(error: HpsearchError) -> Response:
+    """Return a response with the error's message."""
     match error:
         case StudyNotFoundError() | TrialNotFoundError():
             return refusal(HTTPStatus.NOT_FOUND, str(error))
         case StudyUnreadableError() | ForeignStudyError():
             return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         case StorageUnavailableError():
-            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), ("Retry-After", "5"))
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
         case StorageReadOnlyError():
             return refusal(HTTPStatus.FORBIDDEN, str(error))
         case _:
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-
-
-def _number(found: re.Match[str]) -> int:
-    """Return the trial number in a path. Raises TrialNotFoundError for a number too large for a database."""
-    number = number_of(found["number"])
-    if number > _MOST_NUMBER:
-        raise TrialNotFoundError(
-            f"trial: there is none of that number (got {found['number']}): see the report"
-        )
-    return number
-
-
-def _shown(environ: WSGIEnvironment, page: Page) -> Answer:
-    headers = (("ETag", page.tag), _PRIVATE)
-    if is_known(environ, page.tag):
-        return Answer(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Answer(body=page.html.encode(), kind=HTML, headers=headers)

@@ -14,7 +14,7 @@ from hpsearch.errors import StorageError
 from hpsearch.storage.records import Progress, WorkerRecord
 from hpsearch.storage.store import Store
 
-KIND: Final = CONTENT_TYPE_LATEST
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _STATES: Final = ("complete", "pruned", "failed", "running", "waiting")
 _WORKER_STATES: Final = ("working", "idle", "stopping", "lost")
 

@@ -1,6 +1,6 @@
-"""Patches of Optuna's dashboard. Each function but `add_links` changes the detail of a study in place.
+"""Patches of Optuna's dashboard: completed study details, a rename that loses nothing, and links to our pages.
 
-A detail is the parsed JSON answer of `/api/studies/ID`.
+The detail of a study is the parsed JSON of `/api/studies/ID`. Functions that take one change it in place.
 """
 
 import contextlib
@@ -10,35 +10,204 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeAlias, final
-from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import DuplicatedStudyError
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
+from werkzeug import Request, Response
 
 from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.dashboard.figures import LONG_PATIENCE_S, PATIENCE_S, Drawings, Figures
-from hpsearch.dashboard.guards import JSON, Answer, Header, method_of, number_of, path_of, send
+from hpsearch.dashboard.figures import LONG_WAIT_S, WAIT_S, FigureRenderer, Figures
+from hpsearch.dashboard.guards import query_value
 from hpsearch.dashboard.links import HOME, REPORTS, WORKERS
-from hpsearch.dashboard.live import LiveStudies, Seen
+from hpsearch.dashboard.live import LiveStudies, StudyView
 from hpsearch.dashboard.notes import is_ours, study_note, trial_note
-from hpsearch.dashboard.request_checks import CheckedRequests
+from hpsearch.dashboard.request_checks import RENAME, CheckedRequests, json_refusal
 from hpsearch.storage.optuna.storage import OptunaStorage
-from hpsearch.study.schema import STUDY
 
 Detail: TypeAlias = dict[str, Any]
 
-MOST_CURVES: Final = 200
+MAX_CURVES: Final = 200
+"""Maximum number of trials for which Optuna's plot of intermediate values is shown."""
+
+MAX_RESPONSES: Final = 8
+"""Maximum number of responses in memory; one about a large study takes 10 MB."""
+
+_STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
+_CONDITIONS: Final = frozenset({"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"})
+_ATTEMPTS: Final = 4
+"""Maximum number of requests to Optuna's dashboard while a study changes."""
+
+
+def patched_dashboard(
+    storage: OptunaStorage, live: LiveStudies, artifacts: Path | None = None
+) -> WSGIApplication:
+    """Return Optuna's dashboard on our storage, with checks of requests and with patches.
+
+    `artifacts` is the folder of artifacts; without it there are none.
+    """
+    store = None if artifacts is None else FileSystemArtifactStore(artifacts)
+    stock: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=store)
+    patched = PatchedDashboard(stock, live, storage, refresh_trials=partial(_refresh_trials, stock))
+    return CheckedRequests(patched, storage)
+
+
+def _refresh_trials(stock: Any, study_id: int) -> None:
+    """Make Optuna's dashboard read the trials of a study again. It caches them for 2 to 10 s, but not its best trial.
+
+    Our storage caches unchanged trials, so this costs little. A version with another cache is left alone.
+    """
+    with contextlib.suppress(AttributeError):
+        cache = stock._inmemory_cache  # noqa: SLF001  # Optuna's dashboard has no other name for it
+        with cache._trials_cache_lock:  # noqa: SLF001
+            cache._trials_last_fetched_at.pop(study_id, None)  # noqa: SLF001
+
+
+@final
+class PatchedDashboard:
+    """Optuna's dashboard with our patches. `refresh_trials` makes it read a study's trials again."""
+
+    def __init__(
+        self,
+        stock: WSGIApplication,
+        live: LiveStudies,
+        storage: OptunaStorage,
+        *,
+        refresh_trials: Callable[[int], object],
+    ) -> None:
+        self._stock = stock
+        self._refresh_trials = refresh_trials
+        self._last_versions: dict[int, int] = {}
+        self._live = live
+        self._storage = storage
+        self._figures = FigureRenderer()
+        self._cache = ResponseCache()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Respond as Optuna's dashboard does."""
+        response = self._patched(Request(environ))
+        application = self._stock if response is None else response
+        return application(environ, start_response)
+
+    def _patched(self, request: Request) -> Response | None:
+        """Return the response of Optuna's dashboard with patches, or None if it needs none."""
+        if request.method == "GET" and request.path.startswith(HOME):
+            return self._page(request)
+        if request.method == "GET" and (found := _STUDY.fullmatch(request.path)):
+            return self._detail(int(found[1]), request)
+        if request.method == "POST" and (found := RENAME.fullmatch(request.path)):
+            return self._rename(int(found[1]), request)
+        return None
+
+    def _stock_response(self, request: Request, **changes: str) -> Response:
+        """Return the response of Optuna's dashboard to the request with these changes of its environment."""
+        return Response.from_app(self._stock, {**request.environ, **changes}, buffered=True)
+
+    def _page(self, request: Request) -> Response:
+        """Return a page of Optuna's dashboard with links to ours."""
+        # A cached copy of Optuna's own page would lack our links, so the browser must load it again.
+        environ = {key: value for key, value in request.environ.items() if key not in _CONDITIONS}
+        response = Response.from_app(self._stock, environ, buffered=True)
+        for name in ("Last-Modified", "ETag"):
+            response.headers.remove(name)
+        response.set_data(add_links(response.get_data()))
+        return response
+
+    def _rename(self, study_id: int, request: Request) -> Response:
+        """Rename a study in place and return its entry in the list of Optuna's dashboard.
+
+        Optuna's own way copies and deletes the study, and thereby loses saved figures, artifacts, and workers' trials.
+        """
+        try:
+            self._storage.rename_study(study_id, json.loads(request.get_data())["study_name"])
+        except KeyError:
+            return json_refusal(HTTPStatus.NOT_FOUND, f"study_id={study_id} is not found")
+        except (DuplicatedStudyError, ValueError) as error:
+            return json_refusal(HTTPStatus.BAD_REQUEST, str(error))
+        listing = self._stock_response(
+            request, REQUEST_METHOD="GET", PATH_INFO="/api/studies", CONTENT_LENGTH="0"
+        )
+        summaries = json.loads(listing.get_data())["study_summaries"]
+        summary = next(one for one in summaries if one["study_id"] == study_id)
+        return Response(json.dumps(summary), HTTPStatus.CREATED, mimetype="application/json")
+
+    def _detail(self, study_id: int, request: Request) -> Response:
+        """Return the details of a study with our notes, figures and corrections."""
+        response, view = self._consistent(study_id, request)
+        if response.status_code == HTTPStatus.OK:
+            response.set_data(self._completed(study_id, response.get_data(), view, request))
+        return response
+
+    def _consistent(self, study_id: int, request: Request) -> tuple[Response, StudyView | None]:
+        """Return Optuna's details of a study and our view of it, both of one state unless it keeps changing.
+
+        A study that was the same before and after the request to Optuna's dashboard was the same during it.
+        """
+        for _ in range(_ATTEMPTS):
+            before = self._last_versions.get(study_id)
+            self._refresh_trials(study_id)
+            response = self._stock_response(request)
+            if response.status_code != HTTPStatus.OK:
+                return response, None
+            view = self._live.by_id(study_id)
+            if view is None:
+                return response, None
+            self._last_versions[study_id] = view.version
+            if view.version == before:
+                break
+        return response, view
+
+    def _completed(self, study_id: int, body: bytes, view: StudyView | None, request: Request) -> bytes:
+        # A page that already shows the study requests only trials newer than its own, and can wait for figures.
+        is_on_screen = (query_value(request, "after") or "0") != "0"
+        wait_s = LONG_WAIT_S if is_on_screen else WAIT_S
+        figures = {} if view is None else self._figures.figures(view, wait_s=wait_s)
+        sources = (
+            study_id,
+            hashlib.sha256(body).digest(),
+            None if view is None else view.version,
+            tuple(figures.items()),
+        )
+
+        def complete() -> bytes:
+            detail = self._with_confirmed_best(json.loads(body), view, request)
+            self._patch(study_id, detail, view, figures)
+            return json.dumps(detail, separators=(",", ":")).encode()
+
+        return self._cache.get(sources, complete)
+
+    def _with_confirmed_best(self, detail: Detail, view: StudyView | None, request: Request) -> Detail:
+        """Return the detail with the best trial by fresh seeds as the best one, as on all our pages."""
+        best = [] if view is None or not view.snapshot.evaluations else best_of(view.snapshot, 1)
+        if not best or [best[0].number] == [trial["number"] for trial in detail["best_trials"]]:
+            return detail
+        response = self._stock_response(request, QUERY_STRING=f"after={best[0].number}")
+        return {**detail, "best_trials": json.loads(response.get_data())["trials"][:1]}
+
+    def _patch(self, study_id: int, detail: Detail, view: StudyView | None, figures: Figures) -> None:
+        add_time_zones(detail)
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        keep_axes(detail, trials)
+        if view is not None:
+            add_notes(detail, view.cached("study note", study_note), view.cached("trial notes", trial_notes))
+            add_figures(detail, figures)
+            drop_crowded_curves(detail, trials)
+
+
+def trial_notes(snapshot: Snapshot) -> Mapping[int, str]:
+    """Return number -> note of the trials that have ended."""
+    return {
+        trial.number: trial_note(trial, snapshot.study) for trial in snapshot.trials if trial.state.is_final
+    }
+
 
 _LINKS: Final = f"""<style>
 #hpsearch-links {{
@@ -60,7 +229,7 @@ def add_links(page: bytes) -> bytes:
     return before + _LINKS.encode() + end + after if end else page
 
 
-def name_zones(detail: Detail) -> None:
+def add_time_zones(detail: Detail) -> None:
     """Add the time zone to every time, in place: without it a browser elsewhere interprets it as local time."""
     for trial in (*detail["trials"], *detail["best_trials"]):
         for name in ("datetime_start", "datetime_complete"):
@@ -85,7 +254,7 @@ def drop_crowded_curves(detail: Detail, trials: Sequence[FrozenTrial]) -> None:
 
     It has a line and a legend entry for every trial; 5,000 of them keep a browser busy for half a minute.
     """
-    if len(trials) > MOST_CURVES:
+    if len(trials) > MAX_CURVES:
         detail["has_intermediate_values"] = False
 
 
@@ -113,268 +282,29 @@ def add_figures(detail: Detail, figures: Mapping[str, str]) -> None:
     detail["plotly_graph_objects"] = [*ours, *others]
 
 
-_STUDY: Final = re.compile(r"/api/studies/(\d+)/?")
-_CONDITIONS: Final = frozenset({"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"})
-_LOOKS: Final = 4
-"""Maximum number of requests to Optuna's dashboard while a study changes."""
-
-
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
-    """A complete answer of another application."""
+class ResponseCache:
+    """The last responses, by all their sources. Threads may share it.
 
-    status: str
-    headers: list[Header]
-    body: bytes
-
-
-def hear(application: WSGIApplication, environ: WSGIEnvironment) -> Heard:
-    """Return an application's complete answer to a request."""
-    heads: list[tuple[str, list[Header]]] = []
-    written: list[bytes] = []
-
-    def start(status: str, headers: list[Header], *_: Any) -> Callable[[bytes], object]:
-        heads.append((status, headers))
-        return written.append
-
-    parts = application(environ, start)
-    try:
-        body = b"".join([*written, *parts])
-    finally:
-        if callable(close := getattr(parts, "close", None)):
-            close()
-    status, headers = heads[-1]
-    return Heard(status=status, headers=headers, body=body)
-
-
-def _sent(heard: Heard, body: bytes, start_response: StartResponse) -> list[bytes]:
-    headers = [header for header in heard.headers if header[0].lower() != "content-length"]
-    start_response(heard.status, [*headers, ("Content-Length", str(len(body)))], None)
-    return [body]
-
-
-def bare(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """Return a request in its original state, without objects stored in it by an application."""
-    return {key: value for key, value in environ.items() if not key.startswith(("bottle.", "route."))}
-
-
-def _is_on_screen(environ: WSGIEnvironment) -> bool:
-    """Return True if the requesting page already shows the study: it requests only trials newer than its own."""
-    after = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])
-    return after[-1] != "0"
-
-
-@final
-class Annotations:
-    """Optuna's dashboard with corrected and completed study details."""
-
-    def __init__(
-        self,
-        stock: WSGIApplication,
-        live: LiveStudies,
-        storage: BaseStorage,
-        *,
-        forget_trials: Callable[[int], object] = lambda _: None,
-    ) -> None:
-        """Annotate the answers of `stock`; `forget_trials` makes it read a study's trials again."""
-        self._stock = stock
-        self._forget_trials = forget_trials
-        self._looked: dict[int, int] = {}
-        self._live = live
-        self._storage = storage
-        self._drawings = Drawings()
-        self._answers = Answers()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as Optuna's dashboard does."""
-        path = path_of(environ)
-        if path.startswith(HOME) and method_of(environ) == "GET":
-            return self._landing(environ, start_response)
-        asked = _STUDY.fullmatch(path)
-        if asked is None or method_of(environ) != "GET":
-            return self._stock(environ, start_response)
-        study_id = number_of(asked[1])
-        heard, seen = self._at_one_moment(study_id, environ)
-        body = (
-            self._annotated(study_id, heard.body, seen, environ)
-            if heard.status.startswith("200")
-            else heard.body
-        )
-        return _sent(heard, body, start_response)
-
-    def _landing(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer with a page of Optuna's dashboard that has links to ours."""
-        # A cached copy of Optuna's own page would lack our links, so the browser must load it again.
-        asked = {key: value for key, value in environ.items() if key not in _CONDITIONS}
-        heard = hear(self._stock, asked)
-        kept = [header for header in heard.headers if header[0].lower() not in ("last-modified", "etag")]
-        return _sent(replace(heard, headers=kept), add_links(heard.body), start_response)
-
-    def _at_one_moment(self, study_id: int, environ: WSGIEnvironment) -> tuple[Heard, Seen | None]:
-        """Return Optuna's details of a study and our view of it, both of one state unless it keeps changing.
-
-        A study that was the same before and after the request to Optuna's dashboard was the same during it.
-        """
-        for _ in range(_LOOKS):
-            before = self._looked.get(study_id)
-            self._forget_trials(study_id)
-            heard = hear(self._stock, bare(environ))
-            if not heard.status.startswith("200"):
-                return heard, None
-            seen = self._live.numbered(study_id)
-            if seen is None:
-                return heard, None
-            self._looked[study_id] = seen.version
-            if seen.version == before:
-                break
-        return heard, seen
-
-    def _annotated(self, study_id: int, body: bytes, seen: Seen | None, environ: WSGIEnvironment) -> bytes:
-        patience_s = LONG_PATIENCE_S if _is_on_screen(environ) else PATIENCE_S
-        figures = {} if seen is None else self._drawings.of(seen, patience_s=patience_s)
-        sources = (
-            study_id,
-            hashlib.sha256(body).digest(),
-            None if seen is None else seen.version,
-            tuple(figures.items()),
-        )
-        return self._answers.once(
-            sources,
-            lambda: self._written(study_id, self._confirmed(json.loads(body), seen, environ), seen, figures),
-        )
-
-    def _confirmed(self, detail: Detail, seen: Seen | None, environ: WSGIEnvironment) -> Detail:
-        """Return the detail with the best trial by fresh seeds as the best one, as on all our pages."""
-        best = [] if seen is None or not seen.snapshot.evaluations else best_of(seen.snapshot, 1)
-        if not best or [best[0].number] == [trial["number"] for trial in detail["best_trials"]]:
-            return detail
-        asked = {"QUERY_STRING": f"after={best[0].number}"}
-        trials = json.loads(hear(self._stock, {**bare(environ), **asked}).body)["trials"]
-        return {**detail, "best_trials": trials[:1]}
-
-    def _written(self, study_id: int, detail: Detail, seen: Seen | None, figures: Figures) -> bytes:
-        name_zones(detail)
-        trials = self._storage.get_all_trials(study_id, deepcopy=False)
-        keep_axes(detail, trials)
-        if seen is not None:
-            add_notes(detail, seen.once("study note", study_note), seen.once("trial notes", trial_notes))
-            add_figures(detail, figures)
-            drop_crowded_curves(detail, trials)
-        return json.dumps(detail, separators=(",", ":")).encode()
-
-
-def trial_notes(snapshot: Snapshot) -> Mapping[int, str]:
-    """Return number -> note of the trials that have ended."""
-    return {
-        trial.number: trial_note(trial, snapshot.study) for trial in snapshot.trials if trial.state.is_final
-    }
-
-
-_RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")
-
-
-def stock_dashboard(storage: OptunaStorage, live: LiveStudies, artifacts: Path | None) -> WSGIApplication:
-    """Return Optuna's dashboard, with our notes and figures, and with renaming that does not copy the study.
-
-    `artifacts` is the folder of artifacts; without it there are none.
+    Pages request updates every few seconds, and usually nothing has changed.
     """
-    kept = None if artifacts is None else FileSystemArtifactStore(artifacts)
-    stock: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=kept)
-    annotated = Annotations(stock, live, storage, forget_trials=partial(_forget_trials, stock))
-    return CheckedRequests(Renaming(annotated, storage), storage)
-
-
-def _forget_trials(stock: Any, study_id: int) -> None:
-    """Make Optuna's dashboard read the trials of a study again. It caches them for 2 to 10 s, but not its best trial.
-
-    Our storage caches unchanged trials, so this costs little. A version with another cache is left alone.
-    """
-    with contextlib.suppress(AttributeError):
-        cache = stock._inmemory_cache  # noqa: SLF001  # Optuna's dashboard has no other name for it
-        with cache._trials_cache_lock:  # noqa: SLF001
-            cache._trials_last_fetched_at.pop(study_id, None)  # noqa: SLF001
-
-
-@final
-class Renaming:
-    """Optuna's dashboard with a renaming that keeps everything else of the study.
-
-    Optuna's own way copies and deletes the study, and thereby loses saved figures, artifacts, and workers' trials.
-    """
-
-    def __init__(self, stock: WSGIApplication, storage: OptunaStorage) -> None:
-        self._stock = stock
-        self._storage = storage
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as Optuna's dashboard does."""
-        asked = _RENAME.fullmatch(path_of(environ))
-        if asked is None or method_of(environ) != "POST":
-            return self._stock(environ, start_response)
-        return send(self._rename(number_of(asked[1]), environ), environ, start_response)
-
-    def _rename(self, study_id: int, environ: WSGIEnvironment) -> Answer:
-        name = _asked_name(environ)
-        if not name:
-            return _said(
-                HTTPStatus.BAD_REQUEST, {"reason": "study_name: must be a name (got none): give one"}
-            )
-        if problems := STUDY["name"].problems("study_name", name):
-            return _said(HTTPStatus.BAD_REQUEST, {"reason": str(problems[0])})
-        try:
-            self._storage.rename_study(study_id, name)
-        except KeyError:
-            return _said(HTTPStatus.NOT_FOUND, {"reason": f"study_id={study_id} is not found"})
-        except (DuplicatedStudyError, ValueError) as error:
-            return _said(HTTPStatus.BAD_REQUEST, {"reason": str(error)})
-        return _said(HTTPStatus.CREATED, self._summary(study_id, environ))
-
-    def _summary(self, study_id: int, environ: WSGIEnvironment) -> Any:
-        """Return the study's entry in the list of Optuna's dashboard."""
-        asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "CONTENT_LENGTH": "0"}
-        listed = json.loads(hear(self._stock, {**bare(environ), **asked}).body)["study_summaries"]
-        return next(one for one in listed if one["study_id"] == study_id)
-
-
-def _asked_name(environ: WSGIEnvironment) -> str | None:
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    try:
-        asked = json.loads(environ["wsgi.input"].read(length))
-    except (ValueError, RecursionError):
-        return None
-    name = asked.get("study_name") if isinstance(asked, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _said(status: HTTPStatus, what: Any) -> Answer:
-    return Answer(status=status, body=json.dumps(what).encode(), kind=JSON)
-
-
-KEPT: Final = 8
-"""Maximum number of answers in memory; one about a large study takes 10 MB."""
-
-
-@final
-class Answers:
-    """The last answers, by all their sources. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._bodies: OrderedDict[Hashable, bytes] = OrderedDict()
 
-    def once(self, sources: Hashable, make: Callable[[], bytes]) -> bytes:
-        """Return the answer from these sources: from the cache, or made now.
+    def get(self, sources: Hashable, make: Callable[[], bytes]) -> bytes:
+        """Return the body made from these sources: from the cache, or from `make`.
 
         Two simultaneous requests may both make it.
         """
         with self._lock:
-            if (kept := self._kept.get(sources)) is not None:
-                self._kept.move_to_end(sources)
-                return kept
+            if (body := self._bodies.get(sources)) is not None:
+                self._bodies.move_to_end(sources)
+                return body
         made = make()
         with self._lock:
-            self._kept[sources] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._bodies[sources] = made
+            while len(self._bodies) > MAX_RESPONSES:
+                self._bodies.popitem(last=False)
         return made

@@ -1,6 +1,5 @@
 """The server: a process that serves the dashboard until it is stopped."""
 
-import io
 import logging
 import signal
 import threading
@@ -10,28 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, final
-from urllib.parse import unquote
-from wsgiref.types import WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication
 
 from waitress.adjustments import Adjustments
+from werkzeug import Response
+from werkzeug.test import EnvironBuilder
 
 from hpsearch.dashboard.application import make_site, protected
-from hpsearch.dashboard.connections import LOOK_EVERY_S, GuardedServer
+from hpsearch.dashboard.connections import CLEANUP_INTERVAL_S, GuardedServer
 from hpsearch.dashboard.guards import Guard
-from hpsearch.dashboard.guards.changes import LimitGuard, refuse_changes, refuse_other_origins
+from hpsearch.dashboard.guards.changes import SizeGuard, refuse_changes, refuse_other_origins
 from hpsearch.dashboard.guards.host import HostGuard, is_loopback, is_unspecified
 from hpsearch.dashboard.guards.token import TokenGuard
 from hpsearch.dashboard.links import report_link
-from hpsearch.dashboard.patches import hear
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.shutdown import END_WITHIN_S, INTERRUPTED, DrainWatch
 
-CONNECTIONS: Final = 500
+MAX_CONNECTIONS: Final = 500
+MIN_TOKEN_LENGTH: Final = 12
 
-
-SHORTEST_TOKEN: Final = 12
+_log: Final = logging.getLogger(__name__)
 
 
 @final
@@ -60,9 +59,9 @@ class Options:
                 f"--allow-host: a server with another name needs a token (got {', '.join(self.allowed_hosts)}): "
                 "set HPSEARCH_TOKEN"
             )
-        if self.token is not None and len(self.token) < SHORTEST_TOKEN:
+        if self.token is not None and len(self.token) < MIN_TOKEN_LENGTH:
             raise UsageError(
-                f"--token: must have {SHORTEST_TOKEN} characters or more (got {len(self.token)}): "
+                f"--token: must have {MIN_TOKEN_LENGTH} characters or more (got {len(self.token)}): "
                 "`openssl rand -hex 24` makes a good one"
             )
         if self.token is not None and (self.token != self.token.strip() or not self.token.isprintable()):
@@ -95,7 +94,7 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         server = opened.enter_context(closing(_listening(site, options)))
         stop.listen()
         tell(_address(options.host, server))
-        warm_in_background(site, store)
+        warm_up_in_background(site, store)
         # It returns after one of the signals, once the pending requests are answered.
         server.run()
     return stop.exit_code
@@ -130,18 +129,18 @@ class _Stop:
 def guards(options: Options) -> list[Guard]:
     """Return the guards that refuse requests, in the order of their checks."""
     hosts = HostGuard((*options.allowed_hosts, options.host), any_address=is_unspecified(options.host))
-    asked: list[Guard] = [hosts]
+    chosen: list[Guard] = [hosts]
     if options.token is not None:
-        asked.append(TokenGuard(options.token))
-    asked.append(refuse_other_origins)
+        chosen.append(TokenGuard(options.token))
+    chosen.append(refuse_other_origins)
     if options.read_only:
-        asked.append(refuse_changes)
-    asked.append(LimitGuard(has_artifacts=options.artifacts is not None))
-    return asked
+        chosen.append(refuse_changes)
+    chosen.append(SizeGuard(has_artifacts=options.artifacts is not None))
+    return chosen
 
 
 def _listening(site: WSGIApplication, options: Options) -> Any:
-    asked = guards(options)
+    chosen = guards(options)
     try:
         adjustments = Adjustments(
             # One address and therefore one port, although "localhost" may resolve to two addresses.
@@ -149,14 +148,14 @@ def _listening(site: WSGIApplication, options: Options) -> Any:
             port=options.port,
             threads=options.threads,
             # An open page keeps several connections, and idle ones need no thread; `select` cannot handle so many.
-            connection_limit=CONNECTIONS,
+            connection_limit=MAX_CONNECTIONS,
             asyncore_use_poll=True,
-            max_request_body_size=LimitGuard(has_artifacts=options.artifacts is not None).largest_bytes,
-            cleanup_interval=LOOK_EVERY_S,
+            max_request_body_size=SizeGuard(has_artifacts=options.artifacts is not None).max_bytes,
+            cleanup_interval=CLEANUP_INTERVAL_S,
             ident=None,
-            clear_untrusted_proxy_headers=False,  # `behind_proxy` does, after reading one of them
+            clear_untrusted_proxy_headers=False,  # `normalized` does, after reading one of them
         )
-        return GuardedServer(protected(site, asked), adjustments, tuple(asked))
+        return GuardedServer(protected(site, chosen), adjustments, tuple(chosen))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise HpsearchError(
@@ -170,35 +169,22 @@ def _address(host: str, server: Any) -> str:
     return f"http://{shown}:{server.effective_port}/"
 
 
-_log: Final = logging.getLogger(__name__)
+def warm_up_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
+    """Start a thread that requests the newest study and its report, bypassing the guards; return the thread.
 
-
-def warm_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
-    """Start a thread that requests the newest study and its report, bypassing the guards; return the thread."""
-    thread = threading.Thread(target=_warm, args=(site, store), name="hpsearch-warming", daemon=True)
+    Large studies take seconds to read and to draw, for which the first visitor would wait.
+    """
+    thread = threading.Thread(target=_warm_up, args=(site, store), name="hpsearch-warm-up", daemon=True)
     thread.start()
     return thread
 
 
-def _warm(site: WSGIApplication, store: Store) -> None:
+def _warm_up(site: WSGIApplication, store: Store) -> None:
     try:
         for study in store.studies()[-1:]:
-            hear(site, _request(f"/api/studies/{study.study_id}"))
-            hear(site, _request(unquote(report_link(study.spec.name))))
-    except HpsearchError as error:  # visitors will get the same error as an answer
-        _log.info("nothing could be prepared: %s", error)
-    except Exception:  # noqa: BLE001 # an error in preparation must not end the server, and is not hidden
-        _log.exception("nothing could be prepared")
-
-
-def _request(path: str) -> WSGIEnvironment:
-    return {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": path.encode().decode("latin-1"),
-        "QUERY_STRING": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "0",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-    }
+            for path in (f"/api/studies/{study.study_id}", report_link(study.spec.name)):
+                Response.from_app(site, EnvironBuilder(path).get_environ(), buffered=True)
+    except HpsearchError as error:  # visitors will get the same error
+        _log.info("the warm-up failed: %s", error)
+    except Exception:  # noqa: BLE001 # an error in the warm-up must not end the server, and is not hidden
+        _log.exception("the warm-up failed")

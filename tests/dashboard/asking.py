@@ -8,6 +8,8 @@ from typing import Any, final
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+from werkzeug import Request
+
 Started = tuple[str, list[tuple[str, str]]]
 
 
@@ -63,6 +65,11 @@ def environ(
         "HTTP_HOST": "127.0.0.1:8080",
         **named,
     }
+
+
+def request(address: str = "/", **values: Any) -> Request:
+    """Return a request with this `environ` as guards read it."""
+    return Request(environ(address, **values))
 
 
 def ask(application: WSGIApplication, address: str = "/", **request: Any) -> Asked:

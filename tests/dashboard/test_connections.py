@@ -12,7 +12,7 @@ from waitress.adjustments import Adjustments
 
 from hpsearch.dashboard.connections import HEAD_S, GuardedServer
 from hpsearch.dashboard.guards import guarded
-from hpsearch.dashboard.guards.changes import BODY_BYTES, LimitGuard
+from hpsearch.dashboard.guards.changes import BODY_BYTES, SizeGuard
 from hpsearch.dashboard.guards.token import TokenGuard
 from tests.dashboard.asking import greeting
 
@@ -25,7 +25,7 @@ REQUEST = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nConnec
 @pytest.fixture
 def server() -> Iterator[GuardedServer]:
     """Provide a server with a token and few connections, which runs in a thread."""
-    guards = (TokenGuard(TOKEN), LimitGuard(has_artifacts=True))
+    guards = (TokenGuard(TOKEN), SizeGuard(has_artifacts=True))
     adjustments = Adjustments(
         host="127.0.0.1",
         port=0,
@@ -118,14 +118,14 @@ def test_a_body_must_arrive_with_some_speed(server: GuardedServer) -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ("Content-Length: 100000000", b"401 Unauthorized"),
-        ("Transfer-Encoding: chunked", b"401 Unauthorized"),
-        ("Content-Length: 100000000\r\nExpect: 100-continue", b"401 Unauthorized"),
+        ("Content-Length: 100000000", b"401 UNAUTHORIZED"),
+        ("Transfer-Encoding: chunked", b"401 UNAUTHORIZED"),
+        ("Content-Length: 100000000\r\nExpect: 100-continue", b"401 UNAUTHORIZED"),
         (
             f"Content-Length: {BODY_BYTES + 1}\r\nAuthorization: Bearer {TOKEN}",
-            b"413 Request Entity Too Large",
+            b"413 REQUEST ENTITY TOO LARGE",
         ),
-        (f"Transfer-Encoding: chunked\r\nAuthorization: Bearer {TOKEN}", b"411 Length Required"),
+        (f"Transfer-Encoding: chunked\r\nAuthorization: Bearer {TOKEN}", b"411 LENGTH REQUIRED"),
     ],
 )
 def test_a_body_is_refused_before_it_is_sent(server: GuardedServer, headers: str, status: bytes) -> None:

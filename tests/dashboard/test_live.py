@@ -9,36 +9,36 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+from werkzeug import Request
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.dashboard.figures import WAITING_MOST, Drawings, Figures
-from hpsearch.dashboard.guards import Header, path_of
+from hpsearch.dashboard.figures import MAX_WAITING, FigureRenderer, Figures
 from hpsearch.dashboard.links import report_link
-from hpsearch.dashboard.live import LiveStudies, Seen
-from hpsearch.dashboard.server import Options, warm_in_background
+from hpsearch.dashboard.live import LiveStudies, StudyView
+from hpsearch.dashboard.server import Options, warm_up_in_background
 from hpsearch.errors import StorageError, StudyNotFoundError, UsageError
 from tests.dashboard.asking import ask
 from tests.dashboard.conftest import Site
 from tests.report import synthetic
 
 
-def seen_of(snapshot: Snapshot, version: int = 0) -> Seen:
+def view_of(snapshot: Snapshot, version: int = 0) -> StudyView:
     """Return a look at a snapshot."""
-    return Seen(version=version, snapshot=snapshot)
+    return StudyView(version=version, snapshot=snapshot)
 
 
 def test_an_unchanged_study_is_the_same(site: Site) -> None:
     """Two looks at a study in which nothing happened are one; a new budget makes another version."""
     live = LiveStudies(site.store)
-    first = live.named("digits")
-    assert live.named("digits") is first
+    first = live.by_name("digits")
+    assert live.by_name("digits") is first
     site.store.set_budget(site.digits, 70)
-    assert live.named("digits").version != first.version
+    assert live.by_name("digits").version != first.version
 
 
 def test_a_look_sees_what_the_database_has(site: Site) -> None:
     """Trials, series and progress of a look are those of the database."""
-    snapshot = LiveStudies(site.store).named("digits").snapshot
+    snapshot = LiveStudies(site.store).by_name("digits").snapshot
     trials = site.store.trials(site.digits)
     assert list(snapshot.trials) == trials
     # Compared as text: NaN is not equal to itself.
@@ -49,17 +49,17 @@ def test_a_look_sees_what_the_database_has(site: Site) -> None:
 def test_a_deleted_study_is_gone(site: Site) -> None:
     """A study that is deleted is not shown from memory."""
     live = LiveStudies(site.store)
-    live.named("digits")
+    live.by_name("digits")
     site.store.delete_named(site.digits.name)
     with pytest.raises(StudyNotFoundError):
-        live.named("digits")
+        live.by_name("digits")
     assert ask(site.site, "/reports/digits").status == 404
 
 
 def test_what_is_made_is_kept() -> None:
     """What is made of a look is made once, and makers of other things do not wait for it."""
-    seen = seen_of(synthetic.empty())
-    made = [seen.once("a", lambda _: seen.once("b", lambda _: object())) for _ in range(2)]
+    view = view_of(synthetic.empty())
+    made = [view.cached("a", lambda _: view.cached("b", lambda _: object())) for _ in range(2)]
     assert made[0] is made[1]
 
 
@@ -67,46 +67,46 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
     """While figures are drawn a page gets none, never older ones; when they are done it gets them."""
     allowed, begun = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
 
-    def draw(seen: Seen) -> Figures:
-        begun[seen.version].set()
-        assert allowed[seen.version].wait(60)
-        return {"figure": str(seen.version)}
+    def draw(view: StudyView) -> Figures:
+        begun[view.version].set()
+        assert allowed[view.version].wait(60)
+        return {"figure": str(view.version)}
 
-    drawings = Drawings(draw)
-    first, second = (seen_of(synthetic.empty(), version) for version in range(2))
-    assert drawings.of(first, patience_s=0.01) == {}
+    drawings = FigureRenderer(draw)
+    first, second = (view_of(synthetic.empty(), version) for version in range(2))
+    assert drawings.figures(first, wait_s=0.01) == {}
     allowed[0].set()
-    assert drawings.of(first, patience_s=60) == {"figure": "0"}
-    assert drawings.of(second, patience_s=0.01) == {}
+    assert drawings.figures(first, wait_s=60) == {"figure": "0"}
+    assert drawings.figures(second, wait_s=0.01) == {}
     assert begun[1].wait(60)
     allowed[1].set()
-    assert drawings.of(second, patience_s=60) == {"figure": "1"}
+    assert drawings.figures(second, wait_s=60) == {"figure": "1"}
 
 
 def test_few_requests_wait_for_a_picture() -> None:
     """However many pages wait for figures that take long, those beyond a few are answered at once, without figures."""
     allowed = threading.Event()
 
-    def draw(seen: Seen) -> Figures:
+    def draw(view: StudyView) -> Figures:
         assert allowed.wait(60)
         return {"figure": "drawn"}
 
-    drawings, seen = Drawings(draw), seen_of(synthetic.empty())
-    with ThreadPoolExecutor(WAITING_MOST + 1) as pages:
-        asked = [pages.submit(drawings.of, seen, patience_s=60) for _ in range(WAITING_MOST + 1)]
+    drawings, view = FigureRenderer(draw), view_of(synthetic.empty())
+    with ThreadPoolExecutor(MAX_WAITING + 1) as pages:
+        asked = [pages.submit(drawings.figures, view, wait_s=60) for _ in range(MAX_WAITING + 1)]
         done, _ = wait(asked, timeout=30, return_when=FIRST_COMPLETED)
         assert [one.result() for one in done] == [{}]
         allowed.set()
-        assert sorted(len(one.result(60)) for one in asked) == [0, *[1] * WAITING_MOST]
+        assert sorted(len(one.result(60)) for one in asked) == [0, *[1] * MAX_WAITING]
 
 
 def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
     """A figure that cannot be drawn is missing, and the log has the reason."""
 
-    def draw(seen: Seen) -> Figures:
+    def draw(view: StudyView) -> Figures:
         raise RuntimeError("no ink")
 
-    assert Drawings(draw).of(seen_of(synthetic.empty()), patience_s=20) == {}
+    assert FigureRenderer(draw).figures(view_of(synthetic.empty()), wait_s=20) == {}
     assert "no ink" in caplog.text
 
 
@@ -115,19 +115,21 @@ def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
     answers: dict[str, str] = {}
 
     def listening(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(status: str, headers: list[Header], info: Any = None, /) -> Callable[[bytes], object]:
-            answers[path_of(environ)] = status
+        def start(
+            status: str, headers: list[tuple[str, str]], info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            answers[Request(environ).path] = status
             return start_response(status, headers, info)
 
         return site.site(environ, start)
 
     newest = site.store.studies()[-1]
-    warm_in_background(listening, site.store).join(20)
+    warm_up_in_background(listening, site.store).join(20)
     assert answers == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
     for study in site.store.studies():
         site.store.delete_named(study.name)
     answers.clear()
-    warm_in_background(listening, site.store).join(20)
+    warm_up_in_background(listening, site.store).join(20)
     assert answers == {}
 
 
@@ -143,8 +145,8 @@ def test_what_cannot_be_prepared_stops_nothing(
         raise error
 
     with caplog.at_level(logging.DEBUG):
-        warm_in_background(broken, site.store).join(20)
-    (entry,) = [entry for entry in caplog.records if "nothing could be prepared" in entry.getMessage()]
+        warm_up_in_background(broken, site.store).join(20)
+    (entry,) = [entry for entry in caplog.records if "the warm-up failed" in entry.getMessage()]
     assert entry.levelno == level
     assert str(error) in caplog.text
 

@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
-from hpsearch.dashboard.patches import KEPT, Answers
+from hpsearch.dashboard.patches import MAX_RESPONSES, ResponseCache
 from hpsearch.storage.records import Assignment, Evaluation, TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
@@ -102,7 +102,7 @@ def test_a_waiting_trial_takes_no_axis(site: Site) -> None:
 def test_large_studies_have_no_plot_of_every_trial(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above its limit the plot of intermediate values is left out; our curves stand for it."""
     assert detail(site)["has_intermediate_values"] is True
-    monkeypatch.setattr("hpsearch.dashboard.patches.MOST_CURVES", 59)
+    monkeypatch.setattr("hpsearch.dashboard.patches.MAX_CURVES", 59)
     said = detail(site, after=1)
     assert said["has_intermediate_values"] is False
     assert said["trials"][0]["intermediate_values"]
@@ -245,8 +245,8 @@ def test_the_best_trial_is_that_of_fresh_seeds(site: Site) -> None:
 
 def test_an_answer_is_made_once_from_the_same_sources() -> None:
     """The second who asks gets the first one's answer; other sources make another."""
-    answers, made = Answers(), iter([b"one", b"two"])
-    assert [answers.once(sources, lambda: next(made)) for sources in ("a", "a", "b", "a")] == [
+    answers, made = ResponseCache(), iter([b"one", b"two"])
+    assert [answers.get(sources, lambda: next(made)) for sources in ("a", "a", "b", "a")] == [
         b"one",
         b"one",
         b"two",
@@ -256,7 +256,7 @@ def test_an_answer_is_made_once_from_the_same_sources() -> None:
 
 def test_what_nobody_asked_for_lately_is_forgotten() -> None:
     """So many answers are kept, those that were asked for last."""
-    answers = Answers()
+    answers = ResponseCache()
     made: list[int] = []
 
     def ask(number: int) -> None:
@@ -264,12 +264,12 @@ def test_what_nobody_asked_for_lately_is_forgotten() -> None:
             made.append(number)
             return b"answer"
 
-        answers.once(number, make)
+        answers.get(number, make)
 
-    for number in range(KEPT):
+    for number in range(MAX_RESPONSES):
         ask(number)
     ask(0)
-    ask(KEPT)
+    ask(MAX_RESPONSES)
     ask(0)
     ask(1)
-    assert made == [*range(KEPT), KEPT, 1]
+    assert made == [*range(MAX_RESPONSES), MAX_RESPONSES, 1]

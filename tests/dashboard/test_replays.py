@@ -1,4 +1,4 @@
-"""Replays that were asked for on a page."""
+"""ReplayQueue that were asked for on a page."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.dashboard.replays import WAITING_MOST, Replays
+from hpsearch.dashboard.replays import MAX_WAITING, ReplayQueue
 from hpsearch.worker.replay import StoredTrial
 from tests.report import synthetic
 
@@ -28,17 +28,17 @@ def test_replays_are_bounded() -> None:
         made.append(asked.trial.number)
         return f"page {asked.trial.number}"
 
-    replays = Replays(make)
-    assert [replays.ask(stored(n)) for n in range(WAITING_MOST)] == [True] * WAITING_MOST
-    assert replays.ask(stored(0))
-    assert not replays.ask(stored(99))
+    replays = ReplayQueue(make)
+    assert [replays.submit(stored(n)) for n in range(MAX_WAITING)] == [True] * MAX_WAITING
+    assert replays.submit(stored(0))
+    assert not replays.submit(stored(99))
     allowed.set()
-    pages = [replays.of("k1", n) for n in range(WAITING_MOST)]
+    pages = [replays.get("k1", n) for n in range(MAX_WAITING)]
     assert [page.result(20) for page in pages if page is not None] == [
-        f"page {n}" for n in range(WAITING_MOST)
+        f"page {n}" for n in range(MAX_WAITING)
     ]
-    assert made == list(range(WAITING_MOST))
-    assert replays.of("k1", 99) is None
+    assert made == list(range(MAX_WAITING))
+    assert replays.get("k1", 99) is None
 
 
 def test_a_replay_that_failed_can_be_tried_again() -> None:
@@ -50,14 +50,14 @@ def test_a_replay_that_failed_can_be_tried_again() -> None:
             raise error
         return "page"
 
-    replays = Replays(make)
-    assert replays.ask(stored(0))
-    first = replays.of("k1", 0)
+    replays = ReplayQueue(make)
+    assert replays.submit(stored(0))
+    first = replays.get("k1", 0)
     assert first is not None
     with pytest.raises(RuntimeError, match="no data"):
         first.result(20)
-    assert replays.ask(stored(0))
-    second = replays.of("k1", 0)
+    assert replays.submit(stored(0))
+    second = replays.get("k1", 0)
     assert second is not None
     assert second.result(20) == "page"
 
@@ -66,14 +66,14 @@ def test_no_replay_holds_up_the_end() -> None:
     """A server that is asked to stop ends, whatever is trained and whatever waits."""
     program = (
         "import threading\n"
-        "from hpsearch.dashboard.replays import Replays\n"
+        "from hpsearch.dashboard.replays import ReplayQueue\n"
         "from tests.dashboard.test_replays import stored\n"
         "begun = threading.Event()\n"
         "def make(asked):\n"
         "    begun.set()\n"
         "    threading.Event().wait()\n"
-        "replays = Replays(make)\n"
-        "assert replays.ask(stored(0)) and replays.ask(stored(1))\n"
+        "replays = ReplayQueue(make)\n"
+        "assert replays.submit(stored(0)) and replays.submit(stored(1))\n"
         "assert begun.wait(20)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=True).returncode == 0

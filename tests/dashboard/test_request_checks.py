@@ -74,7 +74,8 @@ def test_no_body_is_an_error_of_ours(asked: Any, method: str, path: str) -> None
         (f"/csv/{HUGE}", 404),
         ("/csv/999", 404),
         (f"/artifacts/{HUGE}/1/ab", 404),
-        ("/%ff%fe", 302),
+        ("/%ff%fe", 404),
+        ("/api/studies/1?token=\xff&after=\xfe", 400),
         ("/static/%00", 404),
     ],
 )

@@ -1,11 +1,13 @@
 """Our pages, as HTML: each module makes one. They have the report's look."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import final
 
-from hpsearch.dashboard.guards import version_tag
+from werkzeug.http import quote_etag
+
 from hpsearch.dashboard.links import (
     HOME,
     PLOTLY,
@@ -32,7 +34,7 @@ class Page:
 
 def framed(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str = HOME) -> Page:
     """Return a page whose version is its body. `title` is text, `body` is HTML, `stock` a path of Optuna's pages."""
-    tag = version_tag(body.encode())
+    tag = hashlib.sha256(body.encode()).hexdigest()
     return Page(tag=tag, html=document(title, body, shown, serving(tag, stock=stock)))
 
 
@@ -41,7 +43,7 @@ def serving(tag: str, *, stock: str = HOME, trials: str = "") -> Serving:
 
     With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page.
     """
-    data = f' data-version="{text(tag)}"' + (f' data-trials="{text(trials)}"' if trials else "")
+    data = f' data-version="{text(quote_etag(tag))}"' + (f' data-trials="{text(trials)}"' if trials else "")
     return Serving(
         plotly=PLOTLY,
         navigation=f'<nav class="served"{data}>{_ways(stock)} <span role="status"></span></nav>',

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpsearch.analysis.formats import format_result, format_time
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
-from hpsearch.dashboard.live import Seen
+from hpsearch.dashboard.live import StudyView
 from hpsearch.dashboard.pages import Page, framed, head, link, serving, table
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
@@ -44,13 +44,13 @@ def _row(listed: Listed) -> list[str]:
     ]
 
 
-def report_page(seen: Seen, tag: str) -> str:
+def report_page(view: StudyView, tag: str) -> str:
     """Return the report of a study, whose version has that tag, as HTML."""
-    study = seen.snapshot.study
+    study = view.snapshot.study
     stock = stock_study_link(study.study_id)
-    drawn = seen.once("exhibits", exhibits)
+    drawn = view.cached("exhibits", exhibits)
     served = serving(tag, stock=stock, trials=trials_link(study.spec.name))
-    return seen.once(
+    return view.cached(
         "report",
         lambda snapshot: with_trial_links(
             render(snapshot, serving=served, drawn=drawn), lambda number: trial_link(study.spec.name, number)

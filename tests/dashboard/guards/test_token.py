@@ -36,6 +36,7 @@ def entered(address: str = "/reports/a%20b?token=correct+horse+%C3%BC+battery&x=
         basic("", name=TOKEN),
         {"Cookie": f"hpsearch={TOKEN}"},
         {"Cookie": 'x="'},
+        {"Authorization": "Digest password=wrong, username=x"},
     ],
 )
 def test_without_the_token_nothing_is_served(headers: dict[str, str]) -> None:
@@ -53,6 +54,15 @@ def test_the_token_opens_in_three_ways() -> None:
     bearer = {"Authorization": f"bearer {TOKEN}"}
     for headers in (bearer, basic(TOKEN), basic(TOKEN, name=""), {"Cookie": f"a=b; {cookie}; c=d"}):
         assert ask(SITE, headers=headers).status == 200
+
+
+def test_a_token_may_have_any_printable_characters() -> None:
+    """A bearer token with equals signs, commas and quotation marks is compared as a whole."""
+    token = 'realm="a", b=c=='
+    site = guarded(greeting, [TokenGuard(token)])
+    assert ask(site, headers={"Authorization": f"Bearer {token}"}).status == 200
+    assert ask(site, headers=basic(token)).status == 200
+    assert ask(site, headers={"Authorization": "Bearer realm"}).status == 401
 
 
 def test_the_token_stays_in_no_address() -> None:
@@ -94,7 +104,8 @@ def test_a_change_does_not_enter() -> None:
 
 
 @pytest.mark.parametrize(
-    "others", ['settings={"a":1}', "a name=1", 'x="open', "=", ";;", "list=[1 2]", "é=1"]
+    "others",
+    ['settings={"a":1}', 'x="a; b=c"', "x=1; y", "a name=1", 'x="open', "=", ";;", "list=[1 2]", "é=1"],
 )
 def test_cookies_of_other_programs_lock_nobody_out(others: str) -> None:
     """Cookies do not know ports: whatever other programs of this host have set, ours is found beside it."""
