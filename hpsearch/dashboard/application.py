@@ -1,7 +1,7 @@
 """The whole dashboard as one WSGI application: our pages by their paths, and Optuna's dashboard for all other paths."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeAlias, final
@@ -18,9 +18,9 @@ from hpsearch.dashboard.guards import Guard, guarded, is_read, refusal
 from hpsearch.dashboard.guards.headers import normalized, with_headers
 from hpsearch.dashboard.live import LiveStudies, StudyView
 from hpsearch.dashboard.metrics import CONTENT_TYPE, metrics_text
-from hpsearch.dashboard.pages import Page
+from hpsearch.dashboard.pages import Page, error_page
 from hpsearch.dashboard.pages.reports import report_page, reports_page
-from hpsearch.dashboard.pages.trial import trial_page, waiting_page
+from hpsearch.dashboard.pages.trial import replay_pending_page, trial_page
 from hpsearch.dashboard.pages.workers import workers_page
 from hpsearch.dashboard.patches import patched_dashboard
 from hpsearch.dashboard.replays import ReplayQueue
@@ -101,14 +101,21 @@ class Routes:
             allowed = {"Allow": ", ".join(error.valid_methods or ())}
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", allowed)
         except HpsearchError as error:
-            return _error_response(error)
+            status, headers = _status_of(error)
+            return _explained(status, str(error), headers)
         return response
 
     def _stock_response(self, request: Request) -> Response:
+        """Return the response of Optuna's dashboard, with our page for a path that it does not know either."""
         try:
-            return Response.from_app(self._stock, request.environ)
+            response = Response.from_app(self._stock, request.environ)
         except HpsearchError as error:
-            return _error_response(error)
+            status, headers = _status_of(error)
+            return refusal(status, str(error), headers)
+        if response.status_code == HTTPStatus.NOT_FOUND and response.mimetype == "text/html":
+            response.close()
+            return _explained(HTTPStatus.NOT_FOUND, f"There is no page {request.path}")
+        return response
 
     def _home(self, request: Request) -> Response:
         return redirect(links.HOME, HTTPStatus.SEE_OTHER)
@@ -145,14 +152,14 @@ class Routes:
         if not is_read(request):
             if self._replays.submit(stored):
                 return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
-            return refusal(
+            return _explained(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Other replays wait already: try again in a minute."
             )
         replay = self._replays.get(stored.study.key, trial_number)
         if replay is None:
             return redirect(links.trial_link(name, trial_number), HTTPStatus.SEE_OTHER)
         if not replay.done():
-            return _shown(request, waiting_page(stored.study, trial_number))
+            return _shown(request, replay_pending_page(stored.study, trial_number))
         return Response(replay.result(), headers=_PRIVATE, mimetype="text/html")
 
     def _workers(self, request: Request) -> Response:
@@ -222,16 +229,21 @@ def _tagged(tag: str, *, mimetype: str = "text/html") -> Response:
     return response
 
 
-def _error_response(error: HpsearchError) -> Response:
-    """Return a response with the error's message."""
+def _explained(status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a page of ours that explains why the requested one is not shown."""
+    return Response(error_page(status, message), status, headers, mimetype="text/html")
+
+
+def _status_of(error: HpsearchError) -> tuple[HTTPStatus, dict[str, str]]:
+    """Return the status of a response that reports the error, and its headers."""
     match error:
         case StudyNotFoundError() | TrialNotFoundError():
-            return refusal(HTTPStatus.NOT_FOUND, str(error))
+            return HTTPStatus.NOT_FOUND, {}
         case StudyUnreadableError() | ForeignStudyError():
-            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+            return HTTPStatus.UNPROCESSABLE_ENTITY, {}
         case StorageUnavailableError():
-            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}
         case StorageReadOnlyError():
-            return refusal(HTTPStatus.FORBIDDEN, str(error))
+            return HTTPStatus.FORBIDDEN, {}
         case _:
-            return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            return HTTPStatus.INTERNAL_SERVER_ERROR, {}

@@ -27,9 +27,10 @@ from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.figures import LONG_WAIT_S, WAIT_S, FigureRenderer, Figures
 from hpsearch.dashboard.guards import query_value
-from hpsearch.dashboard.links import HOME, REPORTS, WORKERS
+from hpsearch.dashboard.links import HOME
 from hpsearch.dashboard.live import LiveStudies, StudyView
 from hpsearch.dashboard.notes import is_ours, study_note, trial_note
+from hpsearch.dashboard.pages import optuna_links
 from hpsearch.dashboard.request_checks import RENAME, CheckedRequests, json_refusal
 from hpsearch.storage.optuna.storage import OptunaStorage
 
@@ -209,24 +210,10 @@ def trial_notes(snapshot: Snapshot) -> Mapping[int, str]:
     }
 
 
-_LINKS: Final = f"""<style>
-#hpsearch-links {{
-  position: fixed; right: 12px; bottom: 12px; z-index: 1050; display: flex; gap: 14px; padding: 6px 14px;
-  border: 1px solid #8a939c; border-radius: 999px; background: #ffffff; box-shadow: 0 1px 4px rgba(0, 0, 0, .25);
-  font: 14px/1.4 Roboto, system-ui, sans-serif;
-}}
-#hpsearch-links a {{ color: #1c2126; }}
-@media print {{ #hpsearch-links {{ display: none; }} }}
-</style>
-<nav id="hpsearch-links" aria-label="hpsearch"><a href="{REPORTS}">Reports</a> <a href="{WORKERS}">Workers</a></nav>
-"""
-"""Outside the element that Optuna's script draws in, so the script does not change it."""
-
-
 def add_links(page: bytes) -> bytes:
     """Return a page of Optuna's dashboard with links to our reports and workers; anything else unchanged."""
     before, end, after = page.rpartition(b"</body>")
-    return before + _LINKS.encode() + end + after if end else page
+    return before + optuna_links().encode() + end + after if end else page
 
 
 def add_time_zones(detail: Detail) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final, TypeAlias, final
 
-from hpsearch.dashboard.pages import way_back
+from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.report.replay_page import render_replay
 from hpsearch.worker.replay import ReplayRequest, StoredTrial
 from hpsearch.workflows.replay import replay_trial
@@ -22,7 +22,7 @@ _Key: TypeAlias = tuple[str, int]
 
 def replayed_page(stored: StoredTrial) -> str:
     """Return the page of a trial that was trained again. Raises HpsearchError if that is impossible."""
-    navigation = way_back(stored.study, stored.trial.number)
+    navigation = replay_navigation(stored.study, stored.trial.number)
     return render_replay(
         replay_trial(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation
     )

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from hpsearch.analysis.formats import format_count
 from hpsearch.report.palette import LOOKS, variable
 
+_PACKAGE: Final = "hpsearch.report"
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
 _OPTION: Final = re.compile(r"(?<!\S)--[\w-]+")
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
@@ -96,6 +97,13 @@ def empty(words: str) -> str:
     return str(piece("parts.html", "empty", words))
 
 
+def _template(name: str) -> str:
+    """Return the source of a template: `page.html` of the report, or `PACKAGE:page.html`."""
+    package, _, file = name.rpartition(":")
+    folder = resources.files(package or _PACKAGE).joinpath("templates")
+    return folder.joinpath(file).read_text(encoding="utf-8")
+
+
 def _escaped(value: object) -> Markup:
     """Escape a value as `text` does, so that quotes have one spelling in templates and in strings."""
     return value if isinstance(value, Markup) else _trusted(text(value))
@@ -107,7 +115,7 @@ def _trusted(made: str) -> Markup:
 
 
 _TEMPLATES: Final = Environment(
-    loader=FunctionLoader(lambda name: asset(f"templates/{name}")),
+    loader=FunctionLoader(_template),
     autoescape=True,
     finalize=_escaped,
     undefined=StrictUndefined,

@@ -1,6 +1,7 @@
 """Our pages: their contents, their paths, and their notice of new data."""
 
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -10,7 +11,7 @@ import pytest
 from hpsearch.dashboard.application import Routes, make_site
 from hpsearch.dashboard.links import replay_link, report_link, trial_link
 from hpsearch.dashboard.live import LiveStudies
-from hpsearch.dashboard.pages import way_back
+from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
 from hpsearch.storage import edits
@@ -120,7 +121,7 @@ def test_a_trial_is_replayed_on_its_page(site: Site) -> None:
     assert ask(site.site, link).headers["location"] == trial_link("digits", 0)
     assert ask(site.site, link, method="POST").headers["location"] == link
     answers = iter(lambda: ask(site.site, link), None)
-    ended = next(answer for answer in answers if "It is being trained again" not in answer.text)
+    ended = next(answer for answer in answers if "is being trained again" not in answer.text)
     # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
     assert (ended.status, "fingerprint" in ended.text) == (500, True)
     assert ask(site.site, replay_link("digits", 99), method="POST").status == 404
@@ -135,7 +136,7 @@ def test_workers_are_listed(site: Site) -> None:
 
 
 def test_what_is_not_there_is_said(site: Site) -> None:
-    """Unknown studies and trials are 404 with the nearest name; what cannot be changed here is 405."""
+    """Unknown studies and trials are 404 with the nearest name; a change of a page that can only be read is 405."""
     assert "did you mean digits" in ask(site.site, "/reports/digit").text
     for address in ("/reports/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
         assert ask(site.site, address).status == 404
@@ -145,6 +146,29 @@ def test_what_is_not_there_is_said(site: Site) -> None:
             answered = ask(site.site, address)
             assert (answered.status, f"(got {number})" in answered.text) == (404, True)
     assert ask(site.site, "/reports/digits", method="POST").status == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nosuch",
+        "/trials/digits",
+        "/trials/",
+        "/reports/nosuch",
+        "/trials/digits/99",
+        "/api/nosuch",
+        "/<img>",
+    ],
+)
+def test_an_unknown_path_has_a_page(site: Site, path: str) -> None:
+    """An unknown path gets a page of ours that names it, with links to pages that exist, and does not reload itself."""
+    answer = ask(site.site, quote(path))
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert escape(path.rpartition("/")[2]) in answer.text
+    assert "data-version" not in answer.text
+    for link in ("/reports/", "/workers", "/dashboard"):
+        assert f'<a href="{link}">' in answer.text
+    assert ask(site.site, quote(path), method="HEAD").body == b""
 
 
 def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
@@ -250,7 +274,7 @@ def test_a_served_report_leads_to_its_trials(site: Site) -> None:
 
 def test_a_replay_leads_back(site: Site) -> None:
     """The page of a replay has the way to its trial, to the report and to all other pages."""
-    way = way_back(site.digits, 3)
+    way = replay_navigation(site.digits, 3)
     for link in (
         trial_link("digits", 3),
         report_link("digits"),

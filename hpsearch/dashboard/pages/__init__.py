@@ -1,10 +1,11 @@
-"""Our pages, as HTML: each module makes one. They have the report's look."""
+"""Our pages, filled from templates and with the report's look: each module makes one."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib import resources
-from typing import final
+from typing import Any, Final, TypeAlias, final
 
 from werkzeug.http import quote_etag
 
@@ -17,10 +18,15 @@ from hpsearch.dashboard.links import (
     stock_trial_link,
     trial_link,
 )
+from hpsearch.report import parts
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.page import Serving, document
-from hpsearch.report.parts import rows_of, table_of, text
 from hpsearch.storage.records import StoredStudy
+
+Link: TypeAlias = tuple[str, str]
+"""A path of this server, and its text."""
+
+_PACKAGE: Final = "hpsearch.dashboard"
 
 
 @final
@@ -32,7 +38,12 @@ class Page:
     html: str
 
 
-def framed(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str = HOME) -> Page:
+def fill(template: str, **values: Any) -> str:
+    """Return a template of the dashboard as HTML; texts among the values are escaped."""
+    return str(parts.render(f"{_PACKAGE}:{template}", **values))
+
+
+def page_of(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str = HOME) -> Page:
     """Return a page whose version is its body. `title` is text, `body` is HTML, `stock` a path of Optuna's pages."""
     tag = hashlib.sha256(body.encode()).hexdigest()
     return Page(tag=tag, html=document(title, body, shown, serving(tag, stock=stock)))
@@ -43,40 +54,38 @@ def serving(tag: str, *, stock: str = HOME, trials: str = "") -> Serving:
 
     With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page.
     """
-    data = f' data-version="{text(quote_etag(tag))}"' + (f' data-trials="{text(trials)}"' if trials else "")
     return Serving(
         plotly=PLOTLY,
-        navigation=f'<nav class="served"{data}>{_ways(stock)} <span role="status"></span></nav>',
-        script=resources.files("hpsearch.dashboard.pages").joinpath("live.js").read_text(encoding="utf-8"),
+        navigation=_navigation(_everywhere(stock), version=quote_etag(tag), trials=trials),
+        script=resources.files(_PACKAGE).joinpath("templates/reload.js").read_text(encoding="utf-8"),
     )
 
 
-def way_back(study: StoredStudy, number: int) -> str:
-    """Return links from a page about a trial to the trial's own page, the report and all others."""
+def replay_navigation(study: StoredStudy, number: int) -> str:
+    """Return links from the page of a replay to the trial's own page, the report and all others, as HTML."""
     name = study.spec.name
-    near = ((trial_link(name, number), f"Trial {number}"), (report_link(name), f"Report of {name}"))
-    return f'<nav class="served">{_links(near)} {_ways(stock_trial_link(study.study_id, number))}</nav>'
+    near = [(trial_link(name, number), f"Trial {number}"), (report_link(name), f"Report of {name}")]
+    return _navigation([*near, *_everywhere(stock_trial_link(study.study_id, number))])
 
 
-def _ways(stock: str) -> str:
-    return _links(((stock, "Optuna's dashboard"), (REPORTS, "Reports"), (WORKERS, "Workers")))
+def error_page(status: HTTPStatus, message: str) -> str:
+    """Return a page that explains why the requested one is not shown, with links to others."""
+    links = _everywhere(HOME)
+    body = fill("error.html", status=status.value, title=status.phrase, message=message, links=links)
+    return document(f"{status.phrase}: hpsearch", body, (), navigation=_navigation(links))
 
 
-def _links(places: Iterable[tuple[str, str]]) -> str:
-    return " ".join(link(path, name) for path, name in places)
+def optuna_links() -> str:
+    """Return the links to our pages for those of Optuna's dashboard, as HTML."""
+    return fill("optuna_links.html", links=_OURS)
 
 
-def head(kicker: str, title: str, lead: str = "") -> str:
-    """Return the heading of a page. All three are text."""
-    below = f'<p class="lead">{text(lead)}</p>' if lead else ""
-    return f'<header><p class="kicker">{text(kicker)}</p><h1>{text(title)}</h1>{below}</header>'
+_OURS: Final[list[Link]] = [(REPORTS, "Reports"), (WORKERS, "Workers")]
 
 
-def link(path: str, words: object) -> str:
-    """Return a link to a path of this server."""
-    return f'<a href="{text(path)}">{text(words)}</a>'
+def _everywhere(stock: str) -> list[Link]:
+    return [(stock, "Optuna's dashboard"), *_OURS]
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table. Heads are text, cells are HTML."""
-    return table_of("", heads, rows_of(rows))
+def _navigation(links: Sequence[Link], *, version: str = "", trials: str = "") -> str:
+    return str(parts.piece(f"{_PACKAGE}:frame.html", "navigation", links, version=version, trials=trials))
