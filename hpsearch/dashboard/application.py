@@ -114,7 +114,7 @@ class Routes:
             return refusal(status, str(error), headers)
         if response.status_code == HTTPStatus.NOT_FOUND and response.mimetype == "text/html":
             response.close()
-            return _explained(HTTPStatus.NOT_FOUND, f"There is no page {request.path}")
+            return _explained(HTTPStatus.NOT_FOUND, f"No page of this server has the path {request.path}")
         return response
 
     def _home(self, request: Request) -> Response:
@@ -153,7 +153,7 @@ class Routes:
             if self._replays.submit(stored):
                 return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
             return _explained(
-                HTTPStatus.SERVICE_UNAVAILABLE, "Other replays wait already: try again in a minute."
+                HTTPStatus.SERVICE_UNAVAILABLE, "The queue of replays is full: try again in a minute."
             )
         replay = self._replays.get(stored.study.key, trial_number)
         if replay is None:
@@ -212,7 +212,7 @@ def _number(digits: str) -> int:
     """Return the trial number in a path. Raises TrialNotFoundError for a number too large for a database."""
     number = int(digits) if len(digits) <= _MAX_DIGITS else _MAX_NUMBER + 1
     if number > _MAX_NUMBER:
-        raise TrialNotFoundError(f"trial: there is none of that number (got {digits}): see the report")
+        raise TrialNotFoundError(f"trial: no trial has that number (got {digits}): see the report")
     return number
 
 

@@ -106,6 +106,13 @@ def test_every_trial_has_a_page(site: Site) -> None:
             assert ask(site.site, trial_link(study.spec.name, trial.number)).status == 200
 
 
+def test_only_the_best_trial_has_a_star(site: Site) -> None:
+    """The curve of a trial ends in the symbol of its fate; only that of the study's best trial ends in a star."""
+    best, second = best_trials(site.store.trials(site.digits), maximize=True, count=2)
+    pages = [ask(site.site, trial_link("digits", trial.number)).text for trial in (best, second)]
+    assert ['"symbol":"star"' in page for page in pages] == [True, False]
+
+
 def test_markup_is_text(site: Site) -> None:
     """On no page of ours does text from the database become markup."""
     name = quote(synthetic.MARKUP, safe="")

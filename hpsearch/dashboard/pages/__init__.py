@@ -70,9 +70,9 @@ def replay_navigation(study: StoredStudy, number: int) -> str:
 
 def error_page(status: HTTPStatus, message: str) -> str:
     """Return a page that explains why the requested one is not shown, with links to others."""
-    links = _everywhere(HOME)
-    body = fill("error.html", status=status.value, title=status.phrase, message=message, links=links)
-    return document(f"{status.phrase}: hpsearch", body, (), navigation=_navigation(links))
+    title = "This page does not exist" if status is HTTPStatus.NOT_FOUND else status.phrase
+    body = fill("error.html", status=status.value, title=title, message=message)
+    return document(f"hpsearch: {title}", body, (), navigation=_navigation(_everywhere(HOME)))
 
 
 def optuna_links() -> str:

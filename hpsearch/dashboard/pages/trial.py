@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_metric, format_result, format_share, format_time
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import (
@@ -17,12 +18,13 @@ from hpsearch.analysis.trial_facts import (
 )
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
 from hpsearch.dashboard.pages import Link, Page, fill, page_of
-from hpsearch.report.figures.catalogue import Exhibit, exhibits
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.figures.learning_curves import draw_learning_curves, learning_curves
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
 
-_CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
+_CAPTION: Final = "The symbol marks the end of the trial; hover over it to see the reason."
 _ATTEMPT_HEADS: Final = ("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended")
 
 
@@ -96,15 +98,28 @@ def _verdict(finding: Finding) -> dict[str, Any]:
 
 
 def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
-    """Return the learning curves of this trial alone."""
+    """Return the learning curves of this trial alone, with a star if it is the best of its study."""
+    name, title = "learning-curves", "Learning curves"
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
-    alone = replace(snapshot, trials=(trial,), series=series)
-    drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
-    return replace(drawn, caption=_CAPTION if drawn.panels else _without_curve(snapshot.study))
-
-
-def _without_curve(study: StoredStudy) -> str:
-    return "It has not finished an epoch." if study.foreign is None else "It reported no value while it ran."
+    data = learning_curves(replace(snapshot, trials=(trial,), series=series))
+    if data is None:
+        is_ours = snapshot.study.foreign is None
+        caption = (
+            "The trial has not finished an epoch." if is_ours else "The trial reported no value while it ran."
+        )
+        return Exhibit(name=name, title=title, caption=caption)
+    best = [best.number for best in best_of(snapshot, 1)]
+    star = trial.number if trial.number in best else None
+    panels = (
+        Panel(
+            name=f"{name}-{part}",
+            label=f"{panel.scale.title} by {panel.unit}.",
+            figure=draw_learning_curves(replace(panel, best=star)),
+        )
+        for part, panel in (("training", data.training), ("metric", data.metric))
+        if panel.curves
+    )
+    return Exhibit(name=name, title=title, caption=_CAPTION, panels=tuple(panels))
 
 
 def _attempt(attempt: Attempt) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def workers_page(workers: Sequence[WorkerRecord]) -> Page:
     """Return the list of workers, those that started first at the top."""
     alive = sum(not worker.is_lost for worker in workers)
     lost = len(workers) - alive
-    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize()
+    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize() if workers else ""
     body = fill("workers.html", lead=lead, heads=_HEADS, workers=[_row(worker) for worker in workers])
     return page_of("hpsearch workers", body)
 
