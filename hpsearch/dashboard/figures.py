@@ -71,14 +71,14 @@ def _is_coloured_by_result(trace: Any) -> bool:
 
 def _key(trace: go.Scatter) -> go.Scatter:
     """Return the trace's legend entry in the colour of its fate: Plotly would draw it black."""
-    look = {"symbol": trace.marker.symbol, "size": trace.marker.size, "color": trace.marker.line.color}
+    style = {"symbol": trace.marker.symbol, "size": trace.marker.size, "color": trace.marker.line.color}
     return go.Scatter(
-        x=[None], y=[None], mode="markers", name=trace.name, legendgroup=trace.legendgroup, marker=look
+        x=[None], y=[None], mode="markers", name=trace.name, legendgroup=trace.legendgroup, marker=style
     )
 
 
 WAIT_S: Final = 0.3
-"""How long a new page waits for figures; without them it is completed by its next request, some seconds later."""
+"""How long a new page waits for figures. If they take longer, its next request, some seconds later, gets them."""
 
 LONG_WAIT_S: Final = 10.0
 """How long a visible page waits for newer figures; until they are ready it shows the previous state."""

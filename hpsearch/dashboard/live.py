@@ -31,17 +31,17 @@ class StudyView:
 
     version: int
     snapshot: Snapshot
-    _made: dict[str, Any] = field(default_factory=dict)
+    _results: dict[str, Any] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def cached(self, name: str, make: Callable[[Snapshot], _T]) -> _T:
         """Return the result of `make` for the snapshot, computed on first use and stored under its name."""
         # A lock for each name, so that a request for a note does not wait for a figure.
         with self._locks.setdefault(name, threading.Lock()):
-            if name not in self._made:
-                self._made[name] = make(self.snapshot)
-            made: _T = self._made[name]
-            return made
+            if name not in self._results:
+                self._results[name] = make(self.snapshot)
+            result: _T = self._results[name]
+            return result
 
 
 @final

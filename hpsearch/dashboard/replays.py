@@ -1,4 +1,4 @@
-"""Replays of trials requested on their pages: one at a time, in the background."""
+"""Replays of trials requested on their pages: trained one at a time, in the background."""
 
 import threading
 from collections import OrderedDict
@@ -47,8 +47,8 @@ class ReplayQueue:
         """
         key = stored.study.key, stored.trial.number
         with self._lock:
-            known = self._pages.get(key)
-            if known is not None and not (known.done() and known.exception()):
+            page = self._pages.get(key)
+            if page is not None and not (page.done() and page.exception()):
                 return True
             if sum(not one.done() for one in self._pages.values()) >= MAX_WAITING:
                 return False
@@ -66,8 +66,8 @@ class ReplayQueue:
     def _train_all(self) -> None:
         """Train the queued trials one after the other, without end."""
         while True:
-            stored, made = self._waiting.get()
+            stored, page = self._waiting.get()
             try:
-                made.set_result(self._make(stored))
+                page.set_result(self._make(stored))
             except BaseException as error:  # noqa: BLE001 # requests for the page report it
-                made.set_exception(error)
+                page.set_exception(error)

@@ -62,12 +62,12 @@ class Options:
         if self.token is not None and len(self.token) < MIN_TOKEN_LENGTH:
             raise UsageError(
                 f"--token: must have {MIN_TOKEN_LENGTH} characters or more (got {len(self.token)}): "
-                "`openssl rand -hex 24` makes a good one"
+                "`openssl rand -hex 24` prints a good one"
             )
         if self.token is not None and (self.token != self.token.strip() or not self.token.isprintable()):
             raise UsageError(
                 "--token: must be one line without spaces around it (got another): "
-                "`openssl rand -hex 24` makes a good one"
+                "`openssl rand -hex 24` prints a good one"
             )
         if self.artifacts is not None and not self.artifacts.is_dir():
             raise UsageError(
@@ -75,10 +75,10 @@ class Options:
             )
 
 
-def serve(options: Options, tell: Callable[[str], None]) -> int:
+def serve(options: Options, notify: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM, and return the exit code: 130 or 0.
 
-    `tell` is called with the server's address once it listens. Raises HpsearchError if the port is in use or the host
+    `notify` is called with the server's address once it listens. Raises HpsearchError if the port is in use or the host
     is not local, and StorageError for the database.
     """
     stop = _Stop()
@@ -93,9 +93,9 @@ def serve(options: Options, tell: Callable[[str], None]) -> int:
         site = make_site(store, storage, options.artifacts, read_only=options.read_only)
         server = opened.enter_context(closing(_listening(site, options)))
         stop.listen()
-        tell(_address(options.host, server))
+        notify(_address(options.host, server))
         warm_up_in_background(site, store)
-        # It returns after one of the signals, once the pending requests are answered.
+        # It returns after one of the signals, once the responses to pending requests are sent.
         server.run()
     return stop.exit_code
 

@@ -17,18 +17,18 @@ from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.live import LiveStudies, StudyView
 from hpsearch.dashboard.server import Options, warm_up_in_background
 from hpsearch.errors import StorageError, StudyNotFoundError, UsageError
-from tests.dashboard.asking import ask
+from tests.dashboard.client import fetch
 from tests.dashboard.conftest import Site
 from tests.report import synthetic
 
 
 def view_of(snapshot: Snapshot, version: int = 0) -> StudyView:
-    """Return a look at a snapshot."""
+    """Return a view of a snapshot."""
     return StudyView(version=version, snapshot=snapshot)
 
 
-def test_an_unchanged_study_is_the_same(site: Site) -> None:
-    """Two looks at a study in which nothing happened are one; a new budget makes another version."""
+def test_an_unchanged_study_has_the_same_view(site: Site) -> None:
+    """The view of an unchanged study is the same object; a new budget makes another version."""
     live = LiveStudies(site.store)
     first = live.by_name("digits")
     assert live.by_name("digits") is first
@@ -36,8 +36,8 @@ def test_an_unchanged_study_is_the_same(site: Site) -> None:
     assert live.by_name("digits").version != first.version
 
 
-def test_a_look_sees_what_the_database_has(site: Site) -> None:
-    """Trials, series and progress of a look are those of the database."""
+def test_a_view_agrees_with_the_database(site: Site) -> None:
+    """Trials, series and progress of a view are those of the database."""
     snapshot = LiveStudies(site.store).by_name("digits").snapshot
     trials = site.store.trials(site.digits)
     assert list(snapshot.trials) == trials
@@ -46,25 +46,25 @@ def test_a_look_sees_what_the_database_has(site: Site) -> None:
     assert snapshot.progress == site.store.progress(site.digits)
 
 
-def test_a_deleted_study_is_gone(site: Site) -> None:
-    """A study that is deleted is not shown from memory."""
+def test_a_deleted_study_is_not_shown(site: Site) -> None:
+    """A deleted study is not shown from memory."""
     live = LiveStudies(site.store)
     live.by_name("digits")
     site.store.delete_named(site.digits.name)
     with pytest.raises(StudyNotFoundError):
         live.by_name("digits")
-    assert ask(site.site, "/reports/digits").status == 404
+    assert fetch(site.site, "/reports/digits").status == 404
 
 
-def test_what_is_made_is_kept() -> None:
-    """What is made of a look is made once, and makers of other things do not wait for it."""
+def test_a_view_caches_results_by_name() -> None:
+    """A result is computed once for each name, and one computation can request another."""
     view = view_of(synthetic.empty())
     made = [view.cached("a", lambda _: view.cached("b", lambda _: object())) for _ in range(2)]
     assert made[0] is made[1]
 
 
-def test_a_page_does_not_wait_for_a_picture() -> None:
-    """While figures are drawn a page gets none, never older ones; when they are done it gets them."""
+def test_a_page_does_not_wait_for_figures() -> None:
+    """A page gets no figures while they are drawn, never older ones, and gets them when they are ready."""
     allowed, begun = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
 
     def draw(view: StudyView) -> Figures:
@@ -72,36 +72,36 @@ def test_a_page_does_not_wait_for_a_picture() -> None:
         assert allowed[view.version].wait(60)
         return {"figure": str(view.version)}
 
-    drawings = FigureRenderer(draw)
+    renderer = FigureRenderer(draw)
     first, second = (view_of(synthetic.empty(), version) for version in range(2))
-    assert drawings.figures(first, wait_s=0.01) == {}
+    assert renderer.figures(first, wait_s=0.01) == {}
     allowed[0].set()
-    assert drawings.figures(first, wait_s=60) == {"figure": "0"}
-    assert drawings.figures(second, wait_s=0.01) == {}
+    assert renderer.figures(first, wait_s=60) == {"figure": "0"}
+    assert renderer.figures(second, wait_s=0.01) == {}
     assert begun[1].wait(60)
     allowed[1].set()
-    assert drawings.figures(second, wait_s=60) == {"figure": "1"}
+    assert renderer.figures(second, wait_s=60) == {"figure": "1"}
 
 
-def test_few_requests_wait_for_a_picture() -> None:
-    """However many pages wait for figures that take long, those beyond a few are answered at once, without figures."""
+def test_few_requests_wait_for_figures() -> None:
+    """If many pages wait for slow figures, those beyond a few get a response at once, without figures."""
     allowed = threading.Event()
 
     def draw(view: StudyView) -> Figures:
         assert allowed.wait(60)
         return {"figure": "drawn"}
 
-    drawings, view = FigureRenderer(draw), view_of(synthetic.empty())
+    renderer, view = FigureRenderer(draw), view_of(synthetic.empty())
     with ThreadPoolExecutor(MAX_WAITING + 1) as pages:
-        asked = [pages.submit(drawings.figures, view, wait_s=60) for _ in range(MAX_WAITING + 1)]
-        done, _ = wait(asked, timeout=30, return_when=FIRST_COMPLETED)
+        futures = [pages.submit(renderer.figures, view, wait_s=60) for _ in range(MAX_WAITING + 1)]
+        done, _ = wait(futures, timeout=30, return_when=FIRST_COMPLETED)
         assert [one.result() for one in done] == [{}]
         allowed.set()
-        assert sorted(len(one.result(60)) for one in asked) == [0, *[1] * MAX_WAITING]
+        assert sorted(len(one.result(60)) for one in futures) == [0, *[1] * MAX_WAITING]
 
 
-def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFixture) -> None:
-    """A figure that cannot be drawn is missing, and the log has the reason."""
+def test_a_figure_that_fails_does_not_prevent_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    """A figure that cannot be drawn is absent, and the log has the reason."""
 
     def draw(view: StudyView) -> Figures:
         raise RuntimeError("no ink")
@@ -110,36 +110,36 @@ def test_a_picture_that_fails_does_not_take_the_page(caplog: pytest.LogCaptureFi
     assert "no ink" in caplog.text
 
 
-def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
-    """The page of the newest study and its report are asked for, and answered; without a study nothing is."""
-    answers: dict[str, str] = {}
+def test_the_warm_up_requests_the_newest_study(site: Site) -> None:
+    """The warm-up requests the page and the report of the newest study; without a study it requests nothing."""
+    responses: dict[str, str] = {}
 
-    def listening(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def recording(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(
             status: str, headers: list[tuple[str, str]], info: Any = None, /
         ) -> Callable[[bytes], object]:
-            answers[Request(environ).path] = status
+            responses[Request(environ).path] = status
             return start_response(status, headers, info)
 
         return site.site(environ, start)
 
     newest = site.store.studies()[-1]
-    warm_up_in_background(listening, site.store).join(20)
-    assert answers == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
+    warm_up_in_background(recording, site.store).join(20)
+    assert responses == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
     for study in site.store.studies():
         site.store.delete_named(study.name)
-    answers.clear()
-    warm_up_in_background(listening, site.store).join(20)
-    assert answers == {}
+    responses.clear()
+    warm_up_in_background(recording, site.store).join(20)
+    assert responses == {}
 
 
 @pytest.mark.parametrize(
     ("error", "level"), [(ZeroDivisionError("a bug"), logging.ERROR), (StorageError("gone"), logging.INFO)]
 )
-def test_what_cannot_be_prepared_stops_nothing(
+def test_an_error_in_the_warm_up_is_logged(
     site: Site, caplog: pytest.LogCaptureFixture, error: Exception, level: int
 ) -> None:
-    """A fault while a study is prepared ends the preparation alone, and one of ours stands in the log as an error."""
+    """An error in the warm-up ends only the warm-up; one that is a bug is logged as an error."""
 
     def broken(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         raise error
@@ -152,7 +152,7 @@ def test_what_cannot_be_prepared_stops_nothing(
 
 
 def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
-    """Without a token only this machine is served; a short token and a missing folder are refused."""
+    """Without a token the server listens on localhost only; a short token and a missing folder are refused."""
     Options(url="sqlite://", host="::1")
     Options(url="sqlite://", host="0.0.0.0", token="x" * 12)
     for host in ("0.0.0.0", "::", "10.0.0.5", "lab.example", ""):

@@ -1,4 +1,4 @@
-"""ReplayQueue that were asked for on a page."""
+"""Replays that were requested on a page."""
 
 import subprocess
 import sys
@@ -13,20 +13,20 @@ from tests.report import synthetic
 
 
 def stored(number: int) -> StoredTrial:
-    """Return a trial of that number."""
+    """Return a stored trial with that number."""
     snapshot = synthetic.synthetic(60)
     return StoredTrial(study=snapshot.study, trial=replace(snapshot.trials[0], number=number), series={})
 
 
 def test_replays_are_bounded() -> None:
-    """Each trial is trained once, one at a time, and no more wait than may."""
+    """Each trial is trained once, one at a time, and the queue has a maximum length."""
     allowed = threading.Event()
     made: list[int] = []
 
-    def make(asked: StoredTrial) -> str:
+    def make(request: StoredTrial) -> str:
         assert allowed.wait(20)
-        made.append(asked.trial.number)
-        return f"page {asked.trial.number}"
+        made.append(request.trial.number)
+        return f"page {request.trial.number}"
 
     replays = ReplayQueue(make)
     assert [replays.submit(stored(n)) for n in range(MAX_WAITING)] == [True] * MAX_WAITING
@@ -42,10 +42,10 @@ def test_replays_are_bounded() -> None:
 
 
 def test_a_replay_that_failed_can_be_tried_again() -> None:
-    """What could not be trained is trained when it is asked for again, say after its data came back."""
+    """A replay that failed is tried again when it is requested again, for example after its data was restored."""
     outcomes = iter([RuntimeError("no data"), None])
 
-    def make(asked: StoredTrial) -> str:
+    def make(request: StoredTrial) -> str:
         if error := next(outcomes):
             raise error
         return "page"
@@ -62,14 +62,14 @@ def test_a_replay_that_failed_can_be_tried_again() -> None:
     assert second.result(20) == "page"
 
 
-def test_no_replay_holds_up_the_end() -> None:
-    """A server that is asked to stop ends, whatever is trained and whatever waits."""
+def test_no_replay_delays_the_end_of_the_server() -> None:
+    """A server that is stopping does not wait for running and queued replays."""
     program = (
         "import threading\n"
         "from hpsearch.dashboard.replays import ReplayQueue\n"
         "from tests.dashboard.test_replays import stored\n"
         "begun = threading.Event()\n"
-        "def make(asked):\n"
+        "def make(request):\n"
         "    begun.set()\n"
         "    threading.Event().wait()\n"
         "replays = ReplayQueue(make)\n"

@@ -1,4 +1,4 @@
-"""Guards: each check of a request may refuse it before any page reads it.
+"""Guards: checks of a request, each of which can refuse it before a page reads it.
 
 `host`, `token` and `changes` (origin, read-only, size) have the checks; `headers` completes requests and responses.
 They read requests as Werkzeug parses them.

@@ -1,4 +1,4 @@
-"""Our pages, filled from templates and with the report's look: each module makes one."""
+"""Our pages, filled from templates and framed like the report. Each module has the pages of one subject."""
 
 import hashlib
 from collections.abc import Sequence
