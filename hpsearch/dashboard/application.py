@@ -43,7 +43,7 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 _MAX_NUMBER: Final = 2**31 - 1
 _MAX_DIGITS: Final = 10
 
-_View: TypeAlias = Callable[..., Response]
+_Handler: TypeAlias = Callable[..., Response]
 
 
 def make_site(
@@ -93,8 +93,8 @@ class Routes:
 
     def _response(self, request: Request) -> Response:
         try:
-            view, values = self._paths.bind("").match(request.path, request.method)
-            response: Response = view(request, **values)
+            handler, values = self._paths.bind("").match(request.path, request.method)
+            response: Response = handler(request, **values)
         except NotFound:
             return self._stock_response(request)
         except MethodNotAllowed as error:
@@ -200,10 +200,10 @@ class _DigitsConverter(BaseConverter):
     regex = r"\d+"
 
 
-def _paths(read: dict[str, _View], changed: dict[str, _View]) -> Map:
-    """Return the functions of paths that can be read, and of those that can be changed too."""
-    rules = [Rule(path, endpoint=view, methods=["GET"]) for path, view in read.items()]
-    rules += [Rule(path, endpoint=view, methods=["GET", "POST"]) for path, view in changed.items()]
+def _paths(read: dict[str, _Handler], changed: dict[str, _Handler]) -> Map:
+    """Return the map of paths to their handlers: `read` for GET, `changed` for GET and POST."""
+    rules = [Rule(path, endpoint=handler, methods=["GET"]) for path, handler in read.items()]
+    rules += [Rule(path, endpoint=handler, methods=["GET", "POST"]) for path, handler in changed.items()]
     converters = {"study": _StudyConverter, "digits": _DigitsConverter}
     return Map(rules, converters=converters, strict_slashes=False, merge_slashes=False)
 
