@@ -150,7 +150,7 @@ def renew_report(store: "Store", name: str, *, url: str, before: str | None = No
 
 def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:
     """Publish figures and notes again if the study has a note of ours for servers of Optuna's own dashboard."""
-    from hpsearch.dashboard.stored_notes import is_published
+    from hpsearch.dashboard.notes import is_published
     from hpsearch.storage.optuna.storage import OptunaStorage
 
     storage = OptunaStorage(url)

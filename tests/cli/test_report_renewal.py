@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from hpsearch.dashboard.stored_notes import stored_note
+from hpsearch.dashboard.notes import stored_note
 from hpsearch.report.request import origin_of
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.records import Evaluation

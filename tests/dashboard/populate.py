@@ -1,4 +1,4 @@
-"""Databases whose studies are those of `tests.report.synthetic`, written as workers write them."""
+"""Databases with the studies of `tests.report.synthetic`, written as workers write them."""
 
 from dataclasses import replace
 from typing import Final
@@ -20,7 +20,7 @@ LEASE_S: Final = 3600.0
 
 
 def populate(store: Store, snapshot: Snapshot, *, worker: str = "worker-0") -> StoredStudy:
-    """Store the study of a snapshot with all its trials, and return it. `worker` holds those that run."""
+    """Store the study of a snapshot with all its trials, and return it. `worker` holds the running ones."""
     trials = {trial.number: trial for trial in snapshot.trials}
     assert sorted(trials) == list(range(len(trials)))
     # Room for one more: a study whose budget is spent has no running trials.

@@ -1,14 +1,18 @@
-"""The `Host` header: a page of another site must not reach us under its own name (DNS rebinding)."""
+"""The guard of the `Host` header: a page of another site must not reach us under its own name (DNS rebinding).
+
+Werkzeug's `host_is_trusted` does not replace it: it refuses IPv6 addresses, capitals, final dots and underscores.
+"""
 
 import ipaddress
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import final
-from wsgiref.types import WSGIEnvironment
+from typing import Final, final
 
-from hpsearch.dashboard.wsgi import Answer, header_of, refusal
+from werkzeug import Request, Response
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+from hpsearch.dashboard.guards import refusal
+
+LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @final
@@ -23,15 +27,15 @@ class HostGuard:
         self._allowed = frozenset(host.lower().strip("[]") for host in (*LOCAL, *allowed)) - {""}
         self._any_address = any_address
 
-    def __call__(self, environ: WSGIEnvironment) -> Answer | None:
+    def __call__(self, request: Request) -> Response | None:
         """Refuse a request whose `Host` is missing, malformed or not ours."""
-        given = header_of(environ, "Host") or ""
-        host = host_name(given)
+        header = request.headers.get("Host", "")
+        host = host_name(header)
         if host in self._allowed or (self._any_address and is_address(host)):
             return None
         return refusal(
             HTTPStatus.MISDIRECTED_REQUEST,
-            f"Host: must be a name of this server (got {given[:200]!r}): open it by its address, or start it with "
+            f"Host: must be a name of this server (got {header[:200]!r}): open it by its address, or start it with "
             "--allow-host NAME",
         )
 

@@ -1,15 +1,15 @@
 "use strict";
-// Reloads this page when the server has another version of it, and keeps where the reader is and what is filtered.
+// Reloads this page if the server has another version of it. Scroll position, filters and open details are kept.
 (() => {
   const nav = document.querySelector("nav[data-version]");
   const status = nav.querySelector("[role=status]");
   const key = `hpsearch:${location.pathname}${location.search}`;
   const chips = () => [...document.querySelectorAll(".chip input")];
   const details = () => [...document.querySelectorAll("details")];
-  const EVERY_MS = 3000;
-  const PATIENCE_MS = 30000;
+  const INTERVAL_MS = 3000;
+  const MAX_DELAY_MS = 30000;
 
-  const remember = () => {
+  const save = () => {
     const state = {
       top: scrollY,
       hidden: chips().filter((chip) => !chip.checked).map((chip) => chip.value),
@@ -18,7 +18,7 @@
     sessionStorage.setItem(key, JSON.stringify(state));
   };
 
-  // The filter's listener is there when the figures are; a browser may have restored some boxes by itself.
+  // Call this after the figures are drawn: only then does the filter listen. A browser may have restored some boxes.
   const restore = () => {
     const state = JSON.parse(sessionStorage.getItem(key) ?? "null");
     sessionStorage.removeItem(key);
@@ -41,37 +41,37 @@
     }).observe(root, { attributes: true });
   };
 
-  // A figure under the pointer and selected text are being read: they stay for a while.
+  // If the pointer is on a figure or text is selected, the reload waits, at most MAX_DELAY_MS.
   const isReading = () => document.querySelector(".plot:hover") !== null || String(getSelection()) !== "";
 
   let newSince = null;
-  const look = async () => {
+  const check = async () => {
     if (document.hidden) return;
     const headers = { "If-None-Match": nav.dataset.version };
-    const answer = await fetch(location.href, { method: "HEAD", headers, cache: "no-store" });
-    status.textContent = answer.ok || answer.status === 304 ? "" : `The server answers ${answer.status}.`;
-    if (!answer.ok) return;
+    const response = await fetch(location.href, { method: "HEAD", headers, cache: "no-store" });
+    status.textContent = response.ok || response.status === 304 ? "" : `The server responds with status ${response.status}.`;
+    if (!response.ok) return;
     newSince ??= Date.now();
-    if (isReading() && Date.now() - newSince < PATIENCE_MS) {
-      status.textContent = "There is something new: it comes when you look elsewhere.";
+    if (isReading() && Date.now() - newSince < MAX_DELAY_MS) {
+      status.textContent = "New data: the page updates when your pointer leaves the figure and no text is selected.";
       return;
     }
-    remember();
+    save();
     location.reload();
   };
 
-  const watch = (everyMs) => setTimeout(async () => {
+  const checkEvery = (intervalMs) => setTimeout(async () => {
     try {
-      await look();
+      await check();
     } catch {
-      status.textContent = "The server does not answer.";
+      status.textContent = "The server does not respond.";
     }
-    watch(everyMs);
-  }, everyMs);
+    checkEvery(intervalMs);
+  }, intervalMs);
 
   whenDrawn(() => {
     restore();
-    // A page that takes long to make and to draw is asked for less often.
-    watch(Math.max(EVERY_MS, 2 * performance.now()));
+    // A page that takes long to load and to draw is checked less often.
+    checkEvery(Math.max(INTERVAL_MS, 2 * performance.now()));
   });
 })();

@@ -1,4 +1,4 @@
-"""Optuna's dashboard with our notes, our figures, and its own mistakes put right."""
+"""Optuna's dashboard with our notes and figures, and with fixes of its faults."""
 
 import json
 from typing import Any
@@ -9,27 +9,28 @@ from optuna.study import StudyDirection
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
+from hpsearch.dashboard.patches import MAX_RESPONSES, ResponseCache
 from hpsearch.storage.records import Assignment, Evaluation, TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
-from tests.dashboard.asking import Asked, ask
+from tests.dashboard.client import Received, fetch
 from tests.dashboard.conftest import Site
 from tests.report import synthetic
 
 
 def detail(site: Site, study_id: int = 1, after: int = 0) -> Any:
-    """Return the dashboard's answer about a study."""
-    return ask(site.site, f"/api/studies/{study_id}?after={after}").json
+    """Return the dashboard's details of a study."""
+    return fetch(site.site, f"/api/studies/{study_id}?after={after}").json
 
 
-def write_note(site: Site, address: str, version: int, body: str) -> Asked:
+def write_note(site: Site, address: str, version: int, body: str) -> Received:
     """Write a note as the dashboard's pages do."""
-    said = json.dumps({"version": version, "body": body}).encode()
-    return ask(site.site, address, method="PUT", body=said)
+    details = json.dumps({"version": version, "body": body}).encode()
+    return fetch(site.site, address, method="PUT", body=details)
 
 
 def test_every_ended_trial_has_a_note(site: Site) -> None:
-    """Its note names the verdict, the evidence, the remedy and its page; one that has not ended has none."""
+    """The note of an ended trial has its verdict, evidence, remedy and a link to its page; other trials have none."""
     trials = {trial["number"]: trial for trial in detail(site)["trials"]}
     for trial in site.store.trials(site.digits):
         body = trials[trial.number]["note"]["body"]
@@ -41,11 +42,11 @@ def test_every_ended_trial_has_a_note(site: Site) -> None:
 
 
 def test_a_study_has_a_note_and_figures(site: Site) -> None:
-    """The study's note states how it stands; search map, failures and curves are there soon, with titles."""
-    said = next(said for said in iter(lambda: detail(site), None) if said["plotly_graph_objects"])
-    assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
-    assert "](/reports/digits)" in said["note"]["body"]
-    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+    """The study's note has its state; the search map, failures and curves follow soon, with titles."""
+    details = next(details for details in iter(lambda: detail(site), None) if details["plotly_graph_objects"])
+    assert "51 of 61 trials finished, 3 in training" in details["note"]["body"].replace("\\", "")
+    assert "](/reports/digits)" in details["note"]["body"]
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in details["plotly_graph_objects"]}
     assert list(figures) == [
         "hpsearch-search-map",
         "hpsearch-learning-rates",
@@ -60,27 +61,27 @@ def test_a_study_has_a_note_and_figures(site: Site) -> None:
         assert all("coloraxis" not in one.get("marker", {}) for one in keys)
 
 
-def test_notes_of_users_stay(site: Site) -> None:
-    """A user's note replaces ours permanently, even an emptied one, for trials and studies alike."""
+def test_notes_of_users_are_kept(site: Site) -> None:
+    """A user's note of a trial or a study replaces ours permanently, even if it is empty."""
     trial_id = detail(site)["trials"][0]["trial_id"]
     for address in (f"/api/studies/1/{trial_id}/note", "/api/studies/1/note"):
         assert write_note(site, address, 1, "mine").status == 204
         assert write_note(site, address, 1, "theirs").status == 409
         assert write_note(site, address, 2, "").status == 204
-    said = detail(site)
-    assert (said["note"], said["trials"][0]["note"]) == ({"version": 2, "body": ""},) * 2
-    assert said["trials"][1]["note"]["body"] != ""
+    details = detail(site)
+    assert (details["note"], details["trials"][0]["note"]) == ({"version": 2, "body": ""},) * 2
+    assert details["trials"][1]["note"]["body"] != ""
 
 
-def test_our_notes_are_stored_nowhere(site: Site) -> None:
-    """Looking writes nothing: the database has no attribute of a note or a figure after it."""
+def test_reading_stores_no_notes(site: Site) -> None:
+    """Reading a study's details writes no attribute of a note or a figure into the database."""
     before = site.storage.get_study_system_attrs(1)
     detail(site)
     assert site.storage.get_study_system_attrs(1) == before
 
 
-def test_times_name_their_zone(site: Site) -> None:
-    """Every time has its zone, so that a browser elsewhere shows the right moment."""
+def test_times_have_a_zone(site: Site) -> None:
+    """Every time has its zone, so that a browser in another zone shows it correctly."""
     stored = {trial.number: trial for trial in site.store.trials(site.digits)}
     for trial in detail(site)["trials"]:
         if trial["state"] == "Complete":
@@ -91,48 +92,48 @@ def test_times_name_their_zone(site: Site) -> None:
     assert "datetime_start" not in detail(site)["trials"][-1]
 
 
-def test_a_waiting_trial_takes_no_axis(site: Site) -> None:
-    """Parameters that all others have stay axes while a trial without any waits, in all that is asked later too."""
+def test_a_waiting_trial_removes_no_axis(site: Site) -> None:
+    """Parameters of all other trials stay axes while a trial without parameters waits, in partial updates too."""
     for after in (0, 55):
         axes = detail(site, after=after)["intersection_search_space"]
         assert [axis["name"] for axis in axes] == ["learning_rate", "weight_decay"]
 
 
 def test_large_studies_have_no_plot_of_every_trial(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above its limit the plot of intermediate values is left out; our curves stand for it."""
+    """Above a number of trials the plot of intermediate values is left out; our learning curves replace it."""
     assert detail(site)["has_intermediate_values"] is True
-    monkeypatch.setattr("hpsearch.dashboard.cures.MOST_CURVES", 59)
-    said = detail(site, after=1)
-    assert said["has_intermediate_values"] is False
-    assert said["trials"][0]["intermediate_values"]
+    monkeypatch.setattr("hpsearch.dashboard.patches.MAX_CURVES", 59)
+    details = detail(site, after=1)
+    assert details["has_intermediate_values"] is False
+    assert details["trials"][0]["intermediate_values"]
 
 
 def test_verdicts_can_be_filtered_by(site: Site) -> None:
     """The verdict is a user attribute of every trial that has one."""
-    said = detail(site)
-    assert "verdict" in [attribute["key"] for attribute in said["union_user_attrs"]]
+    details = detail(site)
+    assert "verdict" in [attribute["key"] for attribute in details["union_user_attrs"]]
     verdicts = {
         trial["number"]: next((a["value"] for a in trial["user_attrs"] if a["key"] == "verdict"), None)
-        for trial in said["trials"]
+        for trial in details["trials"]
     }
     assert verdicts == {trial.number: trial.verdict for trial in site.store.trials(site.digits)}
 
 
-def test_infinite_values_are_said(site: Site) -> None:
-    """A study with infinite values and NaN in its curves is answered in strict JSON."""
-    body = ask(site.site, "/api/studies/3").body
-    said = json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert "inf" in [value for trial in said["trials"] for value in trial.get("values", [])]
+def test_infinite_values_are_valid_json(site: Site) -> None:
+    """The details of a study with infinite values and NaN in its curves are strict JSON."""
+    body = fetch(site.site, "/api/studies/3").body
+    details = json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert "inf" in [value for trial in details["trials"] for value in trial.get("values", [])]
 
 
 def test_a_renamed_study_keeps_everything(site: Site) -> None:
-    """Renaming on the dashboard's page keeps the id, the leases of workers and saved figures; a taken name stays."""
+    """Renaming on the dashboard's page keeps the id, the workers' leases and saved figures; used names are refused."""
     held = site.store.held(site.digits, worker="worker-0")
     site.storage.set_study_system_attr(1, "dashboard:plot_data:mine:0", "{}")
-    answer = ask(
+    response = fetch(
         site.site, "/api/studies/1/rename", method="POST", body=json.dumps({"study_name": "new"}).encode()
     )
-    assert (answer.status, answer.json["study_id"], answer.json["study_name"]) == (201, 1, "new")
+    assert (response.status, response.json["study_id"], response.json["study_name"]) == (201, 1, "new")
     renamed = site.store.study("new")
     assert (renamed.key, site.store.held(renamed, worker="worker-0")) == (site.digits.key, held)
     assert "mine" in [one["id"] for one in detail(site)["plotly_graph_objects"]]
@@ -147,22 +148,22 @@ def test_a_renamed_study_keeps_everything(site: Site) -> None:
         b'{"study_name": "two\\nlines"}',
         b"[" * 200_000,
     ):
-        assert ask(site.site, "/api/studies/1/rename", method="POST", body=body).status == 400
+        assert fetch(site.site, "/api/studies/1/rename", method="POST", body=body).status == 400
     for missing in ("99", "9" * 30, "9" * 5000):
         address = f"/api/studies/{missing}/rename"
-        assert ask(site.site, address, method="POST", body=b'{"study_name": "x"}').status == 404
+        assert fetch(site.site, address, method="POST", body=b'{"study_name": "x"}').status == 404
 
 
 def test_other_clients_studies_are_shown(site: Site) -> None:
-    """A study that hpsearch did not make is shown as Optuna shows it, without our figures."""
+    """A study that hpsearch did not create is shown as Optuna shows it, without our figures."""
     study_id = site.storage.create_new_study([StudyDirection.MINIMIZE], study_name="theirs")
-    assert ask(site.site, f"/api/studies/{study_id}").json["plotly_graph_objects"] == []
-    assert ask(site.site, "/api/studies/99").status == 404
-    assert "theirs" in ask(site.site, "/reports/").text
+    assert fetch(site.site, f"/api/studies/{study_id}").json["plotly_graph_objects"] == []
+    assert fetch(site.site, "/api/studies/99").status == 404
+    assert "theirs" in fetch(site.site, "/reports/").text
 
 
-def test_notes_escape_what_comes_from_outside() -> None:
-    """Text from outside is no Markdown: no link, no picture, no table, no line of its own."""
+def test_notes_escape_external_text() -> None:
+    """External text is not interpreted as Markdown: it makes no link, picture, table or line break."""
     assert escaped("a|b\n# c [x](javascript:1) ![](y) <b> `z`") == (
         r"a\|b \# c \[x\]\(javascript\:1\) \!\[\]\(y\) \<b\> \`z\`"
     )
@@ -172,7 +173,7 @@ def test_notes_escape_what_comes_from_outside() -> None:
 
 
 def test_keys_are_code_in_the_advice() -> None:
-    """The key that the advice names is code; markup between backquotes, or one backquote alone, stays text."""
+    """A key of the study file in the advice is code; markup between backquotes, or a single backquote, is text."""
     note = study_note(synthetic.synthetic())
     assert "raise `search.learning_rate.low`" in note
     assert escaped_with_code("a_b: lower `search.x.high`.") == r"a\_b\: lower `search.x.high`\."
@@ -180,23 +181,23 @@ def test_keys_are_code_in_the_advice() -> None:
         assert escaped_with_code(hostile) == escaped(hostile)
 
 
-def test_a_note_says_what_is_known() -> None:
-    """A trial that ended without a finding has a short note; NaN in the evidence is written out."""
+def test_a_note_spells_out_infinite_evidence() -> None:
+    """Infinite evidence is written as a word."""
     snapshot: Snapshot = synthetic.synthetic()
     died = next(trial for trial in snapshot.trials if trial.verdict is Cause.DIVERGED_LR)
     assert "| loss | infinite |" in trial_note(died, snapshot.study)
 
 
-def best_in_map(said: Any) -> str:
-    """Return the first line of the star's hover label in the search map, `trial 7: complete` say."""
-    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+def best_in_map(details: Any) -> str:
+    """Return the first line of the star's hover label in the search map, such as `trial 7: complete`."""
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in details["plotly_graph_objects"]}
     (star,) = (one for one in figures["hpsearch-search-map"]["data"] if one.get("name") == "best")
     return str(star["hovertext"][0]).partition("<br>")[0]
 
 
 def test_a_page_shows_one_state(site: Site) -> None:
-    """The trials, the best one, the note and the figures of one answer are of one moment, right after a change too."""
-    patient = "/api/studies/1?after=1"
+    """Trials, best trial, note and figures of one response show the same state, also right after a change."""
+    on_screen = "/api/studies/1?after=1"
     for number in range(3):
         [claim] = site.store.claim(site.digits, worker="worker-0", count=1, lease_s=60.0)
         value = 0.9999 + number / 1e6
@@ -210,16 +211,16 @@ def test_a_page_shows_one_state(site: Site) -> None:
         site.store.record(
             site.digits, [Update(claim=claim, reports={0: value}, epochs=1, steps=9, outcome=outcome)]
         )
-        said = ask(site.site, patient).json
-        assert [trial["number"] for trial in said["best_trials"]] == [claim.number]
-        states = [trial["state"] for trial in said["trials"] if trial["number"] == claim.number]
+        details = fetch(site.site, on_screen).json
+        assert [trial["number"] for trial in details["best_trials"]] == [claim.number]
+        states = [trial["state"] for trial in details["trials"] if trial["number"] == claim.number]
         assert states == ["Complete"]
-        assert str(claim.number) in best_in_map(said)
+        assert str(claim.number) in best_in_map(details)
         site.store.set_budget(site.digits, 70 + number)
 
 
-def test_the_best_trial_is_that_of_fresh_seeds(site: Site) -> None:
-    """The best trial of fresh seeds is Optuna's best trial, the star of the map, and first in the note."""
+def test_the_best_trial_is_the_best_by_fresh_seeds(site: Site) -> None:
+    """The best trial by fresh seeds is Optuna's best trial, the star of the map, and first in the note."""
     order = [trial.number for trial in best_trials(site.store.trials(site.digits), maximize=True, count=3)]
     made = [
         Evaluation(
@@ -235,8 +236,40 @@ def test_the_best_trial_is_that_of_fresh_seeds(site: Site) -> None:
     ]
     site.store.write_evaluations(site.digits, made)
     for after in (1, order[-1] + 1):
-        said = ask(site.site, f"/api/studies/1?after={after}").json
-        assert [trial["number"] for trial in said["best_trials"]] == [order[-1]]
-        assert said["best_trials"][0]["note"]["body"]
-        assert str(order[-1]) in best_in_map(said)
-        assert "1. Best-1 (val acc 0.700 over 2 fresh seeds" in said["note"]["body"].replace("\\", "")
+        details = fetch(site.site, f"/api/studies/1?after={after}").json
+        assert [trial["number"] for trial in details["best_trials"]] == [order[-1]]
+        assert details["best_trials"][0]["note"]["body"]
+        assert str(order[-1]) in best_in_map(details)
+        assert "1. Best-1 (val acc 0.700 over 2 fresh seeds" in details["note"]["body"].replace("\\", "")
+
+
+def test_a_response_is_made_once_from_the_same_sources() -> None:
+    """A second request with the same sources gets the cached response; other sources make another one."""
+    cache, made = ResponseCache(), iter([b"one", b"two"])
+    assert [cache.get(sources, lambda: next(made)) for sources in ("a", "a", "b", "a")] == [
+        b"one",
+        b"one",
+        b"two",
+        b"one",
+    ]
+
+
+def test_the_least_recently_used_response_is_dropped() -> None:
+    """The cache has a maximum size, and keeps the responses that were requested last."""
+    cache = ResponseCache()
+    made: list[int] = []
+
+    def get(number: int) -> None:
+        def make() -> bytes:
+            made.append(number)
+            return b"response"
+
+        cache.get(number, make)
+
+    for number in range(MAX_RESPONSES):
+        get(number)
+    get(0)
+    get(MAX_RESPONSES)
+    get(0)
+    get(1)
+    assert made == [*range(MAX_RESPONSES), MAX_RESPONSES, 1]

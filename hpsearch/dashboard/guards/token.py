@@ -1,7 +1,5 @@
 """The token guard: requests without the token are refused."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 import math
@@ -10,17 +8,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import final
+from typing import Final, final
 from urllib.parse import parse_qsl, quote, urlencode
-from wsgiref.types import WSGIEnvironment
 
-from hpsearch.dashboard.wsgi import Answer, header_of, is_reading, path_of, query_of, redirect, refusal
+from werkzeug import Request, Response
+from werkzeug.utils import redirect
 
-FREE_FAILURES = 10
+from hpsearch.dashboard.guards import is_read, query_value, refusal
+
+FREE_FAILURES: Final = 10
 """Number of wrong tokens an address may send in quick succession."""
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES: Final = 10_000
 
-_NO_STORE = ("Cache-Control", "no-store")
+_NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 @final
@@ -41,15 +41,15 @@ class TokenGuard:
         name = hmac.digest(self._token, b"hpsearch dashboard: name", hashlib.sha256).hex()
         self._cookie_name = f"hpsearch-{name[:12]}"
 
-    def __call__(self, environ: WSGIEnvironment) -> Answer | None:
+    def __call__(self, request: Request) -> Response | None:
         """Refuse a request without the token."""
-        in_address = query_of(environ, "token") if is_reading(environ) else None
-        if self._has_cookie(environ):
-            return None if in_address is None else redirect(_without_token(environ), _NO_STORE)
-        given = in_address if in_address is not None else _authorization(environ)
+        in_address = query_value(request, "token") if is_read(request) else None
+        if self._has_cookie(request):
+            return None if in_address is None else _redirect_without_token(request)
+        given = in_address if in_address is not None else _authorization(request)
         if given is None:
             return self._refusal()
-        address = str(environ.get("REMOTE_ADDR", ""))
+        address = request.remote_addr or ""
         if (wait_s := self._failures.wait_s(address)) > 0:
             return self._refusal_for_now(wait_s)
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
@@ -57,38 +57,35 @@ class TokenGuard:
             return self._refusal()
         if in_address is None:
             return None
-        return redirect(_without_token(environ), ("Set-Cookie", self._set_cookie(environ)), _NO_STORE)
+        response = _redirect_without_token(request)
+        response.set_cookie(
+            self._cookie_name, self._cookie, secure=request.is_secure, httponly=True, samesite="Strict"
+        )
+        return response
 
     @staticmethod
-    def _refusal_for_now(wait_s: float) -> Answer:
+    def _refusal_for_now(wait_s: float) -> Response:
         return refusal(
             HTTPStatus.TOO_MANY_REQUESTS,
             "Too many wrong tokens came from this address: wait a moment, then give the right one.",
-            ("Retry-After", str(math.ceil(wait_s))),
-            _NO_STORE,
+            {"Retry-After": str(math.ceil(wait_s)), **_NO_STORE},
         )
 
     @staticmethod
-    def _refusal() -> Answer:
+    def _refusal() -> Response:
         return refusal(
             HTTPStatus.UNAUTHORIZED,
             "A token is needed: open this address with ?token=TOKEN after it, or give the token as the password. "
             "Programs send `Authorization: Bearer TOKEN`.",
-            ("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"'),
-            _NO_STORE,
+            {"WWW-Authenticate": 'Basic realm="hpsearch", charset="UTF-8"', **_NO_STORE},
         )
 
-    def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        # `http.cookies` is not used: it reads nothing if another program of this host sets a cookie that it cannot
-        # parse.
-        pairs = (pair.strip().partition("=") for pair in (header_of(environ, "Cookie") or "").split(";"))
+    def _has_cookie(self, request: Request) -> bool:
+        # Neither `Request.cookies` nor `http.cookies` is used: a cookie that another program of this host has set, such
+        # as one with a single quotation mark, can hide ours from both.
+        pairs = (pair.strip().partition("=") for pair in request.headers.get("Cookie", "").split(";"))
         given = [value for name, _, value in pairs if name == self._cookie_name]
         return any(hmac.compare_digest(value.encode(), self._cookie.encode()) for value in given)
-
-    def _set_cookie(self, environ: WSGIEnvironment) -> str:
-        is_secure = environ.get("wsgi.url_scheme") == "https"
-        secure = "; Secure" if is_secure else ""
-        return f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
 
 @final
@@ -111,34 +108,24 @@ class _Failures:
         with self._lock:
             now = self._clock()
             self._empty_at[address] = max(now, self._empty_at.pop(address, now)) + 1
-            while len(self._empty_at) > MOST_ADDRESSES:
+            while len(self._empty_at) > MAX_ADDRESSES:
                 self._empty_at.popitem(last=False)
 
 
-def _authorization(environ: WSGIEnvironment) -> str | None:
+def _authorization(request: Request) -> str | None:
     """Return the token in the header Authorization; None if there is none."""
-    scheme, _, credentials = (header_of(environ, "Authorization") or "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return credentials.strip()
-        case "basic":
-            return _password(credentials.strip())
-        case _:
-            return None
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":  # Werkzeug mistakes a token that contains `=` for parameters
+        return credentials.strip()
+    return None if request.authorization is None else request.authorization.password
 
 
-def _password(credentials: str) -> str:
-    """Return the password of Basic credentials; empty if they are malformed."""
-    try:
-        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-def _without_token(environ: WSGIEnvironment) -> str:
-    """Return the request's address without the token, always a path of this server."""
-    pairs = parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
+def _redirect_without_token(request: Request) -> Response:
+    """Return a redirect to the request's address without the token, always a path of this server."""
+    pairs = parse_qsl(request.query_string.decode("utf-8", "replace"), keep_blank_values=True)
     query = urlencode([pair for pair in pairs if pair[0] != "token"])
     # Two leading slashes would refer to another server.
-    path = "/" + quote(path_of(environ).lstrip("/"), safe="/")
-    return f"{path}?{query}" if query else path
+    path = "/" + quote(request.path.lstrip("/"), safe="/")
+    response = redirect(f"{path}?{query}" if query else path, HTTPStatus.SEE_OTHER)
+    response.headers.update(_NO_STORE)
+    return response

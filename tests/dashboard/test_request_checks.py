@@ -1,4 +1,4 @@
-"""Malformed requests to Optuna's dashboard: each gets a 4xx with its reason, and none a 500."""
+"""Malformed requests to Optuna's dashboard: each gets a 4xx status with the reason, none a 500."""
 
 import gzip
 import json
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.dashboard.application import guards, protected
-from hpsearch.dashboard.options import Options
-from tests.dashboard.asking import Asked, ask
+from hpsearch.dashboard.application import protected
+from hpsearch.dashboard.server import Options, guards
+from tests.dashboard.client import Received, fetch
 from tests.dashboard.conftest import Site
 
 HUGE = "99999999999999999999999"
@@ -29,11 +29,11 @@ BODIES = (
 
 
 @pytest.fixture
-def asked(site: Site, caplog: pytest.LogCaptureFixture) -> Any:
-    """Return what asks the site behind its guards. Optuna's dashboard logs what it refuses, which is not ours."""
+def fetch_guarded(site: Site, caplog: pytest.LogCaptureFixture) -> Any:
+    """Provide a function that requests pages of the guarded site. Optuna's dashboard logs refusals, which we ignore."""
     caplog.set_level(logging.CRITICAL)
     whole = protected(site.site, guards(Options(url="sqlite:///x.db")))
-    return lambda path, **request: ask(whole, path, **request)
+    return lambda path, **request: fetch(whole, path, **request)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def asked(site: Site, caplog: pytest.LogCaptureFixture) -> Any:
         ("POST", f"/api/trials/{HUGE}/tell"),
     ],
 )
-def test_no_body_is_an_error_of_ours(asked: Any, method: str, path: str) -> None:
-    """Whatever is sent in place of what a path takes, the answer states what is wrong with it."""
+def test_no_body_is_a_server_error(fetch_guarded: Any, method: str, path: str) -> None:
+    """Every malformed body gets a response with the reason."""
     for body in BODIES:
-        answer: Asked = asked(path, method=method, body=body)
-        assert 400 <= answer.status < 500, (body, answer.body)
-        assert answer.json["reason"]
+        response: Received = fetch_guarded(path, method=method, body=body)
+        assert 400 <= response.status < 500, (body, response.body)
+        assert response.json["reason"]
 
 
 @pytest.mark.parametrize(
@@ -74,31 +74,32 @@ def test_no_body_is_an_error_of_ours(asked: Any, method: str, path: str) -> None
         (f"/csv/{HUGE}", 404),
         ("/csv/999", 404),
         (f"/artifacts/{HUGE}/1/ab", 404),
-        ("/%ff%fe", 302),
+        ("/%ff%fe", 404),
+        ("/api/studies/1?token=\xff&after=\xfe", 400),
         ("/static/%00", 404),
     ],
 )
-def test_no_address_is_an_error_of_ours(asked: Any, path: str, status: int) -> None:
-    """Numbers that no column holds, studies that do not exist and bytes that are no text are the client's errors."""
-    assert asked(path).status == status
+def test_no_address_is_a_server_error(fetch_guarded: Any, path: str, status: int) -> None:
+    """Numbers too large for a column, unknown studies, and bytes that are not UTF-8 are errors of the client."""
+    assert fetch_guarded(path).status == status
 
 
-def test_all_problems_of_a_body_are_named(asked: Any) -> None:
-    """A body with several wrong fields names each, with what it must be and what it was."""
+def test_all_problems_of_a_body_are_named(fetch_guarded: Any) -> None:
+    """The response to a body with several wrong fields has the rule and the value of each."""
     body = json.dumps({"study_name": "", "directions": ["up"]}).encode()
-    assert asked("/api/studies", method="POST", body=body).json["reason"] == (
+    assert fetch_guarded("/api/studies", method="POST", body=body).json["reason"] == (
         "study_name: must be a name of 1 to 200 characters (got ''); "
         """directions: must be a list of "minimize" and "maximize" (got ['up'])"""
     )
 
 
-def test_good_requests_pass(asked: Any, site: Site) -> None:
-    """Requests of the dashboard's own pages are answered as before."""
+def test_valid_requests_are_accepted(fetch_guarded: Any, site: Site) -> None:
+    """Requests of the dashboard's own pages pass the checks."""
     body = json.dumps({"study_name": "new", "directions": ["minimize"]}).encode()
-    assert asked("/api/studies", method="POST", body=body).status == 201
+    assert fetch_guarded("/api/studies", method="POST", body=body).status == 201
     note = json.dumps({"version": 1, "body": "a note"}).encode()
-    assert asked("/api/studies/4/note", method="PUT", body=note).status == 204
-    assert asked("/api/studies/4", method="DELETE").status == 204
+    assert fetch_guarded("/api/studies/4/note", method="PUT", body=note).status == 204
+    assert fetch_guarded("/api/studies/4", method="DELETE").status == 204
     assert [study.spec.name for study in site.store.studies()] == [
         "digits",
         site.hostile.spec.name,
@@ -107,14 +108,14 @@ def test_good_requests_pass(asked: Any, site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/static/bundle.js", "/static/bundle.js.LICENSE.txt", "/favicon.ico"])
-def test_files_need_no_header(asked: Any, path: str) -> None:
-    """A client that accepts no compression, or does not say, gets the file as it is, also its head and a range."""
-    plain, head = asked(path), asked(path, method="HEAD")
+def test_files_are_sent_without_an_encoding_header(fetch_guarded: Any, path: str) -> None:
+    """A client that does not accept compression, or sends no such header, gets the plain file, its head and a range."""
+    plain, head = fetch_guarded(path), fetch_guarded(path, method="HEAD")
     assert (plain.status, "content-encoding" in plain.headers) == (200, False)
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(plain.body)))
-    refused = asked(path, headers={"Accept-Encoding": "br, gzip;q=0"})
+    refused = fetch_guarded(path, headers={"Accept-Encoding": "br, gzip;q=0"})
     assert (refused.status, refused.body) == (200, plain.body)
-    part = asked(path, headers={"Range": "bytes=0-9"})
+    part = fetch_guarded(path, headers={"Range": "bytes=0-9"})
     assert (part.status, part.body) == (206, plain.body[:10])
-    packed = asked(path, headers={"Accept-Encoding": "gzip, deflate"})
+    packed = fetch_guarded(path, headers={"Accept-Encoding": "gzip, deflate"})
     assert gzip.decompress(packed.body) == plain.body

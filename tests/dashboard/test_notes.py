@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna_dashboard import get_note, save_note
 
-from hpsearch.dashboard.stored_notes import is_ours, note_attributes, signed, stored_note
+from hpsearch.dashboard.notes import is_ours, note_attributes, signed, stored_note
 
 NOTES = st.text(max_size=30).map(lambda text: text * 300)
 
 
 @given(NOTES)
-def test_ours_are_known_until_they_are_changed(text: str) -> None:
-    """A signed note is ours; what a user writes, adds to it or takes from it is not."""
+def test_a_signed_note_is_ours_until_it_is_changed(text: str) -> None:
+    """A signed note is ours; a note that a user has written or changed is not."""
     body = signed(text)
     assert is_ours(body)
     assert not is_ours(text)
@@ -24,8 +24,8 @@ def test_ours_are_known_until_they_are_changed(text: str) -> None:
 
 @pytest.mark.parametrize("first", ["", "short", "long " * 2000])
 @pytest.mark.parametrize("second", ["", "short", "long " * 2000])
-def test_optunas_dashboard_reads_what_is_written(first: str, second: str) -> None:
-    """Its own function reads our notes over its own, longer and shorter ones, and ours reads its."""
+def test_optunas_dashboard_reads_our_notes(first: str, second: str) -> None:
+    """Optuna's function reads notes that we have written over longer and shorter ones, and we read its notes."""
     study = optuna.create_study()
     save_note(study, first)
     before = stored_note(study._storage.get_study_system_attrs(study._study_id), None)

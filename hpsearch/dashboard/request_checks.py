@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias, final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.storages import BaseStorage
+from werkzeug import Request, Response
 
-from hpsearch.dashboard.wsgi import JSON, Answer, is_reading, method_of, path_of, query_of, send
+from hpsearch.dashboard.guards import is_read, query_value
 from hpsearch.storage.stored_values import UNSTORABLE
 from hpsearch.study.schema import STUDY
 
@@ -63,18 +64,22 @@ _FILE: Final[Mapping[str, tuple[Fits, str]]] = {
     "filename": (_is_text, "text"),
 }
 
+RENAME: Final = re.compile(r"/api/studies/(\d+)/rename/?")
+
+_NAME: Final = (_is_name, "a name of 1 to 200 characters")
 _FIELDS: Final[tuple[tuple[str, re.Pattern[str], Mapping[str, tuple[Fits, str]]], ...]] = (
     (
         "POST",
         re.compile(r"/api/studies/?"),
         {
-            "study_name": (_is_name, "a name of 1 to 200 characters"),
+            "study_name": _NAME,
             "directions": (
                 _is_list_of(lambda value: value in ("minimize", "maximize"), least=1),
                 'a list of "minimize" and "maximize"',
             ),
         },
     ),
+    ("POST", RENAME, {"study_name": _NAME}),
     ("PUT", re.compile(r"/api/studies/\d+(/\d+)?/note/?"), _NOTE),
     (
         "POST",
@@ -120,44 +125,47 @@ class CheckedRequests:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as Optuna's dashboard does."""
+        request = Request(environ)
         refused = (
-            self._missing(environ) or _bad_query(environ) or _bad_body(environ) or self._impossible(environ)
+            self._missing(request) or _bad_query(request) or _bad_body(request) or self._impossible(request)
         )
         if refused is not None:
-            return send(refused, environ, start_response)
+            return refused(environ, start_response)
         _set_encoding(environ)
         return self._stock(environ, start_response)
 
-    def _missing(self, environ: WSGIEnvironment) -> Answer | None:
+    def _missing(self, request: Request) -> Response | None:
         """Return the refusal if the study or trial of the path does not exist.
 
         Optuna's dashboard checks this itself for reads, except for plots and for numbers too large for a column.
         """
-        path = path_of(environ)
+        path = request.path
         found = _IDS.fullmatch(path) or _TRIAL.fullmatch(path)
         if found is None:
             return None
         ids = {kind: number for kind, number in found.groupdict().items() if number is not None}
-        asks_storage = not is_reading(environ) or _PLOT.fullmatch(path) is not None
+        asks_storage = not is_read(request) or _PLOT.fullmatch(path) is not None
         for kind, number in ids.items():
             is_there = len(number) <= 10 and 0 <= int(number) <= _MOST_ID
             if not is_there or (asks_storage and not self._has(kind, int(number))):
-                return _said(HTTPStatus.NOT_FOUND, f"{kind}_id={number[:40]} is not found")
+                return json_refusal(HTTPStatus.NOT_FOUND, f"{kind}_id={number[:40]} is not found")
         return None
 
-    def _impossible(self, environ: WSGIEnvironment) -> Answer | None:
+    def _impossible(self, request: Request) -> Response | None:
         """Return the refusal of a change to a trial that has ended, or to preferences of a study that has none."""
-        if is_reading(environ):
+        if is_read(request):
             return None
-        path = path_of(environ)
+        path = request.path
         if (trial := _TRIAL.fullmatch(path)) and self._storage.get_trial(
             int(trial["trial"])
         ).state.is_finished():
-            return _said(HTTPStatus.CONFLICT, f"trial_id={trial['trial']} has ended and cannot be changed")
+            return json_refusal(
+                HTTPStatus.CONFLICT, f"trial_id={trial['trial']} has ended and cannot be changed"
+            )
         if study := _PREFERENCE.match(path):
             attributes = self._storage.get_study_system_attrs(int(study["study"]))
             if not attributes.get(_PREFERENTIAL):
-                return _said(HTTPStatus.BAD_REQUEST, "The study is not preferential.")
+                return json_refusal(HTTPStatus.BAD_REQUEST, "The study is not preferential.")
         return None
 
     def _has(self, kind: str, number: int) -> bool:
@@ -186,35 +194,41 @@ def _set_encoding(environ: WSGIEnvironment) -> None:
 _ENCODING: Final = "HTTP_ACCEPT_ENCODING"
 
 
-def _bad_query(environ: WSGIEnvironment) -> Answer | None:
-    after = query_of(environ, "after")
+def _bad_query(request: Request) -> Response | None:
+    after = query_value(request, "after")
     if after is None or (after.isascii() and after.isdecimal() and len(after) <= 10):
         return None
-    return _said(HTTPStatus.BAD_REQUEST, f"after: must be a whole number from 0 on (got {after[:40]!r})")
+    return json_refusal(
+        HTTPStatus.BAD_REQUEST, f"after: must be a whole number from 0 on (got {after[:40]!r})"
+    )
 
 
-def _bad_body(environ: WSGIEnvironment) -> Answer | None:
+def _bad_body(request: Request) -> Response | None:
     """Return the refusal of a malformed body of a change, or None; the body can be read again afterwards."""
-    if is_reading(environ):
+    if is_read(request):
         return None
-    path, method = path_of(environ), method_of(environ)
-    content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(content)
-    fields = next((f for verb, pattern, f in _FIELDS if verb == method and pattern.fullmatch(path)), {})
+    content = request.environ["wsgi.input"].read(int(request.environ.get("CONTENT_LENGTH") or 0))
+    request.environ["wsgi.input"] = io.BytesIO(content)
+    fields = next(
+        (f for method, pattern, f in _FIELDS if method == request.method and pattern.fullmatch(request.path)),
+        {},
+    )
     if not content and not fields:
         return None
     try:
         body = json.loads(content) if content else None
     except (ValueError, RecursionError) as error:
-        return _said(HTTPStatus.BAD_REQUEST, f"body: must be JSON (got {type(error).__name__}: {error})")
+        return json_refusal(
+            HTTPStatus.BAD_REQUEST, f"body: must be JSON (got {type(error).__name__}: {error})"
+        )
     if not isinstance(body, dict):
-        return _said(HTTPStatus.BAD_REQUEST, f"body: must be a JSON object (got {_kind(body)})")
+        return json_refusal(HTTPStatus.BAD_REQUEST, f"body: must be a JSON object (got {_kind(body)})")
     problems = [
         f"{name}: must be {words} (got {_kind(body.get(name))})"
         for name, (fits, words) in fields.items()
         if not fits(body.get(name))
     ]
-    return _said(HTTPStatus.BAD_REQUEST, "; ".join(problems)) if problems else None
+    return json_refusal(HTTPStatus.BAD_REQUEST, "; ".join(problems)) if problems else None
 
 
 def _kind(value: Any) -> str:
@@ -222,5 +236,6 @@ def _kind(value: Any) -> str:
     return ascii(value)[:60]
 
 
-def _said(status: HTTPStatus, reason: str) -> Answer:
-    return Answer(status=status, body=json.dumps({"reason": reason}).encode(), kind=JSON)
+def json_refusal(status: HTTPStatus, reason: str) -> Response:
+    """Return a refusal in the form of Optuna's dashboard."""
+    return Response(json.dumps({"reason": reason}), status, mimetype="application/json")

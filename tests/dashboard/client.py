@@ -1,4 +1,4 @@
-"""Requests to a WSGI application without a server, and what it answered."""
+"""Requests to a WSGI application without a server, and its responses."""
 
 import io
 import json
@@ -8,13 +8,15 @@ from typing import Any, final
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+from werkzeug import Request
+
 Started = tuple[str, list[tuple[str, str]]]
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """An answer. `headers` has the last value of a name in small letters; `all_headers` has every one."""
+class Received:
+    """A response. `headers` has the last value of each name, in lower case; `all_headers` has all values."""
 
     status: int
     all_headers: list[tuple[str, str]]
@@ -45,7 +47,7 @@ def environ(
     scheme: str = "http",
     remote: str = "127.0.0.1",
 ) -> WSGIEnvironment:
-    """Return a server's environment for a request to a quoted path, perhaps with a query."""
+    """Return a server's environment for a request to a quoted path with an optional query."""
     path, _, query = address.partition("?")
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
     return {
@@ -65,8 +67,13 @@ def environ(
     }
 
 
-def ask(application: WSGIApplication, address: str = "/", **request: Any) -> Asked:
-    """Return the application's answer to a request with this `environ`."""
+def request(address: str = "/", **values: Any) -> Request:
+    """Return the request with this `environ` in the form that guards read."""
+    return Request(environ(address, **values))
+
+
+def fetch(application: WSGIApplication, address: str = "/", **request: Any) -> Received:
+    """Return the application's response to a request with this `environ`."""
     started: list[Started] = []
 
     def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
@@ -78,10 +85,10 @@ def ask(application: WSGIApplication, address: str = "/", **request: Any) -> Ask
     if callable(close := getattr(parts, "close", None)):
         close()
     status, headers = started[-1]
-    return Asked(status=int(status.split()[0]), all_headers=headers, body=body)
+    return Received(status=int(status.split()[0]), all_headers=headers, body=body)
 
 
 def greeting(environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
-    """Answer every request with 200."""
+    """Respond to every request with 200."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Access-Control-Allow-Origin", "*")])
     return [b"hello"]
