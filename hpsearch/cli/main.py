@@ -11,6 +11,7 @@ from hpsearch.cli import (
     dashboard,
     data,
     diagnose,
+    explain,
     init,
     report,
     reproduce,
@@ -41,6 +42,7 @@ app.add_typer(trial.app, name="trial")
 app.add_typer(worker.app, name="worker")
 app.command(name="init")(init.init)
 app.command(name="diagnose")(diagnose.diagnose)
+app.command(name="explain")(explain.explain)
 app.command(name="report")(report.report)
 app.command(name="reproduce")(reproduce.reproduce)
 app.command(name="dashboard")(dashboard.dashboard)
