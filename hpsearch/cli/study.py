@@ -25,7 +25,7 @@ from hpsearch.cli.options import (
     trial_number,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
-from hpsearch.trials import TrialState
+from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
 if TYPE_CHECKING:
@@ -247,7 +247,11 @@ def trials(
     name: StudyName,
     *,
     state: Annotated[
-        list[TrialState] | None, typer.Option("--state", help="Only these; may be given again.")
+        list[TrialState] | None,
+        typer.Option("--state", help="Only trials in this state of Optuna's; may be given again."),
+    ] = None,
+    fate: Annotated[
+        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be given again.")
     ] = None,
     limit: Annotated[
         int | None,
@@ -258,9 +262,9 @@ def trials(
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """List the trials of a study by number, each with its verdict.
+    """List the trials of a study by number, each with its fate and its verdict.
 
-    Example: hpsearch study trials digits --state pruned --limit 20
+    Example: hpsearch study trials digits --fate dying --fate "too slow" --limit 20
     """
     from hpsearch.cli.study_tables import trials_listing
     from hpsearch.storage.store import open_store
@@ -268,7 +272,11 @@ def trials(
     with open_store(storage, foreign=True) as store:
         study = store.any_study(name)
         store.sweep(study)
-        chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
+        chosen = [
+            trial
+            for trial in store.trials(study)
+            if (not state or trial.state in state) and (not fate or trial.fate in fate)
+        ]
     write_listing(trials_listing(chosen[:limit], study), form)
 
 

@@ -105,15 +105,15 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
     metric = study.spec.metric
     return Listing(
         objects=[trial_object(trial) for trial in trials],
-        heads=("trial", format_short_metric(metric), *exact, *searched, "state", "verdict", "epochs"),
+        heads=("trial", format_short_metric(metric), *exact, *searched, "fate", "verdict", "epochs"),
         rows=[
             (
                 str(trial.number),
                 "" if trial.value is None else format_result(trial.value, metric),
                 *(setting_words(trial, spec) for _ in exact),
                 *_searched_cells(trial, searched),
-                trial.state.value,
-                verdict_words(trial),
+                trial.fate.value,
+                _verdict_cell(trial),
                 f"{trial.epochs:,}",
             )
             for trial in trials
@@ -121,6 +121,12 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
         right=_NUMBERS | {format_short_metric(metric), *searched},
         fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
     )
+
+
+def _verdict_cell(trial: Trial) -> str:
+    """Return the verdict, or nothing if that only repeats that the trial waits or runs."""
+    words = verdict_words(trial)
+    return "" if trial.finding is None and words == trial.fate.value else words
 
 
 def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:

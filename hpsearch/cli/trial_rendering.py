@@ -26,11 +26,11 @@ from hpsearch.analysis.replay import (
 from hpsearch.analysis.trial_facts import (
     cause_words,
     course_facts,
+    end_words,
     evidence_facts,
     foreign_facts,
     parameter_facts,
     suggested_facts,
-    verdict_words,
 )
 from hpsearch.cli.output import answer, write_table
 from hpsearch.storage.records import Attempt, Progress, StoredStudy
@@ -43,9 +43,8 @@ from hpsearch.workflows.enqueue import Enqueued, Grid
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
     """Write all stored facts about a trial to stdout."""
-    verdict = verdict_words(trial)
-    why = "" if verdict == trial.fate.value or study.foreign is not None else f", {verdict}"
-    answer(f"{study.spec.name}: trial {trial.number}: {trial.fate.value}{why}")
+    end = end_words(trial) if study.foreign is None else trial.state.value
+    answer(f"{study.spec.name}: trial {trial.number}: {end}")
     answer()
     write_table(("property", "value"), list(_properties(trial, study)))
     if trial.finding is not None:

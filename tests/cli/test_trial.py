@@ -70,7 +70,7 @@ def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> No
         "weight_decay      1e-05",
         "model.activation  relu",
         "val acc           0.375",
-        "state             pruned",
+        "fate              diverged",
         "epochs            1",
         "steps             6",
         "attempts          3",
@@ -141,7 +141,7 @@ def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: P
     assert lines[0] == "flowers: trial 0: waiting"
     assert lines[3:6] == [*marked, "val acc           none"]
     _, row = command("study", "trials", "flowers", "--state", "waiting").stdout.splitlines()
-    assert row.split() == ["0", "0.01", "tanh", "waiting", "waiting", "0"]
+    assert row.split() == ["0", "0.01", "tanh", "waiting", "0"]
     given = {"learning_rate": 0.01, "model.activation": "tanh"}
     trial = one(command, "flowers", 0)
     assert (trial["params"], trial["given"]) == ({}, given)
@@ -221,7 +221,7 @@ def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
         'Study "flowers": trial 14 already waits in place of trial 12\n',
     ]
     shown = command("trial", "show", finished, "12").stdout
-    assert shown.startswith("flowers: trial 12: other verdict, stopped\n")
+    assert shown.startswith("flowers: trial 12: given up by a user\n")
     assert "Verdict: stopped, confidence 100 %\nRemedy: Given up by `hpsearch trial fail`" in shown
     assert "told by" not in shown
     assert command("report", finished, "--output", "flowers.html").returncode == 0
