@@ -122,8 +122,8 @@ def replay(
     from hpsearch.study.settings import parse_settings
     from hpsearch.training.recording import RecordingOptions
     from hpsearch.worker.replay import ReplayRequest
-    from hpsearch.workflows.replay import read_trial, replay_trial
     from hpsearch.workflows.report import write_replay_page
+    from hpsearch.workflows.trials import read_trial, replay_trial
 
     request = ReplayRequest(
         epochs=epochs,
@@ -161,7 +161,7 @@ def enqueue(
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.trial_rendering import write_enqueued
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.enqueue import enqueue as enqueue_trial
+    from hpsearch.workflows.trials import enqueue as enqueue_trial
 
     with open_store(storage, foreign=True) as store:
         write_enqueued(enqueue_trial(store, study, settings or ()))

@@ -38,7 +38,7 @@ from hpsearch.training.recording import Recording
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
 from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
-from hpsearch.workflows.enqueue import Enqueued, Grid
+from hpsearch.workflows.trials import Enqueued, Grid
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:

@@ -40,7 +40,7 @@ from hpsearch.errors import (
     StudyUnreadableError,
     TrialNotFoundError,
 )
-from hpsearch.workflows.replay import read_trial
+from hpsearch.workflows.trials import read_trial
 
 _PRIVATE: Final[Header] = ("Cache-Control", "private, no-cache")
 _NO_STORE: Final[Header] = ("Cache-Control", "no-store")

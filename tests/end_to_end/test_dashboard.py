@@ -162,9 +162,7 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page.wait_for_function("Math.abs(scrollY - 700) < 2")
         assert not page.locator(".chip input[value='outranked']").is_checked()
         assert page.locator(".chip input[value='complete']").is_checked()
-        hidden = (
-            "(p) => p.data.filter((t) => t.meta?.fate === 'outranked').every((t) => t.visible === false)"
-        )
+        hidden = "(p) => p.data.filter((t) => t.meta?.fate === 'outranked').every((t) => t.visible === false)"
         page.wait_for_function(f"({hidden})(document.querySelector('[data-figure=search-map]'))")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 

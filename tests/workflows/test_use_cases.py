@@ -15,14 +15,13 @@ from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import studies
 from hpsearch.workflows.confirmation import confirm
 from hpsearch.workflows.diagnosis import diagnose
-from hpsearch.workflows.enqueue import enqueue
 from hpsearch.workflows.listener import Listener, Show, ignore
 from hpsearch.workflows.narrowing import follow_up, narrow
-from hpsearch.workflows.replay import read_trial, replay_trial
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import open_test_part
 from hpsearch.workflows.snapshot import assemble_snapshot, take_snapshot
 from hpsearch.workflows.transfer import export_study, import_studies
+from hpsearch.workflows.trials import enqueue, read_trial, replay_trial
 
 STUDY = """
 name = "flowers"

@@ -1,4 +1,4 @@
-"""Enqueue the user's own configurations, which are trained ahead of sampled ones."""
+"""Enqueue trials with the user's own configurations, and replay stored ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,12 @@ from hpsearch.study.messages import nearest
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.schema import SEARCHED
 from hpsearch.study.search_space import as_parameter
-from hpsearch.study.settings import full_key, parse_settings
+from hpsearch.study.settings import full_key, parse_settings, settings_as_usage_errors
 from hpsearch.study.spec import Range
 from hpsearch.trials import ParameterValue
+from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
+from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
+from hpsearch.workflows.snapshot import read_series
 
 
 @final
@@ -108,3 +111,19 @@ def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
     value = as_parameter(SEARCHED[full_key(name)].value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value
+
+
+def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
+    """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
+    study = store.study(name)
+    series = read_series(store, study, [number], notify=notify)
+    return StoredTrial(study=study, trial=store.trial(study, number), series=series.get(number, {}))
+
+
+def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:
+    """Train a trial again, check it against the stored results, and train it with other settings if any are given.
+
+    Raises HpsearchError if it cannot be trained, and UsageError for settings that do not fit it.
+    """
+    with listener.stage("Training it again"), settings_as_usage_errors(request.settings):
+        return replay(stored, request)
