@@ -468,20 +468,21 @@ def narrow(
     """
     from hpsearch.cli.study_follow_up import write_follow_up, write_narrowing, write_remedy
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.narrowing import follow_up
-    from hpsearch.workflows.narrowing import narrow as propose
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import narrowing
 
-    if new_name is not None:
-        check_name("--name", new_name)
     with open_store(storage, foreign=True) as store:
-        narrowing = propose(store, name)
-        write_narrowing(narrowing, form)
-        if yes:
-            made = follow_up(store, narrowing, name=new_name, trials=trials)
-            write_follow_up(narrowing, made, trials=trials, form=form, where=store.url_shown)
+        found = narrowing.narrow(
+            store,
+            name,
+            create=yes,
+            new_name=new_name,
+            trials=trials,
+            proposed=lambda proposal: write_narrowing(proposal, form),
+        )
+        if found.follow_up is not None:
+            write_follow_up(found, found.follow_up, trials=trials, form=form, where=store.url_shown)
         elif form is Format.TABLE:
-            write_remedy(narrowing, new_name)
+            write_remedy(found, new_name)
 
 
 @app.command()
@@ -509,13 +510,11 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     Example: hpsearch study rename digits digits-2026
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.storage.edits import rename_named
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import studies
 
-    check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        rename_named(store, name, new)
+        studies.rename(store, name, new)
         answer(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
@@ -527,13 +526,11 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     Example: hpsearch study copy digits digits-before
     """
     from hpsearch.analysis.formats import format_count
-    from hpsearch.storage.edits import copy_named
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import studies
 
-    check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        trials = format_count(copy_named(store, name, new), "trial")
+        trials = format_count(studies.copy(store, name, new), "trial")
     answer(f'Study "{name}": copied to "{new}" with {trials}')
 
 

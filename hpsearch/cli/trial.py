@@ -177,11 +177,11 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
     Example: hpsearch trial fail digits 17
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.storage.edits import fail_trial
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import trials
 
     with open_store(storage, foreign=True) as store:
-        changed = fail_trial(store, store.study(study), number)
+        changed = trials.fail(store, study, number)
         answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
         renew_report(store, study, url=storage)
 
@@ -195,15 +195,10 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
     Example: hpsearch trial retry digits 17
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.cli.trial_rendering import write_budget_hint
-    from hpsearch.storage.edits import retry_trial
+    from hpsearch.cli.trial_rendering import write_retried
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows import trials
 
     with open_store(storage, foreign=True) as store:
-        stored = store.study(study)
-        retried = retry_trial(store, stored, number)
-        waits = "already waits" if retried.waited else "waits"
-        place = "" if retried.number == number else f" in place of trial {number}"
-        answer(f'Study "{study}": trial {retried.number} {waits}{place}')
-        write_budget_hint(stored, store.progress(stored))
+        write_retried(trials.retry(store, study, number))
         renew_report(store, study, url=storage)

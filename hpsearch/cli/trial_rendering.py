@@ -38,7 +38,7 @@ from hpsearch.training.recording import Recording
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
 from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
-from hpsearch.workflows.trials import Enqueued, Grid
+from hpsearch.workflows.trials import Enqueued, Grid, RetriedTrial
 
 
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
@@ -120,10 +120,18 @@ def write_enqueued(enqueued: Enqueued) -> None:
     answer(f'Study "{study.spec.name}": trial {enqueued.number} waits with {params}{rest}')
     if enqueued.grid is not None:
         _write_grid_hint(study, enqueued.grid)
-    write_budget_hint(study, enqueued.progress)
+    _write_budget_hint(study, enqueued.progress)
 
 
-def write_budget_hint(study: StoredStudy, progress: Progress) -> None:
+def write_retried(retried: RetriedTrial) -> None:
+    """Write the trial that waits, and the budget that lets it run, to stdout."""
+    waits = "already waits" if retried.waited else "waits"
+    place = "" if retried.number == retried.original else f" in place of trial {retried.original}"
+    answer(f'Study "{retried.study.spec.name}": trial {retried.number} {waits}{place}')
+    _write_budget_hint(retried.study, retried.progress)
+
+
+def _write_budget_hint(study: StoredStudy, progress: Progress) -> None:
     """Write how to raise the budget if it is spent and trials wait."""
     name = study.spec.name
     if progress.is_done and progress.waiting:

@@ -189,6 +189,24 @@ def stop(store: Store, name: str) -> Edited:
     return Edited(study=ended, progress=progress, sentences=(sentence,))
 
 
+def rename(store: Store, name: str, new: str) -> None:
+    """Rename a study; everything else stays.
+
+    Raises StudyExistsError for a taken name, and HpsearchError while trials run.
+    """
+    check_name("NEW", new)
+    edits.rename_named(store, name, new)
+
+
+def copy(store: Store, name: str, new: str) -> int:
+    """Copy a study with its trials to another name in the same database, and return how many trials were copied.
+
+    Trials in training wait in the copy. Raises StudyExistsError for a taken name.
+    """
+    check_name("NEW", new)
+    return edits.copy_named(store, name, new)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletion:

@@ -1,4 +1,4 @@
-"""Enqueue trials with the user's own configurations, and replay stored ones."""
+"""Use cases of single trials: enqueue, fail, retry and replay one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,6 +111,45 @@ def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
     value = as_parameter(SEARCHED[full_key(name)].value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value
+
+
+def fail(store: Store, name: str, number: int) -> bool:
+    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    return edits.fail_trial(store, store.study(name), number)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetriedTrial:
+    """The trial `number` that waits in place of the trial `original`, which is the same one if that was running.
+
+    `waited` is True if an earlier call had made it wait.
+    """
+
+    study: StoredStudy
+    original: int
+    number: int
+    waited: bool
+    progress: Progress
+
+
+def retry(store: Store, name: str, number: int) -> RetriedTrial:
+    """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    study = store.study(name)
+    retried = edits.retry_trial(store, study, number)
+    return RetriedTrial(
+        study=study,
+        original=number,
+        number=retried.number,
+        waited=retried.waited,
+        progress=store.progress(study),
+    )
 
 
 def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
