@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli.exit_codes import INTERRUPTED
+from hpsearch.cli.exit import INTERRUPTED
 from hpsearch.cli.options import (
     MOST_INTEGER,
     MOST_WORKERS,
@@ -264,7 +264,7 @@ def trials(
 ) -> None:
     """List the trials of a study by number, each with its fate and its verdict.
 
-    Example: hpsearch study trials digits --fate dying --fate "too slow" --limit 20
+    Example: hpsearch study trials digits --fate dying --limit 20
     """
     from hpsearch.cli.study_tables import trials_listing
     from hpsearch.storage.store import open_store

@@ -34,7 +34,7 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
 from hpsearch.analysis.summary import Decade, fates_by_decade
 from hpsearch.cli.dashboard import dashboard_command
-from hpsearch.cli.exit_codes import DONE, INTERRUPTED
+from hpsearch.cli.exit import DONE, INTERRUPTED
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import answer, ask, say, write_csv, write_json, write_listing, write_table
 from hpsearch.cli.progress import TERMINAL, busy, until_stopped
