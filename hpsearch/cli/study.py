@@ -60,7 +60,7 @@ def create(
     from hpsearch.workflows import studies
 
     if dry_run:
-        from hpsearch.cli.study_tables import write_plan
+        from hpsearch.cli.study_rendering import write_plan
 
         write_plan(studies.dry_run(file, name=name, trials=trials, listener=TERMINAL))
         return
@@ -122,7 +122,8 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.study_rendering import run_all_rounds, run_study
+    from hpsearch.cli.study_follow_up import run_all_rounds
+    from hpsearch.cli.study_rendering import run_study
     from hpsearch.workflows.run import RunOptions, found_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
@@ -138,7 +139,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
     Example: hpsearch study list --format json
     """
-    from hpsearch.cli.study_tables import studies_listing
+    from hpsearch.cli.study_rendering import studies_listing
     from hpsearch.storage.store import open_store
 
     if is_unmade(storage):
@@ -158,8 +159,12 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     from hpsearch.analysis.json_objects import study_object
     from hpsearch.analysis.summary import summary_object
     from hpsearch.cli.study_follow_up import confirmed_objects, opened_object, tell_if_opened
-    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview
-    from hpsearch.cli.study_tables import parent_object, write_parent
+    from hpsearch.cli.study_rendering import (
+        parent_object,
+        write_foreign_overview,
+        write_overview,
+        write_parent,
+    )
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -201,8 +206,7 @@ def best(
     """
     from hpsearch.analysis.best_trials import leading_trials
     from hpsearch.cli.study_follow_up import tell_if_opened
-    from hpsearch.cli.study_rendering import write_best
-    from hpsearch.cli.study_tables import best_listing
+    from hpsearch.cli.study_rendering import best_listing, write_best
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -230,7 +234,7 @@ def configurations(
     Example: hpsearch study configurations relu-learning-rates
     """
     from hpsearch.analysis.configurations import configuration_rows
-    from hpsearch.cli.study_tables import configurations_listing
+    from hpsearch.cli.study_rendering import configurations_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
@@ -266,7 +270,7 @@ def trials(
 
     Example: hpsearch study trials digits --fate dying --limit 20
     """
-    from hpsearch.cli.study_tables import trials_listing
+    from hpsearch.cli.study_rendering import trials_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:

@@ -1,4 +1,4 @@
-"""Results of fresh seeds, the sealed test part and narrowing, for people and for programs."""
+"""What follows a search: results of fresh seeds, the sealed test part, narrowing, and rounds."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -23,8 +23,11 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.json_objects import moment_text, trial_object
 from hpsearch.analysis.study_state import state_sentence
+from hpsearch.cli.exit import DONE
 from hpsearch.cli.options import AnswerFormat, Format
 from hpsearch.cli.output import Listing, answer, ask, say, write_json, write_listing, write_table
+from hpsearch.cli.progress import TERMINAL
+from hpsearch.cli.study_rendering import run_study
 from hpsearch.search.narrowing import Proposal, Revision
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
@@ -33,6 +36,7 @@ from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
 from hpsearch.workflows.confirmation import Confirmation
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
+from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run_rounds
 from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
 
 
@@ -314,3 +318,59 @@ def _number(value: float) -> str:
 def _listed(trials: Sequence[Trial]) -> str:
     listed = ", ".join(str(trial.number) for trial in trials[:_MANY])
     return listed + (f" and {len(trials) - _MANY:,} more" if len(trials) > _MANY else "")
+
+
+def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
+    """Run the study of `target` and its follow-ups, `rounds` studies in all; return the exit code."""
+    code = DONE
+
+    def run_one(target: str, options: RunOptions) -> bool:
+        nonlocal code
+        code = run_study(target, options)
+        return code == DONE
+
+    done = run_rounds(
+        target, options, rounds=rounds, run_one=run_one, next_round=_write_next, listener=TERMINAL
+    )
+    if done.is_done:
+        _write_best_of_rounds(done)
+    return code
+
+
+def _write_next(following: NextRound) -> None:
+    """Write the table of bounds of the next round to stdout, and whether it was created."""
+    answer()
+    if following.narrowing is None and following.study is None:
+        answer(f"No further round: {following.reason}")
+        return
+    if following.narrowing is not None and _is_proposed(following):
+        write_proposal(following.narrowing)
+    elif following.study is not None:  # its parent continued after its creation
+        write_listing_of(following.parent.spec.search, following.study.spec.search)
+    answer()
+    if following.study is None:
+        answer(f"No further round: {following.reason}")
+    elif following.created is not None:
+        write_created(following.created, following.where)
+        answer()
+
+
+def _is_proposed(following: NextRound) -> bool:
+    """Return True unless the next round's search space differs from the current suggestion of its parent's trials."""
+    study, narrowing = following.study, following.narrowing
+    return study is None or (narrowing is not None and narrowing.proposal.search == study.spec.search)
+
+
+def _write_best_of_rounds(rounds: Rounds) -> None:
+    """Write the best configurations over all rounds to stdout, each once, though a later round trained it again."""
+    answer()
+    if not rounds.best:
+        answer("No trial is complete with a finite result: there is no best of all rounds.")
+        return
+    answer(f"The best of {format_count(len(rounds.names), 'round')}:")
+    for rank, (study, trial) in enumerate(rounds.best, start=1):
+        result = f"{format_short_metric(rounds.metric)} {format_result(trial.value, rounds.metric)}"
+        params = format_parameters(trial.params, study.spec.search)
+        answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
+    answer()
+    answer(f"How much of that is luck: hpsearch study confirm {shlex.quote(rounds.best[0][0].spec.name)}")
