@@ -88,7 +88,7 @@ def report(
         _check_publish(figure)
     numbers = () if trials is None else parse_trials(trials)
     if output is not None:
-        check_report_path(output)
+        check_report_path(output, where="--output")
     with open_store(storage, foreign=True) as store:
         # Only studies of ours have the data for publishing.
         snapshot, request = request_report(

@@ -220,7 +220,8 @@ def best(
         answer()
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
-    write_listing(best_listing(ranked, study, evaluations), form)
+    if ranked or form is not Format.TABLE:
+        write_listing(best_listing(ranked, study, evaluations), form)
 
 
 @app.command()
@@ -242,8 +243,12 @@ def configurations(
         store.sweep(study)
         rows = configuration_rows(study, store.trials(study))
     if not rows:
-        say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {shlex.quote(name)}')
-    write_listing(configurations_listing(rows, study), form)
+        best = f"hpsearch study best {shlex.quote(name)}"
+        say(
+            f'Study "{name}" has a search space, not a list of [[configurations]]. List its best trials: {best}'
+        )
+    if rows or form is not Format.TABLE:
+        write_listing(configurations_listing(rows, study), form)
 
 
 @app.command()

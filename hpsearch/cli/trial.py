@@ -156,7 +156,7 @@ def replay(
         watch=RecordingOptions(units=tuple(watch or ())),
     )
     if output is not None:
-        check_report_path(output)
+        check_report_path(output, where="--output")
     with open_store(storage, foreign=True) as store:
         stored = read_trial(store, study, number, notify=say)
     made = replay_trial(stored, request, listener=TERMINAL)

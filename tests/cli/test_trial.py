@@ -168,6 +168,19 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
     assert command("trial", "show", finished, "-1").returncode == 2
 
 
+@pytest.mark.parametrize("number", ["-1", "-12"])
+def test_a_negative_number_is_no_option(command: Command, number: str) -> None:
+    """`trial show digits -1` is answered with the rule for numbers of trials, not with an unknown option."""
+    for verb in ("show", "replay", "fail", "retry"):
+        ended = command("trial", verb, "foo", number)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.endswith(
+            "Error: Invalid value for 'NUMBER': must be a trial's number, a whole number from 0 to 2147483647 "
+            f"(got {number})\n"
+        )
+    assert "No such option: -1" in command("study", "show", number).stderr
+
+
 @pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
 def test_what_is_no_number_is_wrong_usage(command: Command, number: str) -> None:
     """The message explains a trial's number in our words, also if it is an option."""
