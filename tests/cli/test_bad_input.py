@@ -105,7 +105,7 @@ def test_a_study_file_must_exist(command: Command) -> None:
     assert refused(command("study", "run", "nothere.toml")) == message
 
 
-@pytest.mark.parametrize("target", ["", "studies", "studies/digits"])
+@pytest.mark.parametrize("target", ["", "studies/digits"])
 def test_what_is_neither_file_nor_study_is_told(
     command: Command, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
