@@ -13,12 +13,13 @@ _KEY: Final = "value"
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Return key path -> raw value of `KEY=VALUE` texts; the last one of a key counts.
+    """Return key path -> raw value of `KEY=VALUE` texts.
 
     Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
-    for a text without a key, and for the search, which has no values.
+    for a text without a key, for a key that is set twice, and for the search, which has no values.
     """
     settings: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         key = full_key(name.strip())
@@ -31,7 +32,11 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
                 f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is left aside; "
                 "name the field of [model] or [training] itself"
             )
-        settings[key] = _value(value.strip())
+        if key in given:
+            raise UsageError(
+                f"--set: must set {key} once (got {toml_excerpt(given[key])} and {toml_excerpt(text)}): leave one out"
+            )
+        settings[key], given[key] = _value(value.strip()), text
     return settings
 
 

@@ -38,10 +38,15 @@ def test_a_setting_is_a_key_and_toml_or_text(text: str, key: str, value: Any) ->
     assert parse_settings([text]) == {key: value}
 
 
-def test_the_last_setting_of_a_key_wins() -> None:
-    """Short and full names are one key."""
-    settings = parse_settings(["learning_rate=1", "training.learning_rate=2"])
-    assert settings == {"training.learning_rate": 2}
+def test_a_key_is_set_once() -> None:
+    """Short and full names are one key; the error names both values."""
+    message = (
+        '--set: must set training.learning_rate once (got "learning_rate=1" and "training.learning_rate=2"): '
+        "leave one out"
+    )
+    with pytest.raises(UsageError) as caught:
+        parse_settings(["learning_rate=1", "training.learning_rate=2"])
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
