@@ -64,7 +64,7 @@ def strays(tracked: Iterable[Path]) -> set[str]:
 
 
 def test_nothing_stray_is_at_the_top_level(tracked: list[Path]) -> None:
-    """The top level has our folders, the files that a repository usually has, and dot-files, but no notes or results."""
+    """The top level has our folders, the files that a repository usually has, and dot-files; no notes or results."""
     assert strays(tracked) == set()
     usual = ["CHANGELOG.md", "SECURITY.md", "uv.lock", ".github/x.yml", ".gitignore", "docs/index.md"]
     assert strays(map(Path, usual)) == set()
