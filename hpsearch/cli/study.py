@@ -122,8 +122,7 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.study_follow_up import run_all_rounds
-    from hpsearch.cli.study_rendering import run_study
+    from hpsearch.cli.study_follow_up import run_all_rounds, run_study
     from hpsearch.workflows.run import RunOptions, found_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)

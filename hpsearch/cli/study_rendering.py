@@ -1,4 +1,4 @@
-"""Studies and their trials as listings, the progress of a study, the end of a run, and changes."""
+"""Studies and their trials as listings, the progress of a study, and changes, for people and for programs."""
 
 import getpass
 import shlex
@@ -6,7 +6,6 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.analysis.advice import advice
@@ -39,27 +38,18 @@ from hpsearch.analysis.formats import (
     format_time,
 )
 from hpsearch.analysis.json_objects import study_object, trial_object, unreadable_object
-from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, fate_rows, state_of, state_sentence
 from hpsearch.analysis.summary import Decade, fates_by_decade
 from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
-from hpsearch.cli.dashboard import dashboard_command
-from hpsearch.cli.exit import DONE, INTERRUPTED
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, answer, ask, say, write_csv, write_json, write_listing, write_table
-from hpsearch.cli.progress import busy, until_stopped
-from hpsearch.cli.report import renew_report
-from hpsearch.errors import HpsearchError
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
-from hpsearch.storage.store import Store, open_store
+from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_size
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows import report
-from hpsearch.workflows.run import RunOptions, run
 from hpsearch.workflows.studies import Deletion, DryRun, Edited
 
 
@@ -184,36 +174,6 @@ def write_ledger(progress: Progress) -> None:
     write_table(("ledger", "epochs", "share"), [*cells, total], right=frozenset({"epochs", "share"}))
 
 
-def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
-    """Write the result of a study to stdout, and its report to a file.
-
-    `output` is the path of the report; None is the default path.
-    """
-    study = snapshot.study
-    try:
-        _write_results(snapshot)
-    finally:  # the report is written even if stdout fails
-        with busy("Writing the report"):
-            path = report.write_report(snapshot, output or report.default_report_path(url, study.spec.name))
-    if output is not None:
-        with open_store(url, foreign=True) as store:
-            renew_report(store, study.spec.name, url=url)
-    answer(f"Report: {path}")
-    answer(f"Dashboard: {dashboard_command(url)}")
-
-
-def _write_results(snapshot: Snapshot) -> None:
-    """Write the best, the fates and the advice to stdout."""
-    study = snapshot.study
-    answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
-    answer()
-    write_best(study, snapshot.trials, snapshot.evaluations)
-    answer()
-    write_fates(snapshot.progress)
-    write_advice(study, snapshot.trials, snapshot.evaluations)
-    answer()
-
-
 def write_best(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation], count: int = 5
 ) -> None:
@@ -237,27 +197,6 @@ def why_nothing(trials: Sequence[Trial]) -> list[str]:
         remedy, count = remedies.most_common(1)[0]
         lines.append(f"Most common remedy ({count} of {len(ended)}): {remedy}")
     return lines
-
-
-def run_study(target: str, options: RunOptions) -> int:
-    """Run the study of `target`, a file or a name; return the exit code: 0, or 130 after a request to stop.
-
-    Raises HpsearchError if the study stopped before its budget was spent.
-    """
-    stop = StopRequest()
-    with until_stopped(last=_say_stopped) as listener:
-        done = run(target, options, stop=stop, listener=listener)
-        conclude(done.snapshot, url=options.url, output=options.report)
-    if done.problem is None:
-        return DONE
-    if stop.is_asked:
-        _say_stopped()
-        return INTERRUPTED
-    raise HpsearchError(done.problem)
-
-
-def _say_stopped() -> None:
-    say("Stopped: the same command continues from here")
 
 
 def write_edited(edited: Edited) -> None:
