@@ -36,7 +36,7 @@ from hpsearch.errors import (
 )
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store
-from hpsearch.workflows.replay import read_trial
+from hpsearch.workflows.trials import read_trial
 
 _PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 _NO_STORE: Final = {"Cache-Control": "no-store"}

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, final
 from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.report.replay_page import render_replay
 from hpsearch.worker.replay import ReplayRequest, StoredTrial
-from hpsearch.workflows.replay import replay_trial
+from hpsearch.workflows.trials import replay_trial
 
 MAX_PAGES: Final = 8
 """Maximum number of pages in memory, of several MB each; the oldest request is dropped first."""

@@ -127,7 +127,7 @@ def not_found(connection: Connection, name: str) -> StudyNotFoundError:
             f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
             f"{FOREIGN_REMEDY}"
         )
-    hint = did_you_mean(name, names, otherwise="`hpsearch study list` shows what there is")
+    hint = did_you_mean(name, names, otherwise="`hpsearch study list` lists the studies")
     return StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.engine import URL
@@ -68,7 +68,7 @@ def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, 
         _refuse_doubles([row.study_name for row in rows], address)
         places = {row.study_name: Place(study_id=row.study_id, key=ours.get(row.study_id)) for row in rows}
         for name in selection.names:
-            _require(name, places)
+            _require(name, places, address)
         wanted = {name: place for name, place in places.items() if _is_chosen(name, place, selection)}
         if not wanted:
             remedy = "copy those with --all" if places else "check the URL"
@@ -95,10 +95,15 @@ def _is_chosen(name: str, place: Place, selection: Selection) -> bool:
     return place.key is not None or selection.foreign
 
 
-def _require(name: str, places: Mapping[str, Place]) -> None:
+_MOST_NAMED: Final = 10
+"""Maximum number of studies that an error lists."""
+
+
+def _require(name: str, places: Mapping[str, Place], address: Address) -> None:
     if name not in places:
-        hint = did_you_mean(name, places, otherwise="`hpsearch study list` shows what there is")
-        raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+        listed = ", ".join(list(places)[:_MOST_NAMED]) + (", ..." if len(places) > _MOST_NAMED else "")
+        hint = did_you_mean(name, places, otherwise=f"choose one of {listed}" if places else "check the URL")
+        raise StudyNotFoundError(f'study "{name}": there is no such study in {address.shown}: {hint}')
 
 
 def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
@@ -133,8 +138,8 @@ def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) 
     )
     if listed:
         raise StudyExistsError(
-            f"{address.shown}: must not have what is copied (got {listed}): "
-            "delete it there, or choose studies with --study"
+            f"{address.shown}: must not have the studies yet (got {listed}): "
+            "delete them there, or choose others with --study"
         )
 
 

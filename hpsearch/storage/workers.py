@@ -97,7 +97,7 @@ def ask_to_stop(connection: Connection, name: str) -> None:
         found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
     ]
     if name not in names:
-        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` shows who there is")
+        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` lists the workers")
         raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
     connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
 

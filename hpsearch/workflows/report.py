@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from hpsearch.analysis.replay import settings_words
 from hpsearch.analysis.snapshot import Snapshot
@@ -19,6 +19,9 @@ from hpsearch.storage.store import Store
 from hpsearch.worker.replay import Replay
 from hpsearch.workflows.listener import SILENT, Listener, Notify
 from hpsearch.workflows.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from hpsearch.report.figure_file import FigureFormat
 
 _LONGEST_FILE_NAME: Final = 100
 _LONGEST_SUFFIX: Final = 60
@@ -48,6 +51,19 @@ def write_report(snapshot: Snapshot, path: Path, request: ReportRequest | None =
     from hpsearch.report.page import render
 
     write_page(render(snapshot, request or ReportRequest()), path)
+    return path
+
+
+def write_figure(
+    snapshot: Snapshot, name: str, form: "FigureFormat", path: Path, request: ReportRequest | None = None
+) -> Path:
+    """Write the figure `name` of a study as `form`, html, json, png or svg, and return its path.
+
+    Raises UsageError for an unknown figure, and HpsearchError if the file cannot be written.
+    """
+    from hpsearch.report.figure_file import figure_file
+
+    write_page(figure_file(snapshot, name, form, request or ReportRequest()), path)
     return path
 
 

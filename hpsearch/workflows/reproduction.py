@@ -47,7 +47,7 @@ def run(
 ) -> Reproduction:
     """Run the studies without results below `folder`, and judge their claims."""
     _make_folder(output.parent)
-    check_report_path(output)
+    check_report_path(output, where="--output")
     source = images or ("mnist" if is_available(os.environ) else "digits")
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]

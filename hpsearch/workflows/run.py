@@ -22,7 +22,7 @@ from hpsearch.report.file import check_report_path
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.files import example_files
+from hpsearch.study.files import example_files, read_text
 from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
@@ -68,9 +68,24 @@ class StudyRun:
 
 
 def found_target(target: str, url: str) -> str:
-    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
-    example = None if is_study_file(target) else example_files().get(target)
-    return target if example is None or _is_stored(target, url) else str(example)
+    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study.
+
+    Raises StudyFileError if it is a folder or a pipe.
+    """
+    example = example_files().get(target)
+    is_name = example is None and not _exists(target)
+    if is_study_file(target) or is_name or _is_stored(target, url):
+        return target
+    if example is None:
+        read_text(Path(target))  # its error says that a folder or a pipe is no study file
+    return target if example is None else str(example)
+
+
+def _exists(target: str) -> bool:
+    try:
+        return target != "" and Path(target).exists()
+    except (OSError, ValueError):  # too long for a path, or with a zero byte
+        return False
 
 
 def _is_stored(name: str, url: str) -> bool:

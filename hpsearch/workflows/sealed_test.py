@@ -132,8 +132,8 @@ def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify
         trial = store.trial(study, number)
         if trial.state is not TrialState.COMPLETE:
             raise HpsearchError(
-                f'--trial: must be a complete trial of "{study.spec.name}" (got {number}, which is '
-                f"{trial.state.value}): choose one that `hpsearch study best {shlex.quote(study.spec.name)}` lists"
+                f'--trial: must be a complete trial of "{study.spec.name}" (got {number}, whose fate '
+                f'is "{trial.fate}"): choose one that `hpsearch study best {shlex.quote(study.spec.name)}` lists'
             )
         if (why := why_untrainable(study.spec, trial.params)) is not None:
             raise HpsearchError(

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TypeAlias, final
 
 from hpsearch.analysis.formats import format_count
-from hpsearch.errors import StudyExistsError, UsageError
+from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
 from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.files import with_examples
+from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.plan import Plan, plan
 from hpsearch.study.schema import STUDY
 from hpsearch.study.spec import StudySpec
@@ -189,6 +189,24 @@ def stop(store: Store, name: str) -> Edited:
     return Edited(study=ended, progress=progress, sentences=(sentence,))
 
 
+def rename(store: Store, name: str, new: str) -> None:
+    """Rename a study; everything else stays.
+
+    Raises StudyExistsError for a taken name, and HpsearchError while trials run.
+    """
+    check_name("NEW", new)
+    edits.rename_named(store, name, new)
+
+
+def copy(store: Store, name: str, new: str) -> int:
+    """Copy a study with its trials to another name in the same database, and return how many trials were copied.
+
+    Trials in training wait in the copy. Raises StudyExistsError for a taken name.
+    """
+    check_name("NEW", new)
+    return edits.copy_named(store, name, new)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletion:
@@ -224,3 +242,39 @@ def _deletion(store: Store, name: str) -> Deletion:
     return Deletion(
         name=name, where=store.url_shown, trials=sum(trials.values()), running=running, workers=held
     )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenExamples:
+    """How many example study files were written to a folder, and how many existed there and were kept."""
+
+    written: int
+    kept: int
+
+
+def write_examples(folder: Path) -> WrittenExamples:
+    """Copy the example study files to a folder, which is made if it does not exist. Existing files are kept."""
+    examples = example_files()
+    if not examples:
+        raise HpsearchError(
+            "init: the example study files must be installed (got none): install hpsearch again"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = sum(_copy(path, folder / path.name) for path in examples.values())
+    except OSError as error:
+        raise HpsearchError(
+            f"FOLDER: must be a folder that can be written (got {folder}: {error.strerror}): name another one"
+        ) from error
+    return WrittenExamples(written=written, kept=len(examples) - written)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy the file and return True, or return False if `target` exists."""
+    try:
+        with target.open("xb") as file:
+            file.write(source.read_bytes())
+    except FileExistsError:
+        return False
+    return True

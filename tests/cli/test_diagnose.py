@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.cli.diagnose_rendering import Question, examination_object, write_examination
+from hpsearch.cli.diagnose import Question, examination_object, write_examination
 from hpsearch.study.reader import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch

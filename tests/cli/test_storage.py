@@ -200,13 +200,13 @@ def test_a_copy_that_cannot_be_is_refused(command: Command, finished: str) -> No
         "storage copy: --study and --all exclude each other: leave one out"
     )
     assert refused(command("storage", "copy", source, target, "--study", "flower")) == (
-        'study "flower": there is no such study: did you mean flowers?'
+        f'study "flower": there is no such study in {source}: did you mean flowers?'
     )
     assert not Path("other.db").exists()
     assert command("storage", "copy", source, target).returncode == 0
     assert refused(command("storage", "copy", source, target)) == (
-        f'{target}: must not have what is copied (got "{finished}"): '
-        "delete it there, or choose studies with --study"
+        f'{target}: must not have the studies yet (got "{finished}"): '
+        "delete them there, or choose others with --study"
     )
 
 

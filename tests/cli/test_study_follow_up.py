@@ -136,7 +136,7 @@ def test_what_is_not_complete_is_not_tested(command: Command, sealed: str) -> No
     pruned = shown(command("study", "trials", sealed, "--state", "pruned", "--format", "json"))[0]["number"]
     ended = command("study", "test", sealed, "--trial", str(pruned), "--yes")
     assert ended.returncode == 1
-    assert f"(got {pruned}, which is pruned)" in ended.stderr
+    assert f"(got {pruned}, whose fate is" in ended.stderr
     assert command("study", "test", sealed, "--trial", "400", "--yes").returncode == 1
 
 

@@ -250,3 +250,18 @@ def test_what_is_not_searched_is_not_enqueued(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
     assert len(trials_of(command, finished)) == 12
+
+
+def test_an_import_names_the_studies_of_the_file(command: Command, finished: str) -> None:
+    """A name that the file lacks is answered with its names, and a name that is taken with the ways out."""
+    assert command("study", "export", finished, "--output", "kept.db").returncode == 0
+    ended = command("study", "import", "kept.db", "--study", "other", "--storage", "sqlite:///new.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        'Error: study "other": there is no such study in sqlite:///kept.db: choose one of flowers\n'
+    )
+    ended = command("study", "import", "kept.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (
+        'must not have the studies yet (got "flowers"): delete them there, or choose others' in ended.stderr
+    )

@@ -141,7 +141,7 @@ def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: P
     assert lines[0] == "flowers: trial 0: waiting"
     assert lines[3:6] == [*marked, "val acc           none"]
     _, row = command("study", "trials", "flowers", "--state", "waiting").stdout.splitlines()
-    assert row.split() == ["0", "0.01", "tanh", "waiting", "waiting", "0"]
+    assert row.split() == ["0", "0.01", "tanh", "waiting", "0"]
     given = {"learning_rate": 0.01, "model.activation": "tanh"}
     trial = one(command, "flowers", 0)
     assert (trial["params"], trial["given"]) == ({}, given)
@@ -166,6 +166,19 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
     )
     assert command("trial", "show", "flower", "0").returncode == 1
     assert command("trial", "show", finished, "-1").returncode == 2
+
+
+@pytest.mark.parametrize("number", ["-1", "-12"])
+def test_a_negative_number_is_no_option(command: Command, number: str) -> None:
+    """`trial show digits -1` is answered with the rule for numbers of trials, not with an unknown option."""
+    for verb in ("show", "replay", "fail", "retry"):
+        ended = command("trial", verb, "foo", number)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.endswith(
+            "Error: Invalid value for 'NUMBER': must be a trial's number, a whole number from 0 to 2147483647 "
+            f"(got {number})\n"
+        )
+    assert "No such option: -1" in command("study", "show", number).stderr
 
 
 @pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
@@ -221,7 +234,7 @@ def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
         'Study "flowers": trial 14 already waits in place of trial 12\n',
     ]
     shown = command("trial", "show", finished, "12").stdout
-    assert shown.startswith("flowers: trial 12: other verdict, stopped\n")
+    assert shown.startswith("flowers: trial 12: given up by a user\n")
     assert "Verdict: stopped, confidence 100 %\nRemedy: Given up by `hpsearch trial fail`" in shown
     assert "told by" not in shown
     assert command("report", finished, "--output", "flowers.html").returncode == 0

@@ -243,8 +243,8 @@ def test_what_the_target_has_is_refused(new_lab: Labs, target: str) -> None:
     with pytest.raises(StudyExistsError) as caught:
         copied(source, target, *names)
     assert str(caught.value) == (
-        f'{target}: must not have what is copied (got "{names[0]}" as "renamed", "{names[1]}"): '
-        "delete it there, or choose studies with --study"
+        f'{target}: must not have the studies yet (got "{names[0]}" as "renamed", "{names[1]}"): '
+        "delete them there, or choose others with --study"
     )
     with open_store(target) as store:
         assert [study.spec.name for study in store.studies()] == [names[1], "renamed"]
@@ -418,10 +418,9 @@ def test_what_cannot_be_copied_is_said_first(url: str, target: str, tmp_path: Pa
     with pytest.raises(UsageError) as twice:
         copied(url, url)
     assert str(twice.value) == (f"storage copy: source and target must be two databases (got {shown} twice)")
-    with pytest.raises(
-        StudyNotFoundError, match=r'^study "%%": there is no such study: `hpsearch study list`'
-    ):
+    with pytest.raises(StudyNotFoundError) as unknown:
         copied(url, target, "%%")
+    assert str(unknown.value).startswith(f'study "%%": there is no such study in {shown}: ')
     missing = f"sqlite:///{tmp_path / 'missing.db'}"
     with pytest.raises(StorageError, match="there is no such file"):
         copied(missing, target)

@@ -160,7 +160,7 @@ def test_an_unknown_name_gets_the_nearest_ones(store: Store) -> None:
     with pytest.raises(StudyNotFoundError) as caught:
         store.study("%%%")
     assert str(caught.value) == (
-        'study "%%%": there is no such study: `hpsearch study list` shows what there is'
+        'study "%%%": there is no such study: `hpsearch study list` lists the studies'
     )
 
 

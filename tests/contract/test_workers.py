@@ -173,5 +173,5 @@ def test_an_unknown_worker_gets_the_nearest_names(fresh_url: str) -> None:
         with pytest.raises(WorkerNotFoundError) as caught:
             store.ask_to_stop("zzz")
         assert str(caught.value) == (
-            'worker "zzz": there is no such worker: `hpsearch worker list` shows who there is'
+            'worker "zzz": there is no such worker: `hpsearch worker list` lists the workers'
         )

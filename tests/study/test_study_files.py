@@ -73,7 +73,7 @@ def test_every_word_is_documented(readme: str, name: str) -> None:
 def test_every_cause_is_documented(readme: str) -> None:
     """The page has every cause that may be fatal or expected."""
     _, _, pruning = readme.partition("## [pruning]\n")
-    listed, _, _ = pruning.partition("\nThe causes are ")[2].partition(".")
+    listed, _, _ = pruning.partition("\nThe verdicts are ")[2].partition(".")
     assert tuple(re.findall(r"`(\w+)`", listed)) == DIAGNOSED_CAUSES
 
 

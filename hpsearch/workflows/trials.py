@@ -1,4 +1,4 @@
-"""Enqueue the user's own configurations, which are trained ahead of sampled ones."""
+"""Use cases of single trials: enqueue, fail, retry and replay one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,14 @@ from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest, toml_excerpt
 from hpsearch.study.plan import dimension_in_words
-from hpsearch.study.reader import parse_settings
+from hpsearch.study.reader import parse_settings, settings_as_usage_errors
 from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
+from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
+from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
+from hpsearch.workflows.snapshot import read_series
 
 
 @final
@@ -108,3 +111,58 @@ def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
     value = as_parameter(SEARCHABLE[full_name(name)].value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value
+
+
+def fail(store: Store, name: str, number: int) -> bool:
+    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    return edits.fail_trial(store, store.study(name), number)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetriedTrial:
+    """The trial `number` that waits in place of the trial `original`, which is the same one if that was running.
+
+    `waited` is True if an earlier call had made it wait.
+    """
+
+    study: StoredStudy
+    original: int
+    number: int
+    waited: bool
+    progress: Progress
+
+
+def retry(store: Store, name: str, number: int) -> RetriedTrial:
+    """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    study = store.study(name)
+    retried = edits.retry_trial(store, study, number)
+    return RetriedTrial(
+        study=study,
+        original=number,
+        number=retried.number,
+        waited=retried.waited,
+        progress=store.progress(study),
+    )
+
+
+def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
+    """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
+    study = store.study(name)
+    series = read_series(store, study, [number], notify=notify)
+    return StoredTrial(study=study, trial=store.trial(study, number), series=series.get(number, {}))
+
+
+def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:
+    """Train a trial again, check it against the stored results, and train it with other settings if any are given.
+
+    Raises HpsearchError if it cannot be trained, and UsageError for settings that do not fit it.
+    """
+    with listener.stage("Training it again"), settings_as_usage_errors(request.settings):
+        return replay(stored, request)
