@@ -11,13 +11,12 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
 
 from hpsearch.storage import foreign_trials, optuna_schema, schema, workers
-from hpsearch.storage.bulk import insert_returning, insert_rows
 from hpsearch.storage.clock import naive_utc
 from hpsearch.storage.details import params_of, system_attributes_of
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import IS_SUSPECT, SUPERSEDED, Ending, held, release_all, renew
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.records import ClaimedTrial
+from hpsearch.storage.statements import DriverStatement, insert_returning, insert_rows
 from hpsearch.storage.stored_values import shown_value
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.trials import ParameterValue

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.storage import optuna_schema, studies
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.optuna_schema import WAITING
 from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.statements import insert_rows
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import FIXED, ParameterValue
 

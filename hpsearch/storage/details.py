@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, upsert_rows
-from hpsearch.storage.driver_statements import DriverStatement, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
+from hpsearch.storage.statements import DriverStatement, RawRow, Target, upsert_rows
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue
 

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -28,8 +28,15 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
 from hpsearch.storage import drivers, fork_safety
 from hpsearch.storage.address import Address
-from hpsearch.storage.driver_statements import is_lost, run
-from hpsearch.storage.error_codes import UNCERTAIN, Kind, kind_of
+from hpsearch.storage.driver_errors import (
+    UNCERTAIN,
+    Kind,
+    TurnedReadOnlyError,
+    UncertainCommitError,
+    absent,
+    kind_of,
+)
+from hpsearch.storage.statements import is_lost, run
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -186,16 +193,6 @@ def _noting_writes(engine: Engine) -> Iterator[None]:
 _written: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
 
 
-@final
-class UncertainCommitError(Exception):
-    """The connection was lost while a transaction was committed: it may or may not be in the database."""
-
-
-@final
-class TurnedReadOnlyError(Exception):
-    """The database accepted writes earlier and refuses them now: a failover, or a standby that was promoted."""
-
-
 @contextmanager
 def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Iterator[None]:
     """Turn a driver's error about the URL's options, unless it is an error of its `own`, into a StorageError."""
@@ -222,13 +219,6 @@ def _no_longer_than(within_s: float, own: type[Exception], address: Address) -> 
         if time.monotonic() - began < within_s:
             raise
         raise absent(address, "no answer in time") from error
-
-
-def absent(address: Address, why: str) -> StorageUnavailableError:
-    """Return the error for a server that does not answer."""
-    return StorageUnavailableError(
-        f"{address.shown}: the server does not answer ({why}): check that it runs, its host and its port"
-    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
 from hpsearch.storage import schema
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.clock import utc
 from hpsearch.storage.records import Evaluation, Part, StoredStudy, Unsealing
+from hpsearch.storage.statements import insert_rows
 from hpsearch.storage.stored_values import moment, shown_value, whole
 from hpsearch.storage.studies import LockedStudy, row_of, study_of, unsealing_of
 

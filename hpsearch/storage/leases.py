@@ -14,13 +14,13 @@ from typing import Any, Final, final, get_args
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from hpsearch.storage import optuna_schema, schema, workers
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, ClaimedTrial
+from hpsearch.storage.statements import insert_rows
 from hpsearch.storage.stored_values import is_number, is_whole
 from hpsearch.storage.studies import LockedStudy
 from hpsearch.verdicts import Cause, Finding

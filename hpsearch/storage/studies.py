@@ -13,10 +13,10 @@ import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, utc
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.drivers import working_long
 from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
 from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
+from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import moment, shown_value, text_cell, whole
 from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
 from hpsearch.study.messages import did_you_mean

@@ -4,10 +4,16 @@ Rows are mappings from columns' names to values. They omit links between rows: i
 and the study's key and the trial's number if the context gives them. They also omit heartbeats of other Optuna clients,
 which concern running trials. In a copy no trial runs, and no worker holds a lease: see `at_rest`.
 
+A trial's data of Optuna's dashboard, its note and old artifacts, is among the attributes of its study. Their keys
+contain the trial's id: `dashboard:17:note_ver`, `dashboard:17:note_str:0`, `dashboard:artifacts:17:...`. In a copy
+these ids would refer to other trials, so such attributes are read as dashboard notes, by the trial's place in its
+study.
+
 Each function runs inside its caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, final
@@ -15,16 +21,10 @@ from typing import Any, Final, TypeAlias, final
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import insert_rows
-from hpsearch.storage.dashboard_notes import (
-    DashboardNote,
-    is_dashboard_note,
-    read_dashboard_notes,
-    write_dashboard_notes,
-)
 from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import Place
+from hpsearch.storage.statements import insert_rows
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
 from hpsearch.storage.studies import remove_strays
 
@@ -38,6 +38,20 @@ _TRIAL_DETAILS: Final = tuple(
     table for table in optuna_schema.TRIAL_DETAILS if table is not optuna_schema.trial_heartbeats
 )
 _LINKS: Final = frozenset({"study_id", "study_key", "trial_id", "number"})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class DashboardNote:
+    """One attribute that refers to a trial: the one at `place` among all of its study, by id and from 0.
+
+    Its key is `head`, the trial's id, and `tail`.
+    """
+
+    place: int
+    head: str
+    tail: str
+    value_json: str | None
 
 
 @final
@@ -309,3 +323,51 @@ def _cut(row: Mapping[str, Any]) -> Row:
         name: value.replace(microsecond=0) if isinstance(value, datetime) else value
         for name, value in row.items()
     }
+
+
+_attributes = optuna_schema.study_system_attributes
+_trials = optuna_schema.trials
+
+_KEY: Final = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]{1,18})(:.*)", re.DOTALL)
+
+
+def is_dashboard_note(key: str) -> bool:
+    """Return True for the key of a study's attribute that refers to one trial by its id."""
+    return _KEY.fullmatch(key) is not None
+
+
+def read_dashboard_notes(connection: Connection, study_id: int) -> list[DashboardNote]:
+    """Return all notes of a study, sorted. Omits those that refer to a trial that the study does not have."""
+    rows = connection.execute(
+        select(_attributes.c.key, _attributes.c.value_json).where(
+            _attributes.c.study_id == study_id, _attributes.c.key.startswith("dashboard:")
+        )
+    )
+    found = [(match, row.value_json) for row in rows if (match := _KEY.fullmatch(row.key))]
+    places = _places(connection, study_id) if found else {}
+    return sorted(
+        DashboardNote(place=places[trial_id], head=match[1], tail=match[3], value_json=value)
+        for match, value in found
+        if (trial_id := int(match[2])) in places
+    )
+
+
+def write_dashboard_notes(
+    connection: Connection, study_id: int, dashboard_notes: Iterable[DashboardNote], *, ids: Sequence[int]
+) -> None:
+    """Write notes of the trials with these ids, which are in order of their places."""
+    rows = [
+        {
+            "study_id": study_id,
+            "key": f"{one.head}{ids[one.place]}{one.tail}",
+            "value_json": one.value_json,
+        }
+        for one in dashboard_notes
+    ]
+    insert_rows(connection, _attributes, rows)
+
+
+def _places(connection: Connection, study_id: int) -> dict[int, int]:
+    """Return trial_id -> place of all trials of a study."""
+    ids = select(_trials.c.trial_id).where(_trials.c.study_id == study_id).order_by(_trials.c.trial_id)
+    return {trial_id: place for place, trial_id in enumerate(connection.scalars(ids))}

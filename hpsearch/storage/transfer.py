@@ -171,7 +171,7 @@ def copy_studies(
     Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times are kept;
     this is verified by reading both databases before the transaction ends. Tables that the target lacks are created.
     The source is read as of one moment per study and is not changed; workers there continue. Before the target is
-    opened, every row is checked against `stored_values` and `invariants`. A study that violates them is exported with
+    opened, every row is checked against `stored_values` and `integrity`. A study that violates them is exported with
     its `faults`, makes an import fail as a whole, and is omitted from a copy, which includes the others.
 
     Raises UsageError if both databases are the same, StudyNotFoundError, StudyExistsError if the target already has a

@@ -19,10 +19,10 @@ from hpsearch.storage.details import (
     system_attributes_of,
     values_of,
 )
-from hpsearch.storage.driver_statements import RawRow
 from hpsearch.storage.optuna_schema import RUNNING, STATES, WAITING
 from hpsearch.storage.payloads import readable_finding, readable_series
 from hpsearch.storage.records import Attempt, StoredStudy
+from hpsearch.storage.statements import RawRow
 from hpsearch.storage.stored_values import counted, moment, whole
 from hpsearch.storage.studies import check_there
 from hpsearch.telemetry import Series

@@ -11,7 +11,6 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, DateTime, and_, bindparam, delete, exists, select, update
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, insert_rows, together, upsert_rows
 from hpsearch.storage.clock import EpochSeconds, naive_utc
 from hpsearch.storage.details import (
     stored_parameters,
@@ -21,11 +20,11 @@ from hpsearch.storage.details import (
     write_values,
 )
 from hpsearch.storage.driver_errors import CollisionError
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.leases import forgive
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
+from hpsearch.storage.statements import DriverStatement, Target, insert_rows, together, upsert_rows
 from hpsearch.trials import TrialState
 
 _ours = schema.trials

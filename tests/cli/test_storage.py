@@ -60,7 +60,7 @@ def test_no_clock_is_minus_nothing_late(
     command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, words: str
 ) -> None:
     """A difference that rounds to nothing has no minus."""
-    monkeypatch.setattr("hpsearch.storage.check.clock", lambda _: (0.001, seconds))
+    monkeypatch.setattr("hpsearch.storage.health.clock", lambda _: (0.001, seconds))
     assert command("study", "create", str(study_file)).returncode == 0
     rows = dict(
         re.split(r"  +", line, maxsplit=1) for line in command("storage", "check").stdout.splitlines()

@@ -6,9 +6,8 @@ import pytest
 from sqlalchemy import func, select
 
 from hpsearch.storage import schema
-from hpsearch.storage.check import check
 from hpsearch.storage.engine import reading
-from hpsearch.storage.forecast import MEASURED_FROM, Forecast, WriteRate, forecast
+from hpsearch.storage.health import MEASURED_FROM, Forecast, WriteRate, check, forecast
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
 from hpsearch.storage import creation
-from hpsearch.storage.engine import UncertainCommitError, reading, writing
+from hpsearch.storage.driver_errors import UncertainCommitError
+from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.records import Attempt, ClaimedTrial, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import open_store

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.check import check
 from hpsearch.storage.engine import writing
+from hpsearch.storage.health import check
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.transfer import Copied, Selection, copy_studies

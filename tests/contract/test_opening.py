@@ -27,9 +27,9 @@ import hpsearch
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import claims, optuna_schema, schema, studies
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.check import check
 from hpsearch.storage.driver_errors import attempt
-from hpsearch.storage.driver_statements import DriverStatement
+from hpsearch.storage.health import check
+from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.store import open_store
 from hpsearch.storage.upgrade import upgrade
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage

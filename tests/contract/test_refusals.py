@@ -10,7 +10,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import schema
-from hpsearch.storage.check import check
+from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 

@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine, schema
-from hpsearch.storage.check import check
+from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
 from hpsearch.storage.transfer import Selection, copy_studies
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import upsert_rows
 from hpsearch.storage.optuna.records import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy, frozen_study
+from hpsearch.storage.statements import upsert_rows
 from hpsearch.storage.studies import remove_strays, remove_theirs
 
 _studies = optuna_schema.studies

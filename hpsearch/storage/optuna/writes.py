@@ -25,11 +25,10 @@ from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import ValueRefusedError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, together, upsert_rows
 from hpsearch.storage.driver_errors import is_about_a_value
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.optuna.records import Details, Head, stored_time
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
+from hpsearch.storage.statements import DriverStatement, Target, together, upsert_rows
 
 _studies = optuna_schema.studies
 _trials = optuna_schema.trials

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select, text
 
 from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.details import stored_parameters
 from hpsearch.storage.engine import make_engine, writing
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import ClaimedTrial, StoredStudy
+from hpsearch.storage.statements import insert_rows
 from hpsearch.storage.store import Store, open_store
 from tests.benchmarks.storage.databases import on_server
 from tests.benchmarks.storage.tables import say, show
