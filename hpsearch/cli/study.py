@@ -146,7 +146,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(studies_listing(store.listing()), form)
+        write_listing(studies_listing(store.studies.listing()), form)
 
 
 @app.command()
@@ -163,8 +163,12 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        progress, found, evaluations = store.progress(study), store.trials(study), store.evaluations(study)
+        study = store.studies.get_any(name)
+        progress, found, evaluations = (
+            store.studies.progress(study),
+            store.trials.all(study),
+            store.evaluations.all(study),
+        )
         if study.foreign is not None:
             write_foreign_overview(study, progress, found, form)
             return
@@ -175,7 +179,10 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
             return
         shown = study_object(study, progress) | summary_object(study, found, evaluations)
         shown |= confirmed_objects(study, found, evaluations)
-        shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
+        shown |= {
+            "parent": parent_object(store, study),
+            "test": opened_object(store.evaluations.unsealing(study)),
+        }
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -206,9 +213,9 @@ def best(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        found, evaluations = store.trials(study), store.evaluations(study)
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
@@ -234,9 +241,9 @@ def configurations(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        rows = configuration_rows(study, store.trials(study))
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        rows = configuration_rows(study, store.trials.all(study))
     if not rows:
         say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {shlex.quote(name)}')
     write_listing(configurations_listing(rows, study), form)
@@ -266,9 +273,9 @@ def trials(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        chosen = [trial for trial in store.trials.all(study) if not state or trial.state in state]
     write_listing(trials_listing(chosen[:limit], study), form)
 
 
@@ -501,13 +508,12 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     Example: hpsearch study rename digits digits-2026
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.storage.edits import rename_named
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.studies import check_name
 
     check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        rename_named(store, name, new)
+        store.studies.rename(name, new)
         answer(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
@@ -519,13 +525,12 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     Example: hpsearch study copy digits digits-before
     """
     from hpsearch.analysis.formats import format_count
-    from hpsearch.storage.edits import copy_named
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.studies import check_name
 
     check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        trials = format_count(copy_named(store, name, new), "trial")
+        trials = format_count(store.studies.copy(name, new), "trial")
     answer(f'Study "{name}": copied to "{new}" with {trials}')
 
 

@@ -54,9 +54,9 @@ def show(
     from hpsearch.workflows.snapshot import read_series
 
     with open_store(storage, foreign=True) as store:
-        stored = store.any_study(study)
-        store.sweep(stored)
-        found, attempts = store.trial(stored, number), store.attempts(stored, number)
+        stored = store.studies.get_any(study)
+        store.queue.sweep(stored)
+        found, attempts = store.trials.get(stored, number), store.trials.attempts(stored, number)
         series = read_series(store, stored, [number], notify=say) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
@@ -177,11 +177,10 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
     Example: hpsearch trial fail digits 17
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.storage.edits import fail_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        changed = fail_trial(store, store.study(study), number)
+        changed = store.queue.fail(store.studies.get(study), number)
         answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
         renew_report(store, study, url=storage)
 
@@ -196,14 +195,13 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
     """
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.trial_rendering import write_budget_hint
-    from hpsearch.storage.edits import retry_trial
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        stored = store.study(study)
-        retried = retry_trial(store, stored, number)
+        stored = store.studies.get(study)
+        retried = store.queue.retry(stored, number)
         waits = "already waits" if retried.waited else "waits"
         place = "" if retried.number == number else f" in place of trial {number}"
         answer(f'Study "{study}": trial {retried.number} {waits}{place}')
-        write_budget_hint(stored, store.progress(stored))
+        write_budget_hint(stored, store.studies.progress(stored))
         renew_report(store, study, url=storage)

@@ -91,7 +91,7 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(_workers_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(_workers_listing(store.workers()), form)
+        write_listing(_workers_listing(store.workers.all()), form)
 
 
 @app.command()

@@ -87,7 +87,7 @@ class Routes:
         return redirect(links.HOME)
 
     def _reports(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return _shown(environ, reports_page(self._live.store.listing()))
+        return _shown(environ, reports_page(self._live.store.studies.listing()))
 
     def _report(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         seen = self._live.named(links.name_of(found["name"]))
@@ -108,7 +108,7 @@ class Routes:
         number = _number(found)
         seen = self._live.named(links.name_of(found["name"]))
         study, store = seen.snapshot.study, self._live.store
-        trial, attempts = store.trial(study, number), store.attempts(study, number)
+        trial, attempts = store.trials.get(study, number), store.trials.attempts(study, number)
         can_replay = not self._read_only and study.foreign is None
         return _shown(environ, trial_page(seen.snapshot, trial, attempts, can_replay=can_replay))
 
@@ -130,11 +130,11 @@ class Routes:
         return Answer(body=made.result().encode(), kind=HTML, headers=(_PRIVATE,))
 
     def _workers(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
-        return _shown(environ, workers_page(self._live.store.workers()))
+        return _shown(environ, workers_page(self._live.store.workers.all()))
 
     def _health(self, environ: WSGIEnvironment, found: re.Match[str]) -> Answer:
         try:
-            self._live.store.foreign_studies()
+            self._live.store.studies.foreign_names()
         except StorageError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _NO_STORE)
         return Answer(body=b"ok\n", headers=(_NO_STORE,))

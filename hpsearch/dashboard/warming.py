@@ -24,7 +24,7 @@ def warm_in_background(site: WSGIApplication, store: Store) -> threading.Thread:
 
 def _warm(site: WSGIApplication, store: Store) -> None:
     try:
-        for study in store.studies()[-1:]:
+        for study in store.studies.all()[-1:]:
             hear(site, _request(f"/api/studies/{study.study_id}"))
             hear(site, _request(unquote(report_link(study.spec.name))))
     except HpsearchError as error:  # visitors will get the same error as an answer

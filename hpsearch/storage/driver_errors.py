@@ -315,16 +315,17 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
     """Return the result of `work`, one whole transaction, with retries as in `tries`."""
     for one_try in tries(address):
         with one_try:
-            return work()
-    raise AssertionError("unreachable: the last try returns or raises")
+            result = work()
+    return result
 
 
 def tries(address: Address) -> Iterator["_Try"]:
-    """Yield contexts for one whole transaction each, until the caller leaves the loop.
+    """Yield contexts for one whole transaction each, until one succeeds.
 
         for one_try in tries(address):
             with one_try, writing(engine, durable=True) as connection:
-                return work(connection)
+                result = work(connection)
+        return result
 
     Deadlocks, locked files, cancelled statements and connections lost before the commit are retried. The context raises
     StorageUnavailableError for transient errors, such as a server that does not answer, and StorageError for the rest.
@@ -332,7 +333,10 @@ def tries(address: Address) -> Iterator["_Try"]:
     used[address.shown] = address
     began = time.monotonic()
     for count in range(1, _TRIES + 1):
-        yield _Try(address, count, began)
+        one_try = _Try(address, count, began)
+        yield one_try
+        if one_try.succeeded:
+            return
 
 
 @final
@@ -343,6 +347,7 @@ class _Try:
         self._address = address
         self._count = count
         self._began = began
+        self.succeeded = False
 
     def __enter__(self) -> None:
         pass
@@ -354,6 +359,7 @@ class _Try:
         trace: TracebackType | None,
     ) -> bool:
         """Return True, after a pause, if the transaction should be retried."""
+        self.succeeded = error is None
         shown = self._address.shown
         match error:
             case UncertainCommitError():

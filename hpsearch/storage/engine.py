@@ -16,10 +16,10 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, final
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -35,8 +35,12 @@ from hpsearch.storage.driver_errors import (
     UncertainCommitError,
     absent,
     kind_of,
+    tries,
 )
 from hpsearch.storage.statements import is_lost, run
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -169,6 +173,63 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
             if is_lost:
                 raise UncertainCommitError from error
             raise
+
+
+@final
+class Transactions:
+    """The transactions of a database. Each is repeated while it fails with errors that may pass.
+
+        for transaction in transactions.writing(durable=True):
+            with transaction as connection:
+                result = connection.execute(...)
+        return result
+
+    The loop ends after the first transaction that succeeds. It raises StorageUnavailableError if the database does not
+    answer, and StorageError for other errors. Without `has_theirs`, the database has no tables of Optuna's; without
+    `has_ours`, none of hpsearch.
+    """
+
+    def __init__(self, engine: Engine, address: Address, *, has_theirs: bool, has_ours: bool) -> None:
+        self.engine = engine
+        self.address = address
+        self.has_theirs = has_theirs
+        self.has_ours = has_ours
+
+    def reading(self) -> Iterator[AbstractContextManager[Connection]]:
+        """Yield contexts of transactions that read as of one moment, until one succeeds."""
+        for one_try in tries(self.address):
+            yield _tried(one_try, reading(self.engine))
+
+    def writing(self, *, durable: bool) -> Iterator[AbstractContextManager[Connection]]:
+        """Yield contexts of transactions that write, until one succeeds."""
+        for one_try in tries(self.address):
+            yield _tried(one_try, writing(self.engine, durable=durable))
+
+    def read(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return the result of `work`, a function of this package, in a transaction that reads."""
+        for transaction in self.reading():
+            with transaction as connection:
+                result = work(connection, *args, **kwargs)
+        return result
+
+    def write(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return the result of `work`, a function of this package, in a durable transaction."""
+        for transaction in self.writing(durable=True):
+            with transaction as connection:
+                result = work(connection, *args, **kwargs)
+        return result
+
+
+@contextmanager
+def _tried(
+    one_try: AbstractContextManager[None], transaction: AbstractContextManager[Connection]
+) -> Iterator[Connection]:
+    with one_try, transaction as connection:
+        yield connection
 
 
 def use_wal(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from typing import Final, final
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, inspect, literal, select, text
 
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import migration, optuna_schema, schema, studies, workers
+from hpsearch.storage import migration, optuna_schema, schema, stored_studies, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.driver_errors import attempt
@@ -274,7 +274,7 @@ def _health(
     no_rate: str | None,
 ) -> Health:
     is_ours = found.optuna is not None and found.hpsearch is not None
-    listed = studies.listed(connection) if is_ours else []
+    listed = stored_studies.listed(connection) if is_ours else []
     trials = _count(connection, optuna_schema.trials.name)
     round_trip_s, clock_difference_s = clock(connection)
     return Health(

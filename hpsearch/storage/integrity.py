@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, final
 from sqlalchemy import Connection, Engine, func, select
 
 from hpsearch.errors import Problem, StorageError, StorageUnavailableError
-from hpsearch.storage import optuna_schema, schema, studies
+from hpsearch.storage import optuna_schema, schema, stored_studies
 from hpsearch.storage.address import Address, prepare_file
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import make_engine, reading
@@ -487,7 +487,7 @@ def _database_faults(connection: Connection, *, end: float) -> list[str]:
 def _places(connection: Connection) -> list[Place]:
     ours = {}
     if revisions(connection).hpsearch is not None:
-        ours = {row.study_id: row.study_key for row in studies.linked(connection)}
+        ours = {row.study_id: row.study_key for row in stored_studies.linked(connection)}
     ids = connection.scalars(
         select(optuna_schema.studies.c.study_id).order_by(optuna_schema.studies.c.study_id)
     )

@@ -20,9 +20,9 @@ from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, live
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, ClaimedTrial
-from hpsearch.storage.statements import insert_rows
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import LockedStudy
 from hpsearch.storage.stored_values import is_number, is_whole
-from hpsearch.storage.studies import LockedStudy
 from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3
@@ -374,7 +374,7 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Any]
 def _write_history(
     connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
 ) -> None:
-    insert_rows(
+    write_rows(
         connection,
         schema.attempts,
         [

@@ -21,8 +21,8 @@ from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
+from hpsearch.storage.stored_studies import is_link
 from hpsearch.storage.stored_values import BLOB_MAX, shown_value
-from hpsearch.storage.studies import is_link
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6

@@ -10,8 +10,8 @@ it; SQLite prepares one statement and steps through the rows; PyMySQL joins the 
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -53,7 +53,7 @@ _Convert: TypeAlias = Callable[[Any], Any]
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Text:
+class DriverText:
     """A statement as text for one driver.
 
     `names` are the parameters in the driver's order, None if it takes them by name. `expanded` maps a parameter that is
@@ -97,7 +97,7 @@ class DriverStatement:
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
-        self._texts: dict[tuple[str, str, tuple[int, ...]], _Text] = {}
+        self._texts: dict[tuple[str, str, tuple[int, ...]], DriverText] = {}
         self._row: Any = None
 
     def alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
@@ -106,7 +106,7 @@ class DriverStatement:
             return self._alone(engine, values)
 
     def _alone(self, engine: Engine, values: Mapping[str, Any]) -> list[RawRow]:
-        text = self._text(engine.dialect, values)
+        text = self.text(engine.dialect, values)
         error_class = engine.dialect.loaded_dbapi.Error
         try:
             connection = engine.raw_connection()
@@ -131,7 +131,7 @@ class DriverStatement:
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[RawRow]:
         """Return the statement's rows."""
-        text = self._text(connection.dialect, values)
+        text = self.text(connection.dialect, values)
         rows: list[RawRow] = run(connection, text.text, text.arguments(values)).fetchall()
         return [text.converted(row) for row in rows] if text.converts else rows
 
@@ -141,19 +141,23 @@ class DriverStatement:
             names = [column.key for column in self._statement.selected_columns]
             row: Any = namedtuple("row", names)  # type: ignore[misc]  # noqa: PYI024  # names that are known now
             self._row = row
-        return [self._row._make(row) for row in self.rows(connection, values)]
+        text = self.text(connection.dialect, values)
+        rows = run(connection, text.text, text.arguments(values)).fetchall()
+        return [self._row._make(text.converted(row) if text.converts else row) for row in rows]
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Run the statement and return the driver's cursor."""
-        text = self._text(connection.dialect, values)
+        text = self.text(connection.dialect, values)
         return run(connection, text.text, text.arguments(values))
 
     def count(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run the statement and return the number of matched rows."""
-        changed: int = self.run(connection, values).rowcount
+        text = self.text(connection.dialect, values)
+        changed: int = run(connection, text.text, text.arguments(values)).rowcount
         return changed
 
-    def _text(self, dialect: Dialect, values: Mapping[str, Any]) -> _Text:
+    def text(self, dialect: Dialect, values: Mapping[str, Any]) -> DriverText:
+        """Return the statement for the driver of a dialect, with `values` in its lists."""
         lengths = tuple(len(value) for value in values.values() if isinstance(value, list))
         key = dialect.name, dialect.driver, lengths
         text = self._texts.get(key)
@@ -161,7 +165,7 @@ class DriverStatement:
             text = self._texts[key] = self._written(dialect, values)
         return text
 
-    def _written(self, dialect: Dialect, values: Mapping[str, Any]) -> _Text:
+    def _written(self, dialect: Dialect, values: Mapping[str, Any]) -> DriverText:
         state = self._statement.compile(dialect=dialect).construct_expanded_state(values)
         expanded = {name: names for name, names in state.parameter_expansion.items() if name in values}
         given = {*values, *(name for names in expanded.values() for name in names)}
@@ -170,7 +174,7 @@ class DriverStatement:
             for index, column in enumerate(getattr(self._statement, "selected_columns", ()))
             if isinstance(column.type, DateTime)
         ]
-        return _Text(
+        return DriverText(
             text=state.statement,
             names=None if state.positiontup is None else tuple(state.positiontup),
             expanded=expanded,
@@ -256,7 +260,10 @@ class _Part:
 
 @final
 class Together:
-    """Rows of several tables, to be written with one statement if the database supports it. See `together`."""
+    """Rows of several tables, to be written with one statement if the database supports it.
+
+    They must not depend on each other's order.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[_Part, list[Mapping[str, Any]]] = {}
@@ -273,62 +280,60 @@ class Together:
         """Write all rows."""
         if connection.dialect.name != "postgresql":
             for part, rows in self._rows.items():
-                _run_each(connection, part, rows)
+                text, arguments = _one_by_one(connection, part, rows)
+                run(connection, text, arguments, many=True)
         elif self._rows:
-            documents = {f"document_{i}": _document(rows) for i, rows in enumerate(self._rows.values())}
-            _unfold(tuple(self._rows)).run(connection, documents)
+            text, arguments = _unfolded(connection, self._rows)
+            run(connection, text, arguments)
 
 
 Target: TypeAlias = Connection | Together
 """The destination of rows: the database immediately, or one statement with others."""
 
 
-@contextmanager
-def together(connection: Connection) -> Iterator[Together]:
-    """Yield a collector for rows of several tables, which are written at the end of the context.
-
-    They must not depend on each other's order.
-    """
-    rows = Together()
-    yield rows
-    rows.write(connection)
-
-
-def insert_rows(target: Target, table: Table, rows: Rows) -> None:
-    """Insert `rows`, if there are any."""
-    upsert_rows(target, table, rows, key=())
-
-
-def upsert_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...]) -> None:
-    """Insert `rows`, if there are any; an existing row with an equal `key` is updated instead."""
+def write_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...] = ()) -> None:
+    """Insert `rows`, if there are any. With a `key`, an existing row with an equal key is updated instead."""
     if not rows:
         return
     part = _Part(table, tuple(rows[0]), key)
     if isinstance(target, Together):
         target.add(part, rows)
     elif target.dialect.name == "postgresql":
-        _unfold((part,)).run(target, {"document_0": _document(rows)})
+        text, arguments = _unfolded(target, {part: rows})
+        run(target, text, arguments)
     else:
-        _run_each(target, part, rows)
+        text, arguments = _one_by_one(target, part, rows)
+        run(target, text, arguments, many=True)
 
 
 def insert_returning(
     connection: Connection, table: Table, rows: Rows, *, columns: tuple[str, ...]
 ) -> list[RawRow] | None:
     """Insert `rows` and return these `columns` of each, or None if the database does not return them."""
+    part = _Part(table, tuple(rows[0]), ())
     if connection.dialect.name != "postgresql":
-        insert_rows(connection, table, rows)
+        text, arguments = _one_by_one(connection, part, rows)
+        run(connection, text, arguments, many=True)
         return None
-    statement = _returning(_Part(table, tuple(rows[0]), ()), columns)
-    return statement.rows(connection, {"document_0": _document(rows)})
+    values = {"document_0": _document(rows)}
+    returning = _returning(part, columns).text(connection.dialect, values)
+    made: list[RawRow] = run(connection, returning.text, returning.arguments(values)).fetchall()
+    return made
 
 
 def _document(rows: Rows) -> str:
     return json.dumps(rows, default=_json, allow_nan=False)
 
 
-def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
-    """Prepare the statement for one row, and run it for each."""
+def _unfolded(connection: Connection, parts: Mapping[_Part, Rows]) -> tuple[str, Any]:
+    """Return PostgreSQL's statement for rows of several tables, and its arguments."""
+    values = {f"document_{i}": _document(rows) for i, rows in enumerate(parts.values())}
+    text = _unfold(tuple(parts)).text(connection.dialect, values)
+    return text.text, text.arguments(values)
+
+
+def _one_by_one(connection: Connection, part: _Part, rows: Rows) -> tuple[str, Any]:
+    """Return the statement for one row, and its arguments for each."""
     table, columns, key = part.table, part.columns, part.key
     if connection.dialect.name in ("mysql", "mariadb"):
         check_message(connection, table.name, rows)
@@ -337,11 +342,9 @@ def _run_each(connection: Connection, part: _Part, rows: Rows) -> None:
         (row[n] if convert is None else convert(row[n]) for n, convert in places) for row in rows
     )
     if positional:
-        run(connection, statement, [tuple(values) for values in given], many=True)
-    else:
-        names = [name for name, _ in places]
-        named = [dict(zip(names, values, strict=True)) for values in given]
-        run(connection, statement, named, many=True)
+        return statement, [tuple(values) for values in given]
+    names = [name for name, _ in places]
+    return statement, [dict(zip(names, values, strict=True)) for values in given]
 
 
 def check_message(connection: Connection, what: str, rows: Rows) -> None:

@@ -24,9 +24,9 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import Place
-from hpsearch.storage.statements import insert_rows
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import remove_strays
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
-from hpsearch.storage.studies import remove_strays
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -131,7 +131,7 @@ def write_study(connection: Connection, rows: StudyRows) -> Place:
     study_id = connection.execute(same_name).scalar_one()
     remove_strays(connection, study_id)
     for table in optuna_schema.STUDY_DETAILS:
-        insert_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
+        write_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
     if rows.ours is None:
         return Place(study_id=study_id, key=None)
     connection.execute(insert(schema.studies).values(**rows.ours, study_id=study_id, settled_trial_id=-1))
@@ -144,7 +144,7 @@ def write_trials(
     """Append trials, at most a few hundred; return their ids, which are greater than `after`."""
     ids: list[int] = []
     for chunk in _without_doubles(trials):
-        insert_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
+        write_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
         made = connection.execute(
             select(_trials.c.number, _trials.c.trial_id).where(
                 _trials.c.study_id == place.study_id, _trials.c.trial_id > max(ids, default=after)
@@ -255,7 +255,7 @@ def _insert_details(
     connection: Connection, table: Table, details: Sequence[Sequence[Row]], ids: Sequence[int]
 ) -> None:
     rows = [{**row, "trial_id": trial_id} for trial_id, own in zip(ids, details, strict=True) for row in own]
-    insert_rows(connection, table, rows)
+    write_rows(connection, table, rows)
 
 
 def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], ids: Sequence[int]) -> None:
@@ -265,7 +265,7 @@ def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], 
             links = {"study_key": key, "number": own.trial["number"], "trial_id": trial_id}
             links = {name: value for name, value in links.items() if name in table.c}
             rows += [{**row, **links} for row in own.ours.get(table.name, ())]
-        insert_rows(connection, table, rows)
+        write_rows(connection, table, rows)
 
 
 WHY: Final = "copied to another database"
@@ -364,7 +364,7 @@ def write_dashboard_notes(
         }
         for one in dashboard_notes
     ]
-    insert_rows(connection, _attributes, rows)
+    write_rows(connection, _attributes, rows)
 
 
 def _places(connection: Connection, study_id: int) -> dict[int, int]:

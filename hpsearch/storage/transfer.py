@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.search.cmaes_state import with_plain_pickles, without_pickles
-from hpsearch.storage import migration, optuna_schema, orphans, studies
+from hpsearch.storage import migration, optuna_schema, orphans, stored_studies
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.driver_errors import attempt, translated
@@ -61,7 +61,7 @@ def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, 
     with reading(engine) as connection:
         ours = {}
         if migration.revisions(connection).hpsearch is not None:
-            ours = {row.study_id: row.study_key for row in studies.linked(connection)}
+            ours = {row.study_id: row.study_key for row in stored_studies.linked(connection)}
         rows = connection.execute(
             select(optuna_schema.studies).order_by(optuna_schema.studies.c.study_id)
         ).all()
@@ -121,9 +121,9 @@ def running_trials(connection: Connection, place: Place) -> int:
 def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) -> None:
     """Raise StudyExistsError if the target already has a study of the same name, or the study under another name."""
     with reading(engine) as connection:
-        known = {row.study_key: row.study_name for row in studies.linked(connection)}
+        known = {row.study_key: row.study_name for row in stored_studies.linked(connection)}
         taken = {
-            name: known[place.key] if place.key in known else studies.holder(connection, name)
+            name: known[place.key] if place.key in known else stored_studies.holder(connection, name)
             for name, place in places.items()
         }
     listed = ", ".join(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest
@@ -44,21 +43,21 @@ def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
 
     Raises UsageError, with every problem, if the study does not search such values.
     """
-    study = store.study(name)
+    study = store.studies.get(name)
     if study.spec.configurations:
         raise HpsearchError(
             f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
             "add it to the list in the study file, and create that under another name"
         )
     params = asked_for(study, parse_settings(settings))
-    (number,) = edits.enqueue(store, study, [params])
+    (number,) = store.queue.enqueue(study, [params])
     return Enqueued(
         study=study,
         number=number,
         params=params,
         sampled=tuple(d.name for d in study.spec.search if d.name not in params),
         grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
-        progress=store.progress(study),
+        progress=store.studies.progress(study),
     )
 
 
@@ -66,7 +65,7 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
     from hpsearch.search.searcher import has_given_parameters
     from hpsearch.search.space import grid_size
 
-    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials(study))))
+    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials.all(study))))
 
 
 def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:

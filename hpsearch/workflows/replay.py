@@ -9,9 +9,9 @@ from hpsearch.workflows.snapshot import read_series
 
 def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
     """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
-    study = store.study(name)
+    study = store.studies.get(name)
     series = read_series(store, study, [number], notify=notify)
-    return StoredTrial(study=study, trial=store.trial(study, number), series=series.get(number, {}))
+    return StoredTrial(study=study, trial=store.trials.get(study, number), series=series.get(number, {}))
 
 
 def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:

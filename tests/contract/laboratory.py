@@ -52,12 +52,12 @@ class Lab:
 
     def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[ClaimedTrial]:
         """Claim trials. A lease of less than 0 s is already expired."""
-        return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
+        return self.store.queue.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
 
     def renew(self, lease_s: float, *, worker: str | None = None) -> int:
         """Send the worker's heartbeat; return the number of renewed leases."""
         identity = WorkerIdentity(name=worker or self.worker, host="node7", process_id=1, version="0")
-        return self.store.beat(identity, lease_s=lease_s).leases
+        return self.store.queue.beat(identity, lease_s=lease_s).leases
 
     def params(self, number: int) -> dict[str, ParameterValue]:
         """Return parameters that differ from trial to trial."""
@@ -70,13 +70,13 @@ class Lab:
 
     def assign(self, claims: Sequence[ClaimedTrial]) -> frozenset[int]:
         """Give claims the parameters of their numbers."""
-        return self.store.assign(
+        return self.store.trials.assign(
             self.study, [Assignment(claim=claim, params=self.params(claim.number)) for claim in claims]
         )
 
     def end(self, claims: Sequence[ClaimedTrial], **outcome: Any) -> frozenset[int]:
         """Record that claims ended, after two epochs, as `update` says."""
-        return self.store.record(self.study, [update(claim, **outcome) for claim in claims])
+        return self.store.trials.record(self.study, [update(claim, **outcome) for claim in claims])
 
     def finish(self, count: int, **outcome: Any) -> list[ClaimedTrial]:
         """Claim, assign and end `count` trials."""

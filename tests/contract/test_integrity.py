@@ -36,12 +36,12 @@ def fill(lab: Lab) -> None:
     (waiting,) = lab.claim(1)
     lab.assign([waiting])
     for _ in range(CRASHES_MAX):
-        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="killed", crashed=True)
+        lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="killed", crashed=True)
         lab.claim(1)
     lab.claim(2)
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
-    lab.store.write_evaluations(lab.study, [evaluation(0), evaluation(1, part="test", loss=None)])
-    lab.store.unseal(lab.study, number=1, command="test")
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    lab.store.evaluations.write(lab.study, [evaluation(0), evaluation(1, part="test", loss=None)])
+    lab.store.evaluations.unseal(lab.study, number=1, command="test")
     study = lab.stock()
     study.enqueue_trial({"learning_rate": 0.5})
     told = study.ask()
@@ -77,7 +77,7 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     lab = new_lab(trials=40)
     lab.finish(3)
     ours, series = schema.trials, schema.series
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         mine = ours.c.study_key == lab.study.key
         connection.execute(update(ours).where(mine, ours.c.number == 1).values(epochs=-5))
         bomb = series.c.study_key == lab.study.key
@@ -103,7 +103,7 @@ def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
     lab = new_lab()
     away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
     assert explained(ValueError("x"), [away, here], within_s=60.0) is None
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     told = explained(ValueError("x"), [away, here], within_s=60.0)
     assert str(told).startswith(f"{here.shown}: the database is damaged")
@@ -114,7 +114,7 @@ def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
     """A command that looks for the reason of its failure does not look forever."""
     lab = new_lab()
     lab.finish(1)
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=-1.0) is None
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is not None

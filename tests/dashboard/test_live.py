@@ -33,25 +33,27 @@ def test_an_unchanged_study_is_the_same(site: Site) -> None:
     live = LiveStudies(site.store)
     first = live.named("digits")
     assert live.named("digits") is first
-    site.store.set_budget(site.digits, 70)
+    site.store.studies.set_budget(site.digits, 70)
     assert live.named("digits").version != first.version
 
 
 def test_a_look_sees_what_the_database_has(site: Site) -> None:
     """Trials, series and progress of a look are those of the database."""
     snapshot = LiveStudies(site.store).named("digits").snapshot
-    trials = site.store.trials(site.digits)
+    trials = site.store.trials.all(site.digits)
     assert list(snapshot.trials) == trials
     # Compared as text: NaN is not equal to itself.
-    assert repr(snapshot.series) == repr(site.store.series(site.digits, [trial.number for trial in trials]))
-    assert snapshot.progress == site.store.progress(site.digits)
+    assert repr(snapshot.series) == repr(
+        site.store.trials.series(site.digits, [trial.number for trial in trials])
+    )
+    assert snapshot.progress == site.store.studies.progress(site.digits)
 
 
 def test_a_deleted_study_is_gone(site: Site) -> None:
     """A study that is deleted is not shown from memory."""
     live = LiveStudies(site.store)
     live.named("digits")
-    site.store.delete_named(site.digits.name)
+    site.store.studies.delete(site.digits.name)
     with pytest.raises(StudyNotFoundError):
         live.named("digits")
     assert ask(site.site, "/reports/digits").status == 404
@@ -122,11 +124,11 @@ def test_the_newest_study_is_asked_for_before_visitors_do(site: Site) -> None:
 
         return site.site(environ, start)
 
-    newest = site.store.studies()[-1]
+    newest = site.store.studies.all()[-1]
     warm_in_background(listening, site.store).join(20)
     assert answers == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
-    for study in site.store.studies():
-        site.store.delete_named(study.name)
+    for study in site.store.studies.all():
+        site.store.studies.delete(study.name)
     answers.clear()
     warm_in_background(listening, site.store).join(20)
     assert answers == {}

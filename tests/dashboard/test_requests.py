@@ -99,7 +99,7 @@ def test_good_requests_pass(asked: Any, site: Site) -> None:
     note = json.dumps({"version": 1, "body": "a note"}).encode()
     assert asked("/api/studies/4/note", method="PUT", body=note).status == 204
     assert asked("/api/studies/4", method="DELETE").status == 204
-    assert [study.spec.name for study in site.store.studies()] == [
+    assert [study.spec.name for study in site.store.studies.all()] == [
         "digits",
         site.hostile.spec.name,
         "diabetes",

@@ -14,7 +14,6 @@ from hpsearch.dashboard.pages.frame import way_back
 from hpsearch.dashboard.routes import Routes
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
-from hpsearch.storage import edits
 from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
@@ -47,8 +46,8 @@ def test_a_report_says_whether_it_is_new(site: Site) -> None:
     tag = ask(site.site, "/reports/digits").headers["etag"]
     for known in (tag, f"W/{tag}", f'"x", {tag}'):
         assert ask(site.site, "/reports/digits", headers={"If-None-Match": known}).status == 304
-    running = site.store.held(site.digits, worker="worker-0")[0]
-    site.store.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
+    running = site.store.queue.held(site.digits, worker="worker-0")[0]
+    site.store.queue.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
     head = ask(site.site, "/reports/digits", method="HEAD", headers={"If-None-Match": tag})
     assert (head.status, head.body) == (200, b"")
     assert head.headers["etag"] != tag
@@ -58,7 +57,7 @@ def test_a_report_says_whether_it_is_new(site: Site) -> None:
 def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     """A trial that ends after the first look is in the next one with its result, its verdict and its curve."""
     ask(site.site, "/reports/digits")
-    [claim] = site.store.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
+    [claim] = site.store.queue.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
     outcome = TrialOutcome(
         state=TrialState.COMPLETE,
         value=0.9997,
@@ -66,7 +65,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
         series={"training_loss": [0.1], "validation_accuracy": [0.9997]},
     )
     update = Update(claim=claim, reports={0: 0.9997}, epochs=1, steps=15, outcome=outcome)
-    assert site.store.record(site.digits, [update]) == frozenset()
+    assert site.store.trials.record(site.digits, [update]) == frozenset()
     assert "Best-1 (val acc 1.000)" in ask(site.site, "/reports/digits").text
     assert "1.000" in ask(site.site, trial_link("digits", claim.number)).text
 
@@ -84,7 +83,7 @@ def test_every_name_has_its_pages(site: Site, name: str) -> None:
 
 def test_a_trial_has_a_page(site: Site) -> None:
     """Verdict, evidence, remedy and parameters of a trial stand on its page, with its curve and its neighbours."""
-    trials = site.store.trials(site.digits)
+    trials = site.store.trials.all(site.digits)
     died = next(trial for trial in trials if trial.verdict is Cause.DEAD_RELU_TOTAL)
     page = ask(site.site, trial_link("digits", died.number)).text
     for words in (
@@ -102,7 +101,7 @@ def test_a_trial_has_a_page(site: Site) -> None:
 def test_every_trial_has_a_page(site: Site) -> None:
     """Waiting, running, failed, infinite and hostile trials have pages too."""
     for study in (site.digits, site.hostile, site.regression):
-        for trial in site.store.trials(study):
+        for trial in site.store.trials.all(study):
             assert ask(site.site, trial_link(study.spec.name, trial.number)).status == 200
 
 
@@ -150,7 +149,7 @@ def test_what_is_not_there_is_said(site: Site) -> None:
 
 def test_a_waiting_trial_shows_what_it_was_enqueued_with(site: Site) -> None:
     """Before it begins its page has the values that were given, and says so."""
-    (number,) = edits.enqueue(site.store, site.digits, [{"learning_rate": 0.0123}])
+    (number,) = site.store.queue.enqueue(site.digits, [{"learning_rate": 0.0123}])
     page = ask(site.site, trial_link("digits", number)).text
     assert "0.0123 (given in advance)" in page
 
@@ -171,9 +170,9 @@ def test_health_and_metrics_tell_how_it_is(site: Site) -> None:
     epochs = sum(
         float(n) for key, n in lines.items() if key.startswith("hpsearch_study_epochs") and "digits" in key
     )
-    assert epochs == site.store.progress(site.digits).epochs
+    assert epochs == site.store.studies.progress(site.digits).epochs
     workers = [float(n) for key, n in lines.items() if key.startswith("hpsearch_workers")]
-    assert sum(workers) == len(site.store.workers()) == 2
+    assert sum(workers) == len(site.store.workers.all()) == 2
 
 
 def test_a_lost_database_is_told(site: Site, tmp_path: Path) -> None:
@@ -240,7 +239,7 @@ def test_optunas_pages_lead_to_ours(site: Site) -> None:
 def test_a_served_report_leads_to_its_trials(site: Site) -> None:
     """The trials of its tables are links, and figures know where the pages of trials are; a file has no such links."""
     page = ask(site.site, "/reports/digits").text
-    best = best_trials(site.store.trials(site.digits), maximize=True, count=3)
+    best = best_trials(site.store.trials.all(site.digits), maximize=True, count=3)
     for trial in best:
         assert f'<a href="{trial_link("digits", trial.number)}">{trial.number}</a>' in page
     assert f'data-trials="{trial_link("digits", 0)[:-1]}"' in page

@@ -27,7 +27,7 @@ from hpsearch.storage.optuna.records import (
     param_of,
     step_of,
 )
-from hpsearch.storage.optuna.trials import Trials
+from hpsearch.storage.optuna.trials import OptunaTrials
 from hpsearch.storage.optuna.writes import StaleTrialCallback
 
 _log: Final = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         self.heartbeat_stale_trial_callback = heartbeat_stale_trial_callback
         self._url = url
         self._database = Database(url)
-        self._trials = Trials(self._database)
+        self._trials = OptunaTrials(self._database)
         _storages[id(self)] = self
 
     def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[Any, ...]]:
@@ -90,7 +90,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     def after_fork(self) -> None:
         """Start afresh in a child process: values still pending are written by the parent."""
-        self._trials = Trials(self._database)
+        self._trials = OptunaTrials(self._database)
 
     # Studies
 
@@ -177,7 +177,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         """Return all studies by id."""
         return self._database.read(studies.every)
 
-    # Trials
+    # OptunaTrials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Store a running trial, or a copy of `template_trial`, and return its id.

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.optuna.records import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy, frozen_study
-from hpsearch.storage.statements import upsert_rows
-from hpsearch.storage.studies import remove_strays, remove_theirs
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import remove_strays, remove_theirs
 
 _studies = optuna_schema.studies
 _ours = schema.studies
@@ -113,7 +113,7 @@ def set_attribute(connection: Connection, table: Table, study_id: int, attribute
         raise _no_study(study_id)
     key, text = attribute
     row = {"study_id": study_id, "key": key, "value_json": text}
-    upsert_rows(connection, table, [row], key=("study_id", "key"))
+    write_rows(connection, table, [row], key=("study_id", "key"))
 
 
 def revise_attributes(
@@ -134,7 +134,7 @@ def revise_attributes(
         {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
         for key, value in revise(there).items()
     ]
-    upsert_rows(connection, SYSTEM, rows, key=("study_id", "key"))
+    write_rows(connection, SYSTEM, rows, key=("study_id", "key"))
 
 
 def every(connection: Connection) -> list[FrozenStudy]:
