@@ -125,9 +125,13 @@ class Queue:
         `crashed`, this counts against the trial: after three crashes it fails with `worker_lost`.
         """
         ending = Ending(why=why, kind=CRASHED if crashed else HANDED_BACK, crashed=crashed)
-        return change(
-            self._transactions, study, leases.release, worker=worker, numbers=numbers, ending=ending
-        )
+        for transaction in self._transactions.writing(durable=True):
+            with transaction as connection:
+                locked = lock(connection, study)
+                rows = leases.held_by(connection, locked, worker=worker, numbers=numbers)
+                endings = dict.fromkeys([row.number for row in rows], ending)
+                returned = leases.take_back(connection, locked, rows, endings)
+        return returned
 
     def fail(self, study: StoredStudy, number: int) -> bool:
         """Fail a trial that another Optuna client runs, or that waits; return False if it had already failed.

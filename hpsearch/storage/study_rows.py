@@ -276,7 +276,7 @@ _attempt_rows = schema.attempts.name
 
 
 def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
-    """Return the trial without a lease; a running one as if it had been handed back: see `leases.release`."""
+    """Return the trial without a lease; a running one as if it had been handed back: see `Queue.release`."""
     if rows.trial["state"] != RUNNING:
         kept = {_our_trials: [{**row, "lease_until": None} for row in rows.ours.get(_our_trials, ())]}
         return replace(rows, ours={**rows.ours, **kept} if rows.ours else {})

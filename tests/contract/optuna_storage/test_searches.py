@@ -142,7 +142,7 @@ def test_waiting_trials_go_both_ways(new_lab: Labs, storage: BaseStorage) -> Non
 
 
 def test_our_workers_see_what_optuna_ends(new_lab: Labs, storage: BaseStorage) -> None:
-    """`Store.changes` brings every trial that was made or ended through `open_storage`, once."""
+    """`Trials.changes` brings every trial that was made or ended through `open_storage`, once."""
     lab = new_lab(trials=10)
     _, mark = lab.store.trials.changes(lab.study, None)
     study = of(lab, storage)
