@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import optuna
 from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 from hpsearch.storage.records import (
     Assignment,
@@ -164,3 +164,24 @@ def a_spec(name: str | None = None, *, trials: int = 20, **changes: Any) -> Stud
         search=SEARCH,
         **{"metric": "validation_accuracy", **changes},
     )
+
+
+def kill_others(lab: Lab, dialect: str) -> None:
+    """End all connections of the store on the server's side."""
+    database = make_url(lab.url).database
+    engine = create_engine(make_url(lab.url))
+    with engine.connect() as connection:
+        if dialect == "postgresql":
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+                )
+            )
+        else:
+            others = text(
+                f"SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id <> connection_id()"
+            )
+            for connection_id in connection.execute(others).scalars().all():
+                connection.execute(text(f"KILL {connection_id}"))
+    engine.dispose()

@@ -13,17 +13,25 @@ from typing import Any, Final
 
 import optuna
 import pytest
-from sqlalchemy import make_url, select, update
+from sqlalchemy import Engine, event, make_url, select, update
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.records import Update
 from hpsearch.storage.store import Store, open_store
-from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.golden_database import facts
-from tests.contract.laboratory import Lab, a_spec, evaluation, note_of, stock_storage, write_notes
+from tests.contract.laboratory import (
+    Lab,
+    a_spec,
+    evaluation,
+    kill_others,
+    note_of,
+    stock_storage,
+    write_notes,
+)
 
 Labs = Callable[..., Lab]
 Address = Callable[[str], str]
@@ -53,7 +61,7 @@ def copied(source: str, target: str, *names: str, **selection: Any) -> list[Copi
     """Copy studies and return the notes about them."""
     told: list[Copied] = []
     chosen = Selection(names=names, **selection)
-    assert copy_studies(source, target, chosen, tell=told.append) == told
+    assert Transfer(source=source, target=target, selection=chosen).run(notify=told.append) == told
     return told
 
 
@@ -318,15 +326,14 @@ def test_all_means_ours_unless_more_is_asked(fresh_url: str, target: str, tmp_pa
 KILLED: Final = """
 import os, signal, sys
 from sqlalchemy import Engine, event
-from hpsearch.storage.transfer import copy_studies
-from hpsearch.storage.transfer import Selection
+from hpsearch.storage.transfer import Selection, Transfer
 
 def kill(connection, cursor, statement, *rest):
     if statement.startswith("UPDATE hpsearch_studies"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 event.listen(Engine, "before_cursor_execute", kill)
-copy_studies(sys.argv[1], sys.argv[2], Selection(names=[sys.argv[3]]), tell=print)
+Transfer(source=sys.argv[1], target=sys.argv[2], selection=Selection(names=[sys.argv[3]])).run(notify=print)
 """
 
 
@@ -343,6 +350,29 @@ def test_a_killed_copy_leaves_nothing(new_lab: Labs, shared: Address, dialect: s
         store.studies.get(name)
     copied(lab.url, target, name)
     assert in_whole_seconds(read(target, name)) == in_whole_seconds(read(lab.url, name))
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_a_copy_survives_a_lost_connection_to_its_source(new_lab: Labs, target: str, dialect: str) -> None:
+    """A server that ends the connection in the middle of a copy delays it: the study is copied again, once."""
+    lab = new_lab()
+    lab.finish(3)
+    name = lab.study.spec.name
+    losses: list[str] = []
+
+    def lose(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not losses and statement.startswith("INSERT INTO trials") and connection.dialect.name == "sqlite":
+            losses.append(statement)
+            kill_others(lab, dialect)
+
+    event.listen(Engine, "before_cursor_execute", lose)
+    try:
+        (told,) = copied(lab.url, target, name)
+    finally:
+        event.remove(Engine, "before_cursor_execute", lose)
+    assert losses
+    assert told.trials == 3
+    assert read(target, name) == read(lab.url, name)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

@@ -14,7 +14,7 @@ from hpsearch.storage.engine import writing
 from hpsearch.storage.health import check
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
-from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 
@@ -68,7 +68,8 @@ def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) ->
     study.tell(study.ask(), 0.5)
     assert check(lab.url, full=True).faults == ()
     copies: list[Copied] = []
-    copy_studies(lab.url, f"sqlite:///{tmp_path / 'x.db'}", Selection(names=(name,)), tell=copies.append)
+    target = f"sqlite:///{tmp_path / 'x.db'}"
+    Transfer(source=lab.url, target=target, selection=Selection(names=(name,))).run(notify=copies.append)
     assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
 
 

@@ -34,7 +34,7 @@ from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.store import open_store
 from hpsearch.storage.stored_studies import lock
 from hpsearch.storage.upgrade import upgrade
-from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, kill_others, stock_storage
 
 OPEN = "import sys; from hpsearch.storage.store import open_store; open_store(sys.argv[1]).close()"
 
@@ -277,25 +277,6 @@ def test_a_connection_that_dies_at_birth_is_tried_again(
         rows = attempt(lambda: one.alone(lab.store._transactions.engine, {}), parse_address(lab.url))
         assert [tuple(row) for row in rows] == [(1,)]
     assert next(deaths, None) is None
-
-
-def kill_others(lab: Lab, dialect: str) -> None:
-    """End all connections of the store on the server's side."""
-    database = make_url(lab.url).database
-    with changing(lab.url) as engine, engine.connect() as connection:
-        if dialect == "postgresql":
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                    f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-                )
-            )
-            return
-        others = text(
-            f"SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id <> connection_id()"
-        )
-        for connection_id in connection.execute(others).scalars().all():
-            connection.execute(text(f"KILL {connection_id}"))
 
 
 @pytest.mark.parametrize("at_commit", [False, True])

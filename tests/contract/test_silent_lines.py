@@ -14,8 +14,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.proxy import Proxy
-from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
-from tests.contract.test_opening import kill_others
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, kill_others
 
 READ_TIMEOUT_S = 2
 

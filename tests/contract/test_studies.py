@@ -19,7 +19,7 @@ from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.engine import reading
 from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.stored_studies import FOREIGN_REMEDY
-from hpsearch.storage.transfer import Selection, copy_studies
+from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
 from hpsearch.trials import TrialState
@@ -55,7 +55,7 @@ def test_a_new_study_takes_no_trial_of_a_deleted_one(tmp_path: Path, way: str) -
         with open_store(url if way == "create" else other) as made:
             made.studies.create(a_spec(name=name), fingerprint=FINGERPRINT)
     if way == "copy":
-        copy_studies(other, url, Selection(names=(name,)), tell=lambda _: None)
+        Transfer(source=other, target=url, selection=Selection(names=(name,))).run(notify=lambda _: None)
     with open_store(url, foreign=True) as store:
         assert store.trials.all(store.studies.get_any(name)) == []
         assert {rows(store)[name] for name in ("trials", "trial_system_attributes")} == {0}

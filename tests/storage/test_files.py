@@ -15,7 +15,7 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine, schema
 from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
-from hpsearch.storage.transfer import Selection, copy_studies
+from hpsearch.storage.transfer import Selection, Transfer
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 NOBODY = 65534
@@ -174,9 +174,9 @@ def test_what_can_only_be_read_can_be_copied_from(strangers_folder: Path, *, has
                 (medium / file).chmod(0o444)
             medium.chmod(0o555)
         target = f"sqlite:///{home / 'target.db'}"
-        copy_studies(
-            f"sqlite:///{medium / 'export.db'}", target, Selection(), tell=lambda _: None, kind="import"
-        )
+        source = f"sqlite:///{medium / 'export.db'}"
+        transfer = Transfer(source=source, target=target, selection=Selection(), kind="import")
+        transfer.run(notify=lambda _: None)
         assert {path.name: path.read_bytes() for path in medium.iterdir()} == contents
         with open_store(target) as store:
             (copied,) = store.studies.all()
