@@ -370,7 +370,7 @@ def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
 
 
 def _copy_again(origin: _Origin, engine: Engine, address: Address) -> Copied:
-    """Copy one study, again while the target fails with errors that may pass. Errors of the source are raised as such."""
+    """Copy one study, again while the target fails with errors that may pass. Errors of the source pass through."""
     try:
         return attempt(partial(_copy, origin, engine, address), address)
     except _SourceError as error:
