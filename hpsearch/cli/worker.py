@@ -113,7 +113,7 @@ def stop(
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.workers import stop_worker
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         stop_worker(store, worker, wait=wait, notify=answer)
 
 

@@ -7,9 +7,10 @@ is written; `storage check --full` checks all rows of a database.
 import math
 import re
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeAlias, final
@@ -25,7 +26,7 @@ from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.migration import check_revisions, revisions, revisions_of
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import unpack_finding, unpack_series
-from hpsearch.storage.records import Place
+from hpsearch.storage.records import Place, StoredStudy
 from hpsearch.storage.sqlite_file import check_file, check_stamps, source_engine, unlinked_problems
 from hpsearch.storage.stored_values import (
     DEEPEST,
@@ -388,8 +389,13 @@ def study_faults(connection: Connection, place: Place) -> list[str]:
         found = [f"{problem}" for problem in islice(_problems(connection, place), _PROBLEMS_MAX)]
     except StorageError as error:
         found = [str(error)]
-    shown = str(name) if len(str(name)) <= 80 else f"{str(name)[:77]}..."
-    return [f'study "{shown}": {fault}' for fault in found]
+    return [f"{_prefix(str(name))}{fault}" for fault in found]
+
+
+def _prefix(name: str) -> str:
+    """Return the beginning of each problem of a study."""
+    shown = name if len(name) <= 80 else f"{name[:77]}..."
+    return f'study "{shown}": '
 
 
 def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, remedy: str) -> StorageError:
@@ -451,7 +457,8 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
 def explained(error: Exception, addresses: Iterable[Address], *, within_s: float) -> StorageError | None:
     """Return the problems of a database if they may have caused `error`, or None.
 
-    A database that does not answer is no reason: its readers report that themselves.
+    They may have if the error was raised while rows were read, or while a study with problems was processed. A database
+    that does not answer is no reason: its readers report that themselves.
     """
     for address in addresses:
         if address.path is not None and not address.path.exists():  # an unfinished export
@@ -465,7 +472,7 @@ def explained(error: Exception, addresses: Iterable[Address], *, within_s: float
                 continue
             except StorageError as unreadable:
                 return unreadable
-        if faults:
+        if faults := [fault for fault in faults if _concerns(fault, error)]:
             why = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
             listed = "\n".join(f"  {fault}" for fault in faults[:_PROBLEMS_MAX])
             return StorageError(
@@ -475,8 +482,21 @@ def explained(error: Exception, addresses: Iterable[Address], *, within_s: float
     return None
 
 
+def _concerns(fault: str, error: Exception) -> bool:
+    """Return True if a fault may have caused an error; also if the error has no traceback, which shows where it was."""
+    if error.__traceback__ is None:
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(frame.f_globals.get("__name__", "").startswith("hpsearch.storage.") for frame in frames):
+        return True
+    found = [value for frame in frames for value in frame.f_locals.values() if is_dataclass(value)]
+    studies = [study for value in found for study in (value, getattr(value, "study", None))]
+    return any(isinstance(study, StoredStudy) and fault.startswith(_prefix(study.name)) for study in studies)
+
+
 def _database_faults(connection: Connection, *, end: float) -> list[str]:
-    faults = unlinked_problems(connection) if connection.dialect.name == "sqlite" else []
+    is_file = connection.dialect.name == "sqlite"
+    faults = unlinked_problems(connection, with_leftovers=False) if is_file else []
     for place in _places(connection):
         if time.monotonic() > end:
             break

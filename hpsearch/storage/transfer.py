@@ -250,7 +250,7 @@ def _source(address: Address, kind: Kind) -> Iterator[Engine]:
 
 def _refuse_unlinked(engine: Engine, address: Address) -> None:
     with reading(engine) as connection:
-        problems = unlinked_problems(connection)
+        problems = unlinked_problems(connection, with_leftovers=True)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise StorageError(f"{address.shown}: every row must belong to a study:\n{listed}")

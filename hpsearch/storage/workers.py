@@ -64,6 +64,11 @@ class WorkerRegistry:
 
     def ask_to_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
+        if not self._transactions.has_ours:
+            shown = self._transactions.address.shown
+            raise WorkerNotFoundError(
+                f'worker "{name}": there is no such worker: {shown} has never had any, check the URL'
+            )
         for transaction in self._transactions.writing(durable=False):
             with transaction as connection:
                 _ask_to_stop(connection, name)

@@ -14,6 +14,7 @@ from hpsearch.storage.engine import writing
 from hpsearch.storage.health import check
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
+from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
@@ -96,6 +97,36 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     assert told is not None
     assert faults[0] in str(told)
     assert "(ValueError: x)" in str(told)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_only_damage_that_an_error_met_explains_it(new_lab: Labs) -> None:
+    """A failure while a study without problems is processed is a bug, whatever other studies contain."""
+    good, bad = new_lab(), new_lab()
+    with writing(bad.store._transactions.engine, durable=False) as connection:
+        mine = schema.studies.c.study_key == bad.study.key
+        connection.execute(update(schema.studies).where(mine).values(settled_failed=9))
+
+    def fail(study: StoredStudy) -> Exception:
+        try:
+            study.name.index("what is not there")
+        except ValueError as error:
+            return error
+        raise AssertionError
+
+    addresses = [parse_address(bad.url)]
+    assert explained(fail(good.study), addresses, within_s=60.0) is None
+    assert f'study "{bad.study.name}"' in str(explained(fail(bad.study), addresses, within_s=60.0))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_what_a_deleted_study_left_is_no_fault(new_lab: Labs) -> None:
+    """Rows of ours whose study another client deleted wait for the next command that writes, and need no remedy."""
+    lab = new_lab()
+    lab.finish(2)
+    optuna.delete_study(study_name=lab.study.name, storage=lab.stock()._storage)
+    assert check(lab.url, full=True).faults == ()
+    assert lab.store.studies.sweep_orphans()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

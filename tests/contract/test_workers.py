@@ -4,8 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import optuna
 import pytest
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import schema
@@ -14,7 +15,7 @@ from hpsearch.storage.records import Beat, WorkerIdentity, WorkerRecord
 from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.workers import FORGET_AFTER_S, LOST_AFTER_S
 from hpsearch.trials import TrialState
-from tests.contract.laboratory import Lab
+from tests.contract.laboratory import Lab, stock_storage
 
 Labs = Callable[..., Lab]
 
@@ -175,3 +176,16 @@ def test_an_unknown_worker_gets_the_nearest_names(fresh_url: str) -> None:
         assert str(caught.value) == (
             'worker "zzz": there is no such worker: `hpsearch worker list` shows who there is'
         )
+
+
+def test_a_database_of_other_clients_has_no_workers(fresh_url: str) -> None:
+    """Without tables of ours, a request to stop a worker names the database, and creates nothing."""
+    optuna.create_study(storage=(storage := stock_storage(fresh_url)))
+    shown = make_url(fresh_url).render_as_string()
+    with open_store(fresh_url, foreign=True) as store, pytest.raises(WorkerNotFoundError) as caught:
+        store.workers.ask_to_stop("node7")
+    assert str(caught.value) == (
+        f'worker "node7": there is no such worker: {shown} has never had any, check the URL'
+    )
+    storage.remove_session()
+    storage.engine.dispose()
