@@ -184,7 +184,8 @@ class Transactions:
                 result = connection.execute(...)
         return result
 
-    The loop ends after the first transaction that succeeds. It raises StorageUnavailableError if the database does not
+    The loop ends after the first transaction that succeeds. Do not `return` inside it: that would end the loop even if
+    the commit fails with an error that may pass. It raises StorageUnavailableError if the database does not
     answer, and StorageError for other errors. Without `has_theirs`, the database has no tables of Optuna's; without
     `has_ours`, none of hpsearch.
     """

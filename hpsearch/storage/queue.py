@@ -65,26 +65,23 @@ class Queue:
                     expired = leases.over(connection, self._watch, study.key)
                     leases.sweep(connection, locked, expired.get(study.key, {}))
                 standing = _standing(connection, locked)
-                left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
-                if left < count and standing.of(RUNNING):
-                    left += foreign_trials.silent(connection, locked)
-                stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
-                if stops or min(left, count) <= 0:
-                    return []
-                # A lease is measured from the time its worker was last seen, and the worker is asking for one now.
-                if workers.appear(connection, worker, lease_s=lease_s):
-                    # Its older leases would last longer by the time that the clock was set back.
-                    leases.renew(connection, worker=worker, lease_s=lease_s)
-                lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
-                waits = standing.of(WAITING) > 0
-                suspects = _suspects(connection, locked) if waits else []
-                waiting = _waiting(connection, locked, min(left, count), but=suspects) if waits else []
-                taken = _take(connection, locked, lease, waiting) if waiting else []
-                # Every suspect keeps its place in the budget, so that none is left over at the end.
-                more = min(count, left - len(suspects)) - len(taken)
-                taken += _take_new(connection, locked, lease, standing, count=more) if more > 0 else []
-                if suspects and not taken and not leases.held(connection, study.key, worker=worker):
-                    taken = _take(connection, locked, lease, suspects[:1])
+                left = _room(connection, locked, standing, count=count)
+                taken: list[ClaimedTrial] = []
+                if min(left, count) > 0:
+                    # A lease is measured from the time its worker was last seen, and the worker asks for one now.
+                    if workers.appear(connection, worker, lease_s=lease_s):
+                        # Its older leases would last longer by the time that the clock was set back.
+                        leases.renew(connection, worker=worker, lease_s=lease_s)
+                    lease = _Lease(token=secrets.randbits(62), worker=worker, until_s=locked.now_s + lease_s)
+                    waits = standing.of(WAITING) > 0
+                    suspects = _suspects(connection, locked) if waits else []
+                    waiting = _waiting(connection, locked, min(left, count), but=suspects) if waits else []
+                    taken = _take(connection, locked, lease, waiting)
+                    # Every suspect keeps its place in the budget, so that none is left over at the end.
+                    more = min(count, left - len(suspects)) - len(taken)
+                    taken += _take_new(connection, locked, lease, standing, count=more)
+                    if suspects and not taken and not leases.held(connection, study.key, worker=worker):
+                        taken = _take(connection, locked, lease, suspects[:1])
         return taken
 
     def enqueue(self, study: StoredStudy, asked: Sequence[Mapping[str, ParameterValue]]) -> list[int]:
@@ -293,6 +290,15 @@ def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row
     )
 
 
+def _room(connection: Connection, locked: LockedStudy, standing: Standing, *, count: int) -> int:
+    """Return how many trials the budget has left, 0 if the study is stopped; exact below `count`."""
+    left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
+    if left < count and standing.of(RUNNING):
+        left += foreign_trials.silent(connection, locked)
+    stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
+    return 0 if stops else left
+
+
 def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:
     """Return the ids of the waiting trials that may have taken workers down, those with the fewest lost workers first.
 
@@ -332,6 +338,8 @@ def _take(
     connection: Connection, locked: LockedStudy, lease: _Lease, trial_ids: Sequence[int]
 ) -> list[ClaimedTrial]:
     """Mark those of the trials that are still waiting as running under `lease`."""
+    if not trial_ids:
+        return []
     # Another Optuna client takes a waiting trial by locking only its row, so query again under that lock.
     rows = connection.execute(
         select(_theirs.c.trial_id, _theirs.c.number)
@@ -456,6 +464,8 @@ def _take_new(
     connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
 ) -> list[ClaimedTrial]:
     """Create `count` trials with the next numbers, running under `lease`."""
+    if count <= 0:
+        return []
     first = standing.next_number
     row = {
         "study_id": locked.study.study_id,
