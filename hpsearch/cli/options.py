@@ -57,13 +57,13 @@ def trial_number(text: str) -> int:
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
     """Return the names of the stored studies that begin with `incomplete`; none if that fails."""
-    names = _from_database(context, lambda store: [listed.name for listed in store.listing()])
+    names = _from_database(context, lambda store: [listed.name for listed in store.studies.listing()])
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_worker(context: typer.Context, incomplete: str) -> Iterable[str]:
     """Return the workers whose names begin with `incomplete`; none if that fails."""
-    names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers()])
+    names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers.all()])
     return [name for name in names if name.startswith(incomplete)]
 
 

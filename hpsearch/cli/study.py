@@ -146,7 +146,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(studies_listing(store.listing()), form)
+        write_listing(studies_listing(store.studies.listing()), form)
 
 
 @app.command()
@@ -166,8 +166,12 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        progress, found, evaluations = store.progress(study), store.trials(study), store.evaluations(study)
+        study = store.studies.get_any(name)
+        progress, found, evaluations = (
+            store.studies.progress(study),
+            store.trials.all(study),
+            store.evaluations.all(study),
+        )
         if study.foreign is not None:
             write_foreign_overview(study, progress, found, form)
             return
@@ -178,7 +182,10 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
             return
         shown = study_object(study, progress) | summary_object(study, found, evaluations)
         shown |= confirmed_objects(study, found, evaluations)
-        shown |= {"parent": parent_object(store, study), "test": opened_object(store.unsealing(study))}
+        shown |= {
+            "parent": parent_object(store, study),
+            "test": opened_object(store.evaluations.unsealing(study)),
+        }
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -208,9 +215,9 @@ def best(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        found, evaluations = store.trials(study), store.evaluations(study)
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
@@ -237,9 +244,9 @@ def configurations(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        rows = configuration_rows(study, store.trials(study))
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        rows = configuration_rows(study, store.trials.all(study))
     if not rows:
         best = f"hpsearch study best {shlex.quote(name)}"
         say(
@@ -277,11 +284,11 @@ def trials(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
         chosen = [
             trial
-            for trial in store.trials(study)
+            for trial in store.trials.all(study)
             if (not state or trial.state in state) and (not fate or trial.fate in fate)
         ]
     write_listing(trials_listing(chosen[:limit], study), form)

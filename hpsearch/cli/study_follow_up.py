@@ -134,8 +134,8 @@ def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
 
 def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
     """Report the opening of the test part to `tell`, if it was opened."""
-    if (opened := store.unsealing(study)) is not None:
-        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
+    if (opened := store.evaluations.unsealing(study)) is not None:
+        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations.all(study)))))
 
 
 def approve(study: StoredStudy, chosen: Trial) -> None:

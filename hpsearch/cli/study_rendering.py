@@ -452,14 +452,14 @@ def existing(name: str | None) -> str | None:
 
 def parent_object(store: Store, study: StoredStudy) -> str | None:
     """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies()))
+    return None if study.parent is None else existing(parent_name(study, store.studies.all()))
 
 
 def write_parent(store: Store, study: StoredStudy) -> None:
     """Write the study that this one follows up to stdout, below an empty line; nothing if there is none."""
     if study.parent is not None:
         answer()
-        answer(f"Follows up: {parent_name(study, store.studies())}")
+        answer(f"Follows up: {parent_name(study, store.studies.all())}")
 
 
 def write_plan(dry_run: DryRun) -> None:

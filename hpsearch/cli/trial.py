@@ -80,9 +80,9 @@ def show(
     from hpsearch.workflows.snapshot import read_series
 
     with open_store(storage, foreign=True) as store:
-        stored = store.any_study(study)
-        store.sweep(stored)
-        found, attempts = store.trial(stored, number), store.attempts(stored, number)
+        stored = store.studies.get_any(study)
+        store.queue.sweep(stored)
+        found, attempts = store.trials.get(stored, number), store.trials.attempts(stored, number)
         series = read_series(store, stored, [number], notify=say) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)

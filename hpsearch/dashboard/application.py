@@ -121,7 +121,7 @@ class Routes:
         return redirect(links.HOME, HTTPStatus.SEE_OTHER)
 
     def _reports(self, request: Request) -> Response:
-        return _shown(request, reports_page(self._live.store.listing()))
+        return _shown(request, reports_page(self._live.store.studies.listing()))
 
     def _report(self, request: Request, name: str) -> Response:
         view = self._live.by_name(name)
@@ -141,7 +141,7 @@ class Routes:
         trial_number = _number(number)
         view = self._live.by_name(name)
         study, store = view.snapshot.study, self._live.store
-        trial, attempts = store.trial(study, trial_number), store.attempts(study, trial_number)
+        trial, attempts = store.trials.get(study, trial_number), store.trials.attempts(study, trial_number)
         can_replay = not self._read_only and study.foreign is None
         return _shown(request, trial_page(view.snapshot, trial, attempts, can_replay=can_replay))
 
@@ -163,11 +163,11 @@ class Routes:
         return Response(replay.result(), headers=_PRIVATE, mimetype="text/html")
 
     def _workers(self, request: Request) -> Response:
-        return _shown(request, workers_page(self._live.store.workers()))
+        return _shown(request, workers_page(self._live.store.workers.all()))
 
     def _health(self, request: Request) -> Response:
         try:
-            self._live.store.foreign_studies()
+            self._live.store.studies.foreign_names()
         except StorageError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _NO_STORE)
         return Response("ok\n", headers=_NO_STORE, mimetype="text/plain")

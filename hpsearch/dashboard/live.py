@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, final
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.storage.trial_reads import Mark
+from hpsearch.storage.trials import Mark
 from hpsearch.telemetry import Series
 from hpsearch.trials import Trial
 from hpsearch.workflows.snapshot import assemble_snapshot
@@ -62,11 +62,11 @@ class LiveStudy:
         Raises StudyNotFoundError if it was deleted, and StorageUnavailableError.
         """
         with self._lock:
-            changed, self._mark = self._store.changes(study, self._mark)
+            changed, self._mark = self._store.trials.changes(study, self._mark)
             self._trials.update((trial.number, trial) for trial in changed)
             ended = [trial.number for trial in changed if trial.state.is_final]
             if ended:
-                found = self._store.series(study, ended)
+                found = self._store.trials.series(study, ended)
                 self._series |= {number: series for number, series in found.items() if series}
             before = self._view
             snapshot = assemble_snapshot(
@@ -96,11 +96,11 @@ class LiveStudies:
 
     def by_name(self, name: str) -> StudyView:
         """Return the current state of the named study. Raises StudyNotFoundError, StorageUnavailableError."""
-        return self.view(self.store.any_study(name))
+        return self.view(self.store.studies.get_any(name))
 
     def by_id(self, study_id: int) -> StudyView | None:
         """Return the study with that Optuna id; None if hpsearch did not create it."""
-        found = [study for study in self.store.studies() if study.study_id == study_id]
+        found = [study for study in self.store.studies.all() if study.study_id == study_id]
         return self.view(found[0]) if found else None
 
     def view(self, study: StoredStudy) -> StudyView:

@@ -29,8 +29,8 @@ class DatabaseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the current values of all metrics."""
         try:
-            listed = self._store.listing()
-            workers = self._store.workers()
+            listed = self._store.studies.listing()
+            workers = self._store.workers.all()
         except StorageError:
             yield _gauge("hpsearch_database_up", "1 if the database answers.", {(): 0})
             return

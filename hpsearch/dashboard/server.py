@@ -181,7 +181,7 @@ def warm_up_in_background(site: WSGIApplication, store: Store) -> threading.Thre
 
 def _warm_up(site: WSGIApplication, store: Store) -> None:
     try:
-        for study in store.studies()[-1:]:
+        for study in store.studies.all()[-1:]:
             for path in (f"/api/studies/{study.study_id}", report_link(study.spec.name)):
                 Response.from_app(site, EnvironBuilder(path).get_environ(), buffered=True)
     except HpsearchError as error:  # visitors will get the same error

@@ -45,7 +45,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        self._store.register_worker(self._identity)
+        self._store.workers.register(self._identity)
         self._thread.start()
         return self
 
@@ -57,7 +57,7 @@ class Heartbeat:
         if self._fault is not None and error is None:
             raise self._fault
         try:
-            self._store.unregister_worker(self._identity.name)
+            self._store.workers.unregister(self._identity.name)
         except StorageError:
             return  # it is listed as lost until it is swept
 
@@ -71,7 +71,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
-            beat = self._store.beat(self._identity, lease_s=self._lease_s, tokens=self._tokens())
+            beat = self._store.queue.beat(self._identity, lease_s=self._lease_s, tokens=self._tokens())
         except StorageError:
             return
         if beat.should_stop:

@@ -143,10 +143,10 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._living())
         except StudyNotFoundError:
             self._follow()
-            return self.store.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._living())
 
     def _living(self) -> list[str]:
         """Return the names of the running workers, regardless of clocks and leases."""
@@ -154,7 +154,7 @@ class Pool:
 
     def _follow(self) -> None:
         """Continue the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
-        found = self.store.followed(self.study)
+        found = self.store.studies.current(self.study)
         if found.spec.name != self.study.spec.name:
             self.notes.append(renamed_sentence(self.study, found))
         self.study = found
@@ -162,7 +162,7 @@ class Pool:
     def _release(self, name: str, why: str, *, crashed: bool) -> list[int]:
         """Hand back the trials of an ended process; a deleted study has none."""
         try:
-            return self.store.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
+            return self.store.queue.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
         except StudyNotFoundError:
             return []
 

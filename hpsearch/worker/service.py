@@ -136,7 +136,7 @@ class _Service:
         """Hand back all trials of this worker while it is busy with an operation that takes too long."""
         if self.last is not None:
             why = "the worker was stopped"
-            self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
+            self.store.queue.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
             self.notify("stopped in the middle of a long step")
 
     def tokens(self) -> frozenset[int]:
@@ -146,11 +146,11 @@ class _Service:
     def _look(self) -> list[Opening]:
         """Return the remaining work of the studies that can run here, in order of service."""
         if self.options.study is None:
-            openings, unreadable = self.store.look()
+            openings, unreadable = self.store.queue.look()
             self._notify_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)
-            openings = [self.store.opening(self.named)]
+            openings = [self.store.queue.opening(self.named)]
         self._notify_stopped(openings)
         for opening in openings:
             self._notify_waiting(opening)
@@ -166,8 +166,8 @@ class _Service:
     def _follow(self, name: str) -> StoredStudy:
         """Return the study whose name was `name` at the first look-up. Raises StudyNotFoundError."""
         if self.named is None:
-            return self.store.study(name)
-        found = self.store.followed(self.named)
+            return self.store.studies.get(name)
+        found = self.store.studies.current(self.named)
         if found.spec.name != self.named.spec.name:
             self.notify(renamed_sentence(self.named, found))
         return found
@@ -194,7 +194,7 @@ class _Service:
 
     def _why_stopped(self, study: StoredStudy) -> str:
         """Return why a study takes no more trials although its budget is not spent."""
-        progress = self.store.progress(study)
+        progress = self.store.studies.progress(study)
         return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
@@ -251,7 +251,7 @@ class _Service:
         if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
             self.looked_at_s = time.monotonic()
             with contextlib.suppress(StorageError):  # the claim that follows raises it too
-                above = self.store.openings(above=self.last[0])
+                above = self.store.queue.openings(above=self.last[0])
                 self.has_urgent_study = any(o.room for o in above if o.study.key not in self.refused)
         return self.has_urgent_study
 

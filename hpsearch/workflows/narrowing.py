@@ -56,9 +56,9 @@ def narrow(
     """
     if new_name is not None:
         check_name("--name", new_name)
-    study = store.study(name)
-    store.sweep(study)
-    narrowing = narrowing_of(study, store.trials(study))
+    study = store.studies.get(name)
+    store.queue.sweep(study)
+    narrowing = narrowing_of(study, store.trials.all(study))
     proposed(narrowing)
     if not create:
         return narrowing
@@ -90,7 +90,7 @@ def follow_up(
             f'study "{study.spec.name}": must have trials that suggest other ranges (got no change): '
             f"continue the search with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
         )
-    known = {other.key for other in store.studies()}
+    known = {other.key for other in store.studies.all()}
     spec = replace(
         study.spec,
         name=name or round_name(study.spec.name),
@@ -98,8 +98,10 @@ def follow_up(
         search=proposal.search,
     )
     warm = warm_start(spec, narrowing.trials, maximize=study.maximize)
-    made = store.create_study(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
-    return FollowUp(study=made, progress=store.progress(made), warm=len(warm), is_new=made.key not in known)
+    made = store.studies.create(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
+    return FollowUp(
+        study=made, progress=store.studies.progress(made), warm=len(warm), is_new=made.key not in known
+    )
 
 
 def round_name(name: str) -> str:

@@ -36,10 +36,10 @@ def request_report(
     With `ours`, or if studies are compared, hpsearch must have made the study. Raises HpsearchError if the request does
     not fit the study.
     """
-    study = store.study(name) if compare or ours else store.any_study(name)
+    study = store.studies.get(name) if compare or ours else store.studies.get_any(name)
     snapshot = take_snapshot(store, study, notify=notify)
     others = tuple(
-        take_snapshot(store, store.study(other), notify=notify) for other in dict.fromkeys(compare)
+        take_snapshot(store, store.studies.get(other), notify=notify) for other in dict.fromkeys(compare)
     )
     request = ReportRequest(trials=trials, others=others)
     check_request(snapshot, request)
@@ -108,7 +108,7 @@ def renew_report(
     another Optuna client made.
     """
     try:
-        study = store.any_study(name)
+        study = store.studies.get_any(name)
     except StudyUnreadableError:
         return None
     if study.foreign is not None:
@@ -143,7 +143,7 @@ def _renew(
 ) -> None:
     """Write a report again with the same trials and compared studies; deleted studies are left out."""
     with listener.stage("Writing the report again"):
-        compared = [other for other in store.studies() if other.key in others]
+        compared = [other for other in store.studies.all() if other.key in others]
         request = ReportRequest(
             trials=trials,
             others=tuple(take_snapshot(store, other, notify=listener.notify) for other in compared),

@@ -92,7 +92,7 @@ def _is_stored(name: str, url: str) -> bool:
     """Return True if there is a database at `url` and it has a study of that name."""
     try:
         with open_store(url, create=False) as store:
-            store.study(name)
+            store.studies.get(name)
     except StorageUnavailableError:
         raise
     except (StorageError, StudyNotFoundError):
@@ -117,7 +117,7 @@ def run(
         for line in warnings if found.is_new else ():
             listener.notify(line)
         study = found.study
-        progress = store.progress(study)
+        progress = store.studies.progress(study)
         if progress.is_done:
             listener.notify("It is finished: add --trials N to continue to N trials")
         elif progress.stopped is None:
@@ -174,10 +174,10 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
 
     So the budget stays unchanged if the data cannot be read.
     """
-    study = store.study(target)
+    study = store.studies.get(target)
     if options.trials is None or options.trials == study.spec.trials:
         return None
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     return (
         None
         if progress.is_paused or progress.finished >= options.trials
@@ -187,7 +187,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
 
 def _known(store: Store, target: str, options: RunOptions) -> Stored:
     """Return the stored study with the requested budget."""
-    study = store.study(target)
+    study = store.studies.get(target)
     if options.trials is not None and options.trials != study.spec.trials:
         return with_budget(store, study, options.trials)
     budget = format_count(study.spec.trials, "trial")
@@ -198,7 +198,7 @@ def _work(
     store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest, listener: Listener
 ) -> tuple[Progress, StoredStudy]:
     """Run the study with local workers until it ends or a stop is requested; return it under its current name."""
-    pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
+    pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
     with listener.watch(study, stop, pool.notes) as show:
         try:
             return pool.run(stop, show=show), pool.study
@@ -275,7 +275,7 @@ def run_rounds(
         with open_store(options.url) as store:
             following = None
             if number < rounds:
-                following = _following(store, store.study(names[-1]), options)
+                following = _following(store, store.studies.get(names[-1]), options)
                 next_round(following)
             if following is None or following.study is None:
                 return _best_of(store, names)
@@ -290,7 +290,7 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
     """
     found = NextRound(parent=study, where=store.url_shown)
     name = round_name(study.spec.name)
-    there = next((other for other in store.studies() if other.spec.name == name), None)
+    there = next((other for other in store.studies.all() if other.spec.name == name), None)
     if there is not None and there.parent != study.key:
         raise StudyExistsError(
             f'study "{there.spec.name}": must follow up "{study.spec.name}" to be its next round (it does not): '
@@ -298,7 +298,7 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
             f"hpsearch study narrow {shlex.quote(study.spec.name)} --name OTHER --yes"
         )
     try:
-        narrowing = narrowing_of(study, store.trials(study))
+        narrowing = narrowing_of(study, store.trials.all(study))
     except CannotNarrowError as error:
         return replace(found, study=there, reason=str(error))
     if there is not None:
@@ -310,8 +310,8 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
 
 
 def _best_of(store: Store, names: Sequence[str]) -> Rounds:
-    studies = [store.study(name) for name in names]
-    best = best_of_rounds([(study, store.trials(study)) for study in studies])
+    studies = [store.studies.get(name) for name in names]
+    best = best_of_rounds([(study, store.trials.all(study)) for study in studies])
     return Rounds(names=names, metric=studies[0].spec.metric, best=best, is_done=True)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest, toml_excerpt
@@ -47,21 +46,21 @@ def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
 
     Raises UsageError, with every problem, if the study does not search such values.
     """
-    study = store.study(name)
+    study = store.studies.get(name)
     if study.spec.configurations:
         raise HpsearchError(
             f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
             "add it to the list in the study file, and create that under another name"
         )
     params = asked_for(study, parse_settings(settings))
-    (number,) = edits.enqueue(store, study, [params])
+    (number,) = store.queue.enqueue(study, [params])
     return Enqueued(
         study=study,
         number=number,
         params=params,
         sampled=tuple(d.name for d in study.spec.search if d.name not in params),
         grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
-        progress=store.progress(study),
+        progress=store.studies.progress(study),
     )
 
 
@@ -69,7 +68,7 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
     from hpsearch.search.searcher import has_given_parameters
     from hpsearch.search.space import grid_size
 
-    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials(study))))
+    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials.all(study))))
 
 
 def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
@@ -118,7 +117,7 @@ def fail(store: Store, name: str, number: int) -> bool:
 
     Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
     """
-    return edits.fail_trial(store, store.study(name), number)
+    return store.queue.fail(store.studies.get(name), number)
 
 
 @final
@@ -141,22 +140,22 @@ def retry(store: Store, name: str, number: int) -> RetriedTrial:
 
     Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
     """
-    study = store.study(name)
-    retried = edits.retry_trial(store, study, number)
+    study = store.studies.get(name)
+    retried = store.queue.retry(study, number)
     return RetriedTrial(
         study=study,
         original=number,
         number=retried.number,
         waited=retried.waited,
-        progress=store.progress(study),
+        progress=store.studies.progress(study),
     )
 
 
 def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
     """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
-    study = store.study(name)
+    study = store.studies.get(name)
     series = read_series(store, study, [number], notify=notify)
-    return StoredTrial(study=study, trial=store.trial(study, number), series=series.get(number, {}))
+    return StoredTrial(study=study, trial=store.trials.get(study, number), series=series.get(number, {}))
 
 
 def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:

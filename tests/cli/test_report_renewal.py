@@ -51,8 +51,8 @@ def words(path: Path) -> str:
 def confirm_backwards(url: str, name: str, count: int) -> list[int]:
     """Store fresh seeds that reverse the order of the `count` best, and return their numbers in the new order."""
     with open_store(url, create=False) as store:
-        study = store.study(name)
-        found = best_trials(store.trials(study), maximize=True, count=count)
+        study = store.studies.get(name)
+        found = best_trials(store.trials.all(study), maximize=True, count=count)
         one = Evaluation(
             number=0,
             part="validation",
@@ -66,7 +66,7 @@ def confirm_backwards(url: str, name: str, count: int) -> list[int]:
             for rank, trial in enumerate(found)
             for seed in range(3)
         ]
-        store.write_evaluations(study, made)
+        store.evaluations.write(study, made)
     return [trial.number for trial in reversed(found)]
 
 

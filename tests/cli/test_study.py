@@ -388,10 +388,10 @@ def test_deleting_says_who_trains(command: Command, study_file: Path, tmp_path: 
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         for process_id, (worker, count) in enumerate((("ann", 2), ("bob", 1))):
-            store.register_worker(
+            store.workers.register(
                 WorkerIdentity(name=worker, host="here", process_id=process_id, version="0.1.0")
             )
-            store.claim(store.study("flowers"), worker=worker, count=count, lease_s=600.0)
+            store.queue.claim(store.studies.get("flowers"), worker=worker, count=count, lease_s=600.0)
     ended = command("study", "delete", "flowers", "--yes")
     assert ended.returncode == 0
     assert ended.stderr == "Warning: 3 trials were in training, by ann (2), bob (1): their work is lost\n"

@@ -45,16 +45,18 @@ def eventful(command: Command, study_file: Path, tmp_path: Path) -> str:
         suggested={"learning_rate": 0.125},
     )
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        study = store.study("flowers")
+        study = store.studies.get("flowers")
         for worker, crashed in (("ann", False), ("bob", True)):
-            (claim,) = store.claim(study, worker=worker, count=1, lease_s=600.0)
-            store.record(study, [Update(claim=claim, reports={0: 0.5, 1: 0.25}, epochs=2, steps=12)])
+            (claim,) = store.queue.claim(study, worker=worker, count=1, lease_s=600.0)
+            store.trials.record(study, [Update(claim=claim, reports={0: 0.5, 1: 0.25}, epochs=2, steps=12)])
             why = "it was killed by signal 9" if crashed else "the worker was stopped"
-            store.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
-        (claim,) = store.claim(study, worker="eve", count=1, lease_s=600.0)
-        store.assign(study, [Assignment(claim=claim, params=params)])
+            store.queue.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
+        (claim,) = store.queue.claim(study, worker="eve", count=1, lease_s=600.0)
+        store.trials.assign(study, [Assignment(claim=claim, params=params)])
         outcome = TrialOutcome(state=TrialState.PRUNED, value=0.375, finding=finding, series={})
-        store.record(study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)])
+        store.trials.record(
+            study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)]
+        )
     return "flowers"
 
 
@@ -121,7 +123,7 @@ def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: P
     """A trial of a vanished worker is swept by any reading command, and is shown waiting with its history."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        store.claim(store.study("flowers"), worker="ann", count=1, lease_s=-1.0)
+        store.queue.claim(store.studies.get("flowers"), worker="ann", count=1, lease_s=-1.0)
     lines = command("trial", "show", "flowers", "0").stdout.splitlines()
     assert lines[0] == "flowers: trial 0: waiting"
     assert lines[-1].split()[:4] == ["1", "ann", "lease", "expired"]

@@ -158,10 +158,10 @@ def test_workers_are_listed_with_what_they_train(command: Command, study_file: P
     """Each study that a worker trains is named with the number of trials, and a lost or stopping worker is marked."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        study = store.study("flowers")
+        study = store.studies.get("flowers")
         for name in ("ann", "bob", "eve"):
-            store.register_worker(WorkerIdentity(name=name, host="node7", process_id=47, version="0.1.0"))
-            store.claim(study, worker=name, count=2, lease_s=600.0)
+            store.workers.register(WorkerIdentity(name=name, host="node7", process_id=47, version="0.1.0"))
+            store.queue.claim(study, worker=name, count=2, lease_s=600.0)
     assert command("worker", "stop", "eve").stdout == 'Worker "eve": was asked to stop\n'
     with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_workers SET seen = seen - 60 WHERE worker = 'bob'")
@@ -179,7 +179,7 @@ def test_workers_are_listed_with_what_they_train(command: Command, study_file: P
 def test_a_lost_worker_is_not_waited_for(command: Command, finished: str, tmp_path: Path) -> None:
     """Stopping a worker that has not been seen for a while is an error that states the future of its trials."""
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        store.register_worker(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
+        store.workers.register(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
     with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_workers SET seen = 1700000000")
     for arguments in ((), ("--wait",)):

@@ -48,7 +48,7 @@ def site(populated: Path, tmp_path: Path) -> Iterator[Site]:
     url = f"sqlite:///{path}"
     with open_store(url) as store:
         storage = OptunaStorage(url)
-        digits, hostile, regression = store.studies()
+        digits, hostile, regression = store.studies.all()
         yield Site(
             site=make_site(store, storage),
             store=store,

@@ -14,7 +14,6 @@ from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
-from hpsearch.storage import edits
 from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
@@ -47,8 +46,8 @@ def test_a_report_is_sent_again_only_if_it_has_changed(site: Site) -> None:
     tag = fetch(site.site, "/reports/digits").headers["etag"]
     for known in (tag, f"W/{tag}", f'"x", {tag}'):
         assert fetch(site.site, "/reports/digits", headers={"If-None-Match": known}).status == 304
-    running = site.store.held(site.digits, worker="worker-0")[0]
-    site.store.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
+    running = site.store.queue.held(site.digits, worker="worker-0")[0]
+    site.store.queue.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
     head = fetch(site.site, "/reports/digits", method="HEAD", headers={"If-None-Match": tag})
     assert (head.status, head.body) == (200, b"")
     assert head.headers["etag"] != tag
@@ -58,7 +57,7 @@ def test_a_report_is_sent_again_only_if_it_has_changed(site: Site) -> None:
 def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     """A trial that ends after the first request is in the next response with its result, verdict and curve."""
     fetch(site.site, "/reports/digits")
-    [claim] = site.store.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
+    [claim] = site.store.queue.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
     outcome = TrialOutcome(
         state=TrialState.COMPLETE,
         value=0.9997,
@@ -66,7 +65,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
         series={"training_loss": [0.1], "validation_accuracy": [0.9997]},
     )
     update = Update(claim=claim, reports={0: 0.9997}, epochs=1, steps=15, outcome=outcome)
-    assert site.store.record(site.digits, [update]) == frozenset()
+    assert site.store.trials.record(site.digits, [update]) == frozenset()
     assert "Best-1 (val acc 1.000)" in fetch(site.site, "/reports/digits").text
     assert "1.000" in fetch(site.site, trial_link("digits", claim.number)).text
 
@@ -84,7 +83,7 @@ def test_every_name_has_its_pages(site: Site, name: str) -> None:
 
 def test_a_trial_has_a_page(site: Site) -> None:
     """A trial's page has its verdict, evidence, remedy and parameters, its curve, and links to its neighbours."""
-    trials = site.store.trials(site.digits)
+    trials = site.store.trials.all(site.digits)
     died = next(trial for trial in trials if trial.verdict is Cause.DEAD_RELU_TOTAL)
     page = fetch(site.site, trial_link("digits", died.number)).text
     for words in (
@@ -102,13 +101,13 @@ def test_a_trial_has_a_page(site: Site) -> None:
 def test_every_trial_has_a_page(site: Site) -> None:
     """Waiting, running, failed, infinite and hostile trials have pages too."""
     for study in (site.digits, site.hostile, site.regression):
-        for trial in site.store.trials(study):
+        for trial in site.store.trials.all(study):
             assert fetch(site.site, trial_link(study.spec.name, trial.number)).status == 200
 
 
 def test_only_the_best_trial_has_a_star(site: Site) -> None:
     """The curve of a trial ends in the symbol of its fate; only that of the study's best trial ends in a star."""
-    best, second = best_trials(site.store.trials(site.digits), maximize=True, count=2)
+    best, second = best_trials(site.store.trials.all(site.digits), maximize=True, count=2)
     pages = [fetch(site.site, trial_link("digits", trial.number)).text for trial in (best, second)]
     assert ['"symbol":"star"' in page for page in pages] == [True, False]
 
@@ -180,7 +179,7 @@ def test_an_unknown_path_has_a_page(site: Site, path: str) -> None:
 
 def test_a_waiting_trial_shows_its_enqueued_values(site: Site) -> None:
     """The page of a waiting trial has the values that were given in advance, and marks them."""
-    (number,) = edits.enqueue(site.store, site.digits, [{"learning_rate": 0.0123}])
+    (number,) = site.store.queue.enqueue(site.digits, [{"learning_rate": 0.0123}])
     page = fetch(site.site, trial_link("digits", number)).text
     assert "0.0123 (given in advance)" in page
 
@@ -201,9 +200,9 @@ def test_health_and_metrics_agree_with_the_database(site: Site) -> None:
     epochs = sum(
         float(n) for key, n in lines.items() if key.startswith("hpsearch_study_epochs") and "digits" in key
     )
-    assert epochs == site.store.progress(site.digits).epochs
+    assert epochs == site.store.studies.progress(site.digits).epochs
     workers = [float(n) for key, n in lines.items() if key.startswith("hpsearch_workers")]
-    assert sum(workers) == len(site.store.workers()) == 2
+    assert sum(workers) == len(site.store.workers.all()) == 2
 
 
 def test_a_lost_database_is_reported(site: Site, tmp_path: Path) -> None:
@@ -270,7 +269,7 @@ def test_optunas_pages_have_links_to_ours(site: Site) -> None:
 def test_a_served_report_has_links_to_its_trials(site: Site) -> None:
     """Trial numbers in its tables are links, and its figures have the path of trial pages; a file has no such links."""
     page = fetch(site.site, "/reports/digits").text
-    best = best_trials(site.store.trials(site.digits), maximize=True, count=3)
+    best = best_trials(site.store.trials.all(site.digits), maximize=True, count=3)
     for trial in best:
         assert f'<a href="{trial_link("digits", trial.number)}">{trial.number}</a>' in page
     assert f'data-trials="{trial_link("digits", 0)[:-1]}"' in page

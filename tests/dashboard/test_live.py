@@ -14,25 +14,27 @@ def test_an_unchanged_study_has_the_same_view(site: Site) -> None:
     live = LiveStudies(site.store)
     first = live.by_name("digits")
     assert live.by_name("digits") is first
-    site.store.set_budget(site.digits, 70)
+    site.store.studies.set_budget(site.digits, 70)
     assert live.by_name("digits").version != first.version
 
 
 def test_a_view_agrees_with_the_database(site: Site) -> None:
     """Trials, series and progress of a view are those of the database."""
     snapshot = LiveStudies(site.store).by_name("digits").snapshot
-    trials = site.store.trials(site.digits)
+    trials = site.store.trials.all(site.digits)
     assert list(snapshot.trials) == trials
     # Compared as text: NaN is not equal to itself.
-    assert repr(snapshot.series) == repr(site.store.series(site.digits, [trial.number for trial in trials]))
-    assert snapshot.progress == site.store.progress(site.digits)
+    assert repr(snapshot.series) == repr(
+        site.store.trials.series(site.digits, [trial.number for trial in trials])
+    )
+    assert snapshot.progress == site.store.studies.progress(site.digits)
 
 
 def test_a_deleted_study_is_not_shown(site: Site) -> None:
     """A deleted study is not shown from memory."""
     live = LiveStudies(site.store)
     live.by_name("digits")
-    site.store.delete_named(site.digits.name)
+    site.store.studies.delete(site.digits.name)
     with pytest.raises(StudyNotFoundError):
         live.by_name("digits")
     assert fetch(site.site, "/reports/digits").status == 404

@@ -32,7 +32,7 @@ def write_note(site: Site, address: str, version: int, body: str) -> Received:
 def test_every_ended_trial_has_a_note(site: Site) -> None:
     """The note of an ended trial has its verdict, evidence, remedy and a link to its page; other trials have none."""
     trials = {trial["number"]: trial for trial in detail(site)["trials"]}
-    for trial in site.store.trials(site.digits):
+    for trial in site.store.trials.all(site.digits):
         body = trials[trial.number]["note"]["body"]
         assert bool(body) == trial.state.is_final
         if trial.finding is not None:
@@ -82,7 +82,7 @@ def test_reading_stores_no_notes(site: Site) -> None:
 
 def test_times_have_a_zone(site: Site) -> None:
     """Every time has its zone, so that a browser in another zone shows it correctly."""
-    stored = {trial.number: trial for trial in site.store.trials(site.digits)}
+    stored = {trial.number: trial for trial in site.store.trials.all(site.digits)}
     for trial in detail(site)["trials"]:
         if trial["state"] == "Complete":
             assert trial["datetime_start"][-6] in "+-"
@@ -116,7 +116,7 @@ def test_verdicts_can_be_filtered_by(site: Site) -> None:
         trial["number"]: next((a["value"] for a in trial["user_attrs"] if a["key"] == "verdict"), None)
         for trial in details["trials"]
     }
-    assert verdicts == {trial.number: trial.verdict for trial in site.store.trials(site.digits)}
+    assert verdicts == {trial.number: trial.verdict for trial in site.store.trials.all(site.digits)}
 
 
 def test_infinite_values_are_valid_json(site: Site) -> None:
@@ -128,14 +128,14 @@ def test_infinite_values_are_valid_json(site: Site) -> None:
 
 def test_a_renamed_study_keeps_everything(site: Site) -> None:
     """Renaming on the dashboard's page keeps the id, the workers' leases and saved figures; used names are refused."""
-    held = site.store.held(site.digits, worker="worker-0")
+    held = site.store.queue.held(site.digits, worker="worker-0")
     site.storage.set_study_system_attr(1, "dashboard:plot_data:mine:0", "{}")
     response = fetch(
         site.site, "/api/studies/1/rename", method="POST", body=json.dumps({"study_name": "new"}).encode()
     )
     assert (response.status, response.json["study_id"], response.json["study_name"]) == (201, 1, "new")
-    renamed = site.store.study("new")
-    assert (renamed.key, site.store.held(renamed, worker="worker-0")) == (site.digits.key, held)
+    renamed = site.store.studies.get("new")
+    assert (renamed.key, site.store.queue.held(renamed, worker="worker-0")) == (site.digits.key, held)
     assert "mine" in [one["id"] for one in detail(site)["plotly_graph_objects"]]
     for body in (
         b'{"study_name": "diabetes"}',
@@ -199,16 +199,16 @@ def test_a_page_shows_one_state(site: Site) -> None:
     """Trials, best trial, note and figures of one response show the same state, also right after a change."""
     on_screen = "/api/studies/1?after=1"
     for number in range(3):
-        [claim] = site.store.claim(site.digits, worker="worker-0", count=1, lease_s=60.0)
+        [claim] = site.store.queue.claim(site.digits, worker="worker-0", count=1, lease_s=60.0)
         value = 0.9999 + number / 1e6
         outcome = TrialOutcome(
             state=TrialState.COMPLETE, value=value, finding=synthetic.finding(Cause.HEALTHY), series={}
         )
-        site.store.assign(
+        site.store.trials.assign(
             site.digits,
             [Assignment(claim=claim, params={"learning_rate": 0.1, "weight_decay": 1e-5})],
         )
-        site.store.record(
+        site.store.trials.record(
             site.digits, [Update(claim=claim, reports={0: value}, epochs=1, steps=9, outcome=outcome)]
         )
         details = fetch(site.site, on_screen).json
@@ -216,12 +216,14 @@ def test_a_page_shows_one_state(site: Site) -> None:
         states = [trial["state"] for trial in details["trials"] if trial["number"] == claim.number]
         assert states == ["Complete"]
         assert str(claim.number) in best_in_map(details)
-        site.store.set_budget(site.digits, 70 + number)
+        site.store.studies.set_budget(site.digits, 70 + number)
 
 
 def test_the_best_trial_is_the_best_by_fresh_seeds(site: Site) -> None:
     """The best trial by fresh seeds is Optuna's best trial, the star of the map, and first in the note."""
-    order = [trial.number for trial in best_trials(site.store.trials(site.digits), maximize=True, count=3)]
+    order = [
+        trial.number for trial in best_trials(site.store.trials.all(site.digits), maximize=True, count=3)
+    ]
     made = [
         Evaluation(
             number=number,
@@ -234,7 +236,7 @@ def test_the_best_trial_is_the_best_by_fresh_seeds(site: Site) -> None:
         for rank, number in enumerate(order)
         for seed in range(2)
     ]
-    site.store.write_evaluations(site.digits, made)
+    site.store.evaluations.write(site.digits, made)
     for after in (1, order[-1] + 1):
         details = fetch(site.site, f"/api/studies/1?after={after}").json
         assert [trial["number"] for trial in details["best_trials"]] == [order[-1]]

@@ -100,7 +100,7 @@ def test_valid_requests_are_accepted(fetch_guarded: Any, site: Site) -> None:
     note = json.dumps({"version": 1, "body": "a note"}).encode()
     assert fetch_guarded("/api/studies/4/note", method="PUT", body=note).status == 204
     assert fetch_guarded("/api/studies/4", method="DELETE").status == 204
-    assert [study.spec.name for study in site.store.studies()] == [
+    assert [study.spec.name for study in site.store.studies.all()] == [
         "digits",
         site.hostile.spec.name,
         "diabetes",

@@ -28,11 +28,11 @@ def test_the_warm_up_requests_the_newest_study(site: Site) -> None:
 
         return site.site(environ, start)
 
-    newest = site.store.studies()[-1]
+    newest = site.store.studies.all()[-1]
     warm_up_in_background(recording, site.store).join(20)
     assert responses == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
-    for study in site.store.studies():
-        site.store.delete_named(study.name)
+    for study in site.store.studies.all():
+        site.store.studies.delete(study.name)
     responses.clear()
     warm_up_in_background(recording, site.store).join(20)
     assert responses == {}

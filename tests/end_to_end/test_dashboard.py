@@ -153,10 +153,12 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page.locator(".chip", has_text="outranked").click()
         page.mouse.move(0, 0)  # a figure under the pointer is being read, and the page waits
         page.evaluate("scrollTo(0, 700)")
-        [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
+        [claim] = store.queue.claim(study, worker="worker-1", count=1, lease_s=60.0)
         finding = synthetic.finding(Cause.HEALTHY)
         outcome = TrialOutcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
-        store.record(study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)])
+        store.trials.record(
+            study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)]
+        )
         shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
         page.wait_for_selector("html[data-drawn]")
         page.wait_for_function("Math.abs(scrollY - 700) < 2")

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def study(store: Store) -> StoredStudy:
     """Return a study in the database."""
-    return store.create_study(a_spec(), fingerprint=FINGERPRINT)
+    return store.studies.create(a_spec(), fingerprint=FINGERPRINT)
 
 
 def heart(
@@ -41,7 +41,7 @@ def heart(
 
 def lease_until_s(store: Store) -> float:
     """Return the expiry of the lease of trial 0."""
-    with reading(store._engine) as connection:
+    with reading(store._transactions.engine) as connection:
         found = connection.execute(text("SELECT lease_until FROM hpsearch_trials WHERE number = 0"))
         until_s: float = found.scalar_one()
         return until_s
@@ -49,7 +49,7 @@ def lease_until_s(store: Store) -> float:
 
 def names(store: Store) -> list[str]:
     """Return the registered workers."""
-    return [worker.identity.name for worker in store.workers()]
+    return [worker.identity.name for worker in store.workers.all()]
 
 
 def test_a_worker_is_registered_during_its_heartbeat(store: Store) -> None:
@@ -72,21 +72,21 @@ def test_the_heartbeat_renews_leases(store: Store, study: StoredStudy) -> None:
     """A trial stays its worker's after the first lease has expired, and the worker is recorded as seen."""
     held: list[int] = []
     with heart(store, tokens=lambda: held):
-        (before,) = store.workers()
-        held += [claim.token for claim in store.claim(study, worker="ann", count=1, lease_s=LEASE_S)]
+        (before,) = store.workers.all()
+        held += [claim.token for claim in store.queue.claim(study, worker="ann", count=1, lease_s=LEASE_S)]
         first_s = lease_until_s(store)
         wait_until(lambda: lease_until_s(store) > first_s + LEASE_S, "the lease is renewed")
-        assert store.sweep(study) == []
-        assert store.workers()[0].seen > before.seen
-    wait_until(lambda: store.sweep(study) == [0], "the lease runs out behind the last beat")
-    assert store.trial(study, 0).state is TrialState.WAITING
+        assert store.queue.sweep(study) == []
+        assert store.workers.all()[0].seen > before.seen
+    wait_until(lambda: store.queue.sweep(study) == [0], "the lease runs out behind the last beat")
+    assert store.trials.get(study, 0).state is TrialState.WAITING
 
 
 def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
     """A worker that is asked to stop through the database stops."""
     stop = StopRequest()
     with heart(store, stop=stop):
-        store.ask_to_stop("ann")
+        store.workers.ask_to_stop("ann")
         wait_until(lambda: stop.is_asked, "the worker hears of it")
     assert (stop.signal, stop.exit_code) == (None, 0)
 
@@ -94,15 +94,15 @@ def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
 def test_a_heartbeat_registers_a_removed_worker(store: Store) -> None:
     """A worker that was removed from the registry is registered again by its next heartbeat."""
     with heart(store):
-        store.unregister_worker("ann")
+        store.workers.unregister("ann")
         wait_until(lambda: names(store) == ["ann"], "the worker is registered again")
 
 
 def test_only_leases_with_a_known_token_are_renewed(store: Store, study: StoredStudy) -> None:
     """A claim that the worker never received goes back when its lease expires, despite heartbeats."""
     with heart(store):
-        store.claim(study, worker="ann", count=1, lease_s=LEASE_S)
-        wait_until(lambda: store.sweep(study) == [0], "the lease runs out")
+        store.queue.claim(study, worker="ann", count=1, lease_s=LEASE_S)
+        wait_until(lambda: store.queue.sweep(study) == [0], "the lease runs out")
 
 
 def test_an_error_in_the_heartbeat_ends_the_worker(store: Store) -> None:

@@ -100,7 +100,7 @@ def test_the_budget_can_be_raised_while_workers_run(url: str) -> None:
     """A budget raised from 24 to 31 ends with exactly 31."""
     bench = Bench(url)
     bench.worker("a").run()
-    bench.study = bench.store.set_budget(bench.study, 31)
+    bench.study = bench.store.studies.set_budget(bench.study, 31)
     bench.worker("b").run()
     assert bench.progress().finished == 31
 
@@ -131,14 +131,14 @@ def test_enqueued_trials_come_first(url: str) -> None:
 def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
     """Trials whose lease ran out and went to another worker are dropped by the first, and end once."""
     bench = Bench(url)
-    first = bench.store.claim(bench.study, worker="sleeper", count=4, lease_s=-1.0)
+    first = bench.store.queue.claim(bench.study, worker="sleeper", count=4, lease_s=-1.0)
     bench.worker("a").run()
     trials = bench.trials()
     assert bench.progress().finished == SPEC.trials
     assert {trials[claim.number].attempts for claim in first} == {2}
     assert {trials[claim.number].worker for claim in first} == {"a"}
     late = [Update(claim=claim, reports={0: 0.5}, epochs=1, steps=4) for claim in first]
-    assert bench.store.record(bench.study, late) == {claim.number for claim in first}
+    assert bench.store.trials.record(bench.study, late) == {claim.number for claim in first}
     assert bench.trials() == trials
 
 
@@ -150,11 +150,11 @@ def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
         worker = bench.worker("a", rows=2, notify=messages.append)
         assert worker._turn()
         if delete:
-            bench.store.delete_named(bench.study.name)
+            bench.store.studies.delete(bench.study.name)
             with pytest.raises(StudyNotFoundError, match="it was deleted"):
                 worker.run()
         else:
-            bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+            bench.store.queue.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
             worker.run()
         assert messages == [f"{why}: its work on 0, 1 is discarded"]
         bench.close()
@@ -166,7 +166,7 @@ def test_a_worker_restarts_trials_that_it_claims_again(url: str) -> None:
     worker = bench.worker("a", rows=2 * SPEC.trials)
     assert worker._turn()
     held = set(worker._active)
-    assert bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+    assert bench.store.queue.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
     worker._claim_trials()
     assert set(worker._active) >= held
     assert {worker._active[number].claim.attempt for number in held} == {2}
@@ -235,8 +235,8 @@ def test_rank_stops_outranked_trials(url: str, rank: str) -> None:
 def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
     """Suspects are trained last and alone, with their usual numbers."""
     bench = Bench(url)
-    bench.store.claim(bench.study, worker="lost", count=4, lease_s=600.0)
-    bench.store.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
+    bench.store.queue.claim(bench.study, worker="lost", count=4, lease_s=600.0)
+    bench.store.queue.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
     bench.worker("a", rows=5).run()
     trials = bench.trials()
     spans = {trial.number: (trial.started, trial.finished) for trial in trials}
@@ -269,7 +269,7 @@ def test_a_bug_counts_as_a_crash_of_all_trials(url: str) -> None:
         worker.run()
     progress = bench.progress()
     assert (progress.running, progress.waiting + progress.finished) == (0, 5)
-    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(5)]
     lost = [history[0] for history in histories if history]
     assert {(attempt.worker, attempt.why, attempt.crashed) for attempt in lost} == {
         ("a", "the worker failed", True)
@@ -289,7 +289,7 @@ def test_a_users_error_counts_as_no_crash(url: str) -> None:
     with pytest.raises(StopNowError):
         worker.run()
     assert bench.progress().running == 0
-    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(5)]
     assert {attempt.crashed for history in histories for attempt in history} == {False}
 
 

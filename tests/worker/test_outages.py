@@ -39,8 +39,8 @@ def cluster() -> Iterator[Cluster]:
 def test_the_heartbeat_continues_after_a_restart(cluster: Cluster) -> None:
     """After a restart of the server leases are renewed and the worker is seen again, without intervention."""
     with open_store(cluster.url(cluster.new_database())) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
-        claims = store.claim(study, worker="ann", count=2, lease_s=600.0)
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
+        claims = store.queue.claim(study, worker="ann", count=2, lease_s=600.0)
         tokens = [claim.token for claim in claims]
         with Heartbeat(store, identity=ANN, lease_s=LEASE_S, tokens=lambda: tokens, stop=StopRequest()):
             cluster.stop("fast")
@@ -49,12 +49,12 @@ def test_the_heartbeat_continues_after_a_restart(cluster: Cluster) -> None:
                 listener.settimeout(60)
                 listener.accept()[0].close()
             cluster.start()
-            (behind,) = store.workers()
-            wait_until(lambda: store.workers()[0].seen > behind.seen, "the heart beats again")
+            (behind,) = store.workers.all()
+            wait_until(lambda: store.workers.all()[0].seen > behind.seen, "the heart beats again")
             # Its leases of 600 s are of 0.9 s now, and are renewed.
-            assert store.sweep(study) == []
-        wait_until(lambda: store.sweep(study) == [0, 1], "the leases run out behind the last beat")
-        assert store.workers() == []
+            assert store.queue.sweep(study) == []
+        wait_until(lambda: store.queue.sweep(study) == [0, 1], "the leases run out behind the last beat")
+        assert store.workers.all() == []
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
@@ -80,7 +80,7 @@ def test_a_claim_without_an_answer_is_repeated(cluster: Cluster, where: Cut, tmp
     progress = bench.progress()
     assert (progress.finished, progress.running, progress.waiting) == (SPEC.trials, 0, 0)
     assert ["in the middle of a commit" in line for line in messages] == [True] * 3
-    histories = [bench.store.attempts(bench.study, number) for number in range(SPEC.trials)]
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(SPEC.trials)]
     whys = {attempt.why for history in histories for attempt in history}
     assert whys == ({"the claim's answer was lost"} if where == "after" else set())
     assert not any(attempt.crashed for history in histories for attempt in history)

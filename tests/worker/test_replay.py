@@ -32,9 +32,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def stored(bench: Bench, number: int) -> StoredTrial:
     """Return a stored trial."""
-    series = bench.store.series(bench.study, [number])
+    series = bench.store.trials.series(bench.study, [number])
     return StoredTrial(
-        study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number) or {}
+        study=bench.study, trial=bench.store.trials.get(bench.study, number), series=series.get(number) or {}
     )
 
 

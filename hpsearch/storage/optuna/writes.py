@@ -25,11 +25,10 @@ from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import ValueRefusedError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, together, upsert_rows
 from hpsearch.storage.driver_errors import is_about_a_value
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.optuna.records import Details, Head, stored_time
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
+from hpsearch.storage.statements import DriverStatement, Target, Together, write_rows
 
 _studies = optuna_schema.studies
 _trials = optuna_schema.trials
@@ -190,12 +189,13 @@ def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:
 
 def write_details(connection: Connection, details: Mapping[int, Details]) -> None:
     """Store the rows of trials by id, replacing those of the same name, key, step or objective."""
-    with together(connection) as target:
-        _write_params(target, details)
-        _write_numbers(target, optuna_schema.trial_intermediate_values, details)
-        _write_numbers(target, optuna_schema.trial_values, details)
-        _write_attributes(target, optuna_schema.trial_user_attributes, details)
-        _write_attributes(target, optuna_schema.trial_system_attributes, details)
+    rows = Together()
+    _write_params(rows, details)
+    _write_numbers(rows, optuna_schema.trial_intermediate_values, details)
+    _write_numbers(rows, optuna_schema.trial_values, details)
+    _write_attributes(rows, optuna_schema.trial_user_attributes, details)
+    _write_attributes(rows, optuna_schema.trial_system_attributes, details)
+    rows.write(connection)
 
 
 def _write_params(target: Target, details: Mapping[int, Details]) -> None:
@@ -204,7 +204,7 @@ def _write_params(target: Target, details: Mapping[int, Details]) -> None:
         for trial_id, each in details.items()
         for name, (stored, text) in each.params.items()
     ]
-    upsert_rows(target, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
+    write_rows(target, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
 
 
 def _write_numbers(target: Target, table: Table, details: Mapping[int, Details]) -> None:
@@ -220,7 +220,7 @@ def _write_numbers(target: Target, table: Table, details: Mapping[int, Details])
         for at, number in (each.values if is_values else each.reports).items():
             stored, stored_kind = stored_number(number)
             rows.append({"trial_id": trial_id, place: at, value: stored, kind: stored_kind})
-    upsert_rows(target, table, rows, key=("trial_id", place))
+    write_rows(target, table, rows, key=("trial_id", place))
 
 
 def _write_attributes(target: Target, table: Table, details: Mapping[int, Details]) -> None:
@@ -231,7 +231,7 @@ def _write_attributes(target: Target, table: Table, details: Mapping[int, Detail
         for trial_id, each in details.items()
         for key, text in (each.user_attributes if is_user else each.system_attributes).items()
     ]
-    upsert_rows(target, table, rows, key=("trial_id", "key"))
+    write_rows(target, table, rows, key=("trial_id", "key"))
 
 
 StaleTrialCallback: TypeAlias = Callable[[Study, FrozenTrial], None]

@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.engine import make_engine, writing
+from hpsearch.storage.statements import DriverStatement
 
 TIME = datetime(2024, 2, 29, 12, 30, 1, 5, UTC).replace(tzinfo=None)
 
