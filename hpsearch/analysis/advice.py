@@ -63,7 +63,7 @@ def advice(
     ranges = [dimension for dimension in spec.search if isinstance(dimension, Range)]
     ends = [end for dimension in ranges for end in dead_regions(dimension, trials)]
     if ends:
-        return _dead_end_words(max(ends, key=lambda end: len(end.dead)), without_audited=has_more)
+        return _dead_end_words(max(ends, key=lambda end: len(end.dead)), audited_aside=has_more)
     best = best_tenth(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
     found = next(edges, None) or _costliest_words(spec.search, trials)
@@ -89,12 +89,12 @@ def _clause(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
     return re.sub(r"^(For trial \d+: )?([A-Z][a-z]+\b)?", lambda start: start[0].lower(), remedy)
 
 
-def _dead_end_words(end: DeadRegion, *, without_audited: bool) -> str:
+def _dead_end_words(end: DeadRegion, *, audited_aside: bool) -> str:
     name, count = end.dimension.name, len(end.dead)
     side, change, key = ("above", "lower", "high") if end.is_high else ("below", "raise", "low")
     is_slow = all(point.verdict is Cause.LR_TOO_LOW for point in end.dead)
     bound = format_number(end.bound, digits=_digits(end.bound))
-    aside = ", not counting audited ones" if without_audited else ""
+    aside = ", not counting audited ones" if audited_aside else ""
     return (
         f"no trial with {_noun(name)} {side} {bound} {'made progress' if is_slow else 'survived'} "
         f"(0 of {count:,}{aside}): {change} `{key_path('search', name, key)}`"
