@@ -202,12 +202,13 @@ def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]
     write_rows(target, _params, rows, key=("trial_id", "param_name"))
 
 
-def write_values(target: Target, values: Mapping[int, float]) -> None:
-    """Write final values by trial_id, replacing those of another Optuna client. None of them is NaN."""
+def write_values(target: Target, values: Mapping[int, Mapping[int, float]]) -> None:
+    """Write final values by trial_id and objective, replacing those of another Optuna client. None of them is NaN."""
     rows = []
-    for trial_id, number in values.items():
-        value, kind = stored_number(number)
-        rows.append({"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind})
+    for trial_id, numbers in values.items():
+        for objective, number in numbers.items():
+            value, kind = stored_number(number)
+            rows.append({"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind})
     write_rows(target, _values, rows, key=("trial_id", "objective"))
 
 

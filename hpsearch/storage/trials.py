@@ -580,7 +580,7 @@ def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held
     ended = _outcomes(kept)
     write_values(
         rows,
-        {held.trial_id: outcome.value for held, _, outcome in ended if outcome.value is not None},
+        {held.trial_id: {0: outcome.value} for held, _, outcome in ended if outcome.value is not None},
     )
     write_attributes(
         rows,
