@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from hpsearch.worker.machine import cache_share_bytes, core_count, worker_name
-from hpsearch.worker.shutdown import INTERRUPTED, StopNowError, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopNowError, StopRequest
 
 
 @pytest.fixture
@@ -145,6 +146,15 @@ def test_a_database_that_does_not_answer_holds_nobody_up() -> None:
     """If handing back takes too long or fails, the process still ends, and the leases expire."""
     for hand_back in (FOR_EVER, 'raise StorageUnavailableError("the server does not answer")'):
         assert run(ask=BY_SIGNAL, work=FOR_EVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
+
+
+def test_a_program_of_others_is_not_ended() -> None:
+    """In a program that is not ours, the trials are handed back in time, and the program goes on."""
+    stop, handed_back = StopRequest(), threading.Event()
+    with DrainWatch(stop, hand_back=handed_back.set, within_s=0.1, ends_process=False):
+        stop.ask()
+        assert handed_back.wait(30)
+    assert stop.is_asked
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])
