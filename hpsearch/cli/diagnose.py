@@ -5,19 +5,17 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
 from hpsearch.analysis.formats import format_count, format_result, format_share
-from hpsearch.analysis.json_objects import finding_object, with_reasons
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import answer, write_json
 from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
-from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Finding
 
@@ -68,6 +66,7 @@ def diagnose(
     from hpsearch.cli.progress import TERMINAL
     from hpsearch.study.reader import parse_settings
     from hpsearch.workflows.diagnosis import diagnose as train_until_clear
+    from hpsearch.workflows.json_objects import diagnosis_object
 
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
@@ -81,7 +80,7 @@ def diagnose(
         listener=TERMINAL,
     )
     if form is AnswerFormat.JSON:
-        write_json(examination_object(diagnosed.diagnosis))
+        write_json(diagnosis_object(diagnosed.diagnosis))
     else:
         write_examination(diagnosed.diagnosis, diagnosed.spec, question)
 
@@ -121,39 +120,6 @@ def _setting(value: ParameterValue) -> str:
     if isinstance(value, str) and value.startswith(("[", "{")):
         return toml_text(json.loads(value))
     return value if isinstance(value, str) else toml_text(value)
-
-
-def examination_object(examination: "TrialDiagnosis") -> dict[str, Any]:
-    """Return an examination as a JSON object; `findings` are all, strongest first."""
-    first, *_ = findings = [finding_object(finding) for finding in examination.verdict.findings]
-    return {
-        "verdict": first["cause"],
-        **{key: first[key] for key in ("confidence", "first_step", "evidence", "remedy", "suggested")},
-        "findings": findings,
-        "steps": examination.steps,
-        "epochs": examination.epochs,
-        **_losses(examination.last),
-    }
-
-
-def _losses(last: Epoch | None) -> dict[str, Any]:
-    """Return the losses of the last finished epoch."""
-    names = ("training_loss", "validation_loss", "validation_accuracy")
-    if last is None:
-        return {key: value for name in names for key, value in _missing(name, "no_epoch").items()}
-    accuracy = last.validation_accuracy
-    return {
-        **with_reasons({"training_loss": last.training_loss, "validation_loss": last.validation_loss}),
-        **(
-            _missing("validation_accuracy", "regression")
-            if accuracy is None
-            else with_reasons({"validation_accuracy": accuracy})
-        ),
-    }
-
-
-def _missing(name: str, reason: str) -> dict[str, Any]:
-    return {name: None, f"{name}_reason": reason}
 
 
 def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:

@@ -6,17 +6,17 @@ import io
 import itertools
 import json
 import os
-import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TextIO, final
+from typing import Any, TextIO, final
 
 import typer
 
+from hpsearch.api.terminal_text import cell_len, folded, printable, printable_cell
 from hpsearch.cli.options import Format
 from hpsearch.errors import HpsearchError, UsageError
 
@@ -115,21 +115,6 @@ def write_table(
         _write(line.rstrip())
 
 
-def printable(text: str) -> str:
-    """Return text without control characters: an escape character, for example, shows as its code.
-
-    Names and values come from other people's databases and files.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
-
-
-def printable_cell(text: str) -> str:
-    """Return the same for a table cell, without line ends: they would end its row."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
 def _printable_row(row: Sequence[str]) -> list[str]:
     return [printable_cell(cell) for cell in row]
 
@@ -147,32 +132,6 @@ def terminal_width(stream: TextIO | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):  # stdout may be a pipe while stderr is a terminal
             columns = os.get_terminal_size(stream.fileno()).columns
     return max(columns, _NARROWEST)
-
-
-_WORDS: Final = re.compile(r"(\s*)((?:`[^`]*`|(?<=: )hpsearch .+|\S)+)")
-"""Blanks and the next word. A command in backquotes, or at the end of a line, is one word, so that it can be copied."""
-
-
-def folded(text: str, columns: int) -> str:
-    """Return `text` with line ends instead of some blanks, so that lines fit into `columns` if their words do."""
-    return "\n".join(row for line in text.split("\n") for row in _rows(line, columns))
-
-
-def _rows(line: str, columns: int) -> list[str]:
-    if _columns_of(line) <= columns:
-        return [line]
-    indent = line[: len(line) - len(line.lstrip())]
-    rows = [""]
-    for blanks, word in _WORDS.findall(line):
-        if rows[-1].strip() and _columns_of(f"{rows[-1]}{blanks}{word}") > columns:
-            rows.append(f"{indent}{word}")
-        else:
-            rows[-1] += f"{blanks}{word}"
-    return rows
-
-
-def _columns_of(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> list[int] | None:
@@ -222,13 +181,6 @@ def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -
                 pairs = itertools.zip_longest(names, values, fillvalue="")
                 lines += [f"{name:<{room}}{'':{_GAP}}{value}" for name, value in pairs]
     return lines
-
-
-def cell_len(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    from rich.cells import cell_len as columns_of
-
-    return columns_of(text)
 
 
 _MANY_ROWS = 200

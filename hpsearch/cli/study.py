@@ -155,37 +155,27 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
-    from hpsearch.analysis.json_objects import study_object, summary_object
-    from hpsearch.cli.study_follow_up import confirmed_objects, opened_object, tell_if_opened
-    from hpsearch.cli.study_rendering import (
-        parent_object,
-        write_foreign_overview,
-        write_overview,
-        write_parent,
-    )
+    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.json_objects import study_summary
 
     with open_store(storage, foreign=True) as store:
         study = store.studies.get_any(name)
-        progress, found, evaluations = (
-            store.studies.progress(study),
-            store.trials.all(study),
-            store.evaluations.all(study),
-        )
-        if study.foreign is not None:
-            write_foreign_overview(study, progress, found, form)
-            return
         if form is Format.TABLE:
+            progress, found, evaluations = (
+                store.studies.progress(study),
+                store.trials.all(study),
+                store.evaluations.all(study),
+            )
+            if study.foreign is not None:
+                write_foreign_overview(study, progress, found)
+                return
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
             tell_if_opened(store, study, answer)
             return
-        shown = study_object(study, progress) | summary_object(study, found, evaluations)
-        shown |= confirmed_objects(study, found, evaluations)
-        shown |= {
-            "parent": parent_object(store, study),
-            "test": opened_object(store.evaluations.unsealing(study)),
-        }
+        shown = study_summary(store, study)
     if form is Format.JSON:
         write_json(shown)
     else:

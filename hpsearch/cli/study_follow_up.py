@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from hpsearch.analysis.confirmation import (
     Repeated,
-    confirmation,
     interval_words,
     mean_words,
-    ranked_trials,
     sentence,
 )
 from hpsearch.analysis.formats import (
@@ -22,7 +20,6 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.analysis.json_objects import moment_text, trial_object
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.dashboard import dashboard_command
@@ -34,7 +31,7 @@ from hpsearch.cli.report import renew_report
 from hpsearch.cli.study_rendering import write_advice, write_best, write_fates
 from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, Revision
-from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
+from hpsearch.storage.records import StoredStudy, Unsealing
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
@@ -42,6 +39,7 @@ from hpsearch.trials import ParameterValue, Trial
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import report
 from hpsearch.workflows.confirmation import Confirmation
+from hpsearch.workflows.json_objects import opened_object, repeated_object
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
 from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
@@ -87,35 +85,6 @@ def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listi
     )
 
 
-def confirmed_objects(
-    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
-) -> dict[str, Any]:
-    """Return the best trial, and as `confirmed` the results over fresh seeds, the best mean first, as JSON objects."""
-    metric, maximize = study.spec.metric, study.maximize
-    best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
-    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
-    return {
-        "best": trial_object(best[0]) if best else None,
-        "confirmed": [repeated_object(one) for one in found],
-    }
-
-
-def repeated_object(one: Repeated) -> dict[str, Any]:
-    """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
-    low, high = one.interval or (None, None)
-    return {
-        "rank": one.rank,
-        "number": one.number,
-        "value": one.in_search,
-        "mean": one.mean,
-        "low": low,
-        "high": high,
-        "is_behind": one.is_behind,
-        "seeds": [{"seed": seed, "value": value} for seed, value in one.values.items()],
-        "params": dict(one.params),
-    }
-
-
 def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> str:
     """Return the sentence on the opening of the test part: its time, trial and command."""
     unfinished = "" if has_result else "; it was stopped before the result, and the same command finishes it"
@@ -123,13 +92,6 @@ def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> 
         f"{study.spec.name}: the test part was opened on {format_time(opened.opened)} for trial {opened.number} "
         f"by `{opened.command}`{unfinished}."
     )
-
-
-def opened_object(opened: Unsealing | None) -> dict[str, Any] | None:
-    """Return the opening of the test part as a JSON object; null while it is sealed."""
-    if opened is None:
-        return None
-    return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
 
 
 def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:

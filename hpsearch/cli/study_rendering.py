@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import (
@@ -26,7 +26,7 @@ from hpsearch.analysis.configurations import (
     row_heads,
     row_object,
 )
-from hpsearch.analysis.confirmation import Repeated, confirmation, mean_words, ranked_trials, repeat
+from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, repeat
 from hpsearch.analysis.formats import (
     format_count,
     format_parameter,
@@ -48,7 +48,7 @@ from hpsearch.analysis.study_state import (
 from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
 from hpsearch.analysis.verdict_summary import Audit, audit_of
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import Listing, answer, ask, say, write_csv, write_json, write_listing, write_table
+from hpsearch.cli.output import Listing, answer, ask, say, write_listing, write_table
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
@@ -56,6 +56,7 @@ from hpsearch.study.messages import format_size
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.json_objects import GONE, best_objects, existing, parent_name
 from hpsearch.workflows.studies import Deletion, DryRun, Edited
 
 
@@ -99,17 +100,9 @@ def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequen
         answer(rival)
 
 
-def write_foreign_overview(
-    study: StoredStudy, progress: Progress, trials: Sequence[Trial], form: Format
-) -> None:
+def write_foreign_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
     """Write the known facts about a study that another Optuna client made to stdout."""
     best = leading_trials(trials, study, count=len(trials))
-    if form is not Format.TABLE:
-        shown = study_object(study, progress)
-        if has_several_objectives(study):
-            shown["front"] = [trial.number for trial in best]
-        write_json(shown) if form is Format.JSON else write_csv([shown])
-        return
     answer(f"{study.name}: {state_sentence(progress)}")
     answer(f"Objective{'s' if has_several_objectives(study) else ''}: {objectives_words(study)}.")
     if best and has_several_objectives(study):
@@ -373,20 +366,11 @@ def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Seque
     cells = [mean_words(one, metric) if one.values else "" for one in found]
     return replace(
         plain,
-        objects=[
-            {**shown, "fresh_seeds": _seeds_object(one)} if one.values else shown
-            for shown, one in zip(plain.objects, found, strict=True)
-        ],
+        objects=best_objects(trials, study, evaluations),
         heads=(plain.heads[0], "fresh seeds", *plain.heads[1:]),
         rows=[(row[0], cell, *row[1:]) for row, cell in zip(plain.rows, cells, strict=True)],
         right=plain.right | {"fresh seeds"},
     )
-
-
-def _seeds_object(one: Repeated) -> dict[str, Any]:
-    """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
-    low, high = one.interval or (None, None)
-    return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
 
 
 def _foreign_trials(trials: Sequence[Trial], study: StoredStudy, metrics: Sequence[str]) -> Listing:
@@ -433,26 +417,6 @@ def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy)
         right=frozenset({heads[1], "complete"}),
         fields=("name", "params", "mean", "interval", "values", "ended", "verdicts"),
     )
-
-
-GONE: Final = "(deleted)"
-
-
-def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
-    if study.parent is None:
-        return None
-    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
-
-
-def existing(name: str | None) -> str | None:
-    """Return the parent's name for programs: null if there is none, or it is gone."""
-    return None if name == GONE else name
-
-
-def parent_object(store: Store, study: StoredStudy) -> str | None:
-    """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies.all()))
 
 
 def write_parent(store: Store, study: StoredStudy) -> None:

@@ -15,7 +15,7 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.analysis.json_objects import finding_object, finite, moment_text, trial_object, with_reasons
+from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
 from hpsearch.analysis.trial_facts import (
     cause_words,
     course_facts,
@@ -77,6 +77,7 @@ def show(
     """
     from hpsearch.cli.trial_curves import write_curves
     from hpsearch.storage.store import open_store
+    from hpsearch.workflows.json_objects import trial_with_history
     from hpsearch.workflows.snapshot import read_series
 
     with open_store(storage, foreign=True) as store:
@@ -88,7 +89,7 @@ def show(
         write_trial(found, stored, attempts)
         write_curves(found, stored, series.get(number, {}))
         return
-    shown = trial_object(found) | {"history": [attempt_object(attempt) for attempt in attempts]}
+    shown = trial_with_history(found, attempts)
     if form is Format.JSON:
         write_json(shown)
     else:
@@ -239,20 +240,6 @@ def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -
     if attempts:
         answer()
         _write_attempts(attempts)
-
-
-def attempt_object(attempt: Attempt) -> dict[str, Any]:
-    """Return an attempt as a JSON object."""
-    return {
-        "attempt": attempt.attempt,
-        "worker": attempt.worker,
-        "kind": attempt.kind,
-        "why": attempt.why,
-        "crashed": attempt.crashed,
-        "epochs": attempt.epochs,
-        "started": moment_text(attempt.started),
-        "ended": moment_text(attempt.ended),
-    }
 
 
 def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:

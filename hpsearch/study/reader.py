@@ -93,6 +93,18 @@ def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> Stu
     return _study(parse_document(text, source=source), source=source, locate=locate, options={})
 
 
+def study_from_document(
+    document: _Document, *, source: str, folder: Path | None = None, options: _Document = _EMPTY
+) -> StudySpec:
+    """Return the study that a parsed document describes; `source` names it in messages.
+
+    Relative paths are looked up in `folder` first. Keys in `options` are named as options of the command line are.
+    Raises StudyFileError with every problem.
+    """
+    locate = _next_to((folder or Path()) / "study.toml")
+    return _study({**document, **options}, source=source, locate=locate, options=options)
+
+
 def changed_configuration(
     configuration: Configuration, settings: Mapping[str, Any], *, source: str
 ) -> Configuration:

@@ -4,8 +4,8 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError
@@ -32,6 +32,8 @@ Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
+Choice: TypeAlias = ParameterValue | Sequence[int] | Mapping[str, float]
+"""One value among choices: a list of widths and a table such as `{"normal": 0.01}` are choices too."""
 
 
 DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
@@ -180,25 +182,46 @@ class TrainingSpec:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Range:
-    """A searched number in [low, high]. `step` is the distance of neighbours, None for any value."""
+    """A searched number in [low, high]. `step` is the distance of neighbours, None for any value.
 
-    name: str
+    In the search of `hpsearch.create_study` it has no `name`, and its field decides whether it is an `integer`:
+
+    >>> search = {"learning_rate": hpsearch.Range(1e-5, 1.0, log=True), "training.batch_size": hpsearch.Range(16, 128)}
+    """
+
     low: float
     high: float
+    _: KW_ONLY
     log: bool = False
     step: float | None = None
     integer: bool = False
+    name: str = ""
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Choices:
-    """A searched value out of a list. A list among them (widths of layers) is stored as its JSON text."""
+    """A searched value out of a list. A list or table among them (widths of layers) is stored as its JSON text.
 
-    name: str
+    >>> hpsearch.Choices(["relu", "tanh"]).choices
+    ('relu', 'tanh')
+    >>> hpsearch.Choices([[32], [64, 64]]).choices
+    ('[32]', '[64, 64]')
+    """
+
     choices: tuple[ParameterValue, ...]
+    name: str
+
+    def __init__(self, choices: Iterable[Choice], *, name: str = "") -> None:
+        values = (one if isinstance(one, str | int | float) else _json_text(one) for one in choices)
+        object.__setattr__(self, "choices", tuple(values))
+        object.__setattr__(self, "name", name)
+
+
+def _json_text(value: Sequence[int] | Mapping[str, float]) -> str:
+    return json.dumps(dict(value) if isinstance(value, Mapping) else list(value))
 
 
 Dimension: TypeAlias = Range | Choices

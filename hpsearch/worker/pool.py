@@ -53,12 +53,16 @@ class WorkersFailedError(HpsearchError):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolOptions:
-    """The number of worker processes, the number of trials that each trains at once, and the study's database."""
+    """The number of worker processes, the number of trials that each trains at once, and the study's database.
+
+    `ends_process` allows the pool to end its own process if stopping takes too long.
+    """
 
     workers: int
     rows: int | None
     url: str
     environment: Mapping[str, str]
+    ends_process: bool = True
 
 
 @final
@@ -112,7 +116,14 @@ class Pool:
         ends within 10 s of a request to stop, and leases expire by themselves. Raises WorkersFailedError if workers
         report an error of the user's, or crash repeatedly without finishing a trial.
         """
-        with DrainWatch(stop, asked=self._ask_all, hand_back=self._kill_all, within_s=END_WITHIN_S):
+        watch = DrainWatch(
+            stop,
+            asked=self._ask_all,
+            hand_back=self._kill_all,
+            within_s=END_WITHIN_S,
+            ends_process=self.options.ends_process,
+        )
+        with watch:
             try:
                 self._watch(stop, show)
             finally:

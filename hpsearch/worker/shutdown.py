@@ -62,7 +62,7 @@ class StopRequest:
         A closed terminal (SIGHUP) is a request too, unless the signal is ignored, as under `nohup`.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
+            signal.signal(number, self.receive)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._hang_up)
 
@@ -75,7 +75,8 @@ class StopRequest:
         finally:
             self._is_ending = before
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Treat a signal as a request. It is a signal handler."""
         is_second, self.signal = self.signal is not None, number
         self._asked.set()
         if is_second and not self._is_ending:
@@ -85,7 +86,7 @@ class StopRequest:
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         """Treat the loss of the terminal as one request, even if it is signalled repeatedly."""
         if self.signal is None:
-            self._receive(number, frame)
+            self.receive(number, frame)
 
 
 DRAIN_WITHIN_S: Final = 3.6
@@ -129,6 +130,8 @@ def do_nothing() -> None:
 class DrainWatch:
     """Ends the process `within_s` seconds after a request to stop, unless the context was left earlier.
 
+    Without `ends_process`, in a program that is not ours, it only calls `hand_back` then.
+
     One step of a huge network, reading data, or a database that does not answer cannot be interrupted from within.
     `asked` is called immediately, and `hand_back` shortly before the end, each from a thread of its own: later writes
     of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
@@ -142,11 +145,13 @@ class DrainWatch:
         hand_back: Callable[[], None] = do_nothing,
         asked: Callable[[], None] = do_nothing,
         within_s: float = DRAIN_WITHIN_S,
+        ends_process: bool = True,
     ) -> None:
         self._stop = stop
         self._hand_back = hand_back
         self._asked = asked
         self._within_s = within_s
+        self._ends_process = ends_process
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="drain watch", daemon=True)
         self._signals: tuple[socket.socket, socket.socket] | None = None
@@ -182,9 +187,10 @@ class DrainWatch:
         helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)
         helper.start()
         helper.join(HAND_BACK_WITHIN_S)
-        is_unhandled = (
-            self._was_signalled and self._stop.signal is None
-        )  # by the main thread, which was blocked
+        if not self._ends_process:
+            return
+        # The main thread was blocked if the signal was not handled.
+        is_unhandled = self._was_signalled and self._stop.signal is None
         os._exit(INTERRUPTED if is_unhandled else self._stop.exit_code)
 
     def _is_asked(self) -> bool:

@@ -12,6 +12,7 @@ from hpsearch.study.spec import configure
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.loop import train_to_end
+from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.training.row import Observation, shape_of
 from hpsearch.verdicts import Verdict
 from hpsearch.worker.preparation import PreparedStudy
@@ -54,6 +55,15 @@ def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
         cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
         (end,) = train_to_end(cohort, {_NUMBER: configuration}, is_over=is_over)
     return _trial_diagnosis(judge(end.telemetry, facts), end.telemetry, facts)
+
+
+def record_configuration(study: PreparedStudy, *, steps: int) -> Recording:
+    """Return the first `steps` of the same training, recorded at every step."""
+    subject = Subject(
+        configuration=configure(study.spec, {}), data=study.data, seed=study.spec.seed, number=_NUMBER
+    )
+    with threadpool_limits(limits=1):
+        return record(subject, until_step=steps)
 
 
 def _trial_diagnosis(verdict: Verdict, telemetry: Telemetry, facts: TrialFacts) -> TrialDiagnosis:

@@ -44,7 +44,10 @@ _BEST: Final = 5
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The options of a run; None leaves the choice to the run. `report` is the path of the report."""
+    """The options of a run; None leaves the choice to the run. `report` is the path of the report.
+
+    `ends_process` allows the run to end this process if stopping takes too long.
+    """
 
     url: str
     workers: int | None = None
@@ -52,6 +55,7 @@ class RunOptions:
     trials: int | None = None
     cohort: int | None = None
     report: Path | None = None
+    ends_process: bool = True
 
 
 @final
@@ -212,7 +216,13 @@ def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOpti
     asked = options.workers or workers_that_fit(job, core_count())
     workers = min(asked, progress.budget - progress.finished)
     rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
-    return PoolOptions(workers=workers, rows=rows, url=options.url, environment=os.environ)
+    return PoolOptions(
+        workers=workers,
+        rows=rows,
+        url=options.url,
+        environment=os.environ,
+        ends_process=options.ends_process,
+    )
 
 
 @final

@@ -39,7 +39,16 @@ def create(
 
     The listener gets its faults ahead of any training.
     """
-    study = _read(file, name, trials, listener)
+    study = prepare_file(with_examples(file), name=name, trials=trials)
+    return create_prepared(url, study, trials=trials, listener=listener)
+
+
+def create_prepared(
+    url: str, study: PreparedStudy, *, trials: int | None = None, listener: Listener = SILENT
+) -> Stored:
+    """Store a study that is read already. The listener gets its faults ahead of any training."""
+    for line in warnings_before(study):
+        listener.notify(line)
     with open_store(url) as store:
         return store_study(store, job_of(study), trials=trials)
 

@@ -46,13 +46,18 @@ def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
 
     Raises UsageError, with every problem, if the study does not search such values.
     """
+    return enqueue_values(store, name, parse_settings(settings))
+
+
+def enqueue_values(store: Store, name: str, settings: Mapping[str, Any]) -> Enqueued:
+    """Add a waiting trial with these values, key path -> raw value, to a study. Raises UsageError as `enqueue`."""
     study = store.studies.get(name)
     if study.spec.configurations:
         raise HpsearchError(
             f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
             "add it to the list in the study file, and create that under another name"
         )
-    params = asked_for(study, parse_settings(settings))
+    params = asked_for(study, settings)
     (number,) = store.queue.enqueue(study, [params])
     return Enqueued(
         study=study,

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.cli.diagnose import Question, examination_object, write_examination
+from hpsearch.cli.diagnose import Question, write_examination
 from hpsearch.study.reader import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.verdicts import Cause, Finding, Verdict
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 from hpsearch.workflows.diagnosis import changes_of
+from hpsearch.workflows.json_objects import diagnosis_object
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -158,7 +159,7 @@ EXAMINATION = TrialDiagnosis(
 
 def test_what_json_lacks_has_its_reason() -> None:
     """Numbers that are not finite are null with the reason in another field, in the evidence and in the losses."""
-    shown = examination_object(EXAMINATION)
+    shown = diagnosis_object(EXAMINATION)
     assert shown["evidence"] == {"loss": None, "loss_reason": "infinity", "chance_loss": 2.3}
     assert (shown["training_loss"], shown["training_loss_reason"]) == (None, "nan")
     assert (shown["validation_loss"], shown["validation_loss_reason"]) == (None, "infinity")
@@ -214,6 +215,7 @@ INTERRUPTED = f"""
 import signal, sys
 from hpsearch.cli import main
 from hpsearch.training import cohort
+from hpsearch.workflows.json_objects import diagnosis_object
 
 step = cohort.Cohort._step
 def interrupted(self, *arguments):

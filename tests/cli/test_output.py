@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hpsearch.cli.output import answer, cell_len, say, write_table
+from hpsearch.api.terminal_text import cell_len
+from hpsearch.cli.output import answer, say, write_table
 from tests.cli.terminal import Terminal
 
 HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "fate", "verdict", "epochs")

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from hpsearch.worker.shutdown import INTERRUPTED, StopNowError, StopRequest
+from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopNowError, StopRequest
 
 
 @pytest.fixture
@@ -124,6 +125,15 @@ def test_a_database_that_does_not_answer_does_not_delay_the_end() -> None:
     """If handing back takes too long or fails, the process still ends, and the leases expire."""
     for hand_back in (FOREVER, 'raise StorageUnavailableError("the server does not answer")'):
         assert run(ask=BY_SIGNAL, work=FOREVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
+
+
+def test_a_program_of_others_is_not_ended() -> None:
+    """In a program that is not ours, the trials are handed back in time, and the program goes on."""
+    stop, handed_back = StopRequest(), threading.Event()
+    with DrainWatch(stop, hand_back=handed_back.set, within_s=0.1, ends_process=False):
+        stop.ask()
+        assert handed_back.wait(30)
+    assert stop.is_asked
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])

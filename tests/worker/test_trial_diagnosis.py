@@ -10,7 +10,7 @@ from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.study.spec import DataSpec, Fault, ModelSpec, Output, PruningSpec, StudySpec, TrainingSpec
 from hpsearch.verdicts import Cause
 from hpsearch.worker.preparation import prepare_configuration, prepare_study
-from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration, record_configuration
 from tests.worker.bench import SPEC, Bench
 
 
@@ -27,6 +27,15 @@ def test_a_healthy_configuration_trains_all_its_epochs() -> None:
     assert (found.steps, found.epochs) == (found.steps_planned, found.epochs_planned) == (48, 12)
     assert found.last is not None
     assert found.last.epoch == 11
+
+
+def test_the_recording_is_the_same_training() -> None:
+    """A recorded training has the samples and epochs of the diagnosed one, step by step."""
+    study = prepare_study(replace(SPEC, search=(), training=replace(SPEC.training, epochs=3)))
+    found = diagnose_configuration(study)
+    recording = record_configuration(study, steps=found.steps)
+    assert recording.steps == found.steps
+    assert recording.telemetry.epochs[-1] == found.last
 
 
 @pytest.mark.parametrize("rate", [1e4, 1e-6])

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from hpsearch.cli.progress import Display, Pace
+from hpsearch.api.terminal_progress import Display, Pace
+from hpsearch.cli.output import say
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.trials import Fate, Trial, TrialState
@@ -61,7 +62,7 @@ def test_the_pace_leaves_out_what_was_there() -> None:
 def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal a line is written every 10 % of the budget, and at the end; notes come at once."""
     notes: list[str] = []
-    with Display(STUDY, StopRequest(), notes=notes) as display:
+    with Display(STUDY, StopRequest(), notes=notes, say=say) as display:
         for complete in (0, 1, 2, 3):
             display.show(progress(complete=complete, epochs=complete, running=0 if complete == 0 else 4))
         notes.append("ann: the worker was killed by signal 9")
@@ -85,7 +86,7 @@ def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C prints the consequences at once, while the workers still finish."""
     stop = StopRequest()
-    with Display(STUDY, stop) as display:
+    with Display(STUDY, stop, say=say) as display:
         stop.ask()
         # The thread that prints them ends by itself afterwards.
         assert display.watch is not None

@@ -1,0 +1,52 @@
+from hpsearch import errors
+from hpsearch.api.diagnosis import Diagnosis, diagnose
+from hpsearch.api.studies import (
+    Study,
+    create_study,
+    delete_study,
+    get_all_study_names,
+    import_studies,
+    load_study,
+)
+from hpsearch.api.trials import StudyTrial as Trial
+from hpsearch.api.trials import TrialVerdict as Verdict
+from hpsearch.errors import (
+    DataError,
+    HpsearchError,
+    StorageError,
+    StudyExistsError,
+    StudyFileError,
+    StudyNotFoundError,
+    UsageError,
+)
+from hpsearch.storage import open_storage
+from hpsearch.storage.records import Progress
+from hpsearch.study.spec import Choices, Range
+
+__all__ = [
+    "Choices",
+    "DataError",
+    "Diagnosis",
+    "HpsearchError",
+    "Progress",
+    "Range",
+    "StorageError",
+    "Study",
+    "StudyExistsError",
+    "StudyFileError",
+    "StudyNotFoundError",
+    "Trial",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "create_study",
+    "delete_study",
+    "diagnose",
+    "errors",
+    "get_all_study_names",
+    "import_studies",
+    "load_study",
+    "open_storage",
+]
+
+__version__: str

@@ -1,0 +1,242 @@
+"""Diagnoses of one configuration, without a database."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Unpack, final, overload
+
+import numpy.typing as npt
+
+from hpsearch.analysis.formats import format_share
+from hpsearch.analysis.trial_facts import cause_words
+from hpsearch.api.border import public
+from hpsearch.api.data import Data, data_table
+from hpsearch.api.documents import Draft, FilePath, raw_choice, tables_of
+from hpsearch.api.options import NetworkOptions
+from hpsearch.api.trials import RecordedTraining, TrialVerdict, verdict_of
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.telemetry import Epoch
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Cause
+from hpsearch.worker.capacity import check_memory, job_of
+from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration, record_configuration
+from hpsearch.workflows.json_objects import JsonObject, diagnosis_object
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@overload
+def diagnose(
+    study: FilePath,
+    *,
+    data: Data | None = None,
+    target: str | None = None,
+    seed: int | None = None,
+    configuration: str | None = None,
+    **settings: Unpack[NetworkOptions],
+) -> Diagnosis: ...
+
+
+@overload
+def diagnose(
+    study: npt.ArrayLike, y: npt.ArrayLike, *, seed: int | None = None, **settings: Unpack[NetworkOptions]
+) -> Diagnosis: ...
+
+
+@overload
+def diagnose(
+    *, data: Data, target: str | None = None, seed: int | None = None, **settings: Unpack[NetworkOptions]
+) -> Diagnosis: ...
+
+
+@public
+def diagnose(
+    study: FilePath | npt.ArrayLike | None = None,
+    y: npt.ArrayLike | None = None,
+    *,
+    data: Data | None = None,
+    target: str | None = None,
+    seed: int | None = None,
+    configuration: str | None = None,
+    **settings: Unpack[NetworkOptions],
+) -> Diagnosis:
+    """Train one configuration until its fault is clear, and return the diagnosis. It needs no database.
+
+    The configuration is that of a study file or an example, with `settings` in place of its own values:
+
+    >>> diagnosis = hpsearch.diagnose("digits", learning_rate=30.0)
+    >>> print(diagnosis.cause)
+    dead_relu_total
+    >>> diagnosis.remedy
+    'Lower the learning rate from 30 to 3, or try model.activation = "leaky_relu" or model.batch_norm = true.'
+
+    Without a file it is described by its data and `settings`, the keys of `[model]` and `[training]`. The data is a
+    source, a table of keys, arrays, or a data frame with the column `target`:
+
+    >>> print(hpsearch.diagnose(data="iris", hidden=[8], activation="sigmoid", learning_rate=1e-6, epochs=60).cause)
+    lr_too_low
+
+    `configuration` is the name of one of the file's exact configurations, or its place among them from 0. It trains for
+    at most `epochs`, alone, as trial 0 of a study with the `seed`.
+    """
+    if y is not None:
+        data, study = (study, y), None  # type: ignore[assignment] # the overloads say so
+    if study is None and data is None:
+        raise UsageError("diagnose: needs a study file, data=, or arrays (got none)")
+    tables = tables_of(settings, where="diagnose")
+    draft = Draft(
+        where="diagnose",
+        file=study,  # type: ignore[arg-type] # not arrays
+        values={"seed": seed} if study is not None else {"name": "diagnose", "seed": seed},
+        tables={**tables, "data": data_table(data, target=target, storage=None)},
+    )
+    return _diagnosis(draft, configuration)
+
+
+def _diagnosis(draft: Draft, configuration: str | None) -> Diagnosis:
+    prepared = draft.prepared_configuration(configuration)
+    check_memory(job_of(prepared))
+    return Diagnosis(draft, configuration, prepared, diagnose_configuration(prepared))
+
+
+@final
+class Diagnosis:
+    """What is wrong with one configuration, with its evidence and remedy, and its training from the inside.
+
+    >>> diagnosis = hpsearch.diagnose("digits", learning_rate=1e-6)
+    >>> diagnosis
+    <Diagnosis: lr_too_low from step ..., confidence ... %>
+    >>> diagnosis.suggested
+    {'learning_rate': 0...}
+    >>> print(diagnosis.with_remedy().cause)
+    healthy
+    """
+
+    def __init__(
+        self, draft: Draft, configuration: str | None, prepared: PreparedStudy, diagnosis: TrialDiagnosis
+    ) -> None:
+        self._draft = draft
+        self._configuration = configuration
+        self._prepared = prepared
+        self._diagnosis = diagnosis
+        self._training: RecordedTraining | None = None
+
+    def __repr__(self) -> str:
+        words, sure = cause_words(self._diagnosis.verdict.primary), format_share(self.confidence, 1)
+        return f"<Diagnosis: {words}, confidence {sure}>"
+
+    @property
+    def verdict(self) -> TrialVerdict:
+        """The strongest finding."""
+        return verdict_of(self._diagnosis.verdict.primary)
+
+    @property
+    def findings(self) -> tuple[TrialVerdict, ...]:
+        """All findings, strongest first.
+
+        >>> [finding.cause.value for finding in hpsearch.diagnose("digits", learning_rate=30.0).findings][0]
+        'dead_relu_total'
+        """
+        return tuple(map(verdict_of, self._diagnosis.verdict.findings))
+
+    @property
+    def cause(self) -> Cause:
+        """What is wrong, in a word; `healthy` if nothing is."""
+        return self.verdict.cause
+
+    @property
+    def confidence(self) -> float:
+        """How sure that is, in 0..1."""
+        return self.verdict.confidence
+
+    @property
+    def first_step(self) -> int:
+        """The optimizer step (from 0) at which it began."""
+        return self.verdict.first_step
+
+    @property
+    def evidence(self) -> Mapping[str, float]:
+        """What it is concluded from: statistics and their values."""
+        return self.verdict.evidence
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in a sentence."""
+        return self.verdict.remedy
+
+    @property
+    def suggested(self) -> Mapping[str, ParameterValue]:
+        """The values that the remedy suggests, by the names of their keys; `with_remedy` tries them."""
+        return self.verdict.suggested
+
+    @property
+    def steps(self) -> int:
+        """The steps of the optimizer until the fault was clear."""
+        return self._diagnosis.steps
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that were begun."""
+        return self._diagnosis.epochs
+
+    @property
+    def last_epoch(self) -> Epoch | None:
+        """The losses and the accuracy of the last finished epoch, if there is one."""
+        return self._diagnosis.last
+
+    @property
+    def training(self) -> RecordedTraining:
+        """The same training, recorded at every step: it is trained once more when this is first read.
+
+        >>> hpsearch.diagnose("digits", learning_rate=30.0).training.figure_names[:3]
+        ('accuracy', 'loss', 'output-weights')
+        """
+        if self._training is None:
+            recording = record_configuration(self._prepared, steps=self.steps)
+            self._training = RecordedTraining(recording, self._diagnosis.verdict.primary)
+        return self._training
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """The numbers of each minibatch before its step: `step`, `loss`, and `accuracy` in classification.
+
+        >>> curves = hpsearch.diagnose("digits", learning_rate=30.0).curves
+        >>> max(curves["loss"]) > 10 * curves["loss"][0]
+        True
+        """
+        return self.training.curves
+
+    @public
+    def figure(self, name: str = "loss") -> go.Figure:
+        """Return a figure of the training, such as `loss`, `firing` or `weight-gradients` (`training.figure_names`).
+
+        >>> hpsearch.diagnose("digits", learning_rate=30.0).figure("firing").layout.height > 0
+        True
+        """
+        return self.training.figure(name)
+
+    @public
+    def with_remedy(self) -> Diagnosis:
+        """Return the diagnosis of the same configuration with the suggested values.
+
+        >>> print(hpsearch.diagnose("digits", learning_rate=1e-6).with_remedy().cause)
+        healthy
+
+        Raises HpsearchError if nothing is suggested.
+        """
+        if not self.suggested:
+            raise HpsearchError(f"with_remedy: must have suggested values to try (got none for {self.cause})")
+        tables = tables_of(
+            {name: raw_choice(value) for name, value in self.suggested.items()}, where="with_remedy"
+        )
+        return _diagnosis(self._draft.changed(tables), self._configuration)
+
+    def to_dict(self) -> JsonObject:
+        """Return the JSON object that `hpsearch diagnose --format json` prints.
+
+        >>> hpsearch.diagnose("digits", learning_rate=30.0).to_dict()["verdict"]
+        'dead_relu_total'
+        """
+        return diagnosis_object(self._diagnosis)

@@ -1,0 +1,775 @@
+"""Studies as objects: create, load, delete, run, and everything that the command line does with one."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+
+import getpass
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+
+from hpsearch.analysis.best_trials import leading_trials
+from hpsearch.analysis.confirmation import Repeated
+from hpsearch.analysis.formats import format_result, format_short_metric
+from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.analysis.study_state import StudyState, state_of
+from hpsearch.api.access import DatabaseAccess, access_study, url_of
+from hpsearch.api.border import drained_on_interrupt, public
+from hpsearch.api.data import Data, data_table
+from hpsearch.api.documents import Draft, FilePath, raw_value
+from hpsearch.api.options import (
+    ModelOptions,
+    PruningOptions,
+    SamplerOptions,
+    SearchSpace,
+    TrainingOptions,
+    Value,
+)
+from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
+from hpsearch.api.trials import StudyTrial
+from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
+from hpsearch.installation import install_command
+from hpsearch.report.file import check_report_path
+from hpsearch.report.request import ReportRequest
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store, open_store
+from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_name
+from hpsearch.trials import Trial
+from hpsearch.worker.preparation import is_study_file
+from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
+from hpsearch.workflows.default_storage import is_unmade
+from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
+from hpsearch.workflows.listener import Listener
+from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
+from hpsearch.workflows.run import RunOptions, run, run_rounds
+from hpsearch.workflows.trials import enqueue_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+
+
+@public
+def create_study(
+    study: FilePath | None = None,
+    *,
+    name: str | None = None,
+    data: Data | None = None,
+    target: str | None = None,
+    model: ModelOptions | None = None,
+    training: TrainingOptions | None = None,
+    search: SearchSpace | None = None,
+    configurations: Sequence[Mapping[str, Value]] | None = None,
+    sampler: SamplerName | SamplerOptions | None = None,
+    pruning: PruningOptions | None = None,
+    trials: int | None = None,
+    seed: int | None = None,
+    metric: Metric | None = None,
+    direction: Direction | None = None,
+    storage: str | None = None,
+    load_if_exists: bool | None = None,
+) -> Study:
+    """Store a study in a database and return it, ready to run.
+
+    `study` is a study file, or the name of an example such as `digits`; the other arguments replace its keys. Without a
+    file, `name` and `data` describe the study, with the tables and keys that a study file has:
+
+    >>> study = hpsearch.create_study(
+    ...     name="small-digits",
+    ...     data="digits",
+    ...     model={"hidden": [16]},
+    ...     training={"epochs": 3},
+    ...     search={"learning_rate": hpsearch.Range(1e-4, 1.0, log=True)},
+    ...     trials=6,
+    ...     storage="sqlite:///lab.db",
+    ... )
+    >>> study
+    <Study "small-digits": open, 0 of 6 trials>
+
+    `data` is a source (the name of a data set, or a path), a table of keys, arrays `(X, y)`, or a data frame with the
+    column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
+    URL of the database, by default that of the command line. `sampler` is a name such as `random`, or a table.
+
+    A study that is stored already, with the same search over the same data, is returned with its trials. Any other
+    study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
+    existing study is an error.
+
+    Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
+    """
+    url = url_of(storage)
+    study, name = _file_and_name(study, name, has_data=data is not None)
+    if isinstance(sampler, str):
+        sampler = {"name": sampler}
+    tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
+    draft = Draft(
+        where="create_study",
+        file=study,
+        values={"name": name, "trials": trials, "seed": seed, "metric": metric},
+        tables={
+            "data": data_table(data, target=target, storage=url),
+            **{key: dict(table) for key, table in tables.items() if table is not None},
+        },
+        search=search,
+        configurations=configurations,
+    )
+    if load_if_exists is not None and (found := _existing(url, draft.spec().name)) is not None:
+        if load_if_exists:
+            return found
+        raise StudyExistsError(
+            f'study "{found.name}": must not exist yet (a study has the name): choose another name'
+        )
+    prepared = draft.prepared()
+    _check_direction(prepared.spec, direction)
+    warnings: list[str] = []
+    # The budget of a study that is stored already changes only if the caller sets another one than its file.
+    budget = None if study is None else trials
+    made = studies.create_prepared(url, prepared, trials=budget, listener=Listener(notify=warnings.append))
+    for line in (*warnings, made.sentence):
+        log(line)
+    return Study(*access_study(url, made.study.name), warnings=tuple(map(without_mark, warnings)))
+
+
+def _file_and_name(
+    study: FilePath | None, name: str | None, *, has_data: bool
+) -> tuple[FilePath | None, str | None]:
+    """Return the study file, if there is one, and the name: with data of its own, `study` may be the name."""
+    if isinstance(study, str) and has_data and name is None and not is_study_file(study):
+        return None, study
+    return study, name
+
+
+def _existing(url: str, name: str) -> Study | None:
+    """Return the study of that name, made by any client; None if there is none."""
+    try:
+        with open_store(url):  # which makes the database if it is missing
+            return Study(*access_study(url, name))
+    except StudyNotFoundError:
+        return None
+
+
+def _check_direction(spec: StudySpec, direction: Direction | None) -> None:
+    """Raise UsageError unless the metric of the study is searched in that direction."""
+    own = "maximize" if spec.metric == "validation_accuracy" else "minimize"
+    if direction is not None and direction != own:
+        raise UsageError(
+            f'direction: must be {own} for the metric {spec.metric} (got "{direction}"): leave it out'
+        )
+
+
+@public
+def load_study(name: str, *, storage: str | None = None) -> Study:
+    """Return a stored study, made by hpsearch or by another Optuna client.
+
+    >>> hpsearch.load_study("lesson", storage="sqlite:///lesson.db").name
+    'lesson'
+
+    Raises StudyNotFoundError with the nearest names, and StorageError if there is no database.
+    """
+    return Study(*access_study(url_of(storage), name))
+
+
+@public
+def delete_study(name: str, *, storage: str | None = None) -> None:
+    """Delete a study and all its trials permanently. Its report stays.
+
+    >>> _ = hpsearch.create_study("digits", name="mistake", storage="sqlite:///lab.db")
+    >>> hpsearch.delete_study("mistake", storage="sqlite:///lab.db")
+
+    Raises StudyNotFoundError.
+    """
+    studies.delete(DatabaseAccess(url_of(storage)).store, name)
+
+
+@public
+def get_all_study_names(storage: str | None = None) -> list[str]:
+    """Return the names of all studies of a database, oldest first.
+
+    >>> hpsearch.get_all_study_names("sqlite:///lesson.db")
+    ['lesson']
+    """
+    url = url_of(storage)
+    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.studies.listing()]
+
+
+@public
+def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | None = None) -> list[Study]:
+    """Import the studies of a file that `Study.export` wrote, or only `names`, and return them.
+
+    >>> file = study.export("exported.db")
+    >>> hpsearch.import_studies(file, storage="sqlite:///another.db")
+    [<Study "lesson": finished, 40 of 40 trials, best val acc 0...>]
+
+    The file is imported whole or, if it breaks a rule, not at all.
+    """
+    url = url_of(storage)
+    made = transfer.import_studies(Path(path), url, names=names)
+    return [load_study(copied.name, storage=url) for copied in made]
+
+
+@final
+class Study:
+    """A stored study. `create_study` and `load_study` return one.
+
+    Its properties read the database each time, so they follow the workers of any machine.
+
+    >>> study = hpsearch.load_study("lesson", storage="sqlite:///lesson.db")
+    >>> study
+    <Study "lesson": finished, 40 of 40 trials, best val acc 0...>
+    """
+
+    def __init__(self, access: DatabaseAccess, study: StoredStudy, *, warnings: tuple[str, ...] = ()) -> None:
+        self._access = access
+        self._study = study
+        self._warnings = warnings
+
+    def __repr__(self) -> str:
+        progress = self.progress
+        best = ""
+        if progress.best is not None:
+            metric = self._study.spec.metric
+            best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
+        return (
+            f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
+        )
+
+    def _current(self) -> StoredStudy:
+        """Return the study as it is stored now, also under another name."""
+        self._study = (
+            self._store.studies.get_any(self._study.name)
+            if self._study.foreign is not None
+            else self._store.studies.current(self._study)
+        )
+        return self._study
+
+    @property
+    def name(self) -> str:
+        """The name of the study.
+
+        >>> study.name
+        'lesson'
+        """
+        return self._study.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What `create_study` found wrong with the data or the fixed values, ahead of any training.
+
+        >>> study.warnings
+        ()
+        """
+        return self._warnings
+
+    @property
+    def _store(self) -> Store:
+        return self._access.store
+
+    @property
+    def storage(self) -> str:
+        """The URL of the database, with its password masked.
+
+        >>> study.storage
+        'sqlite:///lesson.db'
+        """
+        return self._store.url_shown
+
+    @property
+    def metric(self) -> str:
+        """The name of what is searched for, such as `validation_accuracy`.
+
+        >>> study.metric
+        'validation_accuracy'
+        """
+        return self._study.spec.metric
+
+    @property
+    def direction(self) -> Direction:
+        """`maximize` or `minimize`: whether a higher metric is better.
+
+        >>> study.direction
+        'maximize'
+        """
+        return "maximize" if self._study.maximize else "minimize"
+
+    @property
+    @public
+    def progress(self) -> Progress:
+        """The counts of trials, fates and epochs.
+
+        >>> study.progress.finished, study.progress.budget
+        (40, 40)
+        """
+        return self._store.studies.progress(self._current())
+
+    @property
+    @public
+    def state(self) -> StudyState:
+        """The state in one word: `open`, `running`, `finished`, `paused`, `stopped`, or `idle`.
+
+        >>> study.state
+        'finished'
+        """
+        return state_of(self.progress)
+
+    @property
+    @public
+    def trials(self) -> list[StudyTrial]:
+        """All trials by number.
+
+        >>> len(study.trials)
+        40
+        """
+        return [self._trial(trial) for trial in self._trials()]
+
+    @property
+    @public
+    def best_trials(self) -> list[StudyTrial]:
+        """The complete trials with a finite value, best first; those that `confirm` trained again come first.
+
+        With several objectives, these are the trials of the Pareto front, as in Optuna.
+
+        >>> [trial.value for trial in study.best_trials] == sorted((t.value for t in study.best_trials), reverse=True)
+        True
+        """
+        return [self._trial(trial) for trial in self._best()]
+
+    @property
+    @public
+    def best_trial(self) -> StudyTrial:
+        """The best trial. Raises HpsearchError if no trial is complete with a finite value.
+
+        >>> study.best_trial.state.value
+        'complete'
+        """
+        best = self._best(1)
+        if not best:
+            raise HpsearchError(
+                f'study "{self.name}": must have a complete trial with a finite result (got none yet)'
+            )
+        return self._trial(best[0])
+
+    @property
+    @public
+    def best_params(self) -> dict[str, float | int | str | bool]:
+        """The parameters of the best trial.
+
+        >>> sorted(study.best_params)
+        ['learning_rate']
+        """
+        return self.best_trial.params
+
+    @property
+    @public
+    def best_value(self) -> float:
+        """The value of the best trial in the search.
+
+        >>> study.best_value > 0.5
+        True
+        """
+        value = self.best_trial.value
+        assert value is not None  # a ranked trial has one
+        return value
+
+    def _trials(self) -> list[Trial]:
+        study = self._current()
+        self._store.queue.sweep(study)
+        return self._store.trials.all(study)
+
+    def _best(self, count: int | None = None) -> list[Trial]:
+        trials = self._trials()
+        evaluations = self._store.evaluations.all(self._study)
+        return leading_trials(trials, self._study, evaluations, count=len(trials) if count is None else count)
+
+    def _trial(self, trial: Trial) -> StudyTrial:
+        return StudyTrial(self._access, self._study, trial)
+
+    @public
+    def trials_dataframe(self) -> pd.DataFrame:
+        """Return all trials as a data frame of pandas, with the columns of Optuna, and fate, verdict and epochs.
+
+        >>> list(study.trials_dataframe().columns[:3])
+        ['number', 'value', 'datetime_start']
+
+        Raises HpsearchError if pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise HpsearchError(
+                f"trials_dataframe: needs pandas, which is not installed: {install_command('frames')}"
+            ) from None
+        rows = [_row(trial) for trial in self.trials]
+        names = dict.fromkeys(name for row in rows for name in row)
+        first = ("number", "value", "datetime_start", "datetime_complete", "duration")
+        last = ("state", "fate", "verdict", "epochs")
+        params = sorted(name for name in names if name not in (*first, *last))
+        return pd.DataFrame(rows, columns=[*first, *params, *last])
+
+    @public
+    def to_dict(self) -> JsonObject:
+        """Return the JSON object that `hpsearch study show --format json` prints.
+
+        >>> study.to_dict()["state"]
+        'finished'
+        """
+        return study_summary(self._store, self._current())
+
+    @public
+    def best_dicts(self, count: int = 5) -> list[JsonObject]:
+        """Return the JSON objects that `hpsearch study best --format json` prints.
+
+        >>> [shown["number"] for shown in study.best_dicts(1)] == [study.best_trial.number]
+        True
+        """
+        return best_objects(self._best(count), self._study, self._store.evaluations.all(self._study))
+
+    @public
+    def run(
+        self,
+        trials: int | None = None,
+        *,
+        workers: int | None = None,
+        rounds: int = 1,
+        cohort: int | None = None,
+        progress: ProgressOption = True,
+    ) -> Study:
+        """Run the study on this machine until its budget is spent, and return it.
+
+        `trials` is a new budget: how many trials are to be finished in all. `workers` is the number of worker
+        processes, by default one per core. They import nothing of the calling program, so a script needs no guard for
+        `__main__`. With `rounds`, narrow the search by its results, run that, and so on; return the last study.
+
+        `progress` is shown in terminals and notebooks; a function gets the progress about twice a second instead.
+        Ctrl-C, or the interruption of a notebook's kernel, stores what is finished, hands the rest back, and raises
+        KeyboardInterrupt; the same call continues from there.
+
+        >>> study = hpsearch.create_study(
+        ...     "digits", name="short", training={"epochs": 1}, trials=2, storage="sqlite:///lab.db"
+        ... )
+        >>> study.run(workers=1, progress=False).state
+        'finished'
+
+        Raises HpsearchError if the study is stopped or paused before its budget is spent.
+        """
+        _check_counts(trials=trials, workers=workers, rounds=rounds, cohort=cohort)
+        options = RunOptions(
+            url=self._access.url, workers=workers, trials=trials, cohort=cohort, ends_process=False
+        )
+        listener = listener_of(progress)
+        problem: str | None = None
+
+        def run_one(name: str, options: RunOptions) -> bool:
+            nonlocal problem
+            problem = run(name, options, stop=stop, listener=listener).problem
+            return problem is None
+
+        name = self._current().name
+        with drained_on_interrupt("study.run()") as stop:
+            if rounds == 1:
+                run_one(name, options)
+            else:
+                name = run_rounds(name, options, rounds=rounds, run_one=run_one, listener=listener).names[-1]
+        self._renew()
+        if problem is not None:
+            raise HpsearchError(problem)
+        return self if name == self.name else load_study(name, storage=self._access.url)
+
+    @public
+    def figure(
+        self, name: str = "search-map", *, trials: Sequence[int] = (), compare: Sequence[str] = ()
+    ) -> go.Figure:
+        """Return a figure of the report, which a notebook shows inline.
+
+        `trials` are the ones that `comparison` compares, `compare` the other studies of `studies`.
+
+        >>> study.figure("learning-curves-training").layout.height > 0
+        True
+
+        Raises UsageError for an unknown name (`figure_names` are the known ones), and HpsearchError if there is nothing
+        to draw.
+        """
+        from hpsearch.api.figures import figure_named
+        from hpsearch.report.figures.catalogue import exhibits
+
+        return figure_named(exhibits(*self._request(trials, compare)), name)
+
+    @property
+    @public
+    def figure_names(self) -> tuple[str, ...]:
+        """The names of the figures that can be drawn now.
+
+        >>> "learning-curves-training" in study.figure_names
+        True
+        """
+        from hpsearch.api.figures import names_of
+        from hpsearch.report.figures.catalogue import exhibits
+
+        return names_of(exhibits(*self._request((), ())))
+
+    @public
+    def report(
+        self, path: FilePath | None = None, *, trials: Sequence[int] = (), compare: Sequence[str] = ()
+    ) -> Path:
+        """Write the report, one HTML file, and return its path; by default it is written next to the database.
+
+        `trials` are two to six to compare, `compare` other studies of the same metric.
+
+        >>> study.report("lesson.html").name
+        'lesson.html'
+        """
+        if path is not None:
+            check_report_path(Path(path))
+        snapshot, request = self._request(trials, compare)
+        return write_report(
+            snapshot,
+            default_report_path(self._access.url, self.name) if path is None else Path(path),
+            request,
+        )
+
+    def _request(self, trials: Sequence[int], compare: Sequence[str]) -> tuple[Snapshot, ReportRequest]:
+        name = self._current().name
+        return request_report(
+            self._store, name, trials=tuple(trials), compare=compare, ours=False, notify=log
+        )
+
+    @public
+    def confirm(self, best: int = 5, *, seeds: int = 5) -> list[Repeated]:
+        """Train the best configurations again with fresh seeds, and return their results, the best mean first.
+
+        Stored results are not trained again, so after an interruption the same call continues.
+
+        >>> confirmed = study.confirm(best=1, seeds=2)
+        >>> len(confirmed[0].values), confirmed[0].mean > 0.5
+        (2, True)
+        """
+        _check_counts(best=best, seeds=seeds)
+        with drained_on_interrupt("study.confirm()") as stop:
+            done = confirmation.confirm(
+                self._store,
+                self._current().name,
+                best=best,
+                seeds=seeds,
+                stop=stop,
+                listener=listener_of(progress=False),
+            )
+        self._renew()
+        return list(done.found)
+
+    @public
+    def test(self, trial: int | None = None, *, seeds: int = 5) -> Repeated:
+        """Open the sealed test part, once, for one configuration, and return its result there over fresh seeds.
+
+        `trial` is its number, by default that of the best one. The opening is recorded permanently; later calls return
+        the stored result.
+
+        >>> study.test(seeds=2).mean > 0.5
+        True
+
+        Raises HpsearchError if the data has no test part, or it was opened for another trial.
+        """
+        _check_counts(seeds=seeds)
+        with drained_on_interrupt("study.test()") as stop:
+            done = sealed_test.open_test_part(
+                self._store,
+                self._current().name,
+                trial=trial,
+                seeds=seeds,
+                stop=stop,
+                listener=listener_of(progress=False),
+            )
+        self._renew()
+        assert done.found is not None  # it was not stopped
+        return done.found
+
+    @public
+    def narrow(self) -> NarrowedSearch:
+        """Return the search that a follow-up study should have, with a reason for every bound.
+
+        >>> narrowed = study.narrow()
+        >>> sorted(narrowed.search)
+        ['learning_rate']
+
+        Raises HpsearchError if the trials are too few.
+        """
+        return NarrowedSearch(self._access, narrowing.narrow(self._store, self._current().name))
+
+    @public
+    def enqueue(self, params: Mapping[str, Value]) -> StudyTrial:
+        """Add a waiting trial with these values, which is trained next, and return it. The others are sampled.
+
+        >>> waiting = study.copy("with-my-own").enqueue({"learning_rate": 0.05})
+        >>> waiting.state.value
+        'waiting'
+
+        Raises UsageError if the study does not search such values.
+        """
+        values = {full_name(name): raw_value(value) for name, value in params.items()}
+        made = enqueue_values(self._store, self._current().name, values)
+        self._renew()
+        return self._trial(self._store.trials.get(self._study, made.number))
+
+    @public
+    def edit(self, *, trials: int | None = None, priority: int | None = None) -> None:
+        """Set the budget, the priority, or both; workers apply them from their next claim on.
+
+        >>> study.edit(priority=5)
+        """
+        _check_counts(trials=trials)
+        self._edited(studies.edit(self._store, self._current().name, trials=trials, priority=priority))
+
+    @public
+    def pause(self) -> None:
+        """Keep workers from taking more trials. Trials in training run to their end.
+
+        >>> study = study.copy("paused")
+        >>> study.pause()
+        >>> study.resume()
+        """
+        self._edited(studies.pause(self._store, self._current().name, by=_user()))
+
+    @public
+    def resume(self) -> None:
+        """Let workers take trials of a paused study again.
+
+        >>> study.resume()
+        """
+        self._edited(studies.resume(self._store, self._current().name))
+
+    @public
+    def stop(self) -> None:
+        """End the study early: its budget becomes the number of finished trials and those in training.
+
+        >>> study.stop()
+        """
+        self._edited(studies.stop(self._store, self._current().name))
+
+    @public
+    def rename(self, name: str) -> None:
+        """Give the study another name. Everything else stays.
+
+        >>> study = study.copy("old")
+        >>> study.rename("new")
+        >>> study.name
+        'new'
+        """
+        before = self._current().name
+        studies.check_name("rename", name)
+        self._store.studies.rename(before, name)
+        self._study = self._store.studies.get_any(name)
+        self._renew(before=before)
+
+    @public
+    def copy(self, name: str) -> Study:
+        """Copy the study with all its trials to another name in the same database, and return the copy.
+
+        >>> study.copy("twin").best_value == study.best_value
+        True
+        """
+        studies.check_name("copy", name)
+        self._store.studies.copy(self._current().name, name)
+        return load_study(name, storage=self._access.url)
+
+    @public
+    def export(self, path: FilePath) -> Path:
+        """Write the study into a new SQLite file, and return its path.
+
+        >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
+        ['lesson']
+        """
+        transfer.export_study(self._access.url, self._current().name, Path(path))
+        return Path(path)
+
+    def _edited(self, edited: studies.Edited) -> None:
+        for sentence in edited.sentences:
+            log(sentence)
+        self._study = edited.study
+        self._renew()
+
+    def _renew(self, *, before: str | None = None) -> None:
+        """Write the report at the default path again, if there is one, as the command line does."""
+        renewed = renew_report(
+            self._store,
+            self._current().name,
+            url=self._access.url,
+            before=before,
+            listener=listener_of(progress=False),
+        )
+        if renewed is not None and renewed.error is not None:
+            log(f'Warning: the report of "{self.name}" is older than the study: {renewed.error}')
+
+
+@final
+class NarrowedSearch:
+    """The search that the trials of a study suggest for a follow-up study.
+
+    >>> narrowed = study.narrow()
+    >>> narrowed.changes
+    True
+    >>> follow_up = narrowed.create(trials=4)
+    >>> follow_up.name, follow_up.progress.waiting
+    ('lesson-round-2', 1)
+    """
+
+    def __init__(self, access: DatabaseAccess, narrowing: narrowing.Narrowing) -> None:
+        self._access = access
+        self._narrowing = narrowing
+
+    @property
+    def search(self) -> dict[str, Dimension]:
+        """The searched names with their new ranges or choices."""
+        return {dimension.name: dimension for dimension in self._narrowing.proposal.search}
+
+    @property
+    def reasons(self) -> dict[str, tuple[str, ...]]:
+        """The reasons by name: for the low and the high bound of a range, or for the choices."""
+        return {one.after.name: one.reasons for one in self._narrowing.proposal.revisions}
+
+    @property
+    def changes(self) -> bool:
+        """True if the search would change."""
+        return self._narrowing.proposal.changes
+
+    @public
+    def create(self, name: str | None = None, *, trials: int | None = None) -> Study:
+        """Store the follow-up study, by default as `NAME-round-2`, and return it.
+
+        It keeps the seed and the split, so results are comparable, and begins with the best configurations inside the
+        bounds. Raises HpsearchError if nothing would change.
+        """
+        _check_counts(trials=trials)
+        if name is not None:
+            studies.check_name("name", name)
+        made = narrowing.follow_up(self._access.store, self._narrowing, name=name, trials=trials)
+        return load_study(made.study.name, storage=self._access.url)
+
+
+def _row(trial: StudyTrial) -> dict[str, Any]:
+    """Return the row of a trial in a data frame."""
+    return {
+        "number": trial.number,
+        "value": trial.value,
+        "datetime_start": trial.datetime_start,
+        "datetime_complete": trial.datetime_complete,
+        "duration": trial.duration,
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        "state": trial.state.name,
+        "fate": trial.fate.value,
+        "verdict": None if trial.verdict is None else trial.verdict.cause.value,
+        "epochs": trial.epochs,
+    }
+
+
+def _check_counts(**counts: int | None) -> None:
+    """Raise UsageError for a count below 1."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UsageError(f"{name}: must be at least 1 (got {count})")
+
+
+def _user() -> str:
+    """Return the current user as `user@host`, or the host alone if the system has no name for the user."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError, ImportError):
+        return socket.gethostname()

@@ -1,0 +1,211 @@
+"""Progress of a run on stderr with Rich: a live display in a terminal, a line now and then elsewhere."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self, final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
+from hpsearch.analysis.study_state import fate_rows
+from hpsearch.api.terminal_text import folded, printable, printable_cell
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.trials import Fate
+from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows.listener import Notify, Show, ignore
+
+_LINE_EVERY_S: Final = 10.0
+_LINE_EVERY_SHARE: Final = 0.1
+_WIDEST_BAR: Final = 30
+_NARROWEST_BAR: Final = 6
+_STOPPING: Final = "finishing; Ctrl-C again to stop at once"
+
+
+def stderr() -> Console:
+    """Return stderr, looked up at each call, since a test may replace it."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class Pace:
+    """The speed of a run: epochs per second, and the time that is left.
+
+    Both are measured from the first finished state that was seen, so that earlier runs and the start of the workers do
+    not count.
+    """
+
+    began_s: float = 0.0
+    began_epochs: int = -1
+    began_finished: int = 0
+
+    def see(self, progress: Progress, now_s: float) -> None:
+        """Take the first state with a trained epoch as the beginning."""
+        if self.began_epochs < 0:
+            self.began_s, self.began_epochs = now_s, progress.epochs
+            self.began_finished = progress.finished
+        elif progress.epochs == self.began_epochs:
+            self.began_s = now_s
+
+    def is_waiting(self, progress: Progress) -> bool:
+        """Return True until the first epoch of this run is seen."""
+        return progress.epochs == self.began_epochs and not progress.is_done
+
+    def epochs_per_s(self, progress: Progress, now_s: float) -> float:
+        """Return the epochs per second, 0 if they are unknown."""
+        elapsed_s = now_s - self.began_s
+        return (progress.epochs - self.began_epochs) / elapsed_s if elapsed_s > 0 else 0.0
+
+    def left_s(self, progress: Progress, now_s: float) -> float | None:
+        """Return the seconds that are left, None if they are unknown."""
+        done = progress.finished - self.began_finished
+        if done <= 0:
+            return None
+        return (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
+
+
+@contextmanager
+def watch_in_terminal(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> Iterator[Show]:
+    """Show the progress of a study on stderr, which is a terminal, until the context exits."""
+    with Display(study, stop, notes=notes) as display:
+        yield display.show
+
+
+@final
+@dataclass(slots=True)
+class Display:
+    """Shows a study's progress until its context exits, and the pool's notes as they arrive.
+
+    After a request to stop, it prints the consequences at once. `say` prints a line if stderr is no terminal.
+    """
+
+    study: StoredStudy
+    stop: StopRequest
+    notes: Sequence[str] = ()
+    say: Notify = ignore
+    _console: Console = field(default_factory=stderr)
+    _live: Live | None = None
+    _pace: Pace = field(default_factory=Pace)
+    _noted: int = 0
+    _line_at_s: float = 0.0
+    _line_share: float = -1.0
+    _left: threading.Event = field(default_factory=threading.Event)
+    _saying: threading.Lock = field(default_factory=threading.Lock)
+    watch: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(
+                Text("Starting workers ..."), console=self._console, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        else:
+            self._say("Starting workers")
+        self.watch = threading.Thread(target=self._announce, name="announce", daemon=True)
+        self.watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        if self.watch is not None:
+            self.watch.join()
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show the current progress of the study."""
+        now_s = time.monotonic()
+        self._pace.see(progress, now_s)
+        self._say_notes()
+        if self._live is not None:
+            self._live.update(self._picture(progress, now_s))
+        elif self._is_line_due(progress, now_s):
+            self._line_share, self._line_at_s = _share(progress), now_s
+            self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
+
+    def _announce(self) -> None:
+        """Print lines that cannot wait for the main thread, which may be busy or waiting for the database.
+
+        These are the notes, and once that a request to stop has arrived.
+        """
+        while not self._left.wait(0.05):
+            self._say_notes()
+            if self.stop.is_asked:
+                self._say(_STOPPING)
+                return
+
+    def _say_notes(self) -> None:
+        with self._saying:
+            for note in self.notes[self._noted :]:
+                self._say(note)
+                self._noted += 1
+
+    def _say(self, line: str) -> None:
+        if self._live is not None:
+            self._console.print(Text(folded(printable(line), self._console.width)), soft_wrap=True)
+        else:
+            self.say(line)
+
+    def _is_line_due(self, progress: Progress, now_s: float) -> bool:
+        """Return True every 10 % of the budget, every 10 s, and at the end."""
+        share = _share(progress)
+        return (
+            share - self._line_share >= _LINE_EVERY_SHARE
+            or now_s - self._line_at_s >= _LINE_EVERY_S
+            or (share >= 1 > self._line_share)
+        )
+
+    def _picture(self, progress: Progress, now_s: float) -> RenderableType:
+        first, *rest = self._facts(progress, now_s)
+        numbers = f"{self._count(progress)}; {first}"
+        # The bar shrinks for the numbers, the last of which is the time that is left; then they move off its line.
+        free = self._console.width - len(self.study.spec.name) - 2
+        if free - len(numbers) - 1 < _NARROWEST_BAR:
+            numbers, rest = "", [numbers, *rest]
+        width = max(_NARROWEST_BAR, min(_WIDEST_BAR, free - len(numbers) - 1))
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            Text(printable_cell(self.study.spec.name), style="bold", overflow="ellipsis", no_wrap=True),
+            ProgressBar(
+                total=progress.budget, completed=min(progress.finished, progress.budget), width=width
+            ),
+            Text(numbers, no_wrap=True),
+        )
+        return Group(bar, *(Padding(Text(line), (0, 0, 0, 2)) for line in rest))
+
+    def _count(self, progress: Progress) -> str:
+        return f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
+
+    def _facts(self, progress: Progress, now_s: float) -> list[str]:
+        """Return the running trials and the speed, then the fates, then the best."""
+        waits = self._pace.is_waiting(progress) and not progress.running and not self.stop.is_asked
+        speed = ["starting workers" if waits else f"{progress.running:,} running"]
+        if rate := self._pace.epochs_per_s(progress, now_s):
+            speed.append(f"{rate:,.0f} epochs/s" if rate >= 10 else f"{rate:.1f} epochs/s")
+        if (left_s := self._pace.left_s(progress, now_s)) and not progress.is_done:
+            speed.append(f"{format_duration(left_s)} left")
+        facts = [", ".join(speed)]
+        ended = [row for row in fate_rows(progress) if row.fate not in (Fate.RUNNING, Fate.WAITING)]
+        if ended:
+            facts.append(", ".join(f"{row.fate.value} {row.trials:,}" for row in ended))
+        if progress.best is not None:
+            metric = self.study.spec.metric
+            value = format_result(progress.best.value, metric)
+            facts.append(f"best {format_short_metric(metric)} {value} (trial {progress.best.number})")
+        return facts
+
+
+def _share(progress: Progress) -> float:
+    """Return the finished share of the budget."""
+    return progress.finished / progress.budget

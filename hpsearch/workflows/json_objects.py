@@ -1,0 +1,170 @@
+"""Studies, trials and diagnoses as the JSON objects that the command line prints with `--format json`."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from hpsearch.analysis.best_trials import has_several_objectives, leading_trials
+from hpsearch.analysis.confirmation import Repeated, confirmation, ranked_trials, repeat
+from hpsearch.analysis.json_objects import (
+    finding_object,
+    moment_text,
+    study_object,
+    summary_object,
+    trial_object,
+    with_reasons,
+)
+from hpsearch.storage.records import Attempt, Evaluation, StoredStudy, Unsealing
+from hpsearch.storage.store import Store
+from hpsearch.telemetry import Epoch
+from hpsearch.trials import Trial
+from hpsearch.worker.trial_diagnosis import TrialDiagnosis
+
+JsonObject: TypeAlias = dict[str, Any]
+
+GONE: Final = "(deleted)"
+
+
+def study_summary(store: Store, study: StoredStudy) -> JsonObject:
+    """Return a study with its progress, advice, best trial, confirmed configurations, parent and opened test part.
+
+    For a study of another Optuna client, return its progress and, with several objectives, its Pareto front.
+    """
+    progress, trials, evaluations = (
+        store.studies.progress(study),
+        store.trials.all(study),
+        store.evaluations.all(study),
+    )
+    shown = study_object(study, progress)
+    if study.foreign is not None:
+        if has_several_objectives(study):
+            shown["front"] = [trial.number for trial in leading_trials(trials, study, count=len(trials))]
+        return shown
+    shown |= summary_object(study, trials, evaluations)
+    shown |= _confirmed_objects(study, trials, evaluations)
+    return shown | {
+        "parent": _parent_object(store, study),
+        "test": opened_object(store.evaluations.unsealing(study)),
+    }
+
+
+def best_objects(
+    trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]
+) -> list[JsonObject]:
+    """Return trials in the given order, with their results over fresh seeds if any were trained."""
+    metric = study.spec.metric
+    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    return [
+        trial_object(trial) | ({"fresh_seeds": _seeds_object(one)} if one.values else {})
+        for trial, one in zip(trials, found, strict=True)
+    ]
+
+
+def trial_with_history(trial: Trial, attempts: Sequence[Attempt]) -> JsonObject:
+    """Return a trial with the attempts that were lost."""
+    return trial_object(trial) | {"history": [_attempt_object(attempt) for attempt in attempts]}
+
+
+def _confirmed_objects(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
+) -> JsonObject:
+    """Return the best trial, and as `confirmed` the results over fresh seeds, the best mean first, as JSON objects."""
+    metric, maximize = study.spec.metric, study.maximize
+    best = ranked_trials(trials, evaluations, metric=metric, maximize=maximize, count=1)
+    found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
+    return {
+        "best": trial_object(best[0]) if best else None,
+        "confirmed": [repeated_object(one) for one in found],
+    }
+
+
+def repeated_object(one: Repeated) -> JsonObject:
+    """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
+    low, high = one.interval or (None, None)
+    return {
+        "rank": one.rank,
+        "number": one.number,
+        "value": one.in_search,
+        "mean": one.mean,
+        "low": low,
+        "high": high,
+        "is_behind": one.is_behind,
+        "seeds": [{"seed": seed, "value": value} for seed, value in one.values.items()],
+        "params": dict(one.params),
+    }
+
+
+def _seeds_object(one: Repeated) -> JsonObject:
+    """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
+    low, high = one.interval or (None, None)
+    return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
+
+
+def opened_object(opened: Unsealing | None) -> JsonObject | None:
+    """Return the opening of the test part as a JSON object; null while it is sealed."""
+    if opened is None:
+        return None
+    return {"number": opened.number, "command": opened.command, "opened": moment_text(opened.opened)}
+
+
+def _attempt_object(attempt: Attempt) -> JsonObject:
+    """Return an attempt as a JSON object."""
+    return {
+        "attempt": attempt.attempt,
+        "worker": attempt.worker,
+        "kind": attempt.kind,
+        "why": attempt.why,
+        "crashed": attempt.crashed,
+        "epochs": attempt.epochs,
+        "started": moment_text(attempt.started),
+        "ended": moment_text(attempt.ended),
+    }
+
+
+def diagnosis_object(diagnosis: TrialDiagnosis) -> JsonObject:
+    """Return a diagnosis as a JSON object; `findings` are all, strongest first."""
+    first, *_ = findings = [finding_object(finding) for finding in diagnosis.verdict.findings]
+    return {
+        "verdict": first["cause"],
+        **{key: first[key] for key in ("confidence", "first_step", "evidence", "remedy", "suggested")},
+        "findings": findings,
+        "steps": diagnosis.steps,
+        "epochs": diagnosis.epochs,
+        **_losses(diagnosis.last),
+    }
+
+
+def _losses(last: Epoch | None) -> JsonObject:
+    """Return the losses of the last finished epoch."""
+    names = ("training_loss", "validation_loss", "validation_accuracy")
+    if last is None:
+        return {key: value for name in names for key, value in _missing(name, "no_epoch").items()}
+    accuracy = last.validation_accuracy
+    return {
+        **with_reasons({"training_loss": last.training_loss, "validation_loss": last.validation_loss}),
+        **(
+            _missing("validation_accuracy", "regression")
+            if accuracy is None
+            else with_reasons({"validation_accuracy": accuracy})
+        ),
+    }
+
+
+def _missing(name: str, reason: str) -> JsonObject:
+    return {name: None, f"{name}_reason": reason}
+
+
+def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
+    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
+    if study.parent is None:
+        return None
+    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
+
+
+def existing(name: str | None) -> str | None:
+    """Return the parent's name for programs: null if there is none, or it is gone."""
+    return None if name == GONE else name
+
+
+def _parent_object(store: Store, study: StoredStudy) -> str | None:
+    """Return the name of the study that `study` follows up, for programs."""
+    return None if study.parent is None else existing(parent_name(study, store.studies.all()))
