@@ -54,6 +54,7 @@ def is_notebook() -> bool:
     """Return True in a kernel of Jupyter, whose output area shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
+    # Colab and Spyder have a class of their own, derived from Jupyter's.
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 

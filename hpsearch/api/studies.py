@@ -1,6 +1,6 @@
 """Studies as objects: create, load, delete, run, and everything that the command line does with one."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations
 
 import getpass
 import socket
@@ -15,7 +15,7 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.border import drained_on_interrupt, public
-from hpsearch.api.data import Data, data_table
+from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_value
 from hpsearch.api.options import (
     ModelOptions,
@@ -42,6 +42,7 @@ from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summ
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
+from hpsearch.workflows.snapshot import assemble_snapshot
 from hpsearch.workflows.trials import enqueue_values
 
 if TYPE_CHECKING:
@@ -88,9 +89,18 @@ def create_study(
     >>> study
     <Study "small-digits": open, 0 of 6 trials>
 
-    `data` is a source (the name of a data set, or a path), a table of keys, arrays `(X, y)`, or a data frame with the
-    column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
-    URL of the database, by default that of the command line. `sampler` is a name such as `random`, or a table.
+    `data` is a source (the name of a data set, or a path), arrays `(X, y)`, a data frame of pandas or polars with the
+    column `target`, or a table of keys, whose `source` is one of these. Arrays are written to a file for the workers:
+    in the folder `data` next to an SQLite database, in `storage/data` for a server, or in the folder that the
+    environment variable HPSEARCH_DATA names.
+
+    >>> X, y = sklearn.datasets.load_wine(return_X_y=True)
+    >>> study = hpsearch.create_study(
+    ...     name="wine", data={"source": (X, y), "scale": "standard"}, trials=6, storage="sqlite:///lab.db"
+    ... )
+
+    `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
+    database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
     A study that is stored already, with the same search over the same data, is returned with its trials. Any other
     study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
@@ -100,6 +110,7 @@ def create_study(
     """
     url = url_of(storage)
     study, name = _file_and_name(study, name, has_data=data is not None)
+    given = study_data(data, target=target, storage=url)
     if isinstance(sampler, str):
         sampler = {"name": sampler}
     tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
@@ -108,11 +119,12 @@ def create_study(
         file=study,
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
-            "data": data_table(data, target=target, storage=url),
+            "data": given.table,
             **{key: dict(table) for key, table in tables.items() if table is not None},
         },
         search=search,
         configurations=configurations,
+        arrays=given.arrays,
     )
     if load_if_exists is not None and (found := _existing(url, draft.spec().name)) is not None:
         if load_if_exists:
@@ -122,6 +134,7 @@ def create_study(
         )
     prepared = draft.prepared()
     _check_direction(prepared.spec, direction)
+    given.store()
     warnings: list[str] = []
     # The budget of a study that is stored already changes only if the caller sets another one than its file.
     budget = None if study is None else trials
@@ -172,14 +185,16 @@ def load_study(name: str, *, storage: str | None = None) -> Study:
 
 @public
 def delete_study(name: str, *, storage: str | None = None) -> None:
-    """Delete a study and all its trials permanently. Its report stays.
+    """Delete a study and all its trials permanently. Its report stays, and so does the file of its arrays, if any.
 
     >>> _ = hpsearch.create_study("digits", name="mistake", storage="sqlite:///lab.db")
     >>> hpsearch.delete_study("mistake", storage="sqlite:///lab.db")
 
     Raises StudyNotFoundError.
     """
-    studies.delete(DatabaseAccess(url_of(storage)).store, name)
+    deleted = studies.delete(DatabaseAccess(url_of(storage)).store, name)
+    if deleted.data_file is not None:
+        log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
 
 @public
@@ -233,6 +248,14 @@ class Study:
         return (
             f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
         )
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import study_card
+
+        study = self._current()
+        self._store.queue.sweep(study)
+        snapshot = assemble_snapshot(self._store, study, self._store.trials.all(study), {})
+        return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""

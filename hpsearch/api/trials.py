@@ -1,6 +1,6 @@
 """Trials and verdicts as objects."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +54,23 @@ class TrialVerdict:
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.remedy}"
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import verdict_card
+
+        return verdict_card(finding_of(self))
+
+
+def finding_of(verdict: TrialVerdict) -> Finding:
+    """Return a verdict as a finding."""
+    return Finding(
+        cause=verdict.cause,
+        confidence=verdict.confidence,
+        first_step=verdict.first_step,
+        evidence=verdict.evidence,
+        remedy=verdict.remedy,
+        suggested=verdict.suggested,
+    )
 
 
 def verdict_of(finding: Finding) -> TrialVerdict:
@@ -147,6 +164,11 @@ class StudyTrial:
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:.6g}"
         return f'<Trial {self.number} of "{self._study.name}": {self.fate.value}{value}>'
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import trial_card
+
+        return trial_card(self._study, self._trial, self.curves)
 
     @property
     def number(self) -> int:
