@@ -2,14 +2,11 @@
 
 `render` and `piece` fill a template, which escapes every text that is not Markup. A template of another package has
 that package's name before a colon: `hpsearch.reproduction:page.html`.
-
-`text` and the functions after it are for pages that are put together from strings. They return `str`, because adding a
-string to Markup would escape it.
 """
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from importlib import resources
 from typing import Any, Final
 
@@ -62,39 +59,6 @@ def with_trial_links(page: str, link: Callable[[int], str]) -> str:
     return _TRIAL_NUMBER.sub(lambda found: piece("parts.html", "link", link(int(found[1])), found[1]), page)
 
 
-def text(raw: object) -> str:
-    """Return any text as HTML that displays it literally."""
-    return html.escape(str(raw), quote=True)
-
-
-def section(name: str, title: str, content: str) -> str:
-    """Return a section of a page; `title` and `content` are HTML."""
-    return str(piece("parts.html", "section", name, _trusted(title), caller=lambda: _trusted(content)))
-
-
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return names with their values, both texts."""
-    return str(piece("parts.html", "facts", pairs))
-
-
-def table_of(caption: str, heads: Sequence[str], body: str) -> str:
-    """Return a table that scrolls if it is too wide; caption and heads are texts, `body` is the HTML of its rows.
-
-    The caption may be empty.
-    """
-    return str(piece("parts.html", "table", caption, heads, caller=lambda: _trusted(body)))
-
-
-def rows_of(rows: Iterable[Iterable[str]]) -> str:
-    """Return the HTML of a table's rows; cells are HTML."""
-    return str(piece("parts.html", "rows", [[_trusted(cell) for cell in row] for row in rows]))
-
-
-def empty(words: str) -> str:
-    """Return the message for an empty section; `words` are text, with commands between backquotes."""
-    return str(piece("parts.html", "empty", words))
-
-
 def _template(name: str) -> str:
     """Return the source of a template: `page.html` of the report, or `PACKAGE:page.html`."""
     package, _, file = name.rpartition(":")
@@ -103,8 +67,8 @@ def _template(name: str) -> str:
 
 
 def _escaped(value: object) -> Markup:
-    """Escape a value as `text` does, so that quotes have one spelling in templates and in strings."""
-    return value if isinstance(value, Markup) else _trusted(text(value))
+    """Escape a value with `&#x27;` for an apostrophe, as the standard library does."""
+    return value if isinstance(value, Markup) else _trusted(html.escape(str(value), quote=True))
 
 
 def _trusted(made: str) -> Markup:

@@ -1,4 +1,4 @@
-"""Pages from templates: their escaping, and pieces for pages that are put together from strings."""
+"""Pages from templates, and their escaping."""
 
 import re
 from importlib import resources
@@ -6,7 +6,7 @@ from importlib import resources
 import pytest
 from jinja2 import UndefinedError
 
-from hpsearch.report.parts import facts, piece, render, rows_of, section, text_with_code
+from hpsearch.report.parts import piece, render, text_with_code
 
 MARKUP = """<b id='x'>"&"</b>"""
 ESCAPED = "&lt;b id=&#x27;x&#x27;&gt;&quot;&amp;&quot;&lt;/b&gt;"
@@ -14,18 +14,10 @@ ESCAPED = "&lt;b id=&#x27;x&#x27;&gt;&quot;&amp;&quot;&lt;/b&gt;"
 
 def test_a_text_in_a_template_is_escaped() -> None:
     """Names, values and words are displayed literally, and none of them becomes markup."""
-    assert ESCAPED in facts([("name", MARKUP)])
-    assert MARKUP not in facts([(MARKUP, "value")])
+    assert ESCAPED in piece("parts.html", "facts", [("name", MARKUP)])
+    assert MARKUP not in piece("parts.html", "facts", [(MARKUP, "value")])
     assert piece("parts.html", "empty", MARKUP) == f'<p class="empty">{ESCAPED}</p>'
     assert text_with_code(f"run `{MARKUP}`") == f"run <code>{ESCAPED}</code>"
-
-
-def test_html_from_a_caller_stays_html() -> None:
-    """Functions for pages made from strings return strings, which can be added without another escape."""
-    cell = "<code>a</code>"
-    assert rows_of([[cell]]).strip() == f"<tr><td>{cell}</td></tr>"
-    assert "<i>" + section("name", "A title", cell) == f"<i>{section('name', 'A title', cell)}"
-    assert cell in section("name", "A title", cell)
 
 
 def test_a_missing_value_is_an_error() -> None:
