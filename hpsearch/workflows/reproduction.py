@@ -82,7 +82,9 @@ def _show(notify: Notify, ended: FinishedStudy) -> None:
     how = "stored" if ended.was_stored else format_duration(ended.seconds)
     notify(f"{ended.done:>2}/{ended.wanted} {ended.study}: {how}")
     if ended.storage_error:
-        notify(f"Warning: the next call trains it again: its outcome could not be stored (got {ended.storage_error})")
+        notify(
+            f"Warning: the next call trains it again: its outcome could not be stored (got {ended.storage_error})"
+        )
 
 
 def write_reproduction(shown: Reproduction, output: Path) -> None:
