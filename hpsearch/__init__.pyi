@@ -20,6 +20,7 @@ from hpsearch.errors import (
     UsageError,
 )
 from hpsearch.storage import open_storage
+from hpsearch.storage.records import Progress
 from hpsearch.study.spec import Choices, Range
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "Diagnosis",
     "HpsearchError",
+    "Progress",
     "Range",
     "StorageError",
     "Study",

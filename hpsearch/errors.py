@@ -25,11 +25,24 @@ def mask_options(text: str) -> str:
 
 
 class HpsearchError(Exception):
-    """An error that the user can fix: exit code 1."""
+    """An error that the user can fix: exit code 1. All other errors are subclasses.
+
+    >>> try:
+    ...     study.figure("serach-map")
+    ... except hpsearch.HpsearchError as error:
+    ...     print(error)
+    figure: must be one of search-map, ... (got "serach-map"); did you mean "search-map"?
+    """
 
 
 class UsageError(HpsearchError):
-    """Wrong usage of the command line: exit code 2."""
+    """Wrong usage of the command line, or of a function: exit code 2.
+
+    >>> study.run(workers=0)
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.UsageError: workers: must be at least 1 (got 0)
+    """
 
 
 @final
@@ -50,7 +63,15 @@ class Problem:
 
 @final
 class StudyFileError(HpsearchError):
-    """A study file cannot be used. The error lists every problem."""
+    """A study file, or a study from keyword arguments, cannot be used. The error lists every problem.
+
+    >>> hpsearch.create_study(name="x", data="iris", training={"epochs": 0}, trials=0, storage="sqlite:///lab.db")
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.StudyFileError: create_study: 2 problems
+      training.epochs: must be ... (got 0)
+      trials: must be ... (got 0)
+    """
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
@@ -61,11 +82,23 @@ class StudyFileError(HpsearchError):
 
 @final
 class DataError(HpsearchError):
-    """A data set is missing, malformed, or does not fit its study."""
+    """A data set is missing, malformed, or does not fit its study.
+
+    >>> hpsearch.diagnose(data="missing.csv")
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.DataError: data.source: the file must exist (got "missing.csv", ...): correct the path
+    """
 
 
 class StorageError(HpsearchError):
-    """The database cannot be used: unreachable, of another kind, or of another version."""
+    """The database cannot be used: unreachable, of another kind, or of another version.
+
+    >>> hpsearch.load_study("lesson", storage="sqlite:///missing.db")
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.StorageError: sqlite:///missing.db: there is no such file ...
+    """
 
 
 @final
@@ -85,7 +118,13 @@ class ValueRefusedError(StorageError, ValueError):
 
 @final
 class StudyNotFoundError(HpsearchError):
-    """No study of that name is in the database."""
+    """No study of that name is in the database.
+
+    >>> hpsearch.load_study("lessen", storage="sqlite:///lesson.db")
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.StudyNotFoundError: study "lessen": there is no such study: did you mean lesson?
+    """
 
 
 @final
@@ -115,7 +154,13 @@ class VersionError(HpsearchError):
 
 @final
 class StudyExistsError(HpsearchError):
-    """The name is taken by a study with another specification."""
+    """The name is taken by a study with another specification.
+
+    >>> hpsearch.create_study(name="lesson", data="iris", storage="sqlite:///lesson.db")
+    Traceback (most recent call last):
+        ...
+    hpsearch.errors.StudyExistsError: ...data.source...
+    """
 
 
 @final

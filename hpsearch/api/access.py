@@ -4,10 +4,9 @@ import os
 import weakref
 from typing import final
 
-from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.workflows.default_storage import default_storage, is_unmade
+from hpsearch.workflows.default_storage import default_storage
 
 
 @final
@@ -26,15 +25,6 @@ def url_of(storage: str | None) -> str:
 
 
 def access_study(url: str, name: str) -> tuple[DatabaseAccess, StoredStudy]:
-    """Return the database at `url`, and its study of that name. Raises StudyNotFoundError."""
-    check_made(url, name)
+    """Return the database at `url`, and its study of that name. Raises StorageError, and StudyNotFoundError."""
     access = DatabaseAccess(url)
     return access, access.store.any_study(name)
-
-
-def check_made(url: str, name: str) -> None:
-    """Raise StudyNotFoundError if `url` is the default database and does not exist yet."""
-    if is_unmade(url):
-        raise StudyNotFoundError(
-            f'"{name}": must be a stored study (got no database): hpsearch.create_study makes {url}'
-        )

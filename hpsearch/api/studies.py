@@ -13,7 +13,7 @@ from hpsearch.analysis.confirmation import Repeated
 from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
-from hpsearch.api.access import DatabaseAccess, access_study, check_made, url_of
+from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_value
@@ -104,9 +104,9 @@ def create_study(
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
     database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
-    A study that is stored already, with the same search over the same data, is returned with its trials. Any other
-    study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
-    existing study is an error.
+    A study that is stored already, with the same search over the same data, is returned with its trials and its own
+    budget. Any other study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with
+    False every existing study is an error.
 
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
@@ -180,7 +180,7 @@ def load_study(name: str, *, storage: str | None = None) -> Study:
     >>> hpsearch.load_study("lesson", storage="sqlite:///lesson.db").name
     'lesson'
 
-    Raises StudyNotFoundError with the nearest names.
+    Raises StudyNotFoundError with the nearest names, and StorageError if there is no database.
     """
     return Study(*access_study(url_of(storage), name))
 
@@ -194,9 +194,8 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
 
     Raises StudyNotFoundError.
     """
-    url = url_of(storage)
-    check_made(url, name)
-    deleted = studies.delete(DatabaseAccess(url).store, name)
+    with open_store(url_of(storage), foreign=True) as store:
+        deleted = studies.delete(store, name)
     if deleted.data_file is not None:
         log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
@@ -209,7 +208,10 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     ['lesson']
     """
     url = url_of(storage)
-    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
+    if is_unmade(url):
+        return []
+    with open_store(url, foreign=True) as store:
+        return [listed.name for listed in store.listing()]
 
 
 @public
@@ -244,21 +246,25 @@ class Study:
         self._warnings = warnings
 
     def __repr__(self) -> str:
-        progress = self.progress
+        try:
+            progress = self.progress
+        except HpsearchError:  # such as a study that was deleted
+            return f'<Study "{self.name}" in {self.storage}>'
+        budget = "" if progress.is_foreign else f" of {progress.budget:,}"
         best = ""
         if progress.best is not None:
             metric = self._study.spec.metric
             best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        return (
-            f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
-        )
+        return f'<Study "{self.name}": {state_of(progress)}, {progress.finished:,}{budget} trials{best}>'
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         from hpsearch.api.notebook import study_card
 
-        study = self._current()
-        self._store.sweep(study)
-        snapshot = assemble_snapshot(self._store, study, self._store.trials(study), {})
+        try:
+            study = self._current()
+            snapshot = assemble_snapshot(self._store, study, self._store.trials(study), {})
+        except HpsearchError:
+            return None  # the notebook shows the text
         return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
@@ -372,7 +378,8 @@ class Study:
         best = self._best(1)
         if not best:
             raise HpsearchError(
-                f'study "{self.name}": must have a complete trial with a finite result (got none yet)'
+                f'study "{self.name}": must have a complete trial with a finite result (got none): '
+                "run it, or see the verdicts of its trials"
             )
         return self._trial(best[0])
 
@@ -570,7 +577,8 @@ class Study:
         >>> len(confirmed[0].values), confirmed[0].mean > 0.5
         (2, True)
         """
-        _check_counts(best=best, seeds=seeds)
+        _check_counts(best=best)
+        _check_counts(seeds=seeds, least=2)
         name = self._current().name
         with (
             sentence_listener(name, progress=progress) as listener,
@@ -594,7 +602,7 @@ class Study:
 
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
-        _check_counts(seeds=seeds)
+        _check_counts(seeds=seeds, least=2)
         name = self._current().name
         with (
             sentence_listener(name, progress=progress) as listener,
@@ -785,11 +793,11 @@ def _row(trial: StudyTrial) -> dict[str, Any]:
     }
 
 
-def _check_counts(**counts: int | None) -> None:
-    """Raise UsageError for a count below 1."""
+def _check_counts(*, least: int = 1, **counts: int | None) -> None:
+    """Raise UsageError for a count below `least`."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name}: must be at least 1 (got {count})")
+        if count is not None and count < least:
+            raise UsageError(f"{name}: must be at least {least} (got {count})")
 
 
 def _user() -> str:

@@ -13,6 +13,7 @@ from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_value
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
+from hpsearch.errors import HpsearchError
 from hpsearch.storage import edits
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.settings import full_key
@@ -40,8 +41,8 @@ class TrialVerdict:
     `suggested` maps keys to the values that it suggests.
 
     >>> verdict = study.trials[3].verdict
-    >>> print(verdict.cause, "from step", verdict.first_step)
-    dead_relu_total from step ...
+    >>> print(verdict)
+    dead_relu_total: Lower the learning rate from ...
     >>> verdict.suggested
     {'learning_rate': ...}
     """
@@ -52,6 +53,9 @@ class TrialVerdict:
     evidence: Mapping[str, float]
     remedy: str
     suggested: Mapping[str, ParameterValue]
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}"
 
     def _repr_html_(self) -> str:
         from hpsearch.api.notebook import verdict_card
@@ -166,7 +170,11 @@ class StudyTrial:
     def _repr_html_(self) -> str:
         from hpsearch.api.notebook import trial_card
 
-        return trial_card(self._study, self._trial, self.curves)
+        try:
+            curves = self.curves
+        except HpsearchError:  # such as a study that was deleted
+            curves = {}
+        return trial_card(self._study, self._trial, curves)
 
     @property
     def number(self) -> int:

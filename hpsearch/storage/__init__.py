@@ -21,7 +21,8 @@ def open_storage(
 ) -> "BaseStorage":
     """Return the database at `url` as a storage for Optuna, in place of `optuna.storages.RDBStorage`.
 
-        study = optuna.create_study(storage=open_storage("sqlite:///study.db"), study_name="mine")
+    >>> study = optuna.create_study(storage=hpsearch.open_storage("sqlite:///study.db"), study_name="mine")
+    >>> study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=3)
 
     The tables are Optuna's, so other Optuna clients can work on the same studies at the same time. An SQLite file, its
     folder and missing tables are created.

@@ -190,6 +190,11 @@ class Progress:
     although its budget is not spent, or None; if it was paused, it `is_paused`. `foreign` are the running trials of
     other Optuna clients. A study that another Optuna client made `is_foreign`: it has no budget and no ledger, and
     `budget` counts its trials.
+
+    >>> def note(progress: hpsearch.Progress) -> None:
+    ...     print(f"{progress.finished} of {progress.budget}")
+    >>> note(study.progress)
+    40 of 40
     """
 
     name: str

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import optuna
 import pytest
 import sklearn.datasets
 
@@ -17,6 +18,7 @@ CLASSES = (
     hpsearch.Trial,
     hpsearch.Verdict,
     hpsearch.Diagnosis,
+    hpsearch.Progress,
     NarrowedSearch,
     RecordedTraining,
     TrialReplay,
@@ -30,6 +32,16 @@ FUNCTIONS = (
     hpsearch.get_all_study_names,
     hpsearch.import_studies,
     hpsearch.diagnose,
+    hpsearch.open_storage,
+)
+ERRORS = (
+    hpsearch.HpsearchError,
+    hpsearch.DataError,
+    hpsearch.StorageError,
+    hpsearch.StudyExistsError,
+    hpsearch.StudyFileError,
+    hpsearch.StudyNotFoundError,
+    hpsearch.UsageError,
 )
 
 
@@ -37,6 +49,8 @@ def documented() -> Iterator[tuple[str, Any]]:
     """Yield the functions, the classes, and their own public methods and properties, by dotted name."""
     for function in FUNCTIONS:
         yield function.__name__, function
+    for error in ERRORS:
+        yield error.__name__, error
     for kind in CLASSES:
         yield kind.__name__, kind
         for name, member in vars(kind).items():
@@ -58,12 +72,11 @@ def examples(thing: Any, name: str) -> list[doctest.DocTest]:
 def test_the_examples_of_docstrings_are_true(name: str, lesson: hpsearch.Study) -> None:
     """Each example gives what it shows, in a folder with the database of the study `lesson`."""
     (test,) = examples(DOCUMENTED[name], name)
-    test.globs = {"hpsearch": hpsearch, "sklearn": sklearn, "study": lesson}
+    test.globs = {"hpsearch": hpsearch, "optuna": optuna, "sklearn": sklearn, "study": lesson}
     output: list[str] = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
     runner.run(test, out=output.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(output)
-    assert isinstance(sklearn.datasets.__name__, str)
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -72,7 +85,7 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
     assert (inspect.getdoc(DOCUMENTED[name]) or "").split("\n")[0].endswith((".", ":"))
 
 
-@pytest.mark.parametrize("thing", [*FUNCTIONS, *CLASSES], ids=lambda thing: thing.__name__)
+@pytest.mark.parametrize("thing", [*FUNCTIONS, *CLASSES, *ERRORS], ids=lambda thing: thing.__name__)
 def test_every_public_function_and_class_has_an_example(thing: Any) -> None:
     """What `hpsearch` exports, and what its methods return, shows its use."""
     assert examples(thing, thing.__name__)

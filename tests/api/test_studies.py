@@ -150,6 +150,14 @@ def test_a_trial_outlives_its_study(lesson: hpsearch.Study) -> None:
     assert len(trial.curves["training_loss"]) == 3
 
 
+def test_a_deleted_study_still_has_a_text(lesson: hpsearch.Study) -> None:
+    """What shows an object of a study that is gone does not fail."""
+    hpsearch.delete_study("lesson", storage=lesson.storage)
+    assert repr(lesson) == '<Study "lesson" in sqlite:///lesson.db>'
+    with pytest.raises(hpsearch.StudyNotFoundError):
+        _ = lesson.trials
+
+
 def test_a_study_follows_its_name(lesson: hpsearch.Study) -> None:
     """Another object of the same study sees the new name."""
     other = hpsearch.load_study("lesson", storage=lesson.storage)
@@ -164,7 +172,7 @@ def test_the_default_database_is_that_of_the_command_line(monkeypatch: pytest.Mo
     assert Path("default.db").exists()
     monkeypatch.delenv("HPSEARCH_STORAGE")
     assert hpsearch.get_all_study_names() == []
-    with pytest.raises(hpsearch.StudyNotFoundError, match="got no database"):
+    with pytest.raises(hpsearch.StorageError, match="there is no such file"):
         hpsearch.load_study("digits")
     hpsearch.create_study("digits", trials=1)
     assert hpsearch.get_all_study_names("sqlite:///storage/hpsearch.db") == ["digits"]

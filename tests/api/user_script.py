@@ -31,7 +31,14 @@ assert isinstance(learning_rate, float)
 losses: list[float] = best.curves["training_loss"]
 assert len(losses) == 2
 seen: list[int] = []
-study.run(8, progress=lambda progress: seen.append(progress.finished))
+
+
+def note(progress: hpsearch.Progress) -> None:
+    """Note how many trials have finished."""
+    seen.append(progress.finished)
+
+
+study.run(8, progress=note)
 assert seen[-1] == 8
 report: Path = study.report("script.html")
 assert report.exists()
