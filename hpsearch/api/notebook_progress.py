@@ -17,7 +17,7 @@ from hpsearch.api.notebook import progress_card
 from hpsearch.api.pace import Pace, best_words, count_words, speed_words
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import Show
+from hpsearch.workflows.listener import Notify, Show
 
 _STOPPING: Final = "finishing; interrupt the kernel again to stop at once"
 _MOST_NOTES: Final = 5
@@ -28,6 +28,29 @@ def watch_in_notebook(study: StoredStudy, stop: StopRequest, notes: Sequence[str
     """Show the progress of a study in the output of the cell that runs, until the context exits."""
     with NotebookProgress(study, stop, notes) as shown:
         yield shown.show
+
+
+@contextmanager
+def sentences_in_notebook(name: str) -> Iterator[Notify]:
+    """Show the first and the last sentence of a call in one output of its cell."""
+    lines: list[str] = []
+    shown: Any = None
+
+    def show(line: str) -> None:
+        nonlocal shown
+        lines[1:] = [line]  # the first line stays: it tells how much there is to do
+        card = ProgressCard(progress_card(name, lines=lines), "; ".join((f"{name}: {lines[0]}", *lines[1:])))
+        if shown is None:
+            shown = _displayed(card)
+        else:
+            shown.update(card)
+
+    yield show
+
+
+def _displayed(card: "ProgressCard") -> Any:
+    """Display the card, and return the handle that replaces it."""
+    return import_module("IPython.display").display(card, display_id=True)
 
 
 @final
@@ -67,7 +90,7 @@ class NotebookProgress:
 
     def __enter__(self) -> Self:
         self._shown = self._card()
-        self._display = import_module("IPython.display").display(self._shown, display_id=True)
+        self._display = _displayed(self._shown)
         # The context has the cell whose output this is: ipykernel keeps it in a context variable.
         context = copy_context()
         self._thread = threading.Thread(

@@ -25,7 +25,7 @@ from hpsearch.api.options import (
     TrainingOptions,
     Value,
 )
-from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
+from hpsearch.api.progress import ProgressOption, listener_of, log, sentence_listener, without_mark
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
@@ -102,9 +102,9 @@ def create_study(
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
     database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
-    A study that is stored already, with the same search over the same data, is returned with its trials. Any other
-    study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
-    existing study is an error.
+    A study that is stored already, with the same search over the same data, is returned with its trials and its own
+    budget. Any other study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with
+    False every existing study is an error.
 
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
@@ -192,7 +192,8 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
 
     Raises StudyNotFoundError.
     """
-    deleted = studies.delete(DatabaseAccess(url_of(storage)).store, name)
+    with open_store(url_of(storage), foreign=True) as store:
+        deleted = studies.delete(store, name)
     if deleted.data_file is not None:
         log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
@@ -205,7 +206,10 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     ['lesson']
     """
     url = url_of(storage)
-    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.studies.listing()]
+    if is_unmade(url):
+        return []
+    with open_store(url, foreign=True) as store:
+        return [listed.name for listed in store.studies.listing()]
 
 
 @public
@@ -240,21 +244,25 @@ class Study:
         self._warnings = warnings
 
     def __repr__(self) -> str:
-        progress = self.progress
+        try:
+            progress = self.progress
+        except HpsearchError:  # such as a study that was deleted
+            return f'<Study "{self.name}" in {self.storage}>'
+        budget = "" if progress.is_foreign else f" of {progress.budget:,}"
         best = ""
         if progress.best is not None:
             metric = self._study.spec.metric
             best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        return (
-            f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
-        )
+        return f'<Study "{self.name}": {state_of(progress)}, {progress.finished:,}{budget} trials{best}>'
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         from hpsearch.api.notebook import study_card
 
-        study = self._current()
-        self._store.queue.sweep(study)
-        snapshot = assemble_snapshot(self._store, study, self._store.trials.all(study), {})
+        try:
+            study = self._current()
+            snapshot = assemble_snapshot(self._store, study, self._store.trials.all(study), {})
+        except HpsearchError:
+            return None  # the notebook shows the text
         return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
@@ -368,7 +376,8 @@ class Study:
         best = self._best(1)
         if not best:
             raise HpsearchError(
-                f'study "{self.name}": must have a complete trial with a finite result (got none yet)'
+                f'study "{self.name}": must have a complete trial with a finite result (got none): '
+                "run it, or see the verdicts of its trials"
             )
         return self._trial(best[0])
 
@@ -557,7 +566,7 @@ class Study:
         )
 
     @public
-    def confirm(self, best: int = 5, *, seeds: int = 5) -> list[Repeated]:
+    def confirm(self, best: int = 5, *, seeds: int = 5, progress: bool = True) -> list[Repeated]:
         """Train the best configurations again with fresh seeds, and return their results, the best mean first.
 
         Stored results are not trained again, so after an interruption the same call continues.
@@ -566,21 +575,21 @@ class Study:
         >>> len(confirmed[0].values), confirmed[0].mean > 0.5
         (2, True)
         """
-        _check_counts(best=best, seeds=seeds)
-        with drained_on_interrupt("study.confirm()") as stop:
+        _check_counts(best=best)
+        _check_counts(seeds=seeds, least=2)
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.confirm()") as stop,
+        ):
             done = confirmation.confirm(
-                self._store,
-                self._current().name,
-                best=best,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, best=best, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         return list(done.found)
 
     @public
-    def test(self, trial: int | None = None, *, seeds: int = 5) -> Repeated:
+    def test(self, trial: int | None = None, *, seeds: int = 5, progress: bool = True) -> Repeated:
         """Open the sealed test part, once, for one configuration, and return its result there over fresh seeds.
 
         `trial` is its number, by default that of the best one. The opening is recorded permanently; later calls return
@@ -591,15 +600,14 @@ class Study:
 
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
-        _check_counts(seeds=seeds)
-        with drained_on_interrupt("study.test()") as stop:
+        _check_counts(seeds=seeds, least=2)
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.test()") as stop,
+        ):
             done = sealed_test.open_test_part(
-                self._store,
-                self._current().name,
-                trial=trial,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, trial=trial, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         assert done.found is not None  # it was not stopped
@@ -783,11 +791,11 @@ def _row(trial: StudyTrial) -> dict[str, Any]:
     }
 
 
-def _check_counts(**counts: int | None) -> None:
-    """Raise UsageError for a count below 1."""
+def _check_counts(*, least: int = 1, **counts: int | None) -> None:
+    """Raise UsageError for a count below `least`."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name}: must be at least 1 (got {count})")
+        if count is not None and count < least:
+            raise UsageError(f"{name}: must be at least {least} (got {count})")
 
 
 def _user() -> str:

@@ -40,6 +40,13 @@ def watch_in_terminal(study: StoredStudy, stop: StopRequest, notes: Sequence[str
         yield display.show
 
 
+@contextmanager
+def sentences_in_terminal(name: str) -> Iterator[Notify]:
+    """Show the last sentence of a call on stderr, which is a terminal, until the context exits."""
+    with stderr().status(Text(printable_cell(name))) as status:
+        yield lambda line: status.update(Text(printable_cell(f"{name}: {line}")))
+
+
 @final
 @dataclass(slots=True)
 class Display:

@@ -13,6 +13,7 @@ from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_value
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
+from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import full_name
 from hpsearch.training.recording import Recording
@@ -168,7 +169,11 @@ class StudyTrial:
     def _repr_html_(self) -> str:
         from hpsearch.api.notebook import trial_card
 
-        return trial_card(self._study, self._trial, self.curves)
+        try:
+            curves = self.curves
+        except HpsearchError:  # such as a study that was deleted
+            curves = {}
+        return trial_card(self._study, self._trial, curves)
 
     @property
     def number(self) -> int:

@@ -120,11 +120,12 @@ study = hpsearch.create_study(name="shown", data="iris", training={"epochs": 1},
 study.run(workers=1)
 assert "rich" in sys.modules
 assert not {"typer", "click", "hpsearch.cli.main"} & set(sys.modules)
+study.confirm(best=1, seeds=2)
 """
 
 
 def test_a_terminal_shows_the_progress() -> None:
-    """In a terminal the bar of the command line is drawn on stderr, without the command line."""
+    """In a terminal stderr shows the bar of the command line, and how far a confirmation is; Typer is not loaded."""
     Path("shown.py").write_text(IN_A_TERMINAL)
     reader, writer = pty.openpty()
     process = subprocess.Popen([sys.executable, "shown.py"], stdout=subprocess.PIPE, stderr=writer)
@@ -137,6 +138,7 @@ def test_a_terminal_shows_the_progress() -> None:
     assert process.returncode == 0, shown
     assert b"\x1b[" in shown
     assert b"2 of 2 trials" in shown
+    assert b"shown: 2 of 2" in shown
 
 
 def test_a_finished_study_is_not_run_again() -> None:

@@ -150,6 +150,14 @@ def test_a_trial_outlives_its_study(lesson: hpsearch.Study) -> None:
     assert len(trial.curves["training_loss"]) == 3
 
 
+def test_a_deleted_study_still_has_a_text(lesson: hpsearch.Study) -> None:
+    """What shows an object of a study that is gone does not fail."""
+    hpsearch.delete_study("lesson", storage=lesson.storage)
+    assert repr(lesson) == '<Study "lesson" in sqlite:///lesson.db>'
+    with pytest.raises(hpsearch.StudyNotFoundError):
+        _ = lesson.trials
+
+
 def test_a_study_follows_its_name(lesson: hpsearch.Study) -> None:
     """Another object of the same study sees the new name."""
     other = hpsearch.load_study("lesson", storage=lesson.storage)
